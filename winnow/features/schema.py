@@ -1,0 +1,73 @@
+"""The feature schema: the one description that the training table, the Redis codec and the ranker share.
+
+A row of features has a fixed width, so a batch of rows read from Redis is one ``numpy.frombuffer`` away from
+being model input: ``index``, ``available``, then every categorical column, then every numeric one.
+"""
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+
+class Feature(BaseModel):
+    """One feature: a number, or up to ``width`` codes below ``cardinality`` (0 means absent or unknown)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["categorical", "numeric"]
+    width: int = 1
+    cardinality: int = 0
+
+
+class FeatureSchema(BaseModel):
+    """Item and user features of one release, in column order, and the declared event types.
+
+    The first categorical item feature is always ``category``.
+
+    Attributes:
+        item: features of an item.
+        user: features of a user.
+        events: event types; the code of ``events[i]`` is ``i + 1`` and 0 is padding.
+        event_weights: how much one event of each type says, in the order of ``events``.
+        conversions: the event types that the second head of the ranker predicts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    item: tuple[Feature, ...]
+    user: tuple[Feature, ...]
+    events: tuple[str, ...]
+    event_weights: tuple[float, ...]
+    conversions: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the schema's canonical JSON, as hex."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def item_dtype(self) -> "np.dtype[np.void]":
+        """The packed row of an item; see :func:`row_dtype`."""
+        return row_dtype(self.item)
+
+    @property
+    def user_dtype(self) -> "np.dtype[np.void]":
+        """The packed row of a user; see :func:`row_dtype`."""
+        return row_dtype(self.user)
+
+
+def row_dtype(features: tuple[Feature, ...]) -> "np.dtype[np.void]":
+    """Fixed-width little-endian row: ``index`` u4, ``available`` u4, ``categorical`` i4[C], ``numeric`` f4[M]."""
+    categorical = sum(f.width for f in features if f.kind == "categorical")
+    numeric = sum(1 for f in features if f.kind == "numeric")
+    return np.dtype(
+        [
+            ("index", "<u4"),
+            ("available", "<u4"),
+            ("categorical", "<i4", (categorical,)),
+            ("numeric", "<f4", (numeric,)),
+        ]
+    )

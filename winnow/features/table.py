@@ -1,0 +1,113 @@
+"""What feature extraction hands to training: everything in index space, as arrays, in one folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.features.schema import FeatureSchema
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The log in index space, sorted by user, then time, then position in the log.
+
+    User ``u``'s events are the rows ``offsets[u]:offsets[u + 1]``.
+
+    Attributes:
+        offsets: int64 [users + 1].
+        item: int32 [events], 1..n (0 is padding).
+        event: int32 [events], event type codes, 1..E.
+        timestamp: int64 [events], milliseconds since the epoch.
+    """
+
+    offsets: NDArray[np.int64]
+    item: NDArray[np.int32]
+    event: NDArray[np.int32]
+    timestamp: NDArray[np.int64]
+
+    @property
+    def users(self) -> int:
+        """Number of users."""
+        return len(self.offsets) - 1
+
+    def of(self, user: int) -> slice:
+        """The rows of one user."""
+        return slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A data set as the models see it.
+
+    Item ``i`` (1..n) is row ``i`` of every item array; row 0 is the padding and unknown item. Users are rows
+    0..users-1, in the order of ``user_ids``.
+
+    Attributes:
+        schema: names, widths and cardinalities of the columns.
+        item_ids: str [n + 1], ``item_ids[0] == ""``.
+        user_ids: str [users].
+        item_rows: structured [n + 1] of ``schema.item_dtype``, as of ``as_of``: the very rows that Redis serves.
+        user_rows: structured [users] of ``schema.user_dtype``.
+        embeddings: modality name -> float32 [n + 1, d], unit length, zeros where the item lacks the modality.
+        interactions: the log.
+        as_of: milliseconds since the epoch; no feature of a row uses anything at or after it.
+    """
+
+    schema: FeatureSchema
+    item_ids: NDArray[np.str_]
+    user_ids: NDArray[np.str_]
+    item_rows: NDArray[np.void]
+    user_rows: NDArray[np.void]
+    embeddings: dict[str, NDArray[np.float32]]
+    interactions: Interactions
+    as_of: int
+
+    @property
+    def items(self) -> int:
+        """Number of items, the padding row not counted."""
+        return len(self.item_ids) - 1
+
+    def save(self, folder: Path) -> None:
+        """Write the set as ``.npy`` files and two JSON files; nothing in it needs a pickle."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in self._arrays().items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        (folder / "schema.json").write_text(self.schema.model_dump_json(indent=1))
+        (folder / "set.json").write_text(json.dumps({"as_of": self.as_of, "modalities": sorted(self.embeddings)}))
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        log = self.interactions
+        return {
+            "item_ids": self.item_ids,
+            "user_ids": self.user_ids,
+            "item_rows": self.item_rows,
+            "user_rows": self.user_rows,
+            "offsets": log.offsets,
+            "item": log.item,
+            "event": log.event,
+            "timestamp": log.timestamp,
+        } | {f"embedding_{name}": array for name, array in self.embeddings.items()}
+
+    @classmethod
+    def load(cls, folder: Path) -> "FeatureSet":
+        """Read a set that :meth:`save` wrote."""
+
+        def array(name: str) -> NDArray[Any]:
+            loaded: NDArray[Any] = np.load(folder / f"{name}.npy", allow_pickle=False)
+            return loaded
+
+        described = json.loads((folder / "set.json").read_text())
+        return cls(
+            schema=FeatureSchema.model_validate_json((folder / "schema.json").read_text()),
+            item_ids=array("item_ids"),
+            user_ids=array("user_ids"),
+            item_rows=array("item_rows"),
+            user_rows=array("user_rows"),
+            embeddings={name: array(f"embedding_{name}") for name in described["modalities"]},
+            interactions=Interactions(array("offsets"), array("item"), array("event"), array("timestamp")),
+            as_of=described["as_of"],
+        )
