@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Feature(BaseModel):
-    """One feature: a number, or up to ``width`` codes below ``cardinality`` (0 means absent or unknown)."""
+    """One feature: a number, or up to ``width`` codes below ``cardinality`` (0 means absent or unknown).
+
+    A declared number is stored as ``(value - mean) / scale``, and as 0 where it is absent.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,6 +23,8 @@ class Feature(BaseModel):
     kind: Literal["categorical", "numeric"]
     width: int = 1
     cardinality: int = 0
+    mean: float = 0.0
+    scale: float = 1.0
 
 
 class FeatureSchema(BaseModel):

@@ -48,6 +48,7 @@ class FeatureSet:
 
     Attributes:
         schema: names, widths and cardinalities of the columns.
+        vocabularies: categorical feature -> its values; a value's code is its position, 0 being the empty string.
         item_ids: str [n + 1], ``item_ids[0] == ""``.
         user_ids: str [users].
         item_rows: structured [n + 1] of ``schema.item_dtype``, as of ``as_of``: the very rows that Redis serves.
@@ -58,6 +59,7 @@ class FeatureSet:
     """
 
     schema: FeatureSchema
+    vocabularies: dict[str, list[str]]
     item_ids: NDArray[np.str_]
     user_ids: NDArray[np.str_]
     item_rows: NDArray[np.void]
@@ -77,6 +79,7 @@ class FeatureSet:
         for name, array in self._arrays().items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
         (folder / "schema.json").write_text(self.schema.model_dump_json(indent=1))
+        (folder / "vocabularies.json").write_text(json.dumps(self.vocabularies, ensure_ascii=False))
         (folder / "set.json").write_text(json.dumps({"as_of": self.as_of, "modalities": sorted(self.embeddings)}))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -103,6 +106,7 @@ class FeatureSet:
         described = json.loads((folder / "set.json").read_text())
         return cls(
             schema=FeatureSchema.model_validate_json((folder / "schema.json").read_text()),
+            vocabularies=json.loads((folder / "vocabularies.json").read_text()),
             item_ids=array("item_ids"),
             user_ids=array("user_ids"),
             item_rows=array("item_rows"),

@@ -1,0 +1,53 @@
+"""Encoding of declared columns: words to codes, numbers to standard scores."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from winnow.features.schema import Feature
+
+MAX_VALUES = 10_000
+"""Values of a categorical column that get a code of their own; the rest share code 0."""
+
+MAX_WIDTH = 8
+"""Codes kept of a list-valued categorical."""
+
+
+def encode_categorical(name: str, column: pa.ChunkedArray) -> tuple[Feature, list[str], NDArray[np.int32]]:
+    """Codes of a string or list-of-strings column, by falling frequency (ties: alphabetical).
+
+    Returns:
+        The feature, its vocabulary (position = code, 0 = absent) and int32 [rows, width].
+    """
+    lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    rows = [
+        ([str(value) for value in cell] if lists else [str(cell)]) if cell is not None else []
+        for cell in column.to_pylist()
+    ]
+    counts = Counter(value for row in rows for value in row)
+    values = sorted(counts, key=lambda value: (-counts[value], value))[:MAX_VALUES]
+    code = {value: position for position, value in enumerate(values, start=1)}
+    width = min(max((len(row) for row in rows), default=1), MAX_WIDTH) or 1
+    codes = np.zeros((len(rows), width), np.int32)
+    for position, row in enumerate(rows):
+        known = [code[value] for value in row if value in code][:width]
+        codes[position, : len(known)] = known
+    return Feature(name=name, kind="categorical", width=width, cardinality=len(values) + 1), ["", *values], codes
+
+
+def encode_numeric(name: str, column: pa.ChunkedArray) -> tuple[Feature, NDArray[np.float32]]:
+    """Standard scores of a numeric column; null and NaN become 0, the mean.
+
+    Returns:
+        The feature (its mean and scale included) and float32 [rows].
+    """
+    numbers = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+    known = numbers[np.isfinite(numbers)]
+    mean = float(known.mean()) if len(known) else 0.0
+    scale = float(known.std()) if len(known) else 1.0
+    scale = scale if scale > 0 else 1.0
+    scores = np.where(np.isfinite(numbers), (numbers - mean) / scale, 0.0)
+    return Feature(name=name, kind="numeric", mean=mean, scale=scale), scores.astype(np.float32)

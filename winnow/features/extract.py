@@ -1,0 +1,150 @@
+"""From a data set's tables to the arrays that training reads: one folder in, one folder out."""
+
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from winnow.datasets.dataset import Dataset
+from winnow.features.columns import encode_categorical, encode_numeric
+from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
+from winnow.features.schema import Feature, FeatureSchema, row_dtype
+from winnow.features.table import FeatureSet, Interactions
+
+
+def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]]) -> FeatureSet:
+    """Compute the feature set of ``dataset`` as of just after its last event.
+
+    Args:
+        dataset: validated tables, held-out events already removed.
+        embeddings: modality -> float32 [items, d] in the order of the items table.
+    """
+    spec = dataset.spec
+    log = _log(dataset)
+    events, item_features, user_features = spec.events, spec.items, spec.users
+    vocabularies: dict[str, list[str]] = {}
+
+    columns = [encode_categorical(name, dataset.items[name]) for name in ("category", *item_features.categorical)]
+    vocabularies |= {feature.name: values for feature, values, _ in columns}
+    numbers = [encode_numeric("price", _log_price(dataset.items["price"]))]
+    numbers += [encode_numeric(name, dataset.items[name]) for name in item_features.numeric]
+    user_columns = [encode_categorical(name, dataset.users[name]) for name in user_features.categorical]
+    vocabularies |= {f"user_{feature.name}": values for feature, values, _ in user_columns}
+    user_numbers = [encode_numeric(name, dataset.users[name]) for name in user_features.numeric]
+
+    schema = FeatureSchema(
+        item=(
+            *(feature for feature, _, _ in columns),
+            *(Feature(name=name, kind="numeric") for name in NUMERIC_FEATURES),
+            *(feature for feature, _ in numbers),
+        ),
+        user=(*(feature for feature, _, _ in user_columns), *(feature for feature, _ in user_numbers)),
+        events=tuple(events),
+        event_weights=tuple(events.values()),
+        conversions=tuple(spec.conversions),
+    )
+    as_of = int(log["timestamp"].to_numpy().max()) + 1
+    with item_numerics(dataset, log) as numerics:
+        count = dataset.items.num_rows
+        everything = np.arange(count + 1, dtype=np.int32)
+        item_numeric = numerics.at(everything, np.full(count + 1, as_of, np.int64))
+    item_rows = _rows(schema.item, [_padded(codes) for _, _, codes in columns], item_numeric)
+    item_rows["available"][1:] = dataset.items["available"].to_numpy(zero_copy_only=False)
+    item_rows[0] = 0
+    user_numeric = np.stack([score for _, score in user_numbers], axis=1) if user_numbers else np.zeros((0, 0))
+    user_rows = _rows(schema.user, [codes for _, _, codes in user_columns], user_numeric, dataset.users.num_rows)
+    return FeatureSet(
+        schema=schema,
+        vocabularies=vocabularies,
+        item_ids=np.array(["", *dataset.items["item_id"].to_pylist()], np.str_),
+        user_ids=np.array(dataset.users["user_id"].to_pylist(), np.str_),
+        item_rows=item_rows,
+        user_rows=user_rows,
+        embeddings={name: _padded(array) for name, array in embeddings.items()},
+        interactions=Interactions(
+            offsets=np.searchsorted(log["user"].to_numpy(), np.arange(dataset.users.num_rows + 1)).astype(np.int64),
+            item=log["item"].to_numpy().astype(np.int32),
+            event=log["event"].to_numpy().astype(np.int32),
+            timestamp=log["timestamp"].to_numpy().astype(np.int64),
+        ),
+        as_of=as_of,
+    )
+
+
+def item_numerics(dataset: Dataset, log: pa.Table | None = None) -> ItemNumerics:
+    """The point-in-time numbers of every item of ``dataset``; close it after use."""
+    log = _log(dataset) if log is None else log
+    declared = [_log_price(dataset.items["price"]), *(dataset.items[name] for name in dataset.spec.items.numeric)]
+    scores = np.stack([_padded(encode_numeric("", column)[1]) for column in declared], axis=1)
+    created = _padded(pc.fill_null(dataset.items["created_at"], 0).to_numpy(zero_copy_only=False).astype(np.int64))
+    return ItemNumerics(log.select(["position", "item", "timestamp", "weight"]), created, scores)
+
+
+def _log(dataset: Dataset) -> pa.Table:
+    """The events in index space: user, item, event, weight, timestamp, position; by user, time, position."""
+    engine = ibis.duckdb.connect()
+    try:
+        items = engine.create_table("items", _index(dataset.items, "item_id", "item", 1))
+        users = engine.create_table("users", _index(dataset.users, "user_id", "user", 0))
+        kinds = engine.create_table(
+            "kinds",
+            pa.table(
+                {
+                    "event": list(dataset.spec.events),
+                    "code": pa.array(range(1, len(dataset.spec.events) + 1), pa.int32()),
+                    "weight": [float(weight) for weight in dataset.spec.events.values()],
+                }
+            ),
+        )
+        position = pa.array(np.arange(dataset.events.num_rows, dtype=np.int64))
+        events = engine.create_table("events", dataset.events.append_column("position", position))
+        joined = events.join(items, "item_id").join(users, "user_id").join(kinds, "event")
+        log = joined.select("user", "item", "weight", "timestamp", "position", event=joined.code)
+        return engine.to_pyarrow(log.order_by("user", "timestamp", "position"))
+    finally:
+        engine.disconnect()
+
+
+def _index(table: pa.Table, key: str, name: str, first: int) -> pa.Table:
+    numbers = np.arange(first, first + table.num_rows, dtype=np.int32)
+    return pa.table({key: table[key], name: numbers})
+
+
+def _log_price(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.log1p(column)
+
+
+def _padded(array: NDArray[Any]) -> NDArray[Any]:
+    """``array`` with a zero row 0 before it, so that item ``i`` is row ``i``."""
+    return np.concatenate([np.zeros_like(array[:1], shape=(1, *array.shape[1:])), array])
+
+
+def _rows(
+    features: tuple[Feature, ...],
+    codes: list[NDArray[Any]],
+    numeric: NDArray[Any],
+    count: int | None = None,
+) -> NDArray[np.void]:
+    count = len(numeric) if count is None else count
+    rows = np.zeros(count, row_dtype(features))
+    rows["index"] = np.arange(count)
+    rows["available"] = 1
+    if codes:
+        rows["categorical"] = np.concatenate(codes, axis=1)
+    if numeric.size:
+        rows["numeric"] = numeric
+    return rows
+
+
+def extract_folder(dataset: Path, encoders: Path, out: Path) -> FeatureSet:
+    """:func:`extract` from a dataset folder and an encoders folder (its ``embeddings/*.npy``) into ``out``."""
+    embeddings = {
+        path.stem: np.load(path, allow_pickle=False) for path in sorted((encoders / "embeddings").glob("*.npy"))
+    }
+    features = extract(Dataset.load(dataset), embeddings)
+    features.save(out)
+    return features

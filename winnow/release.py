@@ -1,0 +1,178 @@
+"""A release is one number: one folder and one version of every Triton model, described by one manifest.
+
+The folder ``releases/N`` holds arrays (``.npy``), the schema, the vocabularies and the evaluation report; the manifest
+names the SHA-256 of each and of each model, and its own digest is what Redis, sidecar and transformer compare at
+start-up.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from winnow.errors import ReleaseMismatch, WinnowError
+from winnow.features.schema import FeatureSchema
+
+MODELS = ("retriever", "ranker")
+"""The Triton models every release has; encoders join where the catalog has their modality."""
+
+
+class Manifest(BaseModel):
+    """What a release is made of.
+
+    Attributes:
+        number: the release, and the version of each of its Triton models.
+        dataset: the data set's name.
+        data: where the data came from; null means the generated marketplace.
+        holdout: ``last`` when every user's last event was kept from the build, for evaluation.
+        as_of: milliseconds since the epoch; events at or after it are not in the release.
+        history_length: events per history tensor.
+        candidates: how many items the retriever returns.
+        schema_digest: digest of the feature schema.
+        files: file name -> SHA-256, for every other file of the folder.
+        models: model name -> SHA-256 of its ``model.onnx``.
+        parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    created_at: datetime
+    dataset: str
+    data: str | None
+    holdout: Literal["none", "last"]
+    as_of: int
+    history_length: int
+    candidates: int
+    schema_digest: str
+    files: dict[str, str]
+    models: dict[str, str]
+    parity: dict[str, float]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest's canonical JSON: the identity of the release."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class Release:
+    """A release folder, opened for reading. Arrays are memory-mapped."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, folder: Path) -> "Release":
+        """Open ``folder``.
+
+        Raises:
+            WinnowError: there is no readable manifest there.
+            ReleaseMismatch: the folder's schema is not the one the manifest names.
+        """
+        path = folder / "manifest.json"
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise WinnowError(f"no release at {folder}: build one with `winnow build`") from None
+        except ValidationError as error:
+            raise WinnowError(f"{path} is not a release manifest: {error}") from error
+        release = cls(folder, manifest)
+        if release.schema.digest != manifest.schema_digest:
+            raise ReleaseMismatch(
+                f"release {manifest.number} was built with feature schema {manifest.schema_digest[:12]}, "
+                f"but {folder / 'schema.json'} is {release.schema.digest[:12]}: two releases are mixed; build it again"
+            )
+        return release
+
+    @cached_property
+    def schema(self) -> FeatureSchema:
+        """The feature schema."""
+        return FeatureSchema.model_validate_json((self.folder / "schema.json").read_bytes())
+
+    @cached_property
+    def vocabularies(self) -> dict[str, list[str]]:
+        """Categorical feature name -> its values; a value's code is its position, 0 being the empty string."""
+        vocabularies: dict[str, list[str]] = json.loads((self.folder / "vocabularies.json").read_bytes())
+        return vocabularies
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The array ``name``, memory-mapped read-only; docs/architecture.md lists them with shapes."""
+        loaded: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return loaded
+
+    def verify(self) -> None:
+        """Check every file against the manifest.
+
+        Raises:
+            ReleaseMismatch: a file is missing or is not the one the manifest names.
+        """
+        for name, expected in self.manifest.files.items():
+            path = self.folder / name
+            if not path.is_file() or sha256(path) != expected:
+                raise ReleaseMismatch(
+                    f"{path} is not the file release {self.manifest.number} was made with: build the release again"
+                )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(
+    folder: Path,
+    arrays: dict[str, NDArray[Any]],
+    documents: dict[str, str],
+    **described: Any,
+) -> Release:
+    """Write a release folder whole: it appears under its name only once its manifest is in it.
+
+    Args:
+        folder: where the release goes; its name is the release's number.
+        arrays: name -> array, written as ``name.npy``.
+        documents: file name -> text.
+        described: the manifest's other fields (all but ``created_at`` and ``files``).
+
+    Raises:
+        WinnowError: the release exists already.
+    """
+    if folder.exists():
+        raise WinnowError(f"release {folder.name} exists already at {folder}: releases are never overwritten")
+    partial = folder.parent / f".{folder.name}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(partial / f"{name}.npy", array, allow_pickle=False)
+    for name, text in documents.items():
+        (partial / name).write_text(text)
+    files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
+    manifest = Manifest(created_at=datetime.now(UTC).replace(microsecond=0), files=files, **described)
+    (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+    partial.rename(folder)
+    return Release(folder, manifest)
+
+
+def numbers(root: Path) -> list[int]:
+    """The numbers of the releases under ``root``, ascending."""
+    if not root.is_dir():
+        return []
+    return sorted(int(path.parent.name) for path in root.glob("[0-9]*/manifest.json"))
+
+
+def latest(root: Path, holdout: Literal["none", "last"] = "none") -> Release | None:
+    """The newest release under ``root`` that was built with ``holdout``."""
+    for number in reversed(numbers(root)):
+        release = Release.open(root / str(number))
+        if release.manifest.holdout == holdout:
+            return release
+    return None
