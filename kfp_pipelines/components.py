@@ -101,6 +101,10 @@ def train(
 @step
 def release(
     data: str,
+    items: int,
+    users: int,
+    events: int,
+    seed: int,
     holdout: str,
     home: str,
     dataset: Input[Dataset],
@@ -113,7 +117,11 @@ def release(
     """Export every model to ONNX, prove each equal to PyTorch, and write the next release.
 
     Args:
-        data: where the data came from.
+        data: where the data came from; empty for the marketplace.
+        items: items of the marketplace.
+        users: users of the marketplace.
+        events: events of the marketplace.
+        seed: seed of the marketplace.
         holdout: whether last events were kept out.
         home: where ``releases/`` and ``model_repository/`` are.
         dataset: canonical tables.
@@ -129,6 +137,7 @@ def release(
     from pathlib import Path
 
     from export.release import TrainedParts, export_release
+    from winnow.release import Source
 
     parts = TrainedParts(
         dataset=Path(dataset.path),
@@ -137,7 +146,13 @@ def release(
         retriever=Path(retriever.path),
         ranker=Path(ranker.path),
     )
-    made = export_release(parts, Path(home), data=data or None, holdout=holdout, show_progress=True)
+    made = export_release(
+        parts,
+        Path(home),
+        source=Source(data=data, items=items, users=users, events=events, seed=seed),
+        holdout=holdout,
+        show_progress=True,
+    )
     for name, difference in made.manifest.parity.items():
         parity.log_metric(name, difference)
     return made.manifest.number

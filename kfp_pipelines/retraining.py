@@ -26,6 +26,10 @@ def retraining(
     trained = components.train(dataset=extracted["dataset"], features=extracted["features"]).outputs
     released = components.release(
         data=data,
+        items=items,
+        users=users,
+        events=events,
+        seed=seed,
         holdout=holdout,
         home=home,
         dataset=extracted["dataset"],

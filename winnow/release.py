@@ -25,13 +25,37 @@ MODELS = ("retriever", "ranker")
 """The Triton models every release has; encoders join where the catalog has their modality."""
 
 
+class Source(BaseModel):
+    """What a release was built from: enough to build it again.
+
+    Attributes:
+        data: where the data is; empty means the generated marketplace of the sizes that follow.
+        items: items of the marketplace.
+        users: users of the marketplace.
+        events: events of the marketplace.
+        seed: seed of the marketplace.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = ""
+    items: int = 2000
+    users: int = 3000
+    events: int = 150_000
+    seed: int = 7
+
+    def is_like(self, other: "Source") -> bool:
+        """Whether both are the same data; sizes matter for the marketplace alone."""
+        return self == other if not self.data else self.data == other.data
+
+
 class Manifest(BaseModel):
     """What a release is made of.
 
     Attributes:
         number: the release, and the version of each of its Triton models.
         dataset: the data set's name.
-        data: where the data came from; null means the generated marketplace.
+        source: what it was built from.
         holdout: ``last`` when every user's last event was kept from the build, for evaluation.
         as_of: milliseconds since the epoch; events at or after it are not in the release.
         history_length: events per history tensor.
@@ -47,7 +71,7 @@ class Manifest(BaseModel):
     number: int
     created_at: datetime
     dataset: str
-    data: str | None
+    source: Source
     holdout: Literal["none", "last"]
     as_of: int
     history_length: int
@@ -169,10 +193,11 @@ def numbers(root: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in root.glob("[0-9]*/manifest.json"))
 
 
-def latest(root: Path, holdout: Literal["none", "last"] = "none") -> Release | None:
-    """The newest release under ``root`` that was built with ``holdout``."""
+def latest(root: Path, holdout: Literal["none", "last"] = "none", like: Source | None = None) -> Release | None:
+    """The newest release under ``root`` that was built with ``holdout`` (and from data ``like`` that)."""
     for number in reversed(numbers(root)):
         release = Release.open(root / str(number))
-        if release.manifest.holdout == holdout:
+        matches = like is None or release.manifest.source.is_like(like)
+        if matches and release.manifest.holdout == holdout:
             return release
     return None

@@ -1,0 +1,66 @@
+# Winnow: everything runs with Python 3.11 and make. `make help` prints the targets.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+UV := .venv/bin/uv pip install
+UV_VERSION := 0.13.9
+CODE := winnow transformers export kfp_pipelines benchmarks
+
+.PHONY: help
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.installed .venv-triton/.installed  ## make both virtual environments (a second run does nothing)
+
+.PHONY: demo
+demo: setup  ## build a release of the demo marketplace, serve it and show recommendations
+	.venv/bin/winnow demo $(ARGS)
+
+.PHONY: up
+up: setup  ## serve the newest release
+	.venv/bin/winnow up $(ARGS)
+
+.PHONY: test
+test: setup  ## run all tests
+	.venv/bin/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup  ## check style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.PHONY: bench
+bench: setup  ## run the benchmarks
+	.venv/bin/python -m benchmarks $(ARGS)
+
+.PHONY: clean
+clean:  ## remove what setup and the tools made; .winnow (releases, logs) stays
+	rm -rf .venv .venv-triton build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: python
+python:
+	@[[ -n "$(PYTHON)" ]] || { \
+	echo "Winnow needs Python 3.11, which is not on the PATH. Install it, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+
+.venv/bin/uv: | python
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+# The stamps are older than what they were made from when a pin changes, and only then is anything installed again.
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/uv
+	$(UV) --python .venv/bin/python --constraint constraints.txt --editable '.[serving,training,pipelines,local,dev]'
+	touch $@
+
+# Without dependencies: the wheel asks for gRPC, protobuf and more for its Python API, which Winnow does not use.
+.venv-triton/.installed: requirements-triton.txt | .venv/bin/uv
+	$(PYTHON) -m venv --without-pip .venv-triton
+	$(UV) --python .venv-triton/bin/python --no-deps --requirement requirements-triton.txt
+	touch $@

@@ -1,0 +1,42 @@
+"""``python -m benchmarks NAME [--json]``: exit code 1 when a target does not hold."""
+
+from typing import Annotated
+
+import typer
+
+from benchmarks.rows import Row, render
+from winnow.errors import WinnowError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the rows as a JSON list.")]
+
+
+@app.callback()
+def choose() -> None:
+    """Speed and quality, each against its target."""
+
+
+@app.command()
+def funnel(
+    as_json: Json = False,
+    requests: Annotated[int, typer.Option(min=20, help="Requests per connection and protocol.")] = 300,
+) -> None:
+    """End-to-end latency over gRPC and HTTP, stage by stage, against a floor measured in the same run."""
+    from benchmarks.funnel import measure
+
+    _finish(measure(requests), as_json)
+
+
+def _finish(rows: list[Row], as_json: bool) -> None:
+    render(rows, as_json)
+    if any(row.holds is False for row in rows):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except WinnowError as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,203 @@
+"""The ``winnow`` command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from winnow import home, release
+from winnow.errors import WinnowError
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A multistage, multimodal recommender. State lives under WINNOW_HOME (default: .winnow).",
+)
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Your data: a folder of Parquet or CSV with dataset.yaml, a folder of RecBole atomic files, s3:// or "
+        "glue://. Without it, the demo marketplace is generated.",
+        show_default=False,
+    ),
+]
+PortBase = Annotated[int, typer.Option(help="First of the seven ports of this stack.")]
+Items = Annotated[int, typer.Option(min=50, help="Items of the demo marketplace.")]
+Users = Annotated[int, typer.Option(min=50, help="Users of the demo marketplace.")]
+Events = Annotated[int, typer.Option(min=1000, help="Events of the demo marketplace.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+K = Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")]
+DEFAULT_PORT_BASE = 8080
+
+
+@commands.command()
+def build(
+    data: Data = None,
+    items: Items = 2000,
+    users: Users = 3000,
+    events: Events = 150_000,
+    holdout: Annotated[
+        Literal["none", "last"],
+        typer.Option(help="'last' keeps every user's last event out, so that `winnow evaluate` can ask for it."),
+    ] = "none",
+) -> None:
+    """Run the retraining pipeline and write the next release.
+
+    Reads and validates the data, trains the encoders, the retriever and the ranker, exports them to ONNX and proves
+    each equal to PyTorch. Exit code 2 means the data breaks its contract; the report says where.
+    """
+    built = run_build(source_of(data, items, users, events), holdout)
+    typer.echo(f"release {built.manifest.number}: {built.folder}")
+
+
+@commands.command()
+def up(
+    number: Annotated[int | None, typer.Option("--release", help="Which release; the newest by default.")] = None,
+    port_base: PortBase = DEFAULT_PORT_BASE,
+    detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
+) -> None:
+    """Serve a release: Redis, Triton, the Bloom sidecar and the KServe transformer, until Ctrl-C."""
+    from winnow.local import stack
+    from winnow.local.ports import Ports
+
+    chosen = number if number is not None else newest().manifest.number
+    ports = Ports.at(port_base)
+    if detach:
+        state = stack.detach(chosen, ports)
+        typer.echo(f"release {state.release} at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}")
+        return
+    with stack.Stack(chosen, ports) as running:
+        typer.echo(
+            f"release {chosen} at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it"
+        )
+        running.wait()
+
+
+@commands.command()
+def down() -> None:
+    """Stop what `winnow up --detach` started."""
+    from winnow.local import stack
+
+    state = stack.down()
+    typer.echo(f"stopped release {state.release}" if state else "nothing was running")
+
+
+@commands.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="A user id; an unknown one is answered from what is trending.")],
+    k: K = 10,
+    as_json: Json = False,
+) -> None:
+    """Ask the running stack for a user's recommendations."""
+    from winnow import client, show
+    from winnow.local.state import running
+
+    state = running()
+    if state is None:
+        raise WinnowError("nothing is running; start it with `winnow up`")
+    [answer] = client.over_http_v1(f"http://127.0.0.1:{state.ports.http}", [{"user_id": user, "k": k}])
+    if as_json:
+        typer.echo(json.dumps(answer, indent=1))
+    else:
+        show.answer(answer, release.Release.open(home.releases() / str(answer["release"])))
+
+
+@commands.command()
+def evaluate(
+    as_json: Json = False,
+    min_weight: Annotated[
+        float, typer.Option(help="Ask only for held-out events whose type weighs at least this much.")
+    ] = 0.0,
+) -> None:
+    """Recall, ndcg and coverage of the served funnel, beside the retriever and the classic baselines.
+
+    Every user's last event is asked of a release that was built without it (`winnow build --holdout last`). Where the
+    newest release's data has no such release yet, it is built now; it is not the one that `winnow up` serves.
+    """
+    from winnow import show
+    from winnow.evaluation import report
+
+    served = release.latest(home.releases())
+    like = served.manifest.source if served else None
+    held_out = release.latest(home.releases(), "last", like)
+    if held_out is None:
+        source = newest().manifest.source
+        typer.echo("no release of this data was built with --holdout last: building one", err=True)
+        held_out = run_build(source, "last")
+    evaluation = report.evaluate(held_out, min_weight, show_progress=not as_json)
+    if as_json:
+        typer.echo(json.dumps(evaluation, indent=1))
+    else:
+        show.evaluation(evaluation)
+
+
+@commands.command()
+def demo(
+    data: Data = None,
+    items: Items = 2000,
+    users: Users = 3000,
+    events: Events = 150_000,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the samples instead of serving on.")] = False,
+    port_base: PortBase = DEFAULT_PORT_BASE,
+) -> None:
+    """Build a release if there is none of this data, serve it, and show what three users get over each protocol."""
+    from winnow import show
+    from winnow.local.ports import Ports
+    from winnow.local.stack import Stack
+
+    source = source_of(data, items, users, events)
+    served = release.latest(home.releases(), like=source) or run_build(source, "none")
+    ports = Ports.at(port_base)
+    with Stack(served.manifest.number, ports) as stack:
+        show.samples(served, ports)
+        if not once:
+            typer.echo(f"\nServing at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it.")
+            stack.wait()
+
+
+def newest() -> release.Release:
+    """The newest release meant for serving.
+
+    Raises:
+        WinnowError: there is none.
+    """
+    found = release.latest(home.releases())
+    if found is None:
+        raise WinnowError(f"no release under {home.releases()}: build one with `winnow build`")
+    return found
+
+
+def source_of(data: str | None, items: int, users: int, events: int) -> release.Source:
+    """What to build from; a folder is made absolute, so that it is recognised from anywhere."""
+    where = data if data is None or "://" in data else str(Path(data).resolve())
+    return release.Source(data=where or "", items=items, users=users, events=events)
+
+
+def run_build(source: release.Source, holdout: str) -> release.Release:
+    """Run the retraining pipeline in a process of its own.
+
+    Raises:
+        typer.Exit: the run failed and said why; carries its exit code.
+    """
+    command = [sys.executable, "-P", "-m", "kfp_pipelines", "retraining", f"--holdout={holdout}"]
+    command += [f"--{name}={value}" for name, value in source.model_dump().items()]
+    process = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603
+    if process.returncode:
+        raise typer.Exit(process.returncode)
+    return release.Release.open(home.releases() / str(int(process.stdout)))
+
+
+def app() -> None:
+    """The command, its errors said in words."""
+    try:
+        commands()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except WinnowError as error:
+        typer.echo(f"winnow: {error}", err=True)
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,92 @@
+"""Asking a running endpoint over each of its three protocols; every function returns the same list of answers."""
+
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import tritonclient.grpc as grpcclient
+from tritonclient.utils import InferenceServerException
+
+from winnow.errors import WinnowError
+from winnow.request import Answer
+
+MODEL = "recommender"
+TIMEOUT_S = 30.0
+
+Instance = dict[str, Any]
+"""One request, as :class:`winnow.request.RecommendRequest` wants it."""
+
+
+def over_http_v1(base_url: str, instances: list[Instance]) -> list[Answer]:
+    """KServe's V1 protocol: ``POST /v1/models/recommender:predict``.
+
+    Raises:
+        WinnowError: the endpoint is not there, or refuses the request.
+    """
+    body = _post(f"{base_url}/v1/models/{MODEL}:predict", {"instances": instances})
+    answers: list[Answer] = body["predictions"]
+    return answers
+
+
+def over_http_v2(base_url: str, instances: list[Instance]) -> list[Answer]:
+    """The Open Inference Protocol over HTTP: ``POST /v2/models/recommender/infer``.
+
+    Raises:
+        WinnowError: the endpoint is not there, or refuses the request.
+    """
+    tensors = [
+        {"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.tolist()}
+        for name, datatype, array in _tensors(instances)
+    ]
+    body = _post(f"{base_url}/v2/models/{MODEL}/infer", {"inputs": tensors})
+    texts = next(output["data"] for output in body["outputs"] if output["name"] == "answer")
+    return [json.loads(text) for text in texts]
+
+
+def over_grpc(client: grpcclient.InferenceServerClient, instances: list[Instance]) -> list[Answer]:
+    """The Open Inference Protocol over gRPC.
+
+    Raises:
+        WinnowError: the endpoint is not there, or refuses the request.
+    """
+    inputs = []
+    for name, datatype, array in _tensors(instances):
+        tensor = grpcclient.InferInput(name, list(array.shape), datatype)
+        tensor.set_data_from_numpy(array)
+        inputs.append(tensor)
+    try:
+        result = client.infer(MODEL, inputs, client_timeout=TIMEOUT_S)
+    except InferenceServerException as error:
+        raise WinnowError(f"the endpoint refused over gRPC: {error}") from error
+    return [json.loads(text) for text in result.as_numpy("answer")]
+
+
+_DATATYPES = {str: "BYTES", bool: "BOOL", int: "INT32", float: "FP32", dict: "BYTES"}
+
+
+def _tensors(instances: list[Instance]) -> list[tuple[str, str, Any]]:
+    """One tensor per field; the instances of one call must have the same fields."""
+    tensors = []
+    for name in instances[0]:
+        values = [instance[name] for instance in instances]
+        datatype = _DATATYPES[type(values[0])]
+        if datatype == "BYTES":
+            array = np.array([v if isinstance(v, str) else json.dumps(v) for v in values], np.object_)
+        else:
+            array = np.array(values, {"BOOL": np.bool_, "INT32": np.int32, "FP32": np.float32}[datatype])
+        tensors.append((name, datatype, array))
+    return tensors
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        # No proxy of the environment: the endpoint is where the address says.
+        with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
+            response = client.post(url, json=body)
+    except httpx.HTTPError as error:
+        raise WinnowError(f"no answer from {url} ({error}); start the stack with `winnow up`") from error
+    if response.is_error:
+        raise WinnowError(f"{url} refused with {response.status_code}: {response.text}")
+    parsed: dict[str, Any] = response.json()
+    return parsed

@@ -1,0 +1,102 @@
+"""What the command line prints: answers as a funnel, evaluations as a table."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from winnow import client
+from winnow.evaluation.report import Evaluation
+from winnow.local.ports import Ports
+from winnow.release import Release
+from winnow.request import Answer
+
+console = Console()
+STRANGER = "someone-new"
+
+
+def answer(given: Answer, release: Release) -> None:
+    """The recommended items, one a row."""
+    titles = _titles(release)
+    table = Table("", "item", "title", "score", "click", "conversion", "from", box=None, header_style="dim")
+    for item in given["items"]:
+        chances = [f"{chance:.1%}" if chance is not None else "" for chance in (item["click"], item["conversion"])]
+        sources = ", ".join(item["sources"])
+        title = titles.get(item["item_id"], "")
+        table.add_row(str(item["position"] + 1), item["item_id"], title, f"{item['score']:.3f}", *chances, sources)
+    console.print(table)
+    for step in given["degraded"]:
+        console.print(f"[yellow]degraded[/yellow] {step}")
+
+
+def samples(release: Release, ports: Ports, k: int = 5) -> None:
+    """Three users, one of them new, over all three protocols, each as a funnel."""
+    import tritonclient.grpc as grpcclient
+
+    base = f"http://127.0.0.1:{ports.http}"
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as grpc:
+        # The first answers of a fresh server pay for its warm-up.
+        client.over_http_v1(base, [{"user_id": STRANGER, "k": k}])
+        for user in [*_active_users(release, 2), STRANGER]:
+            request: dict[str, Any] = {"user_id": user, "k": k}
+            times, answers = {}, {}
+            for protocol, ask in (
+                ("HTTP v1", lambda r: client.over_http_v1(base, [r])),
+                ("HTTP v2", lambda r: client.over_http_v2(base, [r])),
+                ("gRPC v2", lambda r: client.over_grpc(grpc, [r])),
+            ):
+                started = time.perf_counter()
+                [answers[protocol]] = ask(request)
+                times[protocol] = (time.perf_counter() - started) * 1000
+            [explained] = client.over_http_v1(base, [request | {"debug": True}])
+            console.rule(f"[bold]{user}[/bold]", align="left")
+            _funnel(explained)
+            answer(explained, release)
+            lists = {tuple(item["item_id"] for item in given["items"]) for given in answers.values()}
+            agreed = "the same list over all three" if len(lists) == 1 else "[red]the lists differ[/red]"
+            console.print(" · ".join(f"{name} {ms:.1f} ms" for name, ms in times.items()) + f" · {agreed}\n")
+
+
+def evaluation(result: Evaluation) -> None:
+    """One row per recommender."""
+    console.print(f"[bold]{result['split']}[/bold]; {result['users']} users")
+    names = list(next(iter(result["metrics"].values())))
+    table = Table("", *names)
+    for recommender, metrics in result["metrics"].items():
+        table.add_row(recommender, *(f"{metrics[name]:.4f}" for name in names))
+    console.print(table)
+
+
+def _funnel(given: Answer) -> None:
+    """Candidates by source, removed by filter, ranked, final; and the milliseconds of each stage."""
+    trace = given["trace"]
+    found = ", ".join(f"{name} {count}" for name, count in trace["sources"].items())
+    removed = ", ".join(f"{name} −{count}" for name, count in trace["removed"].items()) or "none"
+    ranked = sum("ranked" in candidate for candidate in trace["candidates"])
+    console.print(f"candidates  {len(trace['candidates'])} ({found})")
+    console.print(f"removed     {removed}")
+    console.print(f"ranked      {ranked} → final {len(given['items'])}")
+    spent: dict[str, float] = defaultdict(float)
+    for step in trace["stages"]:
+        # The sources run side by side; their stage takes as long as the slowest.
+        spent[step["stage"]] = (
+            max(spent[step["stage"]], step["ms"]) if step["stage"] == "sources" else spent[step["stage"]] + step["ms"]
+        )
+    console.print("ms          " + " · ".join(f"{stage} {ms:.1f}" for stage, ms in spent.items()))
+
+
+def _active_users(release: Release, count: int) -> list[str]:
+    """Users with a middling number of events: neither strangers nor the catalog's most tireless."""
+    events = np.diff(release.array("offsets"))
+    order = np.argsort(events, kind="stable")
+    order = order[events[order] > 0]
+    places = np.linspace(0, len(order) - 1, count + 2).astype(int)[1:-1]
+    return [str(user) for user in release.array("user_ids")[order[places]]]
+
+
+def _titles(release: Release) -> dict[str, str]:
+    titles = release.array("item_titles")
+    return dict(zip(release.array("item_ids").tolist(), titles.tolist(), strict=True))
