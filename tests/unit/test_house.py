@@ -1,0 +1,37 @@
+"""The rules of the house that a person would otherwise have to remember."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_transformers_is_hugging_faces_even_from_the_repository_root() -> None:
+    question = "import transformers; print(transformers.__file__); from transformers import PreTrainedTokenizerFast"
+    answer = subprocess.run([sys.executable, "-c", question], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "site-packages" in answer.stdout
+    assert not (ROOT / "transformers" / "__init__.py").exists()
+
+
+def test_the_library_imports_none_of_the_rooms_around_it() -> None:
+    rooms = ("export", "kfp_pipelines", "recommender_transformer", "bloom_sidecar", "benchmarks")
+    for path in (ROOT / "winnow").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]):
+                assert words[1].split(".")[0] not in rooms, f"{path}: {line}"
+
+
+def test_constraints_pin_names_and_versions_only() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        name, _, version = line.partition("==")
+        assert name, line
+        assert version, line
+        assert "/" not in line, line
+
+
+def test_make_help_prints_the_targets() -> None:
+    printed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for target in ("setup", "demo", "up", "test", "bench", "lint"):
+        assert f"make {target}" in printed
