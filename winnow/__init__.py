@@ -1,1 +1,6 @@
 """Winnow: a multistage, multimodal recommender, from a log of events to a served recommendation."""
+
+import os
+
+# ONNX Runtime sends usage data unless told not to before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

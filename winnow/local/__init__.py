@@ -1,0 +1,1 @@
+"""The one-machine stack: Redis, Triton, sidecar and transformer as supervised processes."""

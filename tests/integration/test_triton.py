@@ -1,0 +1,234 @@
+"""The Python-based ONNX Runtime backend, in a real Triton."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tritonclient.grpc as grpcclient
+from onnx import TensorProto, helper
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from winnow.errors import WinnowError
+from winnow.local import triton as local_triton
+from winnow.local.infrastructure import infrastructure
+from winnow.local.processes import ProcessFailed
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+TYPES = {
+    "bool": TensorProto.BOOL,
+    "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "fp16": TensorProto.FLOAT16,
+    "fp32": TensorProto.FLOAT,
+}
+
+
+def save(repository, name, version, nodes, inputs, outputs, constants=(), batch=64, delay_ms=0, declared=None):
+    """Write a model: inputs and outputs are ``{name: (element type, columns)}``, all with a batch dimension.
+
+    As in a release, the config leaves every dimension open and the graph checks shapes.
+    """
+
+    def values(tensors):
+        return [helper.make_tensor_value_info(n, kind, ["B", *columns]) for n, (kind, columns) in tensors.items()]
+
+    graph = helper.make_graph(nodes, name, values(inputs), values(outputs), list(constants))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    folder = repository / name / str(version)
+    folder.mkdir(parents=True)
+    onnx.save(model, folder / "model.onnx")
+    kinds = {TYPES[k]: f"TYPE_{k.upper()}" for k in TYPES}
+
+    def described(tensors):
+        return ", ".join(
+            f'{{name: "{n}" data_type: {(declared or {}).get(n, kinds[kind])} '
+            f"dims: [{', '.join('-1' for _ in columns)}]}}"
+            for n, (kind, columns) in tensors.items()
+        )
+
+    (repository / name / "config.pbtxt").write_text(
+        f'name: "{name}" backend: "onnxruntime" max_batch_size: {batch} version_policy {{ all {{}} }}\n'
+        f"input [{described(inputs)}] output [{described(outputs)}]\n"
+        f"dynamic_batching {{ max_queue_delay_microseconds: {delay_ms * 1000} }}\n"
+    )
+
+
+def save_pair(repository, version, operation):
+    node = helper.make_node(operation, ["a", "b"], ["result"])
+    save(repository, "pair", version, [node], {"a": (FLOAT, ["N"]), "b": (FLOAT, ["N"])}, {"result": (FLOAT, ["N"])})
+
+
+@pytest.fixture(scope="module")
+def address(triton, tmp_path_factory):
+    repository = tmp_path_factory.mktemp("models")
+    save_pair(repository, 1, "Add")
+    save_pair(repository, 2, "Sub")
+    weights = helper.make_tensor("weights", FLOAT, [3, 2], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    product = helper.make_node("MatMul", ["x", "weights"], ["y"])
+    save(repository, "product", 1, [product], {"x": (FLOAT, [3])}, {"y": (FLOAT, [2])}, [weights], delay_ms=200)
+    table = helper.make_tensor("table", FLOAT, [4], [10.0, 11.0, 12.0, 13.0])
+    lookup = helper.make_node("Gather", ["table", "index"], ["value"])
+    save(repository, "lookup", 1, [lookup], {"index": (INT64, [1])}, {"value": (FLOAT, [1])}, [table], delay_ms=200)
+    save(
+        repository,
+        "types",
+        1,
+        [helper.make_node("Identity", [f"{name}_in"], [f"{name}_out"]) for name in TYPES],
+        {f"{name}_in": (kind, ["N"]) for name, kind in TYPES.items()},
+        {f"{name}_out": (kind, ["N"]) for name, kind in TYPES.items()},
+    )
+    return triton(repository)
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    with grpcclient.InferenceServerClient(address) as client:
+        yield client
+
+
+def infer(client, model, version="1", outputs=None, **tensors):
+    inputs = []
+    for name, array in tensors.items():
+        tensor = grpcclient.InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
+        inputs.append(tensor.set_data_from_numpy(array))
+    requested = outputs and [grpcclient.InferRequestedOutput(name) for name in outputs]
+    return client.infer(model, inputs, model_version=version, outputs=requested, client_timeout=20.0)
+
+
+def at_once(calls):
+    """Run all calls concurrently; an exception is a result too."""
+
+    def attempt(call):
+        try:
+            return call()
+        except InferenceServerException as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(attempt, calls))
+
+
+def executions(client, model):
+    statistics = client.get_inference_statistics(model, "1", as_json=True)["model_stats"][0]
+    return int(statistics.get("inference_count", 0)), int(statistics.get("execution_count", 0))
+
+
+def test_versions_are_served_side_by_side(client):
+    a, b = np.array([[1.0, 2.0]], np.float32), np.array([[10.0, 20.0]], np.float32)
+    np.testing.assert_array_equal(infer(client, "pair", "1", a=a, b=b).as_numpy("result"), a + b)
+    np.testing.assert_array_equal(infer(client, "pair", "2", a=a, b=b).as_numpy("result"), a - b)
+
+
+def test_an_absent_version_is_not_found(client):
+    row = np.zeros((1, 2), np.float32)
+    with pytest.raises(InferenceServerException) as caught:
+        infer(client, "pair", "3", a=row, b=row)
+    assert caught.value.status() == "StatusCode.NOT_FOUND"
+
+
+def test_concurrent_requests_run_as_one_and_each_gets_its_own_rows(client):
+    before = executions(client, "product")
+    weights = np.arange(1.0, 7.0, dtype=np.float32).reshape(3, 2)
+    batches = [np.full((1 + i % 3, 3), i, np.float32) for i in range(12)]
+    answers = at_once([lambda x=x: infer(client, "product", x=x).as_numpy("y") for x in batches])
+    for x, answer in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(answer, x @ weights)
+    inferences, runs = np.subtract(executions(client, "product"), before)
+    assert inferences == sum(len(x) for x in batches)
+    assert runs <= 3
+
+
+def test_a_wrong_shape_is_that_requests_error(client):
+    good, bad = np.ones((1, 3), np.float32), np.ones((1, 5), np.float32)
+    first, error, last = at_once([lambda x=x: infer(client, "product", x=x) for x in (good, bad, good)])
+    assert error.status() == "StatusCode.INVALID_ARGUMENT"
+    np.testing.assert_allclose(first.as_numpy("y"), [[9.0, 12.0]])
+    np.testing.assert_allclose(last.as_numpy("y"), [[9.0, 12.0]])
+
+
+def test_a_bad_value_in_a_joined_batch_fails_alone(client):
+    indices = [0, 1, 99, 3]
+    before = executions(client, "lookup")
+    answers = at_once([lambda i=i: infer(client, "lookup", index=np.array([[i]], np.int64)) for i in indices])
+    assert isinstance(answers[2], InferenceServerException)
+    assert "out of data bounds" in answers[2].message()
+    for position in (0, 1, 3):
+        np.testing.assert_array_equal(answers[position].as_numpy("value"), [[10.0 + indices[position]]])
+    # The bad one travelled with others: otherwise this test would show nothing.
+    assert np.subtract(executions(client, "lookup"), before)[1] < len(indices)
+
+
+def test_every_type_passes_unchanged_and_only_requested_outputs_come_back(client):
+    arrays = {
+        "bool_in": np.array([[True, False]]),
+        "uint8_in": np.array([[0, 255]], np.uint8),
+        "int8_in": np.array([[-128, 127]], np.int8),
+        "int32_in": np.array([[-(2**31), 2**31 - 1]], np.int32),
+        "int64_in": np.array([[-(2**63), 2**63 - 1]], np.int64),
+        "fp16_in": np.array([[0.5, -65504]], np.float16),
+        "fp32_in": np.array([[1e-30, 3.4e38]], np.float32),
+    }
+    answer = infer(client, "types", **arrays)
+    for name, array in arrays.items():
+        returned = answer.as_numpy(name.replace("_in", "_out"))
+        assert returned.dtype == array.dtype
+        np.testing.assert_array_equal(returned, array)
+    some = infer(client, "types", outputs=["int32_out"], **arrays)
+    assert [output.name for output in some.get_response().outputs] == ["int32_out"]
+
+
+def test_a_running_triton_is_checked_for_what_is_needed(address):
+    local_triton.check(address, {"pair": [1, 2]})
+    with pytest.raises(WinnowError, match="does not serve pair version 7, absent version 1"):
+        local_triton.check(address, {"pair": [1, 7], "absent": [1]})
+    with pytest.raises(WinnowError, match=r"TRITON_URL names 127.0.0.1:1 "):
+        local_triton.check("127.0.0.1:1", {"pair": [1]})
+
+
+def test_a_config_that_contradicts_its_graph_is_an_error_at_the_start(tmp_path):
+    node = helper.make_node("Identity", ["x"], ["y"])
+    tensors = {"inputs": {"x": (FLOAT, ["N"])}, "outputs": {"y": (FLOAT, ["N"])}}
+    save(tmp_path, "wrong", 1, [node], **tensors, declared={"y": "TYPE_INT32"})
+    with (
+        pytest.raises(ProcessFailed, match=r"tensor y: config\.pbtxt says TYPE_INT32, model\.onnx has tensor\(float\)"),
+        infrastructure(tmp_path, {"wrong": [1]}),
+    ):
+        pass
+
+
+def test_only_the_asked_versions_load_and_nothing_is_left_behind(tmp_path):
+    save_pair(tmp_path / "models", 1, "Add")
+    save_pair(tmp_path / "models", 2, "Sub")
+    assert local_triton.models_in(tmp_path / "models") == {"pair": [1, 2]}
+    models = local_triton.models_in(tmp_path / "models", version=2)
+    memory_before = set(os.listdir("/dev/shm"))
+    with infrastructure(tmp_path / "models", models, folder=tmp_path) as parts:
+        with grpcclient.InferenceServerClient(parts.triton) as client:
+            assert client.is_model_ready("pair", "2")
+            assert not client.is_model_ready("pair", "1")
+        groups = [process.pid for process in parts.processes]
+        assert all(members(group) for group in groups)
+        # ONNX Runtime's usage database would be open in the process that runs the model.
+        stub = next(pid for pid in members(groups[1]) if "backend_stub" in Path(f"/proc/{pid}/cmdline").read_text())
+        opened = [os.readlink(descriptor) for descriptor in Path(f"/proc/{stub}/fd").iterdir()]
+        assert not [path for path in opened if ".onnxruntime" in path]
+    assert not any(members(group) for group in groups)
+    assert set(os.listdir("/dev/shm")) <= memory_before
+
+
+def members(group):
+    """Processes of a group that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, process_group, *_ = stat.read_text().rpartition(") ")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(process_group) == group and state != "Z":
+            found.append(int(stat.parent.name))
+    return found

@@ -1,0 +1,115 @@
+"""Supervised child processes: ready, watched, and gone for certain."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from winnow.local.processes import Process, ProcessFailed
+
+
+def python(tmp_path, code, ready=None, **settings):
+    """A child that runs ``code``; it is ready once it has written the file ``ready``."""
+    flag = tmp_path / "ready"
+    preamble = f"import os, pathlib, signal, subprocess, sys, time\nready = pathlib.Path({str(flag)!r})\n"
+    command = [sys.executable, "-I", "-S", "-c", preamble + textwrap.dedent(code)]
+    return Process("worker", command, log=tmp_path / "logs" / "worker.log", ready=ready or flag.exists, **settings)
+
+
+def alive(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(") ")[2][0] != "Z"
+
+
+def gone(pid, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def test_it_is_ready_inside_and_gone_outside(tmp_path):
+    with python(tmp_path, "ready.write_text('yes'); print('hello', flush=True); time.sleep(60)") as child:
+        child.check()
+        pid = child.pid
+        assert alive(pid)
+        assert (tmp_path / "ready").read_text() == "yes"
+    assert not alive(pid)
+
+
+def test_its_environment_is_what_was_given(tmp_path):
+    with python(tmp_path, "ready.write_text(os.environ['A']); time.sleep(60)", environment={"A": "1"}):
+        assert (tmp_path / "ready").read_text() == "1"
+
+
+def test_one_that_dies_while_starting_tells_its_exit_code_and_the_end_of_its_log(tmp_path):
+    child = python(tmp_path, "print('first line', flush=True); sys.exit('cannot go on')")
+    with (
+        pytest.raises(ProcessFailed, match=r"(?s)worker stopped by itself \(exit code 1\).*first line.*cannot go on"),
+        child,
+    ):
+        pass
+
+
+def test_one_that_never_answers_is_an_error_and_is_stopped(tmp_path):
+    child = python(tmp_path, "print(os.getpid(), flush=True); time.sleep(60)", timeout=0.5)
+    with pytest.raises(ProcessFailed, match="worker was not ready after"), child:
+        pass
+    assert not alive(int((tmp_path / "logs" / "worker.log").read_text()))
+
+
+def test_one_that_dies_later_is_noticed(tmp_path):
+    with python(tmp_path, "ready.touch(); time.sleep(60)") as child:
+        os.kill(child.pid, signal.SIGKILL)
+        assert gone(child.pid)
+        with pytest.raises(ProcessFailed, match="worker stopped by itself \\(signal SIGKILL\\)"):
+            child.check()
+
+
+def test_one_that_ignores_sigterm_is_killed_after_the_grace(tmp_path):
+    code = "signal.signal(signal.SIGTERM, signal.SIG_IGN); ready.touch(); time.sleep(60)"
+    with python(tmp_path, code, grace=0.3) as child:
+        pid = child.pid
+        started = time.monotonic()
+    assert not alive(pid)
+    assert 0.3 <= time.monotonic() - started < 5.0
+
+
+def test_what_the_child_started_goes_with_it(tmp_path):
+    code = """
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        code = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)'
+        grandchild = subprocess.Popen([sys.executable, '-I', '-S', '-c', code], stdout=subprocess.PIPE)
+        grandchild.stdout.readline()
+        ready.write_text(str(grandchild.pid))
+        time.sleep(60)
+    """
+    with python(tmp_path, code, ready=lambda: (tmp_path / "ready").exists() and (tmp_path / "ready").read_text() != ""):
+        grandchild = int((tmp_path / "ready").read_text())
+        assert alive(grandchild)
+    assert gone(grandchild)
+
+
+def test_nothing_survives_a_parent_that_is_killed(tmp_path):
+    code = f"""
+        import sys, time
+        from pathlib import Path
+        from winnow.local.processes import Process
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        with Process("child", command, log=Path({str(tmp_path / "log")!r}), ready=lambda: True) as child:
+            print(child.pid, flush=True)
+            time.sleep(60)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        assert alive(child)
+        parent.kill()
+    assert gone(child)

@@ -1,0 +1,43 @@
+"""What Triton needs from its environment."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from winnow.errors import WinnowError
+from winnow.local import triton
+
+
+def environment(folder: Path, library_folder: Path) -> Path:
+    """An environment whose Python reports ``library_folder`` as the home of its shared library."""
+    answer = json.dumps([str(folder), str(library_folder), "3.11", "/opt/python"])
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").write_text(f"#!/bin/sh\necho '{answer}'\n")
+    (folder / "bin" / "python").chmod(0o755)
+    (folder / ".installed").touch()
+    return folder
+
+
+def test_a_missing_environment_says_how_to_make_it(tmp_path):
+    with pytest.raises(WinnowError, match="make setup"):
+        triton.interpreter(tmp_path / "nowhere")
+
+
+def test_an_interpreter_without_its_shared_library_says_so(tmp_path):
+    with pytest.raises(WinnowError, match=r"/opt/python was built without .*libpython3\.11\.so\.1\.0.*--enable-shared"):
+        triton.interpreter(environment(tmp_path / "venv", tmp_path))
+    (tmp_path / "libpython3.11.so.1.0").touch()
+    assert triton.interpreter(tmp_path / "venv") == (tmp_path / "venv", tmp_path, "3.11")
+
+
+def test_models_of_a_repository(tmp_path):
+    for name, versions in {"ranker": (1, 2, 10), "retriever": (2,), "empty": ()}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.pbtxt").touch()
+        for version in versions:
+            (tmp_path / name / str(version)).mkdir()
+    assert triton.models_in(tmp_path) == {"ranker": [1, 2, 10], "retriever": [2]}
+    assert triton.models_in(tmp_path, version=10) == {"ranker": [10]}
+    with pytest.raises(WinnowError, match=r"holds no model in version 3; .*winnow build"):
+        triton.models_in(tmp_path, version=3)

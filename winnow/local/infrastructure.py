@@ -1,0 +1,70 @@
+"""Redis and Triton, and nothing else: what tests and the evaluation of a release need."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from winnow.local import redis, triton
+from winnow.local.ports import Ports
+from winnow.local.processes import Process
+
+
+@dataclass(frozen=True)
+class Infrastructure:
+    """Where Redis and Triton answer.
+
+    Attributes:
+        redis_url: ``redis://host:port/db``.
+        triton: ``host:port`` of Triton's gRPC.
+        processes: Those that were started here.
+    """
+
+    redis_url: str
+    triton: str
+    processes: tuple[Process, ...]
+
+
+@contextmanager
+def infrastructure(
+    repository: Path,
+    models: triton.Models,
+    *,
+    ports: Ports | None = None,
+    folder: Path | None = None,
+    redis_url: str | None = None,
+    triton_url: str | None = None,
+) -> Iterator[Infrastructure]:
+    """Run Redis and a Triton that serves ``models``; both are gone afterwards.
+
+    Args:
+        repository: Triton's model repository.
+        models: Versions to serve per model name (see ``triton.models_in``).
+        ports: Where to listen (default: free ports).
+        folder: Takes ``redis/`` (data), ``triton/`` (generated) and ``run/logs/`` (default: a temporary folder).
+        redis_url: A running Redis to use instead of starting one.
+        triton_url: ``host:port`` of a running Triton's gRPC, to use instead of starting one.
+
+    Raises:
+        WinnowError: A port is in use, a part did not start, or a running one does not have what is needed.
+    """
+    ports = ports or Ports.free()
+    processes: list[Process] = []
+    with ExitStack() as exits:
+        folder = folder or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="winnow-")))
+        logs = folder / "run" / "logs"
+        if redis_url:
+            redis.check(redis_url)
+        else:
+            ports.check_free(["redis"])
+            processes.append(exits.enter_context(redis.server(folder / "redis", ports.redis, logs / "redis.log")))
+        if triton_url:
+            triton.check(triton_url, models)
+        else:
+            ports.check_free(["triton_http", "triton_grpc", "triton_metrics"])
+            server = triton.server(repository, models, folder / "triton", ports=ports, log=logs / "triton.log")
+            processes.append(exits.enter_context(server))
+        yield Infrastructure(
+            redis_url or redis.url(ports.redis), triton_url or f"127.0.0.1:{ports.triton_grpc}", tuple(processes)
+        )

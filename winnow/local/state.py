@@ -1,0 +1,102 @@
+"""Which stack runs in this home: ``run/stack.json``, locked by the stack for as long as it lives.
+
+The lock is the truth and the content a description: the kernel drops the lock however the stack ends, so what a
+killed one left behind is never taken for a running one, and no process id is ever trusted that might be reused.
+"""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from winnow import home
+from winnow.errors import WinnowError
+from winnow.local.ports import Ports
+
+# Somebody who only looks holds the lock too, for an instant.
+PATIENCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class StackState:
+    """A running stack.
+
+    Attributes:
+        pid: Process that supervises it; SIGTERM stops everything.
+        release: The release it serves.
+        ports: Where its parts listen.
+        ready: Whether it answers requests yet.
+    """
+
+    pid: int
+    release: int
+    ports: Ports
+    ready: bool
+
+
+class Claim:
+    """The right to be this home's stack."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, state: StackState) -> None:
+        """Describe the stack to everybody else."""
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump(asdict(state), self._file)
+        self._file.flush()
+
+
+@contextmanager
+def claim(run: Path | None = None) -> Iterator[Claim]:
+    """Become this home's stack, or that of another ``run`` folder.
+
+    Raises:
+        WinnowError: Another one runs.
+    """
+    path = (run or home.run()) / "stack.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not _lock(file, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise WinnowError(
+                    f"a stack runs already in {home.home()}; stop it with `winnow down`, or give the second one a home "
+                    "(WINNOW_HOME) and ports (--port-base) of its own"
+                )
+            time.sleep(0.05)
+        file.truncate(0)
+        try:
+            yield Claim(file)
+        finally:
+            file.truncate(0)
+
+
+def running() -> StackState | None:
+    """The stack that runs in this home, if any."""
+    try:
+        file = (home.run() / "stack.json").open()
+    except FileNotFoundError:
+        return None
+    with file:
+        if _lock(file, fcntl.LOCK_SH):
+            return None
+        try:
+            state = json.load(file)
+        except json.JSONDecodeError:
+            # It has only just begun, or is all but gone.
+            return None
+    return StackState(**state | {"ports": Ports(**state["ports"])})
+
+
+def _lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
