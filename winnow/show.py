@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,17 @@ def samples(release: Release, ports: Ports, k: int = 5) -> None:
 
     base = f"http://127.0.0.1:{ports.http}"
     with grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as grpc:
+        protocols: dict[str, Callable[[client.Instance], list[Answer]]] = {
+            "HTTP v1": lambda request: client.over_http_v1(base, [request]),
+            "HTTP v2": lambda request: client.over_http_v2(base, [request]),
+            "gRPC v2": lambda request: client.over_grpc(grpc, [request]),
+        }
         # The first answers of a fresh server pay for its warm-up.
         client.over_http_v1(base, [{"user_id": STRANGER, "k": k}])
         for user in [*_active_users(release, 2), STRANGER]:
             request: dict[str, Any] = {"user_id": user, "k": k}
             times, answers = {}, {}
-            for protocol, ask in (
-                ("HTTP v1", lambda r: client.over_http_v1(base, [r])),
-                ("HTTP v2", lambda r: client.over_http_v2(base, [r])),
-                ("gRPC v2", lambda r: client.over_grpc(grpc, [r])),
-            ):
+            for protocol, ask in protocols.items():
                 started = time.perf_counter()
                 [answers[protocol]] = ask(request)
                 times[protocol] = (time.perf_counter() - started) * 1000
@@ -74,7 +76,7 @@ def _funnel(given: Answer) -> None:
     """Candidates by source, removed by filter, ranked, final; and the milliseconds of each stage."""
     trace = given["trace"]
     found = ", ".join(f"{name} {count}" for name, count in trace["sources"].items())
-    removed = ", ".join(f"{name} −{count}" for name, count in trace["removed"].items()) or "none"
+    removed = ", ".join(f"{name} -{count}" for name, count in trace["removed"].items()) or "none"
     ranked = sum("ranked" in candidate for candidate in trace["candidates"])
     console.print(f"candidates  {len(trace['candidates'])} ({found})")
     console.print(f"removed     {removed}")

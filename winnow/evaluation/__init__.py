@@ -1,0 +1,1 @@
+"""What recommendations are worth: metrics, the classic baselines, and the report that compares them."""

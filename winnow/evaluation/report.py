@@ -1,18 +1,31 @@
 """What a release is worth: the served funnel beside its retriever and the classic baselines, on held-out events."""
 
-import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
+import onnxruntime
+import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from winnow import home
+from winnow import client, home
+from winnow.errors import WinnowError
+from winnow.evaluation import baselines, metrics
+from winnow.features.table import Interactions
+from winnow.local.ports import Ports
+from winnow.local.stack import Stack
 from winnow.release import Release
+from winnow.retrieval.history import assemble_many
 
-AT = 50
-"""Longest list that is asked for."""
+DEPTH = 50
+"""Length of the lists that are judged."""
+
+_BATCH = 16
+_PATIENCE_MS = 10_000
+_CONNECTIONS = 2
 
 
 class Evaluation(TypedDict):
@@ -22,3 +35,120 @@ class Evaluation(TypedDict):
     release: int
     users: int
     metrics: dict[str, dict[str, float]]
+
+
+def evaluate(release: Release, min_weight: float, show_progress: bool) -> Evaluation:
+    """Ask every recommender for the event that each user's log was cut off before.
+
+    The catalog is scored whole; items of the user's remaining history are left out of every list; a user counts when
+    the held-out event's type weighs at least ``min_weight`` and its item is new to the user.
+
+    Args:
+        release: built with ``--holdout last``.
+        min_weight: 0 counts every held-out event.
+        show_progress: show bars.
+
+    Raises:
+        WinnowError: nobody has such an event.
+    """
+    log = Interactions(*(np.asarray(release.array(name)) for name in ("offsets", "item", "event", "timestamp")))
+    users, held_out = _asked(release, log, min_weight)
+    items = len(release.array("item_ids")) - 1
+    lists = {
+        "funnel": _funnel(release, users, show_progress),
+        "retriever": _retriever(release, log, users),
+        "popularity": baselines.popularity(log, items, DEPTH)[users],
+        "item_knn": baselines.item_knn(log, items, DEPTH)[users],
+        "ease": baselines.ease(log, items, DEPTH)[users],
+    }
+    at_least = f" of weight {min_weight:g} or more" if min_weight else ""
+    return Evaluation(
+        split=f"each user's last interaction in time{at_least} (ties: the later in the log), full catalog",
+        release=release.manifest.number,
+        users=len(users),
+        metrics={name: _metrics(top, held_out, items) for name, top in lists.items()},
+    )
+
+
+def _metrics(top: NDArray[np.int32], held_out: NDArray[np.int32], items: int) -> dict[str, float]:
+    return {
+        "ndcg@10": metrics.ndcg(top, held_out, 10),
+        "recall@10": metrics.recall(top, held_out, 10),
+        "recall@50": metrics.recall(top, held_out, DEPTH),
+        "coverage@10": metrics.coverage(top, items, 10),
+    }
+
+
+def _asked(release: Release, log: Interactions, min_weight: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Users (rows of ``user_ids``) and the item each is asked for."""
+    held = release.array("holdout")
+    weights = np.array([0.0, *release.schema.event_weights])
+    met = [held_item in log.item[log.of(user)] for user, held_item, _ in held]
+    kept = (weights[held[:, 2]] >= min_weight) & ~np.array(met, np.bool_)
+    if not kept.any():
+        raise WinnowError(
+            f"no held-out event weighs at least {min_weight:g}; the types weigh "
+            + ", ".join(f"{name} {weight:g}" for name, weight in zip(release.schema.events, weights[1:], strict=True))
+        )
+    return held[kept, 0].astype(np.int64), held[kept, 1].astype(np.int32)
+
+
+def _retriever(release: Release, log: Interactions, users: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The exported user tower's vectors against the whole item index."""
+    path = home.model_repository() / "retriever" / str(release.manifest.number) / "model.onnx"
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    user_rows, vectors = release.array("user_rows"), release.array("item_vectors")
+    top = np.zeros((len(users), DEPTH), np.int32)
+    for start in range(0, len(users), _BATCH):
+        batch = users[start : start + _BATCH]
+        history = assemble_many(
+            log.item,
+            log.event,
+            log.timestamp,
+            log.offsets[batch],
+            log.offsets[batch + 1],
+            release.manifest.history_length,
+        )
+        feeds = {f"history_{name}": array for name, array in history._asdict().items()}
+        for name in ("categorical", "numeric"):
+            columns = user_rows[name][batch]
+            feeds[f"user_{name}"] = columns if columns.shape[1] else np.zeros((len(batch), 1), columns.dtype)
+        [wanted] = session.run(["user_vector"], feeds)
+        scores = wanted @ vectors.T
+        scores[:, 0] = -np.inf
+        for row, user in enumerate(batch):
+            scores[row, log.item[log.of(user)]] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+        reachable = np.isfinite(np.take_along_axis(scores, best, axis=1))
+        top[start : start + len(batch), : best.shape[1]] = np.where(reachable, best, 0)
+    return top
+
+
+def _funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -> NDArray[np.int32]:
+    """The running endpoint's answers over gRPC, from processes of its own beside whatever this home serves."""
+    index = {item_id: position for position, item_id in enumerate(release.array("item_ids").tolist())}
+    names = release.array("user_ids")[users].tolist()
+    batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
+    top = np.zeros((len(users), DEPTH), np.int32)
+    ports = Ports.free()
+    with (
+        tempfile.TemporaryDirectory(prefix="winnow-evaluate-") as folder,
+        Stack(release.manifest.number, ports, apart=Path(folder), show_progress=show_progress),
+        grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as endpoint,
+        ThreadPoolExecutor(_CONNECTIONS) as pool,
+    ):
+
+        def ask(batch: list[str]) -> list[list[int]]:
+            # Patient: a busy machine must not turn an evaluation into one of the fallbacks.
+            instances = [{"user_id": user, "k": DEPTH, "deadline_ms": _PATIENCE_MS} for user in batch]
+            answers = client.over_grpc(endpoint, instances)
+            for answer in answers:
+                if answer["degraded"]:
+                    raise WinnowError(f"the funnel was degraded while it was evaluated: {answer['degraded']}")
+            return [[index[item["item_id"]] for item in answer["items"]] for answer in answers]
+
+        answered = tqdm(pool.map(ask, batches), total=len(batches), desc="asking the funnel", disable=not show_progress)
+        for number, lists in enumerate(answered):
+            for row, items in enumerate(lists, start=number * _BATCH):
+                top[row, : len(items)] = items
+    return top
