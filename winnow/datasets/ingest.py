@@ -1,0 +1,86 @@
+"""From anybody's data to ``dataset/``: read, validate, hold out, save."""
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import pyarrow.parquet as pq
+
+from winnow.datasets import cloud, tables
+from winnow.datasets.atomic import is_atomic, read_atomic
+from winnow.datasets.dataset import HOLDOUT, Dataset, hold_out_last
+from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
+from winnow.datasets.source import Source
+from winnow.datasets.spec import FILE
+from winnow.datasets.validation import validate
+from winnow.errors import WinnowError
+from winnow.home import home
+
+
+def ingest(
+    source: str | None,
+    out: Path,
+    holdout: Literal["none", "last"] = "none",
+    marketplace: MarketplaceSize = DEFAULT_SIZE,
+    show_progress: bool = False,
+) -> Dataset:
+    """Read a data set, check it and write it to ``out`` in canonical columns; all of it or nothing.
+
+    Args:
+        source: a folder of RecBole atomic files or of Parquet/CSV tables, ``s3://bucket/prefix``,
+            ``glue://database``, or None for the demo marketplace.
+        out: the folder to write; a data set that is there already is replaced.
+        holdout: ``last`` takes every user's last event away and writes it to ``holdout.parquet``; see
+            :func:`winnow.datasets.dataset.hold_out_last`.
+        marketplace: how large the demo marketplace is.
+        show_progress: show a bar while the demo marketplace is drawn.
+
+    Raises:
+        DataError: the source breaks the contract; the message is the whole report.
+        WinnowError: the source cannot be found or recognised, or ``out`` is in the way.
+    """
+    _check_may_replace(out, source)
+    if source is None:
+        source = str(generated(home() / "marketplace", marketplace, show_progress))
+    dataset = validate(_read(source))
+    held = None
+    if holdout == "last":
+        dataset, held = hold_out_last(dataset)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        written = Path(scratch) / "new"
+        dataset.save(written)
+        if held is not None:
+            pq.write_table(held, written / HOLDOUT)
+        if out.exists():
+            out.rename(Path(scratch) / "old")
+        written.rename(out)
+    return dataset
+
+
+def _read(source: str) -> Source:
+    if source.startswith("s3://"):
+        return cloud.read_s3(source)
+    if source.startswith("glue://"):
+        return cloud.read_glue(source)
+    folder = Path(source)
+    if not folder.exists():
+        raise WinnowError(f"There is no folder {folder}. Correct the path, or leave it out for the demo marketplace.")
+    if is_atomic(folder):
+        return read_atomic(folder)
+    if tables.is_tables(folder):
+        return tables.read_local(folder)
+    raise WinnowError(
+        f"{folder} is not recognised as a data set. Looked for RecBole's NAME.inter, and for {FILE} with "
+        "items.parquet, items.csv or items/ (and events likewise). Put the data there in one of these forms."
+    )
+
+
+def _check_may_replace(out: Path, source: str | None) -> None:
+    """Refuse to delete what is no data set, or is the very source."""
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / FILE).is_file()):
+        raise WinnowError(f"{out} exists and is no data set. Choose another place for the output, or remove it.")
+    if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
+        raise WinnowError(f"The output {out} would replace the source {source}. Choose another place for the output.")

@@ -1,0 +1,126 @@
+"""The seeded demo marketplace: a data set like anybody's, with pictures, descriptions, sounds and a log.
+
+Everything is drawn from one seed: the same sizes and seed give the same bytes.
+"""
+
+import tempfile
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.datasets.marketplace.attributes import BRANDS, CATEGORY_NAMES, COUNTRIES, SEGMENTS
+from winnow.datasets.marketplace.behaviour import EVENTS, Log, simulate
+from winnow.datasets.marketplace.catalog import Catalog, make_catalog
+from winnow.datasets.marketplace.people import People, make_people
+from winnow.datasets.marketplace.pictures import draw_pictures
+from winnow.datasets.marketplace.sounds import record_sounds
+from winnow.datasets.spec import FILE, DatasetSpec, DeclaredColumns
+from winnow.errors import WinnowError
+
+_RECIPE = 1
+"""Counts the changes of what a seed gives, so that an older marketplace is not taken for this one."""
+
+
+@dataclass(frozen=True)
+class MarketplaceSize:
+    """How large the marketplace is.
+
+    Attributes:
+        items: things on offer, at least 1.
+        users: people, at least 1.
+        events: what they do, at least one event each.
+        seed: the same seed gives the same marketplace.
+    """
+
+    items: int = 2000
+    users: int = 3000
+    events: int = 150_000
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no marketplace can have."""
+        for field, least in (("items", 1), ("users", 1), ("events", self.users), ("seed", 0)):
+            if getattr(self, field) < least:
+                raise WinnowError(f"{field} is {getattr(self, field)} and must be at least {least}.")
+
+
+DEFAULT_SIZE = MarketplaceSize()
+
+
+def generated(within: Path, size: MarketplaceSize, show_progress: bool = False) -> Path:
+    """The folder of a marketplace of that size inside ``within``; generated if it is not there yet."""
+    folder = within / "-".join(str(number) for number in (_RECIPE, *astuple(size)))
+    if not folder.exists():
+        within.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=within, prefix=".new-") as scratch:
+            generate(Path(scratch) / "new", size, show_progress)
+            (Path(scratch) / "new").rename(folder)
+    return folder
+
+
+def generate(folder: Path, size: MarketplaceSize, show_progress: bool = False) -> None:
+    """Write a marketplace into a new folder: ``dataset.yaml``, three Parquet tables, ``images/`` and ``audio/``."""
+    folder.mkdir(parents=True)
+    # Each part has its own stream, so that a change in one leaves the others as they were.
+    for_catalog, for_pictures, for_sounds, for_people, for_log = np.random.default_rng(size.seed).spawn(5)
+    catalog = make_catalog(size.items, for_catalog)
+    people = make_people(size.users, for_people)
+    log = simulate(catalog, people, size.events, for_log)
+    images = draw_pictures(catalog, folder / "images", for_pictures, show_progress)
+    sounds = record_sounds(catalog, folder / "audio", for_sounds)
+    pq.write_table(_items(catalog, images, sounds), folder / "items.parquet")
+    pq.write_table(_users(people), folder / "users.parquet")
+    pq.write_table(_events(log, len(catalog), len(people)), folder / "events.parquet")
+    DatasetSpec(
+        name="marketplace",
+        events=EVENTS,
+        conversions=("purchase",),
+        items=DeclaredColumns(categorical=("brand",)),
+        users=DeclaredColumns(categorical=("country", "segment"), numeric=("age",)),
+    ).write(folder / FILE)
+
+
+def _ids(letter: str, count: int) -> pa.Array:
+    return pa.array([f"{letter}{number:05d}" for number in range(1, count + 1)])
+
+
+def _items(catalog: Catalog, images: list[str], sounds: list[str | None]) -> pa.Table:
+    return pa.table(
+        {
+            "item_id": _ids("i", len(catalog)),
+            "title": catalog.title,
+            "description": catalog.description,
+            "category": pa.array(CATEGORY_NAMES).take(catalog.category),
+            "price": catalog.price,
+            "image": [f"images/{name}" for name in images],
+            "audio": pa.array([name and f"audio/{name}" for name in sounds], pa.string()),
+            "created_at": catalog.created_at,
+            "available": catalog.available,
+            "brand": pa.array(BRANDS).take(catalog.brand),
+        }
+    )
+
+
+def _users(people: People) -> pa.Table:
+    return pa.table(
+        {
+            "user_id": _ids("u", len(people)),
+            "age": people.age,
+            "country": pa.array(COUNTRIES).take(people.country),
+            "segment": pa.array(SEGMENTS).take(people.segment),
+        }
+    )
+
+
+def _events(log: Log, items: int, users: int) -> pa.Table:
+    return pa.table(
+        {
+            "user_id": _ids("u", users).take(log.user),
+            "item_id": _ids("i", items).take(log.item),
+            "event": pa.array(list(EVENTS)).take(log.event),
+            "timestamp": log.timestamp,
+        }
+    )

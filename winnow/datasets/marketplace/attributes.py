@@ -1,0 +1,91 @@
+"""What a thing of the demo marketplace can be. Each attribute is told in words, drawn and heard.
+
+| attribute | in words | in the picture | in the sound |
+|---|---|---|---|
+| category | its name | the shape | the pitch |
+| style | a word and its pattern | the pattern | the rhythm |
+| colour | one of several names | the colour | the second tone |
+| material | its name | outline and shine | the timbre |
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of thing.
+
+    Attributes:
+        names: what people call it.
+        purpose: what it is for, in words.
+        price: its typical price.
+        complement: the category that people look at next.
+    """
+
+    names: tuple[str, ...]
+    purpose: str
+    price: float
+    complement: str
+
+
+CATEGORIES = {
+    "lamp": Category(("lamp", "table lamp", "light"), "lights a reading corner", 60, "chair"),
+    "chair": Category(("chair", "dining chair", "seat"), "seats one in comfort", 110, "table"),
+    "table": Category(("table", "side table", "desk"), "holds books and plates", 180, "vase"),
+    "vase": Category(("vase", "flower vase"), "keeps cut flowers fresh", 35, "lamp"),
+    "shirt": Category(("shirt", "button-up shirt", "top"), "is worn all day", 40, "trousers"),
+    "trousers": Category(("trousers", "pair of trousers", "pants"), "sits well at the waist", 65, "boots"),
+    "boots": Category(("boots", "pair of boots"), "keeps feet dry", 120, "hat"),
+    "hat": Category(("hat", "sun hat", "cap"), "shades the face", 28, "shirt"),
+    "drum": Category(("drum", "hand drum"), "keeps the beat", 140, "guitar"),
+    "guitar": Category(("guitar", "six-string guitar"), "plays songs by the fire", 260, "speaker"),
+    "speaker": Category(("speaker", "shelf speaker"), "fills the room with music", 150, "headphones"),
+    "headphones": Category(("headphones", "pair of headphones"), "keeps the noise out", 90, "drum"),
+}
+CATEGORY_NAMES = tuple(CATEGORIES)
+COMPLEMENTS: NDArray[np.int64] = np.array([CATEGORY_NAMES.index(kind.complement) for kind in CATEGORIES.values()])
+
+STYLES = {
+    "minimal": ("plain", "without any ornament"),
+    "nautical": ("striped", "with broad stripes"),
+    "playful": ("dotted", "with round dots"),
+    "rustic": ("checked", "in a country check"),
+    "sporty": ("diagonal", "with fast diagonal bands"),
+    "retro": ("ringed", "with rings from the seventies"),
+}
+"""Style -> its pattern in a word, and in more words."""
+STYLE_NAMES = tuple(STYLES)
+
+COLOURS = {
+    "red": ((205, 40, 45), ("red", "crimson", "scarlet")),
+    "orange": ((240, 130, 30), ("orange", "tangerine")),
+    "yellow": ((240, 205, 50), ("yellow", "golden", "lemon")),
+    "green": ((60, 150, 70), ("green", "emerald", "leaf green")),
+    "teal": ((25, 145, 150), ("teal", "turquoise")),
+    "blue": ((45, 90, 200), ("blue", "cobalt", "navy")),
+    "purple": ((125, 60, 165), ("purple", "violet")),
+    "pink": ((240, 130, 175), ("pink", "rose")),
+    "brown": ((125, 80, 45), ("brown", "chestnut")),
+    "grey": ((105, 110, 118), ("grey", "slate", "ash")),
+}
+"""Colour -> RGB, and what people call it."""
+COLOUR_NAMES = tuple(COLOURS)
+
+MATERIALS = {
+    "wood": ("wooden", "solid wood"),
+    "metal": ("metal", "brushed metal"),
+    "glass": ("glass", "hand-blown glass"),
+    "fabric": ("fabric", "woven fabric"),
+}
+"""Material -> the adjective, and the finer word."""
+MATERIAL_NAMES = tuple(MATERIALS)
+
+BRANDS = tuple(
+    f"{first}{last}" for first in ("Nor", "Alta", "Kesa", "Vim", "Ono", "Tel") for last in ("dal", "ria", "bo", "wick")
+)
+
+COUNTRIES = ("BR", "DE", "FR", "IN", "JP", "NG", "PL", "US")
+SEGMENTS = ("athlete", "collector", "commuter", "designer", "parent", "student")
