@@ -1,0 +1,223 @@
+"""How long a recommendation takes, end to end and stage by stage, against a floor measured in the same run.
+
+The floor is what no serving can go below: the same two ONNX graphs called in this process, one after the other, and one
+Redis round trip. Floor, gRPC and HTTP take turns, so that a noisy machine disturbs all alike.
+"""
+
+import http.client
+import json
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import redis
+import tritonclient.grpc as grpcclient
+from numpy.typing import NDArray
+
+from benchmarks.rows import Row, row
+from winnow import home, release
+from winnow.errors import WinnowError
+from winnow.local.ports import Ports
+from winnow.local.redis import url
+from winnow.local.stack import Stack
+from winnow.release import Release
+from winnow.retrieval.history import assemble
+
+K = 10
+USERS = 200
+WARM_UP = 30
+MANY = 8
+
+Ask = Callable[[str], object]
+
+
+def measure(requests: int) -> list[Row]:
+    """Serve the newest release apart from everything else, and time it.
+
+    Args:
+        requests: per protocol and number of connections.
+
+    Raises:
+        WinnowError: there is no release.
+    """
+    served = release.latest(home.releases())
+    if served is None:
+        raise WinnowError("no release to measure: build one with `winnow build`")
+    users = _users(served)
+    ports = Ports.free()
+    with (
+        tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
+        Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
+    ):
+        stages, ranked = _stages(ports, users, requests)
+        floor = _floor(served, users, ports.redis, ranked)
+        rows = _one_connection(ports, users, requests, floor)
+        for protocol, connect in (("gRPC", _grpc), ("HTTP", _http)):
+            milliseconds, seconds = _together(connect, ports, users, requests)
+            rows += _percentiles(f"{protocol}, {MANY} connections", milliseconds)
+            rows.append(row(f"{protocol}, {MANY} connections, throughput", len(milliseconds) / seconds, "requests/s"))
+    return rows + [row(f"stage {name}, median", float(np.median(ms)), "ms") for name, ms in stages.items()]
+
+
+def _one_connection(ports: Ports, users: list[str], requests: int, floor: Ask) -> list[Row]:
+    """The three take turns; so the ratios compare like with like."""
+    times: dict[str, list[float]] = defaultdict(list)
+    with _grpc(ports) as over_grpc, _http(ports) as over_http:
+        asked = {"floor": floor, "gRPC": over_grpc, "HTTP": over_http}
+        for turn in range(WARM_UP + requests):
+            user = users[turn % len(users)]
+            for name, ask in asked.items():
+                started = time.perf_counter()
+                ask(user)
+                if turn >= WARM_UP:
+                    times[name].append((time.perf_counter() - started) * 1000)
+    rows = _percentiles("floor", times["floor"])
+    for name in ("gRPC", "HTTP"):
+        rows += _percentiles(f"{name}, 1 connection", times[name])
+        ratio = float(np.median(times[name]) / np.median(times["floor"]))
+        rows.append(row(f"{name}, 1 connection, p50 / floor", ratio, "x", "<= 3"))
+    return rows
+
+
+def _together(
+    connect: Callable[[Ports], AbstractContextManager[Ask]], ports: Ports, users: list[str], requests: int
+) -> tuple[list[float], float]:
+    """Milliseconds of every request over :data:`MANY` connections at once, and the seconds all of it took."""
+    times: list[float] = []
+    ready = threading.Barrier(MANY + 1)
+
+    def work(number: int) -> None:
+        with connect(ports) as ask:
+            for turn in range(WARM_UP):
+                ask(users[turn % len(users)])
+            ready.wait()
+            mine = []
+            for turn in range(requests):
+                started = time.perf_counter()
+                ask(users[(turn * MANY + number) % len(users)])
+                mine.append((time.perf_counter() - started) * 1000)
+            times.extend(mine)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(MANY)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    started = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return times, time.perf_counter() - started
+
+
+def _stages(ports: Ports, users: list[str], requests: int) -> tuple[dict[str, list[float]], int]:
+    """Each component's milliseconds as the trace tells them, and how many candidates are ranked in the middle."""
+    stages: dict[str, list[float]] = defaultdict(list)
+    ranked = []
+    with _http(ports, debug=True) as ask:
+        for turn in range(WARM_UP + min(requests, 100)):
+            body: Any = ask(users[turn % len(users)])
+            if turn < WARM_UP:
+                continue
+            trace = body["predictions"][0]["trace"]
+            for step in trace["stages"]:
+                stages[f"{step['stage']}/{step['component']}"].append(step["ms"])
+            ranked.append(sum("ranked" in candidate for candidate in trace["candidates"]))
+    return dict(stages), int(np.median(ranked))
+
+
+def _floor(served: Release, users: list[str], redis_port: int, ranked: int) -> Ask:
+    """Retriever, ranker over the median number of candidates, one Redis round trip; nothing else."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    models = home.model_repository()
+
+    def session(name: str) -> onnxruntime.InferenceSession:
+        path = models / name / str(served.manifest.number) / "model.onnx"
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    retriever, ranker = session("retriever"), session("ranker")
+    store = redis.Redis.from_url(url(redis_port))
+    known: NDArray[Any] = served.array("user_ids")
+    place = {user: position for position, user in enumerate(known.tolist())}
+    inputs = {user: _inputs(served, place[user]) for user in users}
+    rows = np.asarray(served.array("item_rows"))
+    context = next(tensor.shape[2] for tensor in ranker.get_inputs() if tensor.name == "candidate_numeric")
+
+    def ask(user: str) -> object:
+        store.get(f"r{served.manifest.number}:manifest")
+        [found] = retriever.run(["candidates"], inputs[user])
+        items = found[:, :ranked]
+        numeric = np.zeros((*items.shape, context), np.float32)
+        columns = rows[items]
+        numeric[..., : columns["numeric"].shape[-1]] = columns["numeric"]
+        candidates = {
+            "candidate_items": items,
+            "candidate_categorical": np.ascontiguousarray(columns["categorical"]),
+            "candidate_numeric": numeric,
+        }
+        return ranker.run(["scores"], inputs[user] | candidates)
+
+    return ask
+
+
+def _inputs(served: Release, user: int) -> dict[str, NDArray[Any]]:
+    begin, end = served.array("offsets")[user : user + 2]
+    items, events, timestamps = (np.asarray(served.array(name)[begin:end]) for name in ("item", "event", "timestamp"))
+    history = assemble(items, events, timestamps, served.manifest.history_length)
+    tensors: dict[str, NDArray[Any]] = {f"history_{name}": array for name, array in history._asdict().items()}
+    for name in ("categorical", "numeric"):
+        columns = np.asarray(served.array("user_rows")[name][user : user + 1])
+        tensors[f"user_{name}"] = columns if columns.shape[1] else np.zeros((1, 1), columns.dtype)
+    return tensors
+
+
+@contextmanager
+def _grpc(ports: Ports) -> Iterator[Ask]:
+    k = grpcclient.InferInput("k", [1], "INT32")
+    k.set_data_from_numpy(np.array([K], np.int32))
+
+    # A channel of its own for each: gRPC would let clients of one process share a connection.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}", channel_args=options) as client:
+
+        def ask(user: str) -> object:
+            name = grpcclient.InferInput("user_id", [1], "BYTES")
+            name.set_data_from_numpy(np.array([user], np.object_))
+            return client.infer("recommender", [name, k])
+
+        yield ask
+
+
+@contextmanager
+def _http(ports: Ports, debug: bool = False) -> Iterator[Ask]:
+    with closing(http.client.HTTPConnection("127.0.0.1", ports.http, timeout=30)) as connection:
+
+        def ask(user: str) -> object:
+            body = json.dumps({"instances": [{"user_id": user, "k": K, "debug": debug}]})
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/v1/models/recommender:predict", body, headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            if response.status != http.HTTPStatus.OK:
+                raise WinnowError(f"the endpoint refused: {answer}")
+            return answer
+
+        yield ask
+
+
+def _users(served: Release) -> list[str]:
+    active = np.flatnonzero(np.diff(served.array("offsets")) > 0)
+    chosen = np.random.default_rng(0).permutation(active)[:USERS]
+    names: list[str] = served.array("user_ids")[chosen].tolist()
+    return names
+
+
+def _percentiles(what: str, milliseconds: list[float]) -> list[Row]:
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    return [row(f"{what}, p50", float(p50), "ms"), row(f"{what}, p99", float(p99), "ms")]
