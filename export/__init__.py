@@ -1,0 +1,1 @@
+"""PyTorch to ONNX, with proof: checked graphs, parity figures, and the Triton configurations that go with them."""

@@ -48,7 +48,8 @@ def encode(dataset: Input[Dataset], encoders: Output[Model]) -> None:
     """
     from pathlib import Path
 
-    from winnow.encoders import EncoderSettings, train_encoders
+    from winnow.encoders.build import train_encoders
+    from winnow.encoders.settings import EncoderSettings
 
     train_encoders(Path(dataset.path), Path(encoders.path), EncoderSettings(), show_progress=True)
 

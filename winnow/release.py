@@ -59,7 +59,7 @@ class Manifest(BaseModel):
         holdout: ``last`` when every user's last event was kept from the build, for evaluation.
         as_of: milliseconds since the epoch; events at or after it are not in the release.
         history_length: events per history tensor.
-        candidates: how many items the retriever returns.
+        candidates: source -> how many candidates it names.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, for every other file of the folder.
         models: model name -> SHA-256 of its ``model.onnx``.
@@ -75,7 +75,7 @@ class Manifest(BaseModel):
     holdout: Literal["none", "last"]
     as_of: int
     history_length: int
-    candidates: int
+    candidates: dict[str, int]
     schema_digest: str
     files: dict[str, str]
     models: dict[str, str]

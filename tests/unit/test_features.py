@@ -70,7 +70,9 @@ def test_popularity_is_the_faded_count_strictly_before_the_moment() -> None:
         before = time < moment
         own = before & (item == wanted_item)
         for column, name in enumerate((*HALF_LIVES, "popularity")):
-            faded = 2.0 ** -((moment - time) / (HALF_LIVES[name] * DAY_MS)) if name in HALF_LIVES else np.ones(len(time))
+            faded = (
+                2.0 ** -((moment - time) / (HALF_LIVES[name] * DAY_MS)) if name in HALF_LIVES else np.ones(len(time))
+            )
             share = (faded[own].sum() + 1) / (faded[before].sum() + 20) * 20
             assert served[row, column] == pytest.approx(np.log(share), abs=1e-5)
         average = weight[before].mean() if before.any() else 0.0
@@ -82,7 +84,11 @@ def test_a_future_event_moves_no_feature_of_the_past() -> None:
     items = np.arange(1, 21, dtype=np.int32)
     future = [("u0", "i7", "buy", START + 50 * DAY_MS + later) for later in (0, 1, 40 * DAY_MS)]
     past = [("u0", "i7", "buy", START + 50 * DAY_MS - 1)]
-    with item_numerics(dataset()) as before, item_numerics(dataset(future)) as after, item_numerics(dataset(past)) as moved:
+    with (
+        item_numerics(dataset()) as before,
+        item_numerics(dataset(future)) as after,
+        item_numerics(dataset(past)) as moved,
+    ):
         expected = before.at(items, moments)
         np.testing.assert_allclose(after.at(items, moments), expected, atol=1e-6)
         assert abs(moved.at(items, moments)[6] - expected[6]).max() > 1e-3

@@ -31,7 +31,7 @@ def write(root: Path, number: int, holdout: str = "none", data: str = "/data") -
         holdout=holdout,
         as_of=1,
         history_length=50,
-        candidates=100,
+        candidates={"retriever": 100},
         schema_digest=SCHEMA.digest,
         models={"retriever": "0" * 64},
         parity={"retriever": 1e-6},

@@ -1,0 +1,1 @@
+"""Keeps histories and seen filters true to the event stream."""

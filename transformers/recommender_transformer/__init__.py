@@ -1,0 +1,1 @@
+"""The online funnel, served by KServe."""

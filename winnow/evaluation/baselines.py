@@ -31,7 +31,7 @@ def popularity(log: Interactions, items: int, k: int) -> NDArray[np.int32]:
 
 
 def item_knn(log: Interactions, items: int, k: int, neighbours: int = 20) -> NDArray[np.int32]:
-    """Sum of an item's cosines to those of its nearest neighbours that are in the history (Deshpande and Karypis, 2004).
+    """Sum of an item's cosines to its nearest neighbours that are in the history (Deshpande and Karypis, 2004).
 
     Args:
         log: the interactions.

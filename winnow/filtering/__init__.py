@@ -1,0 +1,1 @@
+"""Bloom filters over what a user has met."""

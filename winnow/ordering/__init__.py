@@ -1,0 +1,1 @@
+"""From scores to the order that is shown."""

@@ -1,0 +1,1 @@
+"""The ranker, and the candidate lists it learns from."""

@@ -1,0 +1,1 @@
+"""Candidate sources: the two-tower retriever and co-visitation."""

@@ -1,0 +1,206 @@
+"""From trained parts to the next release: every model in Triton's repository, everything else in one folder."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from export.encoders import export_encoders
+from export.parity import ParityRow
+from export.repository import MODEL_FILE, export_model
+from winnow import release
+from winnow.datasets.dataset import HOLDOUT, Dataset
+from winnow.features.numerics import NUMERIC_FEATURES
+from winnow.features.table import FeatureSet
+from winnow.ranking.candidates import Sources
+from winnow.ranking.context import SourceList, context_features
+from winnow.ranking.train import TrainedRanker
+from winnow.release import Release, Source
+from winnow.retrieval.history import assemble_many
+from winnow.retrieval.neighbours import covisitation_table
+from winnow.retrieval.served import ServedRetriever
+from winnow.retrieval.train import TrainedRetriever
+from winnow.signatures import RANKER, RETRIEVER
+
+BOUND = 1e-3
+"""Largest absolute difference from PyTorch that a score may show; scores are logits of some tens."""
+
+_SAMPLES = 32
+_POPULAR = 10_000
+_TITLE = 80
+
+
+@dataclass(frozen=True)
+class TrainedParts:
+    """Folders that the pipelines' steps wrote."""
+
+    dataset: Path
+    encoders: Path
+    features: Path
+    retriever: Path
+    ranker: Path
+
+
+def export_release(
+    parts: TrainedParts,
+    home: Path,
+    source: Source,
+    holdout: Literal["none", "last"],
+    show_progress: bool = False,
+) -> Release:
+    """Export every model, prove each equal to PyTorch, and write the next release.
+
+    The number is the next free one of ``home``. A release that fails on the way leaves nothing behind.
+
+    Args:
+        parts: what was trained.
+        home: holds ``releases/`` and ``model_repository/``.
+        source: what the release is built from.
+        holdout: whether last events were kept out.
+        show_progress: show a bar.
+
+    Raises:
+        ParityError: an exported model does not say what PyTorch says.
+    """
+    repository, releases = home / "model_repository", home / "releases"
+    number = _next_number(repository, releases)
+    features = FeatureSet.load(parts.features)
+    retriever = TrainedRetriever.load(parts.retriever)
+    ranker = TrainedRanker.load(parts.ranker)
+    dataset = Dataset.load(parts.dataset)
+    counts = Sources()
+    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, min(counts.retriever, features.items // 2))
+    served.eval()
+    inputs = _inputs(features, retriever.settings.history_length)
+    try:
+        with tqdm(total=3, desc="export", unit="model", disable=not show_progress) as bar:
+            rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND)]
+            bar.update()
+            ranked = inputs | _candidates(features, served, inputs)
+            rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND))
+            bar.update()
+            rows += export_encoders(parts.encoders, parts.dataset, number, repository)
+            bar.update()
+        _say(rows)
+        return release.write(
+            releases / str(number),
+            _arrays(features, retriever, dataset, parts.dataset / HOLDOUT),
+            _documents(parts),
+            number=number,
+            dataset=dataset.spec.name,
+            source=source,
+            holdout=holdout,
+            as_of=features.as_of,
+            history_length=retriever.settings.history_length,
+            candidates={
+                "retriever": served.candidates,
+                "covisitation": counts.covisitation,
+                "trending": counts.trending,
+            },
+            schema_digest=features.schema.digest,
+            models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows},
+            parity={row.model: row.difference for row in rows},
+        )
+    except BaseException:
+        for version in repository.glob(f"*/{number}"):
+            shutil.rmtree(version)
+        raise
+
+
+def _next_number(repository: Path, releases: Path) -> int:
+    versions = [int(path.name) for path in repository.glob("*/*") if path.name.isdecimal()]
+    return max([0, *versions, *release.numbers(releases)]) + 1
+
+
+def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:
+    """The history and user tensors of some users of the log."""
+    log = features.interactions
+    users = np.flatnonzero(np.diff(log.offsets) > 0)[:_SAMPLES]
+    starts, ends = log.offsets[users], log.offsets[users + 1]
+    history = assemble_many(log.item, log.event, log.timestamp, starts, ends, length)
+    arrays: dict[str, NDArray[Any]] = {f"history_{name}": array for name, array in history._asdict().items()}
+    for name in ("categorical", "numeric"):
+        columns = features.user_rows[name][users]
+        # Where a schema has no such columns the wire carries one of zeros.
+        arrays[f"user_{name}"] = columns if columns.shape[1] else np.zeros((len(users), 1), columns.dtype)
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The ranker's further tensors, for what the retriever names."""
+    with torch.inference_mode():
+        found, scores, _ = retriever(*inputs.values())
+    items = found.numpy()
+    lengths = (inputs["history_items"] > 0).sum(1).tolist()
+    context = np.stack(
+        [
+            context_features(row, {"retriever": SourceList(row, its)}, length)
+            for row, its, length in zip(items, scores.numpy(), lengths, strict=True)
+        ]
+    )
+    rows = features.item_rows[items]
+    return {
+        "candidate_items": found.clone(),
+        "candidate_categorical": torch.from_numpy(np.ascontiguousarray(rows["categorical"])),
+        "candidate_numeric": torch.from_numpy(np.concatenate([rows["numeric"], context], axis=2)),
+    }
+
+
+def _arrays(
+    features: FeatureSet, retriever: TrainedRetriever, dataset: Dataset, holdout: Path
+) -> dict[str, NDArray[Any]]:
+    log = features.interactions
+    neighbours, weights = covisitation_table(log, log.offsets[1:], features.items)
+    popularity = features.item_rows["numeric"][1:, NUMERIC_FEATURES.index("popularity_7d")]
+    titles = [(title or "")[:_TITLE] for title in dataset.items["title"].to_pylist()]
+    arrays: dict[str, NDArray[Any]] = {
+        "item_ids": features.item_ids,
+        "item_titles": np.array(["", *titles], np.str_),
+        "item_rows": features.item_rows,
+        "item_vectors": retriever.item_vectors.numpy(),
+        "user_ids": features.user_ids,
+        "user_rows": features.user_rows,
+        "offsets": log.offsets,
+        "item": log.item,
+        "event": log.event,
+        "timestamp": log.timestamp,
+        "neighbours": neighbours,
+        "neighbour_weights": weights,
+        "popular": (np.argsort(-popularity, kind="stable")[:_POPULAR] + 1).astype(np.int32),
+    }
+    if holdout.exists():
+        arrays["holdout"] = _held_out(features, holdout)
+    return arrays
+
+
+def _held_out(features: FeatureSet, path: Path) -> NDArray[np.int32]:
+    """int32 [held out, 3]: user (row of ``user_ids``), item, event type."""
+    table = pq.read_table(path)
+    users = {user_id: row for row, user_id in enumerate(features.user_ids.tolist())}
+    items = {item_id: index for index, item_id in enumerate(features.item_ids.tolist())}
+    codes = {event: code for code, event in enumerate(features.schema.events, start=1)}
+    rows = zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "event")), strict=True)
+    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32)
+
+
+def _documents(parts: TrainedParts) -> dict[str, str]:
+    documents = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
+    tokenizer = parts.encoders / "tokenizer.json"
+    return documents | ({"tokenizer.json": tokenizer.read_text()} if tokenizer.exists() else {})
+
+
+def _say(rows: list[ParityRow]) -> None:
+    """The parity table; the pipeline's runner shows lines that start so."""
+    for row in rows:
+        print(  # noqa: T201
+            f"winnow: {row.model}: PyTorch and ONNX differ by at most {row.difference:.2g} "
+            f"(bound {row.bound:g}), {row.megabytes:.1f} MB"
+        )

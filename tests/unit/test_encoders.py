@@ -1,0 +1,163 @@
+"""The encoders learn from a small drawn catalog, and broken pictures cost nothing but themselves."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from winnow.encoders.build import load_encoders, train_encoders
+from winnow.encoders.embedding import embed
+from winnow.encoders.settings import EncoderSettings
+from winnow.encoders.tokens import END, PAD, START
+from winnow.encoders.training import drop_tokens, shift_and_flip
+from winnow.errors import WinnowError
+
+SETTINGS = EncoderSettings(steps=40, batch_size=32, vocabulary=400, context_length=16, learning_rate=2e-3)
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (40, 50, 210)}
+SHAPES = ("circle", "square")
+KINDS = [(colour, shape) for colour in COLOURS for shape in SHAPES]
+
+
+def draw(path: Path, colour: str, shape: str, random: np.random.Generator) -> None:
+    picture = Image.new("RGB", (80, 72), tuple(int(shade) for shade in random.integers(200, 256, 3)))
+    left, top, size = (int(value) for value in (*random.integers(4, 24, 2), random.integers(30, 44)))
+    pen = ImageDraw.Draw(picture)
+    box = (left, top, left + size, top + size)
+    (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=COLOURS[colour])
+    picture.save(path)
+
+
+def write_catalog(folder: Path, count: int, pictures: bool = True) -> NDArray[np.int64]:
+    """``count`` drawn items; returns their kinds."""
+    random = np.random.default_rng(1)
+    kinds = np.arange(count) % len(KINDS)
+    folder.mkdir(parents=True, exist_ok=True)
+    images: list[str | None] = []
+    for row, kind in enumerate(kinds):
+        draw(folder / f"{row}.png", *KINDS[kind], random)
+        images.append(str(folder / f"{row}.png") if pictures else None)
+    titles = [" ".join(KINDS[kind]) for kind in kinds]
+    table = {
+        "item_id": [str(row) for row in range(count)],
+        "title": titles,
+        "category": [title.split()[1] for title in titles],
+        "description": [f"A {title}, number {row}" for row, title in enumerate(titles)],
+        "image": pa.array(images, pa.string()),
+    }
+    pq.write_table(pa.table(table), folder / "items.parquet")
+    return kinds
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, NDArray[np.int64], list[float]]:
+    """A catalog of 60 items whose seventh picture is broken and whose eighth is gone; its encoders; kinds; losses."""
+    dataset, out = tmp_path_factory.mktemp("dataset"), tmp_path_factory.mktemp("encoders")
+    kinds = write_catalog(dataset, 60)
+    (dataset / "7.png").write_bytes((dataset / "7.png").read_bytes()[:60])
+    (dataset / "8.png").unlink()
+    return dataset, out, kinds, train_encoders(dataset, out, SETTINGS, show_progress=False)
+
+
+def same_kind_share(vectors: NDArray[np.float32], kinds: NDArray[np.int64], top: int = 5) -> float:
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -np.inf)
+    nearest = np.argsort(-similarity, axis=1)[:, :top]
+    return float((kinds[nearest] == kinds[:, None]).mean())
+
+
+def test_loss_falls(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
+    losses = trained[3]
+    assert len(losses) == SETTINGS.steps
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_pictures_and_texts_of_a_kind_are_near(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
+    _, out, kinds, _ = trained
+    for modality in ("image", "text"):
+        vectors = np.load(out / "embeddings" / f"{modality}.npy", allow_pickle=False)
+        assert vectors.dtype == np.float32
+        present = np.linalg.norm(vectors, axis=1) > 0
+        assert same_kind_share(vectors[present], kinds[present]) > 2.5 / len(KINDS), modality
+
+
+def test_a_broken_picture_is_skipped_and_told(
+    trained: tuple[Path, Path, NDArray[np.int64], list[float]], caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset, out, kinds, _ = trained
+    vectors = np.load(out / "embeddings" / "image.npy", allow_pickle=False)
+    norms = np.linalg.norm(vectors, axis=1)
+    broken = np.isin(np.arange(len(kinds)), [7, 8])
+    assert np.all(vectors[broken] == 0)
+    assert np.allclose(norms[~broken], 1, atol=1e-5)
+    with caplog.at_level(logging.WARNING):
+        content = [str(dataset / f"{row}.png") for row in (6, 7, 8)] + [""]
+        again = embed(load_encoders(out)["image"], content, show_progress=False)
+    assert "2 of 3 items have no usable image" in caplog.text
+    assert "8.png" in caplog.text
+    np.testing.assert_allclose(again[0], vectors[6], atol=1e-5)
+    assert np.all(again[1:] == 0)
+
+
+def test_loaded_encoders_give_the_stored_embeddings(
+    trained: tuple[Path, Path, NDArray[np.int64], list[float]],
+) -> None:
+    _, out, _, _ = trained
+    stored = np.load(out / "embeddings" / "text.npy", allow_pickle=False)
+    again = embed(load_encoders(out)["text"], ["red circle. circle. A red circle, number 0"], show_progress=False)
+    np.testing.assert_allclose(again[0], stored[0], atol=1e-5)
+
+
+def test_training_repeats_with_its_seed_and_leaves_the_global_generator_alone(tmp_path: Path) -> None:
+    write_catalog(tmp_path / "dataset", 12)
+    settings = SETTINGS.model_copy(update={"steps": 2})
+    before = torch.get_rng_state()
+    runs = [
+        train_encoders(tmp_path / "dataset", tmp_path / str(run), settings, show_progress=False) for run in range(2)
+    ]
+    assert runs[0] == runs[1]
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_catalog_without_pictures_trains_on_its_words(tmp_path: Path) -> None:
+    kinds = write_catalog(tmp_path / "dataset", 24, pictures=False)
+    settings = SETTINGS.model_copy(update={"steps": 15})
+    train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)
+    assert list(load_encoders(tmp_path / "out")) == ["text"]
+    assert not (tmp_path / "out" / "embeddings" / "image.npy").exists()
+    assert same_kind_share(np.load(tmp_path / "out" / "embeddings" / "text.npy"), kinds, top=2) > 2 / len(KINDS)
+
+
+def test_a_catalog_without_words_goes_without_encoders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nothing = pa.array([None, None], pa.string())
+    columns = dict.fromkeys(("title", "category", "description", "image"), nothing)
+    pq.write_table(pa.table({"item_id": ["a", "b"], **columns}), tmp_path / "items.parquet")
+    assert train_encoders(tmp_path, tmp_path / "out", SETTINGS, show_progress=False) == []
+    assert load_encoders(tmp_path / "out") == {}
+    assert "no titles, categories or descriptions" in caplog.text
+
+
+def test_absent_encoders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(WinnowError, match="no encoders at"):
+        load_encoders(tmp_path / "nowhere")
+
+
+def test_views_keep_the_ends_of_a_text_and_the_content_of_a_picture() -> None:
+    random = np.random.default_rng(0)
+    tokens = np.array([[START, 10, 11, 12, 13, 14, END, PAD, PAD]])
+    for _ in range(50):
+        view = drop_tokens(tokens, 0.5, random)[0]
+        words = view[(view != PAD)]
+        assert words[0] == START
+        assert words[-1] == END
+        assert np.all(np.diff(words[1:-1]) > 0)
+        assert np.all(view[len(words) :] == PAD)
+    pixels = random.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    views = shift_and_flip(pixels, random)
+    assert views.shape == pixels.shape
+    assert not np.array_equal(views, pixels)

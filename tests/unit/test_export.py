@@ -1,0 +1,124 @@
+"""Exported models equal their originals, or are not exported."""
+
+import re
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from google.protobuf import text_format
+from torch import Tensor, nn
+from tritonclient.grpc import model_config_pb2 as triton
+
+from export.parity import SIZES, ParityError, resized
+from export.repository import export_model
+from export.triton_config import config_text, model_config
+from winnow.encoders.image import ServedImageEncoder
+from winnow.encoders.settings import EncoderSettings
+from winnow.encoders.text import ServedTextEncoder
+from winnow.encoders.tiny import MEAN, STD, build_tiny
+from winnow.encoders.tokens import tokenise, train_tokenizer
+from winnow.errors import WinnowError
+from winnow.signatures import IMAGE_ENCODER, SIGNATURES, TEXT_ENCODER, ModelSignature, TensorSpec
+
+COMMITTED = Path(__file__).parents[2] / "model_repository"
+SETTINGS = EncoderSettings(vocabulary=400)
+SMALL = ModelSignature(
+    "ranker",
+    inputs=(TensorSpec("history_items", "INT32", ("B", "L")), TensorSpec("candidate_items", "INT32", ("B", "N"))),
+    outputs=(TensorSpec("scores", "FP32", ("B", "N")), TensorSpec("order", "INT32", ("B", "N"))),
+)
+
+
+class SmallRanker(nn.Module):
+    """Scores candidates by their distance to the history's mean."""
+
+    def forward(self, history: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        scores = -(candidates.float() - history.float().mean(1, keepdim=True)).abs()
+        return scores, scores.argsort(dim=1, descending=True).int()
+
+
+class Unfaithful(SmallRanker):
+    """Says something else when it is traced."""
+
+    def forward(self, history: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        scores, order = super().forward(history, candidates)
+        return scores + (0.01 if torch.compiler.is_exporting() else 0.0), order
+
+
+def small_samples() -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return {
+        "history_items": torch.randint(1, 90, (4, 6), generator=random, dtype=torch.int32),
+        "candidate_items": torch.randperm(1000, generator=random)[:480].reshape(4, 120).int(),
+    }
+
+
+def encoder(signature: ModelSignature) -> tuple[nn.Module, Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        clip = build_tiny(SETTINGS).eval()
+        pixels = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8)
+    if signature is IMAGE_ENCODER:
+        return ServedImageEncoder(clip.get_submodule("visual"), MEAN, STD), pixels
+    texts = ["a red hat", "", "walking boots, brown, size 44", "x " * 60]
+    tokens = tokenise(train_tokenizer(texts, SETTINGS.vocabulary, SETTINGS.context_length), texts)
+    return ServedTextEncoder(clip.get_submodule("text")), torch.from_numpy(tokens)
+
+
+@pytest.mark.parametrize("signature", [IMAGE_ENCODER, TEXT_ENCODER], ids=lambda signature: signature.name)
+def test_encoders_equal_their_originals(signature: ModelSignature, tmp_path: Path) -> None:
+    module, content = encoder(signature)
+    sample = {signature.inputs[0].name: content}
+    row = export_model(module, signature, 3, tmp_path / "repository", sample, bound=1e-4)
+    assert [sizes["B"] for sizes in SIZES] == [1, 3, 32]
+    assert 0 <= row.difference <= 1e-4
+    assert row.outputs == ("embedding",)
+    path = tmp_path / "repository" / signature.name / "3" / "model.onnx"
+    assert row.megabytes == path.stat().st_size / 1e6
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    assert row.megabytes < 4.4 * parameters / 1e6 + 0.2  # the weights of this tower alone, once
+    assert {opset.domain for opset in onnx.load(path).opset_import} == {""}  # no operators of one runtime only
+    assert (path.parents[1] / "config.pbtxt").read_text() == config_text(signature)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["repository"]
+
+
+def test_embeddings_have_unit_length() -> None:
+    for signature in (IMAGE_ENCODER, TEXT_ENCODER):
+        module, content = encoder(signature)
+        with torch.inference_mode():
+            lengths = module.eval()(content).norm(dim=-1)
+        torch.testing.assert_close(lengths, torch.ones(len(content)))
+
+
+def test_every_free_dimension_is_free_and_versions_are_never_overwritten(tmp_path: Path) -> None:
+    row = export_model(SmallRanker(), SMALL, 1, tmp_path / "repository", small_samples(), bound=1e-4)
+    assert row.agreement == 1
+    with pytest.raises(WinnowError, match="never overwritten"):
+        export_model(SmallRanker(), SMALL, 1, tmp_path / "repository", small_samples(), bound=1e-4)
+
+
+def test_a_model_that_differs_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(ParityError, match=re.escape("ranker: ONNX Runtime differs from PyTorch by 0.01")):
+        export_model(Unfaithful(), SMALL, 1, tmp_path / "repository", small_samples(), bound=1e-4)
+    assert not list(tmp_path.rglob("*.onnx"))
+    assert not list(tmp_path.rglob("[0-9]*"))
+
+
+def test_wrong_samples_are_named(tmp_path: Path) -> None:
+    with pytest.raises(WinnowError, match="candidate_items"):
+        resized(SMALL, {"history_items": torch.zeros(1, 1)}, SIZES[0])
+
+
+@pytest.mark.parametrize("signature", SIGNATURES, ids=lambda signature: signature.name)
+def test_committed_configurations_are_the_generated_ones(signature: ModelSignature) -> None:
+    text = (COMMITTED / signature.name / "config.pbtxt").read_text()
+    assert text == config_text(signature), "run `python -m export configs`"
+    parsed = text_format.Parse(text, triton.ModelConfig())
+    assert parsed == model_config(signature)
+    assert parsed.backend == "onnxruntime"
+    assert parsed.version_policy.WhichOneof("policy_choice") == "all"
+    assert parsed.dynamic_batching.max_queue_delay_microseconds <= 500
+    assert [(tensor.name, len(tensor.dims)) for tensor in parsed.input] == [
+        (spec.name, len(spec.dims) - 1) for spec in signature.inputs
+    ]

@@ -1,0 +1,48 @@
+"""``python -m bloom_sidecar --release-dir DIR --redis-url URL --health-port PORT``: keep a release's state true."""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from bloom_sidecar import health
+from bloom_sidecar.consumer import Consumer
+from winnow.errors import WinnowError
+from winnow.release import Release
+from winnow.store.connection import connect
+from winnow.store.keys import Keys
+from winnow.store.publish import check_published
+
+
+def main() -> None:
+    """Consume until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="bloom_sidecar", description=__doc__)
+    parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release.")
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--health-port", type=int, default=8090, help="For /health, /ready and /metrics.")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        release = Release.open(args.release_dir)
+        client = connect(args.redis_url)
+        check_published(client, args.redis_url, release)
+    except WinnowError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    consumer = Consumer(client, Keys(release.manifest.number), release.schema.events, name)
+    server = health.serve(args.health_port, lambda: consumer.ready)
+    consumer.run(stop)
+    server.shutdown()
+    client.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""``/health``, ``/ready`` and ``/metrics`` over HTTP."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+
+def serve(port: int, ready: Callable[[], bool]) -> ThreadingHTTPServer:
+    """Answer on ``port`` from a thread of its own until ``shutdown`` is called."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/health":
+                self._answer(200, b"ok\n", "text/plain")
+            elif self.path == "/ready":
+                self._answer(*((200, b"ready\n") if ready() else (503, b"not ready\n")), "text/plain")
+            elif self.path == "/metrics":
+                self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
+            else:
+                self._answer(404, b"not found\n", "text/plain")
+
+        def _answer(self, status: int, body: bytes, content_type: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Probes come every few seconds; they are not worth a line."""
+
+    server = ThreadingHTTPServer(("", port), Handler)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server

@@ -1,0 +1,91 @@
+"""``python -m recommender_transformer --release-dir DIR --redis-url URL --predictor_host HOST:PORT``: serve a release.
+
+Every flag of KServe's model server works too (``--http_port``, ``--grpc_port``, …).
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+from kserve import logging as kserve_logging  # type: ignore[import-untyped]
+from kserve import model_server as kserve_server
+
+from recommender_transformer.check import check
+from recommender_transformer.events import EventsModel
+from recommender_transformer.model import RecommenderModel
+from recommender_transformer.models import Models
+from recommender_transformer.pipeline import recommender
+from recommender_transformer.runner import DEADLINE_MS, Runner
+from recommender_transformer.server import model_server
+from recommender_transformer.triton import TritonModels
+from winnow.errors import WinnowError
+from winnow.release import Release
+from winnow.store.online import OnlineStore
+
+
+def main() -> None:
+    """Check that the parts belong to one release, then serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
+    parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release to serve.")
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="For requests without their own.")
+    args = parser.parse_args()
+    if not args.predictor_host:
+        parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
+    try:
+        release = Release.open(args.release_dir)
+        check(release, args.redis_url, args.predictor_host)
+    except WinnowError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    serve(
+        release,
+        args.redis_url,
+        lambda: TritonModels(args.predictor_host, release.manifest.number),
+        deadline_ms=args.deadline_ms,
+        http_port=args.http_port,
+        grpc_port=args.grpc_port,
+    )
+
+
+def serve(
+    release: Release, redis_url: str, models: Callable[[], Models], deadline_ms: int, http_port: int, grpc_port: int
+) -> None:
+    """Serve ``release`` until SIGTERM or SIGINT.
+
+    Args:
+        release: what to serve.
+        redis_url: where its online store is.
+        models: gives its models; called inside the event loop.
+        deadline_ms: for requests without their own.
+        http_port: for the v1 and v2 protocols.
+        grpc_port: for the v2 protocol.
+    """
+    store = OnlineStore(release, redis_url)
+
+    async def connect() -> Runner:
+        runner = Runner(recommender(release, store, models()), store.stranger, deadline_ms)
+        await runner.warm_up()
+        return runner
+
+    async def connect_store() -> OnlineStore:
+        return store
+
+    # KServe runs its servers under plain asyncio whatever its --event-loop says.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    # It also asks for a loop before it runs one of its own.
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    server = model_server(http_port, grpc_port)
+    kserve_logging.logger.setLevel(logging.WARNING)
+    kserve_logging.trace_logger.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    server.start([RecommenderModel(release.manifest.number, connect), EventsModel(release, connect_store)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Never an item that cannot be had."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.candidates import Candidates
+from recommender_transformer.query import Query
+
+
+class Available:
+    """Removes items whose row says so; exact, up to the age at which a row is read again."""
+
+    name = "available"
+
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        """True for items that can be had."""
+        available: NDArray[np.bool_] = candidates.rows["available"] != 0
+        return available

@@ -1,0 +1,87 @@
+"""The funnel, as prose: who is asking, what might suit, what may be shown, what is best, in which order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recommender_transformer.filters.available import Available
+from recommender_transformer.filters.request import Allowed
+from recommender_transformer.filters.seen import Seen
+from recommender_transformer.item_hydrators.item_rows import ItemRows
+from recommender_transformer.models import Models
+from recommender_transformer.orderers.mmr import Mmr
+from recommender_transformer.query_hydrators.user_state import UserStateHydrator
+from recommender_transformer.scorers.ranker import Ranker
+from recommender_transformer.side_effects.impressions import Impressions
+from recommender_transformer.sources.covisitation import Covisitation
+from recommender_transformer.sources.retriever import Retriever
+from recommender_transformer.sources.trending import Popular, Trending
+from recommender_transformer.stages import Filter, ItemHydrator, Orderer, QueryHydrator, Scorer, SideEffect, Source
+from winnow.filtering.hashing import item_hashes
+from winnow.release import Release
+from winnow.store.online import OnlineStore
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The components of a funnel, stage by stage, in the order in which they take their turns.
+
+    Attributes:
+        release: number of the release that the components belong to.
+        item_ids: id of every item, by index.
+        row_dtype: the packed item row.
+        allowed: what the caller allows; also tells whether a request can be met at all.
+        reserve: what fills an answer when the sources have run out.
+    """
+
+    release: int
+    item_ids: list[str]
+    row_dtype: "np.dtype[np.void]"
+    query_hydrators: tuple[QueryHydrator, ...]
+    sources: tuple[Source, ...]
+    item_hydrators: tuple[ItemHydrator, ...]
+    filters: tuple[Filter, ...]
+    scorers: tuple[Scorer, ...]
+    orderers: tuple[Orderer, ...]
+    side_effects: tuple[SideEffect, ...]
+    allowed: Allowed
+    reserve: Popular
+
+
+def recommender(release: Release, store: OnlineStore, models: Models) -> Pipeline:
+    """The funnel of a release.
+
+    Items are hydrated before they are filtered: their rows lie in this process nearly always, and with the row at hand
+    every filter is exact and runs in one pass.
+    """
+    item_ids: list[str] = release.array("item_ids").tolist()
+    manifest, schema = release.manifest, release.schema
+    popular = np.asarray(release.array("popular"), dtype=np.int32)
+    item_rows = np.asarray(release.array("item_rows"))
+    allowed = Allowed(
+        {item_id: index for index, item_id in enumerate(item_ids) if index},
+        release.vocabularies[schema.item[0].name],
+        schema.item[0].width,
+    )
+    return Pipeline(
+        release=manifest.number,
+        item_ids=item_ids,
+        row_dtype=schema.item_dtype,
+        query_hydrators=(UserStateHydrator(store, manifest.history_length),),
+        sources=(
+            Retriever(models),
+            Covisitation(
+                np.asarray(release.array("neighbours")),
+                np.asarray(release.array("neighbour_weights")),
+                manifest.candidates["covisitation"],
+            ),
+            Trending(store, popular, manifest.candidates["trending"]),
+        ),
+        item_hydrators=(ItemRows(store, item_rows),),
+        filters=(Seen(item_hashes(item_ids)), Available(), allowed),
+        scorers=(Ranker(models),),
+        orderers=(Mmr(np.asarray(release.array("item_vectors"))),),
+        side_effects=(Impressions(store),),
+        allowed=allowed,
+        reserve=Popular(popular, item_rows, schema),
+    )

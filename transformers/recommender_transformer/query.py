@@ -1,0 +1,50 @@
+"""One request on its way through the funnel."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.candidates import Candidates
+from recommender_transformer.models import Tensors
+from recommender_transformer.trace import Trace
+from winnow.ranking.context import SourceList
+from winnow.request import RecommendRequest
+from winnow.store.online import UserState
+
+
+@dataclass
+class Query:
+    """The request and what the stages have found out so far.
+
+    Attributes:
+        request: what was asked.
+        request_id: the caller's id for it, or one made here.
+        categories: codes of the categories to stay within; all where none.
+        deadline_s: seconds from ``started`` until the answer must be on its way.
+        state: what is known of the user; a stranger until the query hydrators have run.
+        candidates: what is still in the race.
+        user: the five history and user tensors that both models take, each [1, ...].
+        found: source name -> what it named.
+        trace: what happened.
+        started: ``time.perf_counter()`` at arrival.
+        now_ms: milliseconds since the epoch at arrival.
+    """
+
+    request: RecommendRequest
+    request_id: str
+    categories: NDArray[np.int32] | None
+    deadline_s: float
+    state: UserState
+    candidates: Candidates
+    user: Tensors = field(default_factory=dict)
+    found: dict[str, SourceList] = field(default_factory=dict)
+    trace: Trace = field(default_factory=Trace)
+    started: float = field(default_factory=time.perf_counter)
+    now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left until the deadline; negative when it has passed."""
+        return self.started + self.deadline_s - time.perf_counter()

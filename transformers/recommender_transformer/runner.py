@@ -1,0 +1,244 @@
+"""Runs a pipeline. Timing, deadlines, fallbacks and the trace live here once, for all components.
+
+The stages run in three strides, which are KServe's ``preprocess``, ``predict`` and ``postprocess``. Each stage that
+waits for somebody else must be done by its share of the deadline; what is not done by then is replaced by the
+component's fallback, so the answer is never later than the deadline for want of a part.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+from time import perf_counter
+from typing import Any, TypeVar
+
+import grpc.aio
+import numpy as np
+from prometheus_client import Counter, Histogram
+
+from recommender_transformer.candidates import Candidates
+from recommender_transformer.pipeline import Pipeline
+from recommender_transformer.query import Query
+from recommender_transformer.stages import Source
+from recommender_transformer.trace import Step
+from winnow.ranking.context import NOTHING, SourceList
+from winnow.request import Answer, RecommendedItem, RecommendRequest
+from winnow.store.connection import RedisError
+from winnow.store.online import UserState
+
+log = logging.getLogger(__name__)
+
+DEADLINE_MS = 200
+
+SHARES = {"query_hydrators": 0.25, "sources": 0.6, "item_hydrators": 0.75, "scorers": 0.95}
+"""By which share of the deadline a stage must be done."""
+
+TIMED = ("query_hydrators", "sources", "item_hydrators", "filters", "scorers", "orderers")
+
+_TOP_UP = 512
+"""Items of the reserve that are looked at together."""
+
+_STAGE_SECONDS = Histogram(
+    "winnow_stage_seconds",
+    "Time of one component's turn.",
+    ("stage", "component"),
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0),
+)
+_DEGRADED = Counter("winnow_degraded_total", "Times a part was late or down and its fallback stood in.", ("component",))
+
+T = TypeVar("T")
+
+
+class Runner:
+    """Takes queries through the stages of one pipeline.
+
+    Args:
+        pipeline: the components.
+        stranger: the state of a user of whom nothing is known.
+        deadline_ms: for requests that do not carry their own.
+    """
+
+    def __init__(self, pipeline: Pipeline, stranger: UserState, deadline_ms: int = DEADLINE_MS) -> None:
+        self._pipeline = pipeline
+        self._stranger = stranger
+        self._deadline_ms = deadline_ms
+        self._sources = [*(source.name for source in pipeline.sources), pipeline.reserve.name]
+        self._none = Candidates.merge([NOTHING] * len(self._sources), pipeline.row_dtype)
+        self._seconds = {
+            (stage, component.name): _STAGE_SECONDS.labels(stage, component.name)
+            for stage in TIMED
+            for component in getattr(pipeline, stage)
+        }
+
+    def admit(self, request: RecommendRequest, request_id: str, where: str = "instances[0]") -> Query:
+        """Start a request on its way.
+
+        Raises:
+            InvalidRequest: it asks for what this release does not have; the message names the field, after ``where``.
+        """
+        return Query(
+            request=request,
+            request_id=request_id,
+            categories=self._pipeline.allowed.codes(request, where),
+            deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
+            state=self._stranger,
+            candidates=self._none,
+        )
+
+    async def retrieve(self, query: Query) -> Query:
+        """Query hydrators, sources, item hydrators and filters; and the reserve, where they left fewer than k."""
+        pipeline = self._pipeline
+        for hydrator in pipeline.query_hydrators:
+            await self._attempt(
+                query, "query_hydrators", hydrator.name, hydrator.hydrate(query), partial(hydrator.fallback, query)
+            )
+        found = await asyncio.gather(*(self._find(query, source) for source in pipeline.sources))
+        query.found = dict(zip((source.name for source in pipeline.sources), found, strict=True))
+        query.candidates = await self._winnow(query, Candidates.merge([*found, NOTHING], pipeline.row_dtype))
+        await self._top_up(query)
+        return query
+
+    async def score(self, query: Query) -> Query:
+        """Scorers."""
+        candidates = query.candidates
+        for scorer in self._pipeline.scorers:
+            work, fallback = scorer.score(query, candidates), partial(scorer.fallback, query, candidates)
+            await self._attempt(query, "scorers", scorer.name, work, fallback, given=len(candidates))
+        return query
+
+    def answer(self, query: Query) -> Answer:
+        """Orderers, then the answer; side effects take note of it."""
+        ranked = query.candidates.take(np.argsort(-query.candidates.score, kind="stable"))
+        query.trace.ranked = ranked
+        chosen = ranked
+        for orderer in self._pipeline.orderers:
+            started = perf_counter()
+            before = len(chosen)
+            chosen = chosen.take(orderer.order(query, chosen))
+            self._note(query, "orderers", orderer.name, started, before, len(chosen))
+        chosen = chosen.take(np.arange(min(query.request.k, len(chosen))))
+        answer = Answer(
+            user_id=query.request.user_id,
+            release=self._pipeline.release,
+            request_id=query.request_id,
+            items=self._items(chosen),
+            degraded=query.trace.degraded,
+        )
+        if query.request.debug:
+            answer["trace"] = query.trace.explain(self._pipeline.item_ids, self._sources, chosen.items)
+        for effect in self._pipeline.side_effects:
+            effect.after(query, answer)
+        return answer
+
+    async def warm_up(self) -> None:
+        """Open the connections with a stranger's request, so that the first caller does not wait for it."""
+        await self.score(await self.retrieve(self.admit(RecommendRequest(user_id="warm-up"), "warm-up")))
+
+    async def recommend(self, query: Query) -> Answer:
+        """All stages in a row: what evaluation and tests call."""
+        return self.answer(await self.score(await self.retrieve(query)))
+
+    async def _find(self, query: Query, source: Source) -> SourceList:
+        work, fallback = source.find(query), partial(source.fallback, query)
+        return await self._attempt(query, "sources", source.name, work, fallback, size=_size)
+
+    async def _winnow(self, query: Query, candidates: Candidates) -> Candidates:
+        """Item hydrators, then filters."""
+        query.trace.merged.append(candidates)
+        if not len(candidates):
+            return candidates
+        stays = np.ones(len(candidates), dtype=np.bool_)
+        for hydrator in self._pipeline.item_hydrators:
+            work, fallback = hydrator.hydrate(query, candidates), partial(hydrator.fallback, query, candidates)
+            known = await self._attempt(query, "item_hydrators", hydrator.name, work, fallback, given=len(candidates))
+            query.trace.remove("unknown", candidates.items[stays & ~known])
+            stays &= known
+        for component in self._pipeline.filters:
+            started = perf_counter()
+            kept = component.keep(query, candidates)
+            before = int(stays.sum())
+            query.trace.remove(component.name, candidates.items[stays & ~kept])
+            stays &= kept
+            self._note(query, "filters", component.name, started, before, int(stays.sum()))
+        return candidates.take(np.flatnonzero(stays))
+
+    async def _top_up(self, query: Query) -> None:
+        """Fewer than k are left: the sources were down, or the user has met or excluded nearly all they named."""
+        if len(query.candidates) >= query.request.k:
+            return
+        reserve = self._pipeline.reserve.items(query)
+        reserve = reserve[~np.isin(reserve, query.trace.merged[0].items)]
+        nothing = [NOTHING] * len(self._pipeline.sources)
+        for start in range(0, len(reserve), _TOP_UP):
+            chunk = reserve[start : start + _TOP_UP]
+            found = SourceList(chunk, -np.arange(start, start + len(chunk), dtype=np.float32))
+            more = await self._winnow(query, Candidates.merge([*nothing, found], self._pipeline.row_dtype))
+            query.candidates = Candidates.join(query.candidates, more)
+            if len(query.candidates) >= query.request.k or query.remaining_s < 0:
+                return
+
+    async def _attempt(
+        self,
+        query: Query,
+        stage: str,
+        component: str,
+        work: Coroutine[Any, Any, T],
+        fallback: Callable[[], T],
+        given: int = 0,
+        size: Callable[[T], int] | None = None,
+    ) -> T:
+        """The result of ``work``, or of ``fallback`` when it fails or is not there by its share of the deadline."""
+        started = perf_counter()
+        due = SHARES[stage] * query.deadline_s
+        try:
+            async with asyncio.timeout(query.started + due - started):
+                result = await work
+        except TimeoutError:
+            result = self._degrade(query, component, f"no answer within {due * 1000:.0f} ms", fallback)
+        except grpc.aio.AioRpcError as error:
+            result = self._degrade(query, component, error.code().name, fallback)
+        except (RedisError, OSError) as error:
+            result = self._degrade(query, component, type(error).__name__, fallback)
+        except Exception as error:
+            # A component's own bug must cost its part, not the answer; the log keeps the whole story.
+            log.warning("%s failed", component, exc_info=error)
+            result = self._degrade(query, component, type(error).__name__, fallback)
+        self._note(query, stage, component, started, given, given if size is None else size(result))
+        return result
+
+    @staticmethod
+    def _degrade(query: Query, component: str, reason: str, fallback: Callable[[], T]) -> T:
+        _DEGRADED.labels(component).inc()
+        query.trace.degraded.append(f"{component}: {reason}")
+        return fallback()
+
+    def _note(self, query: Query, stage: str, component: str, started: float, given: int, kept: int) -> None:
+        elapsed = perf_counter() - started
+        self._seconds[stage, component].observe(elapsed)
+        query.trace.steps.append(Step(stage, component, elapsed * 1000, given, kept))
+
+    def _items(self, chosen: Candidates) -> list[RecommendedItem]:
+        named = ~np.isnan(chosen.scores)
+        return [
+            RecommendedItem(
+                item_id=self._pipeline.item_ids[item],
+                score=score,
+                click=None if click != click else click,
+                conversion=None if conversion != conversion else conversion,
+                sources=[source for source, there in zip(self._sources, by, strict=True) if there],
+                position=position,
+            )
+            for position, (item, score, (click, conversion), by) in enumerate(
+                zip(
+                    chosen.items.tolist(),
+                    chosen.score.tolist(),
+                    chosen.probabilities.tolist(),
+                    named.tolist(),
+                    strict=True,
+                )
+            )
+        ]
+
+
+def _size(found: SourceList) -> int:
+    return len(found.items)

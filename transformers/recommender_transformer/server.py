@@ -1,0 +1,133 @@
+"""KServe's model server, made strict: every wrong call is a 4xx that says what is wrong.
+
+KServe decodes a call before a model sees it, and answers 500 where its decoder trips over a malformed one; it also lets
+anybody unload a model. What differs here is in this file.
+"""
+
+import logging
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from kserve import ModelRepository, ModelServer  # type: ignore[import-untyped]
+from kserve import logging as kserve_logging
+from kserve import model_server as kserve_server
+from kserve.errors import InvalidInput, ModelNotReady  # type: ignore[import-untyped]
+from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from winnow.request import MAX_BODY_BYTES
+
+_DRAINED = 16
+"""Times the limit that is read of a body that is too large."""
+
+
+class StrictDataPlane(DataPlane):  # type: ignore[misc]
+    """Whatever the decoder stumbles over is the caller's mistake."""
+
+    def decode(
+        self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
+    ) -> tuple[object, dict[str, object]]:
+        """Decode a call."""
+        try:
+            decoded, attributes = super().decode(body, headers, protocol_version, model_name)
+        except InvalidInput as error:
+            raise InvalidInput(f"body: {error}") from None
+        except Exception as error:
+            raise InvalidInput(f"body: cannot be read: {type(error).__name__}: {error}") from None
+        return decoded, attributes
+
+
+class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
+    """The models of this server are those of its release."""
+
+    async def load(self, model_name: str) -> None:
+        """Refused."""
+        raise InvalidInput(f"model {model_name}: models cannot be loaded or unloaded from outside")
+
+    async def unload(self, model_name: str) -> None:
+        """Refused."""
+        await self.load(model_name)
+
+
+class BodyLimit:
+    """ASGI middleware: a body beyond the limit is answered 413 and never held in memory.
+
+    A client that is still sending when its connection closes does not see the answer, so what is moderately too large
+    is read to its end and thrown away.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection's request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body, size, more = b"", 0, True
+        while more and size <= _DRAINED * self._limit:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size += len(message.get("body", b""))
+            body = body + message.get("body", b"") if size <= self._limit else b""
+            more = message.get("more_body", False)
+        if size > self._limit:
+            refusal = JSONResponse({"error": f"body: must be at most {self._limit} bytes"}, status_code=413)
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, _Replay(body, receive), send)
+
+
+class _Replay:
+    """Gives the body that was read already, then whatever comes."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+async def _unreadable(request: Request, error: Exception) -> JSONResponse:
+    """A v2 body that is not an inference request; the framework would answer with its own error format."""
+    assert isinstance(error, RequestValidationError)
+    clauses = [
+        f"{'.'.join(str(step) for step in detail['loc'] if step not in ('body', 'InferenceRequest')) or 'body'}: "
+        f"{detail['msg']}"
+        for detail in error.errors()
+        if detail["loc"][-1] != "bytes"
+    ]
+    return JSONResponse({"error": "; ".join(clauses[:3]) or "body: is required"}, status_code=400)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what KServe logs of each refused request, with its whole stack, at the cost of everybody's time."""
+    return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotReady))
+
+
+def model_server(http_port: int, grpc_port: int) -> ModelServer:
+    """The server, ready to ``start`` models on; one worker, because KServe's child processes lose their settings."""
+    kserve_logging.logger.addFilter(_is_news)
+    app = kserve_server.app
+    app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    kserve_server.args.grpc_max_receive_message_length = MAX_BODY_BYTES
+    server = ModelServer(
+        http_port=http_port,
+        grpc_port=grpc_port,
+        workers=1,
+        registered_models=ModelRepository(),
+        # A line or more per request costs more than the request; the histograms say the same.
+        enable_latency_logging=False,
+    )
+    server.dataplane = StrictDataPlane(model_registry=server.registered_models)
+    server.model_repository_extension = FixedRepository(model_registry=server.registered_models)
+    return server

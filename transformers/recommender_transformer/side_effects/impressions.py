@@ -1,0 +1,68 @@
+"""What was shown, written down after the answer has left."""
+
+import asyncio
+import logging
+from collections import deque
+
+import orjson
+from prometheus_client import Counter
+
+from recommender_transformer.query import Query
+from winnow.request import Answer
+from winnow.store.connection import RedisError
+from winnow.store.keys import IMPRESSIONS
+from winnow.store.online import OnlineStore
+
+log = logging.getLogger(__name__)
+
+_WAIT_S = 0.05
+"""Impressions of this long travel together, out of the way of the requests."""
+
+_PENDING = 10_000
+_KEPT = 200_000
+"""Length to which the stream is trimmed, about."""
+
+_LOST = Counter("winnow_impressions_lost_total", "Impressions that could not be written.")
+
+
+class Impressions:
+    """Appends each answer to the ``impressions`` stream, in the background and in batches."""
+
+    name = "impressions"
+
+    def __init__(self, store: OnlineStore) -> None:
+        self._store = store
+        self._pending: deque[dict[str | bytes, str | bytes]] = deque()
+        self._writing: asyncio.Task[None] | None = None
+
+    def after(self, query: Query, answer: Answer) -> None:
+        """Take note; the writing happens later."""
+        if len(self._pending) >= _PENDING:
+            _LOST.inc()
+            return
+        shown = [{"item_id": item["item_id"], "score": item["score"]} for item in answer["items"]]
+        self._pending.append(
+            {
+                "request_id": answer["request_id"],
+                "user_id": answer["user_id"],
+                "release": str(answer["release"]),
+                "timestamp": str(query.now_ms),
+                "items": orjson.dumps(shown),
+                "degraded": orjson.dumps(answer["degraded"]),
+            }
+        )
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        while self._pending:
+            await asyncio.sleep(_WAIT_S)
+            batch = [self._pending.popleft() for _ in range(len(self._pending))]
+            pipe = self._store.client.pipeline(transaction=False)
+            for shown in batch:
+                pipe.xadd(IMPRESSIONS, shown, maxlen=_KEPT, approximate=True)  # type: ignore[arg-type]
+            try:
+                await pipe.execute()
+            except RedisError as error:
+                _LOST.inc(len(batch))
+                log.warning("%d impressions lost: %s", len(batch), error)

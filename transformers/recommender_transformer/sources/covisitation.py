@@ -1,0 +1,30 @@
+"""Items that others met close to the user's recent ones."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.query import Query
+from winnow.ranking.context import NOTHING, SourceList
+from winnow.retrieval.covisitation import covisitation_scores
+
+
+class Covisitation:
+    """The release's item-to-item table, read in this process: a few microseconds per item of the history."""
+
+    name = "covisitation"
+
+    def __init__(self, neighbours: NDArray[np.int32], weights: NDArray[np.float32], k: int) -> None:
+        self._neighbours = neighbours
+        self._weights = weights
+        self._k = k
+
+    async def find(self, query: Query) -> SourceList:
+        """The best neighbours of the history, newest events counting most."""
+        history = query.state.history.items
+        if not len(history):
+            return NOTHING
+        return SourceList(*covisitation_scores(self._neighbours, self._weights, history[::-1], self._k))
+
+    def fallback(self, query: Query) -> SourceList:
+        """Nothing; the other sources carry on."""
+        return NOTHING

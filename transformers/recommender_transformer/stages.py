@@ -1,0 +1,91 @@
+"""The stages of the funnel: one small Protocol each.
+
+A component is one file in the folder named after its stage. It does its work and lets errors out; when it is late or
+fails, the runner takes what its ``fallback`` gives and says so in the answer. Filters, orderers and side effects touch
+no network, so they have none.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.candidates import Candidates
+from recommender_transformer.query import Query
+from winnow.ranking.context import SourceList
+from winnow.request import Answer
+
+
+class QueryHydrator(Protocol):
+    """Finds out more about the one who asks."""
+
+    name: str
+
+    async def hydrate(self, query: Query) -> None:
+        """Set what was found out on ``query``."""
+
+    def fallback(self, query: Query) -> None:
+        """Set what holds when nothing could be found out."""
+
+
+class Source(Protocol):
+    """Names candidates."""
+
+    name: str
+
+    async def find(self, query: Query) -> SourceList:
+        """Item indices, best first, each once."""
+
+    def fallback(self, query: Query) -> SourceList:
+        """What it names when it cannot look."""
+
+
+class ItemHydrator(Protocol):
+    """Finds out more about the candidates."""
+
+    name: str
+
+    async def hydrate(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        """Fill ``candidates.rows``; false for each candidate of which nothing is known."""
+
+    def fallback(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        """The same from what is at hand."""
+
+
+class Filter(Protocol):
+    """Decides which candidates stay."""
+
+    name: str
+
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        """True for each candidate that stays."""
+
+
+class Scorer(Protocol):
+    """Judges the candidates."""
+
+    name: str
+
+    async def score(self, query: Query, candidates: Candidates) -> None:
+        """Set ``candidates.score`` (and ``probabilities``)."""
+
+    def fallback(self, query: Query, candidates: Candidates) -> None:
+        """Set ``candidates.score`` without judging."""
+
+
+class Orderer(Protocol):
+    """Arranges the candidates."""
+
+    name: str
+
+    def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
+        """Positions of the chosen candidates, best first; given candidates in descending order of score."""
+
+
+class SideEffect(Protocol):
+    """Acts on an answer that is on its way; must not wait."""
+
+    name: str
+
+    def after(self, query: Query, answer: Answer) -> None:
+        """Take note."""

@@ -1,0 +1,33 @@
+"""What the encoders read of a catalog."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from winnow.encoders.protocol import Modality
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Per item, in the order of ``items.parquet``: its text and its picture's location, empty where it has none."""
+
+    item_ids: list[str]
+    captions: list[str]
+    pictures: list[str]
+
+    def of(self, modality: Modality) -> list[str]:
+        """The content that the encoder of ``modality`` takes."""
+        return {"image": self.pictures, "text": self.captions}[modality]
+
+
+def read_contents(dataset_folder: Path) -> Contents:
+    """Read ``items.parquet``. An item's caption is its title, category and description: what is surest comes first."""
+    columns = ["item_id", "title", "category", "description", "image"]
+    items = pq.read_table(dataset_folder / "items.parquet", columns=columns).to_pydict()
+    parts = zip(items["title"], items["category"], items["description"], strict=True)
+    return Contents(
+        item_ids=items["item_id"],
+        captions=[". ".join(part.strip() for part in texts if part and part.strip()) for texts in parts],
+        pictures=[uri or "" for uri in items["image"]],
+    )

@@ -1,0 +1,44 @@
+"""Diversity: maximal marginal relevance (Carbonell and Goldstein, 1998)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRADE_OFF = 0.9
+"""Share of relevance in the default order; the rest is distance to what is already chosen."""
+
+
+def mmr(
+    scores: NDArray[np.float32], vectors: NDArray[np.float32], k: int, trade_off: float = TRADE_OFF
+) -> NDArray[np.intp]:
+    """Choose ``k`` candidates, each as relevant as it is unlike those chosen before it.
+
+    Scores are brought to [0, 1] over the candidates that matter (the best ``4 k``), and similarity is the cosine, so
+    ``trade_off`` weighs like against like whatever the ranker's scale.
+
+    Args:
+        scores: float32 [N], higher is better.
+        vectors: float32 [N, D], item vectors; a zero vector is like nothing.
+        k: how many to choose; all, when there are fewer.
+        trade_off: 1 keeps the order of the scores, 0 looks only at diversity.
+
+    Returns:
+        int [min(k, N)], positions of the chosen candidates, best first.
+    """
+    pool = np.argsort(-scores, kind="stable")[: 4 * k]
+    k = min(k, len(pool))
+    if not k:
+        return pool
+    relevance = scores[pool].astype(np.float64)
+    spread = relevance[0] - relevance[-1]
+    relevance = (relevance - relevance[-1]) / spread if spread > 0 else np.ones_like(relevance)
+    unit = vectors[pool] / np.maximum(np.linalg.norm(vectors[pool], axis=1, keepdims=True), 1e-12)
+    nearest = np.zeros(len(pool))
+    open_ = np.ones(len(pool), np.bool_)
+    chosen = np.empty(k, np.intp)
+    for step in range(k):
+        value = np.where(open_, trade_off * relevance - (1.0 - trade_off) * nearest, -np.inf)
+        best = int(np.argmax(value))
+        chosen[step] = best
+        open_[best] = False
+        nearest = np.maximum(nearest, unit @ unit[best])
+    return pool[chosen]

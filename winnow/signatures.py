@@ -1,0 +1,79 @@
+"""The tensors of every Triton model, in one place: export names them, config.pbtxt declares them, serving sends them.
+
+docs/architecture.md says what each means. A dimension is a number where it never changes; else a letter.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+BATCH = "B"
+"""The dimension that Triton's dynamic batcher joins requests along; always the first."""
+
+CANDIDATES = "N"
+"""The candidates of one ranking request. Only this and the batch are free in a graph: a release fixes the others."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named tensor; ``dtype`` is in the words of the Open Inference Protocol."""
+
+    name: str
+    dtype: Literal["FP32", "INT32", "INT64", "UINT8"]
+    dims: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """A Triton model's name and tensors, in the order of its ``forward``."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+_USER = (
+    TensorSpec("history_items", "INT32", (BATCH, "L")),
+    TensorSpec("history_events", "INT32", (BATCH, "L")),
+    TensorSpec("history_gaps", "FP32", (BATCH, "L")),
+    TensorSpec("user_categorical", "INT32", (BATCH, "CU")),
+    TensorSpec("user_numeric", "FP32", (BATCH, "MU")),
+)
+
+RETRIEVER = ModelSignature(
+    "retriever",
+    inputs=_USER,
+    outputs=(
+        TensorSpec("candidates", "INT32", (BATCH, "K")),
+        TensorSpec("candidate_scores", "FP32", (BATCH, "K")),
+        TensorSpec("user_vector", "FP32", (BATCH, "D")),
+    ),
+)
+
+RANKER = ModelSignature(
+    "ranker",
+    inputs=(
+        *_USER,
+        TensorSpec("candidate_items", "INT32", (BATCH, CANDIDATES)),
+        TensorSpec("candidate_categorical", "INT32", (BATCH, CANDIDATES, "C")),
+        TensorSpec("candidate_numeric", "FP32", (BATCH, CANDIDATES, "M")),
+    ),
+    outputs=(
+        TensorSpec("probabilities", "FP32", (BATCH, CANDIDATES, 2)),
+        TensorSpec("scores", "FP32", (BATCH, CANDIDATES)),
+    ),
+)
+
+IMAGE_ENCODER = ModelSignature(
+    "image_encoder",
+    inputs=(TensorSpec("pixels", "UINT8", (BATCH, "H", "W", 3)),),
+    outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
+)
+
+TEXT_ENCODER = ModelSignature(
+    "text_encoder",
+    inputs=(TensorSpec("tokens", "INT64", (BATCH, "T")),),
+    outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
+)
+
+SIGNATURES = (RETRIEVER, RANKER, IMAGE_ENCODER, TEXT_ENCODER)
+"""Every model of a release."""

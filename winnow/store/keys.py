@@ -1,0 +1,51 @@
+"""Every Redis key, in one place.
+
+A user's three keys share the hash tag ``{u:USER}``, so that on a cluster they lie in one slot and one pipeline (or one
+transaction) reaches them all.
+"""
+
+from dataclasses import dataclass
+
+EVENTS = "events"
+"""Stream of what happened, appended by the ``events`` model; every release's sidecar reads it in its own group."""
+
+IMPRESSIONS = "impressions"
+"""Stream of what was shown, bounded."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of release ``release``."""
+
+    release: int
+
+    @property
+    def manifest(self) -> str:
+        """Digest of the manifest; written last, so that its presence says the rest is complete."""
+        return f"r{self.release}:manifest"
+
+    @property
+    def trending(self) -> str:
+        """Packed int32 item indices, best first."""
+        return f"r{self.release}:trending"
+
+    @property
+    def group(self) -> str:
+        """The release's consumer group on the ``events`` stream."""
+        return f"r{self.release}"
+
+    def item(self, item_id: str) -> str:
+        """Packed item row."""
+        return f"r{self.release}:i:{item_id}"
+
+    def user_row(self, user_id: str) -> str:
+        """Packed user row."""
+        return f"r{self.release}:{{u:{user_id}}}:row"
+
+    def history(self, user_id: str) -> str:
+        """List of events, newest first (see :mod:`winnow.store.history`)."""
+        return f"r{self.release}:{{u:{user_id}}}:history"
+
+    def seen(self, user_id: str) -> str:
+        """The user's Bloom filter (see :mod:`winnow.filtering.seen`)."""
+        return f"r{self.release}:{{u:{user_id}}}:seen"

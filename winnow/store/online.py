@@ -1,0 +1,122 @@
+"""What the online funnel reads from Redis: a user in one round trip, item rows in at most one more."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.filtering.seen import SeenFilter
+from winnow.release import Release
+from winnow.store import history
+from winnow.store.cache import RowCache
+from winnow.store.connection import connect_async
+from winnow.store.history import History
+from winnow.store.keys import Keys
+
+ROWS_HELD = 200_000
+"""Item rows held in the process: some 20 MB for a typical schema."""
+
+
+@dataclass(frozen=True)
+class UserState:
+    """What is known of a user at one moment.
+
+    Attributes:
+        row: structured scalar of the schema's ``user_dtype``; zeros for a user without one.
+        history: the newest events, oldest first.
+        seen: every item the user has met; none for a user without events.
+    """
+
+    row: np.void
+    history: History
+    seen: SeenFilter | None
+
+
+class OnlineStore:
+    """The online side of one release's namespace.
+
+    Args:
+        release: whose namespace it is.
+        url: where Redis is.
+        row_ttl_s: how long an item row may be served from the process's own cache, in seconds: the longest time an
+            item that became unavailable may still be shown.
+    """
+
+    def __init__(self, release: Release, url: str, row_ttl_s: float = 5.0) -> None:
+        self.client = connect_async(url)
+        self.keys = Keys(release.manifest.number)
+        self.unknown_items = 0
+        self._item_dtype = release.schema.item_dtype
+        self._user_dtype = release.schema.user_dtype
+        self._item_ids: list[str] = release.array("item_ids").tolist()
+        self._item_index = {item_id.encode(): index for index, item_id in enumerate(self._item_ids) if index}
+        self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
+        self._history_length = release.manifest.history_length
+        self._cache = RowCache(len(self._item_ids) - 1, self._item_dtype, ROWS_HELD, row_ttl_s)
+
+    @property
+    def stranger(self) -> UserState:
+        """The state of a user of whom nothing is known."""
+        return UserState(self._nobody, history.EMPTY, None)
+
+    async def user_state(self, user_id: str) -> UserState:
+        """Read a user: row, history and seen filter, in one round trip.
+
+        Raises:
+            RedisError: Redis does not answer.
+            ValueError: what it holds is not what a release writes.
+        """
+        pipe = self.client.pipeline(transaction=False)
+        pipe.mget(self.keys.user_row(user_id), self.keys.seen(user_id))
+        pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
+        (row, seen), entries = await pipe.execute()
+        return UserState(
+            row=self._nobody if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
+            history=history.decode(entries, self._item_index),
+            seen=None if seen is None else SeenFilter.from_bytes(seen),
+        )
+
+    async def item_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """Rows of distinct items, from the cache or, together, from Redis.
+
+        Returns:
+            rows structured [n], and whether the item is known; an unknown item's row is never another item's.
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        rows, _, known = self._cache.get(items)
+        missing = np.flatnonzero(~known)
+        if len(missing):
+            wanted = items[missing]
+            values = await self.client.mget([self.keys.item(self._item_ids[index]) for index in wanted.tolist()])
+            whole = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
+            found = np.array([bool(value) for value in whole], dtype=np.bool_)
+            fetched = np.frombuffer(b"".join(whole), dtype=self._item_dtype)
+            # A row that says it is another item's is as good as none.
+            own = fetched["index"] == wanted[found]
+            found[found] = own
+            fetched = fetched[own]
+            rows[missing[found]] = fetched
+            known[missing[found]] = True
+            self._cache.put(wanted[found], fetched)
+            self.unknown_items += len(missing) - len(fetched)
+        return rows, known
+
+    def held_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """Rows that the process still holds, however old: what is left when Redis is gone."""
+        rows, held, _ = self._cache.get(items)
+        return rows, held
+
+    async def trending(self) -> NDArray[np.int32]:
+        """Item indices that are popular now, best first; empty where the release has none in Redis.
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        packed = await self.client.get(self.keys.trending)
+        return np.frombuffer(packed if isinstance(packed, bytes) else b"", dtype="<i4").astype(np.int32)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()

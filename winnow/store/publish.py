@@ -1,0 +1,123 @@
+"""Fill a release's namespace in Redis from the release folder.
+
+The manifest's digest is written last: a reader that finds it finds everything, and a publication that was cut short
+is simply done again.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from redis import Redis
+from tqdm import tqdm
+
+from winnow.errors import ReleaseMismatch
+from winnow.filtering.hashing import item_hashes
+from winnow.filtering.seen import SeenFilter
+from winnow.release import Release
+from winnow.store import history
+from winnow.store.connection import connect
+from winnow.store.keys import Keys
+
+_CHUNK = 500
+"""Keys per pipeline: large enough to hide the round trip, small enough not to hold Redis up."""
+
+
+def publish(release_folder: Path, url: str, show_progress: bool) -> None:
+    """Write item rows, user rows, histories, seen filters and the trending list of a release.
+
+    Does nothing where the release is there already.
+
+    Raises:
+        ReleaseMismatch: Redis holds another release under the same number.
+    """
+    release = Release.open(release_folder)
+    manifest = release.manifest
+    keys = Keys(manifest.number)
+    client = connect(url)
+    with client:
+        held = published(client, manifest.number)
+        if held == manifest.digest:
+            return
+        if held is not None:
+            raise ReleaseMismatch(
+                f"{url} holds a release {manifest.number} with digest {held[:12]}, "
+                f"but {release_folder} is {manifest.digest[:12]}: "
+                f"build again to get a new number, or delete the keys r{manifest.number}:* first"
+            )
+        users = len(release.array("user_ids"))
+        items = len(release.array("item_ids")) - 1
+        with tqdm(
+            total=items + users, desc=f"publish release {manifest.number}", unit="key", disable=not show_progress
+        ) as bar:
+            for written in _items(client, release, keys):
+                bar.update(written)
+            for written in _users(client, release, keys):
+                bar.update(written)
+        popular = np.asarray(release.array("popular"), dtype="<i4")
+        client.set(keys.trending, popular.tobytes())
+        client.set(keys.manifest, manifest.digest)
+
+
+def published(client: Redis, number: int) -> str | None:
+    """Digest of the manifest of the release that Redis holds under ``number``; none where it holds none."""
+    held = client.get(Keys(number).manifest)
+    return held.decode() if isinstance(held, bytes) else None
+
+
+def check_published(client: Redis, url: str, release: Release) -> None:
+    """Make sure that Redis holds exactly ``release``.
+
+    Raises:
+        ReleaseMismatch: it does not; the message names both sides.
+    """
+    number, digest = release.manifest.number, release.manifest.digest
+    held = published(client, number)
+    if held != digest:
+        raise ReleaseMismatch(
+            f"{release.folder} is release {number} ({digest[:12]}), but {url} holds "
+            + (f"another release {number} ({held[:12]})" if held else f"no release {number}")
+            + ": publish this one there, or pin to the one that is"
+        )
+
+
+def _items(client: Redis, release: Release, keys: Keys) -> Iterator[int]:
+    ids = release.array("item_ids").tolist()
+    rows = release.array("item_rows")
+    for start in range(1, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        pipe = client.pipeline(transaction=False)
+        for index, item_id in enumerate(chunk, start):
+            pipe.set(keys.item(item_id), rows[index].tobytes())
+        pipe.execute()
+        yield len(chunk)
+
+
+def _users(client: Redis, release: Release, keys: Keys) -> Iterator[int]:
+    item_ids = release.array("item_ids").tolist()
+    hashes = item_hashes(item_ids)
+    ids = release.array("user_ids").tolist()
+    rows = release.array("user_rows")
+    offsets = release.array("offsets").tolist()
+    item, event, timestamp = (np.asarray(release.array(name)) for name in ("item", "event", "timestamp"))
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        pipe = client.pipeline(transaction=False)
+        for user, user_id in enumerate(chunk, start):
+            pipe.set(keys.user_row(user_id), rows[user].tobytes())
+            pipe.delete(keys.history(user_id))
+            first, end = offsets[user], offsets[user + 1]
+            if first == end:
+                continue
+            newest = slice(max(first, end - history.KEPT), end)
+            entries = [
+                history.encode(when, kind, item_ids[index])
+                for when, kind, index in zip(
+                    timestamp[newest].tolist(), event[newest].tolist(), item[newest].tolist(), strict=True
+                )
+            ]
+            pipe.rpush(keys.history(user_id), *reversed(entries))
+            met = np.unique(item[first:end]).tolist()
+            pipe.set(keys.seen(user_id), SeenFilter.of([hashes[index] for index in met]).to_bytes())
+        pipe.execute()
+        yield len(chunk)

@@ -1,0 +1,34 @@
+"""Training of a release's models, one after the other: what the pipelines' ``train`` step does."""
+
+from pathlib import Path
+
+from winnow.datasets.dataset import Dataset
+from winnow.features.extract import item_numerics
+from winnow.features.table import FeatureSet
+from winnow.ranking.candidates import Sources
+from winnow.ranking.train import RankerSettings, train_ranker
+from winnow.retrieval.train import RetrieverSettings, train_retriever, validate
+
+
+def train_models(
+    dataset: Path, features: Path, retriever: Path, ranker: Path, show_progress: bool = False
+) -> dict[str, float]:
+    """Train the retriever, then the ranker on the lists that the release's sources produce.
+
+    Args:
+        dataset: saved data set, for the items' numbers at past moments.
+        features: saved feature set.
+        retriever: folder for the retriever and its rehearsal.
+        ranker: folder for the ranker.
+        show_progress: show bars.
+
+    Returns:
+        What was measured on each user's newest event in the log, by models that had not learned from it.
+    """
+    extracted = FeatureSet.load(features)
+    retrieval = train_retriever(extracted, RetrieverSettings(), show_progress)
+    retrieval.save(retriever)
+    with item_numerics(Dataset.load(dataset)) as numerics:
+        trained = train_ranker(extracted, retrieval, numerics.at, Sources(), RankerSettings(), show_progress)
+    trained.save(ranker)
+    return {"retriever_validation_ndcg@10": validate(retrieval.rehearsal, extracted)}
