@@ -32,9 +32,10 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 
     from winnow.datasets.ingest import ingest
     from winnow.datasets.marketplace import MarketplaceSize
+    from winnow.release import checked_holdout
 
     size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
-    tables = ingest(data or None, Path(dataset.path), holdout, size, show_progress=True)
+    tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
     dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
 
 
@@ -138,7 +139,7 @@ def release(
     from pathlib import Path
 
     from export.release import TrainedParts, export_release
-    from winnow.release import Source
+    from winnow.release import Source, checked_holdout
 
     parts = TrainedParts(
         dataset=Path(dataset.path),
@@ -151,7 +152,7 @@ def release(
         parts,
         Path(home),
         source=Source(data=data, items=items, users=users, events=events, seed=seed),
-        holdout=holdout,
+        holdout=checked_holdout(holdout),
         show_progress=True,
     )
     for name, difference in made.manifest.parity.items():

@@ -100,7 +100,8 @@ def recommend(
     state = running()
     if state is None:
         raise WinnowError("nothing is running; start it with `winnow up`")
-    [answer] = client.over_http_v1(f"http://127.0.0.1:{state.ports.http}", [{"user_id": user, "k": k}])
+    with client.http(state.ports.http) as endpoint:
+        [answer] = client.over_http_v1(endpoint, [{"user_id": user, "k": k}])
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
     else:

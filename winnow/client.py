@@ -18,18 +18,24 @@ Instance = dict[str, Any]
 """One request, as :class:`winnow.request.RecommendRequest` wants it."""
 
 
-def over_http_v1(base_url: str, instances: list[Instance]) -> list[Answer]:
+def http(port: int) -> httpx.Client:
+    """A connection to the endpoint on this machine; close it after use."""
+    # No proxy of the environment, and no certificates: the endpoint is here.
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=TIMEOUT_S)  # noqa: S501
+
+
+def over_http_v1(endpoint: httpx.Client, instances: list[Instance]) -> list[Answer]:
     """KServe's V1 protocol: ``POST /v1/models/recommender:predict``.
 
     Raises:
         WinnowError: the endpoint is not there, or refuses the request.
     """
-    body = _post(f"{base_url}/v1/models/{MODEL}:predict", {"instances": instances})
+    body = _post(endpoint, f"/v1/models/{MODEL}:predict", {"instances": instances})
     answers: list[Answer] = body["predictions"]
     return answers
 
 
-def over_http_v2(base_url: str, instances: list[Instance]) -> list[Answer]:
+def over_http_v2(endpoint: httpx.Client, instances: list[Instance]) -> list[Answer]:
     """The Open Inference Protocol over HTTP: ``POST /v2/models/recommender/infer``.
 
     Raises:
@@ -39,12 +45,12 @@ def over_http_v2(base_url: str, instances: list[Instance]) -> list[Answer]:
         {"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.tolist()}
         for name, datatype, array in _tensors(instances)
     ]
-    body = _post(f"{base_url}/v2/models/{MODEL}/infer", {"inputs": tensors})
+    body = _post(endpoint, f"/v2/models/{MODEL}/infer", {"inputs": tensors})
     texts = next(output["data"] for output in body["outputs"] if output["name"] == "answer")
     return [json.loads(text) for text in texts]
 
 
-def over_grpc(client: grpcclient.InferenceServerClient, instances: list[Instance]) -> list[Answer]:
+def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instance]) -> list[Answer]:
     """The Open Inference Protocol over gRPC.
 
     Raises:
@@ -56,7 +62,7 @@ def over_grpc(client: grpcclient.InferenceServerClient, instances: list[Instance
         tensor.set_data_from_numpy(array)
         inputs.append(tensor)
     try:
-        result = client.infer(MODEL, inputs, client_timeout=TIMEOUT_S)
+        result = endpoint.infer(MODEL, inputs, client_timeout=TIMEOUT_S)
     except InferenceServerException as error:
         raise WinnowError(f"the endpoint refused over gRPC: {error}") from error
     return [json.loads(text) for text in result.as_numpy("answer")]
@@ -79,14 +85,13 @@ def _tensors(instances: list[Instance]) -> list[tuple[str, str, Any]]:
     return tensors
 
 
-def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def _post(endpoint: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    where = endpoint.base_url.join(path)
     try:
-        # No proxy of the environment: the endpoint is where the address says.
-        with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
-            response = client.post(url, json=body)
+        response = endpoint.post(path, json=body)
     except httpx.HTTPError as error:
-        raise WinnowError(f"no answer from {url} ({error}); start the stack with `winnow up`") from error
+        raise WinnowError(f"no answer from {where} ({error}); start the stack with `winnow up`") from error
     if response.is_error:
-        raise WinnowError(f"{url} refused with {response.status_code}: {response.text}")
+        raise WinnowError(f"{where} refused with {response.status_code}: {response.text}")
     parsed: dict[str, Any] = response.json()
     return parsed

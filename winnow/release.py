@@ -21,6 +21,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.features.schema import FeatureSchema
 
+Holdout = Literal["none", "last"]
+"""Which events a build leaves out, so that it can be asked for them."""
+
 MODELS = ("retriever", "ranker")
 """The Triton models every release has; encoders join where the catalog has their modality."""
 
@@ -72,7 +75,7 @@ class Manifest(BaseModel):
     created_at: datetime
     dataset: str
     source: Source
-    holdout: Literal["none", "last"]
+    holdout: Holdout
     as_of: int
     history_length: int
     candidates: dict[str, int]
@@ -147,6 +150,19 @@ class Release:
                 )
 
 
+def checked_holdout(word: str) -> Holdout:
+    """``word``, if it is a hold-out.
+
+    Raises:
+        WinnowError: it is none.
+    """
+    if word == "last":
+        return "last"
+    if word == "none":
+        return "none"
+    raise WinnowError(f"holdout: must be 'none' or 'last', got {word!r}")
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, as hex."""
     with path.open("rb") as file:
@@ -193,7 +209,7 @@ def numbers(root: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in root.glob("[0-9]*/manifest.json"))
 
 
-def latest(root: Path, holdout: Literal["none", "last"] = "none", like: Source | None = None) -> Release | None:
+def latest(root: Path, holdout: Holdout = "none", like: Source | None = None) -> Release | None:
     """The newest release under ``root`` that was built with ``holdout`` (and from data ``like`` that)."""
     for number in reversed(numbers(root)):
         release = Release.open(root / str(number))

@@ -37,15 +37,15 @@ def samples(release: Release, ports: Ports, k: int = 5) -> None:
     """Three users, one of them new, over all three protocols, each as a funnel."""
     import tritonclient.grpc as grpcclient
 
-    base = f"http://127.0.0.1:{ports.http}"
-    with grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as grpc:
+    with client.http(ports.http) as http, grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as grpc:
         protocols: dict[str, Callable[[client.Instance], list[Answer]]] = {
-            "HTTP v1": lambda request: client.over_http_v1(base, [request]),
-            "HTTP v2": lambda request: client.over_http_v2(base, [request]),
+            "HTTP v1": lambda request: client.over_http_v1(http, [request]),
+            "HTTP v2": lambda request: client.over_http_v2(http, [request]),
             "gRPC v2": lambda request: client.over_grpc(grpc, [request]),
         }
         # The first answers of a fresh server pay for its warm-up.
-        client.over_http_v1(base, [{"user_id": STRANGER, "k": k}])
+        for ask in protocols.values():
+            ask({"user_id": STRANGER, "k": k})
         for user in [*_active_users(release, 2), STRANGER]:
             request: dict[str, Any] = {"user_id": user, "k": k}
             times, answers = {}, {}
@@ -53,7 +53,7 @@ def samples(release: Release, ports: Ports, k: int = 5) -> None:
                 started = time.perf_counter()
                 [answers[protocol]] = ask(request)
                 times[protocol] = (time.perf_counter() - started) * 1000
-            [explained] = client.over_http_v1(base, [request | {"debug": True}])
+            [explained] = client.over_http_v1(http, [request | {"debug": True}])
             console.rule(f"[bold]{user}[/bold]", align="left")
             _funnel(explained)
             answer(explained, release)
