@@ -111,7 +111,7 @@ def write_release(folder):
         holdout="none",
         as_of=1_700_000_000_001,
         history_length=4,
-        candidates=2,
+        candidates={"retriever": 2},
         schema_digest=schema.digest,
         models=dict.fromkeys(releases.MODELS, ""),
         parity={},

@@ -83,29 +83,33 @@ class ItemInputs(NamedTuple):
         numeric: float32 [n + 1, len(item_numerics)].
         known: float32 [n + 1, 1], 1 where the log has an event of the item: only then has its id been trained.
         modalities: per modality in alphabetical order, float32 [n + 1, d], zeros where missing.
+        present: per modality, bool [n + 1, 1], whether the item has it.
     """
 
     categorical: Tensor
     numeric: Tensor
     known: Tensor
     modalities: tuple[Tensor, ...]
+    present: tuple[Tensor, ...]
 
     @classmethod
     def of(cls, features: FeatureSet, shapes: Shapes) -> "ItemInputs":
         """The inputs of every item of ``features``."""
         rows = features.item_rows
         known = np.bincount(features.interactions.item, minlength=features.items + 1) > 0
+        modalities = tuple(torch.from_numpy(np.ascontiguousarray(features.embeddings[m])) for m in shapes.modalities)
         return cls(
             torch.from_numpy(rows["categorical"].astype(np.int64)),
             torch.from_numpy(np.ascontiguousarray(rows["numeric"][:, list(shapes.item_numerics)], np.float32)),
             torch.from_numpy(known.astype(np.float32)[:, None]),
-            tuple(torch.from_numpy(np.ascontiguousarray(features.embeddings[name])) for name in shapes.modalities),
+            modalities,
+            tuple((array != 0).any(-1, keepdim=True) for array in modalities),
         )
 
     def take(self, items: Tensor) -> "ItemInputs":
         """The rows of ``items`` (int64 [k])."""
-        picked = tuple(array[items] for array in self.modalities)
-        return ItemInputs(self.categorical[items], self.numeric[items], self.known[items], picked)
+        modalities, present = (tuple(array[items] for array in part) for part in (self.modalities, self.present))
+        return ItemInputs(self.categorical[items], self.numeric[items], self.known[items], modalities, present)
 
 
 class CodeEmbedding(nn.Module):
@@ -150,8 +154,8 @@ class ItemTower(nn.Module):
         fused = self.identity(items) * known + self.categories(inputs.categorical)
         if self.numbers is not None:
             fused = fused + self.numbers(inputs.numeric)
-        for array, projection, missing in zip(inputs.modalities, self.projections, self.missing, strict=True):
-            present = (array != 0).any(-1, keepdim=True)
+        layers = zip(inputs.modalities, inputs.present, self.projections, self.missing, strict=True)
+        for array, present, projection, missing in layers:
             fused = fused + torch.where(present, projection(array), missing)
         return functional.normalize(fused, dim=-1)
 

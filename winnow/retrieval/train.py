@@ -60,7 +60,7 @@ class RetrieverSettings(BaseModel):
     id_dropout: float = 0.1
     learning_rate: float = 4e-3
     batch: int = 32
-    events: int = 3_000_000
+    events: int = 2_400_000
     max_epochs: int = 40
     patience: int = 3
     withheld: int = 8

@@ -1,5 +1,6 @@
 """Windows of the log that the retriever learns from."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -37,8 +38,9 @@ def epoch_windows(
 ) -> Windows:
     """Cut every user's rows before ``until[user]`` into windows of at most ``length`` inputs, anew for every epoch.
 
-    The cut is shifted at random, so that over the epochs every event is seen with histories of every length. Events
-    with an item met before are inputs but never targets: a recommender never shows what was met.
+    Where a user has more than one window the cut is shifted at random, so that over the epochs an event is seen with
+    histories of every length; padding falls at random on either side, so that every position learns. Events with an item
+    met before are inputs but never targets: a recommender never shows what was met.
 
     Args:
         log: the interactions.
@@ -49,7 +51,8 @@ def epoch_windows(
     """
     begin = log.offsets[:-1]
     last = np.maximum(until - 1, begin)  # the last event of all has no next one
-    head = np.maximum(last - rng.integers(0, length, log.users), begin)
+    shift = np.where(last - begin > length, rng.integers(0, length, log.users), 0)
+    head = np.maximum(last - shift, begin)
     whole = -((begin - head) // length)
     user = np.repeat(np.arange(log.users), whole)
     nth = np.arange(len(user)) - np.repeat(np.cumsum(whole) - whole, whole)
@@ -62,4 +65,7 @@ def epoch_windows(
     usable = history.items > 0
     rows = np.where(usable, rows, 0)
     target = np.where(usable & first[rows], log.item[rows], 0)
-    return Windows(user, history, target)
+    padding = length - usable.sum(axis=1)
+    turned = (np.arange(length) + rng.integers(0, padding + 1)[:, None]) % length
+    turn = functools.partial(np.take_along_axis, indices=turned, axis=1)
+    return Windows(user, HistoryBatch(*(turn(array) for array in history)), turn(target))

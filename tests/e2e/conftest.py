@@ -1,0 +1,110 @@
+"""One small release, built as anybody builds one and served by the real processes, for all tests here."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from winnow.local.ports import Ports
+from winnow.release import Release
+
+SIZES = ("--items=300", "--users=200", "--events=8000")
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Winnow:
+    """The ``winnow`` command in a home of its own."""
+
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        outside = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "TRITON_URL")}
+        return outside | {"WINNOW_HOME": str(self.home)}
+
+    def __call__(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).with_name("winnow"), *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=timeout)
+
+    def release(self, number: int = 1) -> Release:
+        return Release.open(self.home / "releases" / str(number))
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running stack."""
+
+    winnow: Winnow
+    ports: Ports
+    release: Release
+    http: httpx.Client
+
+    def recommend(self, user: str, **fields: object) -> dict[str, object]:
+        body = {"instances": [{"user_id": user, **fields}]}
+        response = self.http.post("/v1/models/recommender:predict", json=body)
+        assert response.status_code == 200, response.text
+        [answer] = response.json()["predictions"]
+        return answer
+
+
+@pytest.fixture(scope="session")
+def winnow(tmp_path_factory: pytest.TempPathFactory) -> Winnow:
+    """A home with release 1, built by the retraining pipeline."""
+    command = Winnow(tmp_path_factory.mktemp("home"))
+    built = command("build", *SIZES)
+    assert built.returncode == 0, built.stderr
+    assert built.stdout.startswith("release 1: ")
+    return command
+
+
+@pytest.fixture(scope="session")
+def served(winnow: Winnow) -> Iterator[Served]:
+    """Release 1, served in the background as ``winnow up --detach`` does."""
+    base = free_base()
+    started = winnow("up", "--detach", f"--port-base={base}")
+    assert started.returncode == 0, started.stderr
+    ports = Ports.at(base)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports.http}", trust_env=False, timeout=30) as http:
+            yield Served(winnow, ports, winnow.release(), http)
+    finally:
+        stopped = winnow("down")
+        assert stopped.stdout == "stopped release 1\n", stopped.stderr
+
+
+def free_base() -> int:
+    """Seven free ports in a row."""
+    for base in range(20_000, 30_000, 10):
+        ports = Ports.at(base)
+        try:
+            ports.check_free(list(vars(ports)))
+        except Exception:
+            continue
+        return base
+    raise RuntimeError("no seven free ports in a row")
+
+
+@pytest.fixture(scope="session")
+def active_users(winnow: Winnow) -> Callable[[int], list[str]]:
+    """Users with a history, the most active first."""
+    release = winnow.release()
+    offsets = release.array("offsets")
+    order = (offsets[1:] - offsets[:-1]).argsort()[::-1]
+
+    def first(count: int) -> list[str]:
+        names: list[str] = release.array("user_ids")[order[:count]].tolist()
+        return names
+
+    return first
+
+
+@pytest.fixture
+def free_ports() -> int:
+    """The first of seven free ports in a row."""
+    return free_base()

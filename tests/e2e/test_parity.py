@@ -1,0 +1,63 @@
+"""The served list equals the same funnel computed offline from the PyTorch models."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recommender_transformer.models import Ranked, Retrieved, Tensors
+from recommender_transformer.pipeline import recommender
+from recommender_transformer.runner import Runner
+from winnow.ranking.train import TrainedRanker
+from winnow.request import Answer, RecommendRequest
+from winnow.retrieval.served import ServedRetriever
+from winnow.retrieval.train import TrainedRetriever
+from winnow.signatures import RANKER, RETRIEVER
+from winnow.store.online import OnlineStore
+
+
+class TorchModels:
+    """The models that training wrote, before any export."""
+
+    def __init__(self, folder: Path, candidates: int) -> None:
+        trained = TrainedRetriever.load(folder / "retriever")
+        self._retriever = ServedRetriever(trained.user_tower, trained.item_vectors, candidates).eval()
+        self._ranker = TrainedRanker.load(folder / "ranker").model.eval()
+
+    async def retrieve(self, inputs: Tensors) -> Retrieved:
+        with torch.inference_mode():
+            items, scores, _ = self._retriever(*(torch.tensor(inputs[spec.name]) for spec in RETRIEVER.inputs))
+        return Retrieved(items.numpy(), scores.numpy())
+
+    async def rank(self, inputs: Tensors) -> Ranked:
+        with torch.inference_mode():
+            chances, scores = self._ranker(*(torch.tensor(inputs[spec.name]) for spec in RANKER.inputs))
+        return Ranked(chances.numpy(), scores.numpy())
+
+
+def test_served_answers_equal_the_torch_models(served, active_users: Callable[[int], list[str]]) -> None:
+    release = served.release
+    [trained] = (served.winnow.home / "pipelines").glob("*/**/train")
+    models = TorchModels(trained, release.manifest.candidates["retriever"])
+    users = [*active_users(20), "someone-new"]
+
+    async def offline() -> list[Answer]:
+        store = OnlineStore(release, f"redis://127.0.0.1:{served.ports.redis}/0")
+        try:
+            runner = Runner(recommender(release, store, models), store.stranger, deadline_ms=10_000)
+            requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
+            return [await runner.recommend(runner.admit(request, "test")) for request in requests]
+        finally:
+            await store.close()
+
+    for user, expected in zip(users, asyncio.run(offline()), strict=True):
+        answer = served.recommend(user, k=50, debug=True, deadline_ms=10_000)
+        assert answer["degraded"] == expected["degraded"] == []
+        candidates = {candidate["item_id"] for candidate in answer["trace"]["candidates"]}
+        assert candidates == {candidate["item_id"] for candidate in expected["trace"]["candidates"]}
+        assert [item["item_id"] for item in answer["items"]] == [item["item_id"] for item in expected["items"]]
+        for field in ("score", "click", "conversion"):
+            given = [item[field] for item in answer["items"]]
+            np.testing.assert_allclose(given, [item[field] for item in expected["items"]], atol=1e-3)

@@ -1,0 +1,65 @@
+"""The README's commands and code do what it says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from winnow.datasets.spec import DatasetSpec
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def at(text: str, served) -> str:
+    """The text with the running stack's ports."""
+    return text.replace("localhost:8080", f"127.0.0.1:{served.ports.http}").replace(
+        "localhost:8081", f"127.0.0.1:{served.ports.grpc}"
+    )
+
+
+def test_its_curl_commands(served) -> None:
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl")]
+    assert len(commands) == 2
+    for command in commands:
+        answered = subprocess.run(["bash", "-c", at(command, served)], check=True, capture_output=True, text=True)
+        assert '"predictions"' in answered.stdout, answered.stdout
+
+
+def test_its_python(served) -> None:
+    code = blocks("python")
+    assert len(code) == 1
+    printed = subprocess.run([sys.executable, "-c", at(code[0], served)], check=True, capture_output=True, text=True)
+    assert "i00" in printed.stdout
+
+
+def test_its_dataset_yaml() -> None:
+    [text] = blocks("yaml")
+    spec = DatasetSpec.model_validate(yaml.safe_load(text))
+    assert spec.conversions == ("purchase",)
+
+
+@pytest.mark.parametrize("command", [line for block in blocks("bash") for line in block.splitlines() if "kfp " in line])
+def test_its_kfp_commands(command: str, tmp_path: Path) -> None:
+    script = command.replace("kfp ", f"{Path(sys.executable).with_name('kfp')} ", 1)
+    script = re.sub(r"--output (\S+)", rf"--output {tmp_path}/\1", script)
+    subprocess.run(["bash", "-c", script], check=True, cwd=ROOT, capture_output=True)
+    assert list(tmp_path.glob("*.yaml"))
+
+
+def test_its_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z]+)`?", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_its_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
