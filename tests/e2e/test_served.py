@@ -19,7 +19,8 @@ def test_curl_and_grpc_get_the_same_list(served, active_users: ActiveUsers) -> N
     base = f"http://127.0.0.1:{served.ports.http}"
 
     def curl(path: str, body: dict[str, object]) -> dict[str, object]:
-        command = ["curl", "-s", "--noproxy", "*", f"{base}{path}", "-d", json.dumps(body)]
+        header = "Content-Type: application/json"
+        command = ["curl", "-s", "--noproxy", "*", "-H", header, f"{base}{path}", "-d", json.dumps(body)]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
     with grpcclient.InferenceServerClient(f"127.0.0.1:{served.ports.grpc}") as grpc:
