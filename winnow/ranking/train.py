@@ -33,7 +33,7 @@ class RankerSettings(BaseModel):
         epochs: at most.
         patience: epochs without a better likelihood of the validation lists after which training ends.
         lists: past moments at most.
-        best: candidates of a list that are always kept in training: those that some source ranks highest.
+        best: candidates of a list that are always kept: those that some source ranks highest.
         others: candidates kept of the rest, drawn at random and weighted to stand for all of it.
         heads_weight: weight of the heads' losses beside the listwise one.
         seed: of everything random.
@@ -43,9 +43,9 @@ class RankerSettings(BaseModel):
 
     width: int = 32
     dropout: float = 0.2
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     batch: int = 32
-    epochs: int = 8
+    epochs: int = 6
     patience: int = 2
     lists: int = 8_000
     best: int = 48
@@ -123,7 +123,7 @@ def train_ranker(
     shapes, length = retrieval.served.shapes, retrieval.served.settings.history_length
     moments = _Moments(features, numerics_at, length)
     training = moments.tensors(lists.take(np.flatnonzero(~newest)), settings, rng)
-    validation = moments.tensors(lists.take(np.flatnonzero(newest)), None, rng)
+    validation = moments.tensors(lists.take(np.flatnonzero(newest)), settings, rng)
     numerics = features.item_rows["numeric"].shape[1]
     vectors = retrieval.rehearsal.item_vectors
     model = ServedRanker(shapes, numerics, vectors, length, settings.width, settings.dropout)
@@ -167,15 +167,12 @@ class _Moments:
         self.numerics_at = numerics_at
         self.length = length
 
-    def tensors(self, lists: CandidateLists, thinned: RankerSettings | None, rng: np.random.Generator) -> Tensors:
+    def tensors(self, lists: CandidateLists, settings: RankerSettings, rng: np.random.Generator) -> Tensors:
         log, rows = self.features.interactions, self.features.user_rows[lists.user]
-        items, context, target = lists.items, lists.context, lists.target
-        weight = (items > 0).astype(np.float32)
-        if thinned is not None:
-            kept, weight = _thin(lists, thinned.best, thinned.others, rng)
-            items = np.take_along_axis(items, kept, 1)
-            context = np.take_along_axis(context, kept[:, :, None], 1)
-            target = np.zeros_like(target)
+        kept, weight = _thin(lists, settings.best, settings.others, rng)
+        items = np.take_along_axis(lists.items, kept, 1)
+        context = np.take_along_axis(lists.context, kept[:, :, None], 1)
+        target = np.zeros_like(lists.target)
         times = np.repeat(log.timestamp[lists.end], items.shape[1])
         numeric = self.numerics_at(items.ravel(), times).reshape(*items.shape, -1)
         history = assemble_many(log.item, log.event, log.timestamp, lists.end - lists.history, lists.end, self.length)
@@ -290,22 +287,21 @@ def _calibrate(model: ServedRanker, lists: Tensors) -> None:
         click = torch.cat([output.click for output in outputs])
         chosen = torch.cat([output.converts for output in outputs]).gather(1, lists.target.unsqueeze(1))
     label = functional.one_hot(lists.target, click.shape[1]).float()
-    real = lists.weight > 0
-    for row, (logit, truth) in enumerate([(click[real], label[real]), (chosen.squeeze(1), lists.conversion)]):
-        model.calibration[row].copy_(_platt(logit, truth))
+    model.calibration[0].copy_(_platt(click, label, lists.weight))
+    model.calibration[1].copy_(_platt(chosen.squeeze(1), lists.conversion, torch.ones(len(lists))))
 
 
 def _slices(order: NDArray[np.int64], size: int) -> list[Tensor]:
     return [torch.from_numpy(order[start : start + size]) for start in range(0, len(order), size)]
 
 
-def _platt(logit: Tensor, truth: Tensor) -> Tensor:
+def _platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     fitted = torch.tensor([1.0, 0.0], requires_grad=True)
     optimizer = torch.optim.LBFGS([fitted], max_iter=50, line_search_fn="strong_wolfe")
 
     def loss() -> float:
         optimizer.zero_grad()
-        value = functional.binary_cross_entropy_with_logits(logit * fitted[0] + fitted[1], truth)
+        value = functional.binary_cross_entropy_with_logits(logit * fitted[0] + fitted[1], truth, weight)
         value = value + 1e-4 * ((fitted[0] - 1.0) ** 2 + fitted[1] ** 2)
         value.backward()  # type: ignore[no-untyped-call]
         return value.item()

@@ -60,7 +60,7 @@ class RetrieverSettings(BaseModel):
     id_dropout: float = 0.1
     learning_rate: float = 4e-3
     batch: int = 32
-    events: int = 2_400_000
+    events: int = 1_800_000
     max_epochs: int = 40
     patience: int = 3
     withheld: int = 8
@@ -174,8 +174,8 @@ def train_retriever(features: FeatureSet, settings: RetrieverSettings, show_prog
     fit = _Fit(features, settings)
     epochs = min(settings.max_epochs, max(4, settings.events // max(1, len(log.item))))
     rehearsal, best = fit.run(until, epochs, settings.patience, show_progress, "retriever (rehearsal)")
-    # What is left to learn are the newest events; a quarter of the epochs again takes them in.
-    served, _ = fit.run(log.offsets[1:], max(2, best // 4), None, show_progress, "retriever")
+    # What is left to learn are the newest events; a third of the epochs again takes them in.
+    served, _ = fit.run(log.offsets[1:], max(2, best // 3), None, show_progress, "retriever")
     return RetrieverTraining(served, rehearsal, until)
 
 

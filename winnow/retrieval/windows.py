@@ -1,6 +1,5 @@
 """Windows of the log that the retriever learns from."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +38,8 @@ def epoch_windows(
     """Cut every user's rows before ``until[user]`` into windows of at most ``length`` inputs, anew for every epoch.
 
     Where a user has more than one window the cut is shifted at random, so that over the epochs an event is seen with
-    histories of every length; padding falls at random on either side, so that every position learns. Events with an item
-    met before are inputs but never targets: a recommender never shows what was met.
+    histories of every length. Events with an item met before are inputs but never targets: a recommender never shows
+    what was met.
 
     Args:
         log: the interactions.
@@ -65,7 +64,4 @@ def epoch_windows(
     usable = history.items > 0
     rows = np.where(usable, rows, 0)
     target = np.where(usable & first[rows], log.item[rows], 0)
-    padding = length - usable.sum(axis=1)
-    turned = (np.arange(length) + rng.integers(0, padding + 1)[:, None]) % length
-    turn = functools.partial(np.take_along_axis, indices=turned, axis=1)
-    return Windows(user, HistoryBatch(*(turn(array) for array in history)), turn(target))
+    return Windows(user, history, target)
