@@ -39,8 +39,8 @@ lint: setup  ## check style and types
 	.venv/bin/mypy
 
 .PHONY: bench
-bench: setup  ## run the benchmarks
-	.venv/bin/python -m benchmarks $(ARGS)
+bench: setup  ## measure the newest release's funnel (ARGS names another benchmark)
+	.venv/bin/python -m benchmarks $(or $(ARGS),funnel)
 
 .PHONY: clean
 clean:  ## remove what setup and the tools made; .winnow (releases, logs) stays
