@@ -151,7 +151,7 @@ def _floor(served: Release, users: list[str], redis_port: int, ranked: int) -> A
 
     def ask(user: str) -> object:
         store.get(f"r{served.manifest.number}:manifest")
-        [found] = retriever.run(["candidates"], inputs[user])
+        found, _ = retriever.run(["candidates", "candidate_scores"], inputs[user])
         items = found[:, :ranked]
         numeric = np.zeros((*items.shape, context), np.float32)
         columns = rows[items]
@@ -161,7 +161,7 @@ def _floor(served: Release, users: list[str], redis_port: int, ranked: int) -> A
             "candidate_categorical": np.ascontiguousarray(columns["categorical"]),
             "candidate_numeric": numeric,
         }
-        return ranker.run(["scores"], inputs[user] | candidates)
+        return ranker.run(["probabilities", "scores"], inputs[user] | candidates)
 
     return ask
 

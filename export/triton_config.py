@@ -13,9 +13,6 @@ from winnow.signatures import SIGNATURES, ModelSignature, TensorSpec
 
 MAX_BATCH = {"retriever": 64, "ranker": 64, "image_encoder": 32, "text_encoder": 64}
 
-QUEUE_DELAY_US = 200
-"""How long a request may wait for others to join its batch; an idle instance starts at once anyway."""
-
 _INTRA_OP_THREADS = 1
 
 
@@ -28,7 +25,8 @@ def model_config(signature: ModelSignature) -> "triton.ModelConfig":
         input=[triton.ModelInput(name=s.name, data_type=_data_type(s), dims=_dims(s)) for s in signature.inputs],
         output=[triton.ModelOutput(name=s.name, data_type=_data_type(s), dims=_dims(s)) for s in signature.outputs],
         version_policy=triton.ModelVersionPolicy(all=triton.ModelVersionPolicy.All()),
-        dynamic_batching=triton.ModelDynamicBatching(max_queue_delay_microseconds=QUEUE_DELAY_US),
+        # Without a delay: what queues up while an instance is busy is joined, and nobody waits for company.
+        dynamic_batching=triton.ModelDynamicBatching(),
         instance_group=[triton.ModelInstanceGroup(kind=triton.ModelInstanceGroup.KIND_AUTO, count=1)],
         parameters={
             "intra_op_thread_count": triton.ModelParameter(string_value=str(_INTRA_OP_THREADS)),

@@ -128,6 +128,8 @@ class Runner:
             answer["trace"] = query.trace.explain(self._pipeline.item_ids, self._sources, chosen.items)
         for effect in self._pipeline.side_effects:
             effect.after(query, answer)
+        # The histograms can wait until the answer has left.
+        asyncio.get_running_loop().call_soon(self._observe, query.trace.steps)
         return answer
 
     async def warm_up(self) -> None:
@@ -213,9 +215,11 @@ class Runner:
         return fallback()
 
     def _note(self, query: Query, stage: str, component: str, started: float, given: int, kept: int) -> None:
-        elapsed = perf_counter() - started
-        self._seconds[stage, component].observe(elapsed)
-        query.trace.steps.append(Step(stage, component, elapsed * 1000, given, kept))
+        query.trace.steps.append(Step(stage, component, (perf_counter() - started) * 1000, given, kept))
+
+    def _observe(self, steps: list[Step]) -> None:
+        for step in steps:
+            self._seconds[step.stage, step.component].observe(step.ms / 1000)
 
     def _items(self, chosen: Candidates) -> list[RecommendedItem]:
         named = ~np.isnan(chosen.scores)

@@ -5,6 +5,7 @@ here it is KServe's, which the server needs anyway, unless a script has Triton's
 directly also spares the wrappers' checks.
 """
 
+import asyncio
 import sys
 from importlib import import_module
 from typing import Any
@@ -28,6 +29,9 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
+
+_ABANDONED_S = 30.0
+"""After this a call that nobody waits for any more is given up, so that a Triton that hangs does not collect them."""
 
 
 def address_of(host: str) -> str:
@@ -81,7 +85,9 @@ class TritonModels:
             request.raw_input_contents.append(array.tobytes())
         for name in outputs:
             request.outputs.add(name=name)
-        response = await self._infer(request)
+        # Shielded: a call that is late is left to end by itself. Told of a cancellation at the wrong moment, Triton
+        # releases before 25.03 crash (triton-inference-server/server#7368, #8034).
+        response = await asyncio.shield(self._infer(request, timeout=_ABANDONED_S))
         return {
             output.name: np.frombuffer(raw, dtype=_DTYPES[output.datatype]).reshape(tuple(output.shape))
             for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)

@@ -31,14 +31,14 @@ def mmr(
     relevance = scores[pool].astype(np.float64)
     spread = relevance[0] - relevance[-1]
     relevance = (relevance - relevance[-1]) / spread if spread > 0 else np.ones_like(relevance)
+    gain = trade_off * relevance
     unit = vectors[pool] / np.maximum(np.linalg.norm(vectors[pool], axis=1, keepdims=True), 1e-12)
-    nearest = np.zeros(len(pool))
-    open_ = np.ones(len(pool), np.bool_)
+    loss = (1.0 - trade_off) * np.maximum(unit @ unit.T, 0.0)
+    largest_loss = np.zeros(len(pool))
     chosen = np.empty(k, np.intp)
     for step in range(k):
-        value = np.where(open_, trade_off * relevance - (1.0 - trade_off) * nearest, -np.inf)
-        best = int(np.argmax(value))
+        best = (gain - largest_loss).argmax()
         chosen[step] = best
-        open_[best] = False
-        nearest = np.maximum(nearest, unit @ unit[best])
+        gain[best] = -np.inf
+        np.maximum(largest_loss, loss[best], out=largest_loss)
     return pool[chosen]

@@ -7,7 +7,8 @@ from recommender_transformer.models import Models
 from recommender_transformer.query import Query
 from winnow.ranking.context import context_features
 
-_SMALLEST_BUCKET = 64
+_BUCKET = 128
+"""Candidates are padded to a multiple of this: coarse enough for equal shapes to meet, fine enough to waste little."""
 
 
 class Ranker:
@@ -21,8 +22,8 @@ class Ranker:
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Set probabilities and score.
 
-        The candidates are padded to a power of two, so that Triton's dynamic batcher finds requests of equal shape to
-        join; padding is item 0, whose score the model puts out of the race, and is cut off here.
+        The candidates are padded, so that Triton's dynamic batcher finds requests of equal shape to join; padding is
+        item 0, whose score the model puts out of the race, and is cut off here.
         """
         count = len(candidates)
         if not count:
@@ -54,5 +55,5 @@ class Ranker:
 
 
 def bucket(count: int) -> int:
-    """The next power of two, 64 at least."""
-    return max(_SMALLEST_BUCKET, 1 << (count - 1).bit_length())
+    """The next multiple of the bucket."""
+    return -(-count // _BUCKET) * _BUCKET

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from typing import Any
 
 import orjson
 from prometheus_client import Counter
@@ -32,25 +33,15 @@ class Impressions:
 
     def __init__(self, store: OnlineStore) -> None:
         self._store = store
-        self._pending: deque[dict[str | bytes, str | bytes]] = deque()
+        self._pending: deque[tuple[int, Answer]] = deque()
         self._writing: asyncio.Task[None] | None = None
 
     def after(self, query: Query, answer: Answer) -> None:
-        """Take note; the writing happens later."""
+        """Take note; all else happens later."""
         if len(self._pending) >= _PENDING:
             _LOST.inc()
             return
-        shown = [{"item_id": item["item_id"], "score": item["score"]} for item in answer["items"]]
-        self._pending.append(
-            {
-                "request_id": answer["request_id"],
-                "user_id": answer["user_id"],
-                "release": str(answer["release"]),
-                "timestamp": str(query.now_ms),
-                "items": orjson.dumps(shown),
-                "degraded": orjson.dumps(answer["degraded"]),
-            }
-        )
+        self._pending.append((query.now_ms, answer))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
@@ -59,10 +50,22 @@ class Impressions:
             await asyncio.sleep(_WAIT_S)
             batch = [self._pending.popleft() for _ in range(len(self._pending))]
             pipe = self._store.client.pipeline(transaction=False)
-            for shown in batch:
-                pipe.xadd(IMPRESSIONS, shown, maxlen=_KEPT, approximate=True)  # type: ignore[arg-type]
+            for now_ms, answer in batch:
+                pipe.xadd(IMPRESSIONS, _entry(now_ms, answer), maxlen=_KEPT, approximate=True)
             try:
                 await pipe.execute()
             except RedisError as error:
                 _LOST.inc(len(batch))
                 log.warning("%d impressions lost: %s", len(batch), error)
+
+
+def _entry(now_ms: int, answer: Answer) -> dict[Any, Any]:
+    """One entry of the stream."""
+    return {
+        "request_id": answer["request_id"],
+        "user_id": answer["user_id"],
+        "release": answer["release"],
+        "timestamp": now_ms,
+        "items": orjson.dumps([{"item_id": item["item_id"], "score": item["score"]} for item in answer["items"]]),
+        "degraded": orjson.dumps(answer["degraded"]),
+    }

@@ -1,5 +1,7 @@
 """Items that others met close to the user's recent ones."""
 
+import asyncio
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,8 @@ class Covisitation:
         history = query.state.history.items
         if not len(history):
             return NOTHING
+        # Requests to other processes leave first, so that theirs and this work happen at the same time.
+        await asyncio.sleep(0)
         return SourceList(*covisitation_scores(self._neighbours, self._weights, history[::-1], self._k))
 
     def fallback(self, query: Query) -> SourceList:
