@@ -25,7 +25,7 @@ class EncoderSettings(BaseModel):
     image_size: int = 64
     context_length: int = 32
     vocabulary: int = Field(default=4096, ge=259)
-    steps: int = Field(default=200, ge=1)
+    steps: int = Field(default=120, ge=1)
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = 2e-3
     token_dropout: float = Field(default=0.3, ge=0, lt=1)

@@ -45,9 +45,9 @@ class RankerSettings(BaseModel):
     dropout: float = 0.2
     learning_rate: float = 2e-3
     batch: int = 32
-    epochs: int = 6
+    epochs: int = 5
     patience: int = 2
-    lists: int = 8_000
+    lists: int = 6_000
     best: int = 48
     others: int = 48
     heads_weight: float = 0.2

@@ -40,7 +40,7 @@ class RetrieverSettings(BaseModel):
         id_dropout: share of item ids hidden in a training step, so that the rest of the tower can stand for them.
         learning_rate: peak of AdamW's, after a short warm-up.
         batch: windows per step.
-        events: training events after which the rehearsal ends at the latest, counted over all epochs; the bound that
+        windows: training windows after which the rehearsal ends at the latest, counted over all epochs; the bound that
             keeps the time the same for logs of all sizes.
         max_epochs: epochs after which the rehearsal ends at the latest.
         patience: validations without improvement after which it ends; there is one every second epoch.
@@ -60,7 +60,7 @@ class RetrieverSettings(BaseModel):
     id_dropout: float = 0.1
     learning_rate: float = 4e-3
     batch: int = 32
-    events: int = 1_800_000
+    windows: int = 30_000
     max_epochs: int = 40
     patience: int = 3
     withheld: int = 8
@@ -172,7 +172,8 @@ def train_retriever(features: FeatureSet, settings: RetrieverSettings, show_prog
     log = features.interactions
     until = withheld_until(log, settings.withheld)
     fit = _Fit(features, settings)
-    epochs = min(settings.max_epochs, max(4, settings.events // max(1, len(log.item))))
+    per_epoch = len(epoch_windows(log, until, fit.first, settings.history_length, np.random.default_rng(0)).user)
+    epochs = min(settings.max_epochs, max(4, settings.windows // max(1, per_epoch)))
     rehearsal, best = fit.run(until, epochs, settings.patience, show_progress, "retriever (rehearsal)")
     # What is left to learn are the newest events; a third of the epochs again takes them in.
     served, _ = fit.run(log.offsets[1:], max(2, best // 3), None, show_progress, "retriever")
