@@ -9,7 +9,8 @@ export ORT_DISABLE_TELEMETRY := 1
 
 PYTHON ?= $(shell for python in python3.11 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
-UV := .venv/bin/uv pip install
+# Compiled once here rather than at every start of every process, wherever Python is told to write no bytecode.
+UV := .venv/bin/uv pip install --compile-bytecode
 UV_VERSION := 0.13.9
 CODE := winnow transformers export kfp_pipelines benchmarks
 
