@@ -68,10 +68,10 @@ def up(
     chosen = number if number is not None else newest().manifest.number
     ports = Ports.at(port_base)
     if detach:
-        state = stack.detach(chosen, ports)
+        state = stack.detach(chosen, ports, show_progress=sys.stderr.isatty())
         typer.echo(f"release {state.release} at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}")
         return
-    with stack.Stack(chosen, ports) as running:
+    with stack.Stack(chosen, ports, show_progress=sys.stderr.isatty()) as running:
         typer.echo(
             f"release {chosen} at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it"
         )
@@ -130,7 +130,7 @@ def evaluate(
         source = newest().manifest.source
         typer.echo("no release of this data was built with --holdout last: building one", err=True)
         held_out = run_build(source, "last")
-    evaluation = report.evaluate(held_out, min_weight, show_progress=not as_json)
+    evaluation = report.evaluate(held_out, min_weight, show_progress=sys.stderr.isatty())
     if as_json:
         typer.echo(json.dumps(evaluation, indent=1))
     else:
@@ -154,7 +154,7 @@ def demo(
     source = source_of(data, items, users, events)
     served = release.latest(home.releases(), like=source) or run_build(source, "none")
     ports = Ports.at(port_base)
-    with Stack(served.manifest.number, ports) as stack:
+    with Stack(served.manifest.number, ports, show_progress=sys.stderr.isatty()) as stack:
         show.samples(served, ports)
         if not once:
             typer.echo(f"\nServing at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it.")
