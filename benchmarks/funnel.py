@@ -28,7 +28,7 @@ from winnow.local.ports import Ports
 from winnow.local.redis import url
 from winnow.local.stack import Stack
 from winnow.release import Release
-from winnow.retrieval.history import assemble
+from winnow.retrieval.history import assemble, user_tensors
 
 K = 10
 USERS = 200
@@ -170,11 +170,7 @@ def _inputs(served: Release, user: int) -> dict[str, NDArray[Any]]:
     begin, end = served.array("offsets")[user : user + 2]
     items, events, timestamps = (np.asarray(served.array(name)[begin:end]) for name in ("item", "event", "timestamp"))
     history = assemble(items, events, timestamps, served.manifest.history_length)
-    tensors: dict[str, NDArray[Any]] = {f"history_{name}": array for name, array in history._asdict().items()}
-    for name in ("categorical", "numeric"):
-        columns = np.asarray(served.array("user_rows")[name][user : user + 1])
-        tensors[f"user_{name}"] = columns if columns.shape[1] else np.zeros((1, 1), columns.dtype)
-    return tensors
+    return user_tensors(history, served.array("user_rows")[user : user + 1])
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from winnow.ranking.candidates import Sources
 from winnow.ranking.context import SourceList, context_features
 from winnow.ranking.train import TrainedRanker
 from winnow.release import Release, Source
-from winnow.retrieval.history import assemble_many
+from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.retrieval.neighbours import covisitation_table
 from winnow.retrieval.served import ServedRetriever
 from winnow.retrieval.train import TrainedRetriever
@@ -126,12 +126,8 @@ def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:
     users = np.flatnonzero(np.diff(log.offsets) > 0)[:_SAMPLES]
     starts, ends = log.offsets[users], log.offsets[users + 1]
     history = assemble_many(log.item, log.event, log.timestamp, starts, ends, length)
-    arrays: dict[str, NDArray[Any]] = {f"history_{name}": array for name, array in history._asdict().items()}
-    for name in ("categorical", "numeric"):
-        columns = features.user_rows[name][users]
-        # Where a schema has no such columns the wire carries one of zeros.
-        arrays[f"user_{name}"] = columns if columns.shape[1] else np.zeros((len(users), 1), columns.dtype)
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    arrays = user_tensors(history, features.user_rows[users])
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from winnow.features.table import Interactions
 from winnow.local.ports import Ports
 from winnow.local.stack import Stack
 from winnow.release import Release
-from winnow.retrieval.history import assemble_many
+from winnow.retrieval.history import assemble_many, user_tensors
 
 DEPTH = 50
 """Length of the lists that are judged."""
@@ -109,11 +109,7 @@ def _retriever(release: Release, log: Interactions, users: NDArray[np.int64]) ->
             log.offsets[batch + 1],
             release.manifest.history_length,
         )
-        feeds = {f"history_{name}": array for name, array in history._asdict().items()}
-        for name in ("categorical", "numeric"):
-            columns = user_rows[name][batch]
-            feeds[f"user_{name}"] = columns if columns.shape[1] else np.zeros((len(batch), 1), columns.dtype)
-        [wanted] = session.run(["user_vector"], feeds)
+        [wanted] = session.run(["user_vector"], user_tensors(history, user_rows[batch]))
         scores = wanted @ vectors.T
         scores[:, 0] = -np.inf
         for row, user in enumerate(batch):

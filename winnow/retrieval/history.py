@@ -1,6 +1,6 @@
 """A user's recent events as the models read them; shared by training and serving."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,3 +64,18 @@ def assemble_many(
     follows = present[:, 1:] & present[:, :-1]
     gaps[:, 1:] = np.where(follows, np.maximum(times[:, 1:] - times[:, :-1], 0) / 1000.0, 0.0)
     return HistoryBatch(np.where(present, items[rows], 0), np.where(present, events[rows], 0), gaps)
+
+
+def user_tensors(history: HistoryBatch, rows: NDArray[np.void]) -> dict[str, NDArray[Any]]:
+    """The five history and user tensors that retriever and ranker take, in the order of their ``forward``.
+
+    Args:
+        history: of B users.
+        rows: structured [B], their packed rows. A schema without such columns sends one of zeros, because no tensor is
+            without width on the wire.
+    """
+    tensors: dict[str, NDArray[Any]] = {f"history_{name}": array for name, array in history._asdict().items()}
+    for name in ("categorical", "numeric"):
+        columns = np.ascontiguousarray(rows[name])
+        tensors[f"user_{name}"] = columns if columns.shape[1] else np.zeros((len(rows), 1), columns.dtype)
+    return tensors
