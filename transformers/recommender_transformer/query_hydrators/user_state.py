@@ -1,10 +1,9 @@
 """Who is asking: features, recent history and seen filter, in one round trip to Redis."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recommender_transformer.query import Query
-from winnow.retrieval.history import assemble
+from winnow.retrieval.history import assemble, user_tensors
 from winnow.store.online import OnlineStore, UserState
 
 
@@ -28,15 +27,4 @@ class UserStateHydrator:
     def _set(self, query: Query, state: UserState) -> None:
         history = assemble(*state.history, self._length)
         query.state = state
-        query.user = {
-            "history_items": history.items,
-            "history_events": history.events,
-            "history_gaps": history.gaps,
-            "user_categorical": _one(state.row["categorical"], np.int32),
-            "user_numeric": _one(state.row["numeric"], np.float32),
-        }
-
-
-def _one(values: NDArray[np.generic], dtype: type[np.generic]) -> NDArray[np.generic]:
-    """A batch of one; a schema without such features sends one zero, because no tensor is without width on the wire."""
-    return values.astype(dtype).reshape(1, -1) if values.size else np.zeros((1, 1), dtype=dtype)
+        query.user = user_tensors(history, np.array([state.row]))
