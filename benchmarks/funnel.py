@@ -1,7 +1,8 @@
 """How long a recommendation takes, end to end and stage by stage, against a floor measured in the same run.
 
 The floor is what no serving can go below: the same two ONNX graphs called in this process, one after the other, and one
-Redis round trip. Floor, gRPC and HTTP take turns, so that a noisy machine disturbs all alike.
+Redis round trip. The served floor is the same with Triton running the graphs: what a funnel that cost nothing would
+take. Both floors, gRPC and HTTP take turns, so that a noisy machine disturbs all alike.
 """
 
 import http.client
@@ -20,6 +21,7 @@ import onnxruntime
 import redis
 import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
+from tritonclient.utils import np_to_triton_dtype
 
 from benchmarks.rows import Row, row
 from winnow import home, release
@@ -27,6 +29,7 @@ from winnow.errors import WinnowError
 from winnow.local.ports import Ports
 from winnow.local.redis import url
 from winnow.local.stack import Stack
+from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.release import Release
 from winnow.retrieval.history import assemble, user_tensors
 
@@ -36,6 +39,7 @@ WARM_UP = 30
 MANY = 8
 
 Ask = Callable[[str], object]
+Infer = Callable[[str, list[str], dict[str, NDArray[Any]]], list[NDArray[Any]]]
 
 
 def measure(requests: int) -> list[Row]:
@@ -57,8 +61,13 @@ def measure(requests: int) -> list[Row]:
         Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
     ):
         stages, ranked = _stages(ports, users, requests)
-        floor = _floor(served, users, ports.redis, ranked)
-        rows = _one_connection(ports, users, requests, floor)
+        models = home.model_repository()
+        with _over_triton(served, ports) as triton:
+            floors = {
+                "floor": _floor(served, users, ports.redis, ranked, _in_process(served, models)),
+                "served floor": _floor(served, users, ports.redis, ranked, triton),
+            }
+            rows = _one_connection(ports, users, requests, floors)
         for protocol, connect in (("gRPC", _grpc), ("HTTP", _http)):
             milliseconds, seconds = _together(connect, ports, users, requests)
             rows += _percentiles(f"{protocol}, {MANY} connections", milliseconds)
@@ -66,11 +75,11 @@ def measure(requests: int) -> list[Row]:
     return rows + [row(f"stage {name}, median", float(np.median(ms)), "ms") for name, ms in stages.items()]
 
 
-def _one_connection(ports: Ports, users: list[str], requests: int, floor: Ask) -> list[Row]:
-    """The three take turns; so the ratios compare like with like."""
+def _one_connection(ports: Ports, users: list[str], requests: int, floors: dict[str, Ask]) -> list[Row]:
+    """All take turns; so the ratios compare like with like."""
     times: dict[str, list[float]] = defaultdict(list)
     with _grpc(ports) as over_grpc, _http(ports) as over_http:
-        asked = {"floor": floor, "gRPC": over_grpc, "HTTP": over_http}
+        asked = floors | {"gRPC": over_grpc, "HTTP": over_http}
         for turn in range(WARM_UP + requests):
             user = users[turn % len(users)]
             for name, ask in asked.items():
@@ -78,7 +87,7 @@ def _one_connection(ports: Ports, users: list[str], requests: int, floor: Ask) -
                 ask(user)
                 if turn >= WARM_UP:
                     times[name].append((time.perf_counter() - started) * 1000)
-    rows = _percentiles("floor", times["floor"])
+    rows = [found for name in floors for found in _percentiles(name, times[name])]
     for name in ("gRPC", "HTTP"):
         rows += _percentiles(f"{name}, 1 connection", times[name])
         ratio = float(np.median(times[name]) / np.median(times["floor"]))
@@ -131,39 +140,58 @@ def _stages(ports: Ports, users: list[str], requests: int) -> tuple[dict[str, li
     return dict(stages), int(np.median(ranked))
 
 
-def _floor(served: Release, users: list[str], redis_port: int, ranked: int) -> Ask:
+def _floor(served: Release, users: list[str], redis_port: int, ranked: int, infer: Infer) -> Ask:
     """Retriever, ranker over the median number of candidates, one Redis round trip; nothing else."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    models = home.model_repository()
-
-    def session(name: str) -> onnxruntime.InferenceSession:
-        path = models / name / str(served.manifest.number) / "model.onnx"
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    retriever, ranker = session("retriever"), session("ranker")
     store = redis.Redis.from_url(url(redis_port))
     known: NDArray[Any] = served.array("user_ids")
     place = {user: position for position, user in enumerate(known.tolist())}
     inputs = {user: _inputs(served, place[user]) for user in users}
     rows = np.asarray(served.array("item_rows"))
-    context = next(tensor.shape[2] for tensor in ranker.get_inputs() if tensor.name == "candidate_numeric")
+    context = len(CONTEXT_FEATURES)
 
     def ask(user: str) -> object:
         store.get(f"r{served.manifest.number}:manifest")
-        found, _ = retriever.run(["candidates", "candidate_scores"], inputs[user])
+        found, _ = infer("retriever", ["candidates", "candidate_scores"], inputs[user])
         items = found[:, :ranked]
-        numeric = np.zeros((*items.shape, context), np.float32)
         columns = rows[items]
-        numeric[..., : columns["numeric"].shape[-1]] = columns["numeric"]
+        numeric = np.zeros((*items.shape, columns["numeric"].shape[-1] + context), np.float32)
+        numeric[..., :-context] = columns["numeric"]
         candidates = {
             "candidate_items": items,
             "candidate_categorical": np.ascontiguousarray(columns["categorical"]),
             "candidate_numeric": numeric,
         }
-        return ranker.run(["probabilities", "scores"], inputs[user] | candidates)
+        return infer("ranker", ["probabilities", "scores"], inputs[user] | candidates)
 
     return ask
+
+
+def _in_process(served: Release, models: Path) -> Infer:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    sessions = {
+        name: onnxruntime.InferenceSession(
+            models / name / str(served.manifest.number) / "model.onnx", options, providers=["CPUExecutionProvider"]
+        )
+        for name in ("retriever", "ranker")
+    }
+    return lambda model, outputs, inputs: sessions[model].run(outputs, inputs)
+
+
+@contextmanager
+def _over_triton(served: Release, ports: Ports) -> Iterator[Infer]:
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{ports.triton_grpc}") as client:
+
+        def infer(model: str, outputs: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+            tensors = []
+            for name, array in inputs.items():
+                tensors.append(grpcclient.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
+                tensors[-1].set_data_from_numpy(array)
+            wanted = [grpcclient.InferRequestedOutput(name) for name in outputs]
+            answer = client.infer(model, tensors, str(served.manifest.number), wanted)
+            return [answer.as_numpy(name) for name in outputs]
+
+        yield infer
 
 
 def _inputs(served: Release, user: int) -> dict[str, NDArray[Any]]:
