@@ -10,7 +10,10 @@ BATCH = "B"
 """The dimension that Triton's dynamic batcher joins requests along; always the first."""
 
 CANDIDATES = "N"
-"""The candidates of one ranking request. Only this and the batch are free in a graph: a release fixes the others."""
+"""The candidates of one ranking request."""
+
+FRESH = "F"
+"""The fresh items among them. Only these two and the batch are free in a graph: a release fixes the others."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,25 @@ RANKER = ModelSignature(
         TensorSpec("candidate_items", "INT32", (BATCH, CANDIDATES)),
         TensorSpec("candidate_categorical", "INT32", (BATCH, CANDIDATES, "C")),
         TensorSpec("candidate_numeric", "FP32", (BATCH, CANDIDATES, "M")),
+        TensorSpec("fresh_vectors", "FP32", (BATCH, FRESH, "D")),
     ),
     outputs=(
         TensorSpec("probabilities", "FP32", (BATCH, CANDIDATES, 2)),
         TensorSpec("scores", "FP32", (BATCH, CANDIDATES)),
+    ),
+)
+
+ITEM_TOWER = ModelSignature(
+    "item_tower",
+    inputs=(
+        TensorSpec("item_categorical", "INT32", (BATCH, "C")),
+        TensorSpec("item_numeric", "FP32", (BATCH, "M")),
+        TensorSpec("embeddings", "FP32", (BATCH, "E")),
+    ),
+    outputs=(
+        TensorSpec("item_vector", "FP32", (BATCH, "D")),
+        TensorSpec("candidates", "INT32", (BATCH, "K")),
+        TensorSpec("candidate_scores", "FP32", (BATCH, "K")),
     ),
 )
 
@@ -75,5 +93,11 @@ TEXT_ENCODER = ModelSignature(
     outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
 )
 
-SIGNATURES = (RETRIEVER, RANKER, IMAGE_ENCODER, TEXT_ENCODER)
-"""Every model of a release."""
+AUDIO_ENCODER = ModelSignature(
+    "audio_encoder",
+    inputs=(TensorSpec("samples", "FP32", (BATCH, "S")),),
+    outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
+)
+
+SIGNATURES = (RETRIEVER, RANKER, ITEM_TOWER, IMAGE_ENCODER, TEXT_ENCODER, AUDIO_ENCODER)
+"""Every model that a release may have; one without pictures, say, has no image encoder."""

@@ -1,0 +1,50 @@
+"""How raw content becomes an encoder's input, as a release says it (``encoders.json``): the same offline and online."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Modality = Literal["image", "text", "audio"]
+MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
+"""In the order in which an item's embeddings are joined for the item tower: alphabetical."""
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dimension: int
+
+
+class ImageInput(_Input):
+    """A picture becomes uint8 [size, size, 3]; ``dimension`` is the embedding's width, here and below."""
+
+    size: int
+
+
+class TextInput(_Input):
+    """A text becomes int64 [context_length] by the release's ``tokenizer.json``."""
+
+    context_length: int
+
+
+class AudioInput(_Input):
+    """A sound becomes float32 [samples] in -1..1, one channel, ``rate`` samples a second."""
+
+    rate: int
+    samples: int
+
+
+class EncoderInputs(BaseModel):
+    """The encoders of a release; a modality that is absent has none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audio: AudioInput | None = None
+    image: ImageInput | None = None
+    text: TextInput | None = None
+
+    @property
+    def widths(self) -> dict[Modality, int]:
+        """Modality -> width of its embeddings, in the order of ``MODALITIES``, for those that have an encoder."""
+        parts = {name: getattr(self, name) for name in MODALITIES}
+        return {name: part.dimension for name, part in parts.items() if part is not None}
