@@ -26,9 +26,10 @@ from winnow.ranking.train import TrainedRanker
 from winnow.release import Release, Source
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.retrieval.neighbours import covisitation_table
-from winnow.retrieval.served import ServedRetriever
+from winnow.retrieval.served import ServedItemTower, ServedRetriever
+from winnow.retrieval.towers import ItemInputs, Shapes
 from winnow.retrieval.train import TrainedRetriever
-from winnow.signatures import RANKER, RETRIEVER
+from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
 
 BOUND = 1e-3
 """Largest absolute difference from PyTorch that a score may show; scores are logits of some tens."""
@@ -81,11 +82,15 @@ def export_release(
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length)
     try:
-        with tqdm(total=3, desc="export", unit="model", disable=not show_progress) as bar:
+        with tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar:
             rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
             rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND))
+            bar.update()
+            tower = ServedItemTower(retriever.item_tower, retriever.shapes, retriever.item_vectors, served.candidates)
+            described = _described(features, retriever.shapes)
+            rows.append(export_model(tower.eval(), ITEM_TOWER, number, repository, described, BOUND))
             bar.update()
             rows += export_encoders(parts.encoders, parts.dataset, number, repository)
             bar.update()
@@ -147,6 +152,19 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
         "candidate_items": found.clone(),
         "candidate_categorical": torch.from_numpy(np.ascontiguousarray(rows["categorical"])),
         "candidate_numeric": torch.from_numpy(np.concatenate([rows["numeric"], context], axis=2)),
+        "fresh_vectors": retriever.item_vectors[1:2].unsqueeze(0).repeat(len(items), 1, 1),
+    }
+
+
+def _described(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
+    """The item tower's tensors of some items, as of ones that are new."""
+    items = torch.arange(1, min(_SAMPLES, features.items) + 1)
+    inputs = ItemInputs.of(features, shapes).take(items)
+    nothing = torch.zeros(len(items), 1)
+    return {
+        "item_categorical": inputs.categorical.int() if inputs.categorical.shape[1] else nothing.int(),
+        "item_numeric": inputs.numeric if inputs.numeric.shape[1] else nothing,
+        "embeddings": torch.cat(inputs.modalities, dim=1) if inputs.modalities else nothing,
     }
 
 

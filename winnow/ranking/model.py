@@ -142,10 +142,14 @@ class ServedRanker(nn.Module):
         candidate_items: Tensor,
         candidate_categorical: Tensor,
         candidate_numeric: Tensor,
+        fresh_vectors: Tensor | None = None,
     ) -> RankerOutput:
-        """Logits before calibration; tensors as the wire contract has them."""
+        """Logits before calibration; tensors as the wire contract has them. Training knows no fresh items."""
         count = candidate_items.shape[1]
-        candidates = functional.embedding(candidate_items, self.item_vectors)
+        if fresh_vectors is None:
+            candidates = functional.embedding(candidate_items, self.item_vectors)
+        else:
+            candidates = self._vectors(candidate_items, fresh_vectors)
         history = functional.embedding(history_items, self.item_vectors)
         attended = self.attention(candidates, history, history_items, history_events, history_gaps)
         standard = ((candidate_numeric - self.mean) / self.scale).clamp(-OUTLIER, OUTLIER)
@@ -172,6 +176,7 @@ class ServedRanker(nn.Module):
         candidate_items: Tensor,
         candidate_categorical: Tensor,
         candidate_numeric: Tensor,
+        fresh_vectors: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Tensors of the wire contract: ``probabilities`` (click, conversion) and ``scores``."""
         click, converts, scores = self.logits(
@@ -183,9 +188,18 @@ class ServedRanker(nn.Module):
             candidate_items,
             candidate_categorical,
             candidate_numeric,
+            fresh_vectors,
         )
         clicked = torch.sigmoid(click * self.calibration[0, 0] + self.calibration[0, 1])
         converted = clicked * torch.sigmoid(converts * self.calibration[1, 0] + self.calibration[1, 1])
         padded = candidate_items == 0
         probabilities = torch.stack([clicked, converted], dim=-1).masked_fill(padded.unsqueeze(-1), 0.0)
         return probabilities, scores.masked_fill(padded, PADDED)
+
+    def _vectors(self, candidate_items: Tensor, fresh_vectors: Tensor) -> Tensor:
+        """[B, N, D]: an index beyond the release's items means a row of ``fresh_vectors`` [B, F, D]."""
+        first = len(self.item_vectors)
+        fresh = candidate_items >= first
+        places = (candidate_items - first).clamp(min=0).long().unsqueeze(-1).expand(-1, -1, fresh_vectors.shape[-1])
+        known = functional.embedding(candidate_items.masked_fill(fresh, 0), self.item_vectors)
+        return torch.where(fresh.unsqueeze(-1), fresh_vectors.gather(1, places), known)

@@ -1,10 +1,10 @@
-"""The retriever as Triton serves it: tower and item index in one graph."""
+"""The two towers as Triton serves them, each with the item index in the same graph."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from winnow.retrieval.towers import UserTower
+from winnow.retrieval.towers import ItemInputs, ItemTower, Shapes, UserTower
 
 HIDDEN = -1e9
 """Score of what must not be a candidate."""
@@ -57,3 +57,40 @@ class ServedRetriever(nn.Module):
         scores = scores.scatter(1, torch.zeros_like(history_items[:, :1]).long(), 2 * HIDDEN)
         best, items = scores.topk(self.candidates, dim=1)
         return items.to(torch.int32), best, user_vector
+
+
+class ServedItemTower(nn.Module):
+    """From what is known of an item that nobody has met to its vector, and to the items most like it.
+
+    It places a new item among the old ones, and answers a query by content: that is an item of which little is known.
+
+    Args:
+        tower: the trained item tower.
+        shapes: sizes that the feature set fixed.
+        item_vectors: float32 [n + 1, D].
+        candidates: ``K``, at most ``n``.
+    """
+
+    def __init__(self, tower: ItemTower, shapes: Shapes, item_vectors: Tensor, candidates: int) -> None:
+        super().__init__()
+        self.tower = tower
+        self.categories = len(shapes.item_cardinalities)
+        self.numbers = len(shapes.item_numerics)
+        self.widths = list(shapes.modalities.values())
+        self.register_buffer("item_vectors", item_vectors[1:])
+        self.item_vectors: Tensor
+        self.candidates = candidates
+
+    def forward(self, item_categorical: Tensor, item_numeric: Tensor, embeddings: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the wire contract: ``item_vector``, ``candidates``, ``candidate_scores`` (cosine)."""
+        parts = torch.split(embeddings[:, : sum(self.widths)], self.widths, dim=1)
+        inputs = ItemInputs(
+            item_categorical[:, : self.categories],
+            item_numeric[:, : self.numbers],
+            torch.zeros_like(item_numeric[:, :1]),
+            parts,
+            tuple((part != 0).any(-1, keepdim=True) for part in parts),
+        )
+        item_vector = self.tower(torch.zeros_like(item_categorical[:, 0]).long(), inputs)
+        best, items = (item_vector @ self.item_vectors.T).topk(self.candidates, dim=1)
+        return item_vector, (items + 1).to(torch.int32), best

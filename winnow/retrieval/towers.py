@@ -135,9 +135,10 @@ class CodeEmbedding(nn.Module):
 class ItemTower(nn.Module):
     """Id, categories, static numbers and modalities of an item, fused into one unit vector."""
 
-    def __init__(self, shapes: Shapes, dimension: int, id_dropout: float) -> None:
+    def __init__(self, shapes: Shapes, dimension: int, id_dropout: float, content_dropout: float) -> None:
         super().__init__()
         self.id_dropout = id_dropout
+        self.content_dropout = content_dropout
         self.identity = nn.Embedding(shapes.items + 1, dimension)
         nn.init.normal_(self.identity.weight, std=0.05)
         self.categories = CodeEmbedding(shapes.item_cardinalities, shapes.item_tables, dimension)
@@ -148,16 +149,30 @@ class ItemTower(nn.Module):
 
     def forward(self, items: Tensor, inputs: ItemInputs) -> Tensor:
         """Vectors of ``items`` (int64 [k]), whose rows ``inputs`` holds: float32 [k, D], unit length."""
-        known = inputs.known
         if self.training:
-            known = known * (torch.rand(len(items), 1) >= self.id_dropout)
-        fused = self.identity(items) * known + self.categories(inputs.categorical)
+            inputs = self._dropped(inputs)
+        fused = self.identity(items) * inputs.known + self.categories(inputs.categorical)
         if self.numbers is not None:
             fused = fused + self.numbers(inputs.numeric)
         layers = zip(inputs.modalities, inputs.present, self.projections, self.missing, strict=True)
         for array, present, projection, missing in layers:
             fused = fused + torch.where(present, projection(array), missing)
         return functional.normalize(fused, dim=-1)
+
+    def _dropped(self, inputs: ItemInputs) -> ItemInputs:
+        """Some ids hidden; and some items taken for strangers, of whom each part is known or not by even chance."""
+
+        def chance(share: float) -> Tensor:
+            return torch.rand_like(inputs.known) < share
+
+        stranger = chance(self.content_dropout)
+        lost = [stranger & chance(0.5) for _ in range(2 + len(inputs.present))]
+        return inputs._replace(
+            categorical=inputs.categorical * ~lost[0],
+            numeric=inputs.numeric * ~lost[1],
+            known=inputs.known * ~(stranger | chance(self.id_dropout)),
+            present=tuple(there & ~gone for there, gone in zip(inputs.present, lost[2:], strict=True)),
+        )
 
 
 class Block(nn.Module):

@@ -38,6 +38,7 @@ class RetrieverSettings(BaseModel):
         history_length: ``L``, events of a history.
         dropout: in the user tower.
         id_dropout: share of item ids hidden in a training step, so that the rest of the tower can stand for them.
+        content_dropout: share of items that a training step takes for strangers: no id, and half of their content.
         learning_rate: peak of AdamW's, after a short warm-up.
         batch: windows per step.
         windows: training windows after which the rehearsal ends at the latest, counted over all epochs; the bound that
@@ -58,6 +59,7 @@ class RetrieverSettings(BaseModel):
     history_length: int = 50
     dropout: float = 0.2
     id_dropout: float = 0.1
+    content_dropout: float = 0.1
     learning_rate: float = 4e-3
     batch: int = 32
     windows: int = 30_000
@@ -306,7 +308,7 @@ class _Fit:
 
 def _towers(shapes: Shapes, settings: RetrieverSettings) -> tuple[ItemTower, UserTower]:
     size, length = settings.dimension, settings.history_length
-    item_tower = ItemTower(shapes, size, settings.id_dropout)
+    item_tower = ItemTower(shapes, size, settings.id_dropout, settings.content_dropout)
     return item_tower, UserTower(shapes, size, settings.layers, settings.heads, length, settings.dropout)
 
 
