@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from export.parity import resized
 from winnow.errors import WinnowError
-from winnow.signatures import BATCH, CANDIDATES, ModelSignature
+from winnow.signatures import BATCH, CANDIDATES, FRESH, ModelSignature
 
 OPSET = 20
 
@@ -22,12 +22,12 @@ _ONNX_TYPES = {
     "UINT8": onnx.TensorProto.UINT8,
 }
 
-_TRACED = {BATCH: 3, CANDIDATES: 5}
+_TRACED = {BATCH: 3, CANDIDATES: 5, FRESH: 7}
 """Sizes to trace with: distinct, and not 1, which the exporter would take for a constant."""
 
 
 def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[str, Tensor], path: Path) -> None:
-    """Export a module, batch and candidates left free, and check the graph.
+    """Export a module, batch, candidates and fresh items left free, and check the graph.
 
     Args:
         module: in evaluation mode; its ``forward`` takes the signature's inputs in order.

@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.errors import WinnowError
-from winnow.signatures import BATCH, CANDIDATES, ModelSignature
+from winnow.signatures import BATCH, CANDIDATES, FRESH, ModelSignature
 
-SIZES = ({BATCH: 1, CANDIDATES: 7}, {BATCH: 3, CANDIDATES: 64}, {BATCH: 32, CANDIDATES: 100})
+SIZES = (
+    {BATCH: 1, CANDIDATES: 7, FRESH: 1},
+    {BATCH: 3, CANDIDATES: 64, FRESH: 5},
+    {BATCH: 32, CANDIDATES: 100, FRESH: 64},
+)
 """Every model is compared at each of these sizes of its free dimensions."""
 
 AGREEMENT = 0.99

@@ -11,7 +11,14 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from winnow.signatures import SIGNATURES, ModelSignature, TensorSpec
 
-MAX_BATCH = {"retriever": 64, "ranker": 64, "image_encoder": 32, "text_encoder": 64}
+MAX_BATCH = {
+    "retriever": 64,
+    "ranker": 64,
+    "item_tower": 64,
+    "image_encoder": 32,
+    "text_encoder": 64,
+    "audio_encoder": 32,
+}
 
 _INTRA_OP_THREADS = 1
 
