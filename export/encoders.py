@@ -8,6 +8,7 @@ from export.parity import ParityRow
 from export.repository import export_model
 from winnow.encoders.build import load_encoders
 from winnow.encoders.catalog import read_contents
+from winnow.encoders.preparation import Preparation
 
 BOUND = 1e-4
 _SAMPLES = 64
@@ -26,10 +27,11 @@ def export_encoders(encoders_folder: Path, dataset_folder: Path, version: int, r
         A row of parity figures per encoder.
     """
     contents = read_contents(dataset_folder)
+    preparation = Preparation.load(encoders_folder)
     rows = []
     for encoder in load_encoders(encoders_folder).values():
         available = [entry for entry in contents.of(encoder.modality) if entry]
-        prepared, _ = encoder.prepare(available[:_SAMPLES])
+        prepared, _ = preparation.prepare_items(encoder.modality, available[:_SAMPLES])
         sample = {encoder.signature.inputs[0].name: torch.from_numpy(prepared)}
         rows.append(export_model(encoder.module, encoder.signature, version, repository, sample, BOUND))
     return rows

@@ -5,19 +5,23 @@
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 from torch import nn
+from tqdm import tqdm
 
 from winnow.encoders.catalog import Contents, read_contents
-from winnow.encoders.embedding import embed
 from winnow.encoders.image import ImageEncoder, ServedImageEncoder
-from winnow.encoders.protocol import Encoder, Modality
+from winnow.encoders.inputs import EncoderInputs, ImageInput, Modality, TextInput
+from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE, Preparation
+from winnow.encoders.protocol import Encoder
 from winnow.encoders.settings import EncoderSettings
 from winnow.encoders.text import ServedTextEncoder, TextEncoder
 from winnow.encoders.tiny import MEAN, STD, build_tiny
@@ -27,6 +31,7 @@ from winnow.errors import WinnowError
 
 logger = logging.getLogger(__name__)
 
+_BATCH = 256
 _FEWEST = 2  # items that a contrast needs
 
 
@@ -61,6 +66,7 @@ def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, s
     captioned = np.flatnonzero([bool(caption) for caption in contents.captions])
     if len(captioned) < _FEWEST:
         logger.warning("the catalog has no titles, categories or descriptions: items go without embeddings")
+        (out / INPUTS_FILE).write_text(EncoderInputs().model_dump_json(indent=1))
         _describe(out, Described(modalities=(), settings=settings))
         return []
     rows = np.sort(random.permutation(captioned)[: settings.training_items])
@@ -70,20 +76,23 @@ def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, s
         clip = build_tiny(settings)
     tokenizer = train_tokenizer((contents.captions[row] for row in rows), settings.vocabulary, settings.context_length)
     image, text = _encoders(clip, tokenizer, settings)
-    examples = _examples(contents, rows, image, text)
+    preparation = Preparation(EncoderInputs(image=image.input, text=text.input), tokenizer)
+    examples = _examples(contents, rows, preparation)
     losses = train_contrastive(clip, image.module, text.module, examples, settings, show_progress)
 
     encoders: list[Encoder] = [image, text] if len(examples.pixels) >= _FEWEST else [text]
     for encoder in encoders:
-        vectors = embed(encoder, contents.of(encoder.modality), show_progress)
+        vectors = _embed(encoder, preparation, contents.of(encoder.modality), show_progress)
         np.save(out / "embeddings" / f"{encoder.modality}.npy", vectors, allow_pickle=False)
-    tokenizer.save(str(out / "tokenizer.json"))
+    tokenizer.save(str(out / TOKENIZER_FILE))
+    inputs = EncoderInputs.model_validate({encoder.modality: encoder.input for encoder in encoders})
+    (out / INPUTS_FILE).write_text(inputs.model_dump_json(indent=1))
     torch.save(clip.state_dict(), out / "weights.pt")
     _describe(out, Described(modalities=tuple(encoder.modality for encoder in encoders), settings=settings))
     return losses
 
 
-def load_encoders(folder: Path) -> dict[str, Encoder]:
+def load_encoders(folder: Path) -> dict[Modality, Encoder]:
     """The encoders that :func:`train_encoders` wrote, in evaluation mode, by modality.
 
     Raises:
@@ -107,21 +116,46 @@ def _encoders(clip: nn.Module, tokenizer: Tokenizer, settings: EncoderSettings) 
     image = ServedImageEncoder(clip.get_submodule("visual"), MEAN, STD).eval()
     text = ServedTextEncoder(clip.get_submodule("text")).eval()
     return (
-        ImageEncoder(image, settings.image_size, settings.dimension),
-        TextEncoder(text, tokenizer, settings.dimension),
+        ImageEncoder(image, ImageInput(dimension=settings.dimension, size=settings.image_size)),
+        TextEncoder(text, TextInput(dimension=settings.dimension, context_length=settings.context_length), tokenizer),
     )
 
 
-def _examples(
-    contents: Contents, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]", image: ImageEncoder, text: TextEncoder
-) -> Examples:
-    tokens, _ = text.prepare([contents.captions[row] for row in rows])
+def _examples(contents: Contents, rows: NDArray[np.int64], preparation: Preparation) -> Examples:
+    tokens, _ = preparation.prepare_items("text", [contents.captions[row] for row in rows])
     listed = np.flatnonzero([bool(contents.pictures[row]) for row in rows])
-    pixels, problems = image.prepare([contents.pictures[rows[place]] for place in listed])
+    pixels, problems = preparation.prepare_items("image", [contents.pictures[rows[place]] for place in listed])
     readable = listed[[problem is None for problem in problems]]
     picture = np.full(len(rows), -1, np.int64)
     picture[readable] = np.arange(len(readable))
     return Examples(tokens, pixels, picture)
+
+
+def _embed(
+    encoder: Encoder, preparation: Preparation, content: Sequence[str], show_progress: bool
+) -> NDArray[np.float32]:
+    vectors = np.zeros((len(content), encoder.input.dimension), np.float32)
+    rows = np.flatnonzero([bool(entry) for entry in content])
+    broken: list[str] = []
+    with tqdm(total=len(rows), desc=f"embed {encoder.modality}", unit="item", disable=not show_progress) as bar:
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
+            prepared, problems = preparation.prepare_items(encoder.modality, [content[row] for row in batch])
+            broken += [problem for problem in problems if problem is not None]
+            if len(prepared):
+                readable = batch[[problem is None for problem in problems]]
+                with torch.inference_mode():
+                    vectors[readable] = encoder.module(torch.from_numpy(prepared)).numpy()
+            bar.update(len(batch))
+    if broken:
+        logger.warning(
+            "%d of %d items have no usable %s and go without, among them: %s",
+            len(broken),
+            len(rows),
+            encoder.modality,
+            "; ".join(broken[:3]),
+        )
+    return vectors
 
 
 def _describe(out: Path, described: Described) -> None:

@@ -5,29 +5,34 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from winnow.encoders.protocol import Modality
+from winnow.encoders.inputs import Modality
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Per item, in the order of ``items.parquet``: its text and its picture's location, empty where it has none."""
+    """Per item, in the order of ``items.parquet``: its text, and its picture's and its sound's location.
+
+    Empty where it has none.
+    """
 
     item_ids: list[str]
     captions: list[str]
     pictures: list[str]
+    sounds: list[str]
 
     def of(self, modality: Modality) -> list[str]:
         """The content that the encoder of ``modality`` takes."""
-        return {"image": self.pictures, "text": self.captions}[modality]
+        return {"audio": self.sounds, "image": self.pictures, "text": self.captions}[modality]
 
 
 def read_contents(dataset_folder: Path) -> Contents:
     """Read ``items.parquet``. An item's caption is its title, category and description: what is surest comes first."""
-    columns = ["item_id", "title", "category", "description", "image"]
+    columns = ["item_id", "title", "category", "description", "image", "audio"]
     items = pq.read_table(dataset_folder / "items.parquet", columns=columns).to_pydict()
     parts = zip(items["title"], items["category"], items["description"], strict=True)
     return Contents(
         item_ids=items["item_id"],
         captions=[". ".join(part.strip() for part in texts if part and part.strip()) for texts in parts],
         pictures=[uri or "" for uri in items["image"]],
+        sounds=[uri or "" for uri in items["audio"]],
     )

@@ -1,20 +1,14 @@
 """Pictures to vectors."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from winnow.encoders import media, pixels
-from winnow.encoders.protocol import Modality
+from winnow.encoders.inputs import ImageInput, Modality
 from winnow.signatures import IMAGE_ENCODER, ModelSignature
-
-_READERS = 4
 
 
 class ServedImageEncoder(nn.Module):
@@ -44,24 +38,9 @@ class ServedImageEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """An image encoder, and how a picture becomes its input; see :class:`winnow.encoders.protocol.Encoder`."""
+    """An image encoder; see :class:`winnow.encoders.protocol.Encoder`."""
 
     module: ServedImageEncoder
-    image_size: int
-    dimension: int
+    input: ImageInput
     modality: Modality = "image"
     signature: ModelSignature = IMAGE_ENCODER
-
-    def prepare(self, content: Sequence[str]) -> tuple[NDArray[np.uint8], list[str | None]]:
-        """Read and decode pictures, several at a time: reading and decoding both release the interpreter."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            read = list(pool.map(self._read, content))
-        readable = [picture for picture in read if not isinstance(picture, str)]
-        stacked = np.stack(readable) if readable else np.empty((0, self.image_size, self.image_size, 3), np.uint8)
-        return stacked, [picture if isinstance(picture, str) else None for picture in read]
-
-    def _read(self, uri: str) -> NDArray[np.uint8] | str:
-        try:
-            return pixels.decode(media.read(uri), self.image_size)
-        except media.BrokenMedia as error:
-            return str(error)

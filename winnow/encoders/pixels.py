@@ -4,35 +4,50 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from winnow.encoders import media
 from winnow.encoders.media import BrokenMedia
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+MAX_PIXELS = 25_000_000
 
 
 def decode(content: bytes, size: int) -> NDArray[np.uint8]:
     """Decode a picture, crop its centre to a square and resize that.
 
+    Its bytes, its format and its pixels are checked before anything is decoded.
+
     Args:
-        content: an encoded picture of any format Pillow reads.
+        content: an encoded picture in one of ``FORMATS``; of an animation the first frame counts.
         size: pixels per side.
 
     Returns:
         uint8 [size, size, 3], RGB; transparent pixels become white.
 
     Raises:
-        BrokenMedia: the bytes are not a whole picture, or decode to more pixels than Pillow deems safe.
+        BrokenMedia: the bytes are not a whole picture of such a format, or too many, or they decode to more than
+            ``MAX_PIXELS``.
     """
+    media.check_size(len(content))
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or 0):
-                raise BrokenMedia(f"{picture.width} x {picture.height} pixels are too many to decode")
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise BrokenMedia(
+                    f"{picture.width} x {picture.height} pixels are more than the {MAX_PIXELS:,} that are decoded"
+                )
             picture.draft("RGB", (size, size))  # JPEG decodes straight to a smaller picture
             upright = ImageOps.exif_transpose(picture)
             white = Image.new("RGBA", upright.size, "white")
             flat = Image.alpha_composite(white, upright.convert("RGBA")) if _transparent(upright) else upright
+            if flat.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255 instead of scaling them
+                flat = flat.point(lambda grey: grey / 257).convert("L")
             fitted = ImageOps.fit(flat.convert("RGB"), (size, size), method=Image.Resampling.BICUBIC)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BrokenMedia(f"not a readable picture: {error}") from error
+    except BrokenMedia:
+        raise
+    except Exception as error:  # a decoder given hostile bytes raises whatever its parser tripped over
+        reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
+        raise BrokenMedia(f"not a readable picture ({', '.join(FORMATS)}): {reason}") from error
     return np.asarray(fitted, dtype=np.uint8)
 
 

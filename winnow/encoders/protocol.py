@@ -1,18 +1,15 @@
 """What every encoder is, whatever its modality and wherever its weights come from."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
-from numpy.typing import NDArray
 from torch import nn
 
+from winnow.encoders.inputs import AudioInput, ImageInput, Modality, TextInput
 from winnow.signatures import ModelSignature
-
-Modality = Literal["image", "text"]
 
 
 class Encoder(Protocol):
-    """One modality's way from raw content to a unit vector."""
+    """One modality's way from prepared content to a unit vector; :mod:`winnow.encoders.preparation` prepares it."""
 
     @property
     def modality(self) -> Modality:
@@ -25,22 +22,11 @@ class Encoder(Protocol):
         ...
 
     @property
-    def dimension(self) -> int:
-        """Width of its embeddings."""
+    def input(self) -> ImageInput | TextInput | AudioInput:
+        """What its input looks like, and how wide its embeddings are."""
         ...
 
     @property
     def module(self) -> nn.Module:
         """The served model: takes the signature's input, gives embeddings of unit length."""
-        ...
-
-    def prepare(self, content: Sequence[str]) -> tuple[NDArray[Any], list[str | None]]:
-        """Make the served model's input.
-
-        Args:
-            content: per item, the text itself or the location of its picture.
-
-        Returns:
-            The input for the items that could be read, and for every item why it could not, or None.
-        """
         ...

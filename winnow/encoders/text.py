@@ -1,16 +1,12 @@
 """Words to vectors."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from winnow.encoders.protocol import Modality
-from winnow.encoders.tokens import tokenise
+from winnow.encoders.inputs import Modality, TextInput
 from winnow.signatures import TEXT_ENCODER, ModelSignature
 
 
@@ -31,12 +27,8 @@ class ServedTextEncoder(nn.Module):
 class TextEncoder:
     """A text encoder and its tokenizer; see :class:`winnow.encoders.protocol.Encoder`."""
 
-    module: ServedTextEncoder
+    module: nn.Module
+    input: TextInput
     tokenizer: Tokenizer
-    dimension: int
     modality: Modality = "text"
     signature: ModelSignature = TEXT_ENCODER
-
-    def prepare(self, content: Sequence[str]) -> tuple[NDArray[np.int64], list[str | None]]:
-        """Tokenise texts; every text can be."""
-        return tokenise(self.tokenizer, content), [None] * len(content)
