@@ -148,6 +148,7 @@ def _floor(served: Release, users: list[str], redis_port: int, ranked: int, infe
     inputs = {user: _inputs(served, place[user]) for user in users}
     rows = np.asarray(served.array("item_rows"))
     context = len(CONTEXT_FEATURES)
+    no_fresh = np.zeros((1, 1, served.array("item_vectors").shape[1]), np.float32)
 
     def ask(user: str) -> object:
         store.get(f"r{served.manifest.number}:manifest")
@@ -160,6 +161,7 @@ def _floor(served: Release, users: list[str], redis_port: int, ranked: int, infe
             "candidate_items": items,
             "candidate_categorical": np.ascontiguousarray(columns["categorical"]),
             "candidate_numeric": numeric,
+            "fresh_vectors": no_fresh,
         }
         return infer("ranker", ["probabilities", "scores"], inputs[user] | candidates)
 

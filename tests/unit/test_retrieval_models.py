@@ -16,7 +16,8 @@ from winnow.ranking.candidates import Sources, past_lists, retrieve
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.ranking.train import RankerSettings, TrainedRanker, train_ranker
 from winnow.retrieval.history import assemble_many
-from winnow.retrieval.served import ServedRetriever
+from winnow.retrieval.served import ServedItemTower, ServedRetriever
+from winnow.retrieval.towers import ItemInputs
 from winnow.retrieval.train import RetrieverSettings, RetrieverTraining, train_retriever
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
@@ -95,6 +96,10 @@ def model_inputs(features: FeatureSet, users: int) -> tuple[torch.Tensor, ...]:
     return (*map(torch.from_numpy, history), torch.zeros(users, 1, dtype=torch.int32), torch.zeros(users, 1))
 
 
+def no_fresh(users: int) -> torch.Tensor:
+    return torch.zeros(users, 1, SMALL.dimension)
+
+
 def test_the_retriever_learns_what_comes_next(features: FeatureSet, retrieval: RetrieverTraining) -> None:
     held_out = world()[1]
     log = features.interactions
@@ -111,14 +116,37 @@ def test_an_item_nobody_met_is_known_by_its_features_alone(retrieval: RetrieverT
     assert not vectors[0].any()
     assert torch.linalg.vector_norm(vectors[1:], dim=1).tolist() == pytest.approx([1.0] * ITEMS, abs=1e-5)
     tower, features = retrieval.served.item_tower, world()[0]
-    from winnow.retrieval.towers import ItemInputs
-
     newcomer = ItemInputs.of(features, retrieval.served.shapes).take(torch.tensor([ITEMS]))
     assert not newcomer.known.any()
     with torch.no_grad():
         before = tower(torch.tensor([ITEMS]), newcomer)
         after = tower(torch.tensor([1]), newcomer)
     torch.testing.assert_close(before, after)
+
+
+def test_the_served_item_tower_places_a_newcomer_where_training_would(
+    features: FeatureSet, retrieval: RetrieverTraining
+) -> None:
+    trained = retrieval.served
+    newcomer = ItemInputs.of(features, trained.shapes).take(torch.tensor([ITEMS]))
+    served = ServedItemTower(trained.item_tower, trained.shapes, trained.item_vectors, 7).eval()
+    with torch.no_grad():
+        vector, items, scores = served(newcomer.categorical.int(), newcomer.numeric, newcomer.modalities[0])
+    torch.testing.assert_close(vector[0], trained.item_vectors[ITEMS])
+    assert items.dtype == torch.int32
+    assert items[0, 0] == ITEMS, "the item most like it is itself"
+    torch.testing.assert_close(scores[0], (trained.item_vectors[items[0].long()] * vector).sum(-1))
+    assert (scores[:, :-1] >= scores[:, 1:]).all()
+
+
+def test_a_picture_that_is_missing_is_not_a_black_one(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+    trained = retrieval.served
+    served = ServedItemTower(trained.item_tower, trained.shapes, trained.item_vectors, 3).eval()
+    numeric, nothing = torch.zeros(1, 1), torch.zeros(1, 8)
+    with torch.no_grad():
+        missing, *_ = served(torch.zeros(1, 2, dtype=torch.int32), numeric, nothing)
+        expected = torch.nn.functional.normalize(trained.item_tower.missing[0], dim=0)
+    torch.testing.assert_close(missing[0], expected)
 
 
 def test_training_again_gives_the_same_model(features: FeatureSet) -> None:
@@ -192,7 +220,9 @@ def test_the_ranker_puts_padding_last_and_gives_probabilities(features: FeatureS
     categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
     numeric = torch.randn(users, count, len(NUMERICS) + len(CONTEXT_FEATURES))
     with torch.no_grad():
-        probabilities, scores = ranker.model(*model_inputs(features, users), items, categorical, numeric)
+        probabilities, scores = ranker.model(
+            *model_inputs(features, users), items, categorical, numeric, no_fresh(users)
+        )
     assert (scores[:, -2:] == -1e9).all()
     assert (probabilities[:, -2:] == 0).all()
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
@@ -206,8 +236,8 @@ def test_a_candidate_s_score_does_not_depend_on_the_others(features: FeatureSet,
     numeric = torch.randn(1, 3, len(NUMERICS) + len(CONTEXT_FEATURES))
     user = model_inputs(features, 1)
     with torch.no_grad():
-        _, together = ranker.model(*user, items, categorical, numeric)
-        _, alone = ranker.model(*user, items[:, :1], categorical[:, :1], numeric[:, :1])
+        _, together = ranker.model(*user, items, categorical, numeric, no_fresh(1))
+        _, alone = ranker.model(*user, items[:, :1], categorical[:, :1], numeric[:, :1], no_fresh(1))
     torch.testing.assert_close(together[:, :1], alone)
 
 
@@ -215,6 +245,20 @@ def test_an_empty_history_is_ranked(features: FeatureSet, ranker: TrainedRanker)
     nobody = tuple(torch.zeros_like(tensor) for tensor in model_inputs(features, 1))
     items = torch.arange(1, 9, dtype=torch.int32).unsqueeze(0)
     categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
+    numeric = torch.zeros(1, 8, len(NUMERICS) + len(CONTEXT_FEATURES))
     with torch.no_grad():
-        _, scores = ranker.model(*nobody, items, categorical, torch.zeros(1, 8, len(NUMERICS) + len(CONTEXT_FEATURES)))
+        _, scores = ranker.model(*nobody, items, categorical, numeric, no_fresh(1))
     assert torch.isfinite(scores).all()
+
+
+def test_a_fresh_item_is_ranked_by_the_vector_that_comes_with_it(features: FeatureSet, ranker: TrainedRanker) -> None:
+    items = torch.tensor([[5, 9, 5]], dtype=torch.int32)
+    categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
+    numeric = torch.randn(1, 3, len(NUMERICS) + len(CONTEXT_FEATURES))
+    numeric[:, 2] = numeric[:, 0]
+    vectors = torch.stack([torch.zeros(SMALL.dimension), ranker.model.item_vectors[5]]).unsqueeze(0)
+    copied = torch.tensor([[5, 9, ITEMS + 2]], dtype=torch.int32)
+    with torch.no_grad():
+        _, known = ranker.model(*model_inputs(features, 1), items, categorical, numeric, vectors)
+        _, fresh = ranker.model(*model_inputs(features, 1), copied, categorical, numeric, vectors)
+    torch.testing.assert_close(fresh, known)

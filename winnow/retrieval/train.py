@@ -59,7 +59,7 @@ class RetrieverSettings(BaseModel):
     history_length: int = 50
     dropout: float = 0.2
     id_dropout: float = 0.1
-    content_dropout: float = 0.1
+    content_dropout: float = 0.2
     learning_rate: float = 4e-3
     batch: int = 32
     windows: int = 30_000
