@@ -5,20 +5,25 @@ coerced or ignored.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
+from winnow.encoders.media import MAX_BYTES
 from winnow.errors import WinnowError
 
 MAX_INSTANCES = 64
 """Requests in one call."""
 
-MAX_BODY_BYTES = 1 << 20
-"""Bytes in one call, over HTTP and gRPC alike."""
+MAX_BODY_BYTES = 8 << 20
+"""Bytes in one call, over HTTP and gRPC alike: one picture of the largest size fits."""
+
+MAX_TEXT = 2000
+"""Characters of a query's text."""
 
 _LONGEST_QUOTE = 60
+_WHOLE = "whole"
 
 
 class InvalidRequest(WinnowError):
@@ -29,9 +34,54 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class Contract(BaseModel):
-    """Strict: a string is never read as a number, and an unknown field is an error."""
+    """Strict: a string is never read as a number, and an unknown field is an error.
+
+    Attributes:
+        remark: what a caller who sends an unknown field should know.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    remark: ClassVar[str] = ""
+
+
+class Media(Contract):
+    """An encoded picture or sound, in the request itself.
+
+    Attributes:
+        b64: its bytes in base64.
+    """
+
+    remark: ClassVar[str] = "; URLs are not fetched"
+
+    b64: str = Field(
+        min_length=1, max_length=-(-MAX_BYTES // 3) * 4, description=f"base64 text of 1 to {MAX_BYTES} bytes"
+    )
+
+
+class ContentQuery(Contract):
+    """What is looked for, shown or said; several together mean one thing that is all of it.
+
+    Attributes:
+        text: in words.
+        image: a picture of it.
+        audio: its sound.
+    """
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
+        default=None, description=f"a string of 1 to {MAX_TEXT} characters"
+    )
+    image: Media | None = Field(
+        default=None, description='an object {"b64": ...} with the picture in base64 (URLs are not fetched)'
+    )
+    audio: Media | None = Field(
+        default=None, description='an object {"b64": ...} with the sound in base64 (URLs are not fetched)'
+    )
+
+    @model_validator(mode="after")
+    def _has_something(self) -> Self:
+        if self.text is None and self.image is None and self.audio is None:
+            raise PydanticCustomError(_WHOLE, ": must have at least one of text, image, audio")
+        return self
 
 
 class RequestFilters(Contract):
@@ -46,10 +96,11 @@ class RequestFilters(Contract):
 
 
 class RecommendRequest(Contract):
-    """One request: who asks, how many items, and under which limits.
+    """One request: who asks or what is looked for (or both), how many items, and under which limits.
 
     Attributes:
         user_id: who is asking; an unknown user is answered from what is trending.
+        query: what is looked for, by content.
         k: how many items.
         debug: answer with the trace of every candidate.
         filters: categories to stay within, items to leave out.
@@ -57,18 +108,31 @@ class RecommendRequest(Contract):
         diversity: 0 orders by score alone, 1 by dissimilarity alone; the server's own setting where absent.
     """
 
-    user_id: Identifier = Field(description="a string of 1 to 256 characters")
+    user_id: Identifier | None = Field(default=None, description="a string of 1 to 256 characters")
+    query: ContentQuery | None = Field(default=None, description="an object")
     k: int = Field(default=10, ge=1, le=100, description="a whole number between 1 and 100")
     debug: bool = Field(default=False, description="true or false")
     filters: RequestFilters = Field(default_factory=RequestFilters, description="an object")
     deadline_ms: int | None = Field(default=None, ge=10, le=10_000, description="a whole number between 10 and 10000")
     diversity: float | None = Field(default=None, ge=0.0, le=1.0, description="a number between 0 and 1")
 
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.user_id is None and self.query is None:
+            raise PydanticCustomError(
+                _WHOLE, ".user_id: is required, and must be a string of 1 to 256 characters, unless there is a query"
+            )
+        return self
+
 
 class RecommendedItem(TypedDict):
-    """One item of an answer; ``score`` is what the order was made from, ``click`` and ``conversion`` probabilities."""
+    """One item of an answer; ``score`` is what the order was made from, ``click`` and ``conversion`` probabilities.
+
+    An item that is newer than the release comes with its title, which the release does not have.
+    """
 
     item_id: str
+    title: NotRequired[str]
     score: float
     click: float | None
     conversion: float | None
@@ -79,7 +143,7 @@ class RecommendedItem(TypedDict):
 class Answer(TypedDict):
     """The answer to one request; ``degraded`` names every part the funnel had to do without, and why."""
 
-    user_id: str
+    user_id: str | None
     release: int
     request_id: str
     items: list[RecommendedItem]
@@ -122,23 +186,36 @@ def quote(value: object) -> str:
     """A value as the caller may recognise it, shortened."""
     if isinstance(value, list | dict) and len(value) > 5:
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, str | bytes) and len(value) > _LONGEST_QUOTE:
+        return f"{value[:_LONGEST_QUOTE]!a}… ({len(value)} characters)"
     text = ascii(value)
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}… ({len(text)} characters)"
 
 
 def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
-    fields: Mapping[str, Any] = contract.model_fields
     expected = "an object"
+    model: type[Contract] = contract
     for step in detail["loc"]:
         if isinstance(step, int):
             where, expected = f"{where}[{step}]", "a string of 1 to 256 characters"
             continue
         where = f"{where}.{quote(step)[1:-1]}"
+        fields: Mapping[str, Any] = model.model_fields
         if detail["type"] == "extra_forbidden" and step not in fields:
-            return f"{where}: is not a field; the fields are {', '.join(fields)}"
+            return f"{where}: is not a field; the fields are {', '.join(fields)}{model.remark}"
+        if step not in fields:
+            continue
         expected = fields[step].description or expected
-        inner = fields[step].annotation
-        fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else fields
+        model = _inner(fields[step].annotation) or model
+    if detail["type"] == _WHOLE:
+        # About several fields together; the message says it all. A field it begins with continues the path.
+        return f"{where}{detail['msg']}"
     if detail["type"] == "missing":
         return f"{where}: is required, and must be {expected}"
     return f"{where}: must be {expected}, got {quote(detail['input'])}"
+
+
+def _inner(annotation: Any) -> type[Contract] | None:
+    """The contract that a field holds, if it holds one."""
+    candidates = [annotation, *get_args(annotation)]
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Contract)), None)

@@ -28,8 +28,8 @@ class TorchModels:
 
     async def retrieve(self, inputs: Tensors) -> Retrieved:
         with torch.inference_mode():
-            items, scores, _ = self._retriever(*(torch.tensor(inputs[spec.name]) for spec in RETRIEVER.inputs))
-        return Retrieved(items.numpy(), scores.numpy())
+            items, scores, vectors = self._retriever(*(torch.tensor(inputs[spec.name]) for spec in RETRIEVER.inputs))
+        return Retrieved(items.numpy(), scores.numpy(), vectors.numpy())
 
     async def rank(self, inputs: Tensors) -> Ranked:
         with torch.inference_mode():

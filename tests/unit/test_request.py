@@ -27,7 +27,7 @@ def test_a_request_is_its_user_and_defaults() -> None:
         ({"user_id": "a", "deadline_ms": 1}, "instances[0].deadline_ms: must be a whole number between 10 and 10000"),
         ({"user_id": "a", "filters": []}, "instances[0].filters: must be an object, got []"),
         ({"user_id": "a", "filters": {"colour": 1}}, "instances[0].filters.colour: is not a field; the fields are"),
-        ({"user_id": "a", "kk": 1}, "instances[0].kk: is not a field; the fields are user_id, k,"),
+        ({"user_id": "a", "kk": 1}, "instances[0].kk: is not a field; the fields are user_id, query, k,"),
         (
             {"user_id": "a", "filters": {"categories": ["x", 3]}},
             "instances[0].filters.categories[1]: must be a string of 1 to 256 characters, got 3",

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import uvloop
@@ -17,14 +18,17 @@ from kserve import model_server as kserve_server
 
 from recommender_transformer.check import check
 from recommender_transformer.events import EventsModel
+from recommender_transformer.items import ItemsModel
 from recommender_transformer.model import RecommenderModel
 from recommender_transformer.models import Models
-from recommender_transformer.pipeline import recommender
+from recommender_transformer.pipeline import Pipeline, recommender
 from recommender_transformer.runner import DEADLINE_MS, Runner
 from recommender_transformer.server import model_server
 from recommender_transformer.triton import TritonModels
 from winnow.errors import WinnowError
 from winnow.release import Release
+from winnow.store import fresh
+from winnow.store.connection import RedisError
 from winnow.store.online import OnlineStore
 
 
@@ -67,11 +71,20 @@ def serve(
         grpc_port: for the v2 protocol.
     """
     store = OnlineStore(release, redis_url)
+    background: list[asyncio.Task[None]] = []
+
+    @cache
+    def pipeline() -> Pipeline:
+        return recommender(release, store, models())
 
     async def connect() -> Runner:
-        runner = Runner(recommender(release, store, models()), store.stranger, deadline_ms)
+        runner = Runner(pipeline(), store.stranger, deadline_ms)
+        background.append(asyncio.create_task(fresh.follow(store, redis_url, await _caught_up(store))))
         await runner.warm_up()
         return runner
+
+    async def connect_items() -> Pipeline:
+        return pipeline()
 
     async def connect_store() -> OnlineStore:
         return store
@@ -84,7 +97,21 @@ def serve(
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-    server.start([RecommenderModel(release.manifest.number, connect), EventsModel(release, connect_store)])
+    server.start(
+        [
+            RecommenderModel(release.manifest.number, connect),
+            EventsModel(release, connect_store),
+            ItemsModel(release, store, connect_items),
+        ]
+    )
+
+
+async def _caught_up(store: OnlineStore) -> str:
+    """The position of the stream of fresh items after reading it all; its beginning where Redis is away."""
+    try:
+        return await fresh.catch_up(store)
+    except (RedisError, OSError):
+        return "0"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import logging
 
 from recommender_transformer.triton import check_versions
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.release import MODELS, Release
+from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.publish import check_published
 
@@ -29,7 +29,7 @@ def check(release: Release, redis_url: str, triton: str) -> None:
     except WinnowError as error:
         log.warning("starting without Redis: %s", error)
     try:
-        check_versions(triton, release.manifest.number, MODELS)
+        check_versions(triton, release.manifest.number, tuple(release.manifest.models))
     except ReleaseMismatch:
         raise
     except WinnowError as error:

@@ -35,6 +35,7 @@ _BOOLEAN = Tensor({"BOOL": "?"})
 
 REQUEST_TENSORS = {
     "user_id": _TEXT,
+    "query": _JSON,
     "k": _WHOLE,
     "debug": _BOOLEAN,
     "filters": _JSON,
@@ -43,22 +44,44 @@ REQUEST_TENSORS = {
 }
 """Input tensors of the ``recommender`` model: the fields of a request."""
 
+REQUEST_LEADING = ("user_id", "query")
+"""At least one of them is there, and says how many requests there are."""
+
 EVENT_TENSORS = {"user_id": _TEXT, "item_id": _TEXT, "event": _TEXT, "timestamp": _WHOLE}
 """Input tensors of the ``events`` model."""
 
+EVENT_LEADING = ("user_id",)
 
-def instances(payload: object, tensors: Mapping[str, Tensor]) -> object:
+ITEM_TENSORS = {
+    "item_id": _TEXT,
+    "title": _TEXT,
+    "description": _TEXT,
+    "category": _TEXT,
+    "price": _REAL,
+    "available": _BOOLEAN,
+    "created_at": _WHOLE,
+    "image": _JSON,
+    "audio": _JSON,
+    "features": _JSON,
+}
+"""Input tensors of the ``items`` model."""
+
+ITEM_LEADING = ("item_id",)
+
+
+def instances(payload: object, tensors: Mapping[str, Tensor], leading: Sequence[str]) -> object:
     """The instances of a call, not checked against the contract yet.
 
     Args:
         payload: what KServe decoded: a dict or bytes for v1, an ``InferRequest`` for v2.
-        tensors: the input tensors that the model knows; the first is required and says how many instances there are.
+        tensors: the input tensors that the model knows.
+        leading: at least one of these is required; they say how many instances there are.
 
     Raises:
         InvalidRequest: the call's form is wrong.
     """
     if isinstance(payload, InferRequest):
-        return _from_tensors(payload, tensors)
+        return _from_tensors(payload, tensors, leading)
     if isinstance(payload, bytes):
         payload = loads(payload, "body")
     if not isinstance(payload, dict) or "instances" not in payload:
@@ -81,7 +104,9 @@ def loads(text: bytes, where: str) -> object:
         raise InvalidRequest(f"{where}: must be JSON: {error}") from None
 
 
-def _from_tensors(request: InferRequest, tensors: Mapping[str, Tensor]) -> list[dict[str, object]]:
+def _from_tensors(
+    request: InferRequest, tensors: Mapping[str, Tensor], leading: Sequence[str]
+) -> list[dict[str, object]]:
     columns: dict[str, list[object]] = {}
     for given in request.inputs:
         if given.name not in tensors:
@@ -89,13 +114,15 @@ def _from_tensors(request: InferRequest, tensors: Mapping[str, Tensor]) -> list[
         if given.name in columns:
             raise InvalidRequest(f"{given.name}: is given twice")
         columns[given.name] = _column(given, tensors[given.name])
-    leading = next(iter(tensors))
-    if leading not in columns:
-        raise InvalidRequest(f"{leading}: is required")
-    count = len(columns[leading])
+    leaders = [name for name in leading if name in columns]
+    if not leaders:
+        unless = f", unless there is a {leading[1]}" if len(leading) > 1 else ""
+        raise InvalidRequest(f"{leading[0]}: is required{unless}")
+    first = max(leaders, key=lambda name: len(columns[name]))
+    count = len(columns[first])
     for name, values in columns.items():
         if len(values) not in (1, count):
-            raise InvalidRequest(f"{name}: must have 1 or {count} elements, as {leading} has, got {len(values)}")
+            raise InvalidRequest(f"{name}: must have 1 or {count} elements, as {first} has, got {len(values)}")
     return [
         {name: values[position if len(values) > 1 else 0] for name, values in columns.items()}
         for position in range(count)

@@ -44,7 +44,7 @@ class EventsModel(Model):  # type: ignore[misc]
     """Checks events against the release and appends them; the answer is the stream's id of each.
 
     Args:
-        release: whose event types and items are known.
+        release: whose event types are known.
         connect: gives the store, inside the server's event loop.
     """
 
@@ -52,7 +52,6 @@ class EventsModel(Model):  # type: ignore[misc]
         super().__init__(NAME)
         self._release = release.manifest.number
         self._types = release.schema.events
-        self._items = frozenset(release.array("item_ids")[1:].tolist())
         self._connect = connect
         self._store: OnlineStore | None = None
         # As for the recommender: ready at registration, taken back until the store is there.
@@ -87,11 +86,14 @@ class EventsModel(Model):  # type: ignore[misc]
         if isinstance(payload, dict) and "instances" not in payload:
             payload = {"instances": [payload]}
         call = payload if isinstance(payload, InferRequest) else None
+        if self._store is None:
+            raise StreamUnavailable("events: the stream is not connected yet")
+        known = self._store.catalog.item_index
         try:
             codec.check_outputs(call, OUTPUTS)
-            events = parse_all(Event, codec.instances(payload, codec.EVENT_TENSORS))
+            events = parse_all(Event, codec.instances(payload, codec.EVENT_TENSORS, codec.EVENT_LEADING))
             for position, event in enumerate(events):
-                self._check(event, f"instances[{position}]")
+                self._check(event, known, f"instances[{position}]")
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
         return events, call
@@ -108,8 +110,7 @@ class EventsModel(Model):  # type: ignore[misc]
     ) -> dict[str, Any] | InferResponse:
         """Append all, in order and in one transaction: a batch is taken whole or not at all."""
         events, call = payload
-        if self._store is None:
-            raise StreamUnavailable("events: the stream is not connected yet")
+        assert self._store is not None
         now = time.time_ns() // 1_000_000
         pipe = self._store.client.pipeline(transaction=True)
         for event in events:
@@ -134,10 +135,10 @@ class EventsModel(Model):  # type: ignore[misc]
         """Not offered."""
         raise InvalidInput("explain: is not offered")
 
-    def _check(self, event: Event, where: str) -> None:
+    def _check(self, event: Event, known: Mapping[str, int], where: str) -> None:
         if event.event not in self._types:
             raise InvalidRequest(f"{where}.event: must be one of {', '.join(self._types)}, got {quote(event.event)}")
-        if event.item_id not in self._items:
+        if event.item_id not in known:
             raise InvalidRequest(f"{where}.item_id: must be an item of the catalog, got {quote(event.item_id)}")
         if event.timestamp is not None and event.timestamp > time.time_ns() // 1_000_000 + _AHEAD_MS:
             raise InvalidRequest(f"{where}.timestamp: must not lie in the future, got {event.timestamp}")

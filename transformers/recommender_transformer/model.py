@@ -90,11 +90,18 @@ class RecommenderModel(Model):  # type: ignore[misc]
                     f"model_version: this server is pinned to release {self._release}, got {quote(call.model_version)}"
                 )
             codec.check_outputs(call, OUTPUTS)
-            requests = parse_all(RecommendRequest, codec.instances(payload, codec.REQUEST_TENSORS))
+            given = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
+            requests = parse_all(RecommendRequest, given)
             request_id = _request_id(call, headers or {})
+            contents = await self._runner.read(requests)
             queries = [
-                self._runner.admit(request, f"{request_id}-{n}" if len(requests) > 1 else request_id, f"instances[{n}]")
-                for n, request in enumerate(requests)
+                self._runner.admit(
+                    request,
+                    f"{request_id}-{n}" if len(requests) > 1 else request_id,
+                    f"instances[{n}]",
+                    content,
+                )
+                for n, (request, content) in enumerate(zip(requests, contents, strict=True))
             ]
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None

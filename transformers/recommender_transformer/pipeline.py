@@ -4,21 +4,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recommender_transformer.contents import ContentReader
 from recommender_transformer.filters.available import Available
 from recommender_transformer.filters.request import Allowed
 from recommender_transformer.filters.seen import Seen
 from recommender_transformer.item_hydrators.item_rows import ItemRows
 from recommender_transformer.models import Models
 from recommender_transformer.orderers.mmr import Mmr
+from recommender_transformer.placing import Placing
 from recommender_transformer.query_hydrators.user_state import UserStateHydrator
+from recommender_transformer.scorers.content import ContentScorer
 from recommender_transformer.scorers.ranker import Ranker
 from recommender_transformer.side_effects.impressions import Impressions
+from recommender_transformer.sources.content import Content
 from recommender_transformer.sources.covisitation import Covisitation
+from recommender_transformer.sources.fresh import Fresh
 from recommender_transformer.sources.retriever import Retriever
 from recommender_transformer.sources.trending import Popular, Trending
 from recommender_transformer.stages import Filter, ItemHydrator, Orderer, QueryHydrator, Scorer, SideEffect, Source
-from winnow.filtering.hashing import item_hashes
+from winnow.encoders.preparation import Preparation
 from winnow.release import Release
+from winnow.store.catalog import Catalog
 from winnow.store.online import OnlineStore
 
 
@@ -28,14 +34,18 @@ class Pipeline:
 
     Attributes:
         release: number of the release that the components belong to.
-        item_ids: id of every item, by index.
+        catalog: every item that can be recommended, by index.
+        contents: decodes what a request looks for.
+        placing: finds the place of a thing among the items.
         row_dtype: the packed item row.
         allowed: what the caller allows; also tells whether a request can be met at all.
         reserve: what fills an answer when the sources have run out.
     """
 
     release: int
-    item_ids: list[str]
+    catalog: Catalog
+    contents: ContentReader
+    placing: Placing
     row_dtype: "np.dtype[np.void]"
     query_hydrators: tuple[QueryHydrator, ...]
     sources: tuple[Source, ...]
@@ -54,34 +64,34 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     Items are hydrated before they are filtered: their rows lie in this process nearly always, and with the row at hand
     every filter is exact and runs in one pass.
     """
-    item_ids: list[str] = release.array("item_ids").tolist()
-    manifest, schema = release.manifest, release.schema
+    manifest, schema, catalog = release.manifest, release.schema, store.catalog
     popular = np.asarray(release.array("popular"), dtype=np.int32)
-    item_rows = np.asarray(release.array("item_rows"))
-    allowed = Allowed(
-        {item_id: index for index, item_id in enumerate(item_ids) if index},
-        release.vocabularies[schema.item[0].name],
-        schema.item[0].width,
-    )
+    allowed = Allowed(catalog.item_index, release.vocabularies[schema.item[0].name], schema.item[0].width)
+    contents = ContentReader(Preparation.load(release.folder))
+    placing = Placing(models, contents.inputs, schema.item_dtype)
     return Pipeline(
         release=manifest.number,
-        item_ids=item_ids,
+        catalog=catalog,
+        contents=contents,
+        placing=placing,
         row_dtype=schema.item_dtype,
         query_hydrators=(UserStateHydrator(store, manifest.history_length),),
         sources=(
-            Retriever(models),
+            Content(placing, catalog),
+            Retriever(models, catalog),
             Covisitation(
                 np.asarray(release.array("neighbours")),
                 np.asarray(release.array("neighbour_weights")),
                 manifest.candidates["covisitation"],
             ),
             Trending(store, popular, manifest.candidates["trending"]),
+            Fresh(catalog),
         ),
-        item_hydrators=(ItemRows(store, item_rows),),
-        filters=(Seen(item_hashes(item_ids)), Available(), allowed),
-        scorers=(Ranker(models),),
-        orderers=(Mmr(np.asarray(release.array("item_vectors"))),),
+        item_hydrators=(ItemRows(store, catalog.rows),),
+        filters=(Seen(catalog.hashes), Available(), allowed),
+        scorers=(Ranker(models, catalog), ContentScorer(catalog)),
+        orderers=(Mmr(catalog.vectors),),
         side_effects=(Impressions(store),),
         allowed=allowed,
-        reserve=Popular(popular, item_rows, schema),
+        reserve=Popular(popular, catalog.rows, schema),
     )

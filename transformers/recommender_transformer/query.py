@@ -1,5 +1,6 @@
 """One request on its way through the funnel."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.candidates import Candidates
+from recommender_transformer.contents import Content
 from recommender_transformer.models import Tensors
 from recommender_transformer.trace import Trace
 from winnow.ranking.context import SourceList
@@ -25,7 +27,11 @@ class Query:
         deadline_s: seconds from ``started`` until the answer must be on its way.
         state: what is known of the user; a stranger until the query hydrators have run.
         candidates: what is still in the race.
+        content: what is looked for, decoded for the encoders: modality -> the encoder's input without the batch.
+        content_vector: float32 [D], unit length, where it lies among the items; null until the encoders have answered.
         user: the five history and user tensors that both models take, each [1, ...].
+        user_vector: float32 [D], the retriever's; null until and unless it answers.
+        retrieved: set once the retriever has had its turn, whatever came of it.
         found: source name -> what it named.
         trace: what happened.
         started: ``time.perf_counter()`` at arrival.
@@ -38,11 +44,20 @@ class Query:
     deadline_s: float
     state: UserState
     candidates: Candidates
+    content: Content = field(default_factory=dict)
+    content_vector: NDArray[np.float32] | None = None
     user: Tensors = field(default_factory=dict)
+    user_vector: NDArray[np.float32] | None = None
+    retrieved: asyncio.Event = field(default_factory=asyncio.Event)
     found: dict[str, SourceList] = field(default_factory=dict)
     trace: Trace = field(default_factory=Trace)
     started: float = field(default_factory=time.perf_counter)
     now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+
+    @property
+    def has_history(self) -> bool:
+        """Whether the user is known by anything the models can read."""
+        return len(self.state.history.items) > 0
 
     @property
     def remaining_s(self) -> float:

@@ -7,7 +7,7 @@ component's fallback, so the answer is never later than the deadline for want of
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
@@ -17,10 +17,12 @@ import numpy as np
 from prometheus_client import Counter, Histogram
 
 from recommender_transformer.candidates import Candidates
+from recommender_transformer.contents import Content
 from recommender_transformer.pipeline import Pipeline
 from recommender_transformer.query import Query
 from recommender_transformer.stages import Source
 from recommender_transformer.trace import Step
+from winnow.encoders.inputs import MODALITIES
 from winnow.ranking.context import NOTHING, SourceList
 from winnow.request import Answer, RecommendedItem, RecommendRequest
 from winnow.store.connection import RedisError
@@ -70,8 +72,39 @@ class Runner:
             for component in getattr(pipeline, stage)
         }
 
-    def admit(self, request: RecommendRequest, request_id: str, where: str = "instances[0]") -> Query:
+    async def read(self, requests: Sequence[RecommendRequest]) -> list[Content]:
+        """Decode what the requests of one call look for; their deadlines begin after this.
+
+        Raises:
+            InvalidRequest: something is broken, or the release has no encoder for it; the message names the field.
+        """
+        if all(request.query is None for request in requests):
+            return [{}] * len(requests)
+        read = self._pipeline.contents.read
+        return await asyncio.gather(
+            *(
+                read(
+                    {} if query is None else {name: getattr(query, name) for name in MODALITIES},
+                    f"instances[{n}].query",
+                )
+                for n, query in enumerate(request.query for request in requests)
+            )
+        )
+
+    def admit(
+        self,
+        request: RecommendRequest,
+        request_id: str,
+        where: str = "instances[0]",
+        content: Content | None = None,
+    ) -> Query:
         """Start a request on its way.
+
+        Args:
+            request: what is asked.
+            request_id: the caller's id for it.
+            where: begins the field's name in a message.
+            content: what :meth:`read` made of its query.
 
         Raises:
             InvalidRequest: it asks for what this release does not have; the message names the field, after ``where``.
@@ -83,6 +116,7 @@ class Runner:
             deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
             state=self._stranger,
             candidates=self._none,
+            content=content or {},
         )
 
     async def retrieve(self, query: Query) -> Query:
@@ -92,9 +126,11 @@ class Runner:
             await self._attempt(
                 query, "query_hydrators", hydrator.name, hydrator.hydrate(query), partial(hydrator.fallback, query)
             )
-        found = await asyncio.gather(*(self._find(query, source) for source in pipeline.sources))
-        query.found = dict(zip((source.name for source in pipeline.sources), found, strict=True))
-        query.candidates = await self._winnow(query, Candidates.merge([*found, NOTHING], pipeline.row_dtype))
+        asked = [source for source in pipeline.sources if source.wanted(query)]
+        answers = await asyncio.gather(*(self._find(query, source) for source in asked))
+        query.found = dict(zip((source.name for source in asked), answers, strict=True))
+        found = [query.found.get(name, NOTHING) for name in self._sources]
+        query.candidates = await self._winnow(query, Candidates.merge(found, pipeline.row_dtype))
         await self._top_up(query)
         return query
 
@@ -102,6 +138,8 @@ class Runner:
         """Scorers."""
         candidates = query.candidates
         for scorer in self._pipeline.scorers:
+            if not scorer.wanted(query):
+                continue
             work, fallback = scorer.score(query, candidates), partial(scorer.fallback, query, candidates)
             await self._attempt(query, "scorers", scorer.name, work, fallback, given=len(candidates))
         return query
@@ -125,7 +163,7 @@ class Runner:
             degraded=query.trace.degraded,
         )
         if query.request.debug:
-            answer["trace"] = query.trace.explain(self._pipeline.item_ids, self._sources, chosen.items)
+            answer["trace"] = query.trace.explain(self._pipeline.catalog.item_ids, self._sources, chosen.items)
         for effect in self._pipeline.side_effects:
             effect.after(query, answer)
         # The histograms can wait until the answer has left.
@@ -223,9 +261,10 @@ class Runner:
 
     def _items(self, chosen: Candidates) -> list[RecommendedItem]:
         named = ~np.isnan(chosen.scores)
-        return [
+        catalog = self._pipeline.catalog
+        items = [
             RecommendedItem(
-                item_id=self._pipeline.item_ids[item],
+                item_id=catalog.item_ids[item],
                 score=score,
                 click=None if click != click else click,
                 conversion=None if conversion != conversion else conversion,
@@ -242,6 +281,9 @@ class Runner:
                 )
             )
         ]
+        for position in np.flatnonzero(chosen.items > catalog.size).tolist():
+            items[position]["title"] = catalog.titles[int(chosen.items[position])]
+        return items
 
 
 def _size(found: SourceList) -> int:

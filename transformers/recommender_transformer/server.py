@@ -67,19 +67,22 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body, size, more = b"", 0, True
+        body, size, more = bytearray(), 0, True
         while more and size <= _DRAINED * self._limit:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             size += len(message.get("body", b""))
-            body = body + message.get("body", b"") if size <= self._limit else b""
+            if size <= self._limit:
+                body += message.get("body", b"")
+            else:
+                body.clear()
             more = message.get("more_body", False)
         if size > self._limit:
             refusal = JSONResponse({"error": f"body: must be at most {self._limit} bytes"}, status_code=413)
             await refusal(scope, receive, send)
             return
-        await self._app(scope, _Replay(body, receive), send)
+        await self._app(scope, _Replay(bytes(body), receive), send)
 
 
 class _Replay:

@@ -2,7 +2,8 @@
 
 A component is one file in the folder named after its stage. It does its work and lets errors out; when it is late or
 fails, the runner takes what its ``fallback`` gives and says so in the answer. Filters, orderers and side effects touch
-no network, so they have none.
+no network, so they have none. A source or scorer that has nothing to say to a request says so in ``wanted``, and costs
+it no turn.
 """
 
 from typing import Protocol
@@ -32,6 +33,9 @@ class Source(Protocol):
     """Names candidates."""
 
     name: str
+
+    def wanted(self, query: Query) -> bool:
+        """Whether it can have anything to say."""
 
     async def find(self, query: Query) -> SourceList:
         """Item indices, best first, each once."""
@@ -65,6 +69,9 @@ class Scorer(Protocol):
     """Judges the candidates."""
 
     name: str
+
+    def wanted(self, query: Query) -> bool:
+        """Whether its judgement counts."""
 
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Set ``candidates.score`` (and ``probabilities``)."""

@@ -15,14 +15,22 @@ import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.models import Ranked, Retrieved, Tensors
+from recommender_transformer.models import Placed, Ranked, Retrieved, Tensors
+from winnow.encoders.inputs import Modality
 from winnow.errors import ReleaseMismatch, WinnowError
+from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, TEXT_ENCODER, ModelSignature
 
 pb: Any = sys.modules.get("tritonclient.grpc.service_pb2") or import_module("kserve.protocol.grpc.grpc_predict_v2_pb2")
 
 _SERVICE = "/inference.GRPCInferenceService"
-_DATATYPES = {np.dtype(np.int32): "INT32", np.dtype(np.float32): "FP32"}
+_DATATYPES: dict[np.dtype[Any], str] = {
+    np.dtype(np.int32): "INT32",
+    np.dtype(np.int64): "INT64",
+    np.dtype(np.float32): "FP32",
+    np.dtype(np.uint8): "UINT8",
+}
 _DTYPES = {name: dtype for dtype, name in _DATATYPES.items()}
+_ENCODERS: dict[Modality, ModelSignature] = {"audio": AUDIO_ENCODER, "image": IMAGE_ENCODER, "text": TEXT_ENCODER}
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
     # Triton that came back is found within a second, not after gRPC's default of up to two minutes.
@@ -40,7 +48,7 @@ def address_of(host: str) -> str:
 
 
 class TritonModels:
-    """Client of one version of ``retriever`` and ``ranker``. Make it inside the running event loop.
+    """Client of one version of every model. Make it inside the running event loop.
 
     Args:
         host: ``host:port`` of Triton's gRPC endpoint.
@@ -62,8 +70,8 @@ class TritonModels:
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
         """
-        answered = await self._call("retriever", inputs, ("candidates", "candidate_scores"))
-        return Retrieved(answered["candidates"], answered["candidate_scores"])
+        answered = await self._call("retriever", inputs, ("candidates", "candidate_scores", "user_vector"))
+        return Retrieved(answered["candidates"], answered["candidate_scores"], answered["user_vector"])
 
     async def rank(self, inputs: Tensors) -> Ranked:
         """Ask the ranker.
@@ -73,6 +81,25 @@ class TritonModels:
         """
         answered = await self._call("ranker", inputs, ("probabilities", "scores"))
         return Ranked(answered["probabilities"], answered["scores"])
+
+    async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[np.float32]:
+        """Ask an encoder.
+
+        Raises:
+            grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
+        """
+        signature = _ENCODERS[modality]
+        answered = await self._call(signature.name, {signature.inputs[0].name: content}, ("embedding",))
+        return answered["embedding"]
+
+    async def tower(self, inputs: Tensors) -> Placed:
+        """Ask the item tower.
+
+        Raises:
+            grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
+        """
+        answered = await self._call("item_tower", inputs, ("item_vector", "candidates", "candidate_scores"))
+        return Placed(answered["item_vector"], answered["candidates"], answered["candidate_scores"])
 
     async def close(self) -> None:
         """Close the channel."""

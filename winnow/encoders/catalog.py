@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from winnow.encoders.caption import caption
 from winnow.encoders.inputs import Modality
 
 
@@ -26,13 +27,13 @@ class Contents:
 
 
 def read_contents(dataset_folder: Path) -> Contents:
-    """Read ``items.parquet``. An item's caption is its title, category and description: what is surest comes first."""
+    """Read ``items.parquet``."""
     columns = ["item_id", "title", "category", "description", "image", "audio"]
     items = pq.read_table(dataset_folder / "items.parquet", columns=columns).to_pydict()
     parts = zip(items["title"], items["category"], items["description"], strict=True)
     return Contents(
         item_ids=items["item_id"],
-        captions=[". ".join(part.strip() for part in texts if part and part.strip()) for texts in parts],
+        captions=[caption(*texts) for texts in parts],
         pictures=[uri or "" for uri in items["image"]],
         sounds=[uri or "" for uri in items["audio"]],
     )

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from winnow.features.row import known_codes, standard_scores
 from winnow.features.schema import Feature
 
 MAX_VALUES = 10_000
@@ -33,7 +34,7 @@ def encode_categorical(name: str, column: pa.ChunkedArray) -> tuple[Feature, lis
     width = min(max((len(row) for row in rows), default=1), MAX_WIDTH) or 1
     codes = np.zeros((len(rows), width), np.int32)
     for position, row in enumerate(rows):
-        known = [code[value] for value in row if value in code][:width]
+        known = known_codes(row, code, width)
         codes[position, : len(known)] = known
     return Feature(name=name, kind="categorical", width=width, cardinality=len(values) + 1), ["", *values], codes
 
@@ -49,5 +50,5 @@ def encode_numeric(name: str, column: pa.ChunkedArray) -> tuple[Feature, NDArray
     mean = float(known.mean()) if len(known) else 0.0
     scale = float(known.std()) if len(known) else 1.0
     scale = scale if scale > 0 else 1.0
-    scores = np.where(np.isfinite(numbers), (numbers - mean) / scale, 0.0)
-    return Feature(name=name, kind="numeric", mean=mean, scale=scale), scores.astype(np.float32)
+    feature = Feature(name=name, kind="numeric", mean=mean, scale=scale)
+    return feature, standard_scores(numbers, feature)

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from winnow.features.popularity import DAY_MS, POPULARITY_FEATURES, popularity_at
+from winnow.features.popularity import popularity_at
+from winnow.features.row import log_age
+from winnow.features.schema import NUMERIC_FEATURES, POPULARITY_FEATURES
 
-NUMERIC_FEATURES = (*POPULARITY_FEATURES, "age")
-"""The item row's leading numeric columns; the declared ones follow."""
+__all__ = ["NUMERIC_FEATURES", "ItemNumerics"]
 
 
 class ItemNumerics:
@@ -56,8 +57,7 @@ class ItemNumerics:
         answer = popularity_at(self._events, asked, len(self._created_at) - 1, self._reference)
         table = self._engine.to_pyarrow(answer)
         moving = np.stack([table[name].to_numpy() for name in POPULARITY_FEATURES], axis=1)[inverse]
-        created = self._created_at[items]
-        age = np.where(created > 0, np.log1p(np.maximum(timestamps - created, 0) / DAY_MS), 0.0)
+        age = log_age(self._created_at[items], timestamps)
         numerics = np.concatenate([moving, age[:, None], self._declared[items]], axis=1).astype(np.float32)
         numerics[items == 0] = 0.0
         return numerics

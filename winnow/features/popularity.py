@@ -8,12 +8,9 @@ at the moment (forward decay: Cormode et al., 2009), so one ordered window serve
 import ibis
 import ibis.expr.types as ir
 
-DAY_MS = 86_400_000
-HALF_LIVES = {"popularity_7d": 7, "popularity_60d": 60}
-"""Feature name -> half-life in days."""
+from winnow.features.schema import DAY_MS, HALF_LIVES, POPULARITY_FEATURES
 
-POPULARITY_FEATURES = (*HALF_LIVES, "popularity", "mean_weight")
-"""Columns of :func:`popularity_at`, in the order of the item row's first numeric columns."""
+__all__ = ["DAY_MS", "HALF_LIVES", "POPULARITY_FEATURES", "popularity_at"]
 
 
 def popularity_at(events: ir.Table, moments: ir.Table, items: int, reference: int) -> ir.Table:

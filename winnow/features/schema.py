@@ -10,6 +10,16 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+DAY_MS = 86_400_000
+HALF_LIVES = {"popularity_7d": 7, "popularity_60d": 60}
+"""Feature name -> half-life in days."""
+
+POPULARITY_FEATURES = (*HALF_LIVES, "popularity", "mean_weight")
+"""The item row's first numeric columns; :mod:`winnow.features.popularity` says what they are."""
+
+NUMERIC_FEATURES = (*POPULARITY_FEATURES, "age")
+"""The item row's numeric columns that change with time; the declared ones follow."""
+
 
 class Feature(BaseModel):
     """One feature: a number, or up to ``width`` codes below ``cardinality`` (0 means absent or unknown).

@@ -1,7 +1,7 @@
 """Every Redis key, in one place.
 
 A user's three keys share the hash tag ``{u:USER}``, so that on a cluster they lie in one slot and one pipeline (or one
-transaction) reaches them all.
+transaction) reaches them all; so do the three keys of a release's fresh items, which one script writes.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,21 @@ class Keys:
     def group(self) -> str:
         """The release's consumer group on the ``events`` stream."""
         return f"r{self.release}"
+
+    @property
+    def fresh_items(self) -> str:
+        """Stream of the items that came after the release was made (see :mod:`winnow.store.fresh`)."""
+        return f"r{self.release}:{{fresh}}:items"
+
+    @property
+    def fresh_slots(self) -> str:
+        """Hash: id of a fresh item -> its slot (0, 1, …)."""
+        return f"r{self.release}:{{fresh}}:slots"
+
+    @property
+    def fresh_entries(self) -> str:
+        """Hash: id of a fresh item -> its one entry in the stream."""
+        return f"r{self.release}:{{fresh}}:entries"
 
     def item(self, item_id: str) -> str:
         """Packed item row."""

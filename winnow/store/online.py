@@ -9,6 +9,7 @@ from winnow.filtering.seen import SeenFilter
 from winnow.release import Release
 from winnow.store import history
 from winnow.store.cache import RowCache
+from winnow.store.catalog import FRESH_CAPACITY, Catalog, FreshItem
 from winnow.store.connection import connect_async
 from winnow.store.history import History
 from winnow.store.keys import Keys
@@ -40,19 +41,23 @@ class OnlineStore:
         url: where Redis is.
         row_ttl_s: how long an item row may be served from the process's own cache, in seconds: the longest time an
             item that became unavailable may still be shown.
+
+    Attributes:
+        catalog: the release's items, and the fresh ones that this process has learnt of.
     """
 
     def __init__(self, release: Release, url: str, row_ttl_s: float = 5.0) -> None:
         self.client = connect_async(url)
         self.keys = Keys(release.manifest.number)
+        self.catalog = Catalog(release)
         self.unknown_items = 0
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
-        self._item_ids: list[str] = release.array("item_ids").tolist()
-        self._item_index = {item_id.encode(): index for index, item_id in enumerate(self._item_ids) if index}
+        # The models know the release's items only, so these are the ones that a history is made of.
+        self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
         self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._history_length = release.manifest.history_length
-        self._cache = RowCache(len(self._item_ids) - 1, self._item_dtype, ROWS_HELD, row_ttl_s)
+        self._cache = RowCache(self.catalog.size + FRESH_CAPACITY, self._item_dtype, ROWS_HELD, row_ttl_s)
 
     @property
     def stranger(self) -> UserState:
@@ -89,7 +94,7 @@ class OnlineStore:
         missing = np.flatnonzero(~known)
         if len(missing):
             wanted = items[missing]
-            values = await self.client.mget([self.keys.item(self._item_ids[index]) for index in wanted.tolist()])
+            values = await self.client.mget([self.keys.item(self.catalog.item_ids[index]) for index in wanted.tolist()])
             whole = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
             found = np.array([bool(value) for value in whole], dtype=np.bool_)
             fetched = np.frombuffer(b"".join(whole), dtype=self._item_dtype)
@@ -107,6 +112,11 @@ class OnlineStore:
         """Rows that the process still holds, however old: what is left when Redis is gone."""
         rows, held, _ = self._cache.get(items)
         return rows, held
+
+    def learn(self, item: FreshItem) -> None:
+        """Take up an item that is newer than the release: whoever asks from now on is told of it."""
+        index = self.catalog.put(item)
+        self._cache.put(np.array([index], np.int32), np.array([item.row], self._item_dtype))
 
     async def trending(self) -> NDArray[np.int32]:
         """Item indices that are popular now, best first; empty where the release has none in Redis.

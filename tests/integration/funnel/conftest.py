@@ -1,6 +1,7 @@
 """A tiny release of random arrays, published to a real Redis, and models computed by numpy."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import count
@@ -10,13 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.models import Ranked, Retrieved, Tensors
+from recommender_transformer.models import Placed, Ranked, Retrieved, Tensors
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.runner import Runner
 from winnow import release as releases
-from winnow.features.schema import Feature, FeatureSchema
+from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, Modality, TextInput
+from winnow.encoders.tokens import train_tokenizer
+from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
+from winnow.store.catalog import FreshItem
 from winnow.store.online import OnlineStore
 from winnow.store.publish import publish
 
@@ -27,31 +31,44 @@ SCHEMA = FeatureSchema(
     item=(
         Feature(name="category", kind="categorical", cardinality=5),
         Feature(name="tags", kind="categorical", width=2, cardinality=7),
-        Feature(name="price", kind="numeric"),
-        Feature(name="age", kind="numeric"),
+        *(Feature(name=name, kind="numeric") for name in NUMERIC_FEATURES),
+        Feature(name="price", kind="numeric", mean=2.0, scale=0.5),
+        Feature(name="grams", kind="numeric", mean=10.0, scale=5.0),
     ),
     user=(Feature(name="country", kind="categorical", cardinality=4),),
     events=("view", "buy"),
     event_weights=(1.0, 4.0),
     conversions=("buy",),
 )
-CATEGORIES = ["", "books", "games", "music", "toys"]
+VOCABULARIES = {
+    "category": ["", "books", "games", "music", "toys"],
+    "tags": ["", "red", "blue", "green", "small", "large", "old"],
+    "user_country": ["", "pt", "fi", "is"],
+}
+INPUTS = EncoderInputs(
+    audio=AudioInput(dimension=4, rate=8000, samples=800),
+    image=ImageInput(dimension=4, size=8),
+    text=TextInput(dimension=4, context_length=8),
+)
+TEXTS = ["a red ball", "a blue book", "an old game", "loud green music"]
 
 _numbers = count(7001)
 
 
-def write_release(folder: Path, number: int, seed: int = 0) -> Release:
+def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInputs = INPUTS) -> Release:
     """A release folder as the export would write it, but with random contents."""
     rng = np.random.default_rng(seed)
     item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
     item_rows["index"] = np.arange(ITEMS + 1)
     item_rows["available"] = [index not in UNAVAILABLE for index in range(ITEMS + 1)]
     item_rows["categorical"][1:, 0] = rng.integers(1, 5, ITEMS)
-    item_rows["numeric"] = rng.random((ITEMS + 1, 2))
+    item_rows["numeric"] = rng.random(item_rows["numeric"].shape)
     user_rows = np.zeros(USERS, SCHEMA.user_dtype)
     user_rows["index"] = np.arange(USERS)
     user_rows["categorical"][:, 0] = rng.integers(1, 4, USERS)
     user = np.sort(rng.integers(0, USERS, EVENTS))
+    vectors = rng.standard_normal((ITEMS + 1, WIDTH)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     neighbours = rng.integers(1, ITEMS + 1, (ITEMS + 1, 10)).astype(np.int32)
     return releases.write(
         folder / str(number),
@@ -64,14 +81,16 @@ def write_release(folder: Path, number: int, seed: int = 0) -> Release:
             "item": rng.integers(1, ITEMS + 1, EVENTS).astype(np.int32),
             "event": rng.integers(1, 3, EVENTS).astype(np.int32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
-            "item_vectors": rng.standard_normal((ITEMS + 1, WIDTH)).astype(np.float32),
+            "item_vectors": vectors,
             "neighbours": neighbours,
             "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
             "popular": (rng.permutation(ITEMS) + 1).astype(np.int32),
         },
         {
             "schema.json": SCHEMA.model_dump_json(),
-            "vocabularies.json": '{"category": ["", "books", "games", "music", "toys"]}',
+            "vocabularies.json": json.dumps(VOCABULARIES),
+            "encoders.json": inputs.model_dump_json(),
+            "tokenizer.json": train_tokenizer(TEXTS, 300, 8).to_str(),
         },
         number=number,
         dataset="tiny",
@@ -88,7 +107,7 @@ def write_release(folder: Path, number: int, seed: int = 0) -> Release:
 
 @dataclass
 class NumpyModels:
-    """The two models by plain arithmetic; ``delay_s`` and ``broken`` name the ones that are late or down."""
+    """The models by plain arithmetic; ``delay_s`` and ``broken`` name the ones that are late or down."""
 
     vectors: np.ndarray[Any, np.dtype[np.float32]]
     delay_s: dict[str, float] = field(default_factory=dict)
@@ -98,9 +117,10 @@ class NumpyModels:
     async def retrieve(self, inputs: Tensors) -> Retrieved:
         """Items nearest to the mean of the history."""
         await self._meet("retriever", inputs)
-        scores = self.vectors[1:] @ self.vectors[inputs["history_items"][0]].mean(axis=0)
+        user = self.vectors[inputs["history_items"][0]].mean(axis=0)
+        scores = self.vectors[1:] @ user
         best = np.argsort(-scores, kind="stable")[:RETRIEVED]
-        return Retrieved((best + 1)[None].astype(np.int32), scores[best][None])
+        return Retrieved((best + 1)[None].astype(np.int32), scores[best][None], user[None])
 
     async def rank(self, inputs: Tensors) -> Ranked:
         """The first numeric feature is the score."""
@@ -108,11 +128,50 @@ class NumpyModels:
         scores = inputs["candidate_numeric"][:, :, 0]
         return Ranked(np.stack([scores, scores / 2], axis=-1), scores)
 
+    async def encode(self, modality: Modality, content: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A random projection of the content, of unit length."""
+        await self._meet(f"{modality}_encoder", {"content": content})
+        flat = content.reshape(len(content), -1).astype(np.float32)
+        projected = flat @ projection(f"{modality} encoder", flat.shape[1], 4)
+        return projected / np.linalg.norm(projected, axis=1, keepdims=True)
+
+    async def tower(self, inputs: Tensors) -> Placed:
+        """A random projection of all there is, and the items nearest to it."""
+        await self._meet("item_tower", inputs)
+        wanted = inputs["embeddings"] @ projection("tower", inputs["embeddings"].shape[1], WIDTH)
+        wanted = wanted + inputs["item_categorical"].astype(np.float32) @ projection("categories", 3, WIDTH)
+        vector = wanted / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-9)
+        scores = vector[0] @ self.vectors[1:].T
+        best = np.argsort(-scores, kind="stable")[:RETRIEVED]
+        return Placed(vector, (best + 1)[None].astype(np.int32), scores[best][None])
+
     async def _meet(self, name: str, inputs: Tensors) -> None:
         self.asked.append((name, inputs))
         await asyncio.sleep(self.delay_s.get(name, 0.0))
         if name in self.broken:
             raise ConnectionError(f"{name} is down")
+
+
+def projection(name: str, rows: int, columns: int) -> np.ndarray[Any, Any]:
+    """A random matrix, the same for the same name."""
+    seed = int.from_bytes(name.encode(), "little") % 2**32
+    return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
+
+
+def make_fresh(release: Release, item_id: str, slot: int, **row: Any) -> FreshItem:
+    """A fresh item with the category books and a random vector."""
+    packed = np.zeros(1, SCHEMA.item_dtype)
+    packed["index"], packed["available"], packed["categorical"][0, 0] = ITEMS + 1 + slot, 1, 1
+    for name, value in row.items():
+        packed[name] = value
+    vector = projection(item_id, 1, WIDTH)[0]
+    return FreshItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], item_id.replace("-", " "))
+
+
+@pytest.fixture(scope="session")
+def fresh_item() -> Callable[..., FreshItem]:
+    """Make a fresh item of a release."""
+    return make_fresh
 
 
 @pytest.fixture
@@ -141,13 +200,14 @@ Recommend = Callable[..., Answer]
 def recommend(published: Release, models: NumpyModels, redis_url: str) -> Recommend:
     """Ask the whole funnel once."""
 
-    def ask(user_id: str, url: str = redis_url, deadline_ms: int = 2000, **fields: Any) -> Answer:
+    def ask(user_id: str | None, url: str = redis_url, deadline_ms: int = 2000, **fields: Any) -> Answer:
         async def run() -> Answer:
             store = OnlineStore(published, url)
             runner = Runner(recommender(published, store, models), store.stranger, deadline_ms)
             request = RecommendRequest.model_validate({"user_id": user_id, **fields})
             try:
-                return await runner.recommend(runner.admit(request, "test"))
+                [content] = await runner.read([request])
+                return await runner.recommend(runner.admit(request, "test", content=content))
             finally:
                 await store.close()
 

@@ -11,26 +11,35 @@ from recommender_transformer.pipeline import Pipeline, recommender
 from recommender_transformer.query import Query
 from recommender_transformer.runner import TIMED, Runner
 from winnow.release import Release
-from winnow.request import RecommendRequest
+from winnow.request import ContentQuery, RecommendRequest
+from winnow.store.fresh import write
 from winnow.store.online import OnlineStore
 
-SOURCES = ("retriever", "covisitation", "trending")
+SOURCES = ("content", "retriever", "covisitation", "trending", "fresh")
 FILTERS = ("seen", "available", "request")
 Check = Callable[[Pipeline, Query], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def check(published: Release, models, redis_url: str) -> Callable[[Check], None]:
-    """Run a check on the pipeline and a query of a known user that has passed retrieval."""
+def check(published: Release, models, redis_url: str, fresh_item) -> Callable[[Check], None]:
+    """Run a check on the pipeline and a query of a known user who looks for something, after retrieval.
+
+    There is a fresh item too: so every component has something to say.
+    """
 
     def run(work: Check) -> None:
         async def inside() -> None:
             store = OnlineStore(published, redis_url)
-            pipeline = recommender(published, store, models)
-            runner = Runner(pipeline, store.stranger)
-            query = runner.admit(RecommendRequest(user_id="user-7", k=10), "contract")
-            await work(pipeline, await runner.retrieve(query))
-            await store.close()
+            try:
+                store.learn(fresh_item(published, "new-1", slot=0))
+                await write(store, [fresh_item(published, "new-1", slot=0)])
+                pipeline = recommender(published, store, models)
+                runner = Runner(pipeline, store.stranger)
+                request = RecommendRequest(user_id="user-7", query=ContentQuery(text="a red ball"), k=10)
+                [content] = await runner.read([request])
+                await work(pipeline, await runner.retrieve(runner.admit(request, "contract", content=content)))
+            finally:
+                await store.close()
 
         asyncio.run(inside())
 
@@ -46,10 +55,11 @@ def named(components: tuple[Any, ...], name: str) -> Any:
 def test_a_source_names_items_once_best_first(check, name: str) -> None:
     async def work(pipeline: Pipeline, query: Query) -> None:
         source = named(pipeline.sources, name)
+        assert source.wanted(query)
         for items, scores in (await source.find(query), source.fallback(query)):
             assert (items.dtype, scores.dtype) == (np.int32, np.float32)
             assert len(items) == len(scores) == len(set(items.tolist()))
-            assert ((items >= 1) & (items < len(pipeline.item_ids))).all()
+            assert ((items >= 1) & (items < len(pipeline.catalog.item_ids))).all()
             assert (np.diff(scores) <= 0).all()
 
     check(work)
@@ -86,8 +96,9 @@ def test_item_hydrators_give_each_candidate_its_own_row(check, way: str) -> None
 @pytest.mark.parametrize("way", ["score", "fallback"])
 def test_scorers_score_every_candidate(check, way: str) -> None:
     async def work(pipeline: Pipeline, query: Query) -> None:
+        query.candidates.score[:] = np.nan
         for scorer in pipeline.scorers:
-            query.candidates.score[:] = np.nan
+            assert scorer.wanted(query)
             scored = getattr(scorer, way)(query, query.candidates)
             if way == "score":
                 await scored

@@ -205,7 +205,8 @@ def test_candidates_are_padded_to_a_bucket_and_the_tensors_are_the_contracts(rec
         "user_numeric": ((1, 1), "float32"),
         "candidate_items": ((1, 128), "int32"),
         "candidate_categorical": ((1, 128, 3), "int32"),
-        "candidate_numeric": ((1, 128, 12), "float32"),
+        "candidate_numeric": ((1, 128, 17), "float32"),
+        "fresh_vectors": ((1, 1, 8), "float32"),
     }
     assert (tensors["candidate_items"][0, 110:] == 0).any()
 

@@ -165,7 +165,7 @@ GOOD = tensor("user_id", "BYTES", "user-3")
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([tensor("uid", "BYTES", "a")], "'uid': is not an input; the inputs are user_id, k,"),
+        ([tensor("uid", "BYTES", "a")], "'uid': is not an input; the inputs are user_id, query, k,"),
         ([tensor("k", "INT32", 5)], "user_id: is required"),
         ([GOOD, GOOD], "user_id: is given twice"),
         ([GOOD, tensor("k", "FP32", 5.0)], "k: must be a tensor of INT32 or INT64, got 'FP32'"),
@@ -195,7 +195,7 @@ def test_wrong_tensors_are_400_and_named(server: Server, inputs: list[Any], mess
         ("/v1/models/recommender:predict", b'{"instances": [], "x": 1}', {}, 400, "'x': is not a field"),
         ("/v1/models/recommender:predict", b"\xff\xfe", {"Content-Type": "image/png"}, 400, "body: must be JSON"),
         ("/v1/models/recommender:predict", b'{"instances":[{"user_id":"\\ud800"}]}', {}, 400, "body: "),
-        ("/v1/models/recommender:predict", b"x" * (1 << 20) + b"x", {}, 413, "body: must be at most 1048576 bytes"),
+        ("/v1/models/recommender:predict", b"x" * (8 << 20) + b"x", {}, 413, "body: must be at most 8388608 bytes"),
         ("/v1/models/recommender:explain", b'{"instances":[{"user_id":"a"}]}', {}, 400, "explain: is not offered"),
         ("/v1/models/nothing:predict", b"{}", {}, 404, "Model with name nothing"),
         ("/v2/models/recommender/infer", b'{"inp', {}, 400, ""),
@@ -251,7 +251,7 @@ def test_wrong_calls_over_grpc_are_invalid_argument(server: Server, tensors: lis
 
 def test_grpc_bounds_messages_and_pins_the_version(server: Server) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        server.infer(raw_request(("user_id", "BYTES", [1], b"x" * (1 << 20))))
+        server.infer(raw_request(("user_id", "BYTES", [1], b"x" * (8 << 20))))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     request = raw_request(("user_id", "BYTES", [1], text("a")))
     request.model_version = "5"

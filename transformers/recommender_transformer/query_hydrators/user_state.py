@@ -17,8 +17,9 @@ class UserStateHydrator:
         self._length = history_length
 
     async def hydrate(self, query: Query) -> None:
-        """Read the user; one without keys is a stranger, which is no fault."""
-        self._set(query, await self._store.user_state(query.request.user_id))
+        """Read the user; one without keys is a stranger, which is no fault, and so is nobody at all."""
+        user_id = query.request.user_id
+        self._set(query, self._store.stranger if user_id is None else await self._store.user_state(user_id))
 
     def fallback(self, query: Query) -> None:
         """Everybody is a stranger."""

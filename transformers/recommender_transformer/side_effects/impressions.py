@@ -63,7 +63,7 @@ def _entry(now_ms: int, answer: Answer) -> dict[Any, Any]:
     """One entry of the stream."""
     return {
         "request_id": answer["request_id"],
-        "user_id": answer["user_id"],
+        "user_id": answer["user_id"] or "",
         "release": answer["release"],
         "timestamp": now_ms,
         "items": orjson.dumps([{"item_id": item["item_id"], "score": item["score"]} for item in answer["items"]]),

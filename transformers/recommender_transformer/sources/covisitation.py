@@ -20,11 +20,13 @@ class Covisitation:
         self._weights = weights
         self._k = k
 
+    def wanted(self, query: Query) -> bool:
+        """Only a history has neighbours."""
+        return query.has_history
+
     async def find(self, query: Query) -> SourceList:
         """The best neighbours of the history, newest events counting most."""
         history = query.state.history.items
-        if not len(history):
-            return NOTHING
         # Requests to other processes leave first, so that theirs and this work happen at the same time.
         await asyncio.sleep(0)
         return SourceList(*covisitation_scores(self._neighbours, self._weights, history[::-1], self._k))

@@ -26,6 +26,10 @@ class Trending:
         self._held = popular[:0]
         self._expires = 0.0
 
+    def wanted(self, query: Query) -> bool:
+        """Always."""
+        return True
+
     async def find(self, query: Query) -> SourceList:
         """The head of the list as Redis has it, at most a few seconds old."""
         if time.monotonic() > self._expires:

@@ -1,0 +1,38 @@
+"""Items that came after the release was made: nobody has met them, so no other source is sure to name them."""
+
+import numpy as np
+
+from recommender_transformer.query import Query
+from winnow.ranking.context import SourceList
+from winnow.store.catalog import Catalog
+
+_NAMED = 50
+
+
+class Fresh:
+    """The fresh items that suit the user best; the newest for a stranger."""
+
+    name = "fresh"
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def wanted(self, query: Query) -> bool:
+        """Where there are fresh items; to nobody in particular only what is looked for is shown."""
+        return len(self._catalog.fresh) > 0 and query.request.user_id is not None
+
+    async def find(self, query: Query) -> SourceList:
+        """Those with the highest product of user and item vector, once the retriever has told the user's."""
+        if query.has_history:
+            await query.retrieved.wait()
+        if query.user_vector is None:
+            return self.fallback(query)
+        fresh = self._catalog.fresh
+        scores = self._catalog.vectors[fresh] @ query.user_vector
+        best = np.argsort(-scores, kind="stable")[:_NAMED]
+        return SourceList(fresh[best], scores[best])
+
+    def fallback(self, query: Query) -> SourceList:
+        """The newest."""
+        newest = self._catalog.fresh[:_NAMED]
+        return SourceList(newest, 1.0 / np.arange(1, len(newest) + 1, dtype=np.float32))

@@ -1,0 +1,137 @@
+"""The row of one item, as feature extraction would write it: for items that come after a release was made.
+
+NumPy only; serving runs it. What both sides encode alike is here once, and :mod:`winnow.features.columns` and
+:mod:`winnow.features.numerics` call it for whole columns.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.features.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES, Feature
+from winnow.release import Release
+
+
+def known_codes(values: Sequence[str], code: Mapping[str, int], width: int) -> list[int]:
+    """Codes of the values that have one, at most ``width`` of them."""
+    return [code[value] for value in values if value in code][:width]
+
+
+def standard_scores(numbers: NDArray[np.float64], feature: Feature) -> NDArray[np.float32]:
+    """``(number - mean) / scale``, float32; what is not finite becomes 0, the mean."""
+    scores = np.where(np.isfinite(numbers), (numbers - feature.mean) / feature.scale, 0.0)
+    return scores.astype(np.float32)
+
+
+def log_age(created_at: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The age feature: ``log(1 + days)`` from creation (ms, 0 where unknown) to ``now`` (ms); never below 0."""
+    return np.where(created_at > 0, np.log1p(np.maximum(now - created_at, 0) / DAY_MS), 0.0)
+
+
+@dataclass(frozen=True)
+class ItemDescription:
+    """What an item's row is made from.
+
+    Attributes:
+        category: "" where it has none.
+        price: null where unknown.
+        available: whether it can be had.
+        created_at: milliseconds since the epoch; null where unknown.
+        categorical: declared column -> its values.
+        numeric: declared column -> its number.
+    """
+
+    category: str = ""
+    price: float | None = None
+    available: bool = True
+    created_at: int | None = None
+    categorical: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    numeric: Mapping[str, float] = field(default_factory=dict)
+
+
+class RowEncoder:
+    """Makes packed item rows with a release's vocabularies and scales.
+
+    An item that nobody has met gets the popularity that the release gives its own items without events, and its age as
+    of the release, so the models see nothing that they did not see in training.
+
+    Args:
+        release: whose rows these are to be.
+    """
+
+    def __init__(self, release: Release) -> None:
+        schema, vocabularies = release.schema, release.vocabularies
+        self._dtype = schema.item_dtype
+        self._as_of = release.manifest.as_of
+        self._choices = tuple(feature for feature in schema.item if feature.kind == "categorical")
+        numbers = tuple(feature for feature in schema.item if feature.kind == "numeric")
+        self._numbers = numbers[len(NUMERIC_FEATURES) :]
+        self._codes = {
+            feature.name: {value: code for code, value in enumerate(vocabularies[feature.name]) if code}
+            for feature in self._choices
+        }
+        self._unmet = _popularity_without_events(release)
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """The release's declared categorical columns."""
+        return tuple(feature.name for feature in self._choices[1:])
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """The release's declared numeric columns."""
+        return tuple(feature.name for feature in self._numbers[1:])
+
+    def encode(self, item: ItemDescription, index: int) -> np.void:
+        """The packed row of ``item``, which has the index ``index``."""
+        values = {self._choices[0].name: (item.category,), **item.categorical}
+        codes: list[int] = []
+        for feature in self._choices:
+            known = known_codes(values.get(feature.name, ()), self._codes[feature.name], feature.width)
+            codes += known + [0] * (feature.width - len(known))
+        price = np.nan if item.price is None else np.log1p(item.price)
+        given = {self._numbers[0].name: price, **item.numeric}
+        declared = [
+            standard_scores(np.array([given.get(feature.name, np.nan)], np.float64), feature)[0]
+            for feature in self._numbers
+        ]
+        age = log_age(np.array([item.created_at or 0]), np.array([self._as_of]))[0]
+        row = np.zeros(1, self._dtype)
+        row["index"], row["available"] = index, item.available
+        row["categorical"], row["numeric"] = codes, [*self._unmet, age, *declared]
+        packed: np.void = row[0]
+        return packed
+
+
+def tower_inputs(rows: NDArray[np.void]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The item tower's ``item_categorical`` and ``item_numeric`` from packed rows [B].
+
+    The tower reads the declared numbers only; a schema without such columns sends one of zeros, because no tensor is
+    without width on the wire.
+    """
+    categorical = np.ascontiguousarray(rows["categorical"])
+    numeric = np.ascontiguousarray(rows["numeric"][:, len(NUMERIC_FEATURES) :])
+    return (
+        categorical if categorical.shape[1] else np.zeros((len(rows), 1), np.int32),
+        numeric if numeric.shape[1] else np.zeros((len(rows), 1), np.float32),
+    )
+
+
+def _popularity_without_events(release: Release) -> list[float]:
+    """:data:`POPULARITY_FEATURES` at ``as_of`` of an item that the log never names.
+
+    :func:`winnow.features.popularity.popularity_at` gives them for the items of a log; without events its sums over the
+    item are 0, and those over all events are taken here from the release's copy of the log.
+    """
+    timestamps = np.asarray(release.array("timestamp"))
+    happened = timestamps < release.manifest.as_of
+    weights = np.array([0.0, *release.schema.event_weights])[np.asarray(release.array("event"))[happened]]
+    days = (release.manifest.as_of - timestamps[happened]) / DAY_MS
+    items = len(release.array("item_ids")) - 1
+    totals = {name: float(np.sum(2.0 ** (-days / half_life))) for name, half_life in HALF_LIVES.items()}
+    totals["popularity"] = float(len(days))
+    values = {name: float(np.log(items / (total + items))) for name, total in totals.items()}
+    values["mean_weight"] = float(weights.mean()) if len(weights) else 0.0
+    return [values[name] for name in POPULARITY_FEATURES]
