@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from export.parity import resized
+from export.simplify import simplify
 from winnow.errors import WinnowError
 from winnow.signatures import BATCH, CANDIDATES, FRESH, ModelSignature
 
@@ -56,7 +57,9 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
             verbose=False,
         )
     assert program is not None
+    simplify(program.model.graph)
     _name_outputs(program.model.graph, signature)
+    _forget_origins(program.model)
     program.save(path, external_data=False)
     onnx.checker.check_model(path, full_check=True)
     _check_tensors(onnx.load(path).graph, signature)
@@ -75,6 +78,18 @@ def _name_outputs(graph: ir.Graph, signature: ModelSignature) -> None:
                 value.name = f"{value.name}.inner"
     for value, spec in zip(graph.outputs, signature.outputs, strict=True):
         value.name = spec.name
+
+
+def _forget_origins(model: ir.Model) -> None:
+    """Drop the exporter's notes: stack traces, with this machine's paths, which can outweigh a small model."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    values = [*model.graph.inputs, *model.graph.initializers.values()]
+    for node in model.graph:
+        node.metadata_props.clear()
+        values += node.outputs
+    for value in values:
+        value.metadata_props.clear()
 
 
 def _check_tensors(graph: onnx.GraphProto, signature: ModelSignature) -> None:

@@ -13,16 +13,14 @@ from tritonclient.grpc import model_config_pb2 as triton
 from export.parity import SIZES, ParityError, resized
 from export.repository import export_model
 from export.triton_config import config_text, model_config
-from winnow.encoders.image import ServedImageEncoder
-from winnow.encoders.settings import EncoderSettings
-from winnow.encoders.text import ServedTextEncoder
-from winnow.encoders.tiny import MEAN, STD, build_tiny
+from winnow.encoders.settings import TinySettings
+from winnow.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import tokenise, train_tokenizer
 from winnow.errors import WinnowError
 from winnow.signatures import IMAGE_ENCODER, SIGNATURES, TEXT_ENCODER, ModelSignature, TensorSpec
 
 COMMITTED = Path(__file__).parents[2] / "model_repository"
-SETTINGS = EncoderSettings(vocabulary=400)
+SETTINGS = TinySettings(vocabulary=400)
 SMALL = ModelSignature(
     "ranker",
     inputs=(TensorSpec("history_items", "INT32", ("B", "L")), TensorSpec("candidate_items", "INT32", ("B", "N"))),
@@ -55,15 +53,15 @@ def small_samples() -> dict[str, Tensor]:
 
 
 def encoder(signature: ModelSignature) -> tuple[nn.Module, Tensor]:
+    texts = ["a red hat", "", "walking boots, brown, size 44", "x " * 60]
+    tokenizer = train_tokenizer(texts, SETTINGS.vocabulary, SETTINGS.context_length)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        clip = build_tiny(SETTINGS).eval()
+        encoders = TinyEncoders.on(TinyModel(SETTINGS).eval(), tokenizer, SETTINGS)
         pixels = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8)
     if signature is IMAGE_ENCODER:
-        return ServedImageEncoder(clip.get_submodule("visual"), MEAN, STD), pixels
-    texts = ["a red hat", "", "walking boots, brown, size 44", "x " * 60]
-    tokens = tokenise(train_tokenizer(texts, SETTINGS.vocabulary, SETTINGS.context_length), texts)
-    return ServedTextEncoder(clip.get_submodule("text")), torch.from_numpy(tokens)
+        return encoders.image.module, pixels
+    return encoders.text.module, torch.from_numpy(tokenise(tokenizer, texts))
 
 
 @pytest.mark.parametrize("signature", [IMAGE_ENCODER, TEXT_ENCODER], ids=lambda signature: signature.name)

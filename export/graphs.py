@@ -1,0 +1,54 @@
+"""Which part of an encoder's graph prepares its input, and which part has learned weights."""
+
+import onnx_ir as ir
+
+from winnow.errors import WinnowError
+
+WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+"""Operators that multiply by a weight."""
+
+
+def preparation(graph: ir.Graph) -> set[ir.Node]:
+    """The nodes that turn the input into what the network was trained on: normalised pixels, a log-mel spectrogram.
+
+    These are all nodes before the first operator with a weight. A spectrogram is itself made by such operators, with
+    fixed weights (a Fourier basis, mel filters), and ends in a logarithm, so everything that a ``Log`` depends on
+    belongs to it too. Reduced precision has no business there: a sound's power spans more than ten decades.
+    """
+    before_log = _ancestors([node for node in graph if node.op_type == "Log"])
+    found: set[ir.Node] = set()
+    for node in graph:  # in topological order
+        makers = [value.producer() for value in node.inputs if value is not None]
+        own = node in before_log or not _has_weight(node)
+        if own and all(maker is None or maker in found for maker in makers):
+            found.add(node)
+    return found
+
+
+def check_flat(graph: ir.Graph, name: str) -> None:
+    """Refuse a graph with control flow: its inner graphs would be left as they are.
+
+    Raises:
+        WinnowError: there is an ``If``, ``Loop`` or ``Scan``.
+    """
+    for node in graph:
+        if any(value.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for value in node.attributes.values()):
+            raise WinnowError(f"{name}: {node.op_type} has a graph of its own; export the model without control flow")
+
+
+def _has_weight(node: ir.Node) -> bool:
+    if node.op_type in WEIGHTED:
+        return True
+    table = node.inputs[0] if node.op_type == "Gather" else None  # an embedding
+    return table is not None and table.const_value is not None and table.const_value.dtype == ir.DataType.FLOAT
+
+
+def _ancestors(nodes: list[ir.Node]) -> set[ir.Node]:
+    """These nodes and all that they depend on."""
+    found: set[ir.Node] = set()
+    while nodes:
+        node = nodes.pop()
+        if node not in found:
+            found.add(node)
+            nodes += [maker for value in node.inputs if value is not None and (maker := value.producer()) is not None]
+    return found

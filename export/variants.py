@@ -1,0 +1,32 @@
+"""The precisions an encoder is exported in, side by side: one of them becomes the release's ``model.onnx``."""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from numpy.typing import NDArray
+
+from export.half import write_half
+from export.int8 import write_int8
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def variant_file(precision: Precision) -> str:
+    """The variant's file name: ``model.onnx`` is what PyTorch computes, the others say what they are."""
+    return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
+
+
+def write_variants(folder: Path, samples: NDArray[Any]) -> None:
+    """Write the fp16 and the int8 variant beside ``model.onnx``.
+
+    Args:
+        folder: holds the fp32 file.
+        samples: real inputs, [n, ...], which the int8 variant's ranges are taken from where they are fixed.
+
+    Raises:
+        WinnowError: the graph has control flow.
+    """
+    source = folder / variant_file("fp32")
+    write_half(source, folder / variant_file("fp16"))
+    write_int8(source, folder / variant_file("int8"), samples)
