@@ -12,12 +12,13 @@ from PIL import Image, ImageDraw
 
 from winnow.encoders.build import load_encoders, train_encoders
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.settings import EncoderSettings
+from winnow.encoders.settings import EncoderSettings, TinySettings
 from winnow.encoders.tokens import END, PAD, START
-from winnow.encoders.training import drop_tokens, shift_and_flip
+from winnow.encoders.views import drop_tokens, shift_and_flip
 from winnow.errors import WinnowError
 
-SETTINGS = EncoderSettings(steps=40, batch_size=32, vocabulary=400, context_length=16, learning_rate=2e-3)
+SMALL = TinySettings(steps=40, batch_size=32, vocabulary=400, context_length=16, learning_rate=2e-3)
+SETTINGS = EncoderSettings(tiny=SMALL)
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (40, 50, 210)}
 SHAPES = ("circle", "square")
 KINDS = [(colour, shape) for colour in COLOURS for shape in SHAPES]
@@ -73,7 +74,7 @@ def same_kind_share(vectors: NDArray[np.float32], kinds: NDArray[np.int64], top:
 
 def test_loss_falls(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
     losses = trained[3]
-    assert len(losses) == SETTINGS.steps
+    assert len(losses) == SMALL.steps
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
@@ -107,7 +108,7 @@ def test_loaded_encoders_give_the_stored_embeddings(
 
 def test_training_repeats_with_its_seed_and_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     write_catalog(tmp_path / "dataset", 12)
-    settings = SETTINGS.model_copy(update={"steps": 2})
+    settings = EncoderSettings(tiny=SMALL.model_copy(update={"steps": 2}))
     before = torch.get_rng_state()
     runs = [
         train_encoders(tmp_path / "dataset", tmp_path / str(run), settings, show_progress=False) for run in range(2)
@@ -118,7 +119,7 @@ def test_training_repeats_with_its_seed_and_leaves_the_global_generator_alone(tm
 
 def test_a_catalog_without_pictures_trains_on_its_words(tmp_path: Path) -> None:
     kinds = write_catalog(tmp_path / "dataset", 24, pictures=False)
-    settings = SETTINGS.model_copy(update={"steps": 15})
+    settings = EncoderSettings(tiny=SMALL.model_copy(update={"steps": 15}))
     train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)
     assert list(load_encoders(tmp_path / "out")) == ["text"]
     assert not (tmp_path / "out" / "embeddings" / "image.npy").exists()

@@ -1,38 +1,46 @@
-"""From a catalog to its encoders and embeddings, in one folder.
+"""From a catalog to its encoders, in one folder.
 
-``settings.json`` (model, modalities, settings), ``tokenizer.json``, ``weights.pt`` (a state dict), and
-``embeddings/{modality}.npy``, float32 [items, dimension], in the order of ``items.parquet``.
+``settings.json`` (what was chosen, and for which modalities there are encoders), ``encoders.json`` (what they take),
+``tokenizer.json``, ``weights.safetensors`` with ``weights.tokenizer.json`` (winnow-tiny's), and ``weights.{modality}/``
+for a pretrained one, so that whoever exports the encoders needs neither the catalog nor the cache they came from.
 """
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import nn
 from tqdm import tqdm
 
+from winnow.encoders.audio import AudioEncoder
 from winnow.encoders.catalog import Contents, read_contents
-from winnow.encoders.image import ImageEncoder, ServedImageEncoder
-from winnow.encoders.inputs import EncoderInputs, ImageInput, Modality, TextInput
+from winnow.encoders.clap import load_clap, save_clap
+from winnow.encoders.examples import gather
+from winnow.encoders.image import ImageEncoder
+from winnow.encoders.inputs import MODALITIES, EncoderInputs, Modality
+from winnow.encoders.open_clip_model import load_open_clip_image, load_open_clip_text, save_open_clip
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE, Preparation
 from winnow.encoders.protocol import Encoder
-from winnow.encoders.settings import EncoderSettings
-from winnow.encoders.text import ServedTextEncoder, TextEncoder
-from winnow.encoders.tiny import MEAN, STD, build_tiny
+from winnow.encoders.sentence import load_sentence, save_sentence
+from winnow.encoders.settings import Clap, EncoderSettings, OpenClip, Sentence, Timm, Tiny, TinySettings
+from winnow.encoders.text import TextEncoder
+from winnow.encoders.timm_image import load_timm, save_timm
+from winnow.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import train_tokenizer
-from winnow.encoders.training import Examples, train_contrastive
+from winnow.encoders.training import train_contrastive
 from winnow.errors import WinnowError
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 256
 _FEWEST = 2  # items that a contrast needs
+_SETTINGS_FILE = "settings.json"
+_TINY_WEIGHTS = "weights.safetensors"
+_TINY_TOKENIZER = "weights.tokenizer.json"
 
 
 class Described(BaseModel):
@@ -40,123 +48,147 @@ class Described(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: Literal["winnow-tiny"] = "winnow-tiny"
     modalities: tuple[Modality, ...]
     settings: EncoderSettings
 
 
 def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, show_progress: bool) -> list[float]:
-    """Train ``winnow-tiny`` on a catalog and embed every item of it.
+    """Make the encoders that were chosen: load the pretrained ones, train ``winnow-tiny`` on the catalog.
 
-    A catalog whose items have no text gets no encoders, one without readable pictures no image encoder; the
-    log says so.
+    A modality that no item of the catalog has gets no encoder. ``winnow-tiny`` needs captions to learn from, and two
+    readable pictures or sounds of captioned items; the log says where they are lacking.
 
     Args:
         dataset_folder: holds ``items.parquet``.
         out: the folder to write.
-        settings: sizes, steps, seed.
+        settings: the choice per modality.
         show_progress: show bars.
 
     Returns:
-        The loss of every training step.
+        The loss of every training step; empty where nothing was trained.
+
+    Raises:
+        WinnowError: a chosen model is not on this machine.
     """
     contents = read_contents(dataset_folder)
-    (out / "embeddings").mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(settings.seed)
-    captioned = np.flatnonzero([bool(caption) for caption in contents.captions])
-    if len(captioned) < _FEWEST:
-        logger.warning("the catalog has no titles, categories or descriptions: items go without embeddings")
-        (out / INPUTS_FILE).write_text(EncoderInputs().model_dump_json(indent=1))
-        _describe(out, Described(modalities=(), settings=settings))
-        return []
-    rows = np.sort(random.permutation(captioned)[: settings.training_items])
+    present: list[Modality] = [name for name in MODALITIES if getattr(settings, name) and any(contents.of(name))]
+    if not any(contents.captions):
+        logger.warning("the catalog has no titles, categories or descriptions: items go without embeddings of text")
+    out.mkdir(parents=True, exist_ok=True)
+    encoders: dict[Modality, Encoder] = {}
+    for modality in present:
+        choice = getattr(settings, modality)
+        if not isinstance(choice, Tiny):
+            encoders[modality] = _pretrained(modality, choice)
+            _save_pretrained(modality, choice, encoders[modality], out / f"weights.{modality}")
+    tiny: list[Modality] = [name for name in present if name not in encoders]
+    trained, losses = _train_tiny(contents, tiny, out, settings.tiny, show_progress) if tiny else ({}, [])
+    encoders |= trained
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        clip = build_tiny(settings)
-    tokenizer = train_tokenizer((contents.captions[row] for row in rows), settings.vocabulary, settings.context_length)
-    image, text = _encoders(clip, tokenizer, settings)
-    preparation = Preparation(EncoderInputs(image=image.input, text=text.input), tokenizer)
-    examples = _examples(contents, rows, preparation)
-    losses = train_contrastive(clip, image.module, text.module, examples, settings, show_progress)
-
-    encoders: list[Encoder] = [image, text] if len(examples.pixels) >= _FEWEST else [text]
-    for encoder in encoders:
-        vectors = _embed(encoder, preparation, contents.of(encoder.modality), show_progress)
-        np.save(out / "embeddings" / f"{encoder.modality}.npy", vectors, allow_pickle=False)
-    tokenizer.save(str(out / TOKENIZER_FILE))
-    inputs = EncoderInputs.model_validate({encoder.modality: encoder.input for encoder in encoders})
+    inputs = EncoderInputs.model_validate({name: encoder.input for name, encoder in encoders.items()})
     (out / INPUTS_FILE).write_text(inputs.model_dump_json(indent=1))
-    torch.save(clip.state_dict(), out / "weights.pt")
-    _describe(out, Described(modalities=tuple(encoder.modality for encoder in encoders), settings=settings))
+    text = encoders.get("text")
+    if isinstance(text, TextEncoder):
+        text.tokenizer.save(str(out / TOKENIZER_FILE))
+    described = Described(modalities=tuple(inputs.widths), settings=settings)
+    (out / _SETTINGS_FILE).write_text(described.model_dump_json(indent=1))
+    _embed_all(encoders, contents, out, show_progress)
     return losses
 
 
 def load_encoders(folder: Path) -> dict[Modality, Encoder]:
-    """The encoders that :func:`train_encoders` wrote, in evaluation mode, by modality.
+    """The encoders that :func:`train_encoders` wrote, in evaluation mode, by modality in the order of ``MODALITIES``.
 
     Raises:
         WinnowError: there are no encoders in the folder.
     """
     try:
-        described = Described.model_validate_json((folder / "settings.json").read_bytes())
+        described = Described.model_validate_json((folder / _SETTINGS_FILE).read_bytes())
     except FileNotFoundError:
         raise WinnowError(f"no encoders at {folder}: train them with `winnow build`") from None
-    if not described.modalities:
-        return {}
-    clip = build_tiny(described.settings)
-    clip.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    clip.eval()
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    encoders = _encoders(clip, tokenizer, described.settings)
-    return {encoder.modality: encoder for encoder in encoders if encoder.modality in described.modalities}
+    trained = _load_tiny(folder, described.settings.tiny) if (folder / _TINY_WEIGHTS).exists() else None
+    encoders: dict[Modality, Encoder] = {}
+    for modality in described.modalities:
+        choice = getattr(described.settings, modality)
+        if isinstance(choice, Tiny):
+            encoders[modality] = getattr(trained, modality)
+        else:
+            moved = {"model": str(folder / f"weights.{modality}")}
+            encoders[modality] = _pretrained(modality, choice.model_copy(update=moved))
+    return encoders
 
 
-def _encoders(clip: nn.Module, tokenizer: Tokenizer, settings: EncoderSettings) -> tuple[ImageEncoder, TextEncoder]:
-    image = ServedImageEncoder(clip.get_submodule("visual"), MEAN, STD).eval()
-    text = ServedTextEncoder(clip.get_submodule("text")).eval()
-    return (
-        ImageEncoder(image, ImageInput(dimension=settings.dimension, size=settings.image_size)),
-        TextEncoder(text, TextInput(dimension=settings.dimension, context_length=settings.context_length), tokenizer),
-    )
+def _pretrained(modality: Modality, choice: OpenClip | Timm | Sentence | Clap) -> Encoder:
+    if isinstance(choice, Clap):
+        return load_clap(choice)
+    if isinstance(choice, Timm):
+        return load_timm(choice)
+    if isinstance(choice, Sentence):
+        return load_sentence(choice)
+    return load_open_clip_text(choice) if modality == "text" else load_open_clip_image(choice)
 
 
-def _examples(contents: Contents, rows: NDArray[np.int64], preparation: Preparation) -> Examples:
-    tokens, _ = preparation.prepare_items("text", [contents.captions[row] for row in rows])
-    listed = np.flatnonzero([bool(contents.pictures[row]) for row in rows])
-    pixels, problems = preparation.prepare_items("image", [contents.pictures[rows[place]] for place in listed])
-    readable = listed[[problem is None for problem in problems]]
-    picture = np.full(len(rows), -1, np.int64)
-    picture[readable] = np.arange(len(readable))
-    return Examples(tokens, pixels, picture)
+def _save_pretrained(modality: Modality, choice: OpenClip | Timm | Sentence | Clap, encoder: Encoder, to: Path) -> None:
+    if isinstance(choice, OpenClip):
+        save_open_clip(modality, choice, to)
+    elif isinstance(encoder, AudioEncoder) and isinstance(choice, Clap):
+        save_clap(choice, encoder, to)
+    elif isinstance(encoder, TextEncoder):
+        save_sentence(encoder, to)
+    elif isinstance(encoder, ImageEncoder):
+        save_timm(encoder, to)
 
 
-def _embed(
-    encoder: Encoder, preparation: Preparation, content: Sequence[str], show_progress: bool
-) -> NDArray[np.float32]:
-    vectors = np.zeros((len(content), encoder.input.dimension), np.float32)
-    rows = np.flatnonzero([bool(entry) for entry in content])
-    broken: list[str] = []
-    with tqdm(total=len(rows), desc=f"embed {encoder.modality}", unit="item", disable=not show_progress) as bar:
-        for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
-            prepared, problems = preparation.prepare_items(encoder.modality, [content[row] for row in batch])
-            broken += [problem for problem in problems if problem is not None]
-            if len(prepared):
-                readable = batch[[problem is None for problem in problems]]
-                with torch.inference_mode():
-                    vectors[readable] = encoder.module(torch.from_numpy(prepared)).numpy()
-            bar.update(len(batch))
-    if broken:
-        logger.warning(
-            "%d of %d items have no usable %s and go without, among them: %s",
-            len(broken),
-            len(rows),
-            encoder.modality,
-            "; ".join(broken[:3]),
-        )
-    return vectors
+def _train_tiny(
+    contents: Contents, modalities: Sequence[Modality], out: Path, settings: TinySettings, show_progress: bool
+) -> tuple[dict[Modality, Encoder], list[float]]:
+    captioned = np.flatnonzero([bool(caption) for caption in contents.captions])
+    if len(captioned) < _FEWEST:
+        logger.warning("winnow-tiny has no captions to learn from: items go without embeddings of %s", list(modalities))
+        return {}, []
+    rows = np.sort(np.random.default_rng(settings.seed).permutation(captioned)[: settings.training_items])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = TinyModel(settings)
+    captions = (contents.captions[row] for row in rows)
+    tokenizer = train_tokenizer(captions, settings.vocabulary, settings.context_length)
+    encoders = TinyEncoders.on(model, tokenizer, settings)
+    examples = gather(contents, rows, modalities, Preparation(encoders.inputs, tokenizer))
+    losses = train_contrastive(model, encoders, examples, settings, show_progress)
+    save_file(model.state_dict(), out / _TINY_WEIGHTS)
+    tokenizer.save(str(out / _TINY_TOKENIZER))
+    learned = {"audio": len(examples.samples), "image": len(examples.pixels), "text": len(examples.tokens)}
+    for modality in modalities:
+        if learned[modality] < _FEWEST:
+            logger.warning("fewer than two captioned items have a readable %s: items go without it", modality)
+    return {name: getattr(encoders, name) for name in modalities if learned[name] >= _FEWEST}, losses
 
 
-def _describe(out: Path, described: Described) -> None:
-    (out / "settings.json").write_text(described.model_dump_json(indent=1))
+def _load_tiny(folder: Path, settings: TinySettings) -> TinyEncoders:
+    model = TinyModel(settings)
+    model.load_state_dict(load_file(folder / _TINY_WEIGHTS))
+    return TinyEncoders.on(model.eval(), Tokenizer.from_file(str(folder / _TINY_TOKENIZER)), settings)
+
+
+def _embed_all(encoders: dict[Modality, Encoder], contents: Contents, out: Path, show_progress: bool) -> None:
+    (out / "embeddings").mkdir(exist_ok=True)
+    preparation = Preparation.load(out)
+    for modality, encoder in encoders.items():
+        content = contents.of(modality)
+        vectors = np.zeros((len(content), encoder.input.dimension), np.float32)
+        rows = np.flatnonzero([bool(entry) for entry in content])
+        broken: list[str] = []
+        with tqdm(total=len(rows), desc=f"embed {modality}", unit="item", disable=not show_progress) as bar:
+            for start in range(0, len(rows), _BATCH):
+                batch = rows[start : start + _BATCH]
+                prepared, problems = preparation.prepare_items(modality, [content[row] for row in batch])
+                broken += [problem for problem in problems if problem is not None]
+                if len(prepared):
+                    readable = batch[[problem is None for problem in problems]]
+                    with torch.inference_mode():
+                        vectors[readable] = encoder.module(torch.from_numpy(prepared)).numpy()
+                bar.update(len(batch))
+        if broken:
+            examples = "; ".join(broken[:3])
+            logger.warning("%d of %d items have no usable %s: %s", len(broken), len(rows), modality, examples)
+        np.save(out / "embeddings" / f"{modality}.npy", vectors, allow_pickle=False)

@@ -1,9 +1,25 @@
-"""What a person can choose about the encoders."""
+"""What a person can choose about the encoders: one per modality, in a small YAML file.
 
-from pydantic import BaseModel, ConfigDict, Field
+image: {kind: open_clip, model: ViT-B-32, pretrained: laion2b_s34b_b79k}
+text: {kind: sentence, model: sentence-transformers/all-MiniLM-L6-v2, context_length: 64}
+audio: winnow-tiny
+tiny: {steps: 300}
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from winnow.errors import WinnowError
 
 
-class EncoderSettings(BaseModel):
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TinySettings(_Settings):
     """Settings of ``winnow-tiny`` and its training.
 
     Attributes:
@@ -11,6 +27,8 @@ class EncoderSettings(BaseModel):
         image_size: pixels per side of a picture.
         context_length: token ids per text.
         vocabulary: largest number of tokens.
+        rate: samples a second of a sound.
+        samples: of a sound; the default is one second.
         steps: optimisation steps. Counted in steps rather than epochs, so that training costs the same for any catalog.
         batch_size: items per step; each is contrasted with all others of its batch.
         learning_rate: peak of the one-cycle schedule.
@@ -19,15 +37,120 @@ class EncoderSettings(BaseModel):
         seed: of the weights, the batches and the views.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dimension: int = 64
-    image_size: int = 64
-    context_length: int = 32
+    dimension: int = Field(default=64, ge=1)
+    image_size: int = Field(default=64, ge=32, multiple_of=32)
+    context_length: int = Field(default=32, ge=3)
     vocabulary: int = Field(default=4096, ge=259)
+    rate: int = Field(default=8_000, ge=4_000)
+    samples: int = Field(default=8_000, ge=512)
     steps: int = Field(default=120, ge=1)
     batch_size: int = Field(default=64, ge=2)
-    learning_rate: float = 2e-3
+    learning_rate: float = Field(default=2e-3, gt=0)
     token_dropout: float = Field(default=0.3, ge=0, lt=1)
     training_items: int = Field(default=20_000, ge=2)
     seed: int = 0
+
+
+class Tiny(_Settings):
+    """``winnow-tiny``, trained on the catalog itself."""
+
+    kind: Literal["winnow-tiny"] = "winnow-tiny"
+
+
+class OpenClip(_Settings):
+    """A published open_clip model.
+
+    Attributes:
+        model: its name, or a folder with ``open_clip_config.json`` and weights.
+        pretrained: the tag of its weights, or a file; null for a folder.
+    """
+
+    kind: Literal["open_clip"]
+    model: str
+    pretrained: str | None = None
+
+
+class Timm(_Settings):
+    """The features of a timm model, such as ``resnet50``; ``model`` is its name or a folder with ``config.json``."""
+
+    kind: Literal["timm"]
+    model: str
+
+
+class Sentence(_Settings):
+    """A Hugging Face encoder with mean pooling; ``model`` is its name or a folder, ``context_length`` ids per text."""
+
+    kind: Literal["sentence"]
+    model: str
+    context_length: int = Field(default=64, ge=3)
+
+
+class Clap(_Settings):
+    """A Hugging Face CLAP model without fusion; ``model`` is its name or a folder."""
+
+    kind: Literal["clap"]
+    model: str
+
+
+def _spelled_out(choice: object) -> object:
+    return {"kind": choice} if isinstance(choice, str) else choice
+
+
+ImageChoice = Annotated[Tiny | OpenClip | Timm, Field(discriminator="kind"), BeforeValidator(_spelled_out)]
+TextChoice = Annotated[Tiny | OpenClip | Sentence, Field(discriminator="kind"), BeforeValidator(_spelled_out)]
+AudioChoice = Annotated[Tiny | Clap, Field(discriminator="kind"), BeforeValidator(_spelled_out)]
+
+
+class EncoderSettings(_Settings):
+    """The choice per modality; null means that items go without.
+
+    Attributes:
+        image: of pictures.
+        text: of titles, categories and descriptions.
+        audio: of sounds.
+        tiny: how ``winnow-tiny`` is trained, for the modalities that chose it.
+    """
+
+    image: ImageChoice | None = Tiny()
+    text: TextChoice | None = Tiny()
+    audio: AudioChoice | None = Tiny()
+    tiny: TinySettings = TinySettings()
+
+    @classmethod
+    def parse(cls, text: str, origin: str) -> "EncoderSettings":
+        """Read YAML or JSON; what it leaves out keeps its default.
+
+        Args:
+            text: the settings; empty for the defaults.
+            origin: where they are from, for the message.
+
+        Raises:
+            WinnowError: the text is not YAML, or a field of it is wrong; the message names the field.
+        """
+        try:
+            content: Any = yaml.safe_load(text)
+            return cls.model_validate({} if content is None else content)
+        except yaml.YAMLError as error:
+            raise WinnowError(f"{origin}: not readable as YAML: {error}") from error
+        except ValidationError as error:
+            problems = "; ".join(_told(problem["loc"], problem["msg"]) for problem in error.errors())
+            raise WinnowError(f"{origin}: {problems}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> "EncoderSettings":
+        """Read a YAML file.
+
+        Raises:
+            WinnowError: there is no such file, or it is wrong; see :meth:`parse`.
+        """
+        try:
+            return cls.parse(path.read_text(), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise WinnowError(f"{path} is not a readable text file: {error}") from error
+
+
+def _told(location: tuple[int | str, ...], message: str) -> str:
+    # pydantic puts the choice's kind between the modality and its field
+    kinds = {"winnow-tiny", "open_clip", "timm", "sentence", "clap"}
+    field = ".".join(str(part) for place, part in enumerate(location) if not (place == 1 and part in kinds))
+    return f"{field or 'the file'}: {message}"

@@ -1,55 +1,36 @@
-"""Contrastive training of image and text encoders on a catalog.
+"""Contrastive training of the encoders of all modalities on a catalog, in one space.
 
-Two terms, one loss (CLIP's symmetric InfoNCE, Radford et al. 2021): a picture finds its own caption among the batch's,
-and a caption with some of its words missing finds the same caption with others missing (SimCSE, Gao et al. 2021, with
-dropout on the tokens). The second is what a catalog without pictures learns from.
+Three terms, each CLIP's symmetric loss (Radford et al. 2021): a picture finds its own caption among the batch's, a
+sound does, and a caption with some of its words missing finds the same caption with others missing (SimCSE, Gao et al.
+2021, with dropout on the tokens). The last is what a catalog without pictures and sounds learns from. Items of the
+same caption are each other's positives, not negatives (Khosla et al. 2020): a catalog may say no more than a class.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip import ClipLoss
 from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
 
-from winnow.encoders.settings import EncoderSettings
-from winnow.encoders.tokens import END, PAD, START
+from winnow.encoders.examples import Examples
+from winnow.encoders.settings import TinySettings
+from winnow.encoders.tiny import TinyEncoders, TinyModel
+from winnow.encoders.views import drop_tokens, louder_and_later, shift_and_flip
 
 _LARGEST_SCALE = math.log(100)  # of the logits, as in CLIP
 
 
-@dataclass(frozen=True)
-class Examples:
-    """What training sees.
-
-    Attributes:
-        tokens: int64 [n, T], captions.
-        pixels: uint8 [m, H, W, 3], pictures.
-        picture: int64 [n], the row in ``pixels`` of each caption's picture, -1 where it has none.
-    """
-
-    tokens: NDArray[np.int64]
-    pixels: NDArray[np.uint8]
-    picture: NDArray[np.int64]
-
-
 def train_contrastive(
-    clip: nn.Module,
-    served_image: nn.Module,
-    served_text: nn.Module,
-    examples: Examples,
-    settings: EncoderSettings,
-    show_progress: bool,
+    model: TinyModel, encoders: TinyEncoders, examples: Examples, settings: TinySettings, show_progress: bool
 ) -> list[float]:
     """Train in place; the weights are left on the CPU, in evaluation mode.
 
     Args:
-        clip: the model that owns the parameters and ``logit_scale``.
-        served_image: uint8 [B, H, W, 3] -> unit vectors, on ``clip``'s image tower.
-        served_text: int64 [B, T] -> unit vectors, on ``clip``'s text tower.
+        model: what owns the parameters.
+        encoders: on the model's towers.
         examples: at least two captions.
         settings: steps, batch size, learning rate, seed.
         show_progress: show a bar.
@@ -59,12 +40,11 @@ def train_contrastive(
     """
     random = np.random.default_rng(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    served_image.to(device)
-    served_text.to(device)
-    clip.to(device).train()
-    scale = clip.get_parameter("logit_scale")
-    contrast = ClipLoss()
-    optimiser = torch.optim.AdamW(_parameter_groups(clip), lr=settings.learning_rate)
+    modules = (model, encoders.audio.module, encoders.image.module, encoders.text.module)
+    for module in modules:
+        module.to(device).train()
+    captions = np.unique(examples.tokens, axis=0, return_inverse=True)[1].reshape(-1)
+    optimiser = torch.optim.AdamW(_parameter_groups(model), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
@@ -73,26 +53,48 @@ def train_contrastive(
         while len(losses) < settings.steps:
             for rows in _batches(len(examples.tokens), settings.batch_size, random)[: settings.steps - len(losses)]:
                 views = [drop_tokens(examples.tokens[rows], settings.token_dropout, random) for _ in range(2)]
-                one, other = served_text(torch.from_numpy(np.concatenate(views)).to(device)).chunk(2)
-                loss: Tensor = contrast(one, other, scale.exp())
-                pictured = examples.picture[rows] >= 0
-                if pictured.sum() > 1:
-                    pixels = shift_and_flip(examples.pixels[examples.picture[rows[pictured]]], random)
-                    images = served_image(torch.from_numpy(pixels).to(device))
-                    loss = loss + contrast(images, one[torch.from_numpy(pictured).to(device)], scale.exp())
+                one, other = encoders.text.module(torch.from_numpy(np.concatenate(views)).to(device)).chunk(2)
+                same = torch.from_numpy(captions[rows][:, None] == captions[rows]).to(device)
+                loss = contrast(one, other, same, model.logit_scale.exp())
+                seen = np.flatnonzero(examples.picture[rows] >= 0)
+                if len(seen) > 1:
+                    pixels = shift_and_flip(examples.pixels[examples.picture[rows[seen]]], random)
+                    pictures = encoders.image.module(torch.from_numpy(pixels).to(device))
+                    loss = loss + contrast(pictures, one[seen], same[seen][:, seen], model.logit_scale.exp())
+                heard = np.flatnonzero(examples.sound[rows] >= 0)
+                if len(heard) > 1:
+                    samples = louder_and_later(examples.samples[examples.sound[rows[heard]]], random)
+                    sounds = encoders.audio.module(torch.from_numpy(samples).to(device))
+                    loss = loss + contrast(sounds, one[heard], same[heard][:, heard], model.logit_scale.exp())
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
                 with torch.no_grad():
-                    scale.clamp_(0, _LARGEST_SCALE)
+                    model.logit_scale.clamp_(0, _LARGEST_SCALE)
                 losses.append(loss.item())
                 bar.update()
                 bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-    clip.cpu().eval()
-    served_image.cpu().eval()
-    served_text.cpu().eval()
+    for module in modules:
+        module.cpu().eval()
     return losses
+
+
+def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy, its target spread evenly over all that say the same.
+
+    Args:
+        one: float32 [B, D], unit vectors.
+        other: float32 [B, D], unit vectors; row i belongs to row i of ``one``.
+        same: bool [B, B], symmetric, with a true diagonal: which rows are each other's positives.
+        scale: of the cosines.
+
+    Returns:
+        The mean loss; with a bare diagonal, CLIP's own.
+    """
+    logits = scale * one @ other.T
+    target = same / same.sum(dim=1, keepdim=True)
+    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
 
 
 def _parameter_groups(model: nn.Module) -> list[dict[str, object]]:
@@ -106,39 +108,3 @@ def _parameter_groups(model: nn.Module) -> list[dict[str, object]]:
 def _batches(count: int, size: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
     order = random.permutation(count)
     return np.array_split(order, max(1, round(count / size)))
-
-
-def drop_tokens(tokens: NDArray[np.int64], share: float, random: np.random.Generator) -> NDArray[np.int64]:
-    """A view of each text: every token is left out with probability ``share``; what remains closes up.
-
-    Args:
-        tokens: int64 [B, T], as :func:`winnow.encoders.tokens.train_tokenizer` lays them out.
-        share: between 0 and 1.
-        random: where chance comes from.
-    """
-    kept = (random.random(tokens.shape) >= share) & (tokens != PAD)
-    kept |= (tokens == START) | (tokens == END)
-    order = np.argsort(~kept, axis=1, kind="stable")
-    return np.take_along_axis(np.where(kept, tokens, PAD), order, axis=1)
-
-
-def shift_and_flip(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """A view of each picture: moved by up to an eighth of its size, mirrored or not.
-
-    Colours stay: products differ by them.
-
-    Args:
-        pixels: uint8 [B, H, W, 3].
-        random: where chance comes from.
-    """
-    count, height, width, _ = pixels.shape
-    margin = max(1, height // 8)
-    padded = np.pad(pixels, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="edge")
-    views = np.empty_like(pixels)
-    offsets = random.integers(0, 2 * margin + 1, (count, 2))
-    mirrored = random.integers(0, 2, (count,))
-    for row in range(count):
-        top, left = offsets[row]
-        view = padded[row, top : top + height, left : left + width]
-        views[row] = view[:, ::-1] if mirrored[row] else view
-    return views
