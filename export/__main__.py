@@ -1,4 +1,4 @@
-"""``python -m export configs``: rewrite the committed ``config.pbtxt`` files."""
+"""``python -m export``: Triton's configurations, and TensorRT plans."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,24 +6,40 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from export.triton_config import write_configs
+from winnow.errors import WinnowError
 
-app = typer.Typer(help="PyTorch to ONNX to Triton's model repository.", no_args_is_help=True)
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps ``configs`` a subcommand while it is the only one."""
+app = typer.Typer(help="PyTorch to ONNX to Triton's model repository.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()
 def configs(
     repository: Annotated[Path, typer.Option(help="The model repository to write into.")] = Path("model_repository"),
+    gpu: Annotated[
+        Path | None, typer.Option(help="Write configs/gpu.pbtxt instead, for the releases in this repository.")
+    ] = None,
 ) -> None:
-    """Write every model's config.pbtxt."""
-    for path in write_configs(repository):
-        Console().print(str(path))
+    """Write every model's config.pbtxt, or its configuration for GPU nodes."""
+    from export.gpu_config import write_gpu_configs
+    from export.triton_config import write_configs
+
+    for path in write_configs(repository) if gpu is None else write_gpu_configs(gpu):
+        Console().print(str(path), soft_wrap=True)
+
+
+@app.command()
+def plan(
+    model: Annotated[Path, typer.Argument(help="The ONNX file of one of Winnow's models.")],
+    out: Annotated[Path, typer.Argument(help="The plan to write.")],
+) -> None:
+    """Build a TensorRT plan; needs TensorRT and an NVIDIA GPU."""
+    from export.tensorrt_plan import build_plan
+
+    build_plan(model, out)
 
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except WinnowError as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(error.exit_code) from None
