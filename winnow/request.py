@@ -177,6 +177,8 @@ def parse_all(contract: type[C], instances: object) -> list[C]:
 def explain(contract: type[Contract], error: ValidationError, where: str) -> str:
     """What is wrong, one clause per field, at most three of them."""
     details = error.errors(include_url=False, include_context=False)
+    # What is there too much explains best why something else is missing.
+    details.sort(key=lambda detail: detail["type"] != "extra_forbidden")
     clauses = [_clause(contract, detail, where) for detail in details[:3]]
     rest = len(details) - len(clauses)
     return "; ".join(clauses) + (f"; and {rest} more" if rest else "")

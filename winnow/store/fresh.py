@@ -114,8 +114,11 @@ async def follow(store: OnlineStore, url: str, position: str = "0") -> None:
         position: the entry after which to read.
     """
     client = connect_async(url)
+    me = asyncio.current_task()
+    assert me is not None
     try:
-        while True:
+        # asyncio.wait_for, which the client sends with, can swallow a cancellation in Python 3.11.
+        while not me.cancelling():
             try:
                 async for item, entry in _entries(store, client, position, _BLOCK_MS):
                     position = entry

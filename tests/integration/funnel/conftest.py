@@ -1,15 +1,28 @@
 """A tiny release of random arrays, published to a real Redis, and models computed by numpy."""
 
 import asyncio
+import base64
+import io
 import json
-from collections.abc import Callable, Coroutine
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from recommender_transformer.models import Placed, Ranked, Retrieved, Tensors
 from recommender_transformer.pipeline import recommender
@@ -216,6 +229,38 @@ def recommend(published: Release, models: NumpyModels, redis_url: str) -> Recomm
     return ask
 
 
+def media(content: bytes) -> dict[str, str]:
+    """A picture or sound as a request carries it."""
+    return {"b64": base64.b64encode(content).decode()}
+
+
+def a_picture(colour: str = "red") -> dict[str, str]:
+    """A small PNG."""
+    file = io.BytesIO()
+    Image.new("RGB", (20, 30), colour).save(file, "PNG")
+    return media(file.getvalue())
+
+
+def a_sound(hertz: float = 440.0) -> dict[str, str]:
+    """A tenth of a second as a WAV."""
+    file = io.BytesIO()
+    wave = np.sin(np.arange(800) * hertz * 2 * np.pi / 8000)
+    soundfile.write(file, wave, 8000, format="WAV", subtype="PCM_16")
+    return media(file.getvalue())
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., dict[str, str]]:
+    """Make a small picture of a colour, as a request carries it."""
+    return a_picture
+
+
+@pytest.fixture(scope="session")
+def sound() -> Callable[..., dict[str, str]]:
+    """Make a short sound of a pitch, as a request carries it."""
+    return a_sound
+
+
 def run_async(work: Coroutine[Any, Any, Any]) -> Any:
     """Run to the end in a fresh event loop."""
     return asyncio.run(work)
@@ -225,3 +270,85 @@ def run_async(work: Coroutine[Any, Any, Any]) -> Any:
 def tiny_release() -> Callable[[Path, int], Release]:
     """Write a release folder of a given number."""
     return write_release
+
+
+class Server:
+    """A running transformer, spoken to by bare HTTP and gRPC."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", http_port: int, grpc_port: int) -> None:
+        # Its messages and KServe's cannot be in one process, and serve.py loads this file beside KServe.
+        from tritonclient.grpc import service_pb2 as pb
+
+        self.url = f"http://127.0.0.1:{http_port}"
+        self.process = process
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
+        self.infer = self.channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=pb.ModelInferRequest.SerializeToString,
+            response_deserializer=pb.ModelInferResponse.FromString,
+        )
+
+    def post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        request = urllib.request.Request(
+            self.url + path, data=body, headers={"Content-Type": "application/json"} | (headers or {}), method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def v1(self, *instances: Any, model: str = "recommender") -> tuple[int, Any]:
+        return self.post(f"/v1/models/{model}:predict", json.dumps({"instances": instances}).encode())
+
+    def v2(self, *inputs: dict[str, Any], model: str = "recommender", **more: Any) -> tuple[int, Any]:
+        return self.post(f"/v2/models/{model}/infer", json.dumps({"inputs": inputs, **more}).encode())
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serving(folder: Path, number: int, redis_url: str) -> Iterator[Server]:
+    """A tiny release behind KServe's server, in a process of its own."""
+    release = write_release(folder, number)
+    publish(release.folder, redis_url, show_progress=False)
+    http_port, grpc_port = free_port(), free_port()
+    command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(release.folder), redis_url]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen([*command, str(http_port), str(grpc_port)], stdout=log, stderr=log)
+    server = Server(process, http_port, grpc_port)
+    deadline = time.monotonic() + 120
+    while not _ready(server):
+        assert process.poll() is None, (folder / "server.log").read_text()
+        assert time.monotonic() < deadline, (folder / "server.log").read_text()
+        time.sleep(0.1)
+    yield server
+    server.channel.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=40) == 0, (folder / "server.log").read_text()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Server]:
+    """Release 6001, served."""
+    with serving(tmp_path_factory.mktemp("served"), 6001, redis_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def growing(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Server]:
+    """Release 6002, served; tests may add items to it."""
+    with serving(tmp_path_factory.mktemp("growing"), 6002, redis_url) as running:
+        yield running
+
+
+def _ready(server: Server) -> bool:
+    try:
+        with urllib.request.urlopen(f"{server.url}/v2/models/recommender/ready", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False

@@ -1,16 +1,10 @@
 """The KServe server over HTTP v1, HTTP v2 and gRPC v2, in a process of its own."""
 
 import json
-import signal
-import socket
 import struct
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,36 +14,6 @@ from tritonclient.grpc import service_pb2 as pb
 
 from winnow.release import Release
 from winnow.store.keys import EVENTS
-from winnow.store.publish import publish
-
-JSON = {"Content-Type": "application/json"}
-
-
-class Server:
-    """A running transformer, spoken to by bare HTTP and gRPC."""
-
-    def __init__(self, http_port: int, grpc_port: int) -> None:
-        self.url = f"http://127.0.0.1:{http_port}"
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
-        self.infer = self.channel.unary_unary(
-            "/inference.GRPCInferenceService/ModelInfer",
-            request_serializer=pb.ModelInferRequest.SerializeToString,
-            response_deserializer=pb.ModelInferResponse.FromString,
-        )
-
-    def post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        request = urllib.request.Request(self.url + path, data=body, headers=JSON | (headers or {}), method="POST")
-        try:
-            with urllib.request.urlopen(request, timeout=20) as response:
-                return response.status, json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-
-    def v1(self, *instances: Any, model: str = "recommender") -> tuple[int, Any]:
-        return self.post(f"/v1/models/{model}:predict", json.dumps({"instances": instances}).encode())
-
-    def v2(self, *inputs: dict[str, Any], model: str = "recommender", **more: Any) -> tuple[int, Any]:
-        return self.post(f"/v2/models/{model}/infer", json.dumps({"inputs": inputs, **more}).encode())
 
 
 def tensor(name: str, datatype: str, *data: Any) -> dict[str, Any]:
@@ -68,42 +32,7 @@ def text(*values: str) -> bytes:
     return b"".join(struct.pack("<I", len(value.encode())) + value.encode() for value in values)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, redis_url: str, tiny_release: Any) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    release = tiny_release(folder, 6001)
-    publish(release.folder, redis_url, show_progress=False)
-    http_port, grpc_port = free_port(), free_port()
-    command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(release.folder), redis_url]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, str(http_port), str(grpc_port)], stdout=log, stderr=log)
-    server = Server(http_port, grpc_port)
-    deadline = time.monotonic() + 120
-    while not _ready(server):
-        assert process.poll() is None, (folder / "server.log").read_text()
-        assert time.monotonic() < deadline, (folder / "server.log").read_text()
-        time.sleep(0.1)
-    yield server
-    server.channel.close()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=40) == 0, (folder / "server.log").read_text()
-
-
-def _ready(server: Server) -> bool:
-    try:
-        with urllib.request.urlopen(f"{server.url}/v2/models/recommender/ready", timeout=5) as response:
-            return response.status == 200
-    except OSError:
-        return False
-
-
-def test_all_protocols_give_the_same_list(server: Server) -> None:
+def test_all_protocols_give_the_same_list(server: Any) -> None:
     _, v1 = server.v1({"user_id": "user-3", "k": 7}, {"user_id": "nobody", "k": 7})
     _, v2 = server.v2(tensor("user_id", "BYTES", "user-3", "nobody"), tensor("k", "INT32", 7))
     grpc_v2 = server.infer(
@@ -125,7 +54,7 @@ def test_all_protocols_give_the_same_list(server: Server) -> None:
     assert grpc_v2.model_version == v2["model_version"] == "6001"
 
 
-def test_every_field_travels_as_a_tensor(server: Server) -> None:
+def test_every_field_travels_as_a_tensor(server: Any) -> None:
     left_out = server.v1({"user_id": "user-3", "k": 1})[1]["predictions"][0]["items"][0]["item_id"]
     fields = {"categories": ["toys", "books"], "exclude_items": [left_out]}
     request = {"user_id": "user-3", "k": 5, "debug": True, "filters": fields, "diversity": 0.5, "deadline_ms": 5000}
@@ -149,7 +78,7 @@ def test_every_field_travels_as_a_tensor(server: Server) -> None:
     assert {step["stage"] for step in answer["trace"]["stages"]} >= {"sources", "filters", "scorers"}
 
 
-def test_a_short_answer_is_padded(server: Server) -> None:
+def test_a_short_answer_is_padded(server: Any) -> None:
     items = [f"item-{n}" for n in range(1, 296)]
     filters = json.dumps({"exclude_items": items})
     _, v2 = server.v2(tensor("user_id", "BYTES", "nobody"), tensor("filters", "BYTES", filters))
@@ -180,7 +109,7 @@ GOOD = tensor("user_id", "BYTES", "user-3")
         ([GOOD | {"data": [{"a": 1}]}], "user_id[0]: must be a string"),
     ],
 )
-def test_wrong_tensors_are_400_and_named(server: Server, inputs: list[Any], message: str) -> None:
+def test_wrong_tensors_are_400_and_named(server: Any, inputs: list[Any], message: str) -> None:
     status, answer = server.v2(*inputs)
     assert status == 400
     assert answer["error"].startswith(message)
@@ -206,14 +135,14 @@ def test_wrong_tensors_are_400_and_named(server: Server, inputs: list[Any], mess
     ],
 )
 def test_malformed_calls_are_4xx(
-    server: Server, path: str, body: bytes, headers: dict[str, str], status: int, message: str
+    server: Any, path: str, body: bytes, headers: dict[str, str], status: int, message: str
 ) -> None:
     got, answer = server.post(path, body, headers)
     assert (got, answer["error"][: len(message)]) == (status, message)
 
 
 @pytest.mark.parametrize("size", ["abc", "7", "100000", "-5"])
-def test_binary_tensors_that_do_not_fit_are_400(server: Server, size: str) -> None:
+def test_binary_tensors_that_do_not_fit_are_400(server: Any, size: str) -> None:
     head = {"inputs": [{"name": "user_id", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 9}}]}
     body = json.dumps(head).encode() + b"\xff\xff\xff\x7fabc"
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": size}
@@ -242,14 +171,14 @@ def test_binary_tensors_that_do_not_fit_are_400(server: Server, size: str) -> No
         ([("user_id", "BYTES", [1], text("a" * 257))], "instances[0].user_id: must be a string of 1 to 256"),
     ],
 )
-def test_wrong_calls_over_grpc_are_invalid_argument(server: Server, tensors: list[Any], message: str) -> None:
+def test_wrong_calls_over_grpc_are_invalid_argument(server: Any, tensors: list[Any], message: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         server.infer(raw_request(*tensors))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details().startswith(message)
 
 
-def test_grpc_bounds_messages_and_pins_the_version(server: Server) -> None:
+def test_grpc_bounds_messages_and_pins_the_version(server: Any) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         server.infer(raw_request(("user_id", "BYTES", [1], b"x" * (8 << 20))))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -262,7 +191,7 @@ def test_grpc_bounds_messages_and_pins_the_version(server: Server) -> None:
     assert server.infer(request).outputs[0].name == "item_ids"
 
 
-def test_events_are_checked_and_stored(server: Server, redis_url: str) -> None:
+def test_events_are_checked_and_stored(server: Any, redis_url: str) -> None:
     event = {"user_id": "me", "item_id": "item-3", "event": "buy", "timestamp": 1_700_000_000_123}
     status, v1 = server.v1(event, model="events")
     assert status == 200
@@ -297,7 +226,7 @@ def test_events_are_checked_and_stored(server: Server, redis_url: str) -> None:
     ],
 )
 def test_wrong_events_are_400_and_nothing_is_stored(
-    server: Server, redis_url: str, change: dict[str, Any], message: str
+    server: Any, redis_url: str, change: dict[str, Any], message: str
 ) -> None:
     length = Redis.from_url(redis_url).xlen(EVENTS)
     status, answer = server.v1({"user_id": "me", "item_id": "item-3", "event": "buy"} | change, model="events")
