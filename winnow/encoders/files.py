@@ -1,0 +1,97 @@
+"""Files that are there whole or not at all, in a local folder or on S3 (``s3://bucket/prefix``).
+
+Credentials, region and endpoint of S3 are the standard AWS ones (``AWS_ENDPOINT_URL`` included).
+"""
+
+import io
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from winnow.errors import WinnowError
+
+_S3 = "s3://"
+
+
+def inside(folder: str, *parts: str) -> str:
+    """The address of something in a folder."""
+    return "/".join([folder.rstrip("/"), *parts])
+
+
+def listed(folder: str, ending: str) -> list[str]:
+    """The addresses of a folder's files with that ending, sorted; none where there is no such folder.
+
+    Raises:
+        WinnowError: the place cannot be reached.
+    """
+    with _reaching(folder):
+        if folder.startswith(_S3):
+            import awswrangler  # imports pandas: only those who keep things on S3 pay for it
+
+            return sorted(awswrangler.s3.list_objects(f"{folder.rstrip('/')}/", suffix=ending))
+        if not Path(folder).exists():
+            return []
+        # What a killed writer left behind has another ending.
+        return sorted(str(path) for path in Path(folder).iterdir() if path.name.endswith(ending))
+
+
+def read(address: str) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        WinnowError: it is not there, or cannot be reached.
+    """
+    with _reaching(address):
+        if not address.startswith(_S3):
+            return Path(address).read_bytes()
+        import awswrangler
+
+        content = io.BytesIO()
+        awswrangler.s3.download(address, content, use_threads=False)
+        return content.getvalue()
+
+
+def write(address: str, content: bytes) -> None:
+    """Write a file at once: whoever lists the folder sees all of it or nothing, even if the writer is killed.
+
+    Raises:
+        WinnowError: the place cannot be written.
+    """
+    with _reaching(address):
+        if address.startswith(_S3):
+            import awswrangler
+
+            # An object appears when its upload has ended.
+            awswrangler.s3.upload(io.BytesIO(content), address, use_threads=False)
+            return
+        path = Path(address)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _reaching(address: str) -> Iterator[None]:
+    if not address.startswith(_S3):
+        try:
+            yield
+        except OSError as error:
+            raise WinnowError(f"{address}: {error.strerror or error}; correct the place or its permissions") from error
+        return
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise WinnowError(
+            f"{address} cannot be reached: {error}. Check the name, the credentials, the region and AWS_ENDPOINT_URL."
+        ) from error

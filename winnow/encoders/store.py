@@ -1,0 +1,153 @@
+"""Embeddings by the content they are of, kept from run to run: no content is encoded twice by the same encoder.
+
+``{root}/{modality}/{fingerprint of the encoder}/{unique name}.parquet``, each a shard with the columns ``digest``,
+``vector`` and ``problem``. Shards are only ever added, whole, under names of their own, so that runs neither wait for
+nor overwrite each other, and a killed one loses what it had not written yet.
+"""
+
+import hashlib
+import io
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from winnow.encoders import files
+from winnow.encoders.ahead import ahead
+from winnow.encoders.inputs import AudioInput, ImageInput, Modality, TextInput
+from winnow.errors import WinnowError
+
+_RECIPE = 1
+"""Counts the changes of how content is prepared: an encoder whose input changed gives other vectors."""
+
+_SCHEMA = pa.schema({"digest": pa.string(), "vector": pa.large_list(pa.float32()), "problem": pa.string()})
+_READERS = 4
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 of a content's bytes (a text's are its UTF-8), in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def fingerprint(model: Path, takes: AudioInput | ImageInput | TextInput, tokenizer: Path | None) -> str:
+    """What an encoder's vectors depend on besides the content, as one SHA-256 in hexadecimal.
+
+    Args:
+        model: its ONNX file, weights included.
+        takes: how content is prepared for it.
+        tokenizer: of a text encoder.
+
+    Raises:
+        WinnowError: there is no such file.
+    """
+    try:
+        parts = [_file_digest(path) for path in (model, tokenizer) if path is not None]
+    except FileNotFoundError as error:
+        raise WinnowError(f"{error.filename} is missing: export the encoders before embedding with them") from None
+    return digest("\n".join([str(_RECIPE), takes.model_dump_json(), *parts]).encode())
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Contents and their vectors.
+
+    Attributes:
+        digests: of the n contents.
+        vectors: float32 [n, D]; a row counts only where there is no problem.
+        problems: per content, why it cannot be encoded, or None.
+    """
+
+    digests: list[str]
+    vectors: NDArray[np.float32]
+    problems: list[str | None]
+
+
+class EmbeddingStore:
+    """Shards in a folder, local or on S3."""
+
+    def __init__(self, root: str) -> None:
+        """Use a folder, which need not be there yet.
+
+        Args:
+            root: a path, or ``s3://bucket/prefix``.
+        """
+        self.root = root
+
+    def read(self, modality: Modality, encoder: str, dimension: int) -> Iterator[Shard]:
+        """Everything that an encoder is known to give.
+
+        Args:
+            modality: of the content.
+            encoder: its fingerprint.
+            dimension: width of its vectors.
+
+        Raises:
+            WinnowError: the store cannot be reached, or a file in it is not a shard.
+        """
+        addresses = files.listed(self._folder(modality, encoder), ".parquet")
+        yield from ahead(lambda address: _parse(address, dimension), addresses, threads=_READERS, at_most=2 * _READERS)
+
+    def write(self, modality: Modality, encoder: str, shard: Shard) -> None:
+        """Add a shard.
+
+        Args:
+            modality: of the content.
+            encoder: the fingerprint of what encoded it.
+            shard: at least one content.
+
+        Raises:
+            WinnowError: the store cannot be written.
+        """
+        table = pa.table(
+            {
+                "digest": pa.array(shard.digests, pa.string()),
+                "vector": vector_column(shard.vectors, [problem is None for problem in shard.problems]),
+                "problem": pa.array(shard.problems, pa.string()),
+            }
+        )
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        files.write(files.inside(self._folder(modality, encoder), f"{uuid.uuid4().hex}.parquet"), buffer.getvalue())
+
+    def _folder(self, modality: Modality, encoder: str) -> str:
+        return files.inside(self.root, modality, encoder)
+
+
+def vector_column(vectors: NDArray[np.float32], present: Sequence[bool]) -> pa.Array:
+    """Vectors, float32 [n, D], as an Arrow array of lists, null where they are not present.
+
+    All lists are of one size, but not of Arrow's type for that, which cannot be read back from Parquet where there
+    are nulls (apache/arrow#35692).
+    """
+    there = np.array(present, np.bool_)
+    offsets = np.concatenate([[0], np.cumsum(there * vectors.shape[1], dtype=np.int64)])
+    return pa.LargeListArray.from_arrays(
+        pa.array(offsets), pa.array(vectors[there].ravel(), pa.float32()), mask=pa.array(~there)
+    )
+
+
+def _parse(address: str, dimension: int) -> Shard:
+    try:
+        table = pq.read_table(io.BytesIO(files.read(address)))
+        if not table.schema.equals(_SCHEMA):
+            raise ValueError(f"its columns are {', '.join(map(str, table.schema))}")
+        column = table["vector"].combine_chunks()
+        present = column.is_valid().to_numpy(zero_copy_only=False)
+        if (pc.list_value_length(column.drop_null()).to_numpy() != dimension).any():
+            raise ValueError(f"its vectors are not {dimension} wide")
+        vectors = np.zeros((len(table), dimension), np.float32)
+        vectors[present] = column.flatten().to_numpy().reshape(-1, dimension)
+    except (pa.ArrowException, ValueError) as error:
+        raise WinnowError(f"{address} is not a shard of embeddings; delete it: {error}") from error
+    return Shard(table["digest"].to_pylist(), vectors, table["problem"].to_pylist())
