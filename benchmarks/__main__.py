@@ -28,6 +28,22 @@ def funnel(
     _finish(measure(requests), as_json)
 
 
+@app.command()
+def hostile(as_json: Json = False) -> None:
+    """200 hostile pictures and sounds: each refused by name, the server's memory as it was."""
+    from benchmarks.hostile import measure
+
+    _finish(measure(), as_json)
+
+
+@app.command()
+def fresh(as_json: Json = False) -> None:
+    """From an item's acknowledgement to the first query that finds it and the first user who is recommended it."""
+    from benchmarks.fresh import measure
+
+    _finish(measure(), as_json)
+
+
 def _finish(rows: list[Row], as_json: bool) -> None:
     render(rows, as_json)
     if any(row.holds is False for row in rows):

@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from winnow import home, release
 from winnow.errors import WinnowError
+
+if TYPE_CHECKING:
+    from winnow.local.state import StackState
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +33,9 @@ PortBase = Annotated[int, typer.Option(help="First of the seven ports of this st
 Items = Annotated[int, typer.Option(min=50, help="Items of the demo marketplace.")]
 Users = Annotated[int, typer.Option(min=50, help="Users of the demo marketplace.")]
 Events = Annotated[int, typer.Option(min=1000, help="Events of the demo marketplace.")]
+item_commands = typer.Typer(no_args_is_help=True, help="Items that are newer than the release.")
+commands.add_typer(item_commands, name="items")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")]
 DEFAULT_PORT_BASE = 8080
@@ -89,23 +95,60 @@ def down() -> None:
 
 @commands.command()
 def recommend(
-    user: Annotated[str, typer.Argument(help="A user id; an unknown one is answered from what is trending.")],
+    user: Annotated[
+        str | None,
+        typer.Argument(help="A user id; an unknown one is answered from what is trending.", show_default=False),
+    ] = None,
     k: K = 10,
+    text: Annotated[str | None, typer.Option(help="Look for this, in words.", show_default=False)] = None,
+    image: Annotated[Path | None, typer.Option(help="Look for what this picture shows.", show_default=False)] = None,
+    audio: Annotated[Path | None, typer.Option(help="Look for what sounds like this.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the running stack for a user's recommendations."""
+    """Ask the running stack what suits a user, what is like a text, a picture or a sound, or what is both."""
     from winnow import client, show
-    from winnow.local.state import running
 
-    state = running()
-    if state is None:
-        raise WinnowError("nothing is running; start it with `winnow up`")
-    with client.http(state.ports.http) as endpoint:
-        [answer] = client.over_http_v1(endpoint, [{"user_id": user, "k": k}])
+    query: client.Instance = {} if text is None else {"text": text}
+    query |= {name: client.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
+    if user is None and not query:
+        raise WinnowError("say for whom (a user id) or what is looked for (--text, --image, --audio)")
+    request: client.Instance = (
+        {"k": k} | ({} if user is None else {"user_id": user}) | ({"query": query} if query else {})
+    )
+    with client.http(_running().ports.http) as endpoint:
+        [answer] = client.over_http_v1(endpoint, [request])
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
     else:
         show.answer(answer, release.Release.open(home.releases() / str(answer["release"])))
+
+
+@item_commands.command()
+def add(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, Parquet or JSON Lines with the columns of a catalog; image and audio are paths from the file's "
+            "folder."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Add new items to the running release: they can be recommended and found at once, without a build.
+
+    The whole file is checked before anything is sent; an item that was added before is replaced.
+    """
+    from winnow import additions, client, show
+
+    state = _running()
+    served = release.Release.open(home.releases() / str(state.release))
+    rows = additions.read(file, served)
+    with client.http(state.ports.http) as endpoint:
+        added = additions.add(endpoint, file, rows, show_progress=sys.stderr.isatty())
+    if as_json:
+        typer.echo(json.dumps(added, indent=1))
+    else:
+        show.added(added, rows, served)
 
 
 @commands.command()
@@ -146,7 +189,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after the samples instead of serving on.")] = False,
     port_base: PortBase = DEFAULT_PORT_BASE,
 ) -> None:
-    """Build a release if there is none of this data, serve it, and show what three users get over each protocol."""
+    """Build a release if there is none of this data, serve it, and show what users and queries get."""
     from winnow import show
     from winnow.local.ports import Ports
     from winnow.local.stack import Stack
@@ -156,9 +199,25 @@ def demo(
     ports = Ports.at(port_base)
     with Stack(served.manifest.number, ports, show_progress=sys.stderr.isatty()) as stack:
         show.samples(served, ports)
+        show.queries(served, ports)
         if not once:
             typer.echo(f"\nServing at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it.")
             stack.wait()
+
+
+def _running() -> "StackState":
+    from winnow.local.state import running
+
+    state = running()
+    if state is None:
+        raise WinnowError("nothing is running; start it with `winnow up`")
+    return state
+
+
+def _content(path: Path) -> bytes:
+    from winnow.encoders import media
+
+    return media.read(str(path))
 
 
 def newest() -> release.Release:

@@ -1,5 +1,6 @@
 """Asking a running endpoint over each of its three protocols; every function returns the same list of answers."""
 
+import base64
 import json
 from typing import Any
 
@@ -66,6 +67,28 @@ def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instan
     except InferenceServerException as error:
         raise WinnowError(f"the endpoint refused over gRPC: {error}") from error
     return [json.loads(text) for text in result.as_numpy("answer")]
+
+
+def add_items(endpoint: httpx.Client, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the running release items that it was made without: ``POST /v1/models/items:predict``.
+
+    Args:
+        endpoint: a connection.
+        items: at most 64, each as the ``items`` model wants it.
+
+    Returns:
+        Per item ``item_id``, ``replaced`` (it was there already) and ``nearest`` (ids of the items most like it).
+
+    Raises:
+        WinnowError: the endpoint is not there, or refuses an item.
+    """
+    added: list[dict[str, Any]] = _post(endpoint, "/v1/models/items:predict", {"instances": items})["predictions"]
+    return added
+
+
+def encoded(content: bytes) -> dict[str, str]:
+    """A picture or sound as a request carries it."""
+    return {"b64": base64.b64encode(content).decode()}
 
 
 _DATATYPES = {str: "BYTES", bool: "BOOL", int: "INT32", float: "FP32", dict: "BYTES"}

@@ -3,13 +3,19 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from winnow import client
+from winnow.additions import Addition
+from winnow.datasets.origin import items_of
+from winnow.encoders.inputs import EncoderInputs
+from winnow.encoders.preparation import INPUTS_FILE
 from winnow.evaluation.report import Evaluation
 from winnow.local.ports import Ports
 from winnow.release import Release
@@ -26,7 +32,7 @@ def answer(given: Answer, release: Release) -> None:
     for item in given["items"]:
         chances = [f"{chance:.1%}" if chance is not None else "" for chance in (item["click"], item["conversion"])]
         sources = ", ".join(item["sources"])
-        title = titles.get(item["item_id"], "")
+        title = item.get("title") or titles.get(item["item_id"], "")
         table.add_row(str(item["position"] + 1), item["item_id"], title, f"{item['score']:.3f}", *chances, sources)
     console.print(table)
     for step in given["degraded"]:
@@ -60,6 +66,47 @@ def samples(release: Release, ports: Ports, k: int = 5) -> None:
             lists = {tuple(item["item_id"] for item in given["items"]) for given in answers.values()}
             agreed = "the same list over all three" if len(lists) == 1 else "[red]the lists differ[/red]"
             console.print(" · ".join(f"{name} {ms:.1f} ms" for name, ms in times.items()) + f" · {agreed}\n")
+
+
+def added(answers: list[dict[str, Any]], rows: list[Addition], release: Release) -> None:
+    """The items that are new, one a row, and what they are most like."""
+    titles = _titles(release)
+    table = Table("item", "title", "", "most like", box=None, header_style="dim")
+    for given, row in zip(answers, rows, strict=True):
+        nearest = ", ".join(titles.get(item_id) or item_id for item_id in given["nearest"])
+        state = "replaced" if given["replaced"] else "new"
+        table.add_row(given["item_id"], row.instance.get("title", ""), state, nearest)
+    console.print(table)
+    console.print(f"{len(answers)} items in release {release.manifest.number}, from now on")
+
+
+def queries(release: Release, ports: Ports, k: int = 5) -> None:
+    """What is found by a text and by a picture; nothing where the release has no encoder for them."""
+    encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes())
+    with client.http(ports.http) as http:
+        if encoders.text is not None:
+            wanted = str(release.array("item_titles")[release.array("popular")[0]])
+            if wanted:
+                console.rule(f'[bold]a query by text[/bold]: "{wanted}"', align="left")
+                _found(http, {"text": wanted}, k, release)
+        picture = _a_picture(release) if encoders.image is not None else None
+        if picture is not None:
+            console.rule(f"[bold]a query by picture[/bold]: {picture}", align="left")
+            _found(http, {"image": client.encoded(picture.read_bytes())}, k, release)
+
+
+def _found(endpoint: httpx.Client, query: dict[str, Any], k: int, release: Release) -> None:
+    [given] = client.over_http_v1(endpoint, [{"query": query, "k": k}])
+    answer(given, release)
+    console.print()
+
+
+def _a_picture(release: Release) -> Path | None:
+    """A picture of the data that the release was built from, where it lies on this machine."""
+    items = items_of(release.manifest.source)
+    pictures = items["image"].to_pylist() if items is not None and "image" in items.column_names else []
+    found = (Path(place) for place in pictures if place and "://" not in place)
+    return next((path for path in found if path.is_file()), None)
 
 
 def evaluation(result: Evaluation) -> None:

@@ -76,13 +76,14 @@ def _table(folder: Path, name: str) -> SourceTable | None:
         return None
     shown = files[0].name if files[0].parent == folder else f"{name}/"
     try:
-        parts = [pq.read_table(path) if path.suffix == ".parquet" else _csv(path) for path in files]
+        parts = [pq.read_table(path) if path.suffix == ".parquet" else read_csv(path) for path in files]
         return SourceTable(shown, pa.concat_tables(parts, promote_options="permissive"))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise data_error(str(folder), [Problem(shown, None, f"cannot be read; write it again: {error}")]) from error
 
 
-def _csv(path: Path) -> pa.Table:
+def read_csv(path: Path) -> pa.Table:
+    """A CSV file, every value as text; an empty one is null."""
     with path.open("rb") as stream:
         names = pa_csv.open_csv(stream).schema.names
     as_text = pa_csv.ConvertOptions(

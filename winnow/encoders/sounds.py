@@ -83,6 +83,7 @@ def _check_whole(content: bytes) -> None:
         announced = int.from_bytes(content[4:8], "little")
         if announced not in (_UNKNOWN, 0) and announced + 8 > len(content):
             raise BrokenMedia(f"the sound is truncated: {len(content):,} of {announced + 8:,} bytes are there")
+        _check_samples(content)
     if content[:4] == b"OggS":
         page = content[content.rfind(b"OggS") :]
         segments = page[26] if len(page) > 26 else 0
@@ -90,3 +91,16 @@ def _check_whole(content: bytes) -> None:
         last = len(page) > 5 and page[5] & 4
         if not last or len(page) < whole:
             raise BrokenMedia("the sound is truncated: its last page is not there")
+
+
+def _check_samples(content: bytes) -> None:
+    """Refuse a WAV whose samples are fewer than their chunk announces."""
+    place = 12
+    while place + 8 <= len(content):
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        there = len(content) - place - 8
+        if content[place : place + 4] == b"data":
+            if size != _UNKNOWN and size > there:
+                raise BrokenMedia(f"the sound is truncated: {there:,} of {size:,} bytes of samples are there")
+            return
+        place += 8 + size + size % 2

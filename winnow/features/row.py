@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.features.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES, Feature
+from winnow.features.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
 
 
@@ -51,6 +51,13 @@ class ItemDescription:
     numeric: Mapping[str, float] = field(default_factory=dict)
 
 
+def declared_columns(schema: FeatureSchema) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the declared item columns, the categorical and the numeric ones: all but the canonical."""
+    choices = tuple(feature.name for feature in schema.item if feature.kind == "categorical")
+    numbers = tuple(feature.name for feature in schema.item if feature.kind == "numeric")
+    return choices[1:], numbers[len(NUMERIC_FEATURES) + 1 :]
+
+
 class RowEncoder:
     """Makes packed item rows with a release's vocabularies and scales.
 
@@ -59,6 +66,10 @@ class RowEncoder:
 
     Args:
         release: whose rows these are to be.
+
+    Attributes:
+        categorical: the release's declared categorical columns.
+        numeric: the release's declared numeric columns.
     """
 
     def __init__(self, release: Release) -> None:
@@ -72,17 +83,8 @@ class RowEncoder:
             feature.name: {value: code for code, value in enumerate(vocabularies[feature.name]) if code}
             for feature in self._choices
         }
+        self.categorical, self.numeric = declared_columns(schema)
         self._unmet = _popularity_without_events(release)
-
-    @property
-    def categorical(self) -> tuple[str, ...]:
-        """The release's declared categorical columns."""
-        return tuple(feature.name for feature in self._choices[1:])
-
-    @property
-    def numeric(self) -> tuple[str, ...]:
-        """The release's declared numeric columns."""
-        return tuple(feature.name for feature in self._numbers[1:])
 
     def encode(self, item: ItemDescription, index: int) -> np.void:
         """The packed row of ``item``, which has the index ``index``."""

@@ -1,0 +1,102 @@
+"""How soon an item that the release was made without is found, and whether it is recommended to those who would like it.
+
+A copy of what is recommended to a user is added under a new id, so it is known who ought to be shown it.
+"""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.rows import Row, row
+from winnow import additions, client, home, release
+from winnow.additions import Addition
+from winnow.datasets.origin import items_of
+from winnow.encoders.caption import caption
+from winnow.errors import WinnowError
+from winnow.local.ports import Ports
+from winnow.local.stack import Stack
+from winnow.release import Release
+from winnow.request import MAX_TEXT
+
+USERS = 20
+DEPTH = 100
+PATIENCE_S = 10.0
+
+
+def measure() -> list[Row]:
+    """Serve the newest release apart from everything else, and add to it.
+
+    Raises:
+        WinnowError: there is no release, or its data lies elsewhere.
+    """
+    served = release.latest(home.releases())
+    if served is None:
+        raise WinnowError("no release to measure: build one with `winnow build`")
+    catalog = _catalog(served)
+    ports = Ports.free()
+    waited, shown = [], []
+    with (
+        tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
+        Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
+        client.http(ports.http) as endpoint,
+    ):
+        for number, user in enumerate(_users(served)):
+            likes = _ids(endpoint, {"user_id": user, "k": 1})[0]
+            item_id = f"copy-{number}-of-{likes}"
+            file = Path(folder) / "new.jsonl"
+            file.write_text(json.dumps(catalog[likes] | {"item_id": item_id, "available": True}, default=str))
+            query = _query(additions.read(file, served)[0])
+            # The first query of its kind pays for the encoder's warm-up.
+            _ids(endpoint, query)
+            additions.add(endpoint, file, additions.read(file, served), show_progress=False)
+            waited.append(_seconds_until(endpoint, query, item_id))
+            shown.append(item_id in _ids(endpoint, {"user_id": user, "k": DEPTH}))
+    return [
+        row("fresh item, acknowledged to found by content, median", float(np.median(waited)), "s"),
+        row("fresh item, acknowledged to found by content, slowest", max(waited), "s", "<= 1"),
+        row(
+            f"fresh item, in the {DEPTH} of a user who is recommended the same", float(np.mean(shown)), "share", ">= 1"
+        ),
+    ]
+
+
+def _seconds_until(endpoint: httpx.Client, query: client.Instance, item_id: str) -> float:
+    started = time.perf_counter()
+    while item_id not in _ids(endpoint, query):
+        if time.perf_counter() - started > PATIENCE_S:
+            raise WinnowError(f"{item_id} was not found within {PATIENCE_S:.0f} s")
+    return time.perf_counter() - started
+
+
+def _query(item: Addition) -> client.Instance:
+    """The item's own words, and its picture where it has one."""
+    given = item.instance
+    text = caption(given.get("title"), given.get("category"), given.get("description"))[:MAX_TEXT]
+    query: dict[str, Any] = {"text": text} if text else {}
+    if "image" in item.media:
+        query["image"] = client.encoded(Path(item.media["image"]).read_bytes())
+    return {"query": query, "k": 10, "deadline_ms": 5000}
+
+
+def _ids(endpoint: httpx.Client, request: client.Instance) -> list[str]:
+    [answer] = client.over_http_v1(endpoint, [{"deadline_ms": 5000, **request}])
+    return [item["item_id"] for item in answer["items"]]
+
+
+def _catalog(served: Release) -> dict[str, dict[str, Any]]:
+    items = items_of(served.manifest.source)
+    if items is None:
+        raise WinnowError("the release's items are not on this machine: measure one of the demo marketplace")
+    return {str(item["item_id"]): item for item in items.to_pylist()}
+
+
+def _users(served: Release) -> list[str]:
+    active = np.flatnonzero(np.diff(served.array("offsets")) > 0)
+    chosen = np.random.default_rng(0).permutation(active)[:USERS]
+    names: list[str] = served.array("user_ids")[chosen].tolist()
+    return names

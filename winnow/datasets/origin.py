@@ -1,0 +1,22 @@
+"""The tables that a release was built from, where they still lie on this machine."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from winnow.datasets import tables
+from winnow.datasets.marketplace import MarketplaceSize, generated
+from winnow.home import home
+from winnow.release import Source
+
+
+def items_of(source: Source) -> pa.Table | None:
+    """The items as they were given, pictures and sounds by absolute path; none where they are elsewhere.
+
+    Atomic files have no pictures and no sounds, so they are left where they are.
+    """
+    if "://" in source.data:
+        return None
+    size = MarketplaceSize(source.items, source.users, source.events, source.seed)
+    folder = Path(source.data) if source.data else generated(home() / "marketplace", size)
+    return tables.read_local(folder).items.table if tables.is_tables(folder) else None
