@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from export.encoders import export_encoders
+from export.encoders import install_encoders
 from export.parity import ParityRow
-from export.repository import MODEL_FILE, export_model
+from export.repository import export_model
+from export.version import MODEL_FILE
 from winnow import release
 from winnow.datasets.dataset import HOLDOUT, Dataset
+from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet
 from winnow.ranking.candidates import Sources
@@ -92,7 +94,7 @@ def export_release(
             described = _described(features, retriever.shapes)
             rows.append(export_model(tower.eval(), ITEM_TOWER, number, repository, described, BOUND))
             bar.update()
-            rows += export_encoders(parts.encoders, parts.dataset, number, repository)
+            encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
         _say(rows)
         return release.write(
@@ -111,8 +113,9 @@ def export_release(
                 "trending": counts.trending,
             },
             schema_digest=features.schema.digest,
-            models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows},
-            parity={row.model: row.difference for row in rows},
+            models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
+            | {row.model: row.sha256 for row in encoders},
+            parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
         )
     except BaseException:
         for version in repository.glob(f"*/{number}"):
@@ -207,8 +210,8 @@ def _held_out(features: FeatureSet, path: Path) -> NDArray[np.int32]:
 
 def _documents(parts: TrainedParts) -> dict[str, str]:
     documents = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
-    tokenizer = parts.encoders / "tokenizer.json"
-    return documents | ({"tokenizer.json": tokenizer.read_text()} if tokenizer.exists() else {})
+    described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
+    return documents | {path.name: path.read_text() for path in described if path.exists()}
 
 
 def _say(rows: list[ParityRow]) -> None:

@@ -1,7 +1,5 @@
 """Put a model into Triton's repository as one version: whole, or not at all."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,11 +7,8 @@ from torch import Tensor, nn
 
 from export.onnx_model import write_onnx
 from export.parity import ParityRow, measure
-from export.triton_config import config_text
-from winnow.errors import WinnowError
+from export.version import MODEL_FILE, new_version
 from winnow.signatures import ModelSignature
-
-MODEL_FILE = "model.onnx"
 
 
 def export_model(
@@ -43,28 +38,7 @@ def export_model(
         ParityError: the exported model differs from the original.
         WinnowError: the version exists already, or the graph's tensors are not the signature's.
     """
-    model = repository / signature.name
-    final = model / str(version)
-    if final.exists():
-        raise WinnowError(f"{final} exists already: releases are never overwritten; choose another number")
     module.eval()
-    partial = repository.parent / f".{repository.name}-{signature.name}-{version}-{os.getpid()}.partial"
-    partial.mkdir(parents=True)
-    try:
+    with new_version(signature, version, repository) as partial:
         write_onnx(module, signature, samples, partial / MODEL_FILE)
-        row = measure(module, partial / MODEL_FILE, signature, samples, bound)
-        model.mkdir(parents=True, exist_ok=True)
-        _write_config(model / "config.pbtxt", config_text(signature))
-        partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return row
-
-
-def _write_config(path: Path, text: str) -> None:
-    """Replace the file at once, and only where it differs: a changed config makes Triton reload every version."""
-    if path.is_file() and path.read_text() == text:
-        return
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
+        return measure(module, partial / MODEL_FILE, signature, samples, bound)

@@ -22,6 +22,11 @@ Items = Annotated[int, typer.Option(help="Items of the marketplace.")]
 Users = Annotated[int, typer.Option(help="Users of the marketplace.")]
 Events = Annotated[int, typer.Option(help="Events of the marketplace.")]
 Seed = Annotated[int, typer.Option(help="Seed of the marketplace.")]
+Encoders = Annotated[str, typer.Option(help="Which encoders, as YAML or JSON; empty trains winnow-tiny.")]
+Embeddings = Annotated[
+    str, typer.Option(help="Folder or s3:// address that keeps embeddings by content; default: under WINNOW_HOME.")
+]
+EncodeWith = Annotated[str, typer.Option("--triton", help="host:port of a Triton to embed with; empty: this process.")]
 
 
 @app.command("feature-extraction")
@@ -32,9 +37,23 @@ def run_feature_extraction(
     users: Users = 3000,
     events: Events = 150_000,
     seed: Seed = 7,
+    encoders: Encoders = "",
+    embeddings: Embeddings = "",
+    triton: EncodeWith = "",
 ) -> None:
     """Validate the data, embed the items, compute the features."""
-    _run(feature_extraction, data=data, holdout=holdout, items=items, users=users, events=events, seed=seed)
+    _run(
+        feature_extraction,
+        data=data,
+        holdout=holdout,
+        items=items,
+        users=users,
+        events=events,
+        seed=seed,
+        encoders=encoders,
+        embeddings=embeddings or str(home.embeddings()),
+        triton=triton,
+    )
 
 
 @app.command("retraining")
@@ -45,6 +64,9 @@ def run_retraining(
     users: Users = 3000,
     events: Events = 150_000,
     seed: Seed = 7,
+    encoders: Encoders = "",
+    embeddings: Embeddings = "",
+    triton: EncodeWith = "",
 ) -> None:
     """From data to the next release; prints its number."""
     outputs = _run(
@@ -56,6 +78,9 @@ def run_retraining(
         users=users,
         events=events,
         seed=seed,
+        encoders=encoders,
+        embeddings=embeddings or str(home.embeddings()),
+        triton=triton,
     )
     typer.echo(outputs["Output"])
 

@@ -40,19 +40,46 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 
 
 @step
-def encode(dataset: Input[Dataset], encoders: Output[Model]) -> None:
-    """Train the encoders on the catalog's pictures and texts, and embed every item.
+def encode(
+    dataset: Input[Dataset],
+    settings: str,
+    embeddings: str,
+    triton: str,
+    encoders: Output[Model],
+    parity: Output[Metrics],
+) -> None:
+    """Make the encoders, prove their ONNX forms equal to PyTorch, and embed every item whose content is new.
 
     Args:
         dataset: canonical tables.
-        encoders: weights, tokenizer and the items' embeddings.
+        settings: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
+        embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none.
+        triton: ``host:port`` of a Triton that serves the encoders, to embed with; empty embeds in this process.
+        encoders: weights, tokenizer, ONNX files and the items' embeddings.
+        parity: per encoder and precision, the mean cosine between PyTorch's and ONNX Runtime's embeddings.
     """
+    import tempfile
     from pathlib import Path
 
+    from export.encoders import export_encoders
     from winnow.encoders.build import train_encoders
+    from winnow.encoders.catalog import read_contents
+    from winnow.encoders.extraction import extract_embeddings
     from winnow.encoders.settings import EncoderSettings
+    from winnow.encoders.store import EmbeddingStore
 
-    train_encoders(Path(dataset.path), Path(encoders.path), EncoderSettings(), show_progress=True)
+    tables, folder = Path(dataset.path), Path(encoders.path)
+    train_encoders(tables, folder, EncoderSettings.parse(settings, "encoders"), show_progress=True)
+    for row in export_encoders(folder, tables, show_progress=True):
+        print(  # noqa: T201
+            f"winnow: {row.model} {row.precision}: cosine to PyTorch {row.mean:.5f} (worst {row.worst:.5f}), "
+            f"{row.megabytes:.1f} MB"
+        )
+        parity.log_metric(f"{row.model}_{row.precision}", row.mean)
+    with tempfile.TemporaryDirectory() as nowhere:
+        store = EmbeddingStore(embeddings or nowhere)
+        found = extract_embeddings(folder, read_contents(tables), store, show_progress=True, triton=triton or None)
+    encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
 
 
 @step

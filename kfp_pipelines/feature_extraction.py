@@ -28,10 +28,15 @@ def feature_extraction(
     users: int = 3000,
     events: int = 150000,
     seed: int = 7,
+    encoders: str = "",
+    embeddings: str = "",
+    triton: str = "",
 ) -> NamedTuple("Extracted", dataset=Dataset, encoders=Model, features=Dataset):  # type: ignore[valid-type]  # kfp reads this form
     """See :mod:`kfp_pipelines.components` for the parameters."""
     ingested = components.ingest(data=data, holdout=holdout, items=items, users=users, events=events, seed=seed)
-    encoded = components.encode(dataset=ingested.outputs["dataset"])
+    encoded = components.encode(
+        dataset=ingested.outputs["dataset"], settings=encoders, embeddings=embeddings, triton=triton
+    )
     extracted = components.extract(dataset=ingested.outputs["dataset"], encoders=encoded.outputs["encoders"])
     return Extracted(
         dataset=ingested.outputs["dataset"],

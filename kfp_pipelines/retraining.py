@@ -18,10 +18,21 @@ def retraining(
     users: int = 3000,
     events: int = 150000,
     seed: int = 7,
+    encoders: str = "",
+    embeddings: str = "",
+    triton: str = "",
 ) -> int:
     """See :mod:`kfp_pipelines.components` for the parameters; returns the release's number."""
     extracted = feature_extraction.feature_extraction(
-        data=data, holdout=holdout, items=items, users=users, events=events, seed=seed
+        data=data,
+        holdout=holdout,
+        items=items,
+        users=users,
+        events=events,
+        seed=seed,
+        encoders=encoders,
+        embeddings=embeddings,
+        triton=triton,
     ).outputs
     trained = components.train(dataset=extracted["dataset"], features=extracted["features"]).outputs
     released = components.release(

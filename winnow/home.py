@@ -24,6 +24,11 @@ def pipelines() -> Path:
     return home() / "pipelines"
 
 
+def embeddings() -> Path:
+    """Embeddings by content, kept from build to build."""
+    return home() / "embeddings"
+
+
 def run() -> Path:
     """Process state and log files of the single-machine stack."""
     return home() / "run"

@@ -66,7 +66,8 @@ class Manifest(BaseModel):
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, for every other file of the folder.
         models: model name -> SHA-256 of its ``model.onnx``.
-        parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export.
+        parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
+            largest distance of an embedding from PyTorch's, as one minus their cosine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
