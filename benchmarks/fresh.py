@@ -1,4 +1,4 @@
-"""How soon an item that the release was made without is found, and whether it is recommended to those who would like it.
+"""How soon an item that the release was made without is found, and whether it is recommended to who would like it.
 
 A copy of what is recommended to a user is added under a new id, so it is known who ought to be shown it.
 """

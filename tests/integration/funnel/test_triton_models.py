@@ -11,9 +11,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from recommender_transformer.triton import TritonModels, address_of, check_versions
+from winnow.encoders.inputs import Modality
 from winnow.errors import ReleaseMismatch, WinnowError
 
-INT, FLOAT = TensorProto.INT32, TensorProto.FLOAT
+INT, FLOAT, BYTE, LONG = TensorProto.INT32, TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
 USER = {
     "history_items": (INT, 1),
     "history_events": (INT, 1),
@@ -36,7 +37,7 @@ def save(
         ]
 
     def described(tensors: dict[str, Any]) -> str:
-        kinds = {INT: "TYPE_INT32", FLOAT: "TYPE_FP32"}
+        kinds = {INT: "TYPE_INT32", FLOAT: "TYPE_FP32", BYTE: "TYPE_UINT8", LONG: "TYPE_INT64"}
         return ", ".join(
             f'{{name: "{tensor}" data_type: {kinds[kind]} dims: [{", ".join(["-1"] * rank)}]}}'
             for tensor, (kind, rank) in tensors.items()
@@ -74,6 +75,21 @@ def address(triton: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
         helper.make_node("Identity", ["candidate_numeric"], ["probabilities"]),
     ]
     save(repository, "ranker", 1, nodes, USER | CANDIDATES, {"probabilities": (FLOAT, 2), "scores": (FLOAT, 1)})
+    for modality, kind, rank in (("image", BYTE, 3), ("text", LONG, 1), ("audio", FLOAT, 1)):
+        name = {"image": "pixels", "text": "tokens", "audio": "samples"}[modality]
+        axes = [
+            helper.make_node("Flatten", [name], ["flat"]),
+            helper.make_node("Cast", ["flat"], ["embedding"], to=FLOAT),
+        ]
+        save(repository, f"{modality}_encoder", 1, axes, {name: (kind, rank)}, {"embedding": (FLOAT, 1)})
+    nodes = [
+        helper.make_node("Identity", ["embeddings"], ["item_vector"]),
+        helper.make_node("Identity", ["item_categorical"], ["candidates"]),
+        helper.make_node("Identity", ["item_numeric"], ["candidate_scores"]),
+    ]
+    inputs = {"item_categorical": (INT, 1), "item_numeric": (FLOAT, 1), "embeddings": (FLOAT, 1)}
+    outputs = {"item_vector": (FLOAT, 1), "candidates": (INT, 1), "candidate_scores": (FLOAT, 1)}
+    save(repository, "item_tower", 1, nodes, inputs, outputs)
     return triton(repository)
 
 
@@ -121,6 +137,34 @@ def test_ranking_and_an_absent_version(address: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         asyncio.run(ask(2))
     assert caught.value.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
+
+
+def test_encoders_and_item_tower(address: str) -> None:
+    contents: dict[Modality, np.ndarray[Any, Any]] = {
+        "image": np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3),
+        "text": np.array([[3, 1, 2]], np.int64),
+        "audio": np.array([[0.5, -0.5]], np.float32),
+    }
+    item = {
+        "item_categorical": np.array([[7, 8]], np.int32),
+        "item_numeric": np.array([[0.5, 0.25]], np.float32),
+        "embeddings": np.array([[0.0, 1.0, 0.0]], np.float32),
+    }
+
+    async def ask() -> tuple[list[Any], Any]:
+        models = TritonModels(address, 1)
+        try:
+            return [await models.encode(name, content) for name, content in contents.items()], await models.tower(item)
+        finally:
+            await models.close()
+
+    embeddings, placed = asyncio.run(ask())
+    for given, content in zip(embeddings, contents.values(), strict=True):
+        assert given.dtype == np.float32
+        np.testing.assert_array_equal(given, content.reshape(1, -1))
+    assert placed.item_vector.tolist() == [[0.0, 1.0, 0.0]]
+    assert (placed.candidates.dtype, placed.candidates.tolist()) == (np.int32, [[7, 8]])
+    assert placed.scores.tolist() == [[0.5, 0.25]]
 
 
 def test_start_up_names_what_triton_serves_instead(address: str) -> None:
