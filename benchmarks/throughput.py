@@ -1,0 +1,95 @@
+"""How much faster than PyTorch the exported encoders are: the same model, a batch of 32, one thread each.
+
+Blocks of calls take turns and medians are compared, so that a noisy machine disturbs all alike.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from benchmarks.encoders_parity import Subject, subjects
+from benchmarks.rows import Row, row
+from export.encoders import export_encoder
+from export.variants import Precision, variant_file
+
+BATCH = 32
+ROUNDS = 15
+BLOCK_SECONDS = 0.15
+EXPORTED: tuple[Precision, ...] = ("fp32", "int8")
+
+Call = Callable[[], object]
+
+
+def measure(show_progress: bool) -> list[Row]:
+    """Inputs a second of PyTorch and of ONNX Runtime, and their ratio.
+
+    Args:
+        show_progress: draw progress bars.
+
+    Raises:
+        WinnowError: the real data or the sentence encoder's package is not here.
+    """
+    threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory(prefix="winnow-throughput-") as scratch:
+        found = subjects(Path(scratch), show_progress)
+        folders = [Path(scratch) / "onnx" / subject.name for subject in found]
+        for subject, folder in zip(found, folders, strict=True):
+            export_encoder(subject.encoder, subject.samples, folder)
+        torch.set_num_threads(1)
+        try:
+            return [line for pair in zip(found, folders, strict=True) for line in _compare(*pair)]
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _compare(subject: Subject, folder: Path) -> list[Row]:
+    batch = np.resize(subject.samples, (BATCH, *subject.samples.shape[1:]))
+    tensor, module = torch.from_numpy(batch), subject.encoder.module
+    name = subject.encoder.signature.inputs[0].name
+
+    def eager() -> None:
+        with torch.inference_mode():
+            module(tensor)
+
+    calls: dict[str, Call] = {"PyTorch": eager}
+    for precision in EXPORTED:
+        session = _session(folder / variant_file(precision))
+        calls[f"ONNX Runtime {precision}"] = lambda session=session: session.run(None, {name: batch})  # type: ignore[misc]
+    seconds = _medians(calls)
+    rows = [row(f"{subject.name}, {label}", BATCH / value, "inputs/s") for label, value in seconds.items()]
+    best = seconds["PyTorch"] / min(value for label, value in seconds.items() if label != "PyTorch")
+    target = "" if subject.encoder.modality == "audio" else ">= 2"
+    return [*rows, row(f"{subject.name}, better of fp32 and int8 to PyTorch", best, "x", target)]
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _medians(calls: dict[str, Call]) -> dict[str, float]:
+    """Median seconds of a call, from blocks that take turns."""
+    sizes = {}
+    for label, call in calls.items():
+        call()
+        sizes[label] = max(1, round(BLOCK_SECONDS / _block(call, 3)))
+    times: dict[str, list[float]] = {label: [] for label in calls}
+    for _ in range(ROUNDS):
+        for label, call in calls.items():
+            times[label].append(_block(call, sizes[label]))
+    return {label: float(np.median(values)) for label, values in times.items()}
+
+
+def _block(call: Call, count: int) -> float:
+    """Seconds per call."""
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - start) / count
