@@ -22,13 +22,13 @@ from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from winnow.encoders import media
+from winnow.encoders import media, runtime
 from winnow.encoders.catalog import Contents
 from winnow.encoders.extraction import extract_embeddings
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, Modality, TextInput
 from winnow.encoders.outcome import Extraction, write_output
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.store import EmbeddingStore
+from winnow.encoders.store import EmbeddingStore, Shard
 from winnow.encoders.tokens import train_tokenizer
 from winnow.errors import WinnowError
 
@@ -216,7 +216,7 @@ import os, signal, sys
 from pathlib import Path
 from winnow.encoders.catalog import Contents
 from winnow.encoders.extraction import extract_embeddings
-from winnow.encoders.store import EmbeddingStore
+from winnow.encoders.store import EmbeddingStore, Shard
 
 rename, shards = Path.replace, []
 
@@ -303,6 +303,63 @@ def test_the_outcome_says_which_modalities_an_item_has(
     np.testing.assert_array_equal(np.array(vectors[9], np.float32), made.vectors["image"][9])
     with pytest.raises(WinnowError, match=r"must be a file that ends in \.parquet"):
         write_output(made, catalog, str(tmp_path))
+
+
+def test_content_that_changes_meanwhile_is_left_to_the_next_run(tmp_path: Path) -> None:
+    class Slow(EmbeddingStore):
+        def read(self, modality: Modality, encoder: str, dimension: int) -> Iterator[Shard]:
+            draw(Path(contents.pictures[3]), 99)
+            Path(contents.pictures[4]).unlink(missing_ok=True)
+            return super().read(modality, encoder, dimension)
+
+    folder = write_encoders(tmp_path / "encoders", IMAGES)
+    contents = pictured(tmp_path / "media", 6)
+    store = Slow(str(tmp_path / "store"))
+    made = extract_embeddings(folder, contents, store, show_progress=False)
+    assert made.problems["image"][3] == f"{contents.pictures[3]}: it changed while the catalog was being read"
+    assert made.problems["image"][4] == f"{contents.pictures[4]}: No such file or directory"
+    assert made.encoded == {"image": 4}
+    assert sum(stored(store).values()) == 4
+    again = extract_embeddings(folder, contents, store, show_progress=False)
+    assert again.encoded == {"image": 1}
+    assert again.problems["image"][3] is None
+
+
+def test_a_vector_without_direction_is_a_problem(tmp_path: Path, store: EmbeddingStore) -> None:
+    folder = write_encoders(tmp_path / "encoders", EncoderInputs(audio=INPUTS.audio))
+    silence, tone = tmp_path / "silence.wav", tmp_path / "tone.wav"
+    soundfile.write(silence, np.zeros(SAMPLES), RATE)
+    contents = Contents(["a", "b"], ["", ""], ["", ""], [str(silence), record(tone, 0)])
+    for expected in (1, 0):
+        made = extract_embeddings(folder, contents, store, show_progress=False)
+        assert made.encoded == {"audio": expected}
+        assert "no direction" in str(made.problems["audio"][0])
+        assert made.problems["audio"][1] is None
+    assert not made.vectors["audio"][0].any()
+
+
+def test_an_encoder_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, truth = helper.make_tensor_value_info, TensorProto.BOOL
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["x"], ["y"])],
+        "body",
+        [number("i", TensorProto.INT64, []), number("go", truth, []), number("x", TensorProto.FLOAT, ["B", 2])],
+        [number("on", truth, []), number("y", TensorProto.FLOAT, ["B", 2])],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["times", "true", "given"], ["embedding"], body=body)],
+        "forever",
+        [number("given", TensorProto.FLOAT, ["B", 2])],
+        [number("embedding", TensorProto.FLOAT, ["B", 2])],
+        [numpy_helper.from_array(np.array(2**62), "times"), numpy_helper.from_array(np.array(True), "true")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "m.onnx")
+    monkeypatch.setattr(runtime, "TIMEOUT_S", 0.2)
+    forever = runtime.OnnxRuntime(tmp_path / "m.onnx", threads=1)
+    with pytest.raises(WinnowError, match=r"m\.onnx took more than 0\.2 s for 3 inputs"):
+        forever(np.zeros((3, 2), np.float32))
+    with pytest.raises(WinnowError, match=r"m\.onnx does not take int64 \(3, 2\)"):
+        forever(np.zeros((3, 2), np.int64))
 
 
 def test_a_store_and_media_on_s3_give_the_same(

@@ -97,8 +97,8 @@ class ExportedEncoder:
         """
         vectors = np.zeros((len(batch), self.dimension), np.float32)
         problems = [ready.problem for ready in batch]
-        usable = [ready.problem is None for ready in batch]
-        if any(usable):
+        usable = np.array([ready.problem is None for ready in batch])
+        if usable.any():
             made = runtime(np.stack([ready.input for ready in batch if ready.input is not None]))
             if made.shape != vectors[usable].shape:
                 raise WinnowError(
@@ -106,8 +106,9 @@ class ExportedEncoder:
                     f"encoders.json is {self.dimension}: export the encoders again"
                 )
             vectors[usable] = made
-        for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
-            problems[row] = "the encoder gives no finite vector"
+        lengths = np.linalg.norm(vectors, axis=1)
+        for row in np.flatnonzero(usable & ~((lengths > 0) & np.isfinite(lengths))):
+            problems[row] = "its vector has no direction: the encoder gives zeros, or numbers that are not finite"
         return Shard([ready.digest for ready in batch], vectors, problems)
 
     @contextmanager

@@ -9,10 +9,26 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from winnow.errors import WinnowError
 
-_S3 = "s3://"
+S3 = "s3://"
+
+
+def s3() -> Any:
+    """The S3 functions of awswrangler, with one session for the process.
+
+    Left alone, awswrangler makes a session for every call, which takes longer than reading a small object does.
+    """
+    import awswrangler  # imports pandas: only those who keep things on S3 pay for it
+    import boto3
+
+    if boto3.DEFAULT_SESSION is None:
+        boto3.setup_default_session()
+        # A session may be used by several threads only once it has made its first client.
+        boto3.client("s3")
+    return awswrangler.s3
 
 
 def inside(folder: str, *parts: str) -> str:
@@ -27,10 +43,8 @@ def listed(folder: str, ending: str) -> list[str]:
         WinnowError: the place cannot be reached.
     """
     with _reaching(folder):
-        if folder.startswith(_S3):
-            import awswrangler  # imports pandas: only those who keep things on S3 pay for it
-
-            return sorted(awswrangler.s3.list_objects(f"{folder.rstrip('/')}/", suffix=ending))
+        if folder.startswith(S3):
+            return sorted(s3().list_objects(f"{folder.rstrip('/')}/", suffix=ending))
         if not Path(folder).exists():
             return []
         # What a killed writer left behind has another ending.
@@ -44,12 +58,10 @@ def read(address: str) -> bytes:
         WinnowError: it is not there, or cannot be reached.
     """
     with _reaching(address):
-        if not address.startswith(_S3):
+        if not address.startswith(S3):
             return Path(address).read_bytes()
-        import awswrangler
-
         content = io.BytesIO()
-        awswrangler.s3.download(address, content, use_threads=False)
+        s3().download(address, content, use_threads=False)
         return content.getvalue()
 
 
@@ -60,11 +72,9 @@ def write(address: str, content: bytes) -> None:
         WinnowError: the place cannot be written.
     """
     with _reaching(address):
-        if address.startswith(_S3):
-            import awswrangler
-
+        if address.startswith(S3):
             # An object appears when its upload has ended.
-            awswrangler.s3.upload(io.BytesIO(content), address, use_threads=False)
+            s3().upload(io.BytesIO(content), address, use_threads=False)
             return
         path = Path(address)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +91,7 @@ def write(address: str, content: bytes) -> None:
 
 @contextmanager
 def _reaching(address: str) -> Iterator[None]:
-    if not address.startswith(_S3):
+    if not address.startswith(S3):
         try:
             yield
         except OSError as error:
