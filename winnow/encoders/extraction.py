@@ -126,7 +126,9 @@ def _encode(
     runtime: Runtime | None = None
     waiting: list[Shard] = []
     with (
-        tqdm(total=len(missing), desc=f"embed {encoder.modality}", unit="item", disable=not show_progress) as bar,
+        tqdm(
+            total=len(missing), desc=f"embed {encoder.modality}", unit="item", disable=not (show_progress and missing)
+        ) as bar,
         ExitStack() as exits,
         closing(
             ahead(
