@@ -30,6 +30,8 @@ def simplify(graph: ir.Graph) -> None:
             _normalise_planes(node, graph)
         elif node.op_type == "AveragePool":
             _pool_in_convolutions(node, graph)
+        elif node.op_type == "Reshape":
+            _transpose_keys(node, graph)
     _drop_unused(graph)
 
 
@@ -94,6 +96,35 @@ def _pool_in_convolutions(node: ir.Node, graph: ir.Graph) -> None:
         made = ir.node("Conv", [node.inputs[0], kernel, *follower.inputs[2:]], attributes)
         _replace(graph, follower, [made])
     graph.remove(node, safe=True)
+
+
+def _transpose_keys(node: ir.Node, graph: ir.Graph) -> None:
+    """An attention's keys [B, heads, T, D] to [B, heads, D, T] by way of [B * heads, T, D]: directly.
+
+    The exporter takes the long way, with nine operators to compute the shapes; ONNX Runtime puts the direct one into
+    the product that follows.
+    """
+    transpose, back = _maker(node.inputs[0], "Transpose"), _maker(node.inputs[1], "Concat")
+    if transpose is None or back is None or list(transpose.attributes["perm"].as_ints()) != [0, 2, 1]:
+        return
+    flat = _maker(transpose.inputs[0], "Reshape")
+    there = _maker(flat.inputs[1], "Concat") if flat is not None else None
+    if flat is None or there is None or len(there.inputs) != 3 or len(back.inputs) != 3:
+        return
+    source = flat.inputs[0]
+    if source is None or source.shape is None or source.shape.rank() != 4:
+        return
+    slices = [_maker(value, "Slice") for value in (*back.inputs, *there.inputs[1:])]
+    shapes = [_maker(part.inputs[0], "Shape") for part in slices if part is not None]
+    all_of_it = len(shapes) == 5 and all(shape is not None and shape.inputs[0] is source for shape in shapes)
+    if all_of_it and list(there.inputs[1:]) == list(back.inputs[1:])[::-1]:
+        _replace(graph, node, [ir.node("Transpose", [source], {"perm": [0, 1, 3, 2]})])
+
+
+def _maker(value: ir.Value | None, operator: str) -> ir.Node | None:
+    """The node that makes ``value``, if it is such an operator."""
+    node = value.producer() if value is not None else None
+    return node if node is not None and node.op_type == operator else None
 
 
 def _is_pointwise(node: ir.Node) -> bool:

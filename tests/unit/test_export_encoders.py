@@ -122,6 +122,14 @@ def test_pixels_are_normalised_exactly_and_a_plane_at_a_time(exported: Exported,
     np.testing.assert_allclose(found, expected.transpose(0, 3, 1, 2), rtol=1e-5, atol=1e-6)
 
 
+def test_attention_transposes_its_keys_directly(exported: Exported) -> None:
+    folder, _ = exported
+    graph = onnx.load(folder / "onnx" / "text_encoder" / "model.onnx").graph
+    orders = [list(node.attribute[0].ints) for node in graph.node if node.op_type == "Transpose"]
+    assert orders.count([0, 1, 3, 2]) == 2  # one per layer
+    assert [0, 2, 1] not in orders
+
+
 def test_a_version_is_the_chosen_variant(exported: Exported, tmp_path: Path) -> None:
     folder, given = exported
     rows = install_encoders(folder, 4, tmp_path / "repository", "int8")
