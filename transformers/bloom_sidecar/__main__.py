@@ -12,9 +12,9 @@ from pathlib import Path
 from bloom_sidecar import health
 from bloom_sidecar.consumer import Consumer
 from winnow.errors import WinnowError
+from winnow.filtering.seen import WINDOW_DAYS
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.keys import Keys
 from winnow.store.publish import check_published
 
 
@@ -24,7 +24,15 @@ def main() -> None:
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release.")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
     parser.add_argument("--health-port", type=int, default=8090, help="For /health, /ready and /metrics.")
+    parser.add_argument(
+        "--window-days",
+        type=int,
+        default=WINDOW_DAYS,
+        help="What a user met is remembered for at least this long and at most twice as long.",
+    )
     args = parser.parse_args()
+    if args.window_days < 1:
+        parser.error(f"--window-days: must be at least 1, got {args.window_days}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,8 +45,8 @@ def main() -> None:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
     name = f"{socket.gethostname()}-{os.getpid()}"
-    consumer = Consumer(client, Keys(release.manifest.number), release.schema.events, name)
-    server = health.serve(args.health_port, lambda: consumer.ready)
+    consumer = Consumer(client, release, name, args.window_days * 86_400_000)
+    server = health.serve(args.health_port, lambda: consumer.alive, lambda: consumer.ready)
     consumer.run(stop)
     server.shutdown()
     client.close()

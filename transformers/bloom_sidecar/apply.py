@@ -1,52 +1,71 @@
-"""Apply events to one user's history and seen filter, in one atomic step."""
+"""Apply events to one user's history and filters, in one atomic step."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from redis import Redis
 
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
-from winnow.store import history
-from winnow.store.keys import Keys
+from winnow.filtering.shadow import Errors, errors
+from winnow.filtering.state import State, watched
+from winnow.store.events import Event, Item
 
 
-class Event(NamedTuple):
-    """One event of the stream; ``code`` is 0 for a type that this release does not declare."""
+class Applied(NamedTuple):
+    """What became of a user.
 
-    user_id: str
-    item_id: str
-    code: int
-    timestamp: int
+    Attributes:
+        state: as it was written.
+        size: bytes of its seen filter.
+        rotated: how many windows of the seen filter were dropped.
+        errors: how the filter as it was before compares with its shadow; none for a user who has none.
+    """
+
+    state: State
+    size: int
+    rotated: int
+    errors: Errors | None
 
 
-def apply(client: Redis, keys: Keys, user_id: str, events: Sequence[Event]) -> None:
-    """Put ``events`` of one user into the history and the seen filter.
+def apply(
+    client: Redis,
+    release: int,
+    user_id: str,
+    events: Sequence[Event],
+    items: Mapping[str, Item],
+    window_ms: int,
+    probes: Sequence[int] = (),
+) -> Applied:
+    """Put ``events`` of one user into history, seen filter and category filter.
 
     The keys are watched: when another sidecar writes them in between, Redis refuses the transaction and it is done
     again on what that one wrote, so no item is lost. An event that is in the history already is not put there twice,
     so a batch that was applied but not acknowledged (its sidecar died in between) does no harm.
 
+    Args:
+        client: connection to Redis, answering bytes.
+        release: number of the release.
+        user_id: whose events.
+        events: in the order of the stream.
+        items: what is known of their items.
+        window_ms: length of the seen filter's windows.
+        probes: hashes of items to ask the filter of a sampled user for.
+
     Raises:
         RedisError: Redis does not answer.
+        ValueError: a stored filter cannot be read; nothing was changed.
     """
-    seen_key, history_key = keys.seen(user_id), keys.history(user_id)
-    # An event of an undeclared type still says that the user met the item, but the models have no code for it.
-    entries = [history.encode(event.timestamp, event.code, event.item_id) for event in events if event.code]
 
-    def update(pipe: Any) -> None:
-        stored = pipe.get(seen_key)
-        held = set(pipe.lrange(history_key, 0, history.KEPT - 1))
-        seen = SeenFilter() if stored is None else SeenFilter.from_bytes(stored)
-        seen.update(item_hash(event.item_id) for event in events)
-        new = [entry for entry in entries if entry not in held]
+    def update(pipe: Any) -> Applied:
+        state = State.read(pipe, release, user_id)
+        found = errors(state.seen, state.shadow, probes) if state.shadow else None
+        rotated = state.apply(events, items, window_ms)
         pipe.multi()
-        if new:
-            pipe.lpush(history_key, *new)
-            pipe.ltrim(history_key, 0, history.KEPT - 1)
-        pipe.set(seen_key, seen.to_bytes())
+        return Applied(state, state.write(pipe, release), rotated, found)
 
-    client.transaction(update, seen_key, history_key)
+    # The client's types know of callables that return nothing, though what they return can be had.
+    return cast(
+        "Applied", client.transaction(cast("Any", update), *watched(release, user_id), value_from_callable=True)
+    )
 
 
 def by_user(events: Iterable[tuple[bytes, Event]]) -> dict[str, list[tuple[bytes, Event]]]:

@@ -3,32 +3,36 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from typing import cast
 
-from prometheus_client import Counter, Histogram
+import numpy as np
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from bloom_sidecar.apply import Event, apply, by_user
-from winnow.store.keys import EVENTS, Keys
+from bloom_sidecar import metrics
+from bloom_sidecar.apply import Applied, apply, by_user
+from bloom_sidecar.group import Group
+from winnow.filtering.hashing import item_hash
+from winnow.filtering.seen import FALSE_POSITIVE_RATE, WINDOW_MS
+from winnow.release import Release
+from winnow.store import trending
+from winnow.store.events import Event, Item, Items, codes_of, entered, parse
+from winnow.store.keys import Keys
+from winnow.store.live_keys import LiveKeys
+from winnow.store.trending import Done
 
 log = logging.getLogger(__name__)
-
-_BATCH = 256
-_BLOCK_MS = 500
-_STALE_MS = 5_000
-"""After this long an entry that was delivered but not acknowledged is taken over: its sidecar is gone."""
 
 _PAUSE_S = 0.5
 """Wait after Redis failed, before it is tried again."""
 
-_APPLIED = Counter("winnow_sidecar_events_total", "Events read from the stream.", ("outcome",))
-_LAG = Histogram(
-    "winnow_sidecar_lag_seconds",
-    "From an event's entry into the stream to its effect on the filters.",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0),
-)
+_LOOK_S = 1.0
+"""How often the trending list's lease is asked for and the lag is measured."""
+
+_STUCK_S = 60.0
+"""A loop that has not come round for so long will not do so again."""
+
+_PROBES = 256
+"""Items of the catalog that a sampled user's filter is asked for: some 30 microseconds."""
 
 
 class Consumer:
@@ -36,85 +40,127 @@ class Consumer:
 
     Args:
         client: connection to Redis, answering bytes.
-        keys: the release's keys.
-        event_types: declared event types; the code of the first is 1.
+        release: whose filters are kept.
         name: of this member, unlike any other's.
+        window_ms: length of the seen filters' windows, milliseconds.
+
+    Attributes:
+        ready: whether the last round went well.
     """
 
-    def __init__(self, client: Redis, keys: Keys, event_types: Sequence[str], name: str) -> None:
+    def __init__(self, client: Redis, release: Release, name: str, window_ms: int = WINDOW_MS) -> None:
+        manifest, schema = release.manifest, release.schema
         self._client = client
-        self._keys = keys
-        self._codes = {event: code for code, event in enumerate(event_types, 1)}
+        self._release = manifest.number
         self._name = name
-        self._looked_for_stale = 0.0
+        self._window_ms = window_ms
+        self._codes = codes_of(schema.events)
+        self._weights = (0.0, *schema.event_weights)
+        self._created = trending.created_ms(manifest)
+        # What is older is in the log that the counts were started with.
+        self._counted_from = min(self._created, manifest.as_of)
+        self._popular = np.asarray(release.array("popular"), np.int32)
+        self._items = Items(client, release)
+        item_ids = release.array("item_ids")
+        drawn = np.random.default_rng().integers(1, len(item_ids), _PROBES)
+        self._probes = [item_hash(item_id) for item_id in item_ids[drawn].tolist()]
+        self._asked = self._wrong = 0
+        self._looked = 0.0
+        self._round = time.monotonic()
+        self.group = Group(client, Keys(self._release).group, name)
         self.ready = False
+        metrics.FALSE_POSITIVE_TARGET.set(FALSE_POSITIVE_RATE)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop still comes round."""
+        return time.monotonic() - self._round < _STUCK_S
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; what was read by then is applied and acknowledged first."""
         while not stop.is_set():
+            self._round = time.monotonic()
             try:
                 if not self.ready:
-                    self._join()
+                    self.group.join()
                 self.step()
+                self._look()
                 self.ready = True
             except RedisError as error:
                 self.ready = False
                 log.warning("Redis fails, trying again: %s", error)
                 stop.wait(_PAUSE_S)
+        self.ready = False
+        try:
+            self.group.leave()
+        except RedisError as error:
+            log.warning("the group cannot be left: %s", error)
 
     def step(self) -> int:
         """Take over stale entries when it is time, read new ones, apply both; returns how many there were."""
-        entries = self._stale() + self._new()
-        known = [(stream_id, event) for stream_id, fields in entries if (event := self._event(fields)) is not None]
-        acknowledged = [stream_id for stream_id, fields in entries if self._event(fields) is None]
-        _APPLIED.labels("malformed").inc(len(acknowledged))
+        stale = self.group.stale()
+        metrics.TAKEN_OVER.inc(len(stale))
+        entries = stale + self.group.new()
+        parsed = [(entry[0], parse(entry, self._codes)) for entry in entries]
+        known = [(stream_id, event) for stream_id, event in parsed if event is not None]
+        done = [Done(stream_id) for stream_id, event in parsed if event is None]
+        metrics.EVENTS.labels("malformed").inc(len(done))
+        items = self._items.read({event.item_id for _, event in known}) if known else {}
         for user_id, events in by_user(known).items():
             try:
-                apply(self._client, self._keys, user_id, [event for _, event in events])
-            except ValueError:
+                applied = apply(
+                    self._client,
+                    self._release,
+                    user_id,
+                    [event for _, event in events],
+                    items,
+                    self._window_ms,
+                    self._probes,
+                )
+            except ValueError as error:
                 # The stored filter cannot be read. The entries stay pending, so that nothing is lost.
-                log.exception("events of user %r cannot be applied", user_id)
-                _APPLIED.labels("failed").inc(len(events))
+                log.error("events of user %r wait for `winnow filters rebuild`: %s", user_id, error)
+                metrics.UNREADABLE.inc()
+                metrics.EVENTS.labels("failed").inc(len(events))
                 continue
-            acknowledged += [stream_id for stream_id, _ in events]
-            _APPLIED.labels("applied").inc(len(events))
-            for stream_id, _ in events:
-                _LAG.observe(max(0.0, time.time() - int(stream_id.split(b"-")[0]) / 1000))
-        if acknowledged:
-            self._client.xack(EVENTS, self._keys.group, *acknowledged)
+            self._measure(applied)
+            metrics.EVENTS.labels("applied").inc(len(events))
+            for stream_id, event in events:
+                metrics.LATENCY.observe(max(0.0, time.time() - entered(stream_id) / 1000))
+                done.append(self._done(stream_id, event, items.get(event.item_id)))
+        trending.acknowledge(self._client, self._release, done)
         return len(entries)
 
-    def _join(self) -> None:
-        """Make the group where it is missing, from the stream's beginning: a new release catches up on all of it."""
-        try:
-            self._client.xgroup_create(EVENTS, self._keys.group, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+    def _done(self, stream_id: bytes, event: Event, item: Item | None) -> Done:
+        weight = self._weights[event.code]
+        if item is None or not weight or event.at_ms < self._counted_from:
+            return Done(stream_id)
+        return Done(stream_id, item.index, trending.increment(weight, event.at_ms, self._created))
 
-    def _new(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        # The client's types cover every dialect of its protocol; with bytes and one stream the answer is this.
-        read = cast(
-            "list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]",
-            self._client.xreadgroup(self._keys.group, self._name, {EVENTS: ">"}, count=_BATCH, block=_BLOCK_MS),
-        )
-        return [entry for _, entries in read for entry in entries]
+    def _measure(self, applied: Applied) -> None:
+        windows = applied.state.seen.windows
+        if windows:
+            metrics.FILL.observe(windows[max(windows)].fill)
+            metrics.LAYERS.observe(max(layers.depth for layers in windows.values()))
+            metrics.BYTES.observe(applied.size)
+        metrics.ROTATIONS.inc(applied.rotated)
+        if applied.errors is not None:
+            asked, wrong, missing = applied.errors
+            self._asked, self._wrong = self._asked + asked, self._wrong + wrong
+            metrics.PROBES.labels("met").inc(wrong)
+            metrics.PROBES.labels("not met").inc(asked - wrong)
+            metrics.FALSE_NEGATIVES.inc(missing)
+            metrics.FALSE_POSITIVE_RATE.set(self._wrong / max(self._asked, 1))
 
-    def _stale(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        if time.monotonic() - self._looked_for_stale < _STALE_MS / 1000:
-            return []
-        self._looked_for_stale = time.monotonic()
-        claimed = self._client.xautoclaim(EVENTS, self._keys.group, self._name, _STALE_MS, "0-0", count=_BATCH)
-        # An entry that was deleted from the stream comes back empty.
-        return [(stream_id, fields) for stream_id, fields in claimed[1] if fields]
-
-    def _event(self, fields: dict[bytes, bytes]) -> Event | None:
-        try:
-            return Event(
-                user_id=fields[b"user_id"].decode(),
-                item_id=fields[b"item_id"].decode(),
-                code=self._codes.get(fields[b"event"].decode(), 0),
-                timestamp=int(fields[b"timestamp"]),
-            )
-        except (KeyError, ValueError):
-            return None
+    def _look(self) -> None:
+        if time.monotonic() - self._looked < _LOOK_S:
+            return
+        self._looked = time.monotonic()
+        if trending.refresh(self._client, self._release, self._popular, self._name):
+            metrics.REFRESHED.inc()
+        pending, behind, seconds = self.group.lag()
+        metrics.PENDING.set(pending)
+        metrics.BEHIND.set(behind)
+        metrics.BEHIND_SECONDS.set(seconds)
+        rebuilds = self._client.get(LiveKeys(self._release).rebuilds)
+        metrics.REBUILDS.set(int(rebuilds or 0))

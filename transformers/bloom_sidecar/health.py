@@ -7,13 +7,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
-def serve(port: int, ready: Callable[[], bool]) -> ThreadingHTTPServer:
-    """Answer on ``port`` from a thread of its own until ``shutdown`` is called."""
+def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
+    """Answer on ``port`` from a thread of its own until ``shutdown`` is called.
+
+    Args:
+        port: TCP port.
+        alive: whether the process still works; when not, it should be started again.
+        ready: whether it follows the stream at the moment.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/health":
-                self._answer(200, b"ok\n", "text/plain")
+                self._answer(*((200, b"ok\n") if alive() else (503, b"stuck\n")), "text/plain")
             elif self.path == "/ready":
                 self._answer(*((200, b"ready\n") if ready() else (503, b"not ready\n")), "text/plain")
             elif self.path == "/metrics":

@@ -1,98 +1,114 @@
-"""A user's seen filter: a scalable Bloom filter that fits in a Redis string.
+"""A user's seen filter: Bloom filters by time window, in one Redis string.
 
-A Bloom filter that is filled beyond what it was made for does not fail, it lies more and more. Rebuilding a larger one
-needs every item that went in, which nobody keeps. So a full filter is left as it is and a layer of twice the capacity
-and half the error is put beside it (Almeida, Baquero, Preguiça, Hutchison: Scalable Bloom Filters, 2007): no item is
-ever lost, and the errors of all layers together stay below the rate that was asked for.
+Nothing can be taken out of a Bloom filter, so what it is to forget must lie in one that can be dropped whole. Items are
+added to the window of the moment in which they were met; a window is dropped when the one after it has passed too. What
+was met is therefore remembered for at least one window's length and at most two. Each window carries its own end, so a
+changed length only changes what comes.
 """
 
 from __future__ import annotations
 
-import operator
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rbloom import Bloom
+
+from winnow.filtering.hashing import ItemHashes
+from winnow.filtering.layers import Layers
 
 FALSE_POSITIVE_RATE = 0.01
-"""Share of unseen items that the filter, all layers together, may hold back."""
+"""Share of unseen items that the filter, all windows and layers together, may hold back."""
 
 SMALLEST = 128
-"""Capacity of the first layer: 0.2 kB."""
+"""Capacity of a window's first layer: 0.2 kB."""
 
-_LAYER = struct.Struct("<III")
-"""A layer's head: its capacity, how many items it holds, bytes of the filter that follow."""
+WINDOW_DAYS = 90
+WINDOW_MS = WINDOW_DAYS * 86_400_000
 
+_LIVE = 2
+"""Windows that count: the current one and the one before."""
 
-@dataclass
-class _Layer:
-    bloom: Bloom
-    capacity: int
-    count: int
+_HEAD = struct.Struct("<2sBB")
+"""Magic, version, number of windows."""
+
+_MAGIC, _VERSION = b"WS", 1
+_END = struct.Struct("<I")
+"""A window's end, seconds since the epoch."""
 
 
 class SeenFilter:
-    """The set of items a user has met; may say yes wrongly (rarely), never no wrongly.
+    """The set of items a user has met; may say yes wrongly (rarely), never no wrongly within a window's length."""
 
-    Args:
-        expected: how many items the first layer is made for.
-    """
-
-    def __init__(self, expected: int = SMALLEST) -> None:
-        self._layers = [_new_layer(max(expected, SMALLEST), 0)]
+    def __init__(self) -> None:
+        self._windows: dict[int, Layers] = {}
 
     @classmethod
-    def of(cls, hashes: Sequence[int]) -> SeenFilter:
-        """A filter that holds ``hashes``, with room for as many again."""
-        seen = cls(2 * len(hashes))
-        seen.update(hashes)
+    def of(cls, hashes: Sequence[int], at_ms: int, window_ms: int = WINDOW_MS) -> SeenFilter:
+        """A filter that holds ``hashes``, all met at one moment, with room for half as many more.
+
+        Args:
+            hashes: distinct item hashes.
+            at_ms: the moment, milliseconds since the epoch.
+            window_ms: length of a window.
+        """
+        seen = cls()
+        seen._windows[window_end(at_ms, window_ms)] = _layers(len(hashes) + len(hashes) // 2)
+        seen.update(hashes, at_ms, window_ms)
         return seen
 
-    def update(self, hashes: Iterable[int]) -> None:
-        """Add items by their 128-bit hashes."""
-        for value in hashes:
-            if value in self:
-                continue
-            newest = self._layers[-1]
-            if newest.count >= newest.capacity:
-                newest = _new_layer(2 * newest.capacity, len(self._layers))
-                self._layers.append(newest)
-            newest.bloom.add(value)
-            newest.count += 1
+    def update(self, hashes: Iterable[int], at_ms: int, window_ms: int = WINDOW_MS) -> int:
+        """Add items that were met at ``at_ms``; returns how many windows were dropped because their time is over.
+
+        What comes late is put into the window it belongs to, or nowhere when that is over.
+        """
+        end, length = window_end(at_ms, window_ms), window_ms // 1000
+        horizon = max([end, *self._windows]) - _LIVE * length
+        over = [window for window in self._windows if window <= horizon]
+        for window in over:
+            del self._windows[window]
+        if end > horizon:
+            if end not in self._windows:
+                self._windows[end] = _layers(0)
+            self._windows[end].update(hashes)
+        return len(over)
 
     def __contains__(self, value: int) -> bool:
-        return any(value in layer.bloom for layer in self._layers)
+        return any(value in layers for layers in self._windows.values())
 
     def __len__(self) -> int:
-        """Items that were told apart when they were added."""
-        return sum(layer.count for layer in self._layers)
+        """Items that were told apart when they were added; one met in two windows counts twice."""
+        return sum(map(len, self._windows.values()))
+
+    @property
+    def windows(self) -> dict[int, Layers]:
+        """End in seconds since the epoch -> what was met in that window."""
+        return self._windows
 
     def contains(self, items: NDArray[np.int32], hashes: Sequence[int]) -> NDArray[np.bool_]:
         """Membership of a batch of candidates.
 
         Args:
             items: int32 [n], item indices.
-            hashes: the hash of every item of the catalog, by index.
+            hashes: the hash of every item of the catalog, by index; fast where they are :class:`ItemHashes`.
 
         Returns:
             bool [n].
         """
-        wanted = list(map(hashes.__getitem__, items.tolist()))
-        met = np.zeros(len(wanted), dtype=np.bool_)
-        for layer in self._layers:
-            bloom = layer.bloom
-            met |= np.array([value in bloom for value in wanted], dtype=np.bool_)
+        if isinstance(hashes, ItemHashes):
+            words = hashes.words(items)
+        else:
+            words = ItemHashes.of(hashes[item] for item in items.tolist()).words(np.arange(len(items), dtype=np.int32))
+        met = np.zeros(len(items), dtype=np.bool_)
+        for layers in self._windows.values():
+            met |= layers.contains(words)
         return met
 
     def to_bytes(self) -> bytes:
         """The filter as it is kept in Redis."""
-        parts = []
-        for layer in self._layers:
-            body = layer.bloom.save_bytes()
-            parts += [_LAYER.pack(layer.capacity, layer.count, len(body)), body]
+        parts = [_HEAD.pack(_MAGIC, _VERSION, len(self._windows))]
+        for end, layers in sorted(self._windows.items()):
+            parts += [_END.pack(end), layers.to_bytes()]
         return b"".join(parts)
 
     @classmethod
@@ -100,25 +116,30 @@ class SeenFilter:
         """Read what :meth:`to_bytes` wrote.
 
         Raises:
-            ValueError: the bytes are not a whole filter.
+            ValueError: the bytes are not a whole filter of this version.
         """
-        layers = []
-        offset = 0
-        while offset < len(data):
-            if len(data) - offset < _LAYER.size:
-                raise ValueError("a seen filter is cut short")
-            capacity, count, size = _LAYER.unpack_from(data, offset)
-            body = data[offset + _LAYER.size : offset + _LAYER.size + size]
-            if len(body) != size:
-                raise ValueError("a seen filter is cut short")
-            layers.append(_Layer(Bloom.load_bytes(body, operator.index), capacity, count))
-            offset += _LAYER.size + size
-        if not layers:
-            raise ValueError("a seen filter is empty")
-        seen = cls.__new__(cls)
-        seen._layers = layers
+        seen = cls()
+        try:
+            magic, version, windows = _HEAD.unpack_from(data)
+            if (magic, version) != (_MAGIC, _VERSION):
+                raise ValueError(
+                    f"a seen filter of another format ({data[:3]!r}): `winnow filters rebuild` writes it anew"
+                )
+            offset = _HEAD.size
+            for _ in range(windows):
+                (end,) = _END.unpack_from(data, offset)
+                seen._windows[end], offset = Layers.read(data, offset + _END.size, FALSE_POSITIVE_RATE / _LIVE)
+        except struct.error:
+            raise ValueError("a seen filter is cut short") from None
+        if offset != len(data):
+            raise ValueError(f"a seen filter has {len(data) - offset} bytes too many")
         return seen
 
 
-def _new_layer(capacity: int, depth: int) -> _Layer:
-    return _Layer(Bloom(capacity, FALSE_POSITIVE_RATE / 2 ** (depth + 1), operator.index), capacity, 0)
+def window_end(at_ms: int, window_ms: int) -> int:
+    """End of the window of a moment, in seconds since the epoch; the same for every user and process."""
+    return (at_ms // window_ms + 1) * window_ms // 1000
+
+
+def _layers(expected: int) -> Layers:
+    return Layers(max(expected, SMALLEST), FALSE_POSITIVE_RATE / _LIVE)

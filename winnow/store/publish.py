@@ -12,10 +12,10 @@ from redis import Redis
 from tqdm import tqdm
 
 from winnow.errors import ReleaseMismatch
-from winnow.filtering.hashing import item_hashes
-from winnow.filtering.seen import SeenFilter
+from winnow.filtering.log import ReleaseLog
+from winnow.filtering.state import clear
 from winnow.release import Release
-from winnow.store import history
+from winnow.store import trending
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
 
@@ -24,7 +24,7 @@ _CHUNK = 500
 
 
 def publish(release_folder: Path, url: str, show_progress: bool) -> None:
-    """Write item rows, user rows, histories, seen filters and the trending list of a release.
+    """Write item rows, user rows, histories, filters, the trending list and its counts of a release.
 
     Does nothing where the release is there already.
 
@@ -54,6 +54,9 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
                 bar.update(written)
             for written in _users(client, release, keys):
                 bar.update(written)
+        pipe = client.pipeline(transaction=False)
+        trending.seed(pipe, release)
+        pipe.execute()
         popular = np.asarray(release.array("popular"), dtype="<i4")
         client.set(keys.trending, popular.tobytes())
         client.set(keys.manifest, manifest.digest)
@@ -94,30 +97,14 @@ def _items(client: Redis, release: Release, keys: Keys) -> Iterator[int]:
 
 
 def _users(client: Redis, release: Release, keys: Keys) -> Iterator[int]:
-    item_ids = release.array("item_ids").tolist()
-    hashes = item_hashes(item_ids)
-    ids = release.array("user_ids").tolist()
+    log = ReleaseLog(release)
     rows = release.array("user_rows")
-    offsets = release.array("offsets").tolist()
-    item, event, timestamp = (np.asarray(release.array(name)) for name in ("item", "event", "timestamp"))
-    for start in range(0, len(ids), _CHUNK):
-        chunk = ids[start : start + _CHUNK]
+    for start in range(0, len(log.user_ids), _CHUNK):
+        chunk = log.user_ids[start : start + _CHUNK]
         pipe = client.pipeline(transaction=False)
         for user, user_id in enumerate(chunk, start):
             pipe.set(keys.user_row(user_id), rows[user].tobytes())
-            pipe.delete(keys.history(user_id))
-            first, end = offsets[user], offsets[user + 1]
-            if first == end:
-                continue
-            newest = slice(max(first, end - history.KEPT), end)
-            entries = [
-                history.encode(when, kind, item_ids[index])
-                for when, kind, index in zip(
-                    timestamp[newest].tolist(), event[newest].tolist(), item[newest].tolist(), strict=True
-                )
-            ]
-            pipe.rpush(keys.history(user_id), *reversed(entries))
-            met = np.unique(item[first:end]).tolist()
-            pipe.set(keys.seen(user_id), SeenFilter.of([hashes[index] for index in met]).to_bytes())
+            clear(pipe, keys.release, user_id)
+            log.state(user).write(pipe, keys.release)
         pipe.execute()
         yield len(chunk)
