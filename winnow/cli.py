@@ -112,9 +112,11 @@ def recommend(
     query |= {name: client.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
     if user is None and not query:
         raise WinnowError("say for whom (a user id) or what is looked for (--text, --image, --audio)")
-    request: client.Instance = (
-        {"k": k} | ({} if user is None else {"user_id": user}) | ({"query": query} if query else {})
-    )
+    request: client.Instance = {"k": k}
+    if user is not None:
+        request["user_id"] = user
+    if query:
+        request |= {"query": query, "deadline_ms": client.PATIENCE_MS}
     with client.http(_running().ports.http) as endpoint:
         [answer] = client.over_http_v1(endpoint, [request])
     if as_json:

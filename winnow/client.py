@@ -14,6 +14,8 @@ from winnow.request import Answer
 
 MODEL = "recommender"
 TIMEOUT_S = 30.0
+PATIENCE_MS = 5000
+"""Deadline for a person's query by content: large encoders on a small machine take longer than a shop would wait."""
 
 Instance = dict[str, Any]
 """One request, as :class:`winnow.request.RecommendRequest` wants it."""

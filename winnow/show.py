@@ -96,7 +96,7 @@ def queries(release: Release, ports: Ports, k: int = 5) -> None:
 
 
 def _found(endpoint: httpx.Client, query: dict[str, Any], k: int, release: Release) -> None:
-    [given] = client.over_http_v1(endpoint, [{"query": query, "k": k}])
+    [given] = client.over_http_v1(endpoint, [{"query": query, "k": k, "deadline_ms": client.PATIENCE_MS}])
     answer(given, release)
     console.print()
 

@@ -206,6 +206,9 @@ def test_a_query_travels_over_every_protocol(server: Any, picture: Any) -> None:
     assert led["outputs"][0]["data"] == lists[1]
     _, two = server.v2(tensor("user_id", "BYTES", "user-3"), tensor("query", "BYTES", encoded, encoded))
     assert two["outputs"][0]["shape"] == [2, 10]
+    status, refused = server.v2(tensor("query", "BYTES", encoded, json.dumps({"image": {"b64": "aGVsbG8="}})))
+    assert (status, refused["error"][:38]) == (400, "instances[1].query.image: not a readab")
+    assert server.v2(tensor("k", "INT32", 5))[1]["error"] == "user_id: is required, unless there is a query"
     request = pb.ModelInferRequest(model_name="recommender")
     request.inputs.add(name="query", datatype="BYTES", shape=[1])
     request.raw_input_contents.append(struct.pack("<I", len(encoded)) + encoded.encode())
