@@ -6,11 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from winnow.encoders.build import load_encoders, train_encoders
+from winnow.encoders.catalog import read_contents
+from winnow.encoders.inputs import MODALITIES, Modality
 from winnow.encoders.preparation import Preparation
 from winnow.encoders.settings import EncoderSettings, TinySettings
 from winnow.encoders.tokens import END, PAD, START
@@ -33,6 +36,12 @@ def draw(path: Path, colour: str, shape: str, random: np.random.Generator) -> No
     picture.save(path)
 
 
+def strike(path: Path, kind: int, random: np.random.Generator) -> None:
+    seconds = np.arange(6_400) / 8_000
+    tone = np.sin(2 * np.pi * 220 * 2 ** (kind / 3) * seconds) * np.exp(-6 * seconds)
+    soundfile.write(path, 0.7 * tone + random.normal(0, 0.01, len(tone)), 8_000)
+
+
 def write_catalog(folder: Path, count: int, pictures: bool = True) -> NDArray[np.int64]:
     """``count`` drawn items; returns their kinds."""
     random = np.random.default_rng(1)
@@ -41,6 +50,7 @@ def write_catalog(folder: Path, count: int, pictures: bool = True) -> NDArray[np
     images: list[str | None] = []
     for row, kind in enumerate(kinds):
         draw(folder / f"{row}.png", *KINDS[kind], random)
+        strike(folder / f"{row}.wav", int(kind), random)
         images.append(str(folder / f"{row}.png") if pictures else None)
     titles = [" ".join(KINDS[kind]) for kind in kinds]
     table = {
@@ -49,7 +59,7 @@ def write_catalog(folder: Path, count: int, pictures: bool = True) -> NDArray[np
         "category": [title.split()[1] for title in titles],
         "description": [f"A {title}, number {row}" for row, title in enumerate(titles)],
         "image": pa.array(images, pa.string()),
-        "audio": pa.array([None] * count, pa.string()),
+        "audio": pa.array([str(folder / f"{row}.wav") if pictures else None for row in range(count)], pa.string()),
     }
     pq.write_table(pa.table(table), folder / "items.parquet")
     return kinds
@@ -57,12 +67,25 @@ def write_catalog(folder: Path, count: int, pictures: bool = True) -> NDArray[np
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, NDArray[np.int64], list[float]]:
-    """A catalog of 60 items whose seventh picture is broken and whose eighth is gone; its encoders; kinds; losses."""
+    """A catalog of 60 items, with picture 7 and sound 9 cut and picture 8 gone; encoders; kinds; losses."""
     dataset, out = tmp_path_factory.mktemp("dataset"), tmp_path_factory.mktemp("encoders")
     kinds = write_catalog(dataset, 60)
     (dataset / "7.png").write_bytes((dataset / "7.png").read_bytes()[:60])
     (dataset / "8.png").unlink()
+    (dataset / "9.wav").write_bytes((dataset / "9.wav").read_bytes()[:900])
     return dataset, out, kinds, train_encoders(dataset, out, SETTINGS, show_progress=False)
+
+
+def embedded(dataset: Path, out: Path, modality: Modality) -> NDArray[np.float32]:
+    """What the encoder in ``out`` makes of the catalog's items; zeros where an item's content cannot be read."""
+    content = read_contents(dataset).of(modality)
+    prepared, problems = Preparation.load(out).prepare_items(modality, content)
+    vectors = np.zeros((len(content), 64), np.float32)
+    with torch.inference_mode():
+        vectors[[problem is None for problem in problems]] = load_encoders(out)[modality].module(
+            torch.from_numpy(prepared)
+        )
+    return vectors
 
 
 def same_kind_share(vectors: NDArray[np.float32], kinds: NDArray[np.int64], top: int = 5) -> float:
@@ -78,32 +101,26 @@ def test_loss_falls(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) 
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-def test_pictures_and_texts_of_a_kind_are_near(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
-    _, out, kinds, _ = trained
-    for modality in ("image", "text"):
-        vectors = np.load(out / "embeddings" / f"{modality}.npy", allow_pickle=False)
-        assert vectors.dtype == np.float32
+def test_pictures_texts_and_sounds_of_a_kind_are_near(
+    trained: tuple[Path, Path, NDArray[np.int64], list[float]],
+) -> None:
+    dataset, out, kinds, _ = trained
+    for modality in MODALITIES:
+        vectors = embedded(dataset, out, modality)
         present = np.linalg.norm(vectors, axis=1) > 0
+        absent = {"audio": [9], "image": [7, 8], "text": []}[modality]
+        np.testing.assert_array_equal(np.flatnonzero(~present), absent)
         assert same_kind_share(vectors[present], kinds[present]) > 2.5 / len(KINDS), modality
 
 
-def test_a_broken_picture_is_skipped(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
-    _, out, kinds, _ = trained
-    norms = np.linalg.norm(np.load(out / "embeddings" / "image.npy", allow_pickle=False), axis=1)
-    broken = np.isin(np.arange(len(kinds)), [7, 8])
-    assert np.all(norms[broken] == 0)
-    assert np.allclose(norms[~broken], 1, atol=1e-5)
-
-
-def test_loaded_encoders_give_the_stored_embeddings(
-    trained: tuple[Path, Path, NDArray[np.int64], list[float]],
-) -> None:
-    _, out, _, _ = trained
-    stored = np.load(out / "embeddings" / "text.npy", allow_pickle=False)
-    tokens = Preparation.load(out).prepare("text", "red circle. circle. A red circle, number 0")
+def test_words_find_their_pictures_and_sounds(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
+    dataset, out, kinds, _ = trained
+    tokens, _ = Preparation.load(out).prepare_items("text", [" ".join(kind) for kind in KINDS])
     with torch.inference_mode():
-        again = load_encoders(out)["text"].module(torch.from_numpy(tokens[None]))
-    np.testing.assert_allclose(again[0], stored[0], atol=1e-5)
+        words = load_encoders(out)["text"].module(torch.from_numpy(tokens)).numpy()
+    for modality in ("audio", "image"):
+        nearest = (embedded(dataset, out, modality) @ words.T).argmax(axis=1)
+        assert (nearest == kinds).mean() > 2 / len(KINDS), modality
 
 
 def test_training_repeats_with_its_seed_and_leaves_the_global_generator_alone(tmp_path: Path) -> None:
@@ -122,8 +139,8 @@ def test_a_catalog_without_pictures_trains_on_its_words(tmp_path: Path) -> None:
     settings = EncoderSettings(tiny=SMALL.model_copy(update={"steps": 15}))
     train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)
     assert list(load_encoders(tmp_path / "out")) == ["text"]
-    assert not (tmp_path / "out" / "embeddings" / "image.npy").exists()
-    assert same_kind_share(np.load(tmp_path / "out" / "embeddings" / "text.npy"), kinds, top=2) > 2 / len(KINDS)
+    assert Preparation.load(tmp_path / "out").inputs.widths == {"text": 64}
+    assert same_kind_share(embedded(tmp_path / "dataset", tmp_path / "out", "text"), kinds, top=2) > 2 / len(KINDS)
 
 
 def test_a_catalog_without_words_goes_without_encoders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -133,6 +150,22 @@ def test_a_catalog_without_words_goes_without_encoders(tmp_path: Path, caplog: p
     assert train_encoders(tmp_path, tmp_path / "out", SETTINGS, show_progress=False) == []
     assert load_encoders(tmp_path / "out") == {}
     assert "no titles, categories or descriptions" in caplog.text
+
+
+def test_a_modality_that_nobody_chose_goes_without(tmp_path: Path) -> None:
+    write_catalog(tmp_path / "dataset", 12)
+    settings = EncoderSettings(text=None, image=None, tiny=SMALL.model_copy(update={"steps": 2}))
+    train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)
+    assert list(load_encoders(tmp_path / "out")) == ["audio"]
+    assert Preparation.load(tmp_path / "out").inputs.widths == {"audio": 64}
+
+
+def test_a_class_of_one_word_never_loses_it() -> None:
+    tokens = np.array([[START, 10, END, PAD], [START, 10, 11, END]])
+    for seed in range(30):
+        views = drop_tokens(tokens, 0.7, np.random.default_rng(seed))
+        assert list(views[0]) == [START, 10, END, PAD]
+        assert {10, 11} & set(views[1])
 
 
 def test_absent_encoders_are_named(tmp_path: Path) -> None:

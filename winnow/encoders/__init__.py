@@ -1,5 +1,6 @@
-"""Pictures and words as unit vectors: the encoders, their training on a catalog, and their use on it.
+"""Pictures, words and sounds as unit vectors: the encoders, their training on a catalog, and their use on it.
 
-``pixels``, ``tokens`` and ``media`` prepare raw content and import no torch, so that serving can use them. The rest is
-offline work.
+``preparation`` (with ``pixels``, ``tokens``, ``sounds`` and ``media``) prepares raw content and imports no torch, so
+that serving can use it. ``settings`` is the choice per modality: ``tiny`` is trained on the catalog itself, ``clap``,
+``open_clip_model``, ``sentence`` and ``timm_image`` are pretrained. The rest is offline work.
 """

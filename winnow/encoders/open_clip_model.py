@@ -58,7 +58,7 @@ def load_open_clip_text(choice: OpenClip) -> TextEncoder:
 def save_open_clip(modality: Modality, choice: OpenClip, folder: Path) -> None:
     """Write a folder that the two functions above read: the whole model, since open_clip knows no halves."""
     config = _config(modality, choice)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(_model(modality, choice, config).state_dict(), folder / _WEIGHTS[0])
     (folder / _CONFIG).write_text(json.dumps(config, indent=1))
 

@@ -45,7 +45,7 @@ class TinySettings(_Settings):
     samples: int = Field(default=8_000, ge=512)
     steps: int = Field(default=120, ge=1)
     batch_size: int = Field(default=64, ge=2)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0)
     token_dropout: float = Field(default=0.3, ge=0, lt=1)
     training_items: int = Field(default=20_000, ge=2)
     seed: int = 0

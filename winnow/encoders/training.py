@@ -28,6 +28,9 @@ def train_contrastive(
 ) -> list[float]:
     """Train in place; the weights are left on the CPU, in evaluation mode.
 
+    On the CPU it keeps to one thread: the towers are so small that threads wait for each other more than they compute,
+    and where others use the cores too, a step takes many times as long.
+
     Args:
         model: what owns the parameters.
         encoders: on the model's towers.
@@ -38,6 +41,34 @@ def train_contrastive(
     Returns:
         The loss of every step.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _train(model, encoders, examples, settings, show_progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy, its target spread evenly over all that say the same.
+
+    Args:
+        one: float32 [B, D], unit vectors.
+        other: float32 [B, D], unit vectors; row i belongs to row i of ``one``.
+        same: bool [B, B], symmetric, with a true diagonal: which rows are each other's positives.
+        scale: of the cosines.
+
+    Returns:
+        The mean loss; with a bare diagonal, CLIP's own.
+    """
+    logits = scale * one @ other.T
+    target = same / same.sum(dim=1, keepdim=True)
+    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+
+
+def _train(
+    model: TinyModel, encoders: TinyEncoders, examples: Examples, settings: TinySettings, show_progress: bool
+) -> list[float]:
     random = np.random.default_rng(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     modules = (model, encoders.audio.module, encoders.image.module, encoders.text.module)
@@ -78,23 +109,6 @@ def train_contrastive(
     for module in modules:
         module.cpu().eval()
     return losses
-
-
-def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy, its target spread evenly over all that say the same.
-
-    Args:
-        one: float32 [B, D], unit vectors.
-        other: float32 [B, D], unit vectors; row i belongs to row i of ``one``.
-        same: bool [B, B], symmetric, with a true diagonal: which rows are each other's positives.
-        scale: of the cosines.
-
-    Returns:
-        The mean loss; with a bare diagonal, CLIP's own.
-    """
-    logits = scale * one @ other.T
-    target = same / same.sum(dim=1, keepdim=True)
-    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
 
 
 def _parameter_groups(model: nn.Module) -> list[dict[str, object]]:
