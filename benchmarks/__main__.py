@@ -1,5 +1,6 @@
 """``python -m benchmarks NAME [--json]``: exit code 1 when a target does not hold."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -40,6 +41,22 @@ def hostile(as_json: Json = False) -> None:
 def fresh(as_json: Json = False) -> None:
     """From an item's acknowledgement to the first query that finds it and the first user who is recommended it."""
     from benchmarks.fresh import measure
+
+    _finish(measure(), as_json)
+
+
+@app.command()
+def encoders(as_json: Json = False) -> None:
+    """Parity, learning, cold items, throughput, incremental extraction, fresh items, hostile media."""
+    from benchmarks.encoders import measure
+
+    _finish(measure(show_progress=sys.stderr.isatty()), as_json)
+
+
+@app.command()
+def bloom(as_json: Json = False) -> None:
+    """False positives, lost items under concurrent writers, speed beside another library, bytes per user."""
+    from benchmarks.bloom import measure
 
     _finish(measure(), as_json)
 

@@ -21,6 +21,7 @@ import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
 from tritonclient.utils import np_to_triton_dtype
 
+from benchmarks.data import files
 from benchmarks.rows import Row, row
 from export.cosine import BOUNDS, EncoderRow, original_vectors
 from export.encoders import export_encoder
@@ -38,10 +39,9 @@ from winnow.errors import WinnowError
 from winnow.local import triton
 from winnow.local.ports import Ports
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 PHOTOGRAPHS = 256
 SENTENCES = 512
-STEPS = 60
+STEPS = 120
 
 _PLAIN = re.compile(r"[A-Z][A-Za-z0-9 ,;:'()\-]{30,200}[.!?]")
 """A sentence, and neither code nor a table."""
@@ -89,10 +89,8 @@ def subjects(scratch: Path, show_progress: bool) -> list[Subject]:
     Raises:
         WinnowError: the real data or the sentence encoder's package is not here.
     """
-    photographs = sorted((DATA / "clothing").glob("*/*.jpg"))
-    recordings = sorted((DATA / "spoken-digits").glob("*.wav"))
-    if not photographs or not recordings:
-        raise WinnowError(f"no photographs and recordings in {DATA}: its README says where they come from")
+    photographs = files("clothing", "*/*.jpg")
+    recordings = files("spoken-digits", "*.wav")
     spread = np.linspace(0, len(photographs) - 1, PHOTOGRAPHS).astype(int)
     photographs = [photographs[place] for place in spread]
     sentences = real_sentences(SENTENCES)

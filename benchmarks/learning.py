@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.data import FOLDER
 from benchmarks.rows import Row, row
 from winnow.encoders.build import load_encoders, train_encoders
 from winnow.encoders.inputs import Modality
@@ -131,3 +132,15 @@ def _precision(similarity: NDArray[np.floating], classes: NDArray[np.str_]) -> f
     np.fill_diagonal(similarity, -np.inf)
     nearest = np.argsort(-similarity, axis=1)[:, :_NEAREST]
     return float((classes[nearest] == classes[:, None]).mean())
+
+
+def measure(show_progress: bool) -> list[Row]:
+    """Both, on the real data beside the project.
+
+    Args:
+        show_progress: draw progress bars.
+
+    Raises:
+        WinnowError: the real data is not here.
+    """
+    return photographs(FOLDER / "clothing", show_progress) + recordings(FOLDER / "spoken-digits", show_progress)

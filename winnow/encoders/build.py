@@ -14,7 +14,6 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from tqdm import tqdm
 
 from winnow.encoders.audio import AudioEncoder
 from winnow.encoders.catalog import Contents, read_contents
@@ -36,7 +35,6 @@ from winnow.errors import WinnowError
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 256
 _FEWEST = 2  # items that a contrast needs
 _SETTINGS_FILE = "settings.json"
 _TINY_WEIGHTS = "weights.safetensors"
@@ -92,7 +90,6 @@ def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, s
         text.tokenizer.save(str(out / TOKENIZER_FILE))
     described = Described(modalities=tuple(inputs.widths), settings=settings)
     (out / _SETTINGS_FILE).write_text(described.model_dump_json(indent=1))
-    _embed_all(encoders, contents, out, show_progress)
     return losses
 
 
@@ -168,27 +165,3 @@ def _load_tiny(folder: Path, settings: TinySettings) -> TinyEncoders:
     model = TinyModel(settings)
     model.load_state_dict(load_file(folder / _TINY_WEIGHTS))
     return TinyEncoders.on(model.eval(), Tokenizer.from_file(str(folder / _TINY_TOKENIZER)), settings)
-
-
-def _embed_all(encoders: dict[Modality, Encoder], contents: Contents, out: Path, show_progress: bool) -> None:
-    (out / "embeddings").mkdir(exist_ok=True)
-    preparation = Preparation.load(out)
-    for modality, encoder in encoders.items():
-        content = contents.of(modality)
-        vectors = np.zeros((len(content), encoder.input.dimension), np.float32)
-        rows = np.flatnonzero([bool(entry) for entry in content])
-        broken: list[str] = []
-        with tqdm(total=len(rows), desc=f"embed {modality}", unit="item", disable=not show_progress) as bar:
-            for start in range(0, len(rows), _BATCH):
-                batch = rows[start : start + _BATCH]
-                prepared, problems = preparation.prepare_items(modality, [content[row] for row in batch])
-                broken += [problem for problem in problems if problem is not None]
-                if len(prepared):
-                    readable = batch[[problem is None for problem in problems]]
-                    with torch.inference_mode():
-                        vectors[readable] = encoder.module(torch.from_numpy(prepared)).numpy()
-                bar.update(len(batch))
-        if broken:
-            examples = "; ".join(broken[:3])
-            logger.warning("%d of %d items have no usable %s: %s", len(broken), len(rows), modality, examples)
-        np.save(out / "embeddings" / f"{modality}.npy", vectors, allow_pickle=False)

@@ -43,7 +43,7 @@ class TinySettings(_Settings):
     vocabulary: int = Field(default=4096, ge=259)
     rate: int = Field(default=8_000, ge=4_000)
     samples: int = Field(default=8_000, ge=512)
-    steps: int = Field(default=120, ge=1)
+    steps: int = Field(default=200, ge=1)
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=4e-3, gt=0)
     token_dropout: float = Field(default=0.3, ge=0, lt=1)

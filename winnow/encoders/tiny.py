@@ -42,8 +42,8 @@ class TinyModel(nn.Module):
             text_cfg={
                 "context_length": settings.context_length,
                 "vocab_size": settings.vocabulary,
-                "width": 64,
-                "heads": 4,
+                "width": 96,
+                "heads": 2,
                 "layers": 2,
                 "pool_type": "eos",
                 "pad_id": PAD,
@@ -84,7 +84,7 @@ class TinyEncoders:
 
         The spectrogram's hop is so long that a whole sound fits, and its windows are four hops long.
         """
-        hop = -(-settings.samples // (_SPECTROGRAM - 1))
+        hop = settings.samples // _SPECTROGRAM + 1
         layout = MelLayout(settings.rate, 4 * hop, hop, _SPECTROGRAM, 0.0, settings.rate / 2)
         width = settings.dimension
         return cls(
