@@ -10,14 +10,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-COMMANDS = ("build", "up", "down", "recommend", "evaluate", "demo")
+COMMANDS = ("build", "up", "down", "recommend", "items add", "evaluate", "demo")
 HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches(command: str) -> None:
     printed = subprocess.run(
-        [Path(sys.executable).with_name("winnow"), command, "--help"], capture_output=True, text=True, check=True
+        [Path(sys.executable).with_name("winnow"), *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "Usage: winnow" in printed
     assert len(printed.splitlines()) > 5
@@ -29,6 +32,8 @@ def test_demo_once_shows_three_users_over_three_protocols(winnow, free_ports: in
     assert shown.stdout.count("the same list over all") == 3
     assert shown.stdout.count("candidates ") == 3
     assert "someone-new" in shown.stdout
+    assert "a query by text" in shown.stdout
+    assert "a query by picture" in shown.stdout
     # It found the release that was there.
     assert [path.name for path in (winnow.home / "releases").iterdir()] == ["1"]
 

@@ -15,6 +15,7 @@ from winnow.request import Answer, RecommendRequest
 from winnow.retrieval.served import ServedRetriever
 from winnow.retrieval.train import TrainedRetriever
 from winnow.signatures import RANKER, RETRIEVER
+from winnow.store import fresh
 from winnow.store.online import OnlineStore
 
 
@@ -47,6 +48,7 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
     async def offline() -> list[Answer]:
         store = OnlineStore(release, f"redis://127.0.0.1:{served.ports.redis}/0")
         try:
+            await fresh.catch_up(store)
             runner = Runner(recommender(release, store, models), store.stranger, deadline_ms=10_000)
             requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
             return [await runner.recommend(runner.admit(request, "test")) for request in requests]
