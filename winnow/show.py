@@ -89,9 +89,10 @@ def queries(release: Release, ports: Ports, k: int = 5) -> None:
             if wanted:
                 console.rule(f'[bold]a query by text[/bold]: "{wanted}"', align="left")
                 _found(http, {"text": wanted}, k, release)
-        picture = _a_picture(release) if encoders.image is not None else None
-        if picture is not None:
-            console.rule(f"[bold]a query by picture[/bold]: {picture}", align="left")
+        pictured = _pictured(release) if encoders.image is not None else None
+        if pictured is not None:
+            title, picture = pictured
+            console.rule(f'[bold]a query by picture[/bold]: that of "{title}"', align="left")
             _found(http, {"image": client.encoded(picture.read_bytes())}, k, release)
 
 
@@ -101,12 +102,16 @@ def _found(endpoint: httpx.Client, query: dict[str, Any], k: int, release: Relea
     console.print()
 
 
-def _a_picture(release: Release) -> Path | None:
-    """A picture of the data that the release was built from, where it lies on this machine."""
+def _pictured(release: Release) -> tuple[str, Path] | None:
+    """An item's name and picture, from the data that the release was built from, where it lies on this machine."""
     items = items_of(release.manifest.source)
-    pictures = items["image"].to_pylist() if items is not None and "image" in items.column_names else []
-    found = (Path(place) for place in pictures if place and "://" not in place)
-    return next((path for path in found if path.is_file()), None)
+    if items is None or "image" not in items.column_names:
+        return None
+    titles = items["title" if "title" in items.column_names else "item_id"].to_pylist()
+    for title, place in zip(titles, items["image"].to_pylist(), strict=True):
+        if place and "://" not in place and Path(place).is_file():
+            return str(title), Path(place)
+    return None
 
 
 def evaluation(result: Evaluation) -> None:

@@ -205,7 +205,10 @@ def test_filters_hold_for_fresh_items(
     items[4] = fresh_item(published, "stays", slot=4, numeric=0.99, categorical=toys)
     items[3] = fresh_item(published, "left-out", slot=3, numeric=0.99, categorical=toys)
     client = Redis.from_url(redis_url)
-    client.set(Keys(published.manifest.number).seen("shopper"), SeenFilter.of([item_hash("met")]).to_bytes())
+    client.set(
+        Keys(published.manifest.number).seen("shopper"),
+        SeenFilter.of([item_hash("met")], time.time_ns() // 1_000_000).to_bytes(),
+    )
     answer = ask("shopper", items, k=100, filters={"categories": ["toys"], "exclude_items": ["left-out"]})
     removed = {name: told(answer, name).get("removed_by") for name in names}
     assert removed == {
