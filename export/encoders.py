@@ -49,7 +49,7 @@ def export_encoders(encoders_folder: Path, dataset_folder: Path, show_progress: 
         The parity figures, a row per encoder and precision.
 
     Raises:
-        ParityError: a variant's embeddings differ from PyTorch's by more than its bound.
+        ParityError: the fp32 embeddings differ from PyTorch's.
         WinnowError: the catalog has nothing that an encoder could read.
     """
     encoders = load_encoders(encoders_folder)
@@ -83,7 +83,7 @@ def export_encoder(encoder: Encoder, samples: NDArray[Any], folder: Path) -> lis
         A row per precision.
 
     Raises:
-        ParityError: a variant differs by more than its bound.
+        ParityError: the fp32 embeddings differ from PyTorch's.
     """
     module, signature = encoder.module.eval(), encoder.signature
     folder.mkdir(parents=True)
@@ -113,7 +113,7 @@ def install_encoders(
         The figures of what was installed, a row per model.
 
     Raises:
-        WinnowError: a version exists already, or a file is not the one that was proved.
+        WinnowError: a version exists already, the variant is too coarse, or a file is not the one that was proved.
     """
     installed = []
     for signature in SIGNATURES:
@@ -123,6 +123,8 @@ def install_encoders(
         rows = _ROWS.validate_json((folder / PARITY_FILE).read_bytes())
         row = next(row for row in rows if row.precision == precision)
         source = folder / variant_file(precision)
+        if not row.holds:
+            raise WinnowError(f"{row}: serve another precision, or train the encoder longer")
         if sha256(source) != row.sha256:
             raise WinnowError(f"{source} is not the file whose parity was proved: export the encoders again")
         with new_version(signature, version, repository) as partial:

@@ -71,10 +71,7 @@ def encode(
     tables, folder = Path(dataset.path), Path(encoders.path)
     train_encoders(tables, folder, EncoderSettings.parse(settings, "encoders"), show_progress=True)
     for row in export_encoders(folder, tables, show_progress=True):
-        print(  # noqa: T201
-            f"winnow: {row.model} {row.precision}: cosine to PyTorch {row.mean:.5f} (worst {row.worst:.5f}), "
-            f"{row.megabytes:.1f} MB"
-        )
+        print(f"winnow: {row}")  # noqa: T201
         parity.log_metric(f"{row.model}_{row.precision}", row.mean)
     with tempfile.TemporaryDirectory() as nowhere:
         store = EmbeddingStore(embeddings or nowhere)

@@ -1,6 +1,7 @@
 """Encoders are exported in three precisions, each proved; a release serves one of them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -165,6 +166,19 @@ def test_a_variant_below_its_bound_is_refused(exported: Exported) -> None:
     with pytest.raises(ParityError, match=r"image_encoder \(fp32\): cosine to PyTorch's embeddings is 0\.99"):
         compare(bent, path, IMAGE_ENCODER, "fp32", samples)
     assert compare(bent, path, IMAGE_ENCODER, "int8", samples).mean < BOUNDS["fp32"].mean
+
+
+def test_a_small_variant_that_is_too_coarse_is_told_of_but_not_served(exported: Exported, tmp_path: Path) -> None:
+    folder, _ = exported
+    shutil.copytree(folder / "onnx" / "text_encoder", tmp_path / "onnx" / "text_encoder")
+    parity = tmp_path / "onnx" / "text_encoder" / PARITY_FILE
+    rows = json.loads(parity.read_text())
+    for row in rows:
+        row["mean"] = row["mean"] if row["precision"] == "fp32" else 0.98
+    parity.write_text(json.dumps(rows))
+    with pytest.raises(WinnowError, match=r"text_encoder int8: .*0\.98000.*not to be served"):
+        install_encoders(tmp_path, 1, tmp_path / "repository", "int8")
+    assert [row.holds for row in install_encoders(tmp_path, 1, tmp_path / "repository")] == [True]
 
 
 def test_embeddings_do_not_depend_on_the_batch_they_travel_in(exported: Exported) -> None:

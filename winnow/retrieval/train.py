@@ -21,6 +21,7 @@ from tqdm import tqdm
 from winnow.evaluation.metrics import ndcg
 from winnow.features.table import FeatureSet, Interactions
 from winnow.retrieval.history import assemble_many
+from winnow.retrieval.served import HIDDEN
 from winnow.retrieval.softmax import next_item_loss
 from winnow.retrieval.towers import ItemInputs, ItemTower, Shapes, UserTower
 from winnow.retrieval.windows import Windows, epoch_windows, first_meetings
@@ -59,7 +60,7 @@ class RetrieverSettings(BaseModel):
     history_length: int = 50
     dropout: float = 0.2
     id_dropout: float = 0.1
-    content_dropout: float = 0.2
+    content_dropout: float = 0.1
     learning_rate: float = 4e-3
     batch: int = 32
     windows: int = 30_000
@@ -206,7 +207,10 @@ class _Fit:
         self.user_categorical = torch.from_numpy(np.ascontiguousarray(rows["categorical"]))
         self.user_numeric = torch.from_numpy(np.ascontiguousarray(rows["numeric"]))
         count = np.bincount(features.interactions.item, minlength=features.items + 1)[1:]
-        self.sampling = torch.from_numpy(0.5 * count / count.sum() + 0.5 / len(count)).float()
+        met = count > 0
+        # What nobody could meet is not what everybody declined: it would teach that new things are unwanted.
+        self.unmet = torch.from_numpy(np.where(met, 0.0, HIDDEN)).float()
+        self.sampling = torch.from_numpy(0.5 * count / count.sum() + 0.5 * met / met.sum()).float()
 
     def run(
         self, until: NDArray[np.int64], epochs: int, patience: int | None, show_progress: bool, name: str
@@ -272,7 +276,7 @@ class _Fit:
             wanted = user_tower(
                 items, vectors[items], events, gaps, self.user_categorical[user], self.user_numeric[user]
             )
-            return functional.cross_entropy(wanted[learned] @ vectors[1:].T, target[learned] - 1)
+            return functional.cross_entropy(wanted[learned] @ vectors[1:].T + self.unmet, target[learned] - 1)
         negatives = torch.multinomial(self.sampling, self.settings.negatives, replacement=True) + 1
         needed, place = torch.unique(torch.cat([items.flatten(), target.flatten(), negatives]), return_inverse=True)
         vectors = item_tower(needed, self.inputs.take(needed))
