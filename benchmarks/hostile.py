@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-import soundfile  # type: ignore[import-untyped]
+import soundfile
 from PIL import Image
 
 from benchmarks.rows import Row, row

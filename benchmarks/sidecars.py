@@ -25,7 +25,6 @@ from winnow.local.ports import Ports
 from winnow.local.processes import http_ok
 from winnow.release import Release
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.live_keys import LiveKeys
 from winnow.store.publish import publish
 from winnow.store.trending import increment
 
@@ -209,4 +208,4 @@ def _judge(client: Any, release: Release, before: dict[int, float], taken_over: 
 
 
 def _counts(client: Any, number: int) -> dict[int, float]:
-    return {int(item): score for item, score in client.zrange(LiveKeys(number).counts, 0, -1, withscores=True)}
+    return {int(item): score for item, score in client.zrange(Keys(number).counts, 0, -1, withscores=True)}

@@ -131,6 +131,7 @@ def release(
     users: int,
     events: int,
     seed: int,
+    chosen: str,
     holdout: str,
     home: str,
     dataset: Input[Dataset],
@@ -148,6 +149,7 @@ def release(
         users: users of the marketplace.
         events: events of the marketplace.
         seed: seed of the marketplace.
+        chosen: which encoders were chosen; empty for winnow-tiny.
         holdout: whether last events were kept out.
         home: where ``releases/`` and ``model_repository/`` are.
         dataset: canonical tables.
@@ -175,7 +177,7 @@ def release(
     made = export_release(
         parts,
         Path(home),
-        source=Source(data=data, items=items, users=users, events=events, seed=seed),
+        source=Source(data=data, items=items, users=users, events=events, seed=seed, encoders=chosen),
         holdout=checked_holdout(holdout),
         show_progress=True,
     )

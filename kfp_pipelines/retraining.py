@@ -41,6 +41,7 @@ def retraining(
         users=users,
         events=events,
         seed=seed,
+        chosen=encoders,
         holdout=holdout,
         home=home,
         dataset=extracted["dataset"],

@@ -1,6 +1,7 @@
 """The ``winnow`` command."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ Users = Annotated[int, typer.Option(min=50, help="Users of the demo marketplace.
 Events = Annotated[int, typer.Option(min=1000, help="Events of the demo marketplace.")]
 item_commands = typer.Typer(no_args_is_help=True, help="Items that are newer than the release.")
 commands.add_typer(item_commands, name="items")
+filter_commands = typer.Typer(no_args_is_help=True, help="The Bloom filters of what users have met.")
+commands.add_typer(filter_commands, name="filters")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")]
@@ -51,13 +54,27 @@ def build(
         Literal["none", "last"],
         typer.Option(help="'last' keeps every user's last event out, so that `winnow evaluate` can ask for it."),
     ] = "none",
+    encoders: Annotated[
+        Path | None,
+        typer.Option(
+            help="A YAML file that chooses the encoders, such as `text: {kind: sentence, model: FOLDER}`; without it, "
+            "winnow-tiny is trained on the catalog.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run the retraining pipeline and write the next release.
 
     Reads and validates the data, trains the encoders, the retriever and the ranker, exports them to ONNX and proves
     each equal to PyTorch. Exit code 2 means the data breaks its contract; the report says where.
     """
-    built = run_build(source_of(data, items, users, events), holdout)
+    source = source_of(data, items, users, events)
+    if encoders is not None:
+        from winnow.encoders.settings import EncoderSettings
+
+        chosen = EncoderSettings.load(encoders).model_dump_json(exclude_defaults=True)
+        source = source.model_copy(update={"encoders": chosen})
+    built = run_build(source, holdout)
     typer.echo(f"release {built.manifest.number}: {built.folder}")
 
 
@@ -151,6 +168,21 @@ def add(
         typer.echo(json.dumps(added, indent=1))
     else:
         show.added(added, rows, served)
+
+
+@filter_commands.command()
+def rebuild() -> None:
+    """Write every user's history and filters anew, from the release's log and the event stream.
+
+    The stack serves on meanwhile. Do it when filters were damaged, or after a change of how they are made.
+    """
+    from winnow.filtering.rebuild import rebuild
+    from winnow.local.redis import url
+
+    state = _running()
+    folder = home.releases() / str(state.release)
+    done = rebuild(folder, os.environ.get("REDIS_URL") or url(state.ports.redis), show_progress=sys.stderr.isatty())
+    typer.echo(f"release {state.release}: {done.users} users rebuilt, with {done.events} events of the stream")
 
 
 @commands.command()

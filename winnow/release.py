@@ -37,6 +37,7 @@ class Source(BaseModel):
         users: users of the marketplace.
         events: events of the marketplace.
         seed: seed of the marketplace.
+        encoders: which encoders were chosen, as JSON; empty for winnow-tiny.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,10 +47,12 @@ class Source(BaseModel):
     users: int = 3000
     events: int = 150_000
     seed: int = 7
+    encoders: str = ""
 
     def is_like(self, other: "Source") -> bool:
-        """Whether both are the same data; sizes matter for the marketplace alone."""
-        return self == other if not self.data else self.data == other.data
+        """Whether both are the same data, seen by the same encoders; sizes matter for the marketplace alone."""
+        same = (self.data, self.encoders) == (other.data, other.encoders)
+        return same if self.data else self == other
 
 
 class Manifest(BaseModel):

@@ -17,7 +17,6 @@ from winnow.release import Release
 from winnow.store import trending
 from winnow.store.events import Event, Item, Items, codes_of, entered, parse
 from winnow.store.keys import Keys
-from winnow.store.live_keys import LiveKeys
 from winnow.store.trending import Done
 
 log = logging.getLogger(__name__)
@@ -162,5 +161,5 @@ class Consumer:
         metrics.PENDING.set(pending)
         metrics.BEHIND.set(behind)
         metrics.BEHIND_SECONDS.set(seconds)
-        rebuilds = self._client.get(LiveKeys(self._release).rebuilds)
+        rebuilds = self._client.get(Keys(self._release).rebuilds)
         metrics.REBUILDS.set(int(rebuilds or 0))

@@ -15,8 +15,7 @@ from winnow.filtering.state import State, clear, watched
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event, Item, Items, codes_of, entries, parse
-from winnow.store.keys import EVENTS
-from winnow.store.live_keys import LiveKeys
+from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published
 
 _AT_ONCE = 500_000
@@ -69,7 +68,7 @@ def rebuild(release: Release | Path, redis_url: str, show_progress: bool, window
                     users += 1
                     bar.update()
                 events += stream.events
-        client.incr(LiveKeys(number).rebuilds)
+        client.incr(Keys(number).rebuilds)
     return Rebuilt(users, events)
 
 

@@ -85,20 +85,17 @@ class SeenFilter:
         """End in seconds since the epoch -> what was met in that window."""
         return self._windows
 
-    def contains(self, items: NDArray[np.int32], hashes: Sequence[int]) -> NDArray[np.bool_]:
+    def contains(self, items: NDArray[np.int32], hashes: ItemHashes) -> NDArray[np.bool_]:
         """Membership of a batch of candidates.
 
         Args:
             items: int32 [n], item indices.
-            hashes: the hash of every item of the catalog, by index; fast where they are :class:`ItemHashes`.
+            hashes: the hash of every item of the catalog, by index.
 
         Returns:
             bool [n].
         """
-        if isinstance(hashes, ItemHashes):
-            words = hashes.words(items)
-        else:
-            words = ItemHashes.of(hashes[item] for item in items.tolist()).words(np.arange(len(items), dtype=np.int32))
+        words = hashes.words(items)
         met = np.zeros(len(items), dtype=np.bool_)
         for layers in self._windows.values():
             met |= layers.contains(words)

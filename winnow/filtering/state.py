@@ -16,7 +16,6 @@ from winnow.filtering.shadow import MOST, Shadow, sampled
 from winnow.store import history
 from winnow.store.events import Event, Item
 from winnow.store.keys import Keys
-from winnow.store.live_keys import LiveKeys
 
 
 @dataclass
@@ -52,8 +51,8 @@ class State:
             RedisError: Redis does not answer.
             ValueError: what it holds is not what is written there.
         """
-        keys, live = Keys(release), LiveKeys(release)
-        seen, categories = pipe.mget(keys.seen(user_id), live.categories(user_id))
+        keys = Keys(release)
+        seen, categories = pipe.mget(keys.seen(user_id), keys.categories(user_id))
         held = pipe.lrange(keys.history(user_id), 0, history.KEPT - 1)
         state = cls.new(user_id)
         state.history, state._stored = list(held), list(held)
@@ -61,7 +60,7 @@ class State:
             state.seen = SeenFilter.from_bytes(seen)
             if state.shadow is not None:
                 # A filter without a shadow was too large for one; half a shadow would call its items wrong.
-                exact = pipe.zrange(live.shadow(user_id), 0, -1, withscores=True)
+                exact = pipe.zrange(keys.shadow(user_id), 0, -1, withscores=True)
                 state.shadow = {_value(member): int(end) for member, end in exact} or None
         if categories is not None:
             state.categories = CategoryFilter.from_bytes(categories)
@@ -98,7 +97,7 @@ class State:
 
     def write(self, pipe: Any, release: int) -> int:
         """Queue what Redis is to hold from now on, on top of what was read; returns the bytes of the seen filter."""
-        keys, live = Keys(release), LiveKeys(release)
+        keys = Keys(release)
         key, stored = keys.history(self.user_id), set(self._stored)
         new = [entry for entry in self.history if entry not in stored]
         if new and self.history == (new + self._stored)[: history.KEPT]:
@@ -111,12 +110,12 @@ class State:
         if self.seen.windows:
             pipe.set(keys.seen(self.user_id), packed)
         if len(self.categories):
-            pipe.set(live.categories(self.user_id), self.categories.to_bytes())
+            pipe.set(keys.categories(self.user_id), self.categories.to_bytes())
         if sampled(self.user_id):
-            pipe.delete(live.shadow(self.user_id))
+            pipe.delete(keys.shadow(self.user_id))
             if self.shadow:
                 members = {value.to_bytes(16, "little", signed=True): end for value, end in self.shadow.items()}
-                pipe.zadd(live.shadow(self.user_id), members)
+                pipe.zadd(keys.shadow(self.user_id), members)
         return len(packed)
 
     def _merge(self, entries: Iterable[bytes]) -> None:
@@ -130,8 +129,8 @@ class State:
 
 def watched(release: int, user_id: str) -> list[str]:
     """Every key that :class:`State` reads or writes; all lie in one slot."""
-    keys, live = Keys(release), LiveKeys(release)
-    return [keys.seen(user_id), keys.history(user_id), live.categories(user_id), live.shadow(user_id)]
+    keys = Keys(release)
+    return [keys.seen(user_id), keys.history(user_id), keys.categories(user_id), keys.shadow(user_id)]
 
 
 def clear(pipe: Any, release: int, user_id: str) -> None:

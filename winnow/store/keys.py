@@ -1,7 +1,8 @@
 """Every Redis key, in one place.
 
-A user's three keys share the hash tag ``{u:USER}``, so that on a cluster they lie in one slot and one pipeline (or one
-transaction) reaches them all; so do the three keys of a release's fresh items, which one script writes.
+A user's keys share the hash tag ``{u:USER}``, so that on a cluster they lie in one slot and one pipeline (or one
+transaction) reaches them all; so do the keys of a release's fresh items, which one script writes. The counts of items
+have the stream's own name for a tag, so that one script acknowledges an event and counts it.
 """
 
 from dataclasses import dataclass
@@ -64,3 +65,26 @@ class Keys:
     def seen(self, user_id: str) -> str:
         """The user's Bloom filter (see :mod:`winnow.filtering.seen`)."""
         return f"r{self.release}:{{u:{user_id}}}:seen"
+
+    def categories(self, user_id: str) -> str:
+        """The user's category filter (see :mod:`winnow.filtering.categories`)."""
+        return f"r{self.release}:{{u:{user_id}}}:categories"
+
+    def shadow(self, user_id: str) -> str:
+        """Sorted set beside a sampled user's seen filter: item hash -> end of its window (see ``filtering.shadow``)."""
+        return f"r{self.release}:{{u:{user_id}}}:shadow"
+
+    @property
+    def counts(self) -> str:
+        """Sorted set: item index -> decayed count (see :mod:`winnow.store.trending`)."""
+        return f"r{self.release}:{{events}}:counts"
+
+    @property
+    def lease(self) -> str:
+        """Held for some seconds by whichever sidecar rewrites the trending list."""
+        return f"r{self.release}:{{events}}:lease"
+
+    @property
+    def rebuilds(self) -> str:
+        """How often the release's filters were rebuilt from the log."""
+        return f"r{self.release}:{{events}}:rebuilds"

@@ -17,7 +17,6 @@ from redis.client import Pipeline
 from winnow.features.schema import DAY_MS, HALF_LIVES
 from winnow.release import Manifest, Release
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.live_keys import LiveKeys
 
 HALF_LIFE_MS = HALF_LIVES["popularity_7d"] * DAY_MS
 """The one that the release's popular list is made with, so that the trending list starts where that one ends."""
@@ -76,7 +75,7 @@ def acknowledge(client: Redis, release: int, done: Sequence[Done]) -> int:
     arguments: list[bytes | str] = [Keys(release).group]
     for stream_id, item, weight in done:
         arguments += [stream_id, str(item) if item else "", repr(weight)]
-    return int(client.eval(_COUNT, 2, EVENTS, LiveKeys(release).counts, *arguments))
+    return int(client.eval(_COUNT, 2, EVENTS, Keys(release).counts, *arguments))
 
 
 def seed(pipe: Pipeline, release: Release) -> None:
@@ -88,7 +87,7 @@ def seed(pipe: Pipeline, release: Release) -> None:
     counts = np.bincount(release.array("item"), faded)
     best = np.argsort(-counts, kind="stable")[:KEPT]
     best = best[(counts[best] > 0) & (best > 0)]
-    key = LiveKeys(release.manifest.number).counts
+    key = Keys(release.manifest.number).counts
     pipe.delete(key)
     if len(best):
         pipe.zadd(key, dict(zip(map(str, best.tolist()), counts[best].tolist(), strict=True)))
@@ -106,12 +105,12 @@ def refresh(client: Redis, release: int, popular: NDArray[np.int32], name: str) 
     Raises:
         RedisError: Redis does not answer.
     """
-    keys, live = Keys(release), LiveKeys(release)
-    if not client.set(live.lease, name, nx=True, px=REFRESH_MS):
+    keys = Keys(release)
+    if not client.set(keys.lease, name, nx=True, px=REFRESH_MS):
         return False
     pipe = client.pipeline(transaction=False)
-    pipe.zremrangebyrank(live.counts, 0, -KEPT - 1)
-    pipe.zrevrange(live.counts, 0, len(popular) - 1)
+    pipe.zremrangebyrank(keys.counts, 0, -KEPT - 1)
+    pipe.zrevrange(keys.counts, 0, len(popular) - 1)
     _, counted = pipe.execute()
     best = np.array([int(item) for item in counted], dtype="<i4")
     listed = np.concatenate([best, popular[~np.isin(popular, best)].astype("<i4")])[: len(popular)]

@@ -16,7 +16,6 @@ from winnow.filtering.state import watched
 from winnow.release import Release
 from winnow.store.events import Event, entered
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.live_keys import LiveKeys
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +59,7 @@ def test_a_rebuild_makes_what_the_sidecars_made(
         client.delete(Keys(number).history(user_id))
     assert rebuild(published, redis_url, show_progress=False) == (21, 150)
     assert {user_id: dump(client, number, user_id) for user_id in users} == before
-    assert int(client.get(LiveKeys(number).rebuilds)) == 1
+    assert int(client.get(Keys(number).rebuilds)) == 1
 
 
 def test_what_is_applied_during_a_rebuild_is_kept(client: Redis, redis_url: str, published: Release) -> None:

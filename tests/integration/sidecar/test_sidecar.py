@@ -28,7 +28,6 @@ from winnow.local.ports import Ports
 from winnow.release import Release
 from winnow.store.events import Event, Items
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.live_keys import LiveKeys
 
 NOW = 1_790_000_000_000
 
@@ -86,7 +85,7 @@ def test_an_undeclared_type_is_seen_but_not_history(client: Redis, published: Re
 
 
 def test_the_categories_of_known_items_are_kept(client: Redis, published: Release) -> None:
-    key = LiveKeys(published.manifest.number).categories("curious")
+    key = Keys(published.manifest.number).categories("curious")
     applied(client, published, "curious", Event("curious", "no-such-item", 1, 5, NOW))
     assert not client.exists(key)
     applied(client, published, "curious", Event("curious", "item-7", 1, 6, NOW))
@@ -97,21 +96,21 @@ def test_the_categories_of_known_items_are_kept(client: Redis, published: Releas
 
 
 def test_a_fresh_items_category_is_kept_and_it_counts(client: Redis, published: Release, consumer: Consumer) -> None:
-    keys, live = Keys(published.manifest.number), LiveKeys(published.manifest.number)
+    keys = Keys(published.manifest.number)
     row = np.zeros(1, published.schema.item_dtype)
     row["index"], row["categorical"][0, 0] = 311, 2
     client.set(keys.item("brand-new"), row.tobytes())
     fields = {"user_id": "early", "item_id": "brand-new", "event": "buy", "timestamp": 5}
     client.xadd(EVENTS, fields)
     consumer.step()
-    assert item_hash(CATEGORIES[2]) in CategoryFilter.from_bytes(client.get(live.categories("early")))
-    assert client.zscore(live.counts, "311") == pytest.approx(4.0, rel=1e-3)
+    assert item_hash(CATEGORIES[2]) in CategoryFilter.from_bytes(client.get(keys.categories("early")))
+    assert client.zscore(keys.counts, "311") == pytest.approx(4.0, rel=1e-3)
 
 
 def test_published_users_have_their_categories(client: Redis, published: Release) -> None:
     first, end = published.array("offsets")[3:5]
     codes = set(published.array("item_rows")["categorical"][published.array("item")[first:end], 0].tolist())
-    touched = CategoryFilter.from_bytes(client.get(LiveKeys(published.manifest.number).categories("user-3")))
+    touched = CategoryFilter.from_bytes(client.get(Keys(published.manifest.number).categories("user-3")))
     assert all(item_hash(CATEGORIES[code]) in touched for code in codes)
     assert len(touched) == len(codes)
 
@@ -178,13 +177,13 @@ def test_a_sampled_users_filter_is_measured_and_windows_rotate(
     before = {name: metric(name) for name in ("winnow_filter_rotations_total", "winnow_filter_false_negatives_total")}
     asked = metric("winnow_filter_probes_total", answer="not met")
     applied(client, published, user_id, *(Event(user_id, f"old-{n}", 1, n, NOW - 9 * WINDOW_MS) for n in range(50)))
-    assert client.zcard(LiveKeys(published.manifest.number).shadow(user_id)) == 50
+    assert client.zcard(Keys(published.manifest.number).shadow(user_id)) == 50
     append(client, user_id, 8)
     consumer.step()
     assert metric("winnow_filter_probes_total", answer="not met") >= asked + 200
     assert metric("winnow_filter_false_positive_rate") <= 0.05
     assert metric("winnow_filter_rotations_total") == before["winnow_filter_rotations_total"] + 1
-    assert client.zrange(LiveKeys(published.manifest.number).shadow(user_id), 0, -1) == [
+    assert client.zrange(Keys(published.manifest.number).shadow(user_id), 0, -1) == [
         item_hash("item-8").to_bytes(16, "little", signed=True)
     ]
     # A filter that denies what its shadow holds is a defect, and told as one.

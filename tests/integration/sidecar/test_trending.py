@@ -9,7 +9,6 @@ from redis import Redis
 from winnow.release import Release
 from winnow.store import trending
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.live_keys import LiveKeys
 from winnow.store.trending import HALF_LIFE_MS, Done
 
 
@@ -34,13 +33,13 @@ def test_counts_start_with_the_log(client: Redis, published: Release) -> None:
     weights = np.array([0.0, *published.schema.event_weights])[published.array("event")]
     ages = (published.manifest.as_of - published.array("timestamp")) / HALF_LIFE_MS
     expected = np.bincount(published.array("item"), weights * 0.5**ages)
-    counts = dict(client.zrange(LiveKeys(published.manifest.number).counts, 0, -1, withscores=True))
+    counts = dict(client.zrange(Keys(published.manifest.number).counts, 0, -1, withscores=True))
     assert counts == pytest.approx({str(i).encode(): count for i, count in enumerate(expected) if count > 0})
 
 
 def test_an_entry_counts_once_however_often_it_is_acknowledged(client: Redis, published: Release) -> None:
     number = published.manifest.number
-    counts = LiveKeys(number).counts
+    counts = Keys(number).counts
     client.delete(counts)
     first, second, unknown = read(client, published, 3)
     assert trending.acknowledge(client, number, [Done(first, 7, 2.0), Done(unknown)]) == 1
@@ -58,22 +57,22 @@ def test_an_event_weighs_twice_one_that_is_a_half_life_older() -> None:
 
 def test_the_list_is_rewritten_by_one_and_completed_by_the_releases_own(client: Redis, published: Release) -> None:
     number = published.manifest.number
-    client.delete(LiveKeys(number).counts, LiveKeys(number).lease)
-    client.zadd(LiveKeys(number).counts, {"7": 1.0, "250": 9.0})
+    client.delete(Keys(number).counts, Keys(number).lease)
+    client.zadd(Keys(number).counts, {"7": 1.0, "250": 9.0})
     assert trending.refresh(client, number, popular(published), "anna")
     assert not trending.refresh(client, number, popular(published), "ben")
     rest = [item for item in popular(published).tolist() if item not in (250, 7)]
     assert listed(client, published) == [250, 7, *rest][: len(popular(published))]
-    assert 0 < client.pttl(LiveKeys(number).lease) <= trending.REFRESH_MS
+    assert 0 < client.pttl(Keys(number).lease) <= trending.REFRESH_MS
 
 
 def test_counts_are_bounded(client: Redis, published: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trending, "KEPT", 20)
     number = published.manifest.number
-    client.delete(LiveKeys(number).lease)
-    client.zadd(LiveKeys(number).counts, {"299": 1e9})
+    client.delete(Keys(number).lease)
+    client.zadd(Keys(number).counts, {"299": 1e9})
     trending.refresh(client, number, popular(published), "anna")
-    assert client.zcard(LiveKeys(number).counts) == 20
+    assert client.zcard(Keys(number).counts) == 20
     assert listed(client, published)[0] == 299
 
 
@@ -83,6 +82,6 @@ def test_a_burst_of_events_reaches_the_list(client: Redis, published: Release) -
     created = trending.created_ms(published.manifest)
     done = [Done(stream_id, 123, trending.increment(4.0, now, created)) for stream_id in read(client, published, 200)]
     trending.acknowledge(client, number, done)
-    client.delete(LiveKeys(number).lease)
+    client.delete(Keys(number).lease)
     trending.refresh(client, number, popular(published), "anna")
     assert listed(client, published)[0] == 123

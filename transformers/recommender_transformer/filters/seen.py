@@ -1,12 +1,11 @@
 """Never an item the user has met."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
+from winnow.filtering.hashing import ItemHashes
 
 
 class Seen:
@@ -20,7 +19,7 @@ class Seen:
 
     name = "seen"
 
-    def __init__(self, hashes: Sequence[int]) -> None:
+    def __init__(self, hashes: ItemHashes) -> None:
         self._hashes = hashes
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
