@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tritonclient.grpc as grpcclient
@@ -29,18 +30,21 @@ from export.triton_config import MAX_BATCH
 from export.variants import variant_file
 from export.version import MODEL_FILE, new_version
 from winnow.encoders.build import load_encoders, train_encoders
+from winnow.encoders.clip_tokens import clip_tokenizer
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.encoders.preparation import Preparation
 from winnow.encoders.protocol import Encoder
 from winnow.encoders.sentence import load_sentence
 from winnow.encoders.settings import EncoderSettings, Sentence, TinySettings
 from winnow.encoders.text import TextEncoder
+from winnow.encoders.tokens import tokenise
 from winnow.errors import WinnowError
 from winnow.local import triton
 from winnow.local.ports import Ports
 
 PHOTOGRAPHS = 256
 SENTENCES = 512
+TOKENISED = 2_000
 STEPS = 120
 
 _PLAIN = re.compile(r"[A-Z][A-Za-z0-9 ,;:'()\-]{30,200}[.!?]")
@@ -80,7 +84,18 @@ def measure(show_progress: bool) -> list[Row]:
             rows += [found for figure in figures for found in _rows(subject.name, figure)]
             if subject.name == "MiniLM":
                 rows.append(_served(subject, folder, Path(scratch) / "served"))
-    return rows
+    return [*rows, _tokenizer()]
+
+
+def _tokenizer() -> Row:
+    """CLIP's tokenizer without torch against open_clip's own."""
+    texts = real_sentences(TOKENISED)
+    theirs = open_clip.get_tokenizer("ViT-B-32")(texts).numpy()
+    ours = tokenise(clip_tokenizer(theirs.shape[1]), texts)
+    different = int((ours != theirs).any(axis=1).sum())
+    return row(
+        f"CLIP's tokenizer.json, of {TOKENISED} real sentences split otherwise than by open_clip", different, "", "<= 0"
+    )
 
 
 def subjects(scratch: Path, show_progress: bool) -> list[Subject]:

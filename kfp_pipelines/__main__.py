@@ -26,6 +26,7 @@ Encoders = Annotated[str, typer.Option(help="Which encoders, as YAML or JSON; em
 Embeddings = Annotated[
     str, typer.Option(help="Folder or s3:// address that keeps embeddings by content; default: under WINNOW_HOME.")
 ]
+EmbeddingsTo = Annotated[str, typer.Option(help="Parquet file, local or s3://, that gets every item's embeddings.")]
 EncodeWith = Annotated[str, typer.Option("--triton", help="host:port of a Triton to embed with; empty: this process.")]
 
 
@@ -40,6 +41,7 @@ def run_feature_extraction(
     encoders: Encoders = "",
     embeddings: Embeddings = "",
     triton: EncodeWith = "",
+    output: EmbeddingsTo = "",
 ) -> None:
     """Validate the data, embed the items, compute the features."""
     _run(
@@ -53,6 +55,7 @@ def run_feature_extraction(
         encoders=encoders,
         embeddings=embeddings or str(home.embeddings()),
         triton=triton,
+        output=output,
     )
 
 
@@ -67,6 +70,7 @@ def run_retraining(
     encoders: Encoders = "",
     embeddings: Embeddings = "",
     triton: EncodeWith = "",
+    output: EmbeddingsTo = "",
 ) -> None:
     """From data to the next release; prints its number."""
     outputs = _run(
@@ -81,6 +85,7 @@ def run_retraining(
         encoders=encoders,
         embeddings=embeddings or str(home.embeddings()),
         triton=triton,
+        output=output,
     )
     typer.echo(outputs["Output"])
 

@@ -45,6 +45,7 @@ def encode(
     settings: str,
     embeddings: str,
     triton: str,
+    output: str,
     encoders: Output[Model],
     parity: Output[Metrics],
 ) -> None:
@@ -55,6 +56,8 @@ def encode(
         settings: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none.
         triton: ``host:port`` of a Triton that serves the encoders, to embed with; empty embeds in this process.
+        output: Parquet file, local or ``s3://``, that gets a row for every item: which modalities it has, why not, and
+            its embeddings; empty writes none.
         encoders: weights, tokenizer, ONNX files and the items' embeddings.
         parity: per encoder and precision, the mean cosine between PyTorch's and ONNX Runtime's embeddings.
     """
@@ -65,6 +68,7 @@ def encode(
     from winnow.encoders.build import train_encoders
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.extraction import extract_embeddings
+    from winnow.encoders.outcome import write_output
     from winnow.encoders.settings import EncoderSettings
     from winnow.encoders.store import EmbeddingStore
 
@@ -75,7 +79,10 @@ def encode(
         parity.log_metric(f"{row.model}_{row.precision}", row.mean)
     with tempfile.TemporaryDirectory() as nowhere:
         store = EmbeddingStore(embeddings or nowhere)
-        found = extract_embeddings(folder, read_contents(tables), store, show_progress=True, triton=triton or None)
+        contents = read_contents(tables)
+        found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
+    if output:
+        write_output(found, contents, output)
     encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
 
 

@@ -31,11 +31,16 @@ def feature_extraction(
     encoders: str = "",
     embeddings: str = "",
     triton: str = "",
+    output: str = "",
 ) -> NamedTuple("Extracted", dataset=Dataset, encoders=Model, features=Dataset):  # type: ignore[valid-type]  # kfp reads this form
     """See :mod:`kfp_pipelines.components` for the parameters."""
     ingested = components.ingest(data=data, holdout=holdout, items=items, users=users, events=events, seed=seed)
     encoded = components.encode(
-        dataset=ingested.outputs["dataset"], settings=encoders, embeddings=embeddings, triton=triton
+        dataset=ingested.outputs["dataset"],
+        settings=encoders,
+        embeddings=embeddings,
+        triton=triton,
+        output=output,
     )
     extracted = components.extract(dataset=ingested.outputs["dataset"], encoders=encoded.outputs["encoders"])
     return Extracted(

@@ -21,6 +21,7 @@ def retraining(
     encoders: str = "",
     embeddings: str = "",
     triton: str = "",
+    output: str = "",
 ) -> int:
     """See :mod:`kfp_pipelines.components` for the parameters; returns the release's number."""
     extracted = feature_extraction.feature_extraction(
@@ -33,6 +34,7 @@ def retraining(
         encoders=encoders,
         embeddings=embeddings,
         triton=triton,
+        output=output,
     ).outputs
     trained = components.train(dataset=extracted["dataset"], features=extracted["features"]).outputs
     released = components.release(
