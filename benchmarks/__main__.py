@@ -61,6 +61,14 @@ def bloom(as_json: Json = False) -> None:
     _finish(measure(), as_json)
 
 
+@app.command()
+def fetch(as_json: Json = False) -> None:
+    """Features of 500 items from Redis: packed rows beside a hash per item."""
+    from benchmarks.fetch import measure
+
+    _finish(measure(), as_json)
+
+
 def _finish(rows: list[Row], as_json: bool) -> None:
     render(rows, as_json)
     if any(row.holds is False for row in rows):
