@@ -79,8 +79,8 @@ def export_release(
     retriever = TrainedRetriever.load(parts.retriever)
     ranker = TrainedRanker.load(parts.ranker)
     dataset = Dataset.load(parts.dataset)
-    counts = Sources()
-    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, min(counts.retriever, features.items // 2))
+    counts = Sources.of(features.items)
+    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, counts.retriever)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length)
     try:

@@ -29,6 +29,8 @@ def train_models(
     retrieval = train_retriever(extracted, RetrieverSettings(), show_progress)
     retrieval.save(retriever)
     with item_numerics(Dataset.load(dataset)) as numerics:
-        trained = train_ranker(extracted, retrieval, numerics.at, Sources(), RankerSettings(), show_progress)
+        trained = train_ranker(
+            extracted, retrieval, numerics.at, Sources.of(extracted.items), RankerSettings(), show_progress
+        )
     trained.save(ranker)
     return {"retriever_validation_ndcg@10": validate(retrieval.rehearsal, extracted)}

@@ -38,6 +38,11 @@ class Sources:
     covisitation: int = 200
     trending: int = 100
 
+    @classmethod
+    def of(cls, items: int) -> "Sources":
+        """The counts for a catalog: a retriever that named more than half of a small one would not choose."""
+        return cls(retriever=min(cls.retriever, max(1, items // 2)))
+
 
 @dataclass(frozen=True)
 class CandidateLists:
