@@ -88,11 +88,6 @@ class Manifest(BaseModel):
     models: dict[str, str]
     parity: dict[str, float]
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the manifest's canonical JSON: the identity of the release."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-
 
 class Release:
     """A release folder, opened for reading. Arrays are memory-mapped."""
@@ -123,6 +118,11 @@ class Release:
                 f"but {folder / 'schema.json'} is {release.schema.digest[:12]}: two releases are mixed; build it again"
             )
         return release
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of ``manifest.json`` as it was written: the identity of the release, whichever version reads it."""
+        return sha256(self.folder / "manifest.json")
 
     @cached_property
     def schema(self) -> FeatureSchema:

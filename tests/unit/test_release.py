@@ -49,10 +49,10 @@ def test_a_release_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_release_is_never_overwritten(tmp_path: Path) -> None:
-    first = write(tmp_path, 1).manifest.digest
+    first = write(tmp_path, 1).digest
     with pytest.raises(WinnowError, match="exists already"):
         write(tmp_path, 1)
-    assert Release.open(tmp_path / "1").manifest.digest == first
+    assert Release.open(tmp_path / "1").digest == first
 
 
 def test_a_changed_file_is_named(tmp_path: Path) -> None:

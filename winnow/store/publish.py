@@ -37,12 +37,12 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
     client = connect(url)
     with client:
         held = published(client, manifest.number)
-        if held == manifest.digest:
+        if held == release.digest:
             return
         if held is not None:
             raise ReleaseMismatch(
                 f"{url} holds a release {manifest.number} with digest {held[:12]}, "
-                f"but {release_folder} is {manifest.digest[:12]}: "
+                f"but {release_folder} is {release.digest[:12]}: "
                 f"build again to get a new number, or delete the keys r{manifest.number}:* first"
             )
         users = len(release.array("user_ids"))
@@ -59,7 +59,7 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
         pipe.execute()
         popular = np.asarray(release.array("popular"), dtype="<i4")
         client.set(keys.trending, popular.tobytes())
-        client.set(keys.manifest, manifest.digest)
+        client.set(keys.manifest, release.digest)
 
 
 def published(client: Redis, number: int) -> str | None:
@@ -74,7 +74,7 @@ def check_published(client: Redis, url: str, release: Release) -> None:
     Raises:
         ReleaseMismatch: it does not; the message names both sides.
     """
-    number, digest = release.manifest.number, release.manifest.digest
+    number, digest = release.manifest.number, release.digest
     held = published(client, number)
     if held != digest:
         raise ReleaseMismatch(

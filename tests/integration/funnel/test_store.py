@@ -45,7 +45,7 @@ def test_a_user_reads_back_as_the_log_has_it(published: Release, redis_url: str,
     assert state.row == published.array("user_rows")[4]
     ids = published.array("item_ids")
     assert all(item_hash(str(ids[item])) in state.seen for item in published.array("item")[log].tolist())
-    assert client.get(Keys(published.manifest.number).manifest).decode() == published.manifest.digest
+    assert client.get(Keys(published.manifest.number).manifest).decode() == published.digest
 
 
 def test_a_user_costs_one_round_trip(published: Release, redis_url: str, client: Redis) -> None:
@@ -118,7 +118,7 @@ def test_a_publication_cut_short_is_done_again(published: Release, redis_url: st
 
 def test_another_release_under_the_same_number_is_refused(published: Release, redis_url: str, client: Redis) -> None:
     client.set(Keys(published.manifest.number).manifest, "f" * 64)
-    with pytest.raises(ReleaseMismatch, match=f"ffffffffffff.*{published.manifest.digest[:12]}"):
+    with pytest.raises(ReleaseMismatch, match=f"ffffffffffff.*{published.digest[:12]}"):
         publish(published.folder, redis_url, show_progress=False)
 
 

@@ -270,5 +270,5 @@ def test_a_release_that_redis_does_not_hold_is_refused(release: Release, redis_u
         timeout=120,
     )
     assert finished.returncode == 1
-    assert f"is release {release.manifest.number} ({release.manifest.digest[:12]})" in finished.stderr
+    assert f"is release {release.manifest.number} ({release.digest[:12]})" in finished.stderr
     assert f"holds no release {release.manifest.number}" in finished.stderr
