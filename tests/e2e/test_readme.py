@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from winnow.datasets.spec import DatasetSpec
+from winnow.encoders.settings import EncoderSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -41,8 +42,9 @@ def test_its_python(served) -> None:
 
 
 def test_its_dataset_yaml() -> None:
-    [text] = blocks("yaml")
-    spec = DatasetSpec.model_validate(yaml.safe_load(text))
+    dataset, encoders = blocks("yaml")
+    assert EncoderSettings.parse(encoders, "README.md").text is not None
+    spec = DatasetSpec.model_validate(yaml.safe_load(dataset))
     assert spec.conversions == ("purchase",)
 
 

@@ -214,6 +214,8 @@ def test_another_encoder_or_tokenizer_starts_anew(
 DIES = """
 import os, signal, sys
 from pathlib import Path
+# Whoever starts the tests in the background of a shell has interrupts ignored in all that follow.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from winnow.encoders.catalog import Contents
 from winnow.encoders.extraction import extract_embeddings
 from winnow.encoders.store import EmbeddingStore, Shard

@@ -147,9 +147,7 @@ def test_a_stack_starts_in_order_and_a_parts_death_takes_it_down(home):
             assert (state.pid, state.release, state.ports, state.ready) == (os.getpid(), 1, ports, True)
             assert http_ok(ports.triton_http, "/v2/models/ranker/versions/1/ready")
             with Redis(port=ports.redis) as redis:
-                assert (
-                    redis.get("r1:manifest").decode() == releases.Release.open(home / "releases" / "1").digest
-                )
+                assert redis.get("r1:manifest").decode() == releases.Release.open(home / "releases" / "1").digest
             logs = [home / "run" / "logs" / f"{name}.log" for name in ("redis", "triton", "bloom_sidecar")]
             assert all(path.stat().st_size for path in logs)
             assert (

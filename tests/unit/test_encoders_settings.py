@@ -61,14 +61,3 @@ def test_mistakes_are_named_by_their_field(text: str, told: str) -> None:
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(WinnowError, match=r"gone\.yaml is not a readable text file"):
         EncoderSettings.load(tmp_path / "gone.yaml")
-
-
-def test_the_readme_s_choice_is_one() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    block = readme.partition("## Choose the encoders")[2].partition("```yaml\n")[2].partition("```")[0]
-    settings = EncoderSettings.parse(block, "README.md")
-    assert [choice.kind for choice in (settings.image, settings.text, settings.audio) if choice is not None] == [
-        "open_clip",
-        "sentence",
-        "clap",
-    ]
