@@ -21,11 +21,11 @@ from benchmarks.rows import Row, row
 from export.encoders import export_encoders
 from winnow.datasets.dataset import Dataset
 from winnow.datasets.ingest import ingest
+from winnow.embeddings.extraction import extract_embeddings
+from winnow.embeddings.store import EmbeddingStore
 from winnow.encoders.build import train_encoders
 from winnow.encoders.catalog import read_contents
-from winnow.encoders.extraction import extract_embeddings
 from winnow.encoders.settings import EncoderSettings
-from winnow.encoders.store import EmbeddingStore
 from winnow.features.extract import extract
 from winnow.features.table import FeatureSet
 from winnow.retrieval.towers import ItemInputs

@@ -21,11 +21,11 @@ from PIL import Image
 from benchmarks.rows import Row, row
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize, generate
+from winnow.embeddings.extraction import extract_embeddings
+from winnow.embeddings.outcome import Extraction
+from winnow.embeddings.store import EmbeddingStore
 from winnow.encoders.catalog import Contents, read_contents
-from winnow.encoders.extraction import extract_embeddings
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
-from winnow.encoders.outcome import Extraction
-from winnow.encoders.store import EmbeddingStore
 from winnow.encoders.tokens import train_tokenizer
 from winnow.errors import WinnowError
 
@@ -45,8 +45,8 @@ _RUN = f"""
 import sys
 from pathlib import Path
 from winnow.encoders.catalog import read_contents
-from winnow.encoders.extraction import extract_embeddings
-from winnow.encoders.store import EmbeddingStore
+from winnow.embeddings.extraction import extract_embeddings
+from winnow.embeddings.store import EmbeddingStore
 
 encoders, dataset, store = sys.argv[1:]
 contents = read_contents(Path(dataset))

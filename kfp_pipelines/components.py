@@ -65,12 +65,12 @@ def encode(
     from pathlib import Path
 
     from export.encoders import export_encoders
+    from winnow.embeddings.extraction import extract_embeddings
+    from winnow.embeddings.outcome import write_output
+    from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.build import train_encoders
     from winnow.encoders.catalog import read_contents
-    from winnow.encoders.extraction import extract_embeddings
-    from winnow.encoders.outcome import write_output
     from winnow.encoders.settings import EncoderSettings
-    from winnow.encoders.store import EmbeddingStore
 
     tables, folder = Path(dataset.path), Path(encoders.path)
     train_encoders(tables, folder, EncoderSettings.parse(settings, "encoders"), show_progress=True)

@@ -22,13 +22,14 @@ from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from winnow.encoders import media, runtime
+from winnow.embeddings import runtime
+from winnow.embeddings.extraction import extract_embeddings
+from winnow.embeddings.outcome import Extraction, write_output
+from winnow.embeddings.store import EmbeddingStore, Shard
+from winnow.encoders import media
 from winnow.encoders.catalog import Contents
-from winnow.encoders.extraction import extract_embeddings
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, Modality, TextInput
-from winnow.encoders.outcome import Extraction, write_output
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.store import EmbeddingStore, Shard
 from winnow.encoders.tokens import train_tokenizer
 from winnow.errors import WinnowError
 
@@ -217,8 +218,8 @@ from pathlib import Path
 # Whoever starts the tests in the background of a shell has interrupts ignored in all that follow.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from winnow.encoders.catalog import Contents
-from winnow.encoders.extraction import extract_embeddings
-from winnow.encoders.store import EmbeddingStore, Shard
+from winnow.embeddings.extraction import extract_embeddings
+from winnow.embeddings.store import EmbeddingStore, Shard
 
 rename, shards = Path.replace, []
 

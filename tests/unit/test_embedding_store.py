@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.encoders import files
-from winnow.encoders.ahead import ahead
+from winnow.embeddings import files
+from winnow.embeddings.ahead import ahead
+from winnow.embeddings.store import EmbeddingStore, Shard, digest, fingerprint
 from winnow.encoders.inputs import ImageInput
-from winnow.encoders.store import EmbeddingStore, Shard, digest, fingerprint
 from winnow.errors import WinnowError
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(3, 2)

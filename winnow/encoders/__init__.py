@@ -1,4 +1,4 @@
-"""Pictures, words and sounds as unit vectors: the encoders, their training on a catalog, and their use on it.
+"""Pictures, words and sounds as unit vectors: the encoders, and their training on a catalog.
 
 ``preparation`` (with ``pixels``, ``tokens``, ``sounds`` and ``media``) prepares raw content and imports no torch, so
 that serving can use it. ``settings`` is the choice per modality: ``tiny`` is trained on the catalog itself, ``clap``,

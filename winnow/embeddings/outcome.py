@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from winnow.encoders import files
+from winnow.embeddings import files
+from winnow.embeddings.store import vector_column
 from winnow.encoders.catalog import Contents
 from winnow.encoders.inputs import MODALITIES
-from winnow.encoders.store import vector_column
 from winnow.errors import WinnowError
 
 ITEMS_FILE = "items.parquet"

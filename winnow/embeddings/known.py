@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.encoders.store import Shard
+from winnow.embeddings.store import Shard
 
 
 class Known:

@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from winnow.encoders import files, media
-from winnow.encoders.ahead import ahead
+from winnow.embeddings import files
+from winnow.embeddings.ahead import ahead
+from winnow.embeddings.exported import ExportedEncoder, Ready
+from winnow.embeddings.known import Known
+from winnow.embeddings.outcome import Extraction, save
+from winnow.embeddings.runtime import Runtime
+from winnow.embeddings.store import EmbeddingStore, Shard, digest
+from winnow.encoders import media
 from winnow.encoders.catalog import Contents
-from winnow.encoders.exported import ExportedEncoder, Ready
 from winnow.encoders.inputs import Modality
-from winnow.encoders.known import Known
-from winnow.encoders.outcome import Extraction, save
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.runtime import Runtime
-from winnow.encoders.store import EmbeddingStore, Shard, digest
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.embeddings.runtime import OnnxRuntime, Runtime, TritonRuntime
+from winnow.embeddings.store import Shard, digest, fingerprint
 from winnow.encoders import media
 from winnow.encoders.inputs import Modality
 from winnow.encoders.preparation import TOKENIZER_FILE, Preparation
-from winnow.encoders.runtime import OnnxRuntime, Runtime, TritonRuntime
-from winnow.encoders.store import Shard, digest, fingerprint
 from winnow.errors import WinnowError
 from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, TEXT_ENCODER, ModelSignature
 
