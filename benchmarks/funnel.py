@@ -7,7 +7,6 @@ take. Both floors, gRPC and HTTP take turns, so that a noisy machine disturbs al
 
 import http.client
 import json
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -24,11 +23,11 @@ from numpy.typing import NDArray
 from tritonclient.utils import np_to_triton_dtype
 
 from benchmarks.rows import Row, row
-from winnow import home, release
+from benchmarks.serving import newest, serving
+from winnow import home
 from winnow.errors import WinnowError
 from winnow.local.ports import Ports
 from winnow.local.redis import url
-from winnow.local.stack import Stack
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.release import Release
 from winnow.retrieval.history import assemble, user_tensors
@@ -51,15 +50,9 @@ def measure(requests: int) -> list[Row]:
     Raises:
         WinnowError: there is no release.
     """
-    served = release.latest(home.releases())
-    if served is None:
-        raise WinnowError("no release to measure: build one with `winnow build`")
+    served = newest()
     users = _users(served)
-    ports = Ports.free()
-    with (
-        tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
-        Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
-    ):
+    with serving(served) as ports:
         stages, ranked = _stages(ports, users, requests)
         models = home.model_repository()
         with _over_triton(served, ports) as triton:

@@ -9,11 +9,9 @@ import io
 import json
 import re
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,11 +20,10 @@ import soundfile
 from PIL import Image
 
 from benchmarks.rows import Row, row
-from winnow import client, home, release
+from benchmarks.serving import newest, serving
+from winnow import client
 from winnow.encoders.media import MAX_BYTES
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
-from winnow.local.stack import Stack
 
 COUNT = 200
 RSS_MB = 50
@@ -69,15 +66,7 @@ def measure() -> list[Row]:
     Raises:
         WinnowError: there is no release, or it has not the encoders.
     """
-    served = release.latest(home.releases())
-    if served is None:
-        raise WinnowError("no release to measure: build one with `winnow build`")
-    ports = Ports.free()
-    with (
-        tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
-        Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
-        client.http(ports.http) as endpoint,
-    ):
+    with serving(newest()) as ports, client.http(ports.http) as endpoint:
         # What a sound picture takes is taken once; it is no growth.
         warm = Hostile(
             "sound", "", _query({"image": {"b64": _b64(_picture("PNG"))}, "audio": {"b64": _b64(_sound("WAV"))}})

@@ -3,18 +3,16 @@
 Blocks of calls take turns and medians are compared, so that a noisy machine disturbs all alike.
 """
 
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.encoders_parity import Subject, subjects
+from benchmarks.encoders_parity import Subject
 from benchmarks.rows import Row, row
-from export.encoders import export_encoder
 from export.variants import Precision, variant_file
 
 BATCH = 32
@@ -25,29 +23,21 @@ EXPORTED: tuple[Precision, ...] = ("fp32", "int8")
 Call = Callable[[], object]
 
 
-def measure(show_progress: bool) -> list[Row]:
+def measure(measured: Sequence[Subject]) -> list[Row]:
     """Inputs a second of PyTorch and of ONNX Runtime, and their ratio.
 
     Args:
-        show_progress: draw progress bars.
-
-    Raises:
-        WinnowError: the real data or the sentence encoder's package is not here.
+        measured: what :func:`benchmarks.encoders_parity.subjects` gives.
     """
     threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory(prefix="winnow-throughput-") as scratch:
-        found = subjects(Path(scratch), show_progress)
-        folders = [Path(scratch) / "onnx" / subject.name for subject in found]
-        for subject, folder in zip(found, folders, strict=True):
-            export_encoder(subject.encoder, subject.samples, folder)
-        torch.set_num_threads(1)
-        try:
-            return [line for pair in zip(found, folders, strict=True) for line in _compare(*pair)]
-        finally:
-            torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    try:
+        return [line for subject in measured for line in _compare(subject)]
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _compare(subject: Subject, folder: Path) -> list[Row]:
+def _compare(subject: Subject) -> list[Row]:
     batch = np.resize(subject.samples, (BATCH, *subject.samples.shape[1:]))
     tensor, module = torch.from_numpy(batch), subject.encoder.module
     name = subject.encoder.signature.inputs[0].name
@@ -58,7 +48,7 @@ def _compare(subject: Subject, folder: Path) -> list[Row]:
 
     calls: dict[str, Call] = {"PyTorch": eager}
     for precision in EXPORTED:
-        session = _session(folder / variant_file(precision))
+        session = _session(subject.folder / variant_file(precision))
         calls[f"ONNX Runtime {precision}"] = lambda session=session: session.run(None, {name: batch})  # type: ignore[misc]
     seconds = _medians(calls)
     rows = [row(f"{subject.name}, {label}", BATCH / value, "inputs/s") for label, value in seconds.items()]

@@ -21,6 +21,7 @@ from winnow import release
 from winnow.datasets.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.features.numerics import NUMERIC_FEATURES
+from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.ranking.candidates import Sources
 from winnow.ranking.context import SourceList, context_features
@@ -29,7 +30,7 @@ from winnow.release import Release, Source
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.retrieval.neighbours import covisitation_table
 from winnow.retrieval.served import ServedItemTower, ServedRetriever
-from winnow.retrieval.towers import ItemInputs, Shapes
+from winnow.retrieval.towers import Shapes
 from winnow.retrieval.train import TrainedRetriever
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
 
@@ -161,14 +162,11 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
 
 def _described(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
     """The item tower's tensors of some items, as of ones that are new."""
-    items = torch.arange(1, min(_SAMPLES, features.items) + 1)
-    inputs = ItemInputs.of(features, shapes).take(items)
-    nothing = torch.zeros(len(items), 1)
-    return {
-        "item_categorical": inputs.categorical.int() if inputs.categorical.shape[1] else nothing.int(),
-        "item_numeric": inputs.numeric if inputs.numeric.shape[1] else nothing,
-        "embeddings": torch.cat(inputs.modalities, dim=1) if inputs.modalities else nothing,
-    }
+    some = slice(1, min(_SAMPLES, features.items) + 1)
+    categorical, numeric = map(torch.from_numpy, tower_inputs(features.item_rows[some]))
+    parts = [torch.from_numpy(features.embeddings[modality][some]) for modality in shapes.modalities]
+    embeddings = torch.cat(parts, dim=1) if parts else torch.zeros(len(categorical), 1)
+    return {"item_categorical": categorical, "item_numeric": numeric, "embeddings": embeddings}
 
 
 def _arrays(

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import tritonclient.grpc as grpcclient
-from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -134,20 +133,10 @@ def store(tmp_path: Path) -> EmbeddingStore:
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
+def bucket(aws: None) -> str:
     """``s3://`` address of a bucket, behind a real HTTP server that speaks AWS's API."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        environment.setenv("AWS_ACCESS_KEY_ID", "testing")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.setup_default_session()
-        boto3.client("s3").create_bucket(Bucket="winnow-embeddings")
-        yield "s3://winnow-embeddings"
-    server.stop()
+    boto3.client("s3").create_bucket(Bucket="winnow-embeddings")
+    return "s3://winnow-embeddings"
 
 
 def same(left: Extraction, right: Extraction) -> None:

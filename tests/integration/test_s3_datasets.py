@@ -1,7 +1,6 @@
 """Data sets on S3 and in the Glue catalog, against a real HTTP server that speaks AWS's API."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import awswrangler as wr
@@ -11,7 +10,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from winnow.datasets.ingest import ingest
 from winnow.errors import DataError, WinnowError
@@ -36,19 +34,8 @@ EVENTS = pa.table(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def aws() -> Iterator[None]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        environment.setenv("AWS_ACCESS_KEY_ID", "testing")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.setup_default_session()
-        boto3.client("s3").create_bucket(Bucket="winnow-data")
-        yield
-    server.stop()
+def bucket(aws: None) -> None:
+    boto3.client("s3").create_bucket(Bucket="winnow-data")
 
 
 def put(key: str, content: bytes | pa.Table) -> None:

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.models import Placed, Ranked, Retrieved, Tensors
-from winnow.encoders.inputs import Modality
+from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, TEXT_ENCODER, ModelSignature
 
 pb: Any = sys.modules.get("tritonclient.grpc.service_pb2") or import_module("kserve.protocol.grpc.grpc_predict_v2_pb2")
 
@@ -30,7 +29,6 @@ _DATATYPES: dict[np.dtype[Any], str] = {
     np.dtype(np.uint8): "UINT8",
 }
 _DTYPES = {name: dtype for dtype, name in _DATATYPES.items()}
-_ENCODERS: dict[Modality, ModelSignature] = {"audio": AUDIO_ENCODER, "image": IMAGE_ENCODER, "text": TEXT_ENCODER}
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
     # Triton that came back is found within a second, not after gRPC's default of up to two minutes.
@@ -88,7 +86,7 @@ class TritonModels:
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
         """
-        signature = _ENCODERS[modality]
+        signature = ENCODERS[modality]
         answered = await self._call(signature.name, {signature.inputs[0].name: content}, ("embedding",))
         return answered["embedding"]
 

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from winnow.embeddings.runtime import OnnxRuntime, Runtime, TritonRuntime
 from winnow.embeddings.store import Shard, digest, fingerprint
 from winnow.encoders import media
-from winnow.encoders.inputs import Modality
+from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.encoders.preparation import TOKENIZER_FILE, Preparation
 from winnow.errors import WinnowError
-from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, TEXT_ENCODER, ModelSignature
 
-_SIGNATURES: dict[Modality, ModelSignature] = {"audio": AUDIO_ENCODER, "image": IMAGE_ENCODER, "text": TEXT_ENCODER}
 _SAME = 0.999
 """Cosine between what two builds of one encoder give: half precision keeps it, another encoder is far below."""
 
@@ -65,7 +63,7 @@ class ExportedEncoder:
             WinnowError: it has not been exported.
         """
         takes = getattr(preparation.inputs, modality)
-        model = folder / "onnx" / _SIGNATURES[modality].name / "model.onnx"
+        model = folder / "onnx" / ENCODERS[modality].name / "model.onnx"
         tokenizer = folder / TOKENIZER_FILE if modality == "text" else None
         return cls(modality, model, fingerprint(model, takes, tokenizer), takes.dimension, preparation)
 
@@ -127,7 +125,7 @@ class ExportedEncoder:
         if triton is None:
             yield here
             return
-        with closing(TritonRuntime(triton, _SIGNATURES[self.modality].name, "")) as there:
+        with closing(TritonRuntime(triton, ENCODERS[self.modality].name, "")) as there:
             ours, theirs = (self.encode(probes, runtime) for runtime in (here, there))
             usable = [problem is None for problem in ours.problems]
             if (

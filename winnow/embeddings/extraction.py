@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from winnow.embeddings import files
 from winnow.embeddings.ahead import ahead
 from winnow.embeddings.exported import ExportedEncoder, Ready
 from winnow.embeddings.known import Known
@@ -65,8 +64,6 @@ def extract_embeddings(
     preparation = Preparation.load(encoders_folder)
     # All of them before any starts: an encoder that is missing should not be found out after hours.
     encoders = [ExportedEncoder.load(encoders_folder, preparation, name) for name in preparation.inputs.widths]
-    if any(entry.startswith(files.S3) for entry in (*contents.pictures, *contents.sounds)):
-        files.s3()  # before several threads read from there
     extraction = Extraction({}, {}, {}, {})
     for encoder in encoders:
         modality, content = encoder.modality, contents.of(encoder.modality)

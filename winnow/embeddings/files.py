@@ -9,26 +9,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from winnow.errors import WinnowError
+from winnow.s3 import s3
 
 S3 = "s3://"
-
-
-def s3() -> Any:
-    """The S3 functions of awswrangler, with one session for the process.
-
-    Left alone, awswrangler makes a session for every call, which takes longer than reading a small object does.
-    """
-    import awswrangler  # imports pandas: only those who keep things on S3 pay for it
-    import boto3
-
-    if boto3.DEFAULT_SESSION is None:
-        boto3.setup_default_session()
-        # A session may be used by several threads only once it has made its first client.
-        boto3.client("s3")
-    return awswrangler.s3
 
 
 def inside(folder: str, *parts: str) -> str:

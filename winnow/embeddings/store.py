@@ -22,6 +22,7 @@ from winnow.embeddings import files
 from winnow.embeddings.ahead import ahead
 from winnow.encoders.inputs import AudioInput, ImageInput, Modality, TextInput
 from winnow.errors import WinnowError
+from winnow.release import sha256
 
 _RECIPE = 1
 """Counts the changes of how content is prepared: an encoder whose input changed gives other vectors."""
@@ -47,15 +48,10 @@ def fingerprint(model: Path, takes: AudioInput | ImageInput | TextInput, tokeniz
         WinnowError: there is no such file.
     """
     try:
-        parts = [_file_digest(path) for path in (model, tokenizer) if path is not None]
+        parts = [sha256(path) for path in (model, tokenizer) if path is not None]
     except FileNotFoundError as error:
         raise WinnowError(f"{error.filename} is missing: export the encoders before embedding with them") from None
     return digest("\n".join([str(_RECIPE), takes.model_dump_json(), *parts]).encode())
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

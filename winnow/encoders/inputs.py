@@ -4,9 +4,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, TEXT_ENCODER, ModelSignature
+
 Modality = Literal["image", "text", "audio"]
 MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
 """In the order in which an item's embeddings are joined for the item tower: alphabetical."""
+
+ENCODERS: dict[Modality, ModelSignature] = {"audio": AUDIO_ENCODER, "image": IMAGE_ENCODER, "text": TEXT_ENCODER}
+"""Which served model encodes a modality."""
 
 
 class _Input(BaseModel):

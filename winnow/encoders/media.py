@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 from winnow.errors import WinnowError
+from winnow.s3 import s3
 
 MAX_BYTES = 4 * 2**20
 """Of an encoded picture or sound, in a catalog and in a request alike."""
@@ -46,16 +47,16 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read_s3(uri: str) -> bytes:
-    import awswrangler  # imports pandas: only catalogs on S3 pay for it
+    from awswrangler.exceptions import NoFilesFound  # imports pandas: only catalogs on S3 pay for it
     from botocore.exceptions import BotoCoreError, ClientError
 
     content = io.BytesIO()
     try:
-        size = awswrangler.s3.size_objects([uri])[uri]
+        size = s3().size_objects([uri])[uri]
         if size is None:
             raise BrokenMedia("there is no such object")
         check_size(size)
-        awswrangler.s3.download(uri, content)
-    except (BotoCoreError, ClientError, awswrangler.exceptions.NoFilesFound) as error:
+        s3().download(uri, content)
+    except (BotoCoreError, ClientError, NoFilesFound) as error:
         raise BrokenMedia(str(error)) from error
     return content.getvalue()
