@@ -124,7 +124,8 @@ class Stack:
         listen = [f"--http_port={ports.http}", f"--grpc_port={ports.grpc}"]
         yield Process(
             "transformer",
-            [*python, "recommender_transformer", *common, *predictor, *listen],
+            # Nobody balances load over one machine, so there is nobody to wait for when it stops.
+            [*python, "recommender_transformer", *common, *predictor, *listen, "--drain-seconds=0"],
             log=logs / "recommender_transformer.log",
             ready=lambda: all(
                 http_ok(ports.http, path) for path in ("/v2/health/ready", "/v2/models/recommender/ready")

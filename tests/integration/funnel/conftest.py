@@ -312,23 +312,26 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, number: int, redis_url: str) -> Iterator[Server]:
-    """A tiny release behind KServe's server, in a process of its own."""
+def serving(folder: Path, number: int, redis_url: str, **settings: Any) -> Iterator[Server]:
+    """A tiny release behind KServe's server, in a process of its own; ``settings`` are those of ``serve.py``."""
     release = write_release(folder, number)
     publish(release.folder, redis_url, show_progress=False)
     http_port, grpc_port = free_port(), free_port()
     command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(release.folder), redis_url]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, str(http_port), str(grpc_port)], stdout=log, stderr=log)
+        arguments = [str(http_port), str(grpc_port), json.dumps(settings)]
+        process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
     server = Server(process, http_port, grpc_port)
     deadline = time.monotonic() + 120
     while not _ready(server):
         assert process.poll() is None, (folder / "server.log").read_text()
         assert time.monotonic() < deadline, (folder / "server.log").read_text()
         time.sleep(0.1)
-    yield server
-    server.channel.close()
-    process.send_signal(signal.SIGTERM)
+    try:
+        yield server
+    finally:
+        server.channel.close()
+        process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=40) == 0, (folder / "server.log").read_text()
 
 
