@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,20 @@ class Server:
     def v1(self, *instances: Any, model: str = "recommender") -> tuple[int, Any]:
         return self.post(f"/v1/models/{model}:predict", json.dumps({"instances": instances}).encode())
 
+    def get(self, path: str) -> int:
+        """The status of a GET."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return response.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def metric(self, sample: str) -> float:
+        """A sample of the server's metrics, by its name and labels as they are written there; 0 where it is missing."""
+        with urllib.request.urlopen(self.url + "/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample + " ")), 0.0)
+
     def v2(self, *inputs: dict[str, Any], model: str = "recommender", **more: Any) -> tuple[int, Any]:
         return self.post(f"/v2/models/{model}/infer", json.dumps({"inputs": inputs, **more}).encode())
 
@@ -333,6 +348,12 @@ def serving(folder: Path, number: int, redis_url: str, **settings: Any) -> Itera
         server.channel.close()
         process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=40) == 0, (folder / "server.log").read_text()
+
+
+@pytest.fixture
+def serve_tiny(tmp_path: Path) -> Callable[..., Any]:
+    """Serve a tiny release with settings of its own: ``with serve_tiny(redis_url, **settings) as server``."""
+    return partial(serving, tmp_path, next(_numbers))
 
 
 @pytest.fixture(scope="session")
