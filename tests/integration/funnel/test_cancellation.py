@@ -1,4 +1,4 @@
-"""Calls to Triton that nobody waits for any more: cancelled where the server bears it, left to end where it does not."""
+"""Calls to Triton that nobody waits for any more: cancelled where the server bears it, else left to end."""
 
 import asyncio
 from dataclasses import dataclass, field
