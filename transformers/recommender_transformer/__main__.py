@@ -5,6 +5,7 @@ Every flag of KServe's model server works too (``--http_port``, ``--grpc_port``,
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -41,7 +42,10 @@ def main() -> None:
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
     parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="For requests without their own.")
     parser.add_argument(
-        "--max-in-flight", type=int, default=MAX_IN_FLIGHT, help="More recommendations at once are refused with 503."
+        "--max-in-flight",
+        type=int,
+        default=MAX_IN_FLIGHT,
+        help="More recommendations at once (for more than a moment) are refused.",
     )
     parser.add_argument(
         "--drain-seconds",
@@ -109,6 +113,9 @@ def serve(
         runners.append(runner)
         background.append(asyncio.create_task(fresh.follow(store, redis_url, await _caught_up(store))))
         await runner.warm_up()
+        # What was imported stays; looking through it again and again would stop everything for a tenth of a second.
+        gc.collect()
+        gc.freeze()
         return runner
 
     async def connect_items() -> Pipeline:

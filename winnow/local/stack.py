@@ -96,6 +96,10 @@ class Stack:
     ) -> None:
         self._exits.__exit__(kind, error, traceback)
 
+    def part(self, name: str) -> Process:
+        """The process of that name, of those that were started here."""
+        return next(process for process in self._processes if process.name == name)
+
     def wait(self) -> NoReturn:
         """Watch the parts until one stops by itself.
 
