@@ -28,6 +28,8 @@ K = 10
 _PATIENCE_S = 12.0
 """For answers, after the last request has left; no deadline is longer than 10 seconds."""
 
+_AGAIN_S = 0.1
+
 _HEAD = (
     "POST /v1/models/recommender:predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -274,18 +276,22 @@ class _Sender:
 
     def answered(self, request: int, answer: bytes) -> None:
         status = int(answer[9:12])
-        if status == 503 and self._tries[request] < self._plan.tries:
-            self._send(request)
+        if status == 503 and self._again(request):
             return
         degraded = status == 200 and b'"degraded":[]' not in answer
         self._note(request, status, degraded, answer.count(b'"item_id"'))
 
     def failed(self, request: int) -> None:
         """The connection broke or could not be made."""
-        if self._tries[request] < self._plan.tries:
-            self._send(request)
-        else:
+        if not self._again(request):
             self._note(request, 0, False, 0)
+
+    def _again(self, request: int) -> bool:
+        """Send it once more, the first time at once, then after a longer while each time; false where it is enough."""
+        tries = self._tries[request]
+        if tries < self._plan.tries:
+            asyncio.get_running_loop().call_later((tries - 1) * _AGAIN_S, self._send, request)
+        return tries < self._plan.tries
 
     def _note(self, request: int, status: int, degraded: bool, items: int) -> None:
         now = time.perf_counter()
