@@ -14,14 +14,14 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5}]}).encode()
+BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5, "deadline_ms": 10_000}]}).encode()
 PATH = "/v1/models/recommender:predict"
-SLOW_S = 1.0
+SLOW_S = 2.0
 
 
 @pytest.fixture
 def slow(serve_tiny: Any, redis_url: str) -> Iterator[Any]:
-    """A server that takes a second for a recommendation and two of them at once."""
+    """A server that takes two seconds for a recommendation and two of them at once."""
     with serve_tiny(redis_url, delay_s={"retriever": SLOW_S}, max_in_flight=2) as server:
         yield server
 
@@ -60,6 +60,8 @@ def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(
     with ThreadPoolExecutor(2) as pool, closing(connect(slow)) as refused:
         inside = [pool.submit(once, slow) for _ in range(2)]
         until(lambda: slow.metric("winnow_in_flight") == 2, 5)
+        # Longer than a burst may last.
+        time.sleep(0.2)
         for _ in range(3):
             # The connection stays usable although the bodies were not read.
             status, retry_after, body = ask(refused)
@@ -84,6 +86,7 @@ def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(
 def test_grpc_calls_fill_the_same_room(slow: Any) -> None:
     inside = [slow.infer.future(call(), timeout=30) for _ in range(2)]
     until(lambda: slow.metric("winnow_in_flight") == 2, 5)
+    time.sleep(0.2)
     assert once(slow) == 503
     assert all(future.result().outputs for future in inside)
     assert once(slow) == 200
