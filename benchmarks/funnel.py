@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import np_to_triton_dtype
 
 from benchmarks.rows import Row, row
-from benchmarks.serving import newest, serving
+from benchmarks.serving import active_users, newest, serving
 from winnow import home
 from winnow.errors import WinnowError
 from winnow.local.ports import Ports
@@ -51,7 +51,7 @@ def measure(requests: int) -> list[Row]:
         WinnowError: there is no release.
     """
     served = newest()
-    users = _users(served)
+    users = active_users(served, USERS)
     with serving(served) as ports:
         stages, ranked = _stages(ports, users, requests)
         models = home.model_repository()
@@ -228,13 +228,6 @@ def _http(ports: Ports, debug: bool = False) -> Iterator[Ask]:
             return answer
 
         yield ask
-
-
-def _users(served: Release) -> list[str]:
-    active = np.flatnonzero(np.diff(served.array("offsets")) > 0)
-    chosen = np.random.default_rng(0).permutation(active)[:USERS]
-    names: list[str] = served.array("user_ids")[chosen].tolist()
-    return names
 
 
 def _percentiles(what: str, milliseconds: list[float]) -> list[Row]:

@@ -1,13 +1,17 @@
 """The newest release, and a stack that serves it to one benchmark alone."""
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from winnow import home, release
 from winnow.errors import WinnowError
 from winnow.local.ports import Ports
+from winnow.local.processes import Process, http_ok
 from winnow.local.stack import Stack
 from winnow.release import Release
 
@@ -25,11 +29,55 @@ def newest() -> Release:
 
 
 @contextmanager
-def serving(served: Release) -> Iterator[Ports]:
+def stack(served: Release) -> Iterator[Stack]:
     """Serve a release apart from everything else, on free ports; what the stack writes is gone afterwards."""
-    ports = Ports.free()
     with (
         tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
-        Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
+        Stack(served.manifest.number, Ports.free(), apart=Path(folder), show_progress=False) as running,
     ):
-        yield ports
+        yield running
+
+
+@contextmanager
+def serving(served: Release) -> Iterator[Ports]:
+    """The same, for those who need no more than to know where it listens."""
+    with stack(served) as running:
+        yield running.ports
+
+
+@contextmanager
+def transformer(served: Release, ports: Ports, redis_url: str, *flags: str) -> Iterator[tuple[Process, int]]:
+    """One more transformer beside a stack, with its HTTP port.
+
+    Args:
+        served: the release.
+        ports: of the stack, whose Triton it asks.
+        redis_url: the stack's Redis, or what stands before it.
+        flags: more flags.
+    """
+    own = Ports.free()
+    command = [
+        *(sys.executable, "-P", "-m", "recommender_transformer"),
+        *(f"--release-dir={served.folder}", f"--redis-url={redis_url}"),
+        *(f"--predictor_host=127.0.0.1:{ports.triton_grpc}", "--predictor_protocol=grpc-v2"),
+        *(f"--http_port={own.http}", f"--grpc_port={own.grpc}", *flags),
+    ]
+    with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder:
+        process = Process(
+            "transformer",
+            command,
+            log=Path(folder) / "transformer.log",
+            ready=lambda: http_ok(own.http, "/v2/models/recommender/ready"),
+            timeout=120.0,
+            grace=30.0,
+        )
+        with process:
+            yield process, own.http
+
+
+def active_users(served: Release, count: int) -> list[str]:
+    """Some users who have a history."""
+    active = np.flatnonzero(np.diff(served.array("offsets")) > 0)
+    chosen = np.random.default_rng(0).permutation(active)[:count]
+    names: list[str] = served.array("user_ids")[chosen].tolist()
+    return names

@@ -55,7 +55,7 @@ def home(tmp_path, monkeypatch):
     )
     (packages / "recommender_transformer.py").write_text(
         SERVICE.format(
-            flags=[*COMMON, *PREDICTOR, "--http_port", "--grpc_port"],
+            flags=[*COMMON, *PREDICTOR, "--http_port", "--grpc_port", "--drain-seconds"],
             paths=["/v2/health/ready", "/v2/models/recommender/ready"],
             port="http_port",
         )

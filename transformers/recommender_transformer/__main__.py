@@ -5,6 +5,7 @@ Every flag of KServe's model server works too (``--http_port``, ``--grpc_port``,
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -17,8 +18,10 @@ from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
 from recommender_transformer.check import check
+from recommender_transformer.drain import DRAIN_S, MAX_DRAIN_S
 from recommender_transformer.events import EventsModel
 from recommender_transformer.items import ItemsModel
+from recommender_transformer.limits import MAX_IN_FLIGHT, InFlight
 from recommender_transformer.model import RecommenderModel
 from recommender_transformer.models import Models
 from recommender_transformer.pipeline import Pipeline, recommender
@@ -38,9 +41,25 @@ def main() -> None:
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release to serve.")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
     parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="For requests without their own.")
+    parser.add_argument(
+        "--max-in-flight",
+        type=int,
+        default=MAX_IN_FLIGHT,
+        help="More recommendations at once (for more than a moment) are refused.",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=DRAIN_S,
+        help="How long to serve on after SIGTERM, not ready any more, until requests come no longer.",
+    )
     args = parser.parse_args()
     if not args.predictor_host:
         parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
+    if args.max_in_flight < 1:
+        parser.error(f"--max-in-flight: must be at least 1, got {args.max_in_flight}")
+    if not 0 <= args.drain_seconds <= MAX_DRAIN_S:
+        parser.error(f"--drain-seconds: must be between 0 and {MAX_DRAIN_S:g}, got {args.drain_seconds:g}")
     try:
         release = Release.open(args.release_dir)
         check(release, args.redis_url, args.predictor_host)
@@ -54,11 +73,20 @@ def main() -> None:
         deadline_ms=args.deadline_ms,
         http_port=args.http_port,
         grpc_port=args.grpc_port,
+        max_in_flight=args.max_in_flight,
+        drain_s=args.drain_seconds,
     )
 
 
 def serve(
-    release: Release, redis_url: str, models: Callable[[], Models], deadline_ms: int, http_port: int, grpc_port: int
+    release: Release,
+    redis_url: str,
+    models: Callable[[], Models],
+    deadline_ms: int,
+    http_port: int,
+    grpc_port: int,
+    max_in_flight: int = MAX_IN_FLIGHT,
+    drain_s: float = DRAIN_S,
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -69,9 +97,12 @@ def serve(
         deadline_ms: for requests without their own.
         http_port: for the v1 and v2 protocols.
         grpc_port: for the v2 protocol.
+        max_in_flight: recommendations at once; more are refused.
+        drain_s: how long to serve on after SIGTERM, seconds.
     """
     store = OnlineStore(release, redis_url)
     background: list[asyncio.Task[None]] = []
+    runners: list[Runner] = []
 
     @cache
     def pipeline() -> Pipeline:
@@ -79,8 +110,12 @@ def serve(
 
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.stranger, deadline_ms)
+        runners.append(runner)
         background.append(asyncio.create_task(fresh.follow(store, redis_url, await _caught_up(store))))
         await runner.warm_up()
+        # What was imported stays; looking through it again and again would stop everything for a tenth of a second.
+        gc.collect()
+        gc.freeze()
         return runner
 
     async def connect_items() -> Pipeline:
@@ -89,11 +124,18 @@ def serve(
     async def connect_store() -> OnlineStore:
         return store
 
+    async def finish() -> None:
+        for task in background:
+            task.cancel()
+        for runner in runners:
+            await runner.close()
+        await store.close()
+
     # KServe runs its servers under plain asyncio whatever its --event-loop says.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     # It also asks for a loop before it runs one of its own.
     asyncio.set_event_loop(asyncio.new_event_loop())
-    server = model_server(http_port, grpc_port)
+    server = model_server(http_port, grpc_port, InFlight(max_in_flight), drain_s, finish)
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

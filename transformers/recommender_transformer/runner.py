@@ -2,7 +2,8 @@
 
 The stages run in three strides, which are KServe's ``preprocess``, ``predict`` and ``postprocess``. Each stage that
 waits for somebody else must be done by its share of the deadline; what is not done by then is replaced by the
-component's fallback, so the answer is never later than the deadline for want of a part.
+component's fallback, so the answer is never later than the deadline for want of a part. One that keeps failing is not
+even asked for a moment.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import grpc.aio
 import numpy as np
 from prometheus_client import Counter, Histogram
 
+from recommender_transformer.breaker import Breaker
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.contents import Content
 from recommender_transformer.pipeline import Pipeline
@@ -36,6 +38,9 @@ SHARES = {"query_hydrators": 0.25, "sources": 0.6, "item_hydrators": 0.75, "scor
 """By which share of the deadline a stage must be done."""
 
 TIMED = ("query_hydrators", "sources", "item_hydrators", "filters", "scorers", "orderers")
+
+_PATIENCE_S = 0.02
+"""A part that had less time than this and did not answer says little about itself, and much about the deadline."""
 
 _TOP_UP = 512
 """Items of the reserve that are looked at together."""
@@ -65,6 +70,9 @@ class Runner:
         self._stranger = stranger
         self._deadline_ms = deadline_ms
         self._sources = [*(source.name for source in pipeline.sources), pipeline.reserve.name]
+        self._breakers = {
+            component.name: Breaker(component.name) for stage in SHARES for component in getattr(pipeline, stage)
+        }
         self._none = Candidates.merge([NOTHING] * len(self._sources), pipeline.row_dtype)
         self._seconds = {
             (stage, component.name): _STAGE_SECONDS.labels(stage, component.name)
@@ -174,6 +182,10 @@ class Runner:
         """Open the connections with a stranger's request, so that the first caller does not wait for it."""
         await self.score(await self.retrieve(self.admit(RecommendRequest(user_id="warm-up"), "warm-up")))
 
+    async def close(self) -> None:
+        """Let the side effects finish what the last answers left them to do."""
+        await asyncio.gather(*(effect.flush() for effect in self._pipeline.side_effects))
+
     async def recommend(self, query: Query) -> Answer:
         """All stages in a row: what evaluation and tests call."""
         return self.answer(await self.score(await self.retrieve(query)))
@@ -230,14 +242,26 @@ class Runner:
         """The result of ``work``, or of ``fallback`` when it fails or is not there by its share of the deadline."""
         started = perf_counter()
         due = SHARES[stage] * query.deadline_s
+        patience = query.started + due - started
+        breaker = self._breakers[component]
         try:
-            async with asyncio.timeout(query.started + due - started):
+            if not breaker.admits():
+                work.close()
+                raise _CircuitOpen
+            async with asyncio.timeout(patience):
                 result = await work
+            breaker.succeeded()
+        except _CircuitOpen:
+            result = self._degrade(query, component, "circuit open", fallback)
         except TimeoutError:
+            if patience >= _PATIENCE_S:
+                breaker.failed()
             result = self._degrade(query, component, f"no answer within {due * 1000:.0f} ms", fallback)
         except grpc.aio.AioRpcError as error:
+            breaker.failed()
             result = self._degrade(query, component, error.code().name, fallback)
         except (RedisError, OSError) as error:
+            breaker.failed()
             result = self._degrade(query, component, type(error).__name__, fallback)
         except Exception as error:
             # A component's own bug must cost its part, not the answer; the log keeps the whole story.
@@ -284,6 +308,10 @@ class Runner:
         for position in np.flatnonzero(chosen.items > catalog.size).tolist():
             items[position]["title"] = catalog.titles[int(chosen.items[position])]
         return items
+
+
+class _CircuitOpen(Exception):
+    """The part is not asked."""
 
 
 def _size(found: SourceList) -> int:

@@ -5,11 +5,13 @@ anybody unload a model. What differs here is in this file.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from kserve import ModelRepository, ModelServer  # type: ignore[import-untyped]
+from grpc_interceptor.exceptions import Unavailable
+from kserve import InferRequest, ModelRepository, ModelServer  # type: ignore[import-untyped]
 from kserve import logging as kserve_logging
 from kserve import model_server as kserve_server
 from kserve.errors import InvalidInput, ModelNotReady  # type: ignore[import-untyped]
@@ -17,6 +19,10 @@ from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recommender_transformer.departure import while_connected
+from recommender_transformer.drain import DRAIN_S, DrainingServer
+from recommender_transformer.limits import BUSY, InFlight, recommends
+from recommender_transformer.model import NAME
 from winnow.request import MAX_BODY_BYTES
 
 _DRAINED = 16
@@ -24,7 +30,40 @@ _DRAINED = 16
 
 
 class StrictDataPlane(DataPlane):  # type: ignore[misc]
-    """Whatever the decoder stumbles over is the caller's mistake."""
+    """Whatever the decoder stumbles over is the caller's mistake; a server that is leaving is not ready.
+
+    Attributes:
+        leaving: set when the server has been told to stop: it serves on, but asks to be sent nothing more.
+    """
+
+    def __init__(self, in_flight: InFlight, model_registry: ModelRepository) -> None:
+        super().__init__(model_registry=model_registry)
+        self._in_flight = in_flight
+        self.leaving = False
+
+    async def ready(self) -> bool:
+        """Whether to send requests here."""
+        return not self.leaving and bool(await super().ready())
+
+    async def model_ready(self, model_name: str, disable_predictor_health_check: bool = False) -> bool:
+        """The same of one model; requests ask too, with the flag set, and are served to the end."""
+        ready = bool(await super().model_ready(model_name, disable_predictor_health_check))
+        return ready and (disable_predictor_health_check or not self.leaving)
+
+    async def infer(
+        self, model_name: str, request: object, headers: dict[str, str] | None = None
+    ) -> tuple[object, dict[str, str]]:
+        """Answer a call; those over gRPC are counted and refused here, those over HTTP before they are read."""
+        answer = super().infer(model_name, request, headers)
+        if model_name != NAME or not isinstance(request, InferRequest) or not request.from_grpc:
+            return await answer  # type: ignore[no-any-return]
+        if not self._in_flight.enter("grpc"):
+            answer.close()
+            raise Unavailable(BUSY)
+        try:
+            return await answer  # type: ignore[no-any-return]
+        finally:
+            self._in_flight.leave()
 
     def decode(
         self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
@@ -82,7 +121,8 @@ class BodyLimit:
             refusal = JSONResponse({"error": f"body: must be at most {self._limit} bytes"}, status_code=413)
             await refusal(scope, receive, send)
             return
-        await self._app(scope, _Replay(bytes(body), receive), send)
+        work = self._app(scope, _Replay(bytes(body), receive), send)
+        await (while_connected(work, receive) if recommends(scope) else work)
 
 
 class _Replay:
@@ -116,14 +156,36 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotReady))
 
 
-def model_server(http_port: int, grpc_port: int) -> ModelServer:
-    """The server, ready to ``start`` models on; one worker, because KServe's child processes lose their settings."""
+async def _nothing() -> None:
+    """What a server has to finish that writes nothing."""
+
+
+def model_server(
+    http_port: int,
+    grpc_port: int,
+    in_flight: InFlight | None = None,
+    drain_s: float = DRAIN_S,
+    finish: Callable[[], Awaitable[None]] = _nothing,
+) -> ModelServer:
+    """The server, ready to ``start`` models on; one worker, because KServe's child processes lose their settings.
+
+    Args:
+        http_port: for the v1 and v2 protocols.
+        grpc_port: for the v2 protocol.
+        in_flight: bounds the recommendations under way.
+        drain_s: how long to serve on after SIGTERM, seconds.
+        finish: called when the last answer has left.
+    """
     kserve_logging.logger.addFilter(_is_news)
     app = kserve_server.app
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_exception_handler(RequestValidationError, _unreadable)
     kserve_server.args.grpc_max_receive_message_length = MAX_BODY_BYTES
-    server = ModelServer(
+    in_flight = in_flight or InFlight()
+    server = DrainingServer(
+        in_flight,
+        drain_s,
+        finish,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,
@@ -131,6 +193,6 @@ def model_server(http_port: int, grpc_port: int) -> ModelServer:
         # A line or more per request costs more than the request; the histograms say the same.
         enable_latency_logging=False,
     )
-    server.dataplane = StrictDataPlane(model_registry=server.registered_models)
+    server.dataplane = StrictDataPlane(in_flight, model_registry=server.registered_models)
     server.model_repository_extension = FixedRepository(model_registry=server.registered_models)
     return server

@@ -96,3 +96,6 @@ class SideEffect(Protocol):
 
     def after(self, query: Query, answer: Answer) -> None:
         """Take note."""
+
+    async def flush(self) -> None:
+        """Finish what was noted; called when no more answers come."""

@@ -36,8 +36,15 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
+_CANCELLABLE = (2, 56)
+"""The first version of Triton that bears it when a call is cancelled (container release 25.03). Told of a cancellation
+at the wrong moment, earlier ones crash (triton-inference-server/server#7368, #8034)."""
+
 _ABANDONED_S = 30.0
 """After this a call that nobody waits for any more is given up, so that a Triton that hangs does not collect them."""
+
+_ASKED_S = 5.0
+"""For the question which version it is."""
 
 
 def address_of(host: str) -> str:
@@ -61,6 +68,8 @@ class TritonModels:
             request_serializer=pb.ModelInferRequest.SerializeToString,
             response_deserializer=pb.ModelInferResponse.FromString,
         )
+        self._cancels = False
+        self._asking: asyncio.Task[None] | None = None
 
     async def retrieve(self, inputs: Tensors) -> Retrieved:
         """Ask the retriever.
@@ -110,13 +119,30 @@ class TritonModels:
             request.raw_input_contents.append(array.tobytes())
         for name in outputs:
             request.outputs.add(name=name)
-        # Shielded: a call that is late is left to end by itself. Told of a cancellation at the wrong moment, Triton
-        # releases before 25.03 crash (triton-inference-server/server#7368, #8034).
-        response = await asyncio.shield(self._infer(request, timeout=_ABANDONED_S))
+        call = self._infer(request, timeout=_ABANDONED_S)
+        # A Triton that does not bear a cancellation, or has not said so yet, is left to end a late call by itself.
+        response = await (call if self._cancels else asyncio.shield(call))
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_version())
         return {
             output.name: np.frombuffer(raw, dtype=_DTYPES[output.datatype]).reshape(tuple(output.shape))
             for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
         }
+
+    async def _ask_version(self) -> None:
+        """Whether calls may be cancelled, asked of the server itself once it has answered at all."""
+        metadata = self._channel.unary_unary(
+            f"{_SERVICE}/ServerMetadata",
+            request_serializer=pb.ServerMetadataRequest.SerializeToString,
+            response_deserializer=pb.ServerMetadataResponse.FromString,
+        )
+        try:
+            version = (await metadata(pb.ServerMetadataRequest(), timeout=_ASKED_S)).version
+        except grpc.aio.AioRpcError:
+            self._asking = None
+            return
+        parts = version.split(".")[:2]
+        self._cancels = all(part.isdecimal() for part in parts) and tuple(map(int, parts)) >= _CANCELLABLE
 
 
 def check_versions(host: str, version: int, models: tuple[str, ...], timeout_s: float = 5.0) -> None:

@@ -96,6 +96,10 @@ class Stack:
     ) -> None:
         self._exits.__exit__(kind, error, traceback)
 
+    def part(self, name: str) -> Process:
+        """The process of that name, of those that were started here."""
+        return next(process for process in self._processes if process.name == name)
+
     def wait(self) -> NoReturn:
         """Watch the parts until one stops by itself.
 
@@ -124,7 +128,8 @@ class Stack:
         listen = [f"--http_port={ports.http}", f"--grpc_port={ports.grpc}"]
         yield Process(
             "transformer",
-            [*python, "recommender_transformer", *common, *predictor, *listen],
+            # Nobody balances load over one machine, so there is nobody to wait for when it stops.
+            [*python, "recommender_transformer", *common, *predictor, *listen, "--drain-seconds=0"],
             log=logs / "recommender_transformer.log",
             ready=lambda: all(
                 http_ok(ports.http, path) for path in ("/v2/health/ready", "/v2/models/recommender/ready")

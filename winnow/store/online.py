@@ -26,11 +26,13 @@ class UserState:
         row: structured scalar of the schema's ``user_dtype``; zeros for a user without one.
         history: the newest events, oldest first.
         seen: every item the user has met; none for a user without events.
+        unreadable: whether there is a seen filter that cannot be read; ``seen`` is none then.
     """
 
     row: np.void
     history: History
     seen: SeenFilter | None
+    unreadable: bool = False
 
 
 class OnlineStore:
@@ -74,11 +76,19 @@ class OnlineStore:
         pipe = self.client.pipeline(transaction=False)
         pipe.mget(self.keys.user_row(user_id), self.keys.seen(user_id))
         pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
-        (row, seen), entries = await pipe.execute()
+        (row, packed), entries = await pipe.execute()
+        try:
+            seen = None if packed is None else SeenFilter.from_bytes(packed)
+        except ValueError:
+            # A filter that is broken must not cost the user the rest.
+            seen, unreadable = None, True
+        else:
+            unreadable = False
         return UserState(
             row=self._nobody if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
             history=history.decode(entries, self._item_index),
-            seen=None if seen is None else SeenFilter.from_bytes(seen),
+            seen=seen,
+            unreadable=unreadable,
         )
 
     async def item_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:

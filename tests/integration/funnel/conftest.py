@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,20 @@ class Server:
     def v1(self, *instances: Any, model: str = "recommender") -> tuple[int, Any]:
         return self.post(f"/v1/models/{model}:predict", json.dumps({"instances": instances}).encode())
 
+    def get(self, path: str) -> int:
+        """The status of a GET."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return response.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def metric(self, sample: str) -> float:
+        """A sample of the server's metrics, by its name and labels as they are written there; 0 where it is missing."""
+        with urllib.request.urlopen(self.url + "/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample + " ")), 0.0)
+
     def v2(self, *inputs: dict[str, Any], model: str = "recommender", **more: Any) -> tuple[int, Any]:
         return self.post(f"/v2/models/{model}/infer", json.dumps({"inputs": inputs, **more}).encode())
 
@@ -312,24 +327,33 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, number: int, redis_url: str) -> Iterator[Server]:
-    """A tiny release behind KServe's server, in a process of its own."""
+def serving(folder: Path, number: int, redis_url: str, **settings: Any) -> Iterator[Server]:
+    """A tiny release behind KServe's server, in a process of its own; ``settings`` are those of ``serve.py``."""
     release = write_release(folder, number)
     publish(release.folder, redis_url, show_progress=False)
     http_port, grpc_port = free_port(), free_port()
     command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(release.folder), redis_url]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, str(http_port), str(grpc_port)], stdout=log, stderr=log)
+        arguments = [str(http_port), str(grpc_port), json.dumps(settings)]
+        process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
     server = Server(process, http_port, grpc_port)
     deadline = time.monotonic() + 120
     while not _ready(server):
         assert process.poll() is None, (folder / "server.log").read_text()
         assert time.monotonic() < deadline, (folder / "server.log").read_text()
         time.sleep(0.1)
-    yield server
-    server.channel.close()
-    process.send_signal(signal.SIGTERM)
+    try:
+        yield server
+    finally:
+        server.channel.close()
+        process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=40) == 0, (folder / "server.log").read_text()
+
+
+@pytest.fixture
+def serve_tiny(tmp_path: Path) -> Callable[..., Any]:
+    """Serve a tiny release with settings of its own: ``with serve_tiny(redis_url, **settings) as server``."""
+    return partial(serving, tmp_path, next(_numbers))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,10 @@
-"""Serve a tiny release with the numpy models: ``serve.py FOLDER REDIS_URL HTTP_PORT GRPC_PORT``."""
+"""Serve a tiny release with the numpy models: ``serve.py FOLDER REDIS_URL HTTP_PORT GRPC_PORT [SETTINGS]``.
+
+Settings are JSON: ``delay_s`` and ``broken`` of the models, ``max_in_flight`` and ``drain_s`` of the server.
+"""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -14,7 +18,12 @@ tiny = importlib.util.module_from_spec(spec)
 sys.modules["tiny"] = tiny
 spec.loader.exec_module(tiny)
 
-folder, redis_url, http_port, grpc_port = sys.argv[1:]
+folder, redis_url, http_port, grpc_port, *given = sys.argv[1:]
+settings = {"drain_s": 0.0} | (json.loads(given[0]) if given else {})
 release = Release.open(Path(folder))
-models = tiny.NumpyModels(np.asarray(release.array("item_vectors")))
-serve(release, redis_url, lambda: models, deadline_ms=2000, http_port=int(http_port), grpc_port=int(grpc_port))
+models = tiny.NumpyModels(
+    np.asarray(release.array("item_vectors")), settings.pop("delay_s", {}), set(settings.pop("broken", ()))
+)
+serve(
+    release, redis_url, lambda: models, deadline_ms=2000, http_port=int(http_port), grpc_port=int(grpc_port), **settings
+)

@@ -121,7 +121,7 @@ def test_without_the_ranker_the_order_is_the_retrieval_order(recommend: Recommen
 
 def test_without_redis_the_popular_list_answers(recommend: Recommend, release: Release) -> None:
     answer = recommend("user-3", url=NOWHERE, k=10)
-    assert [entry.split(":")[0] for entry in answer["degraded"]] == ["user_state", "trending", "item_rows"]
+    assert [entry.split(":")[0] for entry in answer["degraded"]] == ["user_state", "seen", "trending", "item_rows"]
     assert len(answer["items"]) == 10
     assert set(indices(answer)) <= set(release.array("popular")[:50].tolist()) & available(release)
 

@@ -1,10 +1,17 @@
 """Who is asking: features, recent history and seen filter, in one round trip to Redis."""
 
 import numpy as np
+from prometheus_client import Counter
 
 from recommender_transformer.query import Query
 from winnow.retrieval.history import assemble, user_tensors
 from winnow.store.online import OnlineStore, UserState
+
+_FILTER_OPEN = Counter(
+    "winnow_filter_open_total",
+    "Requests answered without a filter that a user has, because it could not be read.",
+    ("filter", "reason"),
+)
 
 
 class UserStateHydrator:
@@ -19,11 +26,20 @@ class UserStateHydrator:
     async def hydrate(self, query: Query) -> None:
         """Read the user; one without keys is a stranger, which is no fault, and so is nobody at all."""
         user_id = query.request.user_id
-        self._set(query, self._store.stranger if user_id is None else await self._store.user_state(user_id))
+        state = self._store.stranger if user_id is None else await self._store.user_state(user_id)
+        if state.unreadable:
+            self._open(query, "unreadable")
+        self._set(query, state)
 
     def fallback(self, query: Query) -> None:
-        """Everybody is a stranger."""
+        """Everybody is a stranger, whose filter holds nothing back."""
+        self._open(query, "not read")
         self._set(query, self._store.stranger)
+
+    def _open(self, query: Query, reason: str) -> None:
+        """A filter that is off is never silent."""
+        _FILTER_OPEN.labels("seen", reason).inc()
+        query.trace.degraded.append(f"seen: filter {reason}")
 
     def _set(self, query: Query, state: UserState) -> None:
         history = assemble(*state.history, self._length)

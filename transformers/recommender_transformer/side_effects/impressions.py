@@ -45,6 +45,11 @@ class Impressions:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
+    async def flush(self) -> None:
+        """Wait until what is pending has been written."""
+        if self._writing is not None:
+            await self._writing
+
     async def _write(self) -> None:
         while self._pending:
             await asyncio.sleep(_WAIT_S)

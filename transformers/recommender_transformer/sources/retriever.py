@@ -25,11 +25,9 @@ class Retriever:
 
     async def find(self, query: Query) -> SourceList:
         """The retriever's candidates, best first."""
-        try:
-            items, scores, vectors = await self._models.retrieve(query.user)
-            query.user_vector = vectors[0]
-        finally:
-            query.retrieved.set()
+        items, scores, vectors = await self._models.retrieve(query.user)
+        query.user_vector = vectors[0]
+        query.retrieved.set()
         fresh = self._catalog.fresh
         if not len(fresh):
             return SourceList(items[0], scores[0])
@@ -37,4 +35,5 @@ class Retriever:
 
     def fallback(self, query: Query) -> SourceList:
         """Nothing; the other sources carry on."""
+        query.retrieved.set()
         return NOTHING

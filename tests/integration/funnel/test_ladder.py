@@ -1,0 +1,192 @@
+"""How the funnel steps down when a part is late, down or broken, and that it comes back by itself."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from recommender_transformer.breaker import FAILURES, OPEN_S
+from recommender_transformer.pipeline import recommender
+from recommender_transformer.runner import Runner
+from winnow.local import redis as local_redis
+from winnow.local.ports import Ports
+from winnow.local.processes import Process
+from winnow.release import Release
+from winnow.request import Answer, RecommendRequest
+from winnow.store.keys import Keys
+from winnow.store.online import OnlineStore
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def together(published: Release, models: Any, redis_url: str) -> Callable[[Callable[[Ask], Any]], Any]:
+    """Run a conversation with one runner, whose breakers remember."""
+
+    def run(talk: Callable[[Ask], Any]) -> Any:
+        async def connected() -> Any:
+            store = OnlineStore(published, redis_url)
+            runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=400)
+
+            async def ask(user_id: str = "user-3", **fields: Any) -> Answer:
+                request = RecommendRequest(user_id=user_id, k=10, diversity=0.0, **fields)
+                return await runner.recommend(runner.admit(request, "test"))
+
+            try:
+                return await talk(ask)
+            finally:
+                await store.close()
+
+        return asyncio.run(connected())
+
+    return run
+
+
+class Redises:
+    """A Redis that a test may kill, stop for a while and start again where it was."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = Ports.free().redis
+        self._folder = folder
+        self.url = local_redis.url(self._port)
+        self.process = self.start()
+
+    def start(self) -> Process:
+        self.process = local_redis.server(self._folder / "redis", self._port, self._folder / "redis.log")
+        self.process.start()
+        self.process.wait_until_ready()
+        return self.process
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redises]:
+    redises = Redises(tmp_path)
+    yield redises
+    redises.process.stop()
+
+
+def until(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_part_that_keeps_failing_is_not_asked_for_a_moment_and_then_taken_back(together: Any, models: Any) -> None:
+    def asked() -> int:
+        return sum(name == "ranker" for name, _ in models.asked)
+
+    async def talk(ask: Ask) -> None:
+        models.broken = {"ranker"}
+        for _ in range(FAILURES):
+            assert (await ask())["degraded"] == ["ranker: ConnectionError"]
+        spared = [await ask() for _ in range(5)]
+        assert {entry for answer in spared for entry in answer["degraded"]} == {"ranker: circuit open"}
+        assert asked() == FAILURES
+        assert all(len(answer["items"]) == 10 for answer in spared)
+        models.broken = set()
+        await asyncio.sleep(OPEN_S)
+        healed = [await ask() for _ in range(3)]
+        assert [answer["degraded"] for answer in healed] == [[], [], []]
+
+    together(talk)
+
+
+def test_while_a_late_part_is_spared_nobody_waits_for_it(together: Any, models: Any) -> None:
+    async def talk(ask: Ask) -> None:
+        models.delay_s = {"retriever": 5.0}
+        await asyncio.gather(*(ask() for _ in range(FAILURES)))
+        started = time.perf_counter()
+        answer = await ask()
+        # Its share of the deadline would be 240 ms.
+        assert time.perf_counter() - started < 0.2
+        assert answer["degraded"] == ["retriever: circuit open"]
+        assert len(answer["items"]) == 10
+
+    together(talk)
+
+
+def test_deadlines_that_leave_no_time_say_nothing_about_a_part(together: Any, models: Any) -> None:
+    async def talk(ask: Ask) -> None:
+        models.delay_s = {"ranker": 0.05}
+        for _ in range(3 * FAILURES):
+            await ask(deadline_ms=10)
+        assert (await ask())["degraded"] == []
+
+    together(talk)
+
+
+def test_one_users_broken_filter_is_told_and_costs_nothing_else(
+    together: Any, published: Release, redis_url: str
+) -> None:
+    client, key = Redis.from_url(redis_url), Keys(published.manifest.number).seen("user-3")
+    packed = client.get(key)
+
+    async def talk(ask: Ask) -> list[Answer]:
+        before = await ask()
+        client.set(key, b"no filter")
+        broken = [await ask() for _ in range(2 * FAILURES)]
+        other = await ask("user-4")
+        client.set(key, packed)
+        return [before, *broken, other, await ask()]
+
+    before, *broken, other, healed = together(talk)
+    assert before["degraded"] == other["degraded"] == healed["degraded"] == []
+    assert [answer["degraded"] for answer in broken] == [["seen: filter unreadable"]] * len(broken)
+    # Still this user: the retriever read the history, and what is in it stays away.
+    offsets = published.array("offsets")
+    newest = published.array("item")[offsets[3] : offsets[4]][-published.manifest.history_length :].tolist()
+    shown = {int(item["item_id"].removeprefix("item-")) for answer in broken for item in answer["items"]}
+    assert not shown & set(newest)
+    assert any("retriever" in item["sources"] for item in broken[0]["items"])
+    assert healed["items"] == before["items"]
+
+
+def test_a_killed_redis_shows_in_marks_and_metrics_and_nothing_else(serve_tiny: Any, own_redis: Redises) -> None:
+    unfiltered = 'winnow_filter_open_total{filter="seen",reason="not read"}'
+    with serve_tiny(own_redis.url) as server:
+
+        def ask() -> tuple[int, Any]:
+            status, body = server.v1({"user_id": "user-3", "k": 10})
+            return status, body["predictions"][0]
+
+        assert ask()[1]["degraded"] == []
+        before = server.metric(unfiltered)
+        own_redis.kill()
+        away = [ask() for _ in range(20)]
+        assert {status for status, _ in away} == {200}
+        for _, answer in away:
+            assert {entry.split(":")[0] for entry in answer["degraded"]} >= {"user_state", "seen"}
+            assert len(answer["items"]) == 10
+        assert server.metric(unfiltered) == before + 20
+        assert server.metric('winnow_circuit_open{component="user_state"}') == 1
+        own_redis.start()
+        until(lambda: ask()[1]["degraded"] == [])
+        assert server.metric('winnow_circuit_open{component="user_state"}') == 0
+
+
+def test_a_redis_that_hangs_holds_no_answer_beyond_its_deadline(serve_tiny: Any, own_redis: Redises) -> None:
+    with serve_tiny(own_redis.url) as server:
+        assert server.v1({"user_id": "user-3"})[1]["predictions"][0]["degraded"] == []
+        os.kill(own_redis.process.pid, signal.SIGSTOP)
+        try:
+            for _ in range(10):
+                started = time.monotonic()
+                status, body = server.v1({"user_id": "user-3", "k": 10, "deadline_ms": 400})
+                assert status == 200
+                assert time.monotonic() - started < 1.0
+                assert body["predictions"][0]["degraded"]
+                assert len(body["predictions"][0]["items"]) == 10
+        finally:
+            os.kill(own_redis.process.pid, signal.SIGCONT)
+        until(lambda: server.v1({"user_id": "user-3"})[1]["predictions"][0]["degraded"] == [])

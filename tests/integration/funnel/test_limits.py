@@ -1,0 +1,114 @@
+"""A bounded number of recommendations at once, and what becomes of those whose client leaves."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+
+BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5, "deadline_ms": 10_000}]}).encode()
+PATH = "/v1/models/recommender:predict"
+SLOW_S = 2.0
+
+
+@pytest.fixture
+def slow(serve_tiny: Any, redis_url: str) -> Iterator[Any]:
+    """A server that takes two seconds for a recommendation and two of them at once."""
+    with serve_tiny(redis_url, delay_s={"retriever": SLOW_S}, max_in_flight=2) as server:
+        yield server
+
+
+def connect(server: Any) -> http.client.HTTPConnection:
+    where = urlsplit(server.url)
+    return http.client.HTTPConnection(where.hostname, where.port, timeout=30)
+
+
+def once(server: Any) -> int:
+    """The status of one request on a connection of its own."""
+    with closing(connect(server)) as connection:
+        return ask(connection)[0]
+
+
+def ask(connection: http.client.HTTPConnection) -> tuple[int, str | None, Any]:
+    connection.request("POST", PATH, BODY, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    return response.status, response.getheader("retry-after"), json.loads(response.read())
+
+
+def call() -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="recommender")
+    request.inputs.add(name="user_id", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"user-3")
+    return request
+
+
+def until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(slow: Any) -> None:
+    with ThreadPoolExecutor(2) as pool, closing(connect(slow)) as refused:
+        inside = [pool.submit(once, slow) for _ in range(2)]
+        until(lambda: slow.metric("winnow_in_flight") == 2, 5)
+        # Longer than a burst may last.
+        time.sleep(0.2)
+        for _ in range(3):
+            # The connection stays usable although the bodies were not read.
+            status, retry_after, body = ask(refused)
+            assert (status, retry_after) == (503, "1")
+            assert "try again in a second" in body["error"]
+        with pytest.raises(grpc.RpcError) as raised:
+            slow.infer(call(), timeout=10)
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "try again in a second" in raised.value.details()
+        # Nobody else is.
+        assert slow.get("/v2/health/ready") == slow.get("/v2/models/recommender/ready") == 200
+        event = {"user_id": "user-3", "item_id": "item-3", "event": "view"}
+        assert slow.v1(event, model="events")[0] == 200
+        assert not any(future.done() for future in inside)
+        assert [future.result() for future in inside] == [200, 200]
+        assert ask(refused)[0] == 200
+    assert slow.metric('winnow_refused_total{protocol="http"}') == 3
+    assert slow.metric('winnow_refused_total{protocol="grpc"}') == 1
+    assert slow.metric("winnow_in_flight") == 0
+
+
+def test_grpc_calls_fill_the_same_room(slow: Any) -> None:
+    inside = [slow.infer.future(call(), timeout=30) for _ in range(2)]
+    until(lambda: slow.metric("winnow_in_flight") == 2, 5)
+    time.sleep(0.2)
+    assert once(slow) == 503
+    assert all(future.result().outputs for future in inside)
+    assert once(slow) == 200
+
+
+def test_a_client_that_hangs_up_leaves_no_work_behind(serve_tiny: Any, redis_url: str) -> None:
+    with serve_tiny(redis_url, delay_s={"retriever": 20.0}) as server:
+        where = urlsplit(server.url)
+        with socket.create_connection((where.hostname, where.port)) as client:
+            patient = json.dumps({"instances": [{"user_id": "user-3", "deadline_ms": 10_000}]}).encode()
+            head = f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(patient)}\r\n"
+            client.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + patient)
+            until(lambda: server.metric("winnow_in_flight") == 1, 5)
+        until(lambda: server.metric("winnow_in_flight") == 0, 3)
+        assert server.metric("winnow_clients_left_total") == 1
+
+        request = call()
+        request.inputs.add(name="deadline_ms", datatype="INT32", shape=[1]).contents.int_contents.append(10_000)
+        left = server.infer.future(request, timeout=30)
+        until(lambda: server.metric("winnow_in_flight") == 1, 5)
+        left.cancel()
+        until(lambda: server.metric("winnow_in_flight") == 0, 3)
+        # And who stays is served: a stranger needs no retriever.
+        assert server.v1({"user_id": "nobody"})[0] == 200
+        assert server.metric("winnow_clients_left_total") == 1

@@ -1,0 +1,103 @@
+"""How many recommendations may be under way at once; one more is refused at once, over HTTP and gRPC alike.
+
+A queue that stands only makes everybody late, one that passes does no harm. So a burst may go beyond the limit, but not
+for long: whether the server has been at ease within the last moment tells the one from the other, which is CoDel's idea
+(RFC 8289) with requests in the place of packets. What is refused costs next to nothing: over HTTP not even its body is
+read.
+"""
+
+from time import monotonic
+
+from prometheus_client import Counter, Gauge
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_IN_FLIGHT = 8
+"""Two cores are busy with six; more wait for each other and gain nothing."""
+
+_BURST = 3
+"""So many times the limit are let in by a burst: at 300 requests a second they are done within half a deadline."""
+
+_BURST_S = 0.1
+"""How long after the server was last at ease."""
+
+_EASE = 0.25
+"""It is at ease with fewer than this share of the limit."""
+
+_PATHS = ("/v1/models/recommender", "/v2/models/recommender")
+
+_IN_FLIGHT = Gauge("winnow_in_flight", "Recommendations under way.")
+_REFUSED = Counter("winnow_refused_total", "Recommendations refused because too many were under way.", ("protocol",))
+
+BUSY = "too many requests are under way: try again in a second, or ask another replica"
+
+_BODY = b'{"error":"' + BUSY.encode() + b'"}'
+_REFUSAL: tuple[Message, Message] = (
+    {
+        "type": "http.response.start",
+        "status": 503,
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(_BODY)).encode()),
+            (b"retry-after", b"1"),
+        ],
+    },
+    {"type": "http.response.body", "body": _BODY},
+)
+
+
+class InFlight:
+    """Counts the recommendations under way; all in one event loop, so nothing is locked.
+
+    Args:
+        most: how many there may be for longer than a moment.
+    """
+
+    def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
+        self._most = most
+        self._ease = max(1.0, _EASE * most)
+        self._at_ease = 0.0
+        self._count = 0
+        self._refused = {protocol: _REFUSED.labels(protocol) for protocol in ("http", "grpc")}
+        _IN_FLIGHT.set_function(lambda: self._count)
+
+    def enter(self, protocol: str) -> bool:
+        """Count one more; false, and not counted, where there is no room for it."""
+        now = monotonic()
+        if self._count < self._ease:
+            self._at_ease = now
+        elif self._count >= self._most * (_BURST if now - self._at_ease < _BURST_S else 1):
+            self._refused[protocol].inc()
+            return False
+        self._count += 1
+        return True
+
+    def leave(self) -> None:
+        """One that entered is done."""
+        self._count -= 1
+
+
+class Admission:
+    """ASGI middleware, the outermost: answers 503 where there is no room; health, metrics and all else pass."""
+
+    def __init__(self, app: ASGIApp, in_flight: InFlight) -> None:
+        self._app = app
+        self._in_flight = in_flight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection's request."""
+        if not recommends(scope):
+            await self._app(scope, receive, send)
+            return
+        if not self._in_flight.enter("http"):
+            for message in _REFUSAL:
+                await send(message)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight.leave()
+
+
+def recommends(scope: Scope) -> bool:
+    """Whether a request asks for a recommendation."""
+    return scope["type"] == "http" and scope["method"] == "POST" and str(scope["path"]).startswith(_PATHS)
