@@ -8,6 +8,7 @@ from recommender_transformer.contents import ContentReader
 from recommender_transformer.filters.available import Available
 from recommender_transformer.filters.request import Allowed
 from recommender_transformer.filters.seen import Seen
+from recommender_transformer.filters.unlikely import Unlikely
 from recommender_transformer.item_hydrators.item_rows import ItemRows
 from recommender_transformer.models import Models
 from recommender_transformer.orderers.mmr import Mmr
@@ -23,6 +24,7 @@ from recommender_transformer.sources.retriever import Retriever
 from recommender_transformer.sources.trending import Popular, Trending
 from recommender_transformer.stages import Filter, ItemHydrator, Orderer, QueryHydrator, Scorer, SideEffect, Source
 from winnow.encoders.preparation import Preparation
+from winnow.filtering.hashing import item_hashes
 from winnow.release import Release
 from winnow.store.catalog import Catalog
 from winnow.store.online import OnlineStore
@@ -66,7 +68,10 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
     popular = np.asarray(release.array("popular"), dtype=np.int32)
-    allowed = Allowed(catalog.item_index, release.vocabularies[schema.item[0].name], schema.item[0].width)
+    category = schema.item[0]
+    categories = release.vocabularies[category.name]
+    allowed = Allowed(catalog.item_index, categories, category.width)
+    unlikely = Unlikely(item_hashes(categories), category.width, manifest.history_length)
     contents = ContentReader(Preparation.load(release.folder))
     placing = Placing(models, contents.inputs, schema.item_dtype)
     return Pipeline(
@@ -88,7 +93,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
             Fresh(catalog),
         ),
         item_hydrators=(ItemRows(store, catalog.rows),),
-        filters=(Seen(catalog.hashes), Available(), allowed),
+        filters=(Seen(catalog.hashes), Available(), allowed, unlikely),
         scorers=(Ranker(models, catalog), ContentScorer(catalog)),
         orderers=(Mmr(catalog.vectors),),
         side_effects=(Impressions(store),),

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import grpc.aio
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
 from recommender_transformer.candidates import Candidates
@@ -197,6 +198,8 @@ class Runner:
             started = perf_counter()
             kept = component.keep(query, candidates)
             before = int(stays.sum())
+            if component.gives_way:
+                _give_way(kept, stays, query.request.k - len(query.candidates))
             query.trace.remove(component.name, candidates.items[stays & ~kept])
             stays &= kept
             self._note(query, "filters", component.name, started, before, int(stays.sum()))
@@ -284,6 +287,13 @@ class Runner:
         for position in np.flatnonzero(chosen.items > catalog.size).tolist():
             items[position]["title"] = catalog.titles[int(chosen.items[position])]
         return items
+
+
+def _give_way(kept: NDArray[np.bool_], stays: NDArray[np.bool_], wanted: int) -> None:
+    """Keep the first of those that a filter would remove, where fewer than are wanted would stay."""
+    short = wanted - int(np.count_nonzero(stays & kept))
+    if short > 0:
+        kept[np.flatnonzero(stays & ~kept)[:short]] = True
 
 
 def _size(found: SourceList) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.seen import SeenFilter
 from winnow.release import Release
 from winnow.store import history
@@ -26,11 +27,13 @@ class UserState:
         row: structured scalar of the schema's ``user_dtype``; zeros for a user without one.
         history: the newest events, oldest first.
         seen: every item the user has met; none for a user without events.
+        categories: every category the user has touched; none for a user without events.
     """
 
     row: np.void
     history: History
     seen: SeenFilter | None
+    categories: CategoryFilter | None
 
 
 class OnlineStore:
@@ -62,23 +65,24 @@ class OnlineStore:
     @property
     def stranger(self) -> UserState:
         """The state of a user of whom nothing is known."""
-        return UserState(self._nobody, history.EMPTY, None)
+        return UserState(self._nobody, history.EMPTY, None, None)
 
     async def user_state(self, user_id: str) -> UserState:
-        """Read a user: row, history and seen filter, in one round trip.
+        """Read a user: row, history and both filters, in one round trip.
 
         Raises:
             RedisError: Redis does not answer.
             ValueError: what it holds is not what a release writes.
         """
         pipe = self.client.pipeline(transaction=False)
-        pipe.mget(self.keys.user_row(user_id), self.keys.seen(user_id))
+        pipe.mget(self.keys.user_row(user_id), self.keys.seen(user_id), self.keys.categories(user_id))
         pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
-        (row, seen), entries = await pipe.execute()
+        (row, seen, categories), entries = await pipe.execute()
         return UserState(
             row=self._nobody if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
             history=history.decode(entries, self._item_index),
             seen=None if seen is None else SeenFilter.from_bytes(seen),
+            categories=None if categories is None else CategoryFilter.from_bytes(categories),
         )
 
     async def item_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""Who is asking: features, recent history and seen filter, in one round trip to Redis."""
+"""Who is asking: features, recent history and filters, in one round trip to Redis."""
 
 import numpy as np
 
