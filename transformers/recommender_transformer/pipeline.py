@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender_transformer.contents import ContentReader
+from recommender_transformer.explanation import Explainer
 from recommender_transformer.filters.available import Available
 from recommender_transformer.filters.request import Allowed
 from recommender_transformer.filters.seen import Seen
@@ -42,6 +43,8 @@ class Pipeline:
         row_dtype: the packed item row.
         allowed: what the caller allows; also tells whether a request can be met at all.
         reserve: what fills an answer when the sources have run out.
+        source_names: of the sources, then of the reserve: the order of the candidates' score columns.
+        explainer: tells what happened, where it is asked for.
     """
 
     release: int
@@ -58,6 +61,8 @@ class Pipeline:
     side_effects: tuple[SideEffect, ...]
     allowed: Allowed
     reserve: Popular
+    source_names: tuple[str, ...]
+    explainer: Explainer
 
 
 def recommender(release: Release, store: OnlineStore, models: Models) -> Pipeline:
@@ -74,6 +79,20 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     unlikely = Unlikely(item_hashes(categories), category.width, manifest.history_length)
     contents = ContentReader(Preparation.load(release.folder))
     placing = Placing(models, contents.inputs, schema.item_dtype)
+    sources: tuple[Source, ...] = (
+        Content(placing, catalog),
+        Retriever(models, catalog),
+        Covisitation(
+            np.asarray(release.array("neighbours")),
+            np.asarray(release.array("neighbour_weights")),
+            manifest.candidates["covisitation"],
+        ),
+        Trending(store, popular, manifest.candidates["trending"]),
+        Fresh(catalog),
+    )
+    filters: tuple[Filter, ...] = (Seen(catalog.hashes), Available(), allowed, unlikely)
+    reserve = Popular(popular, catalog.rows, schema)
+    source_names = (*(source.name for source in sources), reserve.name)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,
@@ -81,22 +100,14 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         placing=placing,
         row_dtype=schema.item_dtype,
         query_hydrators=(UserStateHydrator(store, manifest.history_length),),
-        sources=(
-            Content(placing, catalog),
-            Retriever(models, catalog),
-            Covisitation(
-                np.asarray(release.array("neighbours")),
-                np.asarray(release.array("neighbour_weights")),
-                manifest.candidates["covisitation"],
-            ),
-            Trending(store, popular, manifest.candidates["trending"]),
-            Fresh(catalog),
-        ),
+        sources=sources,
         item_hydrators=(ItemRows(store, catalog.rows),),
-        filters=(Seen(catalog.hashes), Available(), allowed, unlikely),
+        filters=filters,
         scorers=(Ranker(models, catalog), ContentScorer(catalog)),
         orderers=(Mmr(catalog.vectors),),
         side_effects=(Impressions(store),),
         allowed=allowed,
-        reserve=Popular(popular, catalog.rows, schema),
+        reserve=reserve,
+        source_names=source_names,
+        explainer=Explainer(release, store, filters, source_names),
     )

@@ -19,6 +19,7 @@ from prometheus_client import Counter, Histogram
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.contents import Content
+from recommender_transformer.explanation import UNKNOWN
 from recommender_transformer.pipeline import Pipeline
 from recommender_transformer.query import Query
 from recommender_transformer.stages import Source
@@ -65,7 +66,7 @@ class Runner:
         self._pipeline = pipeline
         self._stranger = stranger
         self._deadline_ms = deadline_ms
-        self._sources = [*(source.name for source in pipeline.sources), pipeline.reserve.name]
+        self._sources = pipeline.source_names
         self._none = Candidates.merge([NOTHING] * len(self._sources), pipeline.row_dtype)
         self._seconds = {
             (stage, component.name): _STAGE_SECONDS.labels(stage, component.name)
@@ -164,7 +165,7 @@ class Runner:
             degraded=query.trace.degraded,
         )
         if query.request.debug:
-            answer["trace"] = query.trace.explain(self._pipeline.catalog.item_ids, self._sources, chosen.items)
+            answer["trace"] = self._pipeline.explainer.explain(query, chosen)
         for effect in self._pipeline.side_effects:
             effect.after(query, answer)
         # The histograms can wait until the answer has left.
@@ -192,7 +193,7 @@ class Runner:
         for hydrator in self._pipeline.item_hydrators:
             work, fallback = hydrator.hydrate(query, candidates), partial(hydrator.fallback, query, candidates)
             known = await self._attempt(query, "item_hydrators", hydrator.name, work, fallback, given=len(candidates))
-            query.trace.remove("unknown", candidates.items[stays & ~known])
+            query.trace.remove(UNKNOWN, candidates.items[stays & ~known])
             stays &= known
         for component in self._pipeline.filters:
             started = perf_counter()
@@ -256,7 +257,7 @@ class Runner:
         return fallback()
 
     def _note(self, query: Query, stage: str, component: str, started: float, given: int, kept: int) -> None:
-        query.trace.steps.append(Step(stage, component, (perf_counter() - started) * 1000, given, kept))
+        query.trace.steps.append(Step(stage, component, started, (perf_counter() - started) * 1000, given, kept))
 
     def _observe(self, steps: list[Step]) -> None:
         for step in steps:

@@ -117,6 +117,10 @@ class OnlineStore:
         rows, held, _ = self._cache.get(items)
         return rows, held
 
+    def row_ages(self, items: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Seconds since the process read the row of each item; NaN where it holds none."""
+        return self._cache.ages(items)
+
     def learn(self, item: FreshItem) -> None:
         """Take up an item that is newer than the release: whoever asks from now on is told of it."""
         index = self.catalog.put(item)

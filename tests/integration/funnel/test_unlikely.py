@@ -108,6 +108,8 @@ def test_the_funnel_drops_the_unlikely_and_the_trace_says_so(
     explored = [name != "books" for name in shown]
     assert 0 < sum(explored) < 10
     assert shown.count("books") > 4
+    propensities = [told[item["item_id"]]["propensity"] for item in answer["items"]]
+    assert propensities == [pytest.approx(EXPLORE) if unlikely else 1.0 for unlikely in explored]
 
 
 def test_who_says_what_is_wanted_gets_it(recommend: Recommend, only_books: str, release: Release) -> None:
