@@ -18,6 +18,7 @@ from recommender_transformer.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.scorers.content import ContentScorer
 from recommender_transformer.scorers.ranker import Ranker
 from recommender_transformer.side_effects.impressions import Impressions
+from recommender_transformer.side_effects.spans import spans
 from recommender_transformer.sources.content import Content
 from recommender_transformer.sources.covisitation import Covisitation
 from recommender_transformer.sources.fresh import Fresh
@@ -105,7 +106,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         filters=filters,
         scorers=(Ranker(models, catalog), ContentScorer(catalog)),
         orderers=(Mmr(catalog.vectors),),
-        side_effects=(Impressions(store),),
+        side_effects=(Impressions(store), *spans()),
         allowed=allowed,
         reserve=reserve,
         source_names=source_names,

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -330,6 +330,12 @@ def serving(folder: Path, number: int, redis_url: str) -> Iterator[Server]:
     server.channel.close()
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=40) == 0, (folder / "server.log").read_text()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Path, int, str], AbstractContextManager[Server]]:
+    """Serve a tiny release of a number of its own, in the environment as it is then."""
+    return serving
 
 
 @pytest.fixture(scope="session")
