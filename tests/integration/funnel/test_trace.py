@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from recommender_transformer.filters.unlikely import FEWEST
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.runner import Runner
 from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.hashing import item_hash
+from winnow.filtering.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.keys import Keys
@@ -41,6 +43,9 @@ def test_every_removal_has_its_reason(recommend: Recommend, published: Release, 
     books = CategoryFilter()
     books.update([item_hash("books")])
     client.set(keys.categories("user-3"), books.to_bytes())
+    seen = SeenFilter.from_bytes(client.get(keys.seen("user-3")))
+    seen.update([item_hash(f"gone-{n}") for n in range(FEWEST)], 1000 * max(seen.windows) - 1)
+    client.set(keys.seen("user-3"), seen.to_bytes())
     excluded = [f"item-{n}" for n in range(1, 100)]
     client.delete(keys.item("item-200"), keys.item("item-210"), keys.item("item-220"), keys.item("item-230"))
     traces = [

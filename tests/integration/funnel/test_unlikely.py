@@ -11,6 +11,7 @@ from recommender_transformer.candidates import Candidates
 from recommender_transformer.filters.unlikely import EXPLORE, FEWEST, Unlikely
 from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.hashing import item_hash, item_hashes
+from winnow.filtering.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer
 from winnow.store.keys import Keys
@@ -24,15 +25,19 @@ def filter_of(*names: str) -> CategoryFilter:
     return touched
 
 
+def met_by(count: int) -> SeenFilter:
+    """The filter of somebody who met so many items, none of them of this release."""
+    return SeenFilter.of([item_hash(f"gone-{n}") for n in range(count)], 1_800_000_000_000)
+
+
 class Asked:
     """As much of a query as the filter looks at."""
 
-    def __init__(self, *touched: str, events: int = FEWEST, request_id: str = "asked") -> None:
+    def __init__(self, *touched: str, met: int = FEWEST, request_id: str = "asked") -> None:
         self.request_id = request_id
         self.categories = None
         self.request = type("Request", (), {"query": None})()
-        history = type("History", (), {"items": np.zeros(events, np.int32)})()
-        self.state = type("State", (), {"categories": filter_of(*touched), "history": history})()
+        self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met)})()
 
 
 def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
@@ -46,7 +51,7 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
 
 def test_likely_items_and_those_without_a_category_stay() -> None:
     offered = candidates(np.tile([[1], [2], [0], [4]], (500, 1)))
-    kept = Unlikely(item_hashes(CATEGORIES), 1, 50).keep(Asked("books"), offered)
+    kept = Unlikely(item_hashes(CATEGORIES), 1).keep(Asked("books"), offered)
     code = offered.rows["categorical"][:, 0]
     assert kept[(code == 1) | (code == 0)].all()
     unlikely = (code == 2) | (code == 4)
@@ -56,14 +61,14 @@ def test_likely_items_and_those_without_a_category_stay() -> None:
 
 def test_one_touched_category_of_several_is_enough() -> None:
     offered = candidates(np.array([[2, 1], [2, 3], [0, 0]] * 300))
-    kept = Unlikely(item_hashes(CATEGORIES), 2, 50).keep(Asked("books"), offered).reshape(-1, 3)
+    kept = Unlikely(item_hashes(CATEGORIES), 2).keep(Asked("books"), offered).reshape(-1, 3)
     assert kept[:, 0].all()
     assert kept[:, 2].all()
     assert kept[:, 1].mean() == pytest.approx(EXPLORE, abs=0.05)
 
 
 def test_exploration_is_drawn_by_request_and_item_alone() -> None:
-    component = Unlikely(item_hashes(CATEGORIES), 1, 50)
+    component = Unlikely(item_hashes(CATEGORIES), 1)
     offered = candidates(np.full((400, 1), 2))
     once, again = (component.keep(Asked("books"), offered) for _ in range(2))
     backwards = component.keep(Asked("books"), offered.take(np.arange(400)[::-1]))
@@ -73,10 +78,10 @@ def test_exploration_is_drawn_by_request_and_item_alone() -> None:
     assert (once != other).any()
 
 
-def test_a_short_history_says_nothing_of_what_is_missing() -> None:
-    component = Unlikely(item_hashes(CATEGORIES), 1, 50)
+def test_few_items_met_say_nothing_of_what_is_missing() -> None:
+    component = Unlikely(item_hashes(CATEGORIES), 1)
     offered = candidates(np.full((400, 1), 2))
-    assert component.keep(Asked("books", events=FEWEST - 1), offered).all()
+    assert component.keep(Asked("books", met=FEWEST - 1), offered).all()
     assert not component.keep(Asked("books"), offered).all()
 
 
@@ -85,10 +90,18 @@ Recommend = Callable[..., Answer]
 
 @pytest.fixture
 def only_books(published: Release, redis_url: str) -> str:
-    """A user with a long history whose filter says that only books were ever touched."""
-    key = Keys(published.manifest.number).categories("user-3")
-    Redis.from_url(redis_url).set(key, filter_of("books").to_bytes())
+    """A user who met much, but books only."""
+    write(published, redis_url, "books")
     return "user-3"
+
+
+def write(published: Release, redis_url: str, *touched: str) -> None:
+    keys = Keys(published.manifest.number)
+    filters = {
+        keys.categories("user-3"): filter_of(*touched).to_bytes(),
+        keys.seen("user-3"): met_by(FEWEST).to_bytes(),
+    }
+    Redis.from_url(redis_url).mset(filters)
 
 
 def category_of(release: Release, answer: Answer) -> list[str]:
@@ -121,8 +134,7 @@ def test_who_says_what_is_wanted_gets_it(recommend: Recommend, only_books: str, 
 
 def test_an_answer_is_never_shorter_for_it(recommend: Recommend, published: Release, redis_url: str) -> None:
     """Of nothing touched, all is unlikely: the best of what the sources named come back before the reserve is asked."""
-    key = Keys(published.manifest.number).categories("user-3")
-    Redis.from_url(redis_url).set(key, filter_of("no category of this release").to_bytes())
+    write(published, redis_url, "no category of this release")
     answer = recommend("user-3", k=60, debug=True)
     candidates = answer["trace"]["candidates"]
     assert len(answer["items"]) == 60

@@ -12,8 +12,8 @@ from winnow.filtering.hashing import ItemHashes
 EXPLORE = 0.1
 """Share of the unlikely candidates that stay, so that a taste nobody has shown yet can still be found."""
 
-FEWEST = 20
-"""Events from which on a history says something about what is missing from it."""
+FEWEST = 100
+"""Items met from which on a user's log says something of what is missing from it; measured in docs/decisions/0015."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -24,32 +24,26 @@ _DRAWN_BELOW = np.uint64(int(EXPLORE * 2**32))
 class Unlikely:
     """Removes candidates none of whose categories the user ever touched, except for a share of them.
 
-    Who looks for something or names categories says what is wanted, and the newcomer's few events say nothing of what
-    they lack: for them all is likely. So is an item without a category.
+    Who looks for something or names categories says what is wanted, and what few events lack they may lack by chance:
+    for them all is likely. So is an item without a category.
 
     Args:
         hashes: hash of every category of the release, by code.
         width: columns that the category takes in an item row.
-        history_length: the most events of a history that are read.
     """
 
     name = "unlikely"
     gives_way = True
 
-    def __init__(self, hashes: ItemHashes, width: int, history_length: int) -> None:
+    def __init__(self, hashes: ItemHashes, width: int) -> None:
         self._hashes = hashes
         self._width = width
-        self._fewest = min(FEWEST, history_length)
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for likely candidates and for the explored share, whose propensity is set to say so."""
-        touched = query.state.categories
-        if (
-            touched is None
-            or query.request.query is not None
-            or query.categories is not None
-            or len(query.state.history.items) < self._fewest
-        ):
+        touched, met = query.state.categories, query.state.seen
+        wanted = query.request.query is not None or query.categories is not None
+        if wanted or touched is None or met is None or len(met) < FEWEST:
             return np.ones(len(candidates), dtype=np.bool_)
         codes = candidates.rows["categorical"][:, : self._width]
         # Many candidates share few categories: each category is looked up once.
