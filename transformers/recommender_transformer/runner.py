@@ -157,6 +157,7 @@ class Runner:
             chosen = chosen.take(orderer.order(query, chosen))
             self._note(query, "orderers", orderer.name, started, before, len(chosen))
         chosen = chosen.take(np.arange(min(query.request.k, len(chosen))))
+        query.candidates = chosen
         answer = Answer(
             user_id=query.request.user_id,
             release=self._pipeline.release,
