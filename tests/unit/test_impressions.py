@@ -49,11 +49,12 @@ def test_the_digest_tells_features_apart() -> None:
     assert digest(other) != digest(served())
 
 
-@pytest.mark.parametrize("field", ["item_rows", "user_row", "history"])
+@pytest.mark.parametrize("field", ["item_rows", "user_row", "history_items", "history_timestamps"])
 def test_what_is_cut_short_or_missing_is_refused(field: str) -> None:
     whole = fields(served())
-    with pytest.raises(ValueError, match=r".+"):
-        decode(whole | {field.encode(): whole[field.encode()][:-3]}, SCHEMA)
+    for cut in (3, 8):
+        with pytest.raises(ValueError, match=r".+"):
+            decode(whole | {field.encode(): whole[field.encode()][:-cut]}, SCHEMA)
     del whole[field.encode()]
     with pytest.raises(ValueError, match=field):
         decode(whole, SCHEMA)

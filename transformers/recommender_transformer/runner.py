@@ -157,7 +157,6 @@ class Runner:
             chosen = chosen.take(orderer.order(query, chosen))
             self._note(query, "orderers", orderer.name, started, before, len(chosen))
         chosen = chosen.take(np.arange(min(query.request.k, len(chosen))))
-        query.candidates = chosen
         answer = Answer(
             user_id=query.request.user_id,
             release=self._pipeline.release,
@@ -168,7 +167,7 @@ class Runner:
         if query.request.debug:
             answer["trace"] = self._pipeline.explainer.explain(query, chosen)
         for effect in self._pipeline.side_effects:
-            effect.after(query, answer)
+            effect.after(query, answer, chosen)
         # The histograms can wait until the answer has left.
         asyncio.get_running_loop().call_soon(self._observe, query.trace.steps)
         return answer

@@ -103,7 +103,7 @@ def _shown(client: Redis, release: Release, limit: int, not_checked: Counter[str
         if (
             served is None
             or len(served.items) != len(item_ids)
-            or impressions.digest(served).encode() != fields.get(b"digest")
+            or impressions.digest(served).encode() != fields.get(b"features")
         ):
             not_checked["impressions whose features are not whole"] += 1
             continue

@@ -18,8 +18,6 @@ from winnow.store.history import History
 ONE_IN = 16
 """A kilobyte or two for every sixteenth request: a busy hour still tells of thousands of rows."""
 
-_EVENT_BYTES = 16
-
 
 class Served(NamedTuple):
     """The features behind one answer.
@@ -42,18 +40,18 @@ def sampled(request_id: str) -> bool:
 
 def encode(served: Served) -> dict[str, bytes]:
     """The fields of an entry that hold the features."""
-    items, events, timestamps = served.history
     return {
         "item_rows": served.items.tobytes(),
         "user_row": served.user.tobytes(),
-        # One after the other: 16 bytes an event say how many there are.
-        "history": items.astype("<i4").tobytes() + events.astype("<i4").tobytes() + timestamps.astype("<i8").tobytes(),
+        "history_items": served.history.items.astype("<i4").tobytes(),
+        "history_events": served.history.events.astype("<i4").tobytes(),
+        "history_timestamps": served.history.timestamps.astype("<i8").tobytes(),
     }
 
 
 def digest(served: Served) -> str:
-    """A digest of the features, 32 hexadecimal digits."""
-    return blake2b(b"".join(encode(served).values()), digest_size=16).hexdigest()
+    """A digest of the rows, 16 hexadecimal digits."""
+    return blake2b(served.items.tobytes() + served.user.tobytes(), digest_size=8).hexdigest()
 
 
 def decode(fields: Mapping[bytes, bytes], schema: FeatureSchema) -> Served:
@@ -69,18 +67,14 @@ def decode(fields: Mapping[bytes, bytes], schema: FeatureSchema) -> Served:
     try:
         items = np.frombuffer(fields[b"item_rows"], schema.item_dtype)
         [user] = np.frombuffer(fields[b"user_row"], schema.user_dtype)
-        packed = fields[b"history"]
+        history = History(
+            np.frombuffer(fields[b"history_items"], "<i4").astype(np.int32),
+            np.frombuffer(fields[b"history_events"], "<i4").astype(np.int32),
+            np.frombuffer(fields[b"history_timestamps"], "<i8").astype(np.int64),
+        )
     except KeyError as error:
         raise ValueError(f"the impression has no field {error}") from None
-    if len(packed) % _EVENT_BYTES:
-        raise ValueError(f"the impression's history is cut short: {len(packed)} bytes")
-    events = len(packed) // _EVENT_BYTES
-    return Served(
-        items,
-        user,
-        History(
-            np.frombuffer(packed, "<i4", events).astype(np.int32),
-            np.frombuffer(packed, "<i4", events, 4 * events).astype(np.int32),
-            np.frombuffer(packed, "<i8", events, 8 * events).astype(np.int64),
-        ),
-    )
+    lengths = [len(column) for column in history]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"the columns of an impression's history are of lengths {lengths}")
+    return Served(items, user, history)

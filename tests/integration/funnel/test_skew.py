@@ -325,7 +325,7 @@ def test_a_broken_impression_is_counted(answer: Answer, check: Check, redis_url:
     answer(users=2)
     client = Redis.from_url(redis_url)
     [(_, newest)] = client.xrevrange(IMPRESSIONS, count=1)
-    client.xadd(IMPRESSIONS, newest | {b"history": newest[b"history"] + b"short"})
+    client.xadd(IMPRESSIONS, newest | {b"history_items": newest[b"history_items"] + b"short"})
     client.xadd(IMPRESSIONS, newest | {b"item_rows": newest[b"item_rows"][::-1]})
     report = check()
     assert report["impressions"] == 3

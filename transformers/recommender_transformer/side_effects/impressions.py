@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from prometheus_client import Counter
 
+from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
 from winnow.request import Answer
 from winnow.store import impressions
@@ -38,12 +39,12 @@ class Impressions:
         self._pending: deque[tuple[int, Answer, Served]] = deque()
         self._writing: asyncio.Task[None] | None = None
 
-    def after(self, query: Query, answer: Answer) -> None:
+    def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
         """Take note; all else happens later."""
         if len(self._pending) >= _PENDING:
             _LOST.inc()
             return
-        served = Served(query.candidates.rows, query.state.row, query.state.history)
+        served = Served(shown.rows, query.state.row, query.state.history)
         self._pending.append((query.now_ms, answer, served))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write())
@@ -71,6 +72,6 @@ def _entry(now_ms: int, answer: Answer, served: Served) -> dict[Any, Any]:
         "timestamp": now_ms,
         "items": orjson.dumps([{"item_id": item["item_id"], "score": item["score"]} for item in answer["items"]]),
         "degraded": orjson.dumps(answer["degraded"]),
-        "digest": impressions.digest(served),
+        "features": impressions.digest(served),
         **(impressions.encode(served) if impressions.sampled(answer["request_id"]) else {}),
     }

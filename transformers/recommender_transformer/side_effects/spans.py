@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from time import perf_counter, perf_counter_ns, time_ns
 from typing import TYPE_CHECKING
 
+from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
 from recommender_transformer.trace import Step
 from winnow.request import Answer
@@ -43,7 +44,7 @@ class Spans:
         self._tracer = provider.get_tracer("winnow")
         self._extract = TraceContextTextMapPropagator().extract
 
-    def after(self, query: Query, answer: Answer) -> None:
+    def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
         """Take note; all else happens later."""
         attributes: dict[str, str | int] = {
             "winnow.request_id": query.request_id,
