@@ -24,8 +24,6 @@ STRANGERS = 20
 WRITTEN_S = 0.5
 """Within this time an impression is in the stream."""
 
-_RECOMMEND, _EVENTS = "/v1/models/recommender:predict", "/v1/models/events:predict"
-
 
 def measure() -> list[Row]:
     """Serve the newest release apart from everything else, ask it, and compute what it served once more.
@@ -58,14 +56,13 @@ def _ask(endpoint: httpx.Client, served: Release) -> None:
     """Strangers and people ask; who is to ask in the second half clicks during the first, on what others are shown."""
     users = _users(served)
     for number, user in enumerate(users):
-        body = {"instances": [{"user_id": user, "k": 10, "deadline_ms": client.PATIENCE_MS}]}
+        request: client.Instance = {"user_id": user, "k": 10, "deadline_ms": client.PATIENCE_MS}
         # Ids of our own, so that the same requests are sampled in every run.
-        asked = endpoint.post(_RECOMMEND, json=body, headers={"x-request-id": f"skew-{number}"}).raise_for_status()
-        [answer] = asked.json()["predictions"]
+        [answer] = client.over_http_v1(endpoint, [request], f"skew-{number}")
         if number < HALF:
             clicked = {"user_id": users[number + HALF], "item_id": answer["items"][0]["item_id"]}
             event = clicked | {"event": served.schema.events[0]}
-            endpoint.post(_EVENTS, json={"instances": [event]}).raise_for_status()
+            endpoint.post("/v1/models/events:predict", json={"instances": [event]}).raise_for_status()
 
 
 def _users(served: Release) -> list[str]:
