@@ -184,6 +184,18 @@ def test_a_broken_traceparent_begins_a_trace_of_its_own(traced: Any, collector: 
         time.sleep(0.05)
 
 
+def test_a_collector_that_is_away_holds_up_neither_answers_nor_the_end(
+    tmp_path: Path, redis_url: str, serve: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    with serve(tmp_path, 6011, redis_url) as running:
+        for number in range(20):
+            assert running.v1({"user_id": f"user-{number}", "k": 5})[0] == 200
+        time.sleep(0.2)
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < 15
+
+
 def test_a_degraded_turn_is_marked(published: Release, redis_url: str, models: Any) -> None:
     models.broken = {"ranker"}
     exporter, provider = InMemorySpanExporter(), TracerProvider()

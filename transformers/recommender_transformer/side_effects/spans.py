@@ -28,6 +28,9 @@ _SERVICE = "winnow-transformer"
 _WAIT_S = 0.05
 """Spans are made this much later, out of the way of the answer that is being written."""
 
+_LAST_MS = 2000
+"""How long the last spans may take at the end; the SDK would wait half a minute for a collector that is away."""
+
 
 class Spans:
     """One root span a request, continuing the caller's trace, and below it a span per turn: ``stage/component``.
@@ -112,8 +115,12 @@ def spans() -> tuple[Spans, ...]:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    class Prompt(BatchSpanProcessor):
+        def shutdown(self) -> None:
+            self._batch_processor.shutdown(_LAST_MS)
+
     # What the environment says of the resource comes last, and so wins.
     resource = Resource.create({SERVICE_NAME: _SERVICE}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(Prompt(OTLPSpanExporter()))
     return (Spans(provider),)
