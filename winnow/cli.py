@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from winnow import home, release
+from winnow.commands.skew import skew
 from winnow.errors import WinnowError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ item_commands = typer.Typer(no_args_is_help=True, help="Items that are newer tha
 commands.add_typer(item_commands, name="items")
 filter_commands = typer.Typer(no_args_is_help=True, help="The Bloom filters of what users have met.")
 commands.add_typer(filter_commands, name="filters")
+commands.command()(skew)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")]

@@ -52,9 +52,9 @@ class Served:
     release: Release
     http: httpx.Client
 
-    def recommend(self, user: str, **fields: object) -> dict[str, object]:
+    def recommend(self, user: str, request_id: str = "asked", **fields: object) -> dict[str, object]:
         body = {"instances": [{"user_id": user, **fields}]}
-        response = self.http.post("/v1/models/recommender:predict", json=body)
+        response = self.http.post("/v1/models/recommender:predict", json=body, headers={"x-request-id": request_id})
         assert response.status_code == 200, response.text
         [answer] = response.json()["predictions"]
         return answer

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-COMMANDS = ("build", "up", "down", "recommend", "items add", "evaluate", "demo")
+COMMANDS = ("build", "up", "down", "recommend", "items add", "evaluate", "skew", "demo")
 HERE = Path(__file__).parent
 
 

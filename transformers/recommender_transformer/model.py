@@ -19,6 +19,7 @@ NAME = "recommender"
 OUTPUTS = ("item_ids", "scores", "answer")
 
 _LONGEST_ID = 128
+_TRACE_HEADERS = ("traceparent", "tracestate")
 
 
 @dataclass
@@ -92,7 +93,8 @@ class RecommenderModel(Model):  # type: ignore[misc]
             codec.check_outputs(call, OUTPUTS)
             given = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
             requests = parse_all(RecommendRequest, given)
-            request_id = _request_id(call, headers or {})
+            headers = headers or {}
+            request_id = _request_id(call, headers)
             contents = await self._runner.read(requests)
             queries = [
                 self._runner.admit(
@@ -105,6 +107,10 @@ class RecommenderModel(Model):  # type: ignore[misc]
             ]
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
+        if "traceparent" in headers:
+            carrier = {name: headers[name] for name in _TRACE_HEADERS if name in headers}
+            for query in queries:
+                query.carrier = carrier
         await asyncio.gather(*map(self._runner.retrieve, queries))
         return Batch(queries, call)
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender_transformer.contents import ContentReader
+from recommender_transformer.explanation import Explainer
 from recommender_transformer.filters.available import Available
 from recommender_transformer.filters.request import Allowed
 from recommender_transformer.filters.seen import Seen
+from recommender_transformer.filters.unlikely import Unlikely
 from recommender_transformer.item_hydrators.item_rows import ItemRows
 from recommender_transformer.models import Models
 from recommender_transformer.orderers.mmr import Mmr
@@ -16,6 +18,7 @@ from recommender_transformer.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.scorers.content import ContentScorer
 from recommender_transformer.scorers.ranker import Ranker
 from recommender_transformer.side_effects.impressions import Impressions
+from recommender_transformer.side_effects.spans import spans
 from recommender_transformer.sources.content import Content
 from recommender_transformer.sources.covisitation import Covisitation
 from recommender_transformer.sources.fresh import Fresh
@@ -23,6 +26,7 @@ from recommender_transformer.sources.retriever import Retriever
 from recommender_transformer.sources.trending import Popular, Trending
 from recommender_transformer.stages import Filter, ItemHydrator, Orderer, QueryHydrator, Scorer, SideEffect, Source
 from winnow.encoders.preparation import Preparation
+from winnow.filtering.hashing import item_hashes
 from winnow.release import Release
 from winnow.store.catalog import Catalog
 from winnow.store.online import OnlineStore
@@ -40,6 +44,8 @@ class Pipeline:
         row_dtype: the packed item row.
         allowed: what the caller allows; also tells whether a request can be met at all.
         reserve: what fills an answer when the sources have run out.
+        source_names: of the sources, then of the reserve: the order of the candidates' score columns.
+        explainer: tells what happened, where it is asked for.
     """
 
     release: int
@@ -56,6 +62,8 @@ class Pipeline:
     side_effects: tuple[SideEffect, ...]
     allowed: Allowed
     reserve: Popular
+    source_names: tuple[str, ...]
+    explainer: Explainer
 
 
 def recommender(release: Release, store: OnlineStore, models: Models) -> Pipeline:
@@ -66,9 +74,26 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
     popular = np.asarray(release.array("popular"), dtype=np.int32)
-    allowed = Allowed(catalog.item_index, release.vocabularies[schema.item[0].name], schema.item[0].width)
+    category = schema.item[0]
+    categories = release.vocabularies[category.name]
+    allowed = Allowed(catalog.item_index, categories, category.width)
+    unlikely = Unlikely(item_hashes(categories), category.width)
     contents = ContentReader(Preparation.load(release.folder))
     placing = Placing(models, contents.inputs, schema.item_dtype)
+    sources: tuple[Source, ...] = (
+        Content(placing, catalog),
+        Retriever(models, catalog),
+        Covisitation(
+            np.asarray(release.array("neighbours")),
+            np.asarray(release.array("neighbour_weights")),
+            manifest.candidates["covisitation"],
+        ),
+        Trending(store, popular, manifest.candidates["trending"]),
+        Fresh(catalog),
+    )
+    filters: tuple[Filter, ...] = (Seen(catalog.hashes), Available(), allowed, unlikely)
+    reserve = Popular(popular, catalog.rows, schema)
+    source_names = (*(source.name for source in sources), reserve.name)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,
@@ -76,22 +101,14 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         placing=placing,
         row_dtype=schema.item_dtype,
         query_hydrators=(UserStateHydrator(store, manifest.history_length),),
-        sources=(
-            Content(placing, catalog),
-            Retriever(models, catalog),
-            Covisitation(
-                np.asarray(release.array("neighbours")),
-                np.asarray(release.array("neighbour_weights")),
-                manifest.candidates["covisitation"],
-            ),
-            Trending(store, popular, manifest.candidates["trending"]),
-            Fresh(catalog),
-        ),
+        sources=sources,
         item_hydrators=(ItemRows(store, catalog.rows),),
-        filters=(Seen(catalog.hashes), Available(), allowed),
+        filters=filters,
         scorers=(Ranker(models, catalog), ContentScorer(catalog)),
         orderers=(Mmr(catalog.vectors),),
-        side_effects=(Impressions(store),),
+        side_effects=(Impressions(store), *spans()),
         allowed=allowed,
-        reserve=Popular(popular, catalog.rows, schema),
+        reserve=reserve,
+        source_names=source_names,
+        explainer=Explainer(release, store, filters, source_names),
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +34,7 @@ class Query:
         user_vector: float32 [D], the retriever's; null until and unless it answers.
         retrieved: set once the retriever has had its turn, whatever came of it.
         found: source name -> what it named.
+        carrier: the headers of the caller's own trace (W3C), where there is one.
         trace: what happened.
         started: ``time.perf_counter()`` at arrival.
         now_ms: milliseconds since the epoch at arrival.
@@ -50,6 +52,7 @@ class Query:
     user_vector: NDArray[np.float32] | None = None
     retrieved: asyncio.Event = field(default_factory=asyncio.Event)
     found: dict[str, SourceList] = field(default_factory=dict)
+    carrier: Mapping[str, str] = field(default_factory=dict)
     trace: Trace = field(default_factory=Trace)
     started: float = field(default_factory=time.perf_counter)
     now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)

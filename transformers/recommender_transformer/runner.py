@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 import grpc.aio
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
 from recommender_transformer.breaker import Breaker
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.contents import Content
+from recommender_transformer.explanation import UNKNOWN
 from recommender_transformer.pipeline import Pipeline
 from recommender_transformer.query import Query
 from recommender_transformer.stages import Source
@@ -69,7 +71,7 @@ class Runner:
         self._pipeline = pipeline
         self._stranger = stranger
         self._deadline_ms = deadline_ms
-        self._sources = [*(source.name for source in pipeline.sources), pipeline.reserve.name]
+        self._sources = pipeline.source_names
         self._breakers = {
             component.name: Breaker(component.name) for stage in SHARES for component in getattr(pipeline, stage)
         }
@@ -171,9 +173,9 @@ class Runner:
             degraded=query.trace.degraded,
         )
         if query.request.debug:
-            answer["trace"] = query.trace.explain(self._pipeline.catalog.item_ids, self._sources, chosen.items)
+            answer["trace"] = self._pipeline.explainer.explain(query, chosen)
         for effect in self._pipeline.side_effects:
-            effect.after(query, answer)
+            effect.after(query, answer, chosen)
         # The histograms can wait until the answer has left.
         asyncio.get_running_loop().call_soon(self._observe, query.trace.steps)
         return answer
@@ -203,12 +205,14 @@ class Runner:
         for hydrator in self._pipeline.item_hydrators:
             work, fallback = hydrator.hydrate(query, candidates), partial(hydrator.fallback, query, candidates)
             known = await self._attempt(query, "item_hydrators", hydrator.name, work, fallback, given=len(candidates))
-            query.trace.remove("unknown", candidates.items[stays & ~known])
+            query.trace.remove(UNKNOWN, candidates.items[stays & ~known])
             stays &= known
         for component in self._pipeline.filters:
             started = perf_counter()
             kept = component.keep(query, candidates)
             before = int(stays.sum())
+            if component.gives_way:
+                _give_way(kept, stays, query.request.k - len(query.candidates))
             query.trace.remove(component.name, candidates.items[stays & ~kept])
             stays &= kept
             self._note(query, "filters", component.name, started, before, int(stays.sum()))
@@ -277,7 +281,7 @@ class Runner:
         return fallback()
 
     def _note(self, query: Query, stage: str, component: str, started: float, given: int, kept: int) -> None:
-        query.trace.steps.append(Step(stage, component, (perf_counter() - started) * 1000, given, kept))
+        query.trace.steps.append(Step(stage, component, started, (perf_counter() - started) * 1000, given, kept))
 
     def _observe(self, steps: list[Step]) -> None:
         for step in steps:
@@ -312,6 +316,13 @@ class Runner:
 
 class _CircuitOpen(Exception):
     """The part is not asked."""
+
+
+def _give_way(kept: NDArray[np.bool_], stays: NDArray[np.bool_], wanted: int) -> None:
+    """Keep the first of those that a filter would remove, where fewer than are wanted would stay."""
+    short = wanted - int(np.count_nonzero(stays & kept))
+    if short > 0:
+        kept[np.flatnonzero(stays & ~kept)[:short]] = True
 
 
 def _size(found: SourceList) -> int:

@@ -57,12 +57,20 @@ class ItemHydrator(Protocol):
 
 
 class Filter(Protocol):
-    """Decides which candidates stay."""
+    """Decides which candidates stay.
+
+    Attributes:
+        gives_way: whether a candidate that it alone would remove is better than a short answer.
+    """
 
     name: str
+    gives_way: bool
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for each candidate that stays."""
+
+    def reasons(self, query: Query, candidates: Candidates) -> list[str]:
+        """Why it removed each of these, in words; only a trace asks."""
 
 
 class Scorer(Protocol):
@@ -94,8 +102,8 @@ class SideEffect(Protocol):
 
     name: str
 
-    def after(self, query: Query, answer: Answer) -> None:
-        """Take note."""
+    def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
+        """Take note; ``shown`` are the items of the answer, in its order."""
 
     async def flush(self) -> None:
         """Finish what was noted; called when no more answers come."""

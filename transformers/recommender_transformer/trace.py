@@ -1,4 +1,4 @@
-"""What happened to one request: always measured, shown on ``debug: true``."""
+"""What happened to one request: always measured; :mod:`recommender_transformer.explanation` tells it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from recommender_transformer.candidates import Candidates
 
 
 class Step(NamedTuple):
-    """One component's turn: milliseconds, and how many candidates it was given and gave on."""
+    """One component's turn: when it began, milliseconds, and how many candidates it was given and gave on.
+
+    ``started`` is ``time.perf_counter()``.
+    """
 
     stage: str
     component: str
+    started: float
     ms: float
     given: int
     kept: int
@@ -43,46 +47,3 @@ class Trace:
         """Note what a filter took out."""
         if len(items):
             self.removed.setdefault(component, []).append(items)
-
-    def explain(self, item_ids: list[str], sources: list[str], final: NDArray[np.int32]) -> dict[str, object]:
-        """The whole trace as JSON-ready values.
-
-        Args:
-            item_ids: id of every item, by index.
-            sources: source names, in the order of the candidates' score columns.
-            final: item indices of the answer, in order.
-        """
-        removed_by = {item: name for name, parts in self.removed.items() for part in parts for item in part.tolist()}
-        ranks = {} if self.ranked is None else {item: rank for rank, item in enumerate(self.ranked.items.tolist())}
-        positions = {item: position for position, item in enumerate(final.tolist())}
-        candidates: list[dict[str, object]] = []
-        for batch in self.merged:
-            for item, scores in zip(batch.items.tolist(), batch.scores.tolist(), strict=True):
-                told: dict[str, object] = {
-                    "item_id": item_ids[item],
-                    "sources": {name: score for name, score in zip(sources, scores, strict=True) if score == score},
-                    "retrieved": len(candidates),
-                }
-                if item in removed_by:
-                    told["removed_by"] = removed_by[item]
-                if self.ranked is not None and item in ranks:
-                    rank = ranks[item]
-                    click, conversion = self.ranked.probabilities[rank].tolist()
-                    told |= {
-                        "click": click if click == click else None,
-                        "conversion": conversion if conversion == conversion else None,
-                        "score": float(self.ranked.score[rank]),
-                        "ranked": rank,
-                    }
-                if item in positions:
-                    told["position"] = positions[item]
-                candidates.append(told)
-        return {
-            "stages": [
-                {"stage": s.stage, "component": s.component, "ms": round(s.ms, 3), "in": s.given, "out": s.kept}
-                for s in self.steps
-            ],
-            "sources": {s.component: s.kept for s in self.steps if s.stage == "sources"},
-            "removed": {name: sum(map(len, parts)) for name, parts in self.removed.items()},
-            "candidates": candidates,
-        }

@@ -17,8 +17,15 @@ MAX_WIDTH = 8
 """Codes kept of a list-valued categorical."""
 
 
-def encode_categorical(name: str, column: pa.ChunkedArray) -> tuple[Feature, list[str], NDArray[np.int32]]:
+def encode_categorical(
+    name: str, column: pa.ChunkedArray, known: tuple[Feature, list[str]] | None = None
+) -> tuple[Feature, list[str], NDArray[np.int32]]:
     """Codes of a string or list-of-strings column, by falling frequency (ties: alphabetical).
+
+    Args:
+        name: what to call the feature.
+        column: the values.
+        known: feature and vocabulary of an earlier encoding, to give the values its codes.
 
     Returns:
         The feature, its vocabulary (position = code, 0 = absent) and int32 [rows, width].
@@ -28,27 +35,41 @@ def encode_categorical(name: str, column: pa.ChunkedArray) -> tuple[Feature, lis
         ([str(value) for value in cell] if lists else [str(cell)]) if cell is not None else []
         for cell in column.to_pylist()
     ]
+    feature, values = _categories(name, rows) if known is None else known
+    code = {value: position for position, value in enumerate(values) if position}
+    codes = np.zeros((len(rows), feature.width), np.int32)
+    for position, row in enumerate(rows):
+        found = known_codes(row, code, feature.width)
+        codes[position, : len(found)] = found
+    return feature, values, codes
+
+
+def _categories(name: str, rows: list[list[str]]) -> tuple[Feature, list[str]]:
     counts = Counter(value for row in rows for value in row)
     values = sorted(counts, key=lambda value: (-counts[value], value))[:MAX_VALUES]
-    code = {value: position for position, value in enumerate(values, start=1)}
     width = min(max((len(row) for row in rows), default=1), MAX_WIDTH) or 1
-    codes = np.zeros((len(rows), width), np.int32)
-    for position, row in enumerate(rows):
-        known = known_codes(row, code, width)
-        codes[position, : len(known)] = known
-    return Feature(name=name, kind="categorical", width=width, cardinality=len(values) + 1), ["", *values], codes
+    return Feature(name=name, kind="categorical", width=width, cardinality=len(values) + 1), ["", *values]
 
 
-def encode_numeric(name: str, column: pa.ChunkedArray) -> tuple[Feature, NDArray[np.float32]]:
+def encode_numeric(
+    name: str, column: pa.ChunkedArray, known: Feature | None = None
+) -> tuple[Feature, NDArray[np.float32]]:
     """Standard scores of a numeric column; null and NaN become 0, the mean.
+
+    Args:
+        name: what to call the feature.
+        column: the numbers.
+        known: feature of an earlier encoding, whose mean and scale are taken.
 
     Returns:
         The feature (its mean and scale included) and float32 [rows].
     """
     numbers = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-    known = numbers[np.isfinite(numbers)]
-    mean = float(known.mean()) if len(known) else 0.0
-    scale = float(known.std()) if len(known) else 1.0
-    scale = scale if scale > 0 else 1.0
-    feature = Feature(name=name, kind="numeric", mean=mean, scale=scale)
+    feature = _scale(name, numbers[np.isfinite(numbers)]) if known is None else known
     return feature, standard_scores(numbers, feature)
+
+
+def _scale(name: str, numbers: NDArray[np.float64]) -> Feature:
+    mean = float(numbers.mean()) if len(numbers) else 0.0
+    scale = float(numbers.std()) if len(numbers) else 1.0
+    return Feature(name=name, kind="numeric", mean=mean, scale=scale if scale > 0 else 1.0)

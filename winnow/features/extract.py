@@ -1,5 +1,7 @@
 """From a data set's tables to the arrays that training reads: one folder in, one folder out."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +18,52 @@ from winnow.features.schema import Feature, FeatureSchema, row_dtype
 from winnow.features.table import FeatureSet, Interactions
 
 
-def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]]) -> FeatureSet:
+@dataclass(frozen=True)
+class Known:
+    """What an earlier extraction found out of its data; with it the same values get the same codes and scores again.
+
+    Attributes:
+        schema: its features, with their means and scales.
+        vocabularies: its vocabularies.
+        as_of: its moment, milliseconds since the epoch.
+    """
+
+    schema: FeatureSchema
+    vocabularies: Mapping[str, list[str]]
+    as_of: int
+
+
+def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]], known: Known | None = None) -> FeatureSet:
     """Compute the feature set of ``dataset`` as of just after its last event.
 
     Args:
         dataset: validated tables, held-out events already removed.
         embeddings: modality -> float32 [items, d] in the order of the items table.
+        known: of an earlier extraction, to repeat it.
     """
     spec = dataset.spec
     log = _log(dataset)
     events, item_features, user_features = spec.events, spec.items, spec.users
     vocabularies: dict[str, list[str]] = {}
 
-    columns = [encode_categorical(name, dataset.items[name]) for name in ("category", *item_features.categorical)]
+    of_items = {feature.name: feature for feature in known.schema.item} if known else {}
+    of_users = {feature.name: feature for feature in known.schema.user} if known else {}
+    words = known.vocabularies if known else {}
+
+    columns = [
+        encode_categorical(name, dataset.items[name], (of_items[name], words[name]) if name in of_items else None)
+        for name in ("category", *item_features.categorical)
+    ]
     vocabularies |= {feature.name: values for feature, values, _ in columns}
-    numbers = [encode_numeric("price", _log_price(dataset.items["price"]))]
-    numbers += [encode_numeric(name, dataset.items[name]) for name in item_features.numeric]
-    user_columns = [encode_categorical(name, dataset.users[name]) for name in user_features.categorical]
+    numbers = [encode_numeric(name, column, of_items.get(name)) for name, column in _declared_numbers(dataset).items()]
+    user_columns = [
+        encode_categorical(
+            name, dataset.users[name], (of_users[name], words[f"user_{name}"]) if name in of_users else None
+        )
+        for name in user_features.categorical
+    ]
     vocabularies |= {f"user_{feature.name}": values for feature, values, _ in user_columns}
-    user_numbers = [encode_numeric(name, dataset.users[name]) for name in user_features.numeric]
+    user_numbers = [encode_numeric(name, dataset.users[name], of_users.get(name)) for name in user_features.numeric]
 
     schema = FeatureSchema(
         item=(
@@ -47,8 +76,8 @@ def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]]) -> Fea
         event_weights=tuple(events.values()),
         conversions=tuple(spec.conversions),
     )
-    as_of = int(log["timestamp"].to_numpy().max()) + 1
-    with item_numerics(dataset, log) as numerics:
+    as_of = known.as_of if known else int(log["timestamp"].to_numpy().max()) + 1
+    with _numerics(dataset, log, [scores for _, scores in numbers]) as numerics:
         count = dataset.items.num_rows
         everything = np.arange(count + 1, dtype=np.int32)
         item_numeric = numerics.at(everything, np.full(count + 1, as_of, np.int64))
@@ -75,12 +104,23 @@ def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]]) -> Fea
     )
 
 
-def item_numerics(dataset: Dataset, log: pa.Table | None = None) -> ItemNumerics:
+def item_numerics(dataset: Dataset) -> ItemNumerics:
     """The point-in-time numbers of every item of ``dataset``; close it after use."""
-    log = _log(dataset) if log is None else log
-    declared = [_log_price(dataset.items["price"]), *(dataset.items[name] for name in dataset.spec.items.numeric)]
-    scores = np.stack([_padded(encode_numeric("", column)[1]) for column in declared], axis=1)
+    declared = [encode_numeric(name, column)[1] for name, column in _declared_numbers(dataset).items()]
+    return _numerics(dataset, _log(dataset), declared)
+
+
+def _declared_numbers(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
+    """The items' numbers that do not move with time, by feature name, before they are standardised."""
+    return {
+        "price": _log_price(dataset.items["price"]),
+        **{name: dataset.items[name] for name in dataset.spec.items.numeric},
+    }
+
+
+def _numerics(dataset: Dataset, log: pa.Table, declared: list[NDArray[np.float32]]) -> ItemNumerics:
     created = _padded(pc.fill_null(dataset.items["created_at"], 0).to_numpy(zero_copy_only=False).astype(np.int64))
+    scores = np.stack([_padded(numbers) for numbers in declared], axis=1)
     return ItemNumerics(log.select(["position", "item", "timestamp", "weight"]), created, scores)
 
 

@@ -39,6 +39,11 @@ class RowCache:
         fresh = held & (self._expires.take(items) > time.monotonic())
         return self._rows.take(np.maximum(places, 0)), held, fresh
 
+    def ages(self, items: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Seconds since the row of each item was written here; NaN where none is held."""
+        written = self._expires.take(items) - self._ttl
+        return np.where(self._place.take(items) >= 0, time.monotonic() - written, np.nan)
+
     def put(self, items: NDArray[np.int32], rows: NDArray[np.void]) -> None:
         """Hold the rows of ``items`` (distinct); of more than the capacity, the last."""
         items, rows = items[-self._capacity :], rows[-self._capacity :]

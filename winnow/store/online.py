@@ -1,10 +1,13 @@
 """What the online funnel reads from Redis: a user in one round trip, item rows in at most one more."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.seen import SeenFilter
 from winnow.release import Release
 from winnow.store import history
@@ -17,6 +20,8 @@ from winnow.store.keys import Keys
 ROWS_HELD = 200_000
 """Item rows held in the process: some 20 MB for a typical schema."""
 
+F = TypeVar("F")
+
 
 @dataclass(frozen=True)
 class UserState:
@@ -26,13 +31,15 @@ class UserState:
         row: structured scalar of the schema's ``user_dtype``; zeros for a user without one.
         history: the newest events, oldest first.
         seen: every item the user has met; none for a user without events.
-        unreadable: whether there is a seen filter that cannot be read; ``seen`` is none then.
+        categories: every category the user has touched; none for a user without events.
+        unreadable: the filters (by the names of the funnel's) that are there and cannot be read; they are none then.
     """
 
     row: np.void
     history: History
     seen: SeenFilter | None
-    unreadable: bool = False
+    categories: CategoryFilter | None
+    unreadable: tuple[str, ...] = ()
 
 
 class OnlineStore:
@@ -64,31 +71,28 @@ class OnlineStore:
     @property
     def stranger(self) -> UserState:
         """The state of a user of whom nothing is known."""
-        return UserState(self._nobody, history.EMPTY, None)
+        return UserState(self._nobody, history.EMPTY, None, None)
 
     async def user_state(self, user_id: str) -> UserState:
-        """Read a user: row, history and seen filter, in one round trip.
+        """Read a user: row, history and both filters, in one round trip.
 
         Raises:
             RedisError: Redis does not answer.
             ValueError: what it holds is not what a release writes.
         """
         pipe = self.client.pipeline(transaction=False)
-        pipe.mget(self.keys.user_row(user_id), self.keys.seen(user_id))
+        pipe.mget(self.keys.user_row(user_id), self.keys.seen(user_id), self.keys.categories(user_id))
         pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
-        (row, packed), entries = await pipe.execute()
-        try:
-            seen = None if packed is None else SeenFilter.from_bytes(packed)
-        except ValueError:
-            # A filter that is broken must not cost the user the rest.
-            seen, unreadable = None, True
-        else:
-            unreadable = False
+        (row, seen, categories), entries = await pipe.execute()
+        unreadable: list[str] = []
+        met = _filter("seen", SeenFilter.from_bytes, seen, unreadable)
+        touched = _filter("unlikely", CategoryFilter.from_bytes, categories, unreadable)
         return UserState(
             row=self._nobody if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
             history=history.decode(entries, self._item_index),
-            seen=seen,
-            unreadable=unreadable,
+            seen=met,
+            categories=touched,
+            unreadable=tuple(unreadable),
         )
 
     async def item_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
@@ -123,6 +127,10 @@ class OnlineStore:
         rows, held, _ = self._cache.get(items)
         return rows, held
 
+    def row_ages(self, items: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Seconds since the process read the row of each item; NaN where it holds none."""
+        return self._cache.ages(items)
+
     def learn(self, item: FreshItem) -> None:
         """Take up an item that is newer than the release: whoever asks from now on is told of it."""
         index = self.catalog.put(item)
@@ -140,3 +148,12 @@ class OnlineStore:
     async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
+
+
+def _filter(name: str, read: Callable[[bytes], F], packed: bytes | None, unreadable: list[str]) -> F | None:
+    """A filter from its bytes; one that is broken is named, and must not cost the user the rest."""
+    try:
+        return None if packed is None else read(packed)
+    except ValueError:
+        unreadable.append(name)
+        return None

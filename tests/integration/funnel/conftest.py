@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -354,6 +354,12 @@ def serving(folder: Path, number: int, redis_url: str, **settings: Any) -> Itera
 def serve_tiny(tmp_path: Path) -> Callable[..., Any]:
     """Serve a tiny release with settings of its own: ``with serve_tiny(redis_url, **settings) as server``."""
     return partial(serving, tmp_path, next(_numbers))
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Path, int, str], AbstractContextManager[Server]]:
+    """Serve a tiny release of a number of its own, in the environment as it is then."""
+    return serving
 
 
 @pytest.fixture(scope="session")

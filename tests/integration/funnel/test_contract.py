@@ -16,7 +16,7 @@ from winnow.store.fresh import write
 from winnow.store.online import OnlineStore
 
 SOURCES = ("content", "retriever", "covisitation", "trending", "fresh")
-FILTERS = ("seen", "available", "request")
+FILTERS = ("seen", "available", "request", "unlikely")
 Check = Callable[[Pipeline, Query], Coroutine[Any, Any, None]]
 
 
@@ -77,6 +77,9 @@ def test_a_filter_judges_each_candidate_and_changes_none(check, name: str) -> No
         assert (component.keep(query, candidates) == kept).all()
         assert component.keep(query, query.candidates).all(), "what has passed once passes again"
         assert component.keep(query, candidates.take(np.arange(0))).shape == (0,)
+        reasons = component.reasons(query, candidates)
+        assert len(reasons) == len(candidates)
+        assert all(reasons)
 
     check(work)
 

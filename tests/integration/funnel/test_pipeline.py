@@ -179,6 +179,7 @@ def test_the_trace_accounts_for_every_candidate(recommend: Recommend) -> None:
         ("filters", "seen"),
         ("filters", "available"),
         ("filters", "request"),
+        ("filters", "unlikely"),
         ("scorers", "ranker"),
         ("orderers", "mmr"),
     ]

@@ -43,6 +43,10 @@ def test_a_user_reads_back_as_the_log_has_it(published: Release, redis_url: str,
     assert state.history.events.tolist() == published.array("event")[newest].tolist()
     assert state.history.timestamps.tolist() == published.array("timestamp")[newest].tolist()
     assert state.row == published.array("user_rows")[4]
+    categories = published.vocabularies["category"]
+    codes = published.array("item_rows")["categorical"][published.array("item")[log], 0]
+    touched = {categories[code] for code in codes.tolist()}
+    assert touched == {name for name in categories[1:] if item_hash(name) in state.categories}
     ids = published.array("item_ids")
     assert all(item_hash(str(ids[item])) in state.seen for item in published.array("item")[log].tolist())
     assert client.get(Keys(published.manifest.number).manifest).decode() == published.digest
@@ -66,6 +70,7 @@ def test_a_stranger_is_known_as_one(published: Release, redis_url: str) -> None:
     state = with_store(published, redis_url, lambda store: store.user_state("nobody"))
     assert not len(state.history.items)
     assert state.seen is None
+    assert state.categories is None
     assert state.row == np.zeros(1, published.schema.user_dtype)[0]
 
 

@@ -11,8 +11,13 @@ class Available:
     """Removes items whose row says so; exact, up to the age at which a row is read again."""
 
     name = "available"
+    gives_way = False
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for items that can be had."""
         available: NDArray[np.bool_] = candidates.rows["available"] != 0
         return available
+
+    def reasons(self, query: Query, candidates: Candidates) -> list[str]:
+        """One for all."""
+        return ["its row says that it cannot be had"] * len(candidates)

@@ -20,6 +20,7 @@ class Allowed:
     """
 
     name = "request"
+    gives_way = False
 
     def __init__(self, item_index: Mapping[str, int], categories: Sequence[str], width: int) -> None:
         self._item_index = item_index
@@ -44,10 +45,18 @@ class Allowed:
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for items that the caller allows; an unknown id to leave out is left out already."""
-        allowed = np.ones(len(candidates), dtype=np.bool_)
-        excluded = [self._item_index[i] for i in query.request.filters.exclude_items if i in self._item_index]
-        if excluded:
-            allowed &= ~np.isin(candidates.items, np.array(excluded, dtype=np.int32))
+        allowed = ~self._excluded(query, candidates)
         if query.categories is not None:
             allowed &= np.isin(candidates.rows["categorical"][:, : self._width], query.categories).any(axis=1)
         return allowed
+
+    def reasons(self, query: Query, candidates: Candidates) -> list[str]:
+        """Which of the two wishes."""
+        excluded = self._excluded(query, candidates).tolist()
+        return ["excluded by the caller" if out else "not of a category that the caller wants" for out in excluded]
+
+    def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        unwanted = [self._item_index[i] for i in query.request.filters.exclude_items if i in self._item_index]
+        if not unwanted:
+            return np.zeros(len(candidates), dtype=np.bool_)
+        return np.isin(candidates.items, np.array(unwanted, dtype=np.int32))

@@ -18,6 +18,7 @@ class Seen:
     """
 
     name = "seen"
+    gives_way = False
 
     def __init__(self, hashes: ItemHashes) -> None:
         self._hashes = hashes
@@ -28,3 +29,8 @@ class Seen:
         if query.state.seen is not None:
             met |= query.state.seen.contains(candidates.items, self._hashes)
         return ~met
+
+    def reasons(self, query: Query, candidates: Candidates) -> list[str]:
+        """Which of the two knows it."""
+        recent = np.isin(candidates.items, query.state.history.items).tolist()
+        return ["in the user's recent history" if known else "in the user's filter" for known in recent]

@@ -1,4 +1,4 @@
-"""Who is asking: features, recent history and seen filter, in one round trip to Redis."""
+"""Who is asking: features, recent history and filters, in one round trip to Redis."""
 
 import numpy as np
 from prometheus_client import Counter
@@ -27,21 +27,22 @@ class UserStateHydrator:
         """Read the user; one without keys is a stranger, which is no fault, and so is nobody at all."""
         user_id = query.request.user_id
         state = self._store.stranger if user_id is None else await self._store.user_state(user_id)
-        if state.unreadable:
-            self._open(query, "unreadable")
+        for name in state.unreadable:
+            _open(query, name, "unreadable")
         self._set(query, state)
 
     def fallback(self, query: Query) -> None:
         """Everybody is a stranger, whose filter holds nothing back."""
-        self._open(query, "not read")
+        _open(query, "seen", "not read")
         self._set(query, self._store.stranger)
-
-    def _open(self, query: Query, reason: str) -> None:
-        """A filter that is off is never silent."""
-        _FILTER_OPEN.labels("seen", reason).inc()
-        query.trace.degraded.append(f"seen: filter {reason}")
 
     def _set(self, query: Query, state: UserState) -> None:
         history = assemble(*state.history, self._length)
         query.state = state
         query.user = user_tensors(history, np.array([state.row]))
+
+
+def _open(query: Query, name: str, reason: str) -> None:
+    """A filter that is off is never silent."""
+    _FILTER_OPEN.labels(name, reason).inc()
+    query.trace.degraded.append(f"{name}: filter {reason}")

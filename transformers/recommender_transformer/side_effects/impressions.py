@@ -8,9 +8,12 @@ from typing import Any
 import orjson
 from prometheus_client import Counter
 
+from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
 from winnow.request import Answer
+from winnow.store import impressions
 from winnow.store.connection import RedisError
+from winnow.store.impressions import Served
 from winnow.store.keys import IMPRESSIONS
 from winnow.store.online import OnlineStore
 
@@ -33,15 +36,16 @@ class Impressions:
 
     def __init__(self, store: OnlineStore) -> None:
         self._store = store
-        self._pending: deque[tuple[int, Answer]] = deque()
+        self._pending: deque[tuple[int, Answer, Served]] = deque()
         self._writing: asyncio.Task[None] | None = None
 
-    def after(self, query: Query, answer: Answer) -> None:
+    def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
         """Take note; all else happens later."""
         if len(self._pending) >= _PENDING:
             _LOST.inc()
             return
-        self._pending.append((query.now_ms, answer))
+        served = Served(shown.rows, query.state.row, query.state.history)
+        self._pending.append((query.now_ms, answer, served))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
@@ -55,8 +59,8 @@ class Impressions:
             await asyncio.sleep(_WAIT_S)
             batch = [self._pending.popleft() for _ in range(len(self._pending))]
             pipe = self._store.client.pipeline(transaction=False)
-            for now_ms, answer in batch:
-                pipe.xadd(IMPRESSIONS, _entry(now_ms, answer), maxlen=_KEPT, approximate=True)
+            for now_ms, answer, served in batch:
+                pipe.xadd(IMPRESSIONS, _entry(now_ms, answer, served), maxlen=_KEPT, approximate=True)
             try:
                 await pipe.execute()
             except RedisError as error:
@@ -64,7 +68,7 @@ class Impressions:
                 log.warning("%d impressions lost: %s", len(batch), error)
 
 
-def _entry(now_ms: int, answer: Answer) -> dict[Any, Any]:
+def _entry(now_ms: int, answer: Answer, served: Served) -> dict[Any, Any]:
     """One entry of the stream."""
     return {
         "request_id": answer["request_id"],
@@ -73,4 +77,6 @@ def _entry(now_ms: int, answer: Answer) -> dict[Any, Any]:
         "timestamp": now_ms,
         "items": orjson.dumps([{"item_id": item["item_id"], "score": item["score"]} for item in answer["items"]]),
         "degraded": orjson.dumps(answer["degraded"]),
+        "features": impressions.digest(served),
+        **(impressions.encode(served) if impressions.sampled(answer["request_id"]) else {}),
     }

@@ -1,0 +1,152 @@
+"""What a user has never touched is shown rarely, and the answer is never shorter for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from recommender_transformer.candidates import Candidates
+from recommender_transformer.filters.unlikely import EXPLORE, FEWEST, Unlikely
+from winnow.filtering.categories import CategoryFilter
+from winnow.filtering.hashing import item_hash, item_hashes
+from winnow.filtering.seen import SeenFilter
+from winnow.release import Release
+from winnow.request import Answer
+from winnow.store.keys import Keys
+
+CATEGORIES = ["", "books", "games", "music", "toys"]
+
+
+def filter_of(*names: str) -> CategoryFilter:
+    touched = CategoryFilter()
+    touched.update(map(item_hash, names))
+    return touched
+
+
+def met_by(count: int) -> SeenFilter:
+    """The filter of somebody who met so many items, none of them of this release."""
+    return SeenFilter.of([item_hash(f"gone-{n}") for n in range(count)], 1_800_000_000_000)
+
+
+class Asked:
+    """As much of a query as the filter looks at."""
+
+    def __init__(self, *touched: str, met: int = FEWEST, request_id: str = "asked") -> None:
+        self.request_id = request_id
+        self.categories = None
+        self.request = type("Request", (), {"query": None})()
+        self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met)})()
+
+
+def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
+    width = codes.shape[1]
+    rows = np.zeros(len(codes), np.dtype([("categorical", "<i4", (width + 1,))]))
+    rows["categorical"][:, :width] = codes
+    # The column beside it must not be read as a category.
+    rows["categorical"][:, width] = 1
+    return Candidates(np.arange(1, len(codes) + 1, dtype=np.int32), np.zeros((len(codes), 1), np.float32), rows)
+
+
+def test_likely_items_and_those_without_a_category_stay() -> None:
+    offered = candidates(np.tile([[1], [2], [0], [4]], (500, 1)))
+    kept = Unlikely(item_hashes(CATEGORIES), 1).keep(Asked("books"), offered)
+    code = offered.rows["categorical"][:, 0]
+    assert kept[(code == 1) | (code == 0)].all()
+    unlikely = (code == 2) | (code == 4)
+    assert kept[unlikely].mean() == pytest.approx(EXPLORE, abs=0.03)
+    assert (offered.propensity == np.where(kept & unlikely, np.float32(EXPLORE), 1)).all()
+
+
+def test_one_touched_category_of_several_is_enough() -> None:
+    offered = candidates(np.array([[2, 1], [2, 3], [0, 0]] * 300))
+    kept = Unlikely(item_hashes(CATEGORIES), 2).keep(Asked("books"), offered).reshape(-1, 3)
+    assert kept[:, 0].all()
+    assert kept[:, 2].all()
+    assert kept[:, 1].mean() == pytest.approx(EXPLORE, abs=0.05)
+
+
+def test_exploration_is_drawn_by_request_and_item_alone() -> None:
+    component = Unlikely(item_hashes(CATEGORIES), 1)
+    offered = candidates(np.full((400, 1), 2))
+    once, again = (component.keep(Asked("books"), offered) for _ in range(2))
+    backwards = component.keep(Asked("books"), offered.take(np.arange(400)[::-1]))
+    other = component.keep(Asked("books", request_id="another"), offered)
+    assert (once == again).all()
+    assert (once == backwards[::-1]).all()
+    assert (once != other).any()
+
+
+def test_few_items_met_say_nothing_of_what_is_missing() -> None:
+    component = Unlikely(item_hashes(CATEGORIES), 1)
+    offered = candidates(np.full((400, 1), 2))
+    assert component.keep(Asked("books", met=FEWEST - 1), offered).all()
+    assert not component.keep(Asked("books"), offered).all()
+
+
+Recommend = Callable[..., Answer]
+
+
+@pytest.fixture
+def only_books(published: Release, redis_url: str) -> str:
+    """A user who met much, but books only."""
+    write(published, redis_url, "books")
+    return "user-3"
+
+
+def write(published: Release, redis_url: str, *touched: str) -> None:
+    keys = Keys(published.manifest.number)
+    filters = {
+        keys.categories("user-3"): filter_of(*touched).to_bytes(),
+        keys.seen("user-3"): met_by(FEWEST).to_bytes(),
+    }
+    Redis.from_url(redis_url).mset(filters)
+
+
+def category_of(release: Release, answer: Answer) -> list[str]:
+    rows = release.array("item_rows")
+    indices = [int(item["item_id"].removeprefix("item-")) for item in answer["items"]]
+    return [CATEGORIES[rows["categorical"][index, 0]] for index in indices]
+
+
+def test_the_funnel_drops_the_unlikely_and_the_trace_says_so(
+    recommend: Recommend, only_books: str, release: Release
+) -> None:
+    answer = recommend(only_books, k=10, debug=True)
+    told = {c["item_id"]: c for c in answer["trace"]["candidates"]}
+    removed = [c for c in told.values() if c.get("removed_by") == "unlikely"]
+    assert len(removed) > 20
+    shown = category_of(release, answer)
+    explored = [name != "books" for name in shown]
+    assert 0 < sum(explored) < 10
+    assert shown.count("books") > 4
+    propensities = [told[item["item_id"]]["propensity"] for item in answer["items"]]
+    assert propensities == [pytest.approx(EXPLORE) if unlikely else 1.0 for unlikely in explored]
+
+
+def test_who_says_what_is_wanted_gets_it(recommend: Recommend, only_books: str, release: Release) -> None:
+    toys = recommend(only_books, k=20, filters={"categories": ["toys"]}, debug=True)
+    assert set(category_of(release, toys)) == {"toys"}
+    looked_for = recommend(only_books, k=20, query={"text": "a red ball"}, debug=True)
+    assert "unlikely" not in toys["trace"]["removed"] | looked_for["trace"]["removed"]
+
+
+def test_an_answer_is_never_shorter_for_it(recommend: Recommend, published: Release, redis_url: str) -> None:
+    """Of nothing touched, all is unlikely: the best of what the sources named come back before the reserve is asked."""
+    write(published, redis_url, "no category of this release")
+    answer = recommend("user-3", k=60, debug=True)
+    candidates = answer["trace"]["candidates"]
+    assert len(answer["items"]) == 60
+    assert all("popular" not in c["sources"] for c in candidates), "the reserve was not asked"
+    removed = [c["retrieved"] for c in candidates if c.get("removed_by") == "unlikely"]
+    stayed = [c["retrieved"] for c in candidates if "removed_by" not in c]
+    assert len(stayed) == 60
+    # But for the explored ones, whoever the sources named first.
+    assert sum(place > min(removed) for place in stayed) < 20
+
+
+def test_the_reserve_gives_way_too(recommend: Recommend, only_books: str) -> None:
+    """Nearly everything is left out, so the reserve is all there is; what it has that is unlikely is still shown."""
+    answer = recommend(only_books, k=40, filters={"exclude_items": [f"item-{n}" for n in range(1, 231)]})
+    assert len(answer["items"]) == 40

@@ -1,0 +1,1 @@
+"""Commands of ``winnow``, one a file."""
