@@ -213,7 +213,8 @@ class _Sender:
         epoch = time.time() - time.perf_counter()
         # A first connection to each, so that the first request does not wait for it.
         for port in plan.ports:
-            self.idle[port].append(await self._connect(port))
+            with contextlib.suppress(OSError):
+                self.idle[port].append(await self._connect(port))
         started = time.perf_counter()
         if plan.rate:
             gaps = np.random.default_rng(0).exponential(1 / plan.rate, int(plan.rate * plan.seconds))
