@@ -29,6 +29,9 @@ _PATIENCE_S = 12.0
 """For answers, after the last request has left; no deadline is longer than 10 seconds."""
 
 _AGAIN_S = 0.1
+"""Longer each time: the wait before a request is sent for the third time, twice this before the fourth."""
+
+_AWAY_S = 1.0
 
 _HEAD = (
     "POST /v1/models/recommender:predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -199,6 +202,7 @@ class _Sender:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.idle: dict[int, list[_Connection]] = {port: [] for port in plan.ports}
+        self._away = dict.fromkeys(plan.ports, 0.0)
         self._contents = [_content(user, plan.fields or {}) for user in plan.users]
         self._due: list[float] = []
         self._notes: dict[int, tuple[float, int, bool, int]] = {}
@@ -213,7 +217,8 @@ class _Sender:
         epoch = time.time() - time.perf_counter()
         # A first connection to each, so that the first request does not wait for it.
         for port in plan.ports:
-            self.idle[port].append(await self._connect(port))
+            with contextlib.suppress(OSError):
+                self.idle[port].append(await self._connect(port))
         started = time.perf_counter()
         if plan.rate:
             gaps = np.random.default_rng(0).exponential(1 / plan.rate, int(plan.rate * plan.seconds))
@@ -250,8 +255,12 @@ class _Sender:
         self._send(len(self._due) - 1)
 
     def _send(self, request: int) -> None:
-        """On an idle connection, the one that was used last, or on a new one; every try goes to the next endpoint."""
-        ports = self._plan.ports
+        """On an idle connection, the one that was used last, or on a new one; every try goes to the next endpoint.
+
+        One that took no connection is left out for a second, as those who balance load do it.
+        """
+        now = time.perf_counter()
+        ports = [port for port in self._plan.ports if self._away[port] < now] or self._plan.ports
         port = ports[(request + self._tries[request]) % len(ports)]
         self._tries[request] += 1
         if self.idle[port]:
@@ -265,6 +274,7 @@ class _Sender:
         try:
             connection = await self._connect(port)
         except OSError:
+            self._away[port] = time.perf_counter() + _AWAY_S
             self.failed(request)
         else:
             connection.send(request, self._contents[request % len(self._contents)])

@@ -42,7 +42,8 @@ SHARES = {"query_hydrators": 0.25, "sources": 0.6, "item_hydrators": 0.75, "scor
 TIMED = ("query_hydrators", "sources", "item_hydrators", "filters", "scorers", "orderers")
 
 _PATIENCE_S = 0.02
-"""A part that had less time than this and did not answer says little about itself, and much about the deadline."""
+"""A part that had less time than this and did not answer says little about itself, and much about the deadline. So does
+a time-out that comes so much too late about this process: the answer may have been there, and nobody to look."""
 
 _TOP_UP = 512
 """Items of the reserve that are looked at together."""
@@ -258,7 +259,7 @@ class Runner:
         except _CircuitOpen:
             result = self._degrade(query, component, "circuit open", fallback)
         except TimeoutError:
-            if patience >= _PATIENCE_S:
+            if perf_counter() - started - patience < _PATIENCE_S <= patience:
                 breaker.failed()
             result = self._degrade(query, component, f"no answer within {due * 1000:.0f} ms", fallback)
         except grpc.aio.AioRpcError as error:

@@ -105,7 +105,8 @@ def test_a_part_that_keeps_failing_is_not_asked_for_a_moment_and_then_taken_back
 def test_while_a_late_part_is_spared_nobody_waits_for_it(together: Any, models: Any) -> None:
     async def talk(ask: Ask) -> None:
         models.delay_s = {"retriever": 5.0}
-        await asyncio.gather(*(ask() for _ in range(FAILURES)))
+        # More than it takes: on a busy machine a time-out may come too late to count.
+        await asyncio.gather(*(ask() for _ in range(4 * FAILURES)))
         started = time.perf_counter()
         answer = await ask()
         # Its share of the deadline would be 240 ms.
