@@ -82,21 +82,13 @@ resource "aws_cloudwatch_event_target" "interruption" {
   arn       = aws_sqs_queue.interruption["karpenter"].arn
 }
 
-# Karpenter's nodes are the node groups' equals. The profile is made here, so that the controller need not write to IAM.
+# Karpenter's nodes are the node groups' equals: same role, which EKS let into the cluster when it made the groups. The profile
+# is made here, so that the controller need not write to IAM.
 resource "aws_iam_instance_profile" "karpenter" {
   for_each = local.karpenter
 
   name = "${var.name}-karpenter-node"
   role = aws_iam_role.node.name
-}
-
-# Node groups enter their role themselves; this is for a cluster whose groups are all gone.
-resource "aws_eks_access_entry" "node" {
-  for_each = local.karpenter
-
-  cluster_name  = aws_eks_cluster.this.name
-  principal_arn = aws_iam_role.node.arn
-  type          = "EC2_LINUX"
 }
 
 data "aws_iam_policy_document" "karpenter" {

@@ -46,7 +46,6 @@ UNSUPPORTED = """
 resource "aws_eks_addon" "first" { for_each = {} }
 resource "aws_eks_addon" "then" { for_each = {} }
 resource "aws_eks_access_entry" "administrator" { for_each = {} }
-resource "aws_eks_access_entry" "node" { for_each = {} }
 resource "aws_eks_access_policy_association" "administrator" { for_each = {} }
 resource "aws_eks_pod_identity_association" "this" { for_each = {} }
 resource "aws_elasticache_parameter_group" "this" { count = 0 }
@@ -206,7 +205,7 @@ def found_before(server, aws) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def applied(found_before, plugins, tmp_path_factory) -> Terraform:
     supported = Terraform(tmp_path_factory.mktemp("supported") / "eks", plugins, LOCAL + UNSUPPORTED)
-    supported("apply", "-input=false", "-auto-approve", keep_data=False)
+    supported("apply", "-input=false", "-auto-approve", "-parallelism=40", keep_data=False)
     return supported
 
 
@@ -423,5 +422,5 @@ def test_destroying_leaves_nothing_behind(applied, found_before):
     models = f"{BUCKET.rpartition(':')[2]}-models"
     s3.delete_bucket_policy(Bucket=models)
     s3.put_object(Bucket=models, Key="releases/1/manifest.json", Body=b"{}")
-    applied("destroy", "-input=false", "-auto-approve", keep_data=False)
+    applied("destroy", "-input=false", "-auto-approve", "-parallelism=40", keep_data=False)
     assert {kind: _found(kind) - found_before[kind] for kind in KINDS} == {kind: set() for kind in KINDS}
