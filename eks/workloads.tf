@@ -1,0 +1,92 @@
+# What the workloads may do with buckets and the Glue catalog.
+locals {
+  # workload -> bucket -> the prefixes it reads and the prefixes it writes. Whoever writes may read and replace, too.
+  bucket_access = {
+    predictor = { models = { read = ["model_repository/"], write = [] } }
+    # The sidecar shares its pod, and so its account and this role.
+    transformer = { models = { read = ["releases/"], write = [] } }
+    pipelines = {
+      features  = { read = ["data/"], write = ["embeddings/", "features/"] }
+      models    = { read = [], write = ["model_repository/", "releases/"] }
+      artifacts = { read = [], write = [""] }
+    }
+    # Kubeflow Pipelines' own servers keep pipeline definitions and show artifacts.
+    kubeflow = { artifacts = { read = [], write = [""] } }
+    training = {
+      features = { read = ["data/", "embeddings/", "features/"], write = [] }
+      models   = { read = [], write = ["model_repository/", "releases/"] }
+    }
+    spark = { features = { read = ["data/", "embeddings/"], write = ["features/"] } }
+  }
+
+  # Those that read catalogs as glue://DATABASE (winnow.datasets.cloud): tables and their partitions, nothing of Athena.
+  glue_readers = { pipelines = "${var.name}*", spark = "${var.name}*" }
+}
+
+data "aws_iam_policy_document" "buckets" {
+  for_each = local.bucket_access
+
+  dynamic "statement" {
+    for_each = each.value
+
+    content {
+      sid       = "List${title(statement.key)}"
+      actions   = ["s3:ListBucket"]
+      resources = [aws_s3_bucket.this[statement.key].arn]
+
+      condition {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = [for prefix in concat(statement.value.read, statement.value.write) : "${prefix}*"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = each.value
+
+    content {
+      sid       = "Read${title(statement.key)}"
+      actions   = ["s3:GetObject"]
+      resources = [for prefix in concat(statement.value.read, statement.value.write) : "${aws_s3_bucket.this[statement.key].arn}/${prefix}*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = { for bucket, prefixes in each.value : bucket => prefixes if length(prefixes.write) > 0 }
+
+    content {
+      sid       = "Write${title(statement.key)}"
+      actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"]
+      resources = [for prefix in statement.value.write : "${aws_s3_bucket.this[statement.key].arn}/${prefix}*"]
+    }
+  }
+
+  statement {
+    sid = "KeyOfTheBuckets"
+    # A multipart upload decrypts its own parts, so writers need both.
+    actions   = anytrue([for prefixes in values(each.value) : length(prefixes.write) > 0]) ? ["kms:Decrypt", "kms:GenerateDataKey"] : ["kms:Decrypt"]
+    resources = [aws_kms_key.this["data"].arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "glue" {
+  for_each = local.glue_readers
+
+  source_policy_documents = [data.aws_iam_policy_document.buckets[each.key].json]
+
+  statement {
+    sid     = "ReadGlueTables"
+    actions = ["glue:GetPartitions", "glue:GetTable"]
+    resources = [
+      for resource in ["catalog", "database/${each.value}", "table/${each.value}/*"] :
+      "arn:${local.partition}:glue:${var.region}:${local.account}:${resource}"
+    ]
+  }
+}
