@@ -41,7 +41,7 @@ class Ready(http.server.BaseHTTPRequestHandler):
 print(os.getpid(), given)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(given["{port}"])), Ready).serve_forever()
 """
-COMMON = ["--release-dir", "--redis-url"]
+COMMON = ["--release-dir"]
 PREDICTOR = ["--predictor_host", "--predictor_protocol"]
 
 

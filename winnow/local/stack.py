@@ -112,11 +112,14 @@ class Stack:
         ports, logs = self.ports, self._folder / "run" / "logs"
         # -P: a folder in the working directory must not shadow an installed package. -u: a log shows what has happened.
         python = [sys.executable, "-P", "-u", "-m"]
-        common = [f"--release-dir={release}", f"--redis-url={parts.redis_url}"]
+        common = [f"--release-dir={release}"]
+        # Whoever may list processes sees command lines, and the address may hold a password.
+        environment = {**os.environ, "REDIS_URL": parts.redis_url}
         yield Process(
             "bloom sidecar",
             [*python, "bloom_sidecar", *common, f"--health-port={ports.sidecar}"],
             log=logs / "bloom_sidecar.log",
+            environment=environment,
             ready=lambda: http_ok(ports.sidecar, "/ready"),
             timeout=START_SECONDS,
         )
@@ -126,6 +129,7 @@ class Stack:
             "transformer",
             [*python, "recommender_transformer", *common, *predictor, *listen],
             log=logs / "recommender_transformer.log",
+            environment=environment,
             ready=lambda: all(
                 http_ok(ports.http, path) for path in ("/v2/health/ready", "/v2/models/recommender/ready")
             ),
