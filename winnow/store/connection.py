@@ -99,11 +99,14 @@ def connect(url: str) -> Client:
             socket_connect_timeout=_CONNECT_S,
             socket_timeout=_ANSWER_S,
         )
-        client.ping()
+        clustered = client.info("cluster").get("cluster_enabled")
     except FAILURES as error:
         raise WinnowError(f"Redis does not answer at {shown(url)}: start it, or set REDIS_URL ({error})") from error
     except (TypeError, ValueError) as error:
         raise WinnowError(f"{shown(url)}: an option after the ? is not one that redis-py takes ({error})") from None
+    if clustered:
+        scheme, _, rest = shown(url).partition("://")
+        raise WinnowError(f"the address of Redis must begin with {scheme}+cluster://, because {rest} is a node of one")
     return client
 
 
@@ -155,9 +158,9 @@ def _parse(url: str) -> _Address:
         )
     plain, cluster, _ = parts["scheme"].partition("+cluster")
     user, there, hosts = parts["authority"].rpartition("@")
-    nodes = [_node(node, url) for node in hosts.split(",")]
     if not there and "@" in url:
-        raise WinnowError(f"{shown(url)}: /, ?, # and @ in a password must be percent-encoded (%2F, %3F, %23, %40)")
+        raise WinnowError(f"{shown(url)}: /, ? and # in a password must be percent-encoded (%2F, %3F, %23)")
+    nodes = [_node(node, url) for node in hosts.split(",")]
     if len(nodes) > 1 and not cluster:
         raise WinnowError(f"{shown(url)}: names several nodes; a cluster's address begins with {plain}+cluster://")
     if not re.fullmatch(r"(/0?)?" if cluster else r"(/\d*)?", parts["path"]):
@@ -165,7 +168,12 @@ def _parse(url: str) -> _Address:
         raise WinnowError(f"{shown(url)}: {expected}, so nothing else may follow the port")
     options = f"?{parts['options']}" if parts["options"] else ""
     (host, port), *others = nodes
-    return _Address(f"{plain}://{user}{there}{host}:{port}{parts['path']}{options}", bool(cluster), tuple(others))
+    return _Address(f"{plain}://{user}{there}{host}:{port}{parts['path']}{options}", bool(cluster), _bare(others))
+
+
+def _bare(nodes: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Nodes without the brackets that an IPv6 address wears where a port may follow."""
+    return tuple((host.strip("[]"), port) for host, port in nodes)
 
 
 def _node(node: str, url: str) -> tuple[str, int]:

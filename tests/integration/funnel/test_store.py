@@ -11,6 +11,7 @@ from redis import Redis
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.filtering.hashing import item_hash
 from winnow.release import Release
+from winnow.store.connection import connect
 from winnow.store.keys import Keys
 from winnow.store.online import Lookup, OnlineStore
 from winnow.store.publish import publish
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 @pytest.fixture
 def client(redis_url: str) -> Redis:
-    return Redis.from_url(redis_url)
+    return connect(redis_url)
 
 
 def with_store(

@@ -26,6 +26,7 @@ from winnow.filtering.shadow import sampled
 from winnow.local import redis as local_redis
 from winnow.local.ports import Ports
 from winnow.release import Release
+from winnow.store.connection import connect
 from winnow.store.events import Event, Items
 from winnow.store.keys import EVENTS, Keys
 
@@ -117,7 +118,7 @@ def test_published_users_have_their_categories(client: Redis, published: Release
 
 def test_concurrent_writers_lose_no_item(redis_url: str, client: Redis, published: Release) -> None:
     def write(writer: int) -> None:
-        with Redis.from_url(redis_url) as own:
+        with connect(redis_url) as own:
             for n in range(20):
                 applied(own, published, "crowded", Event("crowded", f"w{writer}-{n}", 1, writer * 1000 + n, NOW))
 
