@@ -58,15 +58,18 @@ class Cluster:
     Attributes:
         masters: each holds a third of the slots.
         replicas: each of the master of the same place; there may be fewer of them, or none.
+        password: that every node asks for; none where empty.
     """
 
     masters: Sequence[Node]
     replicas: Sequence[Node]
+    password: str = ""
 
     @property
     def url(self) -> str:
         """Its address; it names every master, so that it holds when one is gone."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.masters)
+        user = f":{self.password}@" if self.password else ""
+        return f"redis+cluster://{user}" + ",".join(f"127.0.0.1:{node.port}" for node in self.masters)
 
     @property
     def nodes(self) -> list[Node]:
@@ -80,19 +83,20 @@ class Cluster:
 
 
 @contextmanager
-def redis_cluster(replicas: int = 0) -> Iterator[Cluster]:
+def redis_cluster(replicas: int = 0, password: str = "") -> Iterator[Cluster]:
     """A cluster of three masters.
 
     Args:
         replicas: how many of the masters have one, the first ones first.
+        password: that every node asks for; none where empty.
 
     Raises:
         WinnowError: it does not come about.
     """
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="winnow-cluster-")))
-        nodes = [_start(exits, folder, port) for port in _free_ports(MASTERS + replicas)]
-        cluster = Cluster(nodes[:MASTERS], nodes[MASTERS:])
+        nodes = [_start(exits, folder, port, password) for port in _free_ports(MASTERS + replicas)]
+        cluster = Cluster(nodes[:MASTERS], nodes[MASTERS:], password)
         for place, node in enumerate(cluster.masters):
             node.client.cluster("ADDSLOTS", *range(_first(place), _first(place + 1)))
             node.client.cluster("SET-CONFIG-EPOCH", place + 1)
@@ -112,7 +116,7 @@ def _first(place: int) -> int:
     return -(-SLOTS * place // MASTERS)
 
 
-def _start(exits: ExitStack, folder: Path, port: int) -> Node:
+def _start(exits: ExitStack, folder: Path, port: int, password: str) -> Node:
     process = server(
         folder / str(port),
         port,
@@ -123,9 +127,11 @@ def _start(exits: ExitStack, folder: Path, port: int) -> Node:
         cluster_replica_validity_factor="0",
         repl_diskless_sync="yes",
         repl_diskless_sync_delay="0",
+        requirepass=password,
+        masterauth=password,
     )
     exits.enter_context(process)
-    client = exits.enter_context(Redis(host="127.0.0.1", port=port, socket_timeout=5.0))
+    client = exits.enter_context(Redis(host="127.0.0.1", port=port, password=password or None, socket_timeout=5.0))
     return Node(port, process, client)
 
 

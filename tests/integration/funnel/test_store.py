@@ -109,6 +109,23 @@ def test_rows_say_how_old_they_are(published: Release, redis_url: str) -> None:
     assert np.isnan(never)
 
 
+def test_reads_that_were_given_up_leave_no_answer_to_others(published: Release, redis_url: str, client: Redis) -> None:
+    async def give_up(store: OnlineStore) -> list[int]:
+        await store.user_state("user-1")
+        client.client_pause(300, all=True)
+        gone = await asyncio.gather(
+            *(asyncio.wait_for(store.user_state(f"user-{user}"), 0.05) for user in range(20)), return_exceptions=True
+        )
+        assert all(isinstance(one, TimeoutError) for one in gone)
+        await asyncio.sleep(0.35)
+        again = [(await store.user_state(f"user-{user}")).row["index"] for user in range(20)]
+        together = await asyncio.gather(*(store.user_state(f"user-{user}") for user in range(20)))
+        assert [state.row["index"] for state in together] == again
+        return again
+
+    assert with_store(published, redis_url, give_up) == list(range(20))
+
+
 def test_a_changed_row_is_read_again_when_its_time_is_over(published: Release, redis_url: str, client: Redis) -> None:
     key = Keys(published.manifest.number).item("item-7")
     item = np.array([7], dtype=np.int32)
