@@ -25,11 +25,16 @@ def newest() -> Release:
 
 
 @contextmanager
-def serving(served: Release) -> Iterator[Ports]:
-    """Serve a release apart from everything else, on free ports; what the stack writes is gone afterwards."""
+def serving(served: Release, redis_url: str | None = None) -> Iterator[Ports]:
+    """Serve a release apart from everything else, on free ports; what the stack writes is gone afterwards.
+
+    Args:
+        served: the release.
+        redis_url: a running Redis that it is served from, instead of one of its own.
+    """
     ports = Ports.free()
     with (
         tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
-        Stack(served.manifest.number, ports, apart=Path(folder), show_progress=False),
+        Stack(served.manifest.number, ports, apart=Path(folder), redis_url=redis_url, show_progress=False),
     ):
         yield ports

@@ -34,7 +34,15 @@ class Stack:
     Inside the block SIGTERM and SIGHUP interrupt as Ctrl-C does. Use it in the main thread.
     """
 
-    def __init__(self, release: int, ports: Ports, *, apart: Path | None = None, show_progress: bool = True) -> None:
+    def __init__(
+        self,
+        release: int,
+        ports: Ports,
+        *,
+        apart: Path | None = None,
+        redis_url: str | None = None,
+        show_progress: bool = True,
+    ) -> None:
         """Describe the stack; nothing runs yet.
 
         Args:
@@ -42,12 +50,14 @@ class Stack:
             ports: Where the parts listen.
             apart: Takes Redis' data, logs and state instead of this home, so that a stack of this home may run beside
                 it; the environment's Redis and Triton are then left alone.
+            redis_url: A running Redis, instead of the environment's or of one that is started.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
         self.ports = ports
         self._folder = apart or home.home()
         self._apart = apart is not None
+        self._redis_url = redis_url or (None if self._apart else os.environ.get("REDIS_URL"))
         self._show_progress = show_progress
         self._processes: list[Process] = []
 
@@ -74,7 +84,7 @@ class Stack:
                     models,
                     ports=self.ports,
                     folder=self._folder,
-                    redis_url=None if self._apart else os.environ.get("REDIS_URL"),
+                    redis_url=self._redis_url,
                     triton_url=None if self._apart else os.environ.get("TRITON_URL"),
                 )
             )

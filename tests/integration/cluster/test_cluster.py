@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from redis.exceptions import RedisError
 
 from benchmarks.failover import fail_over
 from benchmarks.redis_cluster import MASTERS, Cluster, redis_cluster
@@ -134,6 +135,23 @@ def test_a_node_of_a_cluster_is_no_lone_redis(cluster: Cluster) -> None:
     port = cluster.masters[0].port
     with pytest.raises(WinnowError, match=rf"begin with redis\+cluster://, because 127\.0\.0\.1:{port}/0 is a node"):
         connect(f"redis://127.0.0.1:{port}/0")
+
+
+def test_a_transaction_whose_connection_died_is_not_gone_on_with(cluster: Cluster) -> None:
+    """On a new connection nothing is watched, and what somebody else wrote meanwhile would be lost."""
+    node = cluster.masters[cluster.place("key")].client
+
+    def update(pipe: Any) -> None:
+        pipe.get("key")
+        node.set("key", "theirs")
+        node.client_kill_filter(_type="normal", skipme=True)
+        pipe.get("key")
+        pipe.multi()
+        pipe.set("key", "ours")
+
+    with connect(cluster.url) as client, pytest.raises(RedisError):
+        client.transaction(update, "key")
+    assert node.get("key") == b"theirs"
 
 
 def test_a_dead_node_is_replaced_and_nothing_replicated_is_lost(tmp_path: Path) -> None:
