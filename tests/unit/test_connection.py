@@ -1,11 +1,13 @@
 """The address of Redis: what it may say, what is refused, and that no message tells a secret."""
 
+import asyncio
+
 import pytest
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from winnow.errors import WinnowError
-from winnow.store.connection import connect, connect_async, shown
+from winnow.store.connection import RedisError, connect, connect_async, shown
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,17 @@ def test_an_address_says_everything() -> None:
     for node in cluster.startup_nodes:
         assert node.connection_kwargs["password"] == "s@3cret"
         assert node.connection_kwargs["ssl_ca_certs"] == "/etc/ca.pem"
+
+
+def test_a_cluster_that_is_away_is_a_redis_error_to_the_event_loop() -> None:
+    async def ask() -> None:
+        client = connect_async("redis+cluster://127.0.0.1:1,127.0.0.1:2")
+        try:
+            with pytest.raises(RedisError):
+                await client.get("anything")
+            with pytest.raises(RedisError):
+                await client.pipeline(transaction=False).get("anything").execute()
+        finally:
+            await client.aclose()
+
+    asyncio.run(ask())
