@@ -27,7 +27,7 @@ end
 return ids
 """
 """Not a transaction of the client's: on a cluster, redis-py runs each of its commands in a thread with an event loop of
-its own, over connections that belong to another loop."""
+its own, over connections that belong to another loop, while this one waits."""
 
 _AHEAD_MS = 60_000
 """How far the sender's clock may be ahead of ours."""
