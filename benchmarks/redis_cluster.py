@@ -50,6 +50,15 @@ class Node:
         """SIGKILL: it can tell nobody."""
         os.kill(self.process.pid, signal.SIGKILL)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside the block it hangs: its connections stay, and nothing answers."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+
 
 @dataclass(frozen=True)
 class Cluster:

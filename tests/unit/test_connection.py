@@ -72,6 +72,11 @@ def test_an_address_says_everything() -> None:
         assert node.connection_kwargs["ssl_ca_certs"] == "/etc/ca.pem"
 
 
+def test_a_transaction_on_a_clusters_event_loop_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="use a script"):
+        connect_async("redis+cluster://127.0.0.1:1").pipeline(transaction=True)
+
+
 def test_a_cluster_that_is_away_is_a_redis_error_to_the_event_loop() -> None:
     async def ask() -> None:
         client = connect_async("redis+cluster://127.0.0.1:1,127.0.0.1:2")

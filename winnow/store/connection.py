@@ -11,7 +11,11 @@ Reserved characters of a user or a password are percent-encoded. What follows a 
 ``?ssl_ca_certs=/etc/redis/ca.pem``, ``?socket_timeout=2``.
 """
 
+import asyncio
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +23,7 @@ from redis import Redis, RedisCluster
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.cluster import ClusterPipeline
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
@@ -41,6 +46,9 @@ _CONNECT_S = 1.0
 _ANSWER_S = 5.0
 """A connection that is silent for so long is given up. More than twice the longest wait that is asked of Redis (two
 seconds, by those who read streams); those who answer people have deadlines of their own."""
+
+_DOUBT_S = 1.0
+"""Who holds what is asked at most so often because commands were given up: it takes some milliseconds."""
 
 _ADDRESS = re.compile(r"(?P<scheme>[^:/?#]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<options>.*))?")
 _NODE = re.compile(r"(?P<host>[^:\[\]@,\s]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
@@ -66,14 +74,58 @@ class _Address:
 
 
 class _AsyncCluster(AsyncRedisCluster):
-    """A cluster of which no node answers is a ``RedisError``, as a lone server is that does not."""
+    """A cluster's client that heals whatever its callers do, and fails as a lone server's does.
+
+    redis-py asks anew who holds what when a connection breaks. A node that hangs breaks none, and callers with a
+    deadline are gone before its silence counts as an error; so a command that is given up makes it ask too.
+    """
+
+    _in_doubt = False
+    _asked = 0.0
 
     async def initialize(self, *args: Any, **kwargs: Any) -> AsyncRedisCluster:
-        """Find the nodes."""
+        """Find the nodes; none that answers is a ``RedisError``."""
         try:
             return await super().initialize(*args, **kwargs)
         except RedisClusterException as error:
             raise RedisConnectionError(str(error)) from error
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a command."""
+        with self.doubting():
+            return await super().execute_command(*args, **kwargs)
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> "_AsyncPipeline":
+        """A batch of commands, each node's on its way at once."""
+        if transaction:
+            # redis-py runs each command of one in a thread with a loop of its own, and makes this loop wait.
+            raise NotImplementedError("transactions on a cluster's event loop: use a script")
+        return _AsyncPipeline(self)  # type: ignore[abstract]  # what redis-py leaves abstract it never uses
+
+    @contextmanager
+    def doubting(self) -> Iterator[None]:
+        """Around a command: ask anew who holds what if one was given up before, and take note if this one is."""
+        if self._in_doubt and time.monotonic() - self._asked > _DOUBT_S:
+            self._asked, self._in_doubt = time.monotonic(), False
+            self._initialize = True
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._in_doubt = True
+            raise
+
+
+class _AsyncPipeline(ClusterPipeline):
+    """A pipeline that, given up, makes its client doubt."""
+
+    def __init__(self, client: _AsyncCluster) -> None:
+        super().__init__(client)
+        self._client = client
+
+    async def execute(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Send all."""
+        with self._client.doubting():
+            return await super().execute(*args, **kwargs)
 
 
 def connect(url: str) -> Client:

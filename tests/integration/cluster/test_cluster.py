@@ -1,10 +1,12 @@
 """The real transformer and the real sidecar on a real Redis Cluster, and the death of one of its nodes."""
 
+import asyncio
 import importlib.util
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from winnow.local import redis as local_redis
 from winnow.local.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
+from winnow.store.online import OnlineStore
 from winnow.store.publish import publish
 
 spec = importlib.util.spec_from_file_location("cluster_tiny", Path(__file__).parents[1] / "funnel" / "conftest.py")
@@ -152,6 +155,33 @@ def test_a_transaction_whose_connection_died_is_not_gone_on_with(cluster: Cluste
     with connect(cluster.url) as client, pytest.raises(RedisError):
         client.transaction(update, "key")
     assert node.get("key") == b"theirs"
+
+
+def test_a_node_that_hangs_is_replaced_though_every_read_is_given_up(release: Release) -> None:
+    """No connection breaks, and nobody waits long enough to see one time out."""
+
+    async def read(store: OnlineStore, user: str) -> bool:
+        with suppress(TimeoutError, RedisError):
+            async with asyncio.timeout(0.05):
+                return (await store.user_state(user)).row["index"] == int(user.removeprefix("user-"))
+        return False
+
+    async def work(cluster: Cluster) -> None:
+        store = OnlineStore(release, cluster.url)
+        try:
+            assert await read(store, "user-3")
+            with cluster.masters[cluster.place(store.keys.user_row("user-3"))].frozen():
+                assert not await read(store, "user-3")
+                deadline = time.monotonic() + 20
+                while not await read(store, "user-3"):
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.05)
+        finally:
+            await store.close()
+
+    with redis_cluster(replicas=MASTERS) as cluster:
+        publish(release.folder, cluster.url, show_progress=False)
+        asyncio.run(work(cluster))
 
 
 def test_a_dead_node_is_replaced_and_nothing_replicated_is_lost(tmp_path: Path) -> None:

@@ -250,3 +250,16 @@ def test_another_release_is_refused(redis_url: str, release: Release) -> None:
 def get(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as response:
         return response.read().decode()
+
+
+def test_what_was_read_before_redis_failed_comes_first_afterwards(
+    client: Redis, published: Release, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bloom_sidecar.group._STALE_MS", 3_600_000)
+    keys = Keys(published.manifest.number)
+    append(client, "interrupted", 6)
+    assert len(consumer.group.new()) == 1
+    consumer.group.join()
+    assert consumer.step() == 1
+    assert item_hash("item-6") in seen(client, published, "interrupted")
+    assert client.xpending(EVENTS, keys.group)["pending"] == 0
