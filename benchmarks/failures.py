@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from benchmarks.load import Answers, Load, Plan
 from benchmarks.rows import Row, row
 from benchmarks.serving import active_users, newest, stack, transformer
-from benchmarks.sidecars import until
 from benchmarks.slow import slow_way
+from benchmarks.waiting import until
 from bloom_sidecar.group import Group
 from winnow.errors import WinnowError
 from winnow.filtering.hashing import item_hash

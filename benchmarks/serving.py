@@ -29,19 +29,25 @@ def newest() -> Release:
 
 
 @contextmanager
-def stack(served: Release) -> Iterator[Stack]:
-    """Serve a release apart from everything else, on free ports; what the stack writes is gone afterwards."""
+def stack(served: Release, redis_url: str | None = None) -> Iterator[Stack]:
+    """Serve a release apart from everything else, on free ports; what the stack writes is gone afterwards.
+
+    Args:
+        served: the release.
+        redis_url: a running Redis that it is served from, instead of one of its own.
+    """
+    ports = Ports.free()
     with (
         tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
-        Stack(served.manifest.number, Ports.free(), apart=Path(folder), show_progress=False) as running,
+        Stack(served.manifest.number, ports, apart=Path(folder), redis_url=redis_url, show_progress=False) as running,
     ):
         yield running
 
 
 @contextmanager
-def serving(served: Release) -> Iterator[Ports]:
+def serving(served: Release, redis_url: str | None = None) -> Iterator[Ports]:
     """The same, for those who need no more than to know where it listens."""
-    with stack(served) as running:
+    with stack(served, redis_url) as running:
         yield running.ports
 
 

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from redis import Redis
 
+from benchmarks.waiting import until
 from benchmarks.writer import ITEMS
 from winnow import release as releases
 from winnow.errors import WinnowError
@@ -24,13 +23,13 @@ from winnow.filtering.seen import SeenFilter
 from winnow.local.ports import Ports
 from winnow.local.processes import http_ok
 from winnow.release import Release
+from winnow.store.connection import connect
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import publish
 from winnow.store.trending import increment
 
 USERS, LOGGED = 20, 1200
 WRITERS = 8
-_PATIENCE_S = 120.0
 
 SCHEMA = FeatureSchema(
     item=(
@@ -118,7 +117,7 @@ def survive(folder: Path, redis_url: str, number: int, each: int) -> Survived:
     """
     release = tiny_release(folder, number)
     publish(release.folder, redis_url, show_progress=False)
-    with Redis.from_url(redis_url) as client:
+    with connect(redis_url) as client:
         before = _counts(client, number)
         sidecars = [start_sidecar(release, redis_url, folder, Ports.free().sidecar) for _ in range(2)]
         try:
@@ -140,24 +139,12 @@ def survive(folder: Path, redis_url: str, number: int, each: int) -> Survived:
 
 def start_sidecar(release: Release, redis_url: str, folder: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
     """A sidecar as a process of its own, once it is ready."""
-    command = [sys.executable, "-m", "bloom_sidecar", "--release-dir", str(release.folder), "--redis-url", redis_url]
+    command = [sys.executable, "-m", "bloom_sidecar", "--release-dir", str(release.folder)]
+    environment = {**os.environ, "REDIS_URL": redis_url}
     with (folder / f"sidecar-{port}.log").open("wb") as log:
-        process = subprocess.Popen([*command, f"--health-port={port}", *options], env=os.environ, stderr=log)  # noqa: S603
+        process = subprocess.Popen([*command, f"--health-port={port}", *options], env=environment, stderr=log)  # noqa: S603
     until(lambda: http_ok(port, "/ready"))
     return process
-
-
-def until(holds: Callable[[], object], seconds: float = _PATIENCE_S) -> None:
-    """Wait for something.
-
-    Raises:
-        WinnowError: it does not come about in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise WinnowError(f"waited {seconds:g} s in vain: see the sidecars' logs")
-        time.sleep(0.02)
 
 
 def _kill_at_work(client: Any, number: int, sidecar: "subprocess.Popen[bytes]") -> int:

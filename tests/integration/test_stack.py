@@ -38,10 +38,10 @@ class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200 if self.path in {paths} else 404)
         self.end_headers()
-print(os.getpid(), given)
+print(os.getpid(), given, os.environ["REDIS_URL"])
 http.server.ThreadingHTTPServer(("127.0.0.1", int(given["{port}"])), Ready).serve_forever()
 """
-COMMON = ["--release-dir", "--redis-url"]
+COMMON = ["--release-dir"]
 PREDICTOR = ["--predictor_host", "--predictor_protocol"]
 
 
@@ -221,6 +221,13 @@ def test_redis_url_and_triton_url_take_the_place_of_processes(home, monkeypatch)
             assert set(listening(ports)) == {ports.http, ports.sidecar}
             with Redis.from_url(others.redis_url) as redis:
                 assert redis.exists("r1:manifest")
+            logs = [home / "run" / "logs" / f"{name}.log" for name in ("bloom_sidecar", "recommender_transformer")]
+            for log in logs:
+                told = log.read_text().splitlines()[0]
+                pid = told.split()[0]
+                assert told.endswith(others.redis_url)
+                # Whoever may list processes sees command lines, and the address may hold a password.
+                assert "redis://" not in Path(f"/proc/{pid}/cmdline").read_text()
         monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-        with pytest.raises(WinnowError, match=r"REDIS_URL names redis://127.0.0.1:1/0, which does not answer"):
+        with pytest.raises(WinnowError, match=r"does not answer at redis://127.0.0.1:1/0: .*unset it to start"):
             Stack(1, ports, show_progress=False).__enter__()

@@ -1,4 +1,8 @@
-"""``python -m bloom_sidecar --release-dir DIR --redis-url URL --health-port PORT``: keep a release's state true."""
+"""``python -m bloom_sidecar --release-dir DIR --health-port PORT``: keep a release's state true.
+
+Redis is where ``REDIS_URL`` says (see :mod:`winnow.store.connection`). ``--redis-url`` says so for everybody to see, so
+it is for addresses without a password.
+"""
 
 import argparse
 import logging
@@ -14,7 +18,7 @@ from bloom_sidecar.consumer import Consumer
 from winnow.errors import WinnowError
 from winnow.filtering.seen import WINDOW_DAYS
 from winnow.release import Release
-from winnow.store.connection import connect
+from winnow.store.connection import LOCAL, connect
 from winnow.store.publish import check_published
 
 
@@ -22,7 +26,7 @@ def main() -> None:
     """Consume until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="bloom_sidecar", description=__doc__)
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release.")
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
     parser.add_argument("--health-port", type=int, default=8090, help="For /health, /ready and /metrics.")
     parser.add_argument(
         "--window-days",

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from redis import Redis
-
 from winnow.filtering.shadow import Errors, errors
 from winnow.filtering.state import State, watched
+from winnow.store.connection import Client
 from winnow.store.events import Event, Item
 
 
@@ -27,7 +26,7 @@ class Applied(NamedTuple):
 
 
 def apply(
-    client: Redis,
+    client: Client,
     release: int,
     user_id: str,
     events: Sequence[Event],

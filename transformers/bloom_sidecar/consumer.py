@@ -5,8 +5,6 @@ import threading
 import time
 
 import numpy as np
-from redis import Redis
-from redis.exceptions import RedisError
 
 from bloom_sidecar import metrics
 from bloom_sidecar.apply import Applied, apply, by_user
@@ -15,6 +13,7 @@ from winnow.filtering.hashing import item_hash
 from winnow.filtering.seen import FALSE_POSITIVE_RATE, WINDOW_MS
 from winnow.release import Release
 from winnow.store import trending
+from winnow.store.connection import FAILURES, Client
 from winnow.store.events import Event, Item, Items, codes_of, entered, parse
 from winnow.store.keys import Keys
 from winnow.store.trending import Done
@@ -47,7 +46,7 @@ class Consumer:
         ready: whether the last round went well.
     """
 
-    def __init__(self, client: Redis, release: Release, name: str, window_ms: int = WINDOW_MS) -> None:
+    def __init__(self, client: Client, release: Release, name: str, window_ms: int = WINDOW_MS) -> None:
         manifest, schema = release.manifest, release.schema
         self._client = client
         self._release = manifest.number
@@ -85,14 +84,14 @@ class Consumer:
                 self.step()
                 self._look()
                 self.ready = True
-            except RedisError as error:
+            except FAILURES as error:
                 self.ready = False
                 log.warning("Redis fails, trying again: %s", error)
                 stop.wait(_PAUSE_S)
         self.ready = False
         try:
             self.group.leave()
-        except RedisError as error:
+        except FAILURES as error:
             log.warning("the group cannot be left: %s", error)
 
     def step(self) -> int:

@@ -3,9 +3,9 @@
 import time
 from typing import Any, NamedTuple, cast
 
-from redis import Redis
 from redis.exceptions import ResponseError
 
+from winnow.store.connection import Client
 from winnow.store.events import Entry, entered
 from winnow.store.keys import EVENTS
 
@@ -58,15 +58,20 @@ class Group:
         name: of this member, unlike any other's.
     """
 
-    def __init__(self, client: Redis, group: str, name: str) -> None:
+    def __init__(self, client: Client, group: str, name: str) -> None:
         self._client = client
         self._group = group
         self._name = name
         self._looked_for_stale = 0.0
         self._cursor = b"0-0"
+        self._unfinished = False
 
     def join(self) -> None:
-        """Make the group where it is missing, from the stream's beginning: a new release catches up on all of it."""
+        """Make the group where it is missing, from the stream's beginning: a new release catches up on all of it.
+
+        To be done again after Redis failed; what this member had read by then comes first.
+        """
+        self._unfinished = True
         try:
             self._client.xgroup_create(EVENTS, self._group, id="0", mkstream=True)
         except ResponseError as error:
@@ -79,12 +84,12 @@ class Group:
 
     def new(self) -> list[Entry]:
         """Entries that no member has read yet; waits for one for half a second."""
-        # The client's types cover every dialect of its protocol; with bytes and one stream the answer is this.
-        read = cast(
-            "list[tuple[bytes, list[Entry]]]",
-            self._client.xreadgroup(self._group, self._name, {EVENTS: ">"}, count=BATCH, block=_BLOCK_MS),
-        )
-        return [entry for _, entries in read for entry in entries]
+        if self._unfinished:
+            entries = self._read("0")
+            self._unfinished = False
+            if entries:
+                return entries
+        return self._read(">")
 
     def stale(self) -> list[Entry]:
         """Entries that some member read and did not acknowledge in time: a batch, more of them at the next call."""
@@ -112,3 +117,12 @@ class Group:
         ]
         age = max(0.0, time.time() - min(oldest) / 1000) if oldest else 0.0
         return Lag(waiting["pending"], len(unread) if behind is None else behind, age)
+
+    def _read(self, after: str) -> list[Entry]:
+        # The client's types cover every dialect of its protocol; with bytes and one stream the answer is this.
+        read = cast(
+            "list[tuple[bytes, list[Entry]]]",
+            self._client.xreadgroup(self._group, self._name, {EVENTS: after}, count=BATCH, block=_BLOCK_MS),
+        )
+        # An entry that was deleted from the stream comes back empty.
+        return [(stream_id, fields) for _, entries in read for stream_id, fields in entries if fields]

@@ -1,5 +1,7 @@
-"""``python -m recommender_transformer --release-dir DIR --redis-url URL --predictor_host HOST:PORT``: serve a release.
+"""``python -m recommender_transformer --release-dir DIR --predictor_host HOST:PORT``: serve a release.
 
+Redis is where ``REDIS_URL`` says (see :mod:`winnow.store.connection`). ``--redis-url`` says so for everybody to see, so
+it is for addresses without a password.
 Every flag of KServe's model server works too (``--http_port``, ``--grpc_port``, …).
 """
 
@@ -25,13 +27,14 @@ from recommender_transformer.limits import MAX_IN_FLIGHT, InFlight
 from recommender_transformer.model import RecommenderModel
 from recommender_transformer.models import Models
 from recommender_transformer.pipeline import Pipeline, recommender
+from recommender_transformer.row_metrics import observe, watch
 from recommender_transformer.runner import DEADLINE_MS, Runner
 from recommender_transformer.server import model_server
 from recommender_transformer.triton import TritonModels
 from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.store import fresh
-from winnow.store.connection import RedisError
+from winnow.store.connection import LOCAL, RedisError
 from winnow.store.online import OnlineStore
 
 
@@ -39,7 +42,7 @@ def main() -> None:
     """Check that the parts belong to one release, then serve until told to stop."""
     parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release to serve.")
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
     parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="For requests without their own.")
     parser.add_argument(
         "--max-in-flight",
@@ -100,7 +103,8 @@ def serve(
         max_in_flight: recommendations at once; more are refused.
         drain_s: how long to serve on after SIGTERM, seconds.
     """
-    store = OnlineStore(release, redis_url)
+    store = OnlineStore(release, redis_url, observe=observe)
+    watch(store)
     background: list[asyncio.Task[None]] = []
     runners: list[Runner] = []
 

@@ -18,6 +18,17 @@ from winnow.store.online import OnlineStore
 NAME = "events"
 OUTPUTS = ("event_id",)
 
+_APPEND = """
+local ids = {}
+for first = 1, #ARGV, 4 do
+  ids[#ids + 1] = redis.call('XADD', KEYS[1], '*', 'user_id', ARGV[first], 'item_id', ARGV[first + 1],
+    'event', ARGV[first + 2], 'timestamp', ARGV[first + 3])
+end
+return ids
+"""
+"""Not a transaction of the client's: on a cluster, redis-py runs each of its commands in a thread with an event loop of
+its own, over connections that belong to another loop, while this one waits."""
+
 _AHEAD_MS = 60_000
 """How far the sender's clock may be ahead of ours."""
 
@@ -108,23 +119,17 @@ class EventsModel(Model):  # type: ignore[misc]
         headers: Mapping[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Append all, in order and in one transaction: a batch is taken whole or not at all."""
+        """Append all, in order and in one script: a batch is taken whole or not at all."""
         events, call = payload
         assert self._store is not None
         now = time.time_ns() // 1_000_000
-        pipe = self._store.client.pipeline(transaction=True)
-        for event in events:
-            pipe.xadd(
-                EVENTS,
-                {
-                    "user_id": event.user_id,
-                    "item_id": event.item_id,
-                    "event": event.event,
-                    "timestamp": event.timestamp or now,
-                },
-            )
+        fields = [
+            field
+            for event in events
+            for field in (event.user_id, event.item_id, event.event, str(event.timestamp or now))
+        ]
         try:
-            ids = [added.decode() for added in await pipe.execute()]
+            ids = [added.decode() for added in await self._store.client.eval(_APPEND, 1, EVENTS, *fields)]
         except RedisError as error:
             raise StreamUnavailable(f"events: the stream cannot be written, nothing was stored: {error}") from error
         if call is None:

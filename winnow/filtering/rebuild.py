@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from redis import Redis
 from tqdm import tqdm
 
 from winnow.filtering.log import ReleaseLog
 from winnow.filtering.seen import WINDOW_MS
 from winnow.filtering.state import State, clear, watched
 from winnow.release import Release
-from winnow.store.connection import connect
+from winnow.store.connection import Client, connect
 from winnow.store.events import Event, Item, Items, codes_of, entries, parse
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published
@@ -75,7 +74,7 @@ def rebuild(release: Release | Path, redis_url: str, show_progress: bool, window
 class _Stream:
     """The events of one part of the users, as far as the stream was read."""
 
-    def __init__(self, client: Redis, release: Release, part: int, parts: int) -> None:
+    def __init__(self, client: Client, release: Release, part: int, parts: int) -> None:
         self._client = client
         self._codes = codes_of(release.schema.events)
         self._read = Items(client, release).read
@@ -116,7 +115,7 @@ def _users(log: ReleaseLog, stream: _Stream, part: int, parts: int) -> Iterator[
 
 
 def _write(
-    client: Redis, number: int, log: ReleaseLog, place: int | None, stream: _Stream, user_id: str, window_ms: int
+    client: Client, number: int, log: ReleaseLog, place: int | None, stream: _Stream, user_id: str, window_ms: int
 ) -> None:
     def update(pipe: Any) -> None:
         stream.catch_up()

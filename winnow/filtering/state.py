@@ -52,7 +52,8 @@ class State:
             ValueError: what it holds is not what is written there.
         """
         keys = Keys(release)
-        seen, categories = pipe.mget(keys.seen(user_id), keys.categories(user_id))
+        # Spelled out, because redis-py's pipelines on a cluster refuse mget() whatever the keys.
+        seen, categories = pipe.execute_command("MGET", keys.seen(user_id), keys.categories(user_id))
         held = pipe.lrange(keys.history(user_id), 0, history.KEPT - 1)
         state = cls.new(user_id)
         state.history, state._stored = list(held), list(held)
@@ -135,7 +136,8 @@ def watched(release: int, user_id: str) -> list[str]:
 
 def clear(pipe: Any, release: int, user_id: str) -> None:
     """Queue the removal of a user's state."""
-    pipe.delete(*watched(release, user_id))
+    for key in watched(release, user_id):
+        pipe.delete(key)
 
 
 def _timestamp(entry: bytes) -> int:

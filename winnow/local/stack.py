@@ -34,7 +34,15 @@ class Stack:
     Inside the block SIGTERM and SIGHUP interrupt as Ctrl-C does. Use it in the main thread.
     """
 
-    def __init__(self, release: int, ports: Ports, *, apart: Path | None = None, show_progress: bool = True) -> None:
+    def __init__(
+        self,
+        release: int,
+        ports: Ports,
+        *,
+        apart: Path | None = None,
+        redis_url: str | None = None,
+        show_progress: bool = True,
+    ) -> None:
         """Describe the stack; nothing runs yet.
 
         Args:
@@ -42,12 +50,14 @@ class Stack:
             ports: Where the parts listen.
             apart: Takes Redis' data, logs and state instead of this home, so that a stack of this home may run beside
                 it; the environment's Redis and Triton are then left alone.
+            redis_url: A running Redis, instead of the environment's or of one that is started.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
         self.ports = ports
         self._folder = apart or home.home()
         self._apart = apart is not None
+        self._redis_url = redis_url or (None if self._apart else os.environ.get("REDIS_URL"))
         self._show_progress = show_progress
         self._processes: list[Process] = []
 
@@ -74,7 +84,7 @@ class Stack:
                     models,
                     ports=self.ports,
                     folder=self._folder,
-                    redis_url=None if self._apart else os.environ.get("REDIS_URL"),
+                    redis_url=self._redis_url,
                     triton_url=None if self._apart else os.environ.get("TRITON_URL"),
                 )
             )
@@ -116,11 +126,14 @@ class Stack:
         ports, logs = self.ports, self._folder / "run" / "logs"
         # -P: a folder in the working directory must not shadow an installed package. -u: a log shows what has happened.
         python = [sys.executable, "-P", "-u", "-m"]
-        common = [f"--release-dir={release}", f"--redis-url={parts.redis_url}"]
+        common = [f"--release-dir={release}"]
+        # Whoever may list processes sees command lines, and the address may hold a password.
+        environment = {**os.environ, "REDIS_URL": parts.redis_url}
         yield Process(
             "bloom sidecar",
             [*python, "bloom_sidecar", *common, f"--health-port={ports.sidecar}"],
             log=logs / "bloom_sidecar.log",
+            environment=environment,
             ready=lambda: http_ok(ports.sidecar, "/ready"),
             timeout=START_SECONDS,
         )
@@ -131,6 +144,7 @@ class Stack:
             # Nobody balances load over one machine, so there is nobody to wait for when it stops.
             [*python, "recommender_transformer", *common, *predictor, *listen, "--drain-seconds=0"],
             log=logs / "recommender_transformer.log",
+            environment=environment,
             ready=lambda: all(
                 http_ok(ports.http, path) for path in ("/v2/health/ready", "/v2/models/recommender/ready")
             ),

@@ -6,10 +6,10 @@ from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from redis import Redis
 
 from winnow.filtering.hashing import item_hashes
 from winnow.release import Release
+from winnow.store.connection import Client
 from winnow.store.keys import EVENTS, Keys
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -58,7 +58,7 @@ class Items:
         release: whose items.
     """
 
-    def __init__(self, client: Redis, release: Release) -> None:
+    def __init__(self, client: Client, release: Release) -> None:
         self._client = client
         self._keys = Keys(release.manifest.number)
         self._dtype = release.schema.item_dtype
@@ -134,7 +134,7 @@ def entered(stream_id: bytes) -> int:
     return int(stream_id.split(b"-")[0])
 
 
-def entries(client: Redis, after: bytes = b"") -> Iterator[Entry]:
+def entries(client: Client, after: bytes = b"") -> Iterator[Entry]:
     """Every entry of the stream after ``after`` (of all when empty), oldest first, up to its end.
 
     Raises:

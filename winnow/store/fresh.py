@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from redis.asyncio import Redis as AsyncRedis
 
 from winnow.errors import WinnowError
 from winnow.store.catalog import FRESH_CAPACITY, FreshItem
-from winnow.store.connection import RedisError, connect_async
+from winnow.store.connection import AsyncClient, RedisError, connect_async
 from winnow.store.online import OnlineStore
 
 log = logging.getLogger(__name__)
@@ -83,9 +82,12 @@ async def write(store: OnlineStore, items: Sequence[FreshItem]) -> None:
     Raises:
         RedisError: Redis does not answer; what was written already may be written again.
     """
+    # Two pipelines: on a cluster, what is written by one of them arrives at its nodes in any order.
     pipe = store.client.pipeline(transaction=False)
     for item in items:
         pipe.set(store.keys.item(item.item_id), item.row.tobytes())
+    await pipe.execute()
+    pipe = store.client.pipeline(transaction=False)
     for item in items:
         fields = (item.item_id, item.slot, item.vector.astype("<f4").tobytes(), item.row.tobytes(), item.title)
         pipe.eval(_APPEND, 2, store.keys.fresh_items, store.keys.fresh_entries, *fields)
@@ -138,7 +140,7 @@ def _learn(store: OnlineStore, item: FreshItem | None, entry: str) -> None:
 
 
 async def _entries(
-    store: OnlineStore, client: AsyncRedis, position: str, block_ms: int | None
+    store: OnlineStore, client: AsyncClient, position: str, block_ms: int | None
 ) -> AsyncIterator[tuple[FreshItem | None, str]]:
     """Entries after ``position``, with their ids, until there are no more (for ``block_ms``)."""
     while True:
@@ -168,5 +170,5 @@ def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> FreshItem | None:
     return FreshItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title)
 
 
-async def _call(client: AsyncRedis, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
+async def _call(client: AsyncClient, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
     return await client.eval(script, len(keys), *keys, *arguments)

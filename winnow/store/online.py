@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.seen import SeenFilter
@@ -17,10 +18,27 @@ from winnow.store.connection import connect_async
 from winnow.store.history import History
 from winnow.store.keys import Keys
 
-ROWS_HELD = 200_000
-"""Item rows held in the process: some 20 MB for a typical schema."""
+HELD_BYTES = 32 * 2**20
+"""Of item rows held in the process, with what is beside them: some 300,000 rows of a typical schema. The release's own
+arrays come on top of this."""
 
 F = TypeVar("F")
+
+
+class Lookup(NamedTuple):
+    """Where the rows of one batch of items came from.
+
+    Attributes:
+        held: rows that lay in the process.
+        fetched: rows that came from Redis.
+        unknown: items that Redis has no row of.
+        oldest_s: age of the oldest of the rows that lay in the process, in seconds; 0 where none did.
+    """
+
+    held: int
+    fetched: int
+    unknown: int
+    oldest_s: float
 
 
 @dataclass(frozen=True)
@@ -50,23 +68,30 @@ class OnlineStore:
         url: where Redis is.
         row_ttl_s: how long an item row may be served from the process's own cache, in seconds: the longest time an
             item that became unavailable may still be shown.
+        observe: is told of every batch of rows that is given out.
 
     Attributes:
         catalog: the release's items, and the fresh ones that this process has learnt of.
     """
 
-    def __init__(self, release: Release, url: str, row_ttl_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        release: Release,
+        url: str,
+        row_ttl_s: float = 5.0,
+        observe: Callable[[Lookup], None] = lambda _: None,
+    ) -> None:
         self.client = connect_async(url)
         self.keys = Keys(release.manifest.number)
         self.catalog = Catalog(release)
-        self.unknown_items = 0
+        self._observe = observe
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
         # The models know the release's items only, so these are the ones that a history is made of.
         self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
         self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._history_length = release.manifest.history_length
-        self._cache = RowCache(self.catalog.size + FRESH_CAPACITY, self._item_dtype, ROWS_HELD, row_ttl_s)
+        self._cache = RowCache(self.catalog.size + FRESH_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
     @property
     def stranger(self) -> UserState:
@@ -81,7 +106,10 @@ class OnlineStore:
             ValueError: what it holds is not what a release writes.
         """
         pipe = self.client.pipeline(transaction=False)
-        pipe.mget(self.keys.user_row(user_id), self.keys.seen(user_id), self.keys.categories(user_id))
+        # Spelled out, because redis-py's pipelines on a cluster refuse mget() whatever the keys.
+        pipe.execute_command(
+            "MGET", self.keys.user_row(user_id), self.keys.seen(user_id), self.keys.categories(user_id)
+        )
         pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
         (row, seen, categories), entries = await pipe.execute()
         unreadable: list[str] = []
@@ -104,11 +132,13 @@ class OnlineStore:
         Raises:
             RedisError: Redis does not answer.
         """
-        rows, _, known = self._cache.get(items)
+        rows, _, known, age = self._cache.get(items)
         missing = np.flatnonzero(~known)
+        oldest_s = float(age.max(initial=0.0, where=known))
+        fetched: NDArray[np.void] = rows[:0]
         if len(missing):
             wanted = items[missing]
-            values = await self.client.mget([self.keys.item(self.catalog.item_ids[index]) for index in wanted.tolist()])
+            values = await self._values([self.keys.item(self.catalog.item_ids[index]) for index in wanted.tolist()])
             whole = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
             found = np.array([bool(value) for value in whole], dtype=np.bool_)
             fetched = np.frombuffer(b"".join(whole), dtype=self._item_dtype)
@@ -119,17 +149,25 @@ class OnlineStore:
             rows[missing[found]] = fetched
             known[missing[found]] = True
             self._cache.put(wanted[found], fetched)
-            self.unknown_items += len(missing) - len(fetched)
+        held = len(items) - len(missing)
+        self._observe(Lookup(held, len(fetched), len(missing) - len(fetched), oldest_s))
         return rows, known
 
     def held_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
         """Rows that the process still holds, however old: what is left when Redis is gone."""
-        rows, held, _ = self._cache.get(items)
+        rows, held, _, age = self._cache.get(items)
+        self._observe(Lookup(int(held.sum()), 0, 0, float(age.max(initial=0.0, where=held))))
         return rows, held
 
-    def row_ages(self, items: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Seconds since the process read the row of each item; NaN where it holds none."""
-        return self._cache.ages(items)
+    def row_ages(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Seconds since the row of each item was read from Redis; not a number where the process holds none."""
+        _, held, _, age = self._cache.get(items)
+        return np.where(held, age, np.nan).astype(np.float32)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the item rows that the process holds; at most :data:`HELD_BYTES`."""
+        return self._cache.held_bytes
 
     def learn(self, item: FreshItem) -> None:
         """Take up an item that is newer than the release: whoever asks from now on is told of it."""
@@ -148,6 +186,12 @@ class OnlineStore:
     async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
+
+    async def _values(self, keys: list[str]) -> list[Any]:
+        """What is stored under each key, in one round trip (on a cluster, one to each node, all at once)."""
+        if isinstance(self.client, AsyncRedisCluster):
+            return await self.client.mget_nonatomic(keys)
+        return await self.client.mget(keys)
 
 
 def _filter(name: str, read: Callable[[bytes], F], packed: bytes | None, unreadable: list[str]) -> F | None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from redis import Redis
 from tqdm import tqdm
 
 from winnow.errors import ReleaseMismatch
@@ -16,7 +15,7 @@ from winnow.filtering.log import ReleaseLog
 from winnow.filtering.state import clear
 from winnow.release import Release
 from winnow.store import trending
-from winnow.store.connection import connect
+from winnow.store.connection import Client, connect, shown
 from winnow.store.keys import Keys
 
 _CHUNK = 500
@@ -41,7 +40,7 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
             return
         if held is not None:
             raise ReleaseMismatch(
-                f"{url} holds a release {manifest.number} with digest {held[:12]}, "
+                f"{shown(url)} holds a release {manifest.number} with digest {held[:12]}, "
                 f"but {release_folder} is {release.digest[:12]}: "
                 f"build again to get a new number, or delete the keys r{manifest.number}:* first"
             )
@@ -62,13 +61,13 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
         client.set(keys.manifest, release.digest)
 
 
-def published(client: Redis, number: int) -> str | None:
+def published(client: Client, number: int) -> str | None:
     """Digest of the manifest of the release that Redis holds under ``number``; none where it holds none."""
     held = client.get(Keys(number).manifest)
     return held.decode() if isinstance(held, bytes) else None
 
 
-def check_published(client: Redis, url: str, release: Release) -> None:
+def check_published(client: Client, url: str, release: Release) -> None:
     """Make sure that Redis holds exactly ``release``.
 
     Raises:
@@ -78,13 +77,13 @@ def check_published(client: Redis, url: str, release: Release) -> None:
     held = published(client, number)
     if held != digest:
         raise ReleaseMismatch(
-            f"{release.folder} is release {number} ({digest[:12]}), but {url} holds "
+            f"{release.folder} is release {number} ({digest[:12]}), but {shown(url)} holds "
             + (f"another release {number} ({held[:12]})" if held else f"no release {number}")
             + ": publish this one there, or pin to the one that is"
         )
 
 
-def _items(client: Redis, release: Release, keys: Keys) -> Iterator[int]:
+def _items(client: Client, release: Release, keys: Keys) -> Iterator[int]:
     ids = release.array("item_ids").tolist()
     rows = release.array("item_rows")
     for start in range(1, len(ids), _CHUNK):
@@ -96,7 +95,7 @@ def _items(client: Redis, release: Release, keys: Keys) -> Iterator[int]:
         yield len(chunk)
 
 
-def _users(client: Redis, release: Release, keys: Keys) -> Iterator[int]:
+def _users(client: Client, release: Release, keys: Keys) -> Iterator[int]:
     log = ReleaseLog(release)
     rows = release.array("user_rows")
     for start in range(0, len(log.user_ids), _CHUNK):

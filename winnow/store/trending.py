@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from redis import Redis
 from redis.client import Pipeline
 
 from winnow.features.schema import DAY_MS, HALF_LIVES
 from winnow.release import Manifest, Release
+from winnow.store.connection import Client
 from winnow.store.keys import EVENTS, Keys
 
 HALF_LIFE_MS = HALF_LIVES["popularity_7d"] * DAY_MS
@@ -64,7 +64,7 @@ def increment(weight: float, at_ms: int, created: int) -> float:
     return float(weight * 2.0 ** ((at_ms - created) / HALF_LIFE_MS))
 
 
-def acknowledge(client: Redis, release: int, done: Sequence[Done]) -> int:
+def acknowledge(client: Client, release: int, done: Sequence[Done]) -> int:
     """Acknowledge entries and count their items, each once whoever else does so; returns how many counted.
 
     Raises:
@@ -93,7 +93,7 @@ def seed(pipe: Pipeline, release: Release) -> None:
         pipe.zadd(key, dict(zip(map(str, best.tolist()), counts[best].tolist(), strict=True)))
 
 
-def refresh(client: Redis, release: int, popular: NDArray[np.int32], name: str) -> bool:
+def refresh(client: Client, release: int, popular: NDArray[np.int32], name: str) -> bool:
     """Rewrite the trending list from the counts, if nobody else is about to; returns whether it was done.
 
     Args:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from redis import Redis
 
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.runner import Runner
@@ -17,6 +16,7 @@ from winnow.release import Release
 from winnow.request import Answer, ContentQuery, RecommendRequest
 from winnow.store import fresh
 from winnow.store.catalog import FRESH_CAPACITY, Catalog, merged
+from winnow.store.connection import connect
 from winnow.store.keys import Keys
 from winnow.store.online import OnlineStore
 
@@ -90,7 +90,7 @@ def test_slots_are_given_once_and_not_beyond_the_room(published: Release, redis_
 def test_another_process_learns_of_items_and_goes_on_after_redis_was_away(
     published: Release, redis_url: str, fresh_item: Any
 ) -> None:
-    client = Redis.from_url(redis_url)
+    client = connect(redis_url)
 
     async def work() -> None:
         writer, reader = OnlineStore(published, redis_url), OnlineStore(published, redis_url)
@@ -204,7 +204,7 @@ def test_filters_hold_for_fresh_items(
     toys = np.array([4, 0, 0], np.int32)
     items[4] = fresh_item(published, "stays", slot=4, numeric=0.99, categorical=toys)
     items[3] = fresh_item(published, "left-out", slot=3, numeric=0.99, categorical=toys)
-    client = Redis.from_url(redis_url)
+    client = connect(redis_url)
     client.set(
         Keys(published.manifest.number).seen("shopper"),
         SeenFilter.of([item_hash("met")], time.time_ns() // 1_000_000).to_bytes(),
@@ -251,7 +251,7 @@ def test_without_redis_the_fresh_items_that_were_learnt_stay(published: Release,
 def test_events_of_fresh_items_count_and_are_no_history(
     published: Release, redis_url: str, fresh_item: Any, models: Any
 ) -> None:
-    client = Redis.from_url(redis_url)
+    client = connect(redis_url)
     keys = Keys(published.manifest.number)
 
     async def work() -> tuple[int, int]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from redis import Redis
 
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.runner import Runner
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
+from winnow.store.connection import connect
 from winnow.store.keys import IMPRESSIONS, Keys
 from winnow.store.online import OnlineStore
 
@@ -66,7 +66,7 @@ def test_a_stranger_is_answered_from_trending(recommend: Recommend, release: Rel
 
 def test_what_happened_a_moment_ago_counts(recommend: Recommend, published: Release, redis_url: str) -> None:
     first = ids(recommend("user-2", k=1, diversity=0.0))[0]
-    client = Redis.from_url(redis_url)
+    client = connect(redis_url)
     client.lpush(Keys(published.manifest.number).history("user-2"), f"1900000000000|1|{first}")
     assert first not in ids(recommend("user-2", k=100))
 
@@ -146,7 +146,7 @@ def test_with_everything_gone_the_popular_list_answers_in_its_order(
 
 def test_redis_heals_by_itself(published: Release, redis_url: str, models) -> None:
     """A read that was given up half way must not leave its answer to the next reader of the connection."""
-    client = Redis.from_url(redis_url)
+    client = connect(redis_url)
 
     async def run() -> list[Answer]:
         store = OnlineStore(published, redis_url)
@@ -213,7 +213,7 @@ def test_candidates_are_padded_to_a_bucket_and_the_tensors_are_the_contracts(rec
 
 
 def test_what_was_shown_is_written_down(published: Release, redis_url: str, models) -> None:
-    client = Redis.from_url(redis_url)
+    client = connect(redis_url)
 
     async def run() -> Answer:
         store = OnlineStore(published, redis_url)

@@ -11,8 +11,9 @@ from redis import Redis
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.filtering.hashing import item_hash
 from winnow.release import Release
+from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.online import OnlineStore
+from winnow.store.online import Lookup, OnlineStore
 from winnow.store.publish import publish
 
 T = TypeVar("T")
@@ -20,12 +21,18 @@ T = TypeVar("T")
 
 @pytest.fixture
 def client(redis_url: str) -> Redis:
-    return Redis.from_url(redis_url)
+    return connect(redis_url)
 
 
-def with_store(release: Release, url: str, work: Callable[[OnlineStore], Awaitable[T]], ttl_s: float = 5.0) -> T:
+def with_store(
+    release: Release,
+    url: str,
+    work: Callable[[OnlineStore], Awaitable[T]],
+    ttl_s: float = 5.0,
+    observe: Callable[[Lookup], None] = lambda _: None,
+) -> T:
     async def run() -> T:
-        store = OnlineStore(release, url, row_ttl_s=ttl_s)
+        store = OnlineStore(release, url, row_ttl_s=ttl_s, observe=observe)
         try:
             return await work(store)
         finally:
@@ -80,12 +87,53 @@ def test_unknown_items_are_dropped_and_counted(published: Release, redis_url: st
     client.set(keys.item("item-3"), b"short")
     client.set(keys.item("item-4"), client.get(keys.item("item-5")))
     wanted = np.array([1, 2, 3, 4, 5], dtype=np.int32)
+    lookups: list[Lookup] = []
 
-    async def read(store: OnlineStore) -> tuple[list[bool], list[int], int]:
+    async def read(store: OnlineStore) -> tuple[list[bool], list[int], list[bool]]:
         rows, known = await store.item_rows(wanted)
-        return known.tolist(), rows["index"][known].tolist(), store.unknown_items
+        again, still_known = await store.item_rows(wanted)
+        assert (again["index"][still_known] == rows["index"][known]).all()
+        return known.tolist(), rows["index"][known].tolist(), np.isnan(store.row_ages(wanted)).tolist()
 
-    assert with_store(published, redis_url, read) == ([True, False, False, False, True], [1, 5], 3)
+    known = [True, False, False, False, True]
+    assert with_store(published, redis_url, read, observe=lookups.append) == (known, [1, 5], [not one for one in known])
+    assert [lookup[:3] for lookup in lookups] == [(0, 2, 3), (2, 0, 3)]
+    assert 0 < lookups[1].oldest_s < 5
+
+
+def test_rows_say_how_old_they_are(published: Release, redis_url: str) -> None:
+    async def read(store: OnlineStore) -> list[float]:
+        await store.item_rows(np.array([1], np.int32))
+        await asyncio.sleep(0.1)
+        await store.item_rows(np.array([2], np.int32))
+        return store.row_ages(np.array([1, 2, 3], np.int32)).tolist()
+
+    first, second, never = with_store(published, redis_url, read)
+    assert 0.1 <= first < 2.0
+    assert 0.0 <= second < first
+    assert np.isnan(never)
+
+
+def test_reads_that_were_given_up_leave_no_answer_to_others(published: Release, redis_url: str, client: Redis) -> None:
+    # A cluster's client would pause one node.
+    alone = isinstance(client, Redis)
+    servers = [client] if alone else [client.get_redis_connection(node) for node in client.get_primaries()]
+
+    async def give_up(store: OnlineStore) -> list[int]:
+        await store.user_state("user-1")
+        for server in servers:
+            server.client_pause(300, all=True)
+        gone = await asyncio.gather(
+            *(asyncio.wait_for(store.user_state(f"user-{user}"), 0.05) for user in range(20)), return_exceptions=True
+        )
+        assert all(isinstance(one, TimeoutError) for one in gone)
+        await asyncio.sleep(0.35)
+        again = [(await store.user_state(f"user-{user}")).row["index"] for user in range(20)]
+        together = await asyncio.gather(*(store.user_state(f"user-{user}") for user in range(20)))
+        assert [state.row["index"] for state in together] == again
+        return again
+
+    assert with_store(published, redis_url, give_up) == list(range(20))
 
 
 def test_a_changed_row_is_read_again_when_its_time_is_over(published: Release, redis_url: str, client: Redis) -> None:

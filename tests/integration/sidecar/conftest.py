@@ -8,6 +8,7 @@ from redis import Redis
 
 from benchmarks.sidecars import tiny_release
 from winnow.release import Release
+from winnow.store.connection import connect
 from winnow.store.publish import publish
 
 _numbers = count(8001)
@@ -29,4 +30,4 @@ def published(release: Release, redis_url: str) -> Release:
 @pytest.fixture
 def client(redis_url: str) -> Redis:
     """A connection to the Redis of the session."""
-    return Redis.from_url(redis_url)
+    return connect(redis_url)

@@ -14,6 +14,7 @@ from winnow.filtering.rebuild import rebuild
 from winnow.filtering.seen import WINDOW_MS, SeenFilter
 from winnow.filtering.state import watched
 from winnow.release import Release
+from winnow.store.connection import connect
 from winnow.store.events import Event, entered
 from winnow.store.keys import EVENTS, Keys
 
@@ -68,7 +69,7 @@ def test_what_is_applied_during_a_rebuild_is_kept(client: Redis, redis_url: str,
     stop = threading.Event()
 
     def write() -> None:
-        with Redis.from_url(redis_url) as own:
+        with connect(redis_url) as own:
             while not stop.is_set():
                 event = append(own, f"user-{len(written) % 5}", len(written))
                 apply(own, number, event.user_id, [event], {}, WINDOW_MS)

@@ -26,6 +26,7 @@ from winnow.filtering.shadow import sampled
 from winnow.local import redis as local_redis
 from winnow.local.ports import Ports
 from winnow.release import Release
+from winnow.store.connection import connect
 from winnow.store.events import Event, Items
 from winnow.store.keys import EVENTS, Keys
 
@@ -117,7 +118,7 @@ def test_published_users_have_their_categories(client: Redis, published: Release
 
 def test_concurrent_writers_lose_no_item(redis_url: str, client: Redis, published: Release) -> None:
     def write(writer: int) -> None:
-        with Redis.from_url(redis_url) as own:
+        with connect(redis_url) as own:
             for n in range(20):
                 applied(own, published, "crowded", Event("crowded", f"w{writer}-{n}", 1, writer * 1000 + n, NOW))
 
@@ -249,3 +250,16 @@ def test_another_release_is_refused(redis_url: str, release: Release) -> None:
 def get(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as response:
         return response.read().decode()
+
+
+def test_what_was_read_before_redis_failed_comes_first_afterwards(
+    client: Redis, published: Release, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bloom_sidecar.group._STALE_MS", 3_600_000)
+    keys = Keys(published.manifest.number)
+    append(client, "interrupted", 6)
+    assert len(consumer.group.new()) == 1
+    consumer.group.join()
+    assert consumer.step() == 1
+    assert item_hash("item-6") in seen(client, published, "interrupted")
+    assert client.xpending(EVENTS, keys.group)["pending"] == 0
