@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -205,14 +206,20 @@ def found_before(server, aws) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def applied(found_before, plugins, tmp_path_factory) -> Terraform:
     supported = Terraform(tmp_path_factory.mktemp("supported") / "eks", plugins, LOCAL + UNSUPPORTED)
-    supported("apply", "-input=false", "-auto-approve", "-parallelism=40", keep_data=False)
+    supported("apply", "-input=false", "-auto-approve", keep_data=False)
     return supported
+
+
+@cache
+def _client(service: str) -> Any:
+    """Kept: making one reads a megabyte of its service's description."""
+    return boto3.client(service, region_name=REGION)
 
 
 def _found(kind: str) -> set[str]:
     """What the API server has of a kind, but for what it only remembers."""
     service, operation, key = KINDS[kind]
-    client = boto3.client(service, region_name=REGION)
+    client = _client(service)
     listed = getattr(client, operation)().get(key, [])
     if kind == "keys":
         states = {one["KeyId"]: client.describe_key(KeyId=one["KeyId"])["KeyMetadata"]["KeyState"] for one in listed}
@@ -225,7 +232,7 @@ def _gone(one: Any) -> bool:
 
 
 def _statements(role: str) -> list[dict[str, Any]]:
-    iam = boto3.client("iam")
+    iam = _client("iam")
     names = iam.list_role_policies(RoleName=f"winnow-{role}")["PolicyNames"]
     documents = [iam.get_role_policy(RoleName=f"winnow-{role}", PolicyName=name)["PolicyDocument"] for name in names]
     return [statement for document in documents for statement in document["Statement"]]
@@ -359,7 +366,7 @@ def _check_least_privilege(role: str, statements: list[dict[str, Any]]) -> None:
 
 
 def test_no_role_may_do_more_than_it_must(applied):
-    roles = [role["RoleName"] for role in boto3.client("iam").list_roles()["Roles"]]
+    roles = [role["RoleName"] for role in _client("iam").list_roles()["Roles"]]
     ours = [name.removeprefix("winnow-") for name in roles if name.startswith("winnow-")]
     assert len(ours) == 12
     for role in ours:
@@ -377,7 +384,7 @@ def test_a_workload_reaches_its_own_data_only(applied, role, action, target, exp
 
 
 def test_a_role_is_given_to_its_service_account_only(applied):
-    role = boto3.client("iam").get_role(RoleName="winnow-predictor")["Role"]
+    role = _client("iam").get_role(RoleName="winnow-predictor")["Role"]
     statement = role["AssumeRolePolicyDocument"]["Statement"][0]
     assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
     assert statement["Condition"]["StringEquals"] == {
@@ -388,7 +395,7 @@ def test_a_role_is_given_to_its_service_account_only(applied):
 
 
 def test_aws_own_policies_are_few(applied):
-    iam = boto3.client("iam")
+    iam = _client("iam")
     roles = [role["RoleName"] for role in iam.list_roles()["Roles"] if role["RoleName"].startswith("winnow-")]
     attached = {
         (role, policy["PolicyName"])
@@ -405,7 +412,7 @@ def test_aws_own_policies_are_few(applied):
 
 
 def test_buckets_refuse_what_comes_without_tls(applied):
-    s3 = boto3.client("s3", region_name=REGION)
+    s3 = _client("s3")
     for name in ("features", "models", "artifacts"):
         bucket = f"{BUCKET.rpartition(':')[2]}-{name}"
         with pytest.raises(ClientError, match="403"):  # this server speaks plain HTTP, and minds the policy
@@ -418,9 +425,9 @@ def test_buckets_refuse_what_comes_without_tls(applied):
 
 def test_destroying_leaves_nothing_behind(applied, found_before):
     assert [kind for kind in KINDS if not _found(kind) - found_before[kind]] == []
-    s3 = boto3.client("s3", region_name=REGION)
+    s3 = _client("s3")
     models = f"{BUCKET.rpartition(':')[2]}-models"
     s3.delete_bucket_policy(Bucket=models)
     s3.put_object(Bucket=models, Key="releases/1/manifest.json", Body=b"{}")
-    applied("destroy", "-input=false", "-auto-approve", "-parallelism=40", keep_data=False)
+    applied("destroy", "-input=false", "-auto-approve", keep_data=False)
     assert {kind: _found(kind) - found_before[kind] for kind in KINDS} == {kind: set() for kind in KINDS}
