@@ -19,6 +19,7 @@ class Candidates:
         rows: structured [n], item rows; set by the item hydrators.
         probabilities: float32 [n, 2], click and conversion; NaN until and unless the ranker answers.
         score: float32 [n], what the order is made from; the higher, the better.
+        propensity: float32 [n], how likely each was to come this far; 1 where no chance was involved.
     """
 
     def __init__(self, items: NDArray[np.int32], scores: NDArray[np.float32], rows: NDArray[np.void]) -> None:
@@ -27,6 +28,7 @@ class Candidates:
         self.rows = rows
         self.probabilities = np.full((len(items), 2), np.nan, dtype=np.float32)
         self.score = np.zeros(len(items), dtype=np.float32)
+        self.propensity = np.ones(len(items), dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -37,6 +39,7 @@ class Candidates:
         taken = Candidates(self.items.take(positions), self.scores.take(positions, 0), self.rows.take(positions))
         taken.probabilities = self.probabilities.take(positions, 0)
         taken.score = self.score.take(positions)
+        taken.propensity = self.propensity.take(positions)
         return taken
 
     @classmethod
@@ -70,4 +73,5 @@ class Candidates:
         )
         joined.probabilities = np.concatenate([one.probabilities, other.probabilities])
         joined.score = np.concatenate([one.score, other.score])
+        joined.propensity = np.concatenate([one.propensity, other.propensity])
         return joined
