@@ -28,6 +28,7 @@ from recommender_transformer.triton import TritonModels
 from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.store import fresh
+from winnow.store.append import Limits
 from winnow.store.connection import RedisError
 from winnow.store.online import OnlineStore
 
@@ -38,9 +39,25 @@ def main() -> None:
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release to serve.")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
     parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="For requests without their own.")
+    parser.add_argument(
+        "--event-stream-max",
+        type=int,
+        default=Limits().maximum,
+        help="Entries of the event stream; beyond them events are refused until `winnow events export` makes room.",
+    )
+    parser.add_argument(
+        "--event-replicas",
+        type=int,
+        default=Limits().replicas,
+        help="Replicas of Redis that must hold an event before it is acknowledged.",
+    )
     args = parser.parse_args()
     if not args.predictor_host:
         parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
+    if args.event_stream_max < 1:
+        parser.error(f"--event-stream-max: must be at least 1, got {args.event_stream_max}")
+    if args.event_replicas < 0:
+        parser.error(f"--event-replicas: must be at least 0, got {args.event_replicas}")
     try:
         release = Release.open(args.release_dir)
         check(release, args.redis_url, args.predictor_host)
@@ -54,11 +71,18 @@ def main() -> None:
         deadline_ms=args.deadline_ms,
         http_port=args.http_port,
         grpc_port=args.grpc_port,
+        limits=Limits(args.event_stream_max, args.event_replicas),
     )
 
 
 def serve(
-    release: Release, redis_url: str, models: Callable[[], Models], deadline_ms: int, http_port: int, grpc_port: int
+    release: Release,
+    redis_url: str,
+    models: Callable[[], Models],
+    deadline_ms: int,
+    http_port: int,
+    grpc_port: int,
+    limits: Limits = Limits(),  # noqa: B008
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -69,6 +93,7 @@ def serve(
         deadline_ms: for requests without their own.
         http_port: for the v1 and v2 protocols.
         grpc_port: for the v2 protocol.
+        limits: what an event has to meet before it is acknowledged.
     """
     store = OnlineStore(release, redis_url)
     background: list[asyncio.Task[None]] = []
@@ -100,7 +125,7 @@ def serve(
     server.start(
         [
             RecommenderModel(release.manifest.number, connect),
-            EventsModel(release, connect_store),
+            EventsModel(release, connect_store, limits),
             ItemsModel(release, store, connect_items),
         ]
     )

@@ -5,6 +5,7 @@ anybody unload a model. What differs here is in this file.
 """
 
 import logging
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -17,26 +18,48 @@ from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from winnow.request import MAX_BODY_BYTES
+from recommender_transformer import cloudevents
+from recommender_transformer.documents import loads
+from recommender_transformer.events import TooManyEvents, too_many_events
+from winnow.request import MAX_BODY_BYTES, InvalidRequest
 
 _DRAINED = 16
 """Times the limit that is read of a body that is too large."""
 
 
 class StrictDataPlane(DataPlane):  # type: ignore[misc]
-    """Whatever the decoder stumbles over is the caller's mistake."""
+    """Whatever the decoder stumbles over is the caller's mistake; CloudEvents are read in ``cloudevents``."""
 
     def decode(
         self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
     ) -> tuple[object, dict[str, object]]:
-        """Decode a call."""
+        """Decode a call; the mode of its CloudEvents goes with it to :meth:`encode`."""
+        mode = cloudevents.mode_of(headers)
         try:
-            decoded, attributes = super().decode(body, headers, protocol_version, model_name)
+            if protocol_version != "v1":
+                if mode is not None:
+                    raise InvalidRequest("body: CloudEvents are taken at /v1/models/events:predict, not as tensors")
+                decoded, attributes = super().decode(body, headers, protocol_version, model_name)
+                return decoded, attributes
+            assert isinstance(body, bytes)
+            if mode is not None:
+                return cloudevents.decode(body, headers, mode), {"mode": mode}
+            return loads(body, "body"), {}
+        except InvalidRequest as error:
+            raise InvalidInput(str(error)) from None
         except InvalidInput as error:
             raise InvalidInput(f"body: {error}") from None
         except Exception as error:
             raise InvalidInput(f"body: cannot be read: {type(error).__name__}: {error}") from None
-        return decoded, attributes
+
+    def encode(
+        self, model_name: str, response: object, headers: dict[str, str], req_attributes: dict[str, Any]
+    ) -> tuple[object, dict[str, str]]:
+        """Encode an answer: to CloudEvents with one of them."""
+        if "mode" in req_attributes:
+            return cloudevents.encode(response, model_name, req_attributes["mode"])
+        encoded: tuple[object, dict[str, str]] = super().encode(model_name, response, {}, {})
+        return encoded
 
 
 class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
@@ -122,6 +145,7 @@ def model_server(http_port: int, grpc_port: int) -> ModelServer:
     app = kserve_server.app
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(TooManyEvents, too_many_events)
     kserve_server.args.grpc_max_receive_message_length = MAX_BODY_BYTES
     server = ModelServer(
         http_port=http_port,

@@ -312,14 +312,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, number: int, redis_url: str) -> Iterator[Server]:
-    """A tiny release behind KServe's server, in a process of its own."""
+def serving(folder: Path, number: int, redis_url: str, *limits: int) -> Iterator[Server]:
+    """A tiny release behind KServe's server, in a process of its own; ``limits`` of appended events in their order."""
     release = write_release(folder, number)
     publish(release.folder, redis_url, show_progress=False)
     http_port, grpc_port = free_port(), free_port()
     command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(release.folder), redis_url]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, str(http_port), str(grpc_port)], stdout=log, stderr=log)
+        process = subprocess.Popen([*command, *map(str, (http_port, grpc_port, *limits))], stdout=log, stderr=log)
     server = Server(process, http_port, grpc_port)
     deadline = time.monotonic() + 120
     while not _ready(server):
@@ -344,6 +344,12 @@ def growing(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
     """Release 6002, served; tests may add items to it."""
     with serving(tmp_path_factory.mktemp("growing"), 6002, redis_url) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., Any]:
+    """Serve a tiny release: a folder, its number, a Redis, and the limits of its events."""
+    return serving
 
 
 def _ready(server: Server) -> bool:
