@@ -165,7 +165,7 @@ class Runner:
         if query.request.debug:
             answer["trace"] = query.trace.explain(self._pipeline.catalog.item_ids, self._sources, chosen.items)
         for effect in self._pipeline.side_effects:
-            effect.after(query, answer)
+            effect.after(query, answer, chosen)
         # The histograms can wait until the answer has left.
         asyncio.get_running_loop().call_soon(self._observe, query.trace.steps)
         return answer

@@ -94,5 +94,5 @@ class SideEffect(Protocol):
 
     name: str
 
-    def after(self, query: Query, answer: Answer) -> None:
-        """Take note."""
+    def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
+        """Take note; ``shown`` are the items of the answer, in its order."""

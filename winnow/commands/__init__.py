@@ -1,0 +1,1 @@
+"""Groups of the ``winnow`` command, a file each."""
