@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from kserve import ModelRepository, ModelServer  # type: ignore[import-untyped]
 from kserve import logging as kserve_logging
 from kserve import model_server as kserve_server
-from kserve.errors import InvalidInput, ModelNotReady  # type: ignore[import-untyped]
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ignore[import-untyped]
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recommender_transformer import cloudevents
 from recommender_transformer.documents import loads
 from recommender_transformer.events import TooManyEvents, too_many_events
-from winnow.request import MAX_BODY_BYTES, InvalidRequest
+from winnow.request import MAX_BODY_BYTES, InvalidRequest, quote
 
 _DRAINED = 16
 """Times the limit that is read of a body that is too large."""
@@ -134,9 +134,15 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": "; ".join(clauses[:3]) or "body: is required"}, status_code=400)
 
 
+async def _without_versions(model_name: str, model_version: str) -> JSONResponse:
+    """A path that names a version."""
+    error = f"model_version: leave it out of the path, got {quote(model_version)}: this server serves one release"
+    return JSONResponse({"error": error}, status_code=404)
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     """False for what KServe logs of each refused request, with its whole stack, at the cost of everybody's time."""
-    return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotReady))
+    return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotFound | ModelNotReady))
 
 
 def model_server(http_port: int, grpc_port: int) -> ModelServer:
@@ -145,6 +151,10 @@ def model_server(http_port: int, grpc_port: int) -> ModelServer:
     app = kserve_server.app
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_exception_handler(RequestValidationError, _unreadable)
+    # Before KServe's own routes, which answer 501.
+    for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
+        route = "/v2/models/{model_name}/versions/{model_version}" + path
+        app.add_api_route(route, _without_versions, methods=[method], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
     kserve_server.args.grpc_max_receive_message_length = MAX_BODY_BYTES
     server = ModelServer(

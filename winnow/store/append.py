@@ -2,7 +2,7 @@
 
 One script appends a batch, so it is taken whole or not at all. An event with an id of its own (``event_id``) is
 appended once: for an hour after it was last sent, sending it again gives the stream's id that it got the first time. An
-hour covers the retries of senders over a rollout or an outage, and costs some 150 bytes an event while it lasts.
+hour covers the retries of senders over a rollout or an outage, and costs some 200 bytes an event while it lasts.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class Limits(NamedTuple):
     """What an appended event has to meet.
 
     Attributes:
-        maximum: entries of the stream, about 150 bytes each; what does not fit is refused.
+        maximum: entries of the stream, 50 to 100 bytes each; what does not fit is refused.
         replicas: replicas of Redis that must hold an event before it is acknowledged.
     """
 

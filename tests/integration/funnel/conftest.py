@@ -280,6 +280,7 @@ class Server:
         from tritonclient.grpc import service_pb2 as pb
 
         self.url = f"http://127.0.0.1:{http_port}"
+        self.ports = (http_port, grpc_port)
         self.process = process
         self.channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
         self.infer = self.channel.unary_unary(
