@@ -61,9 +61,12 @@ class Known:
 
 
 _TEXT = st.text(max_size=20)
+_ODD = st.sampled_from(["\ud800", "me\udfff"]) | _TEXT
+"""Half a character now and then, which JSON can spell."""
+
 _JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | _ODD,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_ODD, inner, max_size=4),
     max_leaves=8,
 )
 
@@ -142,7 +145,7 @@ def _mutated(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> Any:
         case 2 if isinstance(holder[key], str):
             holder[key] *= draw(st.integers(0, 500))
         case 3 if isinstance(holder, dict):
-            holder[draw(_TEXT)] = draw(_JSON)
+            holder[draw(_ODD)] = draw(_JSON)
         case _:
             holder[key] = draw(_JSON)
     return document
@@ -187,7 +190,9 @@ def _v2(draw: st.DrawFn, model: str, instances: st.SearchStrategy[list[Any]]) ->
         datatype = _datatype(values)
         data = [json.dumps(value) if isinstance(value, dict | list) else value for value in values]
         inputs.append({"name": name, "datatype": datatype, "shape": [len(values)], "data": data})
-    more: dict[str, Any] = draw(st.sampled_from([{}, {"id": "x"}, {"outputs": []}, {"outputs": [{"name": "answer"}]}]))
+    more: dict[str, Any] = draw(
+        st.sampled_from([{}, {"id": "x"}, {"id": draw(_ODD)}, {"outputs": []}, {"outputs": [{"name": "answer"}]}])
+    )
     whole = st.just({"inputs": inputs} | more)
     body = draw(_bytes(whole if draw(_chance(4)) else _mutated(whole)))
     headers = {"Content-Type": "application/json"}
@@ -209,7 +214,9 @@ def _grpc(draw: st.DrawFn, model: str, instances: st.SearchStrategy[list[Any]]) 
     for name, values in _columns(draw(_mutated(instances))).items():
         datatype = draw(st.sampled_from([_datatype(values)] * 29 + [draw(st.sampled_from(_DATATYPES))]))
         shape = draw(st.sampled_from([[len(values)]] * 99 + [[len(values), 1], [], [-1], [2**40], [0], [3, 3]]))
-        tensor = request.inputs.add(name=name[:1000], datatype=datatype, shape=shape)
+        tensor = request.inputs.add(
+            name=name[:1000].encode("utf-8", "replace").decode(), datatype=datatype, shape=shape
+        )
         raw = _packed(datatype, values)
         if by_contents:
             tensor.contents.bytes_contents.append(raw)
@@ -242,7 +249,11 @@ def _cloud(draw: st.DrawFn, events: st.SearchStrategy[Any]) -> Call:
         case 0:
             attributes = draw(_mutated(envelope))
             given = attributes.items() if isinstance(attributes, dict) else ()
-            headers = {f"ce-{name}": quote(str(value)) for name, value in given if _TOKEN.fullmatch(name)}
+            headers = {
+                f"ce-{name}": quote(str(value), errors="surrogatepass")
+                for name, value in given
+                if _TOKEN.fullmatch(name)
+            }
             headers |= draw(st.sampled_from([{}, {}, {}, {"ce-subject": "%ff"}, {"ce-id": "7 %"}, {"CE-Time": "\xe9"}]))
             return Http("POST", path, headers | {"Content-Type": "application/json"}, draw(_bytes(_mutated(events))))
         case 1:
@@ -300,5 +311,8 @@ def _packed(datatype: str, values: list[Any]) -> bytes:
     try:
         return struct.pack(f"<{len(values)}{_PACKED[datatype]}", *values)
     except (KeyError, struct.error, OverflowError):
-        texts = [value.encode() if isinstance(value, str) else json.dumps(value).encode() for value in values]
+        texts = [
+            value.encode("utf-8", "surrogatepass") if isinstance(value, str) else json.dumps(value).encode()
+            for value in values
+        ]
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)

@@ -97,6 +97,7 @@ def _from_tensors(
     request: InferRequest, tensors: Mapping[str, Tensor], leading: Sequence[str]
 ) -> list[dict[str, object]]:
     columns: dict[str, list[object]] = {}
+    _text(request.id or "", "id")
     for given in request.inputs:
         if given.name not in tensors:
             raise InvalidRequest(f"{quote(given.name)}: is not an input; the inputs are {', '.join(tensors)}")
@@ -169,13 +170,15 @@ def _strings(raw: bytes, name: str) -> Sequence[object]:
 
 
 def _text(value: object, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, bytes):
+    if not isinstance(value, str | bytes):
         raise InvalidRequest(f"{where}: must be a string, got {quote(value)}")
     try:
-        return value.decode()
-    except UnicodeDecodeError:
+        if isinstance(value, bytes):
+            return value.decode()
+        # JSON can spell half a character, which nothing else can carry.
+        value.encode()
+        return value
+    except UnicodeError:
         raise InvalidRequest(f"{where}: must be UTF-8 text, got {quote(value)}") from None
 
 

@@ -107,6 +107,8 @@ GOOD = tensor("user_id", "BYTES", "user-3")
         ([GOOD | {"shape": [1, 1, 1]}], "user_id: must have shape [n]"),
         ([tensor("user_id", "BYTES", *["a"] * 65)], "user_id: must have shape [n], n from 1 to 64"),
         ([GOOD | {"data": [{"a": 1}]}], "user_id[0]: must be a string"),
+        ([GOOD | {"data": ["\ud800"]}], "user_id[0]: must be UTF-8 text"),
+        ([GOOD, tensor("filters", "BYTES", '{"categories": ["\ud800"]}')], "filters[0]: must be UTF-8 text"),
     ],
 )
 def test_wrong_tensors_are_400_and_named(server: Any, inputs: list[Any], message: str) -> None:
@@ -131,6 +133,8 @@ def test_wrong_tensors_are_400_and_named(server: Any, inputs: list[Any], message
         ("/v2/models/recommender/infer", b"{}", {}, 400, "inputs: Field required"),
         ("/v2/models/recommender/infer", b'{"inputs": [{"name": "k"}]}', {}, 400, "inputs.0."),
         ("/v2/models/recommender/infer", b'{"inputs":[]}', {}, 400, "user_id: is required"),
+        ("/v2/models/recommender/infer", b'{"id":"\\ud800","inputs":[]}', {}, 400, "id: must be UTF-8 text, got"),
+        ("/v2/models/recommender/versions/1/infer", b"{}", {}, 404, "model_version: leave it out of the path, got '1'"),
         ("/v2/repository/models/recommender/unload", b"", {}, 400, "model recommender: models cannot be"),
     ],
 )
