@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow.parquet as pq
 import pytest
 from prometheus_client import REGISTRY
@@ -21,6 +23,7 @@ from winnow.errors import WinnowError
 from winnow.feedback import export as module
 from winnow.feedback import tables, trim
 from winnow.feedback.export import export
+from winnow.feedback.exported import Exports
 from winnow.filtering.rebuild import rebuild
 from winnow.filtering.state import watched
 from winnow.local import redis as local_redis
@@ -274,3 +277,41 @@ def test_exported_events_are_the_log_of_a_data_set(client: Redis, redis_url: str
     dataset = ingest(str(folder), tmp_path / "dataset")
     assert dataset.events.num_rows == 60
     assert sorted(dataset.events["timestamp"].to_pylist()) == [10**12 + n for n in range(60)]
+
+
+def test_exports_go_to_s3_and_come_back(client: Redis, redis_url: str, aws: None) -> None:
+    boto3.client("s3").create_bucket(Bucket="kept")
+    stream_ids = [append(client, n) for n in range(5)]
+    assert export("s3://kept/of/streams", redis_url, show_progress=False).files == [
+        f"s3://kept/of/streams/events/{stream_ids[0].decode()}.parquet"
+    ]
+    assert client.xlen(EVENTS) == 0
+    found = Exports(client, "s3://kept/of/streams")
+    assert found.count() == 5
+    assert [stream_id for stream_id, _ in found.before(b"")] == stream_ids
+    assert [stream_id for stream_id, _ in found.before(stream_ids[2])] == stream_ids[:2]
+
+
+def test_the_command_needs_a_redis_and_no_stack_and_tells_what_it_did(
+    client: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    for n in range(3):
+        append(client, n)
+    shown(client, 1)
+    environment = {**os.environ, "REDIS_URL": redis_url, "WINNOW_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", "from winnow.cli import app; app()", "events", "export"]
+    told = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True).stdout
+    assert json.loads(told) | {"files": []} == {
+        "events": 3,
+        "impressions": 1,
+        "malformed": 0,
+        "files": [],
+        "trimmed": {"entries": 3, "silent": [], "left": 0},
+    }
+    assert len(exported(tmp_path / "events")) == 3
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert f"exported 0 events and 0 impressions to {tmp_path / 'events'}" in told
+    # Where nothing answers it says so.
+    environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stderr[:29]) == (1, "winnow: Redis does not answer")
