@@ -1,5 +1,6 @@
 """``python -m benchmarks NAME [--json]``: exit code 1 when a target does not hold."""
 
+import importlib
 import sys
 from typing import Annotated
 
@@ -11,6 +12,22 @@ from winnow.errors import WinnowError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the rows as a JSON list.")]
+
+ONLINE = {
+    "live": "Everything below that starts with an event or ends with an answer, one after the other.",
+    "freshness": "From an event's acknowledgement to the first recommendation that reflects it.",
+    "bloom": "False positives, lost items under concurrent writers, speed beside another library, bytes per user.",
+    "fetch": "Features of 500 items from Redis: packed rows beside a hash per item.",
+    "overload": "Three times the capacity for a minute: what is refused, what is answered, and how it ends.",
+    "failures": "Redis killed and slowed, the ranker, all of Triton and the sidecar gone, each under load.",
+    "drain": "SIGTERM to one of two transformers under load: lost requests, seconds until it is gone.",
+    "cluster": "A real Redis Cluster: the same answers, freshness, and a node that is killed.",
+    "generated": "10,000 generated requests over every protocol: no 5xx, no hang, memory flat.",
+    "skew": "Served features against recomputed ones; a changed definition is found and named.",
+    "fresh": "From an item's acknowledgement to the first query that finds it and the first user who gets it.",
+    "hostile": "200 hostile pictures and sounds: each refused by name, the server's memory as it was.",
+}
+"""Module of this folder -> what it measures. None has settings; nearly all serve the newest release."""
 
 
 @app.callback()
@@ -30,22 +47,6 @@ def funnel(
 
 
 @app.command()
-def hostile(as_json: Json = False) -> None:
-    """200 hostile pictures and sounds: each refused by name, the server's memory as it was."""
-    from benchmarks.hostile import measure
-
-    _finish(measure(), as_json)
-
-
-@app.command()
-def fresh(as_json: Json = False) -> None:
-    """From an item's acknowledgement to the first query that finds it and the first user who is recommended it."""
-    from benchmarks.fresh import measure
-
-    _finish(measure(), as_json)
-
-
-@app.command()
 def encoders(as_json: Json = False) -> None:
     """Parity, learning, cold items, throughput, incremental extraction, fresh items, hostile media."""
     from benchmarks.encoders import measure
@@ -53,20 +54,12 @@ def encoders(as_json: Json = False) -> None:
     _finish(measure(show_progress=sys.stderr.isatty()), as_json)
 
 
-@app.command()
-def bloom(as_json: Json = False) -> None:
-    """False positives, lost items under concurrent writers, speed beside another library, bytes per user."""
-    from benchmarks.bloom import measure
+def _add(name: str, about: str) -> None:
+    def command(as_json: Json = False) -> None:
+        # Imported when it is asked for: a benchmark's peers are heavy.
+        _finish(importlib.import_module(f"benchmarks.{name}").measure(), as_json)
 
-    _finish(measure(), as_json)
-
-
-@app.command()
-def fetch(as_json: Json = False) -> None:
-    """Features of 500 items from Redis: packed rows beside a hash per item."""
-    from benchmarks.fetch import measure
-
-    _finish(measure(), as_json)
+    app.command(name, help=about)(command)
 
 
 def _finish(rows: list[Row], as_json: bool) -> None:
@@ -74,6 +67,9 @@ def _finish(rows: list[Row], as_json: bool) -> None:
     if any(row.holds is False for row in rows):
         raise typer.Exit(1)
 
+
+for name, about in ONLINE.items():
+    _add(name, about)
 
 if __name__ == "__main__":
     try:

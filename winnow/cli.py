@@ -1,20 +1,20 @@
 """The ``winnow`` command."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from winnow import home, release
+from winnow.commands import events as event_commands
+from winnow.commands import filters as filter_commands
+from winnow.commands import items as item_commands
+from winnow.commands.running import Json, running
 from winnow.commands.skew import skew
 from winnow.errors import WinnowError
-
-if TYPE_CHECKING:
-    from winnow.local.state import StackState
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -35,13 +35,11 @@ PortBase = Annotated[int, typer.Option(help="First of the seven ports of this st
 Items = Annotated[int, typer.Option(min=50, help="Items of the demo marketplace.")]
 Users = Annotated[int, typer.Option(min=50, help="Users of the demo marketplace.")]
 Events = Annotated[int, typer.Option(min=1000, help="Events of the demo marketplace.")]
-item_commands = typer.Typer(no_args_is_help=True, help="Items that are newer than the release.")
-commands.add_typer(item_commands, name="items")
-filter_commands = typer.Typer(no_args_is_help=True, help="The Bloom filters of what users have met.")
-commands.add_typer(filter_commands, name="filters")
+commands.add_typer(item_commands.commands, name="items")
+commands.add_typer(event_commands.commands, name="events")
+commands.add_typer(filter_commands.commands, name="filters")
 commands.command()(skew)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 K = Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")]
 DEFAULT_PORT_BASE = 8080
 
@@ -136,55 +134,12 @@ def recommend(
         request["user_id"] = user
     if query:
         request |= {"query": query, "deadline_ms": client.PATIENCE_MS}
-    with client.http(_running().ports.http) as endpoint:
+    with client.http(running().ports.http) as endpoint:
         [answer] = client.over_http_v1(endpoint, [request])
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
     else:
         show.answer(answer, release.Release.open(home.releases() / str(answer["release"])))
-
-
-@item_commands.command()
-def add(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV, Parquet or JSON Lines with the columns of a catalog; image and audio are paths from the file's "
-            "folder."
-        ),
-    ],
-    as_json: Json = False,
-) -> None:
-    """Add new items to the running release: they can be recommended and found at once, without a build.
-
-    The whole file is checked before anything is sent; an item that was added before is replaced.
-    """
-    from winnow import additions, client, show
-
-    state = _running()
-    served = release.Release.open(home.releases() / str(state.release))
-    rows = additions.read(file, served)
-    with client.http(state.ports.http) as endpoint:
-        added = additions.add(endpoint, file, rows, show_progress=sys.stderr.isatty())
-    if as_json:
-        typer.echo(json.dumps(added, indent=1))
-    else:
-        show.added(added, rows, served)
-
-
-@filter_commands.command()
-def rebuild() -> None:
-    """Write every user's history and filters anew, from the release's log and the event stream.
-
-    The stack serves on meanwhile. Do it when filters were damaged, or after a change of how they are made.
-    """
-    from winnow.filtering.rebuild import rebuild
-    from winnow.local.redis import url
-
-    state = _running()
-    folder = home.releases() / str(state.release)
-    done = rebuild(folder, os.environ.get("REDIS_URL") or url(state.ports.redis), show_progress=sys.stderr.isatty())
-    typer.echo(f"release {state.release}: {done.users} users rebuilt, with {done.events} events of the stream")
 
 
 @commands.command()
@@ -239,15 +194,6 @@ def demo(
         if not once:
             typer.echo(f"\nServing at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it.")
             stack.wait()
-
-
-def _running() -> "StackState":
-    from winnow.local.state import running
-
-    state = running()
-    if state is None:
-        raise WinnowError("nothing is running; start it with `winnow up`")
-    return state
 
 
 def _content(path: Path) -> bytes:

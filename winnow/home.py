@@ -29,6 +29,11 @@ def embeddings() -> Path:
     return home() / "embeddings"
 
 
+def events() -> Path:
+    """Where `winnow events export` writes."""
+    return home() / "events"
+
+
 def run() -> Path:
     """Process state and log files of the single-machine stack."""
     return home() / "run"

@@ -28,7 +28,7 @@ def at(text: str, served) -> str:
 
 def test_its_curl_commands(served) -> None:
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         answered = subprocess.run(["bash", "-c", at(command, served)], check=True, capture_output=True, text=True)
         assert '"predictions"' in answered.stdout, answered.stdout

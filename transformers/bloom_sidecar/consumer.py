@@ -15,7 +15,7 @@ from winnow.release import Release
 from winnow.store import trending
 from winnow.store.connection import FAILURES, Client
 from winnow.store.events import Event, Item, Items, codes_of, entered, parse
-from winnow.store.keys import Keys
+from winnow.store.keys import EVENTS, Keys
 from winnow.store.trending import Done
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Consumer:
         self._codes = codes_of(schema.events)
         self._weights = (0.0, *schema.event_weights)
         self._created = trending.created_ms(manifest)
+        self._as_of = manifest.as_of
         # What is older is in the log that the counts were started with.
         self._counted_from = min(self._created, manifest.as_of)
         self._popular = np.asarray(release.array("popular"), np.int32)
@@ -63,6 +64,7 @@ class Consumer:
         drawn = np.random.default_rng().integers(1, len(item_ids), _PROBES)
         self._probes = [item_hash(item_id) for item_id in item_ids[drawn].tolist()]
         self._asked = self._wrong = 0
+        self._gap: bytes | None = None
         self._looked = 0.0
         self._round = time.monotonic()
         self.group = Group(client, Keys(self._release).group, name)
@@ -80,7 +82,7 @@ class Consumer:
             self._round = time.monotonic()
             try:
                 if not self.ready:
-                    self.group.join()
+                    self._join()
                 self.step()
                 self._look()
                 self.ready = True
@@ -129,6 +131,12 @@ class Consumer:
         trending.acknowledge(self._client, self._release, done)
         return len(entries)
 
+    def _join(self) -> None:
+        trimmed = self.group.join()
+        # What happened before the log's end is for the log to have.
+        if trimmed is not None and entered(trimmed) > self._as_of:
+            self._client.set(Keys(self._release).gap, trimmed)
+
     def _done(self, stream_id: bytes, event: Event, item: Item | None) -> Done:
         weight = self._weights[event.code]
         if item is None or not weight or event.at_ms < self._counted_from:
@@ -160,5 +168,17 @@ class Consumer:
         metrics.PENDING.set(pending)
         metrics.BEHIND.set(behind)
         metrics.BEHIND_SECONDS.set(seconds)
-        rebuilds = self._client.get(Keys(self._release).rebuilds)
+        metrics.STREAM.set(int(self._client.xlen(EVENTS)))
+        keys = Keys(self._release)
+        rebuilds, held = self._client.mget(keys.rebuilds, keys.gap)
+        gap = held if isinstance(held, bytes) else None
         metrics.REBUILDS.set(int(rebuilds or 0))
+        metrics.GAP.set(gap is not None)
+        if gap is not None and gap != self._gap:
+            log.error(
+                "release %d misses events up to %s: they were trimmed before it read them, and histories and filters "
+                "lack them until `winnow filters rebuild`",
+                self._release,
+                gap.decode(),
+            )
+        self._gap = gap

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, cast
 from redis.exceptions import ResponseError
 
 from winnow.store.connection import Client
-from winnow.store.events import Entry, entered
-from winnow.store.keys import EVENTS
+from winnow.store.events import Entry, entered, position
+from winnow.store.keys import EVENTS, TRIMMED
 
 BATCH = 256
 _BLOCK_MS = 500
@@ -22,6 +22,17 @@ _GONE_MS = 3_600_000
 
 _COUNTED = 1000
 """Unread entries are counted up to here where Redis (before 7) does not say how many there are."""
+
+_JOIN = """
+redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[2])
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local of = {}
+  for field = 1, #group, 2 do of[group[field]] = group[field + 1] end
+  if of.name == ARGV[1] then return {of['last-delivered-id'], redis.call('GET', KEYS[2])} end
+end
+"""
+"""In one step: a group that has a member is waited for, so nothing is trimmed that it was not told of."""
 
 _STRIKE_OFF = """
 for _, member in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
@@ -66,17 +77,17 @@ class Group:
         self._cursor = b"0-0"
         self._unfinished = False
 
-    def join(self) -> None:
+    def join(self) -> bytes | None:
         """Make the group where it is missing, from the stream's beginning: a new release catches up on all of it.
 
         To be done again after Redis failed; what this member had read by then comes first.
+
+        Returns:
+            Id of the last entry that was trimmed before the group had read it; none where it missed nothing.
         """
         self._unfinished = True
-        try:
-            self._client.xgroup_create(EVENTS, self._group, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        delivered, trimmed = self._client.eval(_JOIN, 2, EVENTS, TRIMMED, self._group, self._name)
+        return trimmed if trimmed and position(delivered) < position(trimmed) else None
 
     def leave(self) -> None:
         """Strike off this member and those that died long ago, unless they hold entries that are not acknowledged."""
@@ -99,7 +110,10 @@ class Group:
             self._looked_for_stale = time.monotonic()
         claimed = self._client.xautoclaim(EVENTS, self._group, self._name, _STALE_MS, self._cursor, count=BATCH)
         self._cursor = claimed[0]
-        # An entry that was deleted from the stream comes back empty.
+        # An entry that was trimmed comes back empty; nobody can apply it.
+        gone = [stream_id for stream_id, fields in claimed[1] if not fields]
+        if gone:
+            self._client.xack(EVENTS, self._group, *gone)
         return [(stream_id, fields) for stream_id, fields in claimed[1] if fields]
 
     def lag(self) -> Lag:

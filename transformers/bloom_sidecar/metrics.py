@@ -11,7 +11,12 @@ LATENCY = Histogram(
 PENDING = Gauge("winnow_sidecar_pending_entries", "Entries that members of the group read and have not acknowledged.")
 BEHIND = Gauge("winnow_sidecar_behind_entries", "Entries that no member of the group has read yet.")
 BEHIND_SECONDS = Gauge("winnow_sidecar_behind_seconds", "Age of the oldest entry that is not applied; 0 when all are.")
+STREAM = Gauge("winnow_event_stream_entries", "Entries of the event stream, until `winnow events export` makes room.")
 TAKEN_OVER = Counter("winnow_sidecar_taken_over_total", "Entries taken over from a member that did not finish them.")
+GAP = Gauge(
+    "winnow_sidecar_missed_events",
+    "1 while the release lacks events that were trimmed before it read them: run `winnow filters rebuild`.",
+)
 REFRESHED = Counter("winnow_trending_refreshes_total", "How often this sidecar rewrote the trending list.")
 
 FILL = Histogram(

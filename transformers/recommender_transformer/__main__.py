@@ -34,6 +34,7 @@ from recommender_transformer.triton import TritonModels
 from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.store import fresh
+from winnow.store.append import Limits
 from winnow.store.connection import LOCAL, RedisError
 from winnow.store.online import OnlineStore
 
@@ -56,6 +57,18 @@ def main() -> None:
         default=DRAIN_S,
         help="How long to serve on after SIGTERM, not ready any more, until requests come no longer.",
     )
+    parser.add_argument(
+        "--event-stream-max",
+        type=int,
+        default=Limits().maximum,
+        help="Entries of the event stream; beyond them events are refused until `winnow events export` makes room.",
+    )
+    parser.add_argument(
+        "--event-replicas",
+        type=int,
+        default=Limits().replicas,
+        help="Replicas of Redis that must hold an event before it is acknowledged.",
+    )
     args = parser.parse_args()
     if not args.predictor_host:
         parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
@@ -63,6 +76,10 @@ def main() -> None:
         parser.error(f"--max-in-flight: must be at least 1, got {args.max_in_flight}")
     if not 0 <= args.drain_seconds <= MAX_DRAIN_S:
         parser.error(f"--drain-seconds: must be between 0 and {MAX_DRAIN_S:g}, got {args.drain_seconds:g}")
+    if args.event_stream_max < 1:
+        parser.error(f"--event-stream-max: must be at least 1, got {args.event_stream_max}")
+    if args.event_replicas < 0:
+        parser.error(f"--event-replicas: must be at least 0, got {args.event_replicas}")
     try:
         release = Release.open(args.release_dir)
         check(release, args.redis_url, args.predictor_host)
@@ -78,6 +95,7 @@ def main() -> None:
         grpc_port=args.grpc_port,
         max_in_flight=args.max_in_flight,
         drain_s=args.drain_seconds,
+        limits=Limits(args.event_stream_max, args.event_replicas),
     )
 
 
@@ -90,6 +108,7 @@ def serve(
     grpc_port: int,
     max_in_flight: int = MAX_IN_FLIGHT,
     drain_s: float = DRAIN_S,
+    limits: Limits = Limits(),  # noqa: B008
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -102,6 +121,7 @@ def serve(
         grpc_port: for the v2 protocol.
         max_in_flight: recommendations at once; more are refused.
         drain_s: how long to serve on after SIGTERM, seconds.
+        limits: what an event has to meet before it is acknowledged.
     """
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
@@ -146,7 +166,7 @@ def serve(
     server.start(
         [
             RecommenderModel(release.manifest.number, connect),
-            EventsModel(release, connect_store),
+            EventsModel(release, connect_store, limits),
             ItemsModel(release, store, connect_items),
         ]
     )

@@ -19,7 +19,7 @@ class Candidates:
         rows: structured [n], item rows; set by the item hydrators.
         probabilities: float32 [n, 2], click and conversion; NaN until and unless the ranker answers.
         score: float32 [n], what the order is made from; the higher, the better.
-        propensity: float32 [n], with which probability chance let the candidate stay; 1 where chance had no say.
+        propensity: float32 [n], how likely each was to come this far; 1 where no chance was involved.
     """
 
     def __init__(self, items: NDArray[np.int32], scores: NDArray[np.float32], rows: NDArray[np.void]) -> None:

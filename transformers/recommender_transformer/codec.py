@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse  # type: ignore[import-untyped]
 
+from recommender_transformer.cloudevents import CloudEvents
+from recommender_transformer.documents import loads
 from winnow.request import MAX_INSTANCES, InvalidRequest, quote
 
 
@@ -47,7 +48,7 @@ REQUEST_TENSORS = {
 REQUEST_LEADING = ("user_id", "query")
 """At least one of them is there, and says how many requests there are."""
 
-EVENT_TENSORS = {"user_id": _TEXT, "item_id": _TEXT, "event": _TEXT, "timestamp": _WHOLE}
+EVENT_TENSORS = {"user_id": _TEXT, "item_id": _TEXT, "event": _TEXT, "timestamp": _WHOLE, "event_id": _TEXT}
 """Input tensors of the ``events`` model."""
 
 EVENT_LEADING = ("user_id",)
@@ -73,7 +74,7 @@ def instances(payload: object, tensors: Mapping[str, Tensor], leading: Sequence[
     """The instances of a call, not checked against the contract yet.
 
     Args:
-        payload: what KServe decoded: a dict or bytes for v1, an ``InferRequest`` for v2.
+        payload: what was decoded: JSON for v1, an ``InferRequest`` for v2.
         tensors: the input tensors that the model knows.
         leading: at least one of these is required; they say how many instances there are.
 
@@ -82,8 +83,8 @@ def instances(payload: object, tensors: Mapping[str, Tensor], leading: Sequence[
     """
     if isinstance(payload, InferRequest):
         return _from_tensors(payload, tensors, leading)
-    if isinstance(payload, bytes):
-        payload = loads(payload, "body")
+    if isinstance(payload, CloudEvents):
+        raise InvalidRequest("body: CloudEvents are taken by the events model only")
     if not isinstance(payload, dict) or "instances" not in payload:
         raise InvalidRequest(f'body: must be an object with a list "instances", got {quote(payload)}')
     unknown = [key for key in payload if key != "instances"]
@@ -92,22 +93,11 @@ def instances(payload: object, tensors: Mapping[str, Tensor], leading: Sequence[
     return payload["instances"]
 
 
-def loads(text: bytes, where: str) -> object:
-    """Read JSON.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"{where}: must be JSON: {error}") from None
-
-
 def _from_tensors(
     request: InferRequest, tensors: Mapping[str, Tensor], leading: Sequence[str]
 ) -> list[dict[str, object]]:
     columns: dict[str, list[object]] = {}
+    _text(request.id or "", "id")
     for given in request.inputs:
         if given.name not in tensors:
             raise InvalidRequest(f"{quote(given.name)}: is not an input; the inputs are {', '.join(tensors)}")
@@ -180,13 +170,15 @@ def _strings(raw: bytes, name: str) -> Sequence[object]:
 
 
 def _text(value: object, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, bytes):
+    if not isinstance(value, str | bytes):
         raise InvalidRequest(f"{where}: must be a string, got {quote(value)}")
     try:
-        return value.decode()
-    except UnicodeDecodeError:
+        if isinstance(value, bytes):
+            return value.decode()
+        # JSON can spell half a character, which nothing else can carry.
+        value.encode()
+        return value
+    except UnicodeError:
         raise InvalidRequest(f"{where}: must be UTF-8 text, got {quote(value)}") from None
 
 

@@ -1,45 +1,53 @@
 """The ``events`` model on the KServe server: takes what happened and appends it to the event stream."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from kserve import InferRequest, InferResponse, Model  # type: ignore[import-untyped]
+import grpc
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from grpc_interceptor.exceptions import GrpcException
+from kserve import InferOutput, InferRequest, InferResponse, Model  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-untyped]
+from prometheus_client import Counter
 from pydantic import Field
 
 from recommender_transformer import codec
+from recommender_transformer.cloudevents import CloudEvents
 from winnow.release import Release
 from winnow.request import Contract, Identifier, InvalidRequest, parse_all, quote
+from winnow.store.append import TIMEOUT_S, Appended, Limits, NotReplicated, StreamFull, append
 from winnow.store.connection import RedisError
-from winnow.store.keys import EVENTS
 from winnow.store.online import OnlineStore
 
 NAME = "events"
-OUTPUTS = ("event_id",)
+OUTPUTS = ("stream_id", "duplicate")
 
-_APPEND = """
-local ids = {}
-for first = 1, #ARGV, 4 do
-  ids[#ids + 1] = redis.call('XADD', KEYS[1], '*', 'user_id', ARGV[first], 'item_id', ARGV[first + 1],
-    'event', ARGV[first + 2], 'timestamp', ARGV[first + 3])
-end
-return ids
-"""
-"""Not a transaction of the client's: on a cluster, redis-py runs each of its commands in a thread with an event loop of
-its own, over connections that belong to another loop, while this one waits."""
+_EVENTS = Counter(
+    "winnow_events_total",
+    "Events that were sent, by what became of them: taken, duplicate, full, or not stored.",
+    ("outcome",),
+)
 
 _AHEAD_MS = 60_000
 """How far the sender's clock may be ahead of ours."""
 
+_RETRY_AFTER_S = 30
+"""When to try again where the stream is full: an export takes seconds, but somebody has to start it."""
+
 
 class Event(Contract):
-    """One event; without a timestamp it happened now."""
+    """One event; without a timestamp it happened now.
+
+    With an ``event_id`` it may be sent again without being taken twice. That of a CloudEvent is its source and id.
+    """
 
     user_id: Identifier = Field(description="a string of 1 to 256 characters")
     item_id: Identifier = Field(description="a string of 1 to 256 characters")
     event: Identifier = Field(description="a declared event type")
     timestamp: int | None = Field(default=None, gt=0, description="milliseconds since the epoch")
+    event_id: Identifier | None = Field(default=None, description="a string of 1 to 256 characters")
 
 
 class StreamUnavailable(ServerNotReady):  # type: ignore[misc]
@@ -51,16 +59,30 @@ class StreamUnavailable(ServerNotReady):  # type: ignore[misc]
         return str(self)
 
 
+class TooManyEvents(GrpcException):
+    """The event stream is full: 429 and RESOURCE_EXHAUSTED, because what nobody has kept must not be trimmed."""
+
+    status_code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def too_many_events(request: Request, error: Exception) -> JSONResponse:
+    """The answer to :class:`TooManyEvents` over HTTP."""
+    assert isinstance(error, TooManyEvents)
+    return JSONResponse({"error": error.details}, status_code=429, headers={"Retry-After": str(_RETRY_AFTER_S)})
+
+
 class EventsModel(Model):  # type: ignore[misc]
     """Checks events against the release and appends them; the answer is the stream's id of each.
 
     Args:
         release: whose event types are known.
         connect: gives the store, inside the server's event loop.
+        limits: what an event has to meet in Redis before it is acknowledged.
     """
 
-    def __init__(self, release: Release, connect: Callable[[], Awaitable[OnlineStore]]) -> None:
+    def __init__(self, release: Release, connect: Callable[[], Awaitable[OnlineStore]], limits: Limits) -> None:
         super().__init__(NAME)
+        self._limits = limits
         self._release = release.manifest.number
         self._types = release.schema.events
         self._connect = connect
@@ -88,13 +110,18 @@ class EventsModel(Model):  # type: ignore[misc]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Output tensors, for the model's metadata."""
-        return [{"name": "event_id", "datatype": "BYTES", "shape": [-1]}]
+        return [
+            {"name": "stream_id", "datatype": "BYTES", "shape": [-1]},
+            {"name": "duplicate", "datatype": "BOOL", "shape": [-1]},
+        ]
 
     async def preprocess(
         self, payload: object, headers: Mapping[str, str] | None = None
     ) -> tuple[list[Event], InferRequest | None]:
-        """Check; a body that is one event (as a CloudEvent's data is) counts as a list of one."""
-        if isinstance(payload, dict) and "instances" not in payload:
+        """Check; a body that is one event counts as a list of one."""
+        if isinstance(payload, CloudEvents):
+            payload = {"instances": [event.instance(self._types) for event in payload.events]}
+        elif isinstance(payload, dict) and "instances" not in payload:
             payload = {"instances": [payload]}
         call = payload if isinstance(payload, InferRequest) else None
         if self._store is None:
@@ -119,22 +146,32 @@ class EventsModel(Model):  # type: ignore[misc]
         headers: Mapping[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Append all, in order and in one script: a batch is taken whole or not at all."""
+        """Append all, in order: a batch is taken whole or not at all."""
         events, call = payload
         assert self._store is not None
         now = time.time_ns() // 1_000_000
-        fields = [
-            field
-            for event in events
-            for field in (event.user_id, event.item_id, event.event, str(event.timestamp or now))
-        ]
+        given = [event.model_dump() | {"timestamp": event.timestamp or now} for event in events]
         try:
-            ids = [added.decode() for added in await self._store.client.eval(_APPEND, 1, EVENTS, *fields)]
-        except RedisError as error:
-            raise StreamUnavailable(f"events: the stream cannot be written, nothing was stored: {error}") from error
+            appended = await append(self._store.client, given, self._limits)
+        except StreamFull as error:
+            _EVENTS.labels("full").inc(len(events))
+            raise TooManyEvents(f"events: nothing was stored: {error}") from None
+        except NotReplicated as error:
+            _EVENTS.labels("not stored").inc(len(events))
+            raise StreamUnavailable(f"events: {error}") from None
+        except (RedisError, OSError) as error:
+            _EVENTS.labels("not stored").inc(len(events))
+            reason = f"no answer within {TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else str(error)
+            raise StreamUnavailable(
+                f"events: the stream cannot be written ({reason}), nothing is acknowledged; sending them again is "
+                "safe where they have an event_id"
+            ) from error
+        duplicates = sum(one.duplicate for one in appended)
+        _EVENTS.labels("duplicate").inc(duplicates)
+        _EVENTS.labels("taken").inc(len(appended) - duplicates)
         if call is None:
-            return {"predictions": [{"event_id": event_id} for event_id in ids]}
-        return codec.response(call, self.name, self._release, [codec.strings("event_id", [len(ids)], ids)])
+            return {"predictions": [one._asdict() for one in appended]}
+        return codec.response(call, self.name, self._release, _outputs(appended))
 
     async def explain(self, payload: object, headers: Mapping[str, str] | None = None) -> None:
         """Not offered."""
@@ -147,3 +184,10 @@ class EventsModel(Model):  # type: ignore[misc]
             raise InvalidRequest(f"{where}.item_id: must be an item of the catalog, got {quote(event.item_id)}")
         if event.timestamp is not None and event.timestamp > time.time_ns() // 1_000_000 + _AHEAD_MS:
             raise InvalidRequest(f"{where}.timestamp: must not lie in the future, got {event.timestamp}")
+
+
+def _outputs(appended: Sequence[Appended]) -> list[InferOutput]:
+    return [
+        codec.strings("stream_id", [len(appended)], [one.stream_id for one in appended]),
+        InferOutput(name="duplicate", shape=[len(appended)], datatype="BOOL", data=[one.duplicate for one in appended]),
+    ]

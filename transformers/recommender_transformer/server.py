@@ -6,6 +6,7 @@ anybody unload a model. What differs here is in this file.
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -14,16 +15,19 @@ from grpc_interceptor.exceptions import Unavailable
 from kserve import InferRequest, ModelRepository, ModelServer  # type: ignore[import-untyped]
 from kserve import logging as kserve_logging
 from kserve import model_server as kserve_server
-from kserve.errors import InvalidInput, ModelNotReady  # type: ignore[import-untyped]
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ignore[import-untyped]
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recommender_transformer import cloudevents
 from recommender_transformer.departure import while_connected
+from recommender_transformer.documents import loads
 from recommender_transformer.drain import DRAIN_S, DrainingServer
+from recommender_transformer.events import TooManyEvents, too_many_events
 from recommender_transformer.limits import BUSY, InFlight, recommends
 from recommender_transformer.model import NAME
-from winnow.request import MAX_BODY_BYTES
+from winnow.request import MAX_BODY_BYTES, InvalidRequest, quote
 
 _DRAINED = 16
 """Times the limit that is read of a body that is too large."""
@@ -31,6 +35,8 @@ _DRAINED = 16
 
 class StrictDataPlane(DataPlane):  # type: ignore[misc]
     """Whatever the decoder stumbles over is the caller's mistake; a server that is leaving is not ready.
+
+    CloudEvents are read in ``cloudevents``.
 
     Attributes:
         leaving: set when the server has been told to stop: it serves on, but asks to be sent nothing more.
@@ -68,14 +74,33 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
     def decode(
         self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
     ) -> tuple[object, dict[str, object]]:
-        """Decode a call."""
+        """Decode a call; the mode of its CloudEvents goes with it to :meth:`encode`."""
+        mode = cloudevents.mode_of(headers)
         try:
-            decoded, attributes = super().decode(body, headers, protocol_version, model_name)
+            if protocol_version != "v1":
+                if mode is not None:
+                    raise InvalidRequest("body: CloudEvents are taken at /v1/models/events:predict, not as tensors")
+                decoded, attributes = super().decode(body, headers, protocol_version, model_name)
+                return decoded, attributes
+            assert isinstance(body, bytes)
+            if mode is not None:
+                return cloudevents.decode(body, headers, mode), {"mode": mode}
+            return loads(body, "body"), {}
+        except InvalidRequest as error:
+            raise InvalidInput(str(error)) from None
         except InvalidInput as error:
             raise InvalidInput(f"body: {error}") from None
         except Exception as error:
             raise InvalidInput(f"body: cannot be read: {type(error).__name__}: {error}") from None
-        return decoded, attributes
+
+    def encode(
+        self, model_name: str, response: object, headers: dict[str, str], req_attributes: dict[str, Any]
+    ) -> tuple[object, dict[str, str]]:
+        """Encode an answer: to CloudEvents with one of them."""
+        if "mode" in req_attributes:
+            return cloudevents.encode(response, model_name, req_attributes["mode"])
+        encoded: tuple[object, dict[str, str]] = super().encode(model_name, response, {}, {})
+        return encoded
 
 
 class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
@@ -151,9 +176,15 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": "; ".join(clauses[:3]) or "body: is required"}, status_code=400)
 
 
+async def _without_versions(model_name: str, model_version: str) -> JSONResponse:
+    """A path that names a version."""
+    error = f"model_version: leave it out of the path, got {quote(model_version)}: this server serves one release"
+    return JSONResponse({"error": error}, status_code=404)
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     """False for what KServe logs of each refused request, with its whole stack, at the cost of everybody's time."""
-    return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotReady))
+    return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotFound | ModelNotReady))
 
 
 async def _nothing() -> None:
@@ -180,6 +211,11 @@ def model_server(
     app = kserve_server.app
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_exception_handler(RequestValidationError, _unreadable)
+    # Before KServe's own routes, which answer 501.
+    for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
+        route = "/v2/models/{model_name}/versions/{model_version}" + path
+        app.add_api_route(route, _without_versions, methods=[method], include_in_schema=False)
+    app.add_exception_handler(TooManyEvents, too_many_events)
     kserve_server.args.grpc_max_receive_message_length = MAX_BODY_BYTES
     in_flight = in_flight or InFlight()
     server = DrainingServer(

@@ -1,1 +1,1 @@
-"""Commands of ``winnow``, one a file."""
+"""Commands and groups of commands of ``winnow``, a file each."""

@@ -1,14 +1,13 @@
 """``winnow skew``: do answers get the features that their release was trained on?"""
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from winnow import home, release
-from winnow.errors import WinnowError
+from winnow.commands.running import Json, redis_url, running
 
 if TYPE_CHECKING:
     from winnow.evaluation.skew import SkewReport
@@ -18,7 +17,7 @@ def skew(
     limit: Annotated[
         int, typer.Option(min=1, help="Compare the newest so many impressions that carry features.")
     ] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compute the features of logged impressions again, and say which served ones differ and by how much.
 
@@ -26,14 +25,9 @@ def skew(
     features computed from the release's source, its log and the event stream. Exit code 1 means that some differ.
     """
     from winnow.evaluation.skew import check, differing
-    from winnow.local import redis, state
 
-    running = state.running()
-    if running is None:
-        raise WinnowError("nothing is running; start it with `winnow up`")
-    served = release.Release.open(home.releases() / str(running.release))
-    url = os.environ.get("REDIS_URL") or redis.url(running.ports.redis)
-    report = check(served, url, limit, show_progress=sys.stderr.isatty())
+    served = release.Release.open(home.releases() / str(running().release))
+    report = check(served, redis_url(), limit, show_progress=sys.stderr.isatty())
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     else:

@@ -70,8 +70,18 @@ def write(address: str, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
+            _sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make sure that a name outlives a loss of power, as the content does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -134,6 +134,12 @@ def entered(stream_id: bytes) -> int:
     return int(stream_id.split(b"-")[0])
 
 
+def position(stream_id: bytes) -> tuple[int, int]:
+    """An entry's id as it compares with others."""
+    ms, _, sequence = stream_id.partition(b"-")
+    return int(ms), int(sequence)
+
+
 def entries(client: Client, after: bytes = b"") -> Iterator[Entry]:
     """Every entry of the stream after ``after`` (of all when empty), oldest first, up to its end.
 

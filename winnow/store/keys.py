@@ -14,12 +14,26 @@ from zlib import crc32
 EVENTS = "events"
 """Stream of what happened, appended by the ``events`` model; every release's sidecar reads it in its own group."""
 
+TRIMMED = "{events}:trimmed"
+"""Id of the last entry that was trimmed from the stream of events; see :mod:`winnow.feedback.trim`."""
+
 IMPRESSIONS = "impressions"
 """Stream of what was shown, bounded."""
 
 ITEM_TAGS = 32
 """Hash tags of the items' rows. 500 of them take a cluster 3 ms with 32 tags, 5 ms with 64, and 14 ms when every item
 has a slot of its own; fewer tags would spread them unevenly over the nodes."""
+
+EXPORTED = "{impressions}:exported"
+"""Id of the last entry of the stream of impressions that was exported."""
+
+EXPORT_GROUP = "export"
+"""The consumer group of `winnow events export`, on both streams."""
+
+
+def event_id(given: str) -> str:
+    """Stream id of the event that the sender calls ``given``; forgotten after a while (see ``winnow.store.append``)."""
+    return f"{{events}}:id:{given}"
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,11 @@ class Keys:
     def lease(self) -> str:
         """Held for some seconds by whichever sidecar rewrites the trending list."""
         return f"r{self.release}:{{events}}:lease"
+
+    @property
+    def gap(self) -> str:
+        """There while the release misses events that were trimmed before its sidecars read them; says which."""
+        return f"r{self.release}:{{events}}:gap"
 
     @property
     def rebuilds(self) -> str:

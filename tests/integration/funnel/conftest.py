@@ -281,6 +281,7 @@ class Server:
         from tritonclient.grpc import service_pb2 as pb
 
         self.url = f"http://127.0.0.1:{http_port}"
+        self.ports = (http_port, grpc_port)
         self.process = process
         self.channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
         self.infer = self.channel.unary_unary(
@@ -357,8 +358,8 @@ def serve_tiny(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[[Path, int, str], AbstractContextManager[Server]]:
-    """Serve a tiny release of a number of its own, in the environment as it is then."""
+def serve() -> Callable[..., AbstractContextManager[Server]]:
+    """Serve a tiny release: its folder, a number of its own, a Redis, and settings of ``serve.py``."""
     return serving
 
 

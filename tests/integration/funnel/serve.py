@@ -1,6 +1,6 @@
 """Serve a tiny release with the numpy models: ``serve.py FOLDER REDIS_URL HTTP_PORT GRPC_PORT [SETTINGS]``.
 
-Settings are JSON: ``delay_s`` and ``broken`` of the models, ``max_in_flight`` and ``drain_s`` of the server.
+Settings are JSON: ``delay_s`` and ``broken`` of the models; ``max_in_flight``, ``drain_s`` and ``limits`` (of events).
 """
 
 import importlib.util
@@ -12,6 +12,7 @@ import numpy as np
 
 from recommender_transformer.__main__ import serve
 from winnow.release import Release
+from winnow.store.append import Limits
 
 spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("conftest.py"))
 tiny = importlib.util.module_from_spec(spec)
@@ -24,6 +25,8 @@ release = Release.open(Path(folder))
 models = tiny.NumpyModels(
     np.asarray(release.array("item_vectors")), settings.pop("delay_s", {}), set(settings.pop("broken", ()))
 )
+if "limits" in settings:
+    settings["limits"] = Limits(*settings["limits"])
 serve(
     release, redis_url, lambda: models, deadline_ms=2000, http_port=int(http_port), grpc_port=int(grpc_port), **settings
 )

@@ -13,7 +13,7 @@ from recommender_transformer.runner import Runner
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
 from winnow.store.connection import connect
-from winnow.store.keys import IMPRESSIONS, Keys
+from winnow.store.keys import Keys
 from winnow.store.online import OnlineStore
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -210,21 +210,3 @@ def test_candidates_are_padded_to_a_bucket_and_the_tensors_are_the_contracts(rec
         "fresh_vectors": ((1, 1, 8), "float32"),
     }
     assert (tensors["candidate_items"][0, 110:] == 0).any()
-
-
-def test_what_was_shown_is_written_down(published: Release, redis_url: str, models) -> None:
-    client = connect(redis_url)
-
-    async def run() -> Answer:
-        store = OnlineStore(published, redis_url)
-        runner = Runner(recommender(published, store, models), store.stranger)
-        request = RecommendRequest(user_id="user-1", k=3)
-        answer = await runner.recommend(runner.admit(request, "shown-once"))
-        await asyncio.sleep(0.3)
-        await store.close()
-        return answer
-
-    answer = asyncio.run(run())
-    [(_, shown)] = client.xrevrange(IMPRESSIONS, count=1)
-    assert shown[b"request_id"] == b"shown-once"
-    assert all(item_id.encode() in shown[b"items"] for item_id in ids(answer))

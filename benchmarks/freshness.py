@@ -1,0 +1,110 @@
+"""How soon what just happened counts: from an event's acknowledgement to the first list without the item met."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+
+from benchmarks.rows import Row, row
+from benchmarks.serving import newest, serving
+from winnow import client
+from winnow.errors import WinnowError
+from winnow.release import Release
+from winnow.request import Answer
+
+TRIALS = 500
+LOAD_PER_S = 20
+"""Requests of others meanwhile: a small shop's."""
+
+K = 10
+PATIENCE_S = 5.0
+
+
+def measure() -> list[Row]:
+    """Serve the newest release apart from everything else, and let its users meet what they are shown.
+
+    Raises:
+        WinnowError: there is no release, or an event was not acknowledged.
+    """
+    served = newest()
+    users = _users(served)
+    waited: list[float] = []
+    asked = late = 0
+    with (
+        serving(served) as ports,
+        client.http(ports.http) as endpoint,
+        _load(ports.http, users, LOAD_PER_S) as others,
+    ):
+        for trial in range(TRIALS):
+            user = users[trial % len(users)]
+            met = _answer(endpoint, user)["items"][0]["item_id"]
+            _happened(endpoint, user, met, served.schema.events[0], f"trial-{trial}")
+            acknowledged = time.perf_counter()
+            while True:
+                answer = _answer(endpoint, user)
+                asked += 1
+                seconds = time.perf_counter() - acknowledged
+                # A list that was made without knowing the user says nothing.
+                if not answer["degraded"] and met not in (item["item_id"] for item in answer["items"]):
+                    waited.append(seconds)
+                    break
+                if seconds > PATIENCE_S:
+                    late += 1
+                    break
+        load = len(others)
+    milliseconds = 1000 * np.array(waited or [np.inf])
+    return [
+        row("freshness, acknowledged event to a list without the item, p50", float(np.median(milliseconds)), "ms"),
+        row(
+            "freshness, acknowledged event to a list without the item, p99",
+            float(np.percentile(milliseconds, 99)),
+            "ms",
+            "<= 100",
+        ),
+        row("freshness, slowest", float(milliseconds.max()), "ms"),
+        row(f"freshness, trials that took longer than {PATIENCE_S:.0f} s", late, f"of {TRIALS}", "<= 0"),
+        row("freshness, lists asked for per trial", asked / TRIALS, ""),
+        row("freshness, requests of others meanwhile", load, ""),
+    ]
+
+
+def _happened(endpoint: httpx.Client, user: str, item: str, event: str, event_id: str) -> None:
+    instance = {"user_id": user, "item_id": item, "event": event, "event_id": event_id}
+    answer = endpoint.post("/v1/models/events:predict", json={"instances": [instance]})
+    if answer.status_code != httpx.codes.OK:
+        raise WinnowError(f"an event was not acknowledged: {answer.status_code} {answer.text}")
+
+
+def _answer(endpoint: httpx.Client, user: str) -> Answer:
+    [answer] = client.over_http_v1(endpoint, [{"user_id": user, "k": K}])
+    return answer
+
+
+@contextmanager
+def _load(port: int, users: list[str], per_second: int) -> Iterator[list[None]]:
+    """Others who ask meanwhile, at a steady pace; the list grows by one for each."""
+    stop, asked = threading.Event(), list[None]()
+
+    def ask() -> None:
+        with client.http(port) as endpoint:
+            started = time.perf_counter()
+            while not stop.wait(max(0.0, started + len(asked) / per_second - time.perf_counter())):
+                _answer(endpoint, users[len(asked) * 7 % len(users)])
+                asked.append(None)
+
+    others = threading.Thread(target=ask)
+    others.start()
+    try:
+        yield asked
+    finally:
+        stop.set()
+        others.join()
+
+
+def _users(served: Release) -> list[str]:
+    active = np.flatnonzero(np.diff(served.array("offsets")) > 0)
+    names: list[str] = served.array("user_ids")[np.random.default_rng(0).permutation(active)[:TRIALS]].tolist()
+    return names

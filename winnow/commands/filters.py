@@ -1,0 +1,34 @@
+"""``winnow filters``: the Bloom filters of what users have met."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from winnow import home
+from winnow.commands.running import redis_url, running
+
+commands = typer.Typer(no_args_is_help=True, help="The Bloom filters of what users have met.")
+
+
+@commands.command()
+def rebuild(
+    exports: Annotated[
+        str | None,
+        typer.Option(
+            help="Where `winnow events export` writes. By default events/ in WINNOW_HOME.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write every user's history and filters anew, from the release's log and every event since.
+
+    The events are those of the stream and, once some were trimmed, the exported ones. The stack serves on meanwhile. Do
+    it when filters were damaged, when a sidecar says that it missed events, or after a change of how they are made.
+    """
+    from winnow.filtering.rebuild import rebuild
+
+    number = running().release
+    folder = home.releases() / str(number)
+    kept = exports or str(home.events())
+    done = rebuild(folder, redis_url(), show_progress=sys.stderr.isatty(), exports=kept)
+    typer.echo(f"release {number}: {done.users} users rebuilt, with {done.events} events")

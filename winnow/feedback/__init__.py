@@ -1,0 +1,1 @@
+"""What came back from people, on its way from Redis to the next build."""

@@ -1,0 +1,63 @@
+"""What `winnow events export` has written, for whoever needs the events that are no longer in the stream."""
+
+from collections.abc import Iterator
+
+from winnow.errors import WinnowError
+from winnow.store.connection import Client
+from winnow.store.events import Entry, position
+from winnow.store.keys import TRIMMED
+
+
+class Exports:
+    """The events that were trimmed from the stream.
+
+    Args:
+        client: connection to Redis, answering bytes.
+        folder: where the exports are.
+    """
+
+    def __init__(self, client: Client, folder: str | None) -> None:
+        self._client = client
+        self._folder = folder
+
+    def count(self) -> int:
+        """How many events were exported; 0 while nothing was trimmed.
+
+        Raises:
+            WinnowError: a file cannot be read.
+        """
+        if self._trimmed() is None or self._folder is None:
+            return 0
+        # Only a stream that was trimmed needs the libraries that read files.
+        from winnow.feedback import tables
+
+        return sum(map(tables.count, tables.written(self._folder, tables.EVENT_KIND)))
+
+    def before(self, first: bytes) -> Iterator[Entry]:
+        """The exported events that are older than entry ``first`` of the stream (all where it is empty).
+
+        Raises:
+            WinnowError: they are not all there.
+        """
+        trimmed = self._trimmed()
+        if trimmed is None:
+            return
+        last = b""
+        if self._folder is not None:
+            from winnow.feedback import tables
+
+            for address in tables.written(self._folder, tables.EVENT_KIND):
+                for entry in tables.events(address):
+                    last = entry[0]
+                    if not first or position(last) < position(first):
+                        yield entry
+        if not last or position(last) < position(trimmed):
+            raise WinnowError(
+                f"events up to {trimmed.decode()} were trimmed from the stream after they were exported, but "
+                f"{self._folder or 'no folder of exports'} has them up to {last.decode() or 'none'}: name the folder "
+                "that `winnow events export` writes to (--exports)"
+            )
+
+    def _trimmed(self) -> bytes | None:
+        held = self._client.get(TRIMMED)
+        return held if isinstance(held, bytes) else None

@@ -1,0 +1,161 @@
+"""How entries of the two streams become tables, and the files that hold them.
+
+A file is named after the first entry it holds, so writing it again after a crash replaces it. That of events has the
+columns of the data contract, so ``events/`` may be the log of a data set as it is.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from winnow.embeddings import files
+from winnow.store.events import Entry
+from winnow.store.keys import EVENTS, IMPRESSIONS
+
+_ENDING = ".parquet"
+_NAME = re.compile(r"/(\d+)-(\d+)\.parquet$")
+_HISTORIES = ("history_items", "history_events", "history_timestamps")
+
+EVENT_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("event", pa.string()),
+        ("timestamp", pa.int64()),
+        ("event_id", pa.string()),
+        ("stream_id", pa.string()),
+    ]
+)
+
+IMPRESSION_SCHEMA = pa.schema(
+    [
+        ("request_id", pa.string()),
+        ("user_id", pa.string()),
+        ("release", pa.int64()),
+        ("timestamp", pa.int64()),
+        (
+            "items",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("item_id", pa.string()),
+                        ("position", pa.int64()),
+                        ("score", pa.float64()),
+                        ("propensity", pa.float64()),
+                        ("sources", pa.list_(pa.string())),
+                    ]
+                )
+            ),
+        ),
+        ("degraded", pa.list_(pa.string())),
+        ("features", pa.string()),
+        ("item_rows", pa.binary()),
+        ("user_row", pa.binary()),
+        *((name, pa.binary()) for name in _HISTORIES),
+        ("stream_id", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two streams.
+
+    Attributes:
+        stream: its key, and the name of its folder.
+        schema: of its files.
+        read: what an entry says, by column; raises ``KeyError`` or ``ValueError`` where it is not of this kind.
+    """
+
+    stream: str
+    schema: pa.Schema
+    read: Callable[[Mapping[bytes, bytes]], dict[str, Any]]
+
+    def row(self, entry: Entry) -> dict[str, Any] | None:
+        """The row of an entry; none where it is not of this kind."""
+        stream_id, fields = entry
+        try:
+            # An entry that was deleted from the stream comes back without fields.
+            return self.read(fields or {}) | {"stream_id": stream_id.decode()}
+        except (KeyError, ValueError):
+            return None
+
+
+def _event(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    event_id = fields.get(b"event_id")
+    return {
+        "user_id": fields[b"user_id"].decode(),
+        "item_id": fields[b"item_id"].decode(),
+        "event": fields[b"event"].decode(),
+        "timestamp": int(fields[b"timestamp"]),
+        "event_id": None if event_id is None else event_id.decode(),
+    }
+
+
+def _impression(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    return {
+        "request_id": fields[b"request_id"].decode(),
+        "user_id": fields[b"user_id"].decode() or None,
+        "release": int(fields[b"release"]),
+        "timestamp": int(fields[b"timestamp"]),
+        "items": json.loads(fields[b"items"]),
+        "degraded": json.loads(fields[b"degraded"]),
+        "features": fields[b"features"].decode(),
+        **{name: fields.get(name.encode()) for name in ("item_rows", "user_row", *_HISTORIES)},
+    }
+
+
+EVENT_KIND = Kind(EVENTS, EVENT_SCHEMA, _event)
+IMPRESSION_KIND = Kind(IMPRESSIONS, IMPRESSION_SCHEMA, _impression)
+
+
+def write(folder: str, kind: Kind, rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows as one file, at once; returns its address.
+
+    Raises:
+        WinnowError: the place cannot be written.
+    """
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), kind.schema), content, compression="zstd")
+    address = files.inside(folder, kind.stream, f"{rows[0]['stream_id']}{_ENDING}")
+    files.write(address, content.getvalue())
+    return address
+
+
+def written(folder: str, kind: Kind) -> list[str]:
+    """The addresses of all exported files of a kind, oldest first; others may lie beside them.
+
+    Raises:
+        WinnowError: the place cannot be reached.
+    """
+    found = {address: _NAME.search(address) for address in files.listed(files.inside(folder, kind.stream), _ENDING)}
+    ours = {address: (int(named[1]), int(named[2])) for address, named in found.items() if named}
+    return sorted(ours, key=ours.__getitem__)
+
+
+def events(address: str) -> Iterator[Entry]:
+    """The events of a file, as the stream had them.
+
+    Raises:
+        WinnowError: it cannot be read.
+    """
+    table = pq.read_table(io.BytesIO(files.read(address)), columns=EVENT_SCHEMA.names)
+    for batch in table.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            stream_id = row.pop("stream_id").encode()
+            yield stream_id, {name.encode(): str(value).encode() for name, value in row.items() if value is not None}
+
+
+def count(address: str) -> int:
+    """Rows of a file.
+
+    Raises:
+        WinnowError: it cannot be read.
+    """
+    return int(pq.read_metadata(io.BytesIO(files.read(address))).num_rows)
