@@ -58,7 +58,8 @@ def _ask(endpoint: httpx.Client, served: Release) -> None:
     for number, user in enumerate(users):
         request: client.Instance = {"user_id": user, "k": 10, "deadline_ms": client.PATIENCE_MS}
         # Ids of our own, so that the same requests are sampled in every run.
-        [answer] = client.over_http_v1(endpoint, [request], f"skew-{number}")
+        endpoint.headers["x-request-id"] = f"skew-{number}"
+        [answer] = client.over_http_v1(endpoint, [request])
         if number < HALF:
             clicked = {"user_id": users[number + HALF], "item_id": answer["items"][0]["item_id"]}
             event = clicked | {"event": served.schema.events[0]}

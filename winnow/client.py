@@ -27,29 +27,19 @@ def http(port: int) -> httpx.Client:
     return httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=TIMEOUT_S)  # noqa: S501
 
 
-def over_http_v1(endpoint: httpx.Client, instances: list[Instance], request_id: str = "") -> list[Answer]:
+def over_http_v1(endpoint: httpx.Client, instances: list[Instance]) -> list[Answer]:
     """KServe's V1 protocol: ``POST /v1/models/recommender:predict``.
-
-    Args:
-        endpoint: a connection.
-        instances: the requests of one call.
-        request_id: the caller's own id, which exploration is drawn by: the same id draws the same; else a new one.
 
     Raises:
         WinnowError: the endpoint is not there, or refuses the request.
     """
-    body = _post(endpoint, f"/v1/models/{MODEL}:predict", {"instances": instances}, request_id)
+    body = _post(endpoint, f"/v1/models/{MODEL}:predict", {"instances": instances})
     answers: list[Answer] = body["predictions"]
     return answers
 
 
-def over_http_v2(endpoint: httpx.Client, instances: list[Instance], request_id: str = "") -> list[Answer]:
+def over_http_v2(endpoint: httpx.Client, instances: list[Instance]) -> list[Answer]:
     """The Open Inference Protocol over HTTP: ``POST /v2/models/recommender/infer``.
-
-    Args:
-        endpoint: a connection.
-        instances: the requests of one call.
-        request_id: as for :func:`over_http_v1`.
 
     Raises:
         WinnowError: the endpoint is not there, or refuses the request.
@@ -58,20 +48,13 @@ def over_http_v2(endpoint: httpx.Client, instances: list[Instance], request_id: 
         {"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.tolist()}
         for name, datatype, array in _tensors(instances)
     ]
-    body = _post(endpoint, f"/v2/models/{MODEL}/infer", {"inputs": tensors}, request_id)
+    body = _post(endpoint, f"/v2/models/{MODEL}/infer", {"inputs": tensors})
     texts = next(output["data"] for output in body["outputs"] if output["name"] == "answer")
     return [json.loads(text) for text in texts]
 
 
-def over_grpc(
-    endpoint: grpcclient.InferenceServerClient, instances: list[Instance], request_id: str = ""
-) -> list[Answer]:
+def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instance]) -> list[Answer]:
     """The Open Inference Protocol over gRPC.
-
-    Args:
-        endpoint: a connection.
-        instances: the requests of one call.
-        request_id: as for :func:`over_http_v1`.
 
     Raises:
         WinnowError: the endpoint is not there, or refuses the request.
@@ -82,7 +65,7 @@ def over_grpc(
         tensor.set_data_from_numpy(array)
         inputs.append(tensor)
     try:
-        result = endpoint.infer(MODEL, inputs, request_id=request_id, client_timeout=TIMEOUT_S)
+        result = endpoint.infer(MODEL, inputs, client_timeout=TIMEOUT_S)
     except InferenceServerException as error:
         raise WinnowError(f"the endpoint refused over gRPC: {error}") from error
     return [json.loads(text) for text in result.as_numpy("answer")]
@@ -127,11 +110,10 @@ def _tensors(instances: list[Instance]) -> list[tuple[str, str, Any]]:
     return tensors
 
 
-def _post(endpoint: httpx.Client, path: str, body: dict[str, Any], request_id: str = "") -> dict[str, Any]:
+def _post(endpoint: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
     where = endpoint.base_url.join(path)
-    headers = {"x-request-id": request_id} if request_id else {}
     try:
-        response = endpoint.post(path, json=body, headers=headers)
+        response = endpoint.post(path, json=body)
     except httpx.HTTPError as error:
         raise WinnowError(f"no answer from {where} ({error}); start the stack with `winnow up`") from error
     if response.is_error:

@@ -44,12 +44,10 @@ def samples(release: Release, ports: Ports, k: int = 5) -> None:
     import tritonclient.grpc as grpcclient
 
     with client.http(ports.http) as http, grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as grpc:
-        # One id for all, so that chance cannot make the lists differ.
-        same = "sample"
         protocols: dict[str, Callable[[client.Instance], list[Answer]]] = {
-            "HTTP v1": lambda request: client.over_http_v1(http, [request], same),
-            "HTTP v2": lambda request: client.over_http_v2(http, [request], same),
-            "gRPC v2": lambda request: client.over_grpc(grpc, [request], same),
+            "HTTP v1": lambda request: client.over_http_v1(http, [request]),
+            "HTTP v2": lambda request: client.over_http_v2(http, [request]),
+            "gRPC v2": lambda request: client.over_grpc(grpc, [request]),
         }
         # The first answers of a fresh server pay for its warm-up.
         for ask in protocols.values():
@@ -61,7 +59,7 @@ def samples(release: Release, ports: Ports, k: int = 5) -> None:
                 started = time.perf_counter()
                 [answers[protocol]] = ask(request)
                 times[protocol] = (time.perf_counter() - started) * 1000
-            [explained] = client.over_http_v1(http, [request | {"debug": True}], same)
+            [explained] = client.over_http_v1(http, [request | {"debug": True}])
             console.rule(f"[bold]{user}[/bold]", align="left")
             _funnel(explained)
             answer(explained, release)

@@ -51,7 +51,7 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
             await fresh.catch_up(store)
             runner = Runner(recommender(release, store, models), store.stranger, deadline_ms=10_000)
             requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
-            return [await runner.recommend(runner.admit(request, "asked")) for request in requests]
+            return [await runner.recommend(runner.admit(request, "test")) for request in requests]
         finally:
             await store.close()
 

@@ -19,8 +19,8 @@ def test_curl_and_grpc_get_the_same_list(served, active_users: ActiveUsers) -> N
     base = f"http://127.0.0.1:{served.ports.http}"
 
     def curl(path: str, body: dict[str, object]) -> dict[str, object]:
-        headers = ["-H", "Content-Type: application/json", "-H", "x-request-id: same"]
-        command = ["curl", "-s", "--noproxy", "*", *headers, f"{base}{path}", "-d", json.dumps(body)]
+        header = "Content-Type: application/json"
+        command = ["curl", "-s", "--noproxy", "*", "-H", header, f"{base}{path}", "-d", json.dumps(body)]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
     with grpcclient.InferenceServerClient(f"127.0.0.1:{served.ports.grpc}") as grpc:
@@ -35,7 +35,7 @@ def test_curl_and_grpc_get_the_same_list(served, active_users: ActiveUsers) -> N
             name.set_data_from_numpy(np.array([user], np.object_))
             k = grpcclient.InferInput("k", [1], "INT32")
             k.set_data_from_numpy(np.array([7], np.int32))
-            result = grpc.infer("recommender", [name, k], request_id="same")
+            result = grpc.infer("recommender", [name, k])
 
             expected = [(item["item_id"], item["score"]) for item in v1["predictions"][0]["items"]]
             outputs = {output["name"]: output["data"] for output in v2["outputs"]}

@@ -9,6 +9,7 @@ from redis import Redis
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.filters.unlikely import EXPLORE, FEWEST, Unlikely
+from winnow.features.schema import DAY_MS
 from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.hashing import item_hash, item_hashes
 from winnow.filtering.seen import SeenFilter
@@ -33,10 +34,10 @@ def met_by(count: int) -> SeenFilter:
 class Asked:
     """As much of a query as the filter looks at."""
 
-    def __init__(self, *touched: str, met: int = FEWEST, request_id: str = "asked") -> None:
-        self.request_id = request_id
+    def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1", now_ms: int = DAY_MS) -> None:
+        self.now_ms = now_ms
         self.categories = None
-        self.request = type("Request", (), {"query": None})()
+        self.request = type("Request", (), {"query": None, "user_id": user_id})()
         self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met)})()
 
 
@@ -67,14 +68,17 @@ def test_one_touched_category_of_several_is_enough() -> None:
     assert kept[:, 1].mean() == pytest.approx(EXPLORE, abs=0.05)
 
 
-def test_exploration_is_drawn_by_request_and_item_alone() -> None:
+def test_exploration_is_drawn_by_user_day_and_item_alone() -> None:
     component = Unlikely(item_hashes(CATEGORIES), 1)
     offered = candidates(np.full((400, 1), 2))
-    once, again = (component.keep(Asked("books"), offered) for _ in range(2))
+    once = component.keep(Asked("books"), offered)
+    later = component.keep(Asked("books", now_ms=2 * DAY_MS - 1), offered)
     backwards = component.keep(Asked("books"), offered.take(np.arange(400)[::-1]))
-    other = component.keep(Asked("books", request_id="another"), offered)
-    assert (once == again).all()
+    tomorrow = component.keep(Asked("books", now_ms=2 * DAY_MS), offered)
+    other = component.keep(Asked("books", user_id="user-2"), offered)
+    assert (once == later).all()
     assert (once == backwards[::-1]).all()
+    assert (once != tomorrow).any()
     assert (once != other).any()
 
 

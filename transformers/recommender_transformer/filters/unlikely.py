@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
+from winnow.features.schema import DAY_MS
 from winnow.filtering.hashing import ItemHashes
 
 EXPLORE = 0.1
@@ -25,7 +26,8 @@ class Unlikely:
     """Removes candidates none of whose categories the user ever touched, except for a share of them.
 
     Who looks for something or names categories says what is wanted, and what few events lack they may lack by chance:
-    for them all is likely. So is an item without a category.
+    for them all is likely. So is an item without a category. The share is drawn anew each day (UTC) for each user: a
+    list that changed at every look would be no list.
 
     Args:
         hashes: hash of every category of the release, by code.
@@ -54,7 +56,8 @@ class Unlikely:
         known[0] = False
         kept: NDArray[np.bool_] = known.take(codes).any(axis=1) | (codes[:, 0] == 0)
         unlikely = np.flatnonzero(~kept)
-        explored = unlikely[_drawn(query.request_id, candidates.items.take(unlikely))]
+        drawn_for = f"{query.request.user_id} {query.now_ms // DAY_MS}"
+        explored = unlikely[_drawn(drawn_for, candidates.items.take(unlikely))]
         candidates.propensity[explored] = EXPLORE
         kept[explored] = True
         return kept
@@ -64,9 +67,9 @@ class Unlikely:
         return ["no category of it was ever touched"] * len(candidates)
 
 
-def _drawn(request_id: str, items: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """A draw per item that the same request repeats: a hash of both, after the finaliser of splitmix64."""
-    mixed = (items.astype(np.uint64) | np.uint64(crc32(request_id.encode()) << 32)) * _GOLDEN
+def _drawn(seed: str, items: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """A draw per item, the same for the same seed: a hash of both, after the finaliser of splitmix64."""
+    mixed = (items.astype(np.uint64) | np.uint64(crc32(seed.encode()) << 32)) * _GOLDEN
     mixed ^= mixed >> _HALF
     mixed *= _MIX
     drawn: NDArray[np.bool_] = (mixed >> _HALF) < _DRAWN_BELOW
