@@ -6,7 +6,7 @@ from validation.objects import Finding, Objects, title
 from validation.promql import Expression, Incompatible, Unit, Units, expressions, metrics_of, own_metrics, spelled
 
 PLAUSIBLE = {"seconds": (0.01, 86_400.0), "microseconds": (500.0, 1_000_000.0), "a count": (0.001, 1_000_000.0)}
-"""Between which numbers a threshold makes sense, by unit. A queue of 3 microseconds, meant as milliseconds, does not."""
+"""Between which numbers a threshold makes sense, by unit. 3 microseconds, meant as milliseconds, do not."""
 
 TRIGGERS = {"seconds": (0.01, 2.0), "microseconds": (500.0, 100_000.0), "a count": (1.0, 1000.0)}
 """The same for what the autoscaler compares, which is nearer to what people feel."""
