@@ -23,8 +23,8 @@ MAX_BATCH = {
 _INTRA_OP_THREADS = 1
 
 _MAX_QUEUE = 256
-"""Requests that may wait for a model; one more is refused at once, and the funnel does without it: a longer queue would be
-over anybody's deadline by the time it is worked off."""
+"""Requests that may wait for a model; one more is refused at once, and the funnel does without it. A longer queue would
+be over anybody's deadline by the time it is worked off."""
 
 _MAX_WAIT_US = 10_000_000
 """The longest deadline a request may ask for: whoever waited so long has gone."""

@@ -1,7 +1,10 @@
 """What one object says of another must be true: selectors select, ports are opened, names are there."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from validation.objects import MANIFESTS, Finding, Object, Objects, title
@@ -14,6 +17,7 @@ _OPERATORS = {
     "DoesNotExist": lambda value, values: value is None,
 }
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+_POD_LABEL = "__meta_kubernetes_pod_label_"
 _IMAGE = re.compile(r"^(?P<name>[a-z0-9._/:-]+?):(?P<tag>[\w][\w.-]*)(@sha256:[0-9a-f]{64})?$")
 
 
@@ -59,6 +63,7 @@ def _pod(objects: Objects, pod: Workload) -> Iterator[Finding]:
         yield from _image(objects, pod, container, where)
         yield from _environment(objects, pod, container, where)
         yield from _ports(pod, container, where)
+        yield from _flags(pod, container, where)
     yield from _peers(objects, pod)
 
 
@@ -109,6 +114,25 @@ def _ports(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[
                 yield Finding(pod.title, f"{where} {probe}", f"asks port {wanted}, which its process does not open")
 
 
+def _flags(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:
+    command = container.get("command", ())
+    if command[:2] != ["python", "-m"]:
+        return
+    known = flags_of(command[2])
+    for arg in container.get("args", ()):
+        flag = arg.partition("=")[0]
+        if flag.startswith("--") and flag not in known:
+            yield Finding(pod.title, where, f"{command[2]} has no flag {flag}")
+
+
+@cache
+def flags_of(module: str) -> frozenset[str]:
+    """The flags of one of Winnow's programs, as it says itself."""
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return frozenset(re.findall(r"--[\w-]+", done.stdout))
+
+
 def _peers(objects: Objects, pod: Workload) -> Iterator[Finding]:
     """The service that a transformer calls."""
     line = " ".join(arg for container in pod.containers for arg in container.get("args", ()))
@@ -147,6 +171,11 @@ def _selectors(objects: Objects, pods: list[Workload]) -> Iterator[Finding]:
         if not matching:
             yield Finding(title(each), "spec.selector", "matches no pod")
         for endpoint in each["spec"]["podMetricsEndpoints"]:
+            for label in _scraped_labels(endpoint):
+                if not all(label in map(_as_prometheus_writes, pod.labels) for pod in matching):
+                    yield Finding(
+                        title(each), "spec.podMetricsEndpoints", f"its pods have no label that is {label} there"
+                    )
             lacking = [pod.title for pod in matching if endpoint.get("port") not in pod.ports()]
             if lacking:
                 yield Finding(
@@ -156,6 +185,17 @@ def _selectors(objects: Objects, pods: list[Workload]) -> Iterator[Finding]:
     for pod in pods:
         if pod.part and not any(selects(selector, pod.labels) for selector in budgets):
             yield Finding(pod.title, "", "no PodDisruptionBudget selects its pods")
+
+
+def _scraped_labels(endpoint: Mapping[str, Any]) -> Iterator[str]:
+    for relabeling in endpoint.get("relabelings", ()):
+        for source in relabeling.get("sourceLabels", ()):
+            if source.startswith(_POD_LABEL):
+                yield source.removeprefix(_POD_LABEL)
+
+
+def _as_prometheus_writes(label: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_]", "_", label)
 
 
 def _named(matching: list[Workload]) -> str:

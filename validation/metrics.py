@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 
 from validation.objects import Finding, Objects, title
-from validation.promql import Expression, Incompatible, Unit, Units, expressions, metrics_of, own_metrics, spelled
+from validation.promql import (
+    Expression,
+    Incompatible,
+    Unit,
+    Units,
+    expressions,
+    matched,
+    metrics_of,
+    own_metrics,
+    spelled,
+)
 
 PLAUSIBLE = {"seconds": (0.01, 86_400.0), "microseconds": (500.0, 1_000_000.0), "a count": (0.001, 1_000_000.0)}
 """Between which numbers a threshold makes sense, by unit. 3 microseconds, meant as milliseconds, do not."""
@@ -57,6 +67,8 @@ def _trigger(each: Expression, unit: Unit) -> Iterator[Finding]:
             f"threshold {threshold:g} {spelled(unit)} is not plausible (from {low:g} to {high:g}): "
             "is it in the unit of its metric?",
         )
+    if matched(each.text, "chain") != {each.owner.split()[-1]}:
+        yield Finding(each.owner, each.where, "scales by another chain's metric: chain must be its own name")
     if "times_replicas" not in each.text and not any(name.endswith(":total") for name in metrics_of(each.text)):
         yield Finding(
             each.owner,

@@ -103,19 +103,35 @@ def metrics_of(text: str) -> Iterator[str]:
     yield from _names(parser.parse(text))
 
 
-def _names(node: Any) -> Iterator[str]:
+def matched(text: str, label: str) -> set[str]:
+    """Values that the selectors of an expression want a label to have exactly."""
+    return {
+        each.value for each in _matchers(parser.parse(text)) if each.name == label and each.op == parser.MatchOp.Equal
+    }
+
+
+def _matchers(node: Any) -> Iterator[Any]:
+    for selector in _selectors(node):
+        yield from selector.matchers.matchers
+
+
+def _selectors(node: Any) -> Iterator[Any]:
     if isinstance(node, parser.VectorSelector):
-        yield node.name or ""
+        yield node
     elif isinstance(node, parser.MatrixSelector):
-        yield node.vector_selector.name or ""
+        yield node.vector_selector
     elif isinstance(node, parser.BinaryExpr):
-        yield from _names(node.lhs)
-        yield from _names(node.rhs)
+        yield from _selectors(node.lhs)
+        yield from _selectors(node.rhs)
     elif isinstance(node, parser.Call):
         for argument in node.args:
-            yield from _names(argument)
+            yield from _selectors(argument)
     elif hasattr(node, "expr"):
-        yield from _names(node.expr)
+        yield from _selectors(node.expr)
+
+
+def _names(node: Any) -> Iterator[str]:
+    return (selector.name or "" for selector in _selectors(node))
 
 
 class Units:

@@ -269,6 +269,21 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
         put("HTTPRoute", "recommender", "spec/rules/1/backendRefs/0/name", "recommender"),
         "there is no service recommender",
     ),
+    "a flag that its program does not have": (
+        links.check,
+        arg("kserve-container", "--release-dir=/mnt/release", "--release-folder=/mnt/release"),
+        "container kserve-container: recommender_transformer has no flag --release-folder",
+    ),
+    "a label that no pod has": (
+        links.check,
+        put(
+            "PodMonitor",
+            "transformer",
+            "spec/podMetricsEndpoints/0/relabelings/0/sourceLabels/0",
+            "__meta_kubernetes_pod_label_chain",
+        ),
+        "PodMonitor transformer: .*its pods have no label that is chain there",
+    ),
     "a root container": (
         security.check,
         put(ISVC, "recommender", "spec/transformer/securityContext/runAsUser", 0),
@@ -365,6 +380,11 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
         metrics.check,
         query("predictor", "mean_times_replicas", "mean"),
         "KEDA divides what KServe asks for by the replicas",
+    ),
+    "a trigger that looks at another chain": (
+        metrics.check,
+        query("transformer", 'chain="recommender"', 'chain="recommender-canary"'),
+        "scales by another chain's metric",
     ),
     "a trigger on a metric that does not exist": (
         metrics.check,
