@@ -33,16 +33,17 @@ def _pins(chain: Object) -> dict[str, str | None]:
     models = _MODELS.match(spec.get("predictor", {}).get("model", {}).get("storageUri", ""))
     return {
         "spec.predictor.model.storageUri": models and models[1],
+        "spec.predictor.initContainers": _source(spec.get("predictor", {}), _MODELS),
         "spec.transformer.initContainers": _source(spec.get("transformer", {})),
         "metadata.labels": chain["metadata"].get("labels", {}).get("winnow/release"),
     }
 
 
-def _source(pod: Object) -> str | None:
+def _source(pod: Object, address: re.Pattern[str] = _RELEASE) -> str | None:
     """The release that a pod's init container fetches."""
     for container in pod.get("initContainers", ()):
         for arg in container.get("args", ()):
-            if match := _RELEASE.match(arg):
+            if match := address.match(arg):
                 return match[1]
     return None
 

@@ -158,6 +158,15 @@ def kserve_traps(objects: Objects) -> Iterator[Finding]:
                     f"spec.{part}.canaryTrafficPercent",
                     "is ignored in Standard mode: a canary is a second chain (overlays/canary)",
                 )
+        predictor = chain["spec"].get("predictor") or {}
+        own = [container["name"] for container in predictor.get("initContainers", ())]
+        if "storageUri" in predictor.get("model", {}) and "storage-initializer" not in own:
+            yield Finding(
+                title(chain),
+                "spec.predictor.initContainers",
+                "KServe injects a storage-initializer without a security context, and a restricted namespace refuses it: "
+                "declare one of that name",
+            )
         for container in chain["spec"].get("transformer", {}).get("containers", ())[:1]:
             yield from _transformer_traps(chain, container)
 

@@ -356,6 +356,11 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
         put(ISVC, "recommender", "spec/predictor/canaryTrafficPercent", 10),
         "canaryTrafficPercent: is ignored in Standard mode",
     ),
+    "an injected container that the namespace refuses": (
+        kserve_traps,
+        drop(ISVC, "recommender", "spec/predictor/initContainers"),
+        "KServe injects a storage-initializer without a security context, and a restricted namespace",
+    ),
     "the protocol flag that is ignored": (
         kserve_traps,
         arg("kserve-container", "--predictor_protocol=grpc-v2", "--protocol=grpc-v2"),
