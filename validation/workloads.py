@@ -164,7 +164,7 @@ def kserve_traps(objects: Objects) -> Iterator[Finding]:
             yield Finding(
                 title(chain),
                 "spec.predictor.initContainers",
-                "KServe injects a storage-initializer without a security context, and a restricted namespace refuses it: "
+                "KServe injects a storage-initializer without a security context, which restricted namespaces refuse: "
                 "declare one of that name",
             )
         for container in chain["spec"].get("transformer", {}).get("containers", ())[:1]:

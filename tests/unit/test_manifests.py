@@ -359,7 +359,7 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     "an injected container that the namespace refuses": (
         kserve_traps,
         drop(ISVC, "recommender", "spec/predictor/initContainers"),
-        "KServe injects a storage-initializer without a security context, and a restricted namespace",
+        "KServe injects a storage-initializer without a security context, which restricted namespaces refuse",
     ),
     "the protocol flag that is ignored": (
         kserve_traps,
