@@ -103,6 +103,23 @@ def metrics_of(text: str) -> Iterator[str]:
     yield from _names(parser.parse(text))
 
 
+def watched(text: str) -> list[str]:
+    """What an expression looks at, apart from comparisons: an alert is silent when all is well, these are not."""
+    return list(_watched(parser.parse(text)))
+
+
+def _watched(node: Any) -> Iterator[str]:
+    if isinstance(node, parser.ParenExpr):
+        yield from _watched(node.expr)
+    elif isinstance(node, parser.Call) and node.func.name == "absent":
+        yield from _watched(node.args[0])
+    elif isinstance(node, parser.BinaryExpr) and str(node.op) in (*_COMPARISONS, "and", "or", "unless"):
+        yield from _watched(node.lhs)
+        yield from _watched(node.rhs)
+    elif _number(node) is None:
+        yield node.prettify()
+
+
 def matched(text: str, label: str) -> set[str]:
     """Values that the selectors of an expression want a label to have exactly."""
     return {

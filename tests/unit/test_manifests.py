@@ -13,7 +13,7 @@ import pytest
 from validation import links, metrics, release, rules, schemas, security
 from validation.__main__ import CHECKS
 from validation.objects import Objects, ToolMissing, overlays, render
-from validation.promql import Units, expressions
+from validation.promql import Units, expressions, watched
 from validation.routes import backends
 from validation.workloads import kserve_traps, opened
 from winnow.buckets import BUCKETS, HEADER, bucket_of
@@ -473,6 +473,14 @@ def test_units_follow_from_what_is_done_with_a_metric():
     assert units.of("rate(asked_total[1m])") == Counter(seconds=-1)
     assert units.of("histogram_quantile(0.99, sum by (le) (rate(took_seconds_bucket[1m])))") == Counter(seconds=1)
     assert units.of('count(queue_us{m="x"})') == Counter()
+
+
+def test_what_an_alert_looks_at_is_told_apart_from_its_threshold():
+    assert watched("a > 14.4 * 0.01 and sum(b) >= on () 2 * c") == ["a", "sum(b)", "2 * c"]
+    assert watched("absent(a) or (b unless c)") == ["a", "b", "c"]
+    assert watched("rate(a[5m]) / (b > 0) > 3") == ["rate(a[5m]) / (b > 0)"]
+    for each in expressions(rendered("gpu")):
+        assert all(watched(each.text)), each
 
 
 def test_ports_are_read_from_the_command_line():
