@@ -78,6 +78,10 @@ class Runner:
             for stage in TIMED
             for component in getattr(pipeline, stage)
         }
+        # There from the start at 0: a counter that appears with its first fault has no rate for it.
+        for stage in SHARES:
+            for component in getattr(pipeline, stage):
+                _DEGRADED.labels(component.name)
 
     async def read(self, requests: Sequence[RecommendRequest]) -> list[Content]:
         """Decode what the requests of one call look for; their deadlines begin after this.
