@@ -12,11 +12,10 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 # Compiled once here rather than at every start of every process, wherever Python is told to write no bytecode.
 UV := .venv/bin/uv pip install --compile-bytecode
 UV_VERSION := 0.13.9
-CODE := winnow transformers export kfp_pipelines benchmarks
 
 .PHONY: help
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.installed .venv-triton/.installed  ## make both virtual environments (a second run does nothing)
@@ -38,6 +37,18 @@ lint: setup  ## check style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+.PHONY: validate
+validate: setup  ## check what runs on the cluster: schemas, links, security, metrics, units
+	.venv/bin/python -m validation
+
+.PHONY: images
+images:  ## build and tag the container images, with docker, podman or buildah
+	images/build $(or $(ARGS),serving training)
+
+.PHONY: tools
+tools:  ## put kustomize into .tools/ (needs Go; kubectl serves as well)
+	GOBIN=$(CURDIR)/.tools go install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
 
 .PHONY: bench
 bench: setup  ## measure the newest release's funnel (ARGS names another benchmark)

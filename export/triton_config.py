@@ -22,6 +22,13 @@ MAX_BATCH = {
 
 _INTRA_OP_THREADS = 1
 
+_MAX_QUEUE = 256
+"""Requests that may wait for a model; one more is refused at once, and the funnel does without it. A longer queue would
+be over anybody's deadline by the time it is worked off."""
+
+_MAX_WAIT_US = 10_000_000
+"""The longest deadline a request may ask for: whoever waited so long has gone."""
+
 
 def model_config(signature: ModelSignature) -> "triton.ModelConfig":
     """The configuration of one model."""
@@ -33,7 +40,13 @@ def model_config(signature: ModelSignature) -> "triton.ModelConfig":
         output=[triton.ModelOutput(name=s.name, data_type=_data_type(s), dims=_dims(s)) for s in signature.outputs],
         version_policy=triton.ModelVersionPolicy(all=triton.ModelVersionPolicy.All()),
         # Without a delay: what queues up while an instance is busy is joined, and nobody waits for company.
-        dynamic_batching=triton.ModelDynamicBatching(),
+        dynamic_batching=triton.ModelDynamicBatching(
+            default_queue_policy=triton.ModelQueuePolicy(
+                timeout_action=triton.ModelQueuePolicy.REJECT,
+                default_timeout_microseconds=_MAX_WAIT_US,
+                max_queue_size=_MAX_QUEUE,
+            )
+        ),
         instance_group=[triton.ModelInstanceGroup(kind=triton.ModelInstanceGroup.KIND_AUTO, count=1)],
         parameters={
             "intra_op_thread_count": triton.ModelParameter(string_value=str(_INTRA_OP_THREADS)),

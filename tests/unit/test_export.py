@@ -118,6 +118,9 @@ def test_committed_configurations_are_the_generated_ones(signature: ModelSignatu
     assert parsed.version_policy.WhichOneof("policy_choice") == "all"
     assert parsed.HasField("dynamic_batching")
     assert parsed.dynamic_batching.max_queue_delay_microseconds == 0, "nobody waits for company"
+    policy = parsed.dynamic_batching.default_queue_policy
+    assert 0 < policy.max_queue_size <= 1024, "a queue without end would be over everybody's deadline"
+    assert policy.default_timeout_microseconds == 10_000 * 1000, "no request may ask for a longer deadline"
     assert [(tensor.name, len(tensor.dims)) for tensor in parsed.input] == [
         (spec.name, len(spec.dims) - 1) for spec in signature.inputs
     ]

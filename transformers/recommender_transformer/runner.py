@@ -54,6 +54,13 @@ _STAGE_SECONDS = Histogram(
     ("stage", "component"),
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0),
 )
+_REQUEST_SECONDS = Histogram(
+    "winnow_request_seconds",
+    "From a recommendation's admission to its answer, by whether a part was missing.",
+    ("degraded",),
+    buckets=(0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0),
+)
+_WHOLE, _PARTIAL = _REQUEST_SECONDS.labels("no"), _REQUEST_SECONDS.labels("yes")
 _DEGRADED = Counter("winnow_degraded_total", "Times a part was late or down and its fallback stood in.", ("component",))
 
 T = TypeVar("T")
@@ -82,6 +89,10 @@ class Runner:
             for stage in TIMED
             for component in getattr(pipeline, stage)
         }
+        # There from the start at 0: a counter that appears with its first fault has no rate for it.
+        for stage in SHARES:
+            for component in getattr(pipeline, stage):
+                _DEGRADED.labels(component.name)
 
     async def read(self, requests: Sequence[RecommendRequest]) -> list[Content]:
         """Decode what the requests of one call look for; their deadlines begin after this.
@@ -178,7 +189,7 @@ class Runner:
         for effect in self._pipeline.side_effects:
             effect.after(query, answer, chosen)
         # The histograms can wait until the answer has left.
-        asyncio.get_running_loop().call_soon(self._observe, query.trace.steps)
+        asyncio.get_running_loop().call_soon(self._observe, query, perf_counter() - query.started)
         return answer
 
     async def warm_up(self) -> None:
@@ -284,8 +295,9 @@ class Runner:
     def _note(self, query: Query, stage: str, component: str, started: float, given: int, kept: int) -> None:
         query.trace.steps.append(Step(stage, component, started, (perf_counter() - started) * 1000, given, kept))
 
-    def _observe(self, steps: list[Step]) -> None:
-        for step in steps:
+    def _observe(self, query: Query, seconds: float) -> None:
+        (_PARTIAL if query.trace.degraded else _WHOLE).observe(seconds)
+        for step in query.trace.steps:
             self._seconds[step.stage, step.component].observe(step.ms / 1000)
 
     def _items(self, chosen: Candidates) -> list[RecommendedItem]:

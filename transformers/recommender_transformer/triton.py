@@ -34,6 +34,8 @@ _CHANNEL_OPTIONS = [
     # Triton that came back is found within a second, not after gRPC's default of up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # A name may stand for several replicas (a headless service): take turns, where gRPC would stay with the first.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
 ]
 
 _CANCELLABLE = (2, 56)

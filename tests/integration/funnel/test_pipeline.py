@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.runner import Runner
@@ -117,6 +118,20 @@ def test_without_the_ranker_the_order_is_the_retrieval_order(recommend: Recommen
     survivors = [c["item_id"] for c in answer["trace"]["candidates"] if "removed_by" not in c]
     assert ids(answer) == survivors[:10]
     assert all("retriever" in item["sources"] for item in answer["items"])
+
+
+def test_answers_are_timed_apart_by_whether_a_part_was_missing(recommend: Recommend, models) -> None:
+    def counted() -> dict[str, float]:
+        return {
+            degraded: REGISTRY.get_sample_value("winnow_request_seconds_count", {"degraded": degraded}) or 0.0
+            for degraded in ("no", "yes")
+        }
+
+    before = counted()
+    recommend("user-3", deadline_ms=10_000)
+    models.broken = {"ranker"}
+    recommend("user-3", deadline_ms=10_000)
+    assert counted() == {degraded: count + 1 for degraded, count in before.items()}
 
 
 def test_without_redis_the_popular_list_answers(recommend: Recommend, release: Release) -> None:

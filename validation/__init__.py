@@ -1,0 +1,1 @@
+"""Checks of what a cluster would be told, made where there is no cluster."""

@@ -1,0 +1,266 @@
+"""What one object says of another must be true: selectors select, ports are opened, names are there."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from validation.objects import MANIFESTS, Finding, Object, Objects, title
+from validation.workloads import Workload, opened, services, workloads
+
+_OPERATORS = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, values: value is not None,
+    "DoesNotExist": lambda value, values: value is None,
+}
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+_POD_LABEL = "__meta_kubernetes_pod_label_"
+_IMAGE = re.compile(r"^(?P<name>[a-z0-9._/:-]+?):(?P<tag>[\w][\w.-]*)(@sha256:[0-9a-f]{64})?$")
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a label selector matches; an empty one matches everything."""
+    exact = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    return exact and all(
+        _OPERATORS[each["operator"]](labels.get(each["key"]), each.get("values", ()))
+        for each in selector.get("matchExpressions", ())
+    )
+
+
+def check(objects: Objects) -> Iterator[Finding]:
+    """All references between the objects."""
+    pods = workloads(objects)
+    for pod in pods:
+        yield from _pod(objects, pod)
+    yield from _selectors(objects, pods)
+    yield from _policies(objects, pods)
+    yield from _routes(objects)
+    for each in objects.all:
+        if each["kind"] != "Namespace" and not objects.find("Namespace", each["metadata"].get("namespace", "")):
+            yield Finding(
+                title(each), "metadata.namespace", f"{each['metadata'].get('namespace')} is no namespace of ours"
+            )
+
+
+def _pod(objects: Objects, pod: Workload) -> Iterator[Finding]:
+    account = pod.pod.get("serviceAccountName")
+    if account and not objects.find("ServiceAccount", account):
+        yield Finding(pod.title, f"{pod.where}.serviceAccountName", f"there is no ServiceAccount {account}")
+    volumes = {volume["name"] for volume in pod.pod.get("volumes", ())}
+    for spread in pod.pod.get("topologySpreadConstraints", ()):
+        if not selects(spread.get("labelSelector", {}), pod.labels):
+            yield Finding(
+                pod.title, f"{pod.where}.topologySpreadConstraints", "its selector does not match its own pods"
+            )
+    for container in pod.every_container:
+        where = f"container {container.get('name')}"
+        for mount in container.get("volumeMounts", ()):
+            if mount["name"] not in volumes:
+                yield Finding(pod.title, where, f"mounts {mount['name']}, which is no volume of the pod")
+        yield from _image(objects, pod, container, where)
+        yield from _environment(objects, pod, container, where)
+        yield from _ports(pod, container, where)
+        yield from _flags(pod, container, where)
+    yield from _peers(objects, pod)
+
+
+def _image(objects: Objects, pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:
+    image = container.get("image", "")
+    match = _IMAGE.match(image)
+    if match is None or match["tag"] == "latest":
+        yield Finding(pod.title, where, f"image {image!r} names no fixed version")
+        return
+    ours = re.search(r"(?:^|/)winnow/([a-z]+)$", match["name"])
+    if ours and not (MANIFESTS.parent / "images" / ours[1] / "Dockerfile").exists():
+        yield Finding(pod.title, where, f"image {image}: there is no images/{ours[1]}/Dockerfile")
+    if not ours and match["name"] not in objects.outside["images"]:
+        yield Finding(pod.title, where, f"image {image} is neither built here nor named in outside.yaml")
+
+
+def _environment(objects: Objects, pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:
+    for variable in container.get("env", ()):
+        for kind, key in (("Secret", "secretKeyRef"), ("ConfigMap", "configMapKeyRef")):
+            wanted = variable.get("valueFrom", {}).get(key)
+            if wanted is None:
+                continue
+            found = objects.find(kind, wanted["name"])
+            keys = {*(found or {}).get("data", {}), *(found or {}).get("stringData", {})}
+            if kind == "Secret" and found is None:
+                keys = set(objects.outside["secrets"].get(wanted["name"], ()))
+            if wanted["key"] not in keys:
+                yield Finding(
+                    pod.title, where, f"{variable['name']}: no {kind} {wanted['name']} has a key {wanted['key']}"
+                )
+    names = {variable["name"] for variable in container.get("env", ())}
+    for used in re.findall(r"\$\((\w+)\)", " ".join([*container.get("command", ()), *container.get("args", ())])):
+        if used not in names:
+            yield Finding(pod.title, where, f"$({used}) in its command line is no variable of its environment")
+
+
+def _ports(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:
+    listening = opened(container)
+    for port in container.get("ports", ()):
+        if port["containerPort"] not in listening:
+            yield Finding(
+                pod.title, where, f"port {port['containerPort']} is declared, but its process does not open it"
+            )
+    for probe in _PROBES:
+        for handler in ("httpGet", "tcpSocket", "grpc"):
+            wanted = container.get(probe, {}).get(handler, {}).get("port")
+            if wanted is not None and pod.port(wanted) not in listening:
+                yield Finding(pod.title, f"{where} {probe}", f"asks port {wanted}, which its process does not open")
+
+
+def _flags(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:
+    command = container.get("command", ())
+    if command[:2] != ["python", "-m"]:
+        return
+    known = flags_of(command[2])
+    for arg in container.get("args", ()):
+        flag = arg.partition("=")[0]
+        if flag.startswith("--") and flag not in known:
+            yield Finding(pod.title, where, f"{command[2]} has no flag {flag}")
+
+
+@cache
+def flags_of(module: str) -> frozenset[str]:
+    """The flags of one of Winnow's programs, as it says itself."""
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return frozenset(re.findall(r"--[\w-]+", done.stdout))
+
+
+def _peers(objects: Objects, pod: Workload) -> Iterator[Finding]:
+    """The service that a transformer calls."""
+    line = " ".join(arg for container in pod.containers for arg in container.get("args", ()))
+    for host, port in re.findall(r"--predictor_host[= ]([\w.-]+):(\d+)", line):
+        yield from _reaches(objects, pod.title, "--predictor_host", host.split(".")[0], int(port))
+
+
+def _reaches(objects: Objects, name: str, where: str, service: str, port: int) -> Iterator[Finding]:
+    ports = services(objects).get(service)
+    if ports is None:
+        yield Finding(name, where, f"there is no service {service}")
+    elif port not in ports:
+        yield Finding(name, where, f"service {service} has no port {port}, only {sorted(ports)}")
+
+
+def _selectors(objects: Objects, pods: list[Workload]) -> Iterator[Finding]:
+    for each in objects.of("Service"):
+        matching = [pod for pod in pods if selects({"matchLabels": each["spec"].get("selector", {})}, pod.labels)]
+        if len(matching) != 1:
+            yield Finding(title(each), "spec.selector", f"matches {_named(matching)}, it should match one workload")
+        for pod in matching[:1]:
+            for port in each["spec"]["ports"]:
+                if pod.port(port.get("targetPort", port["port"])) is None:
+                    yield Finding(
+                        title(each), "spec.ports", f"{pod.title} has no port {port.get('targetPort', port['port'])}"
+                    )
+    for each in objects.of("PodDisruptionBudget"):
+        matching = [pod for pod in pods if selects(each["spec"].get("selector", {}), pod.labels)]
+        if len(matching) != 1:
+            yield Finding(title(each), "spec.selector", f"matches {_named(matching)}, it should match one workload")
+    for each in objects.of("Deployment"):
+        if not selects(each["spec"]["selector"], each["spec"]["template"]["metadata"].get("labels", {})):
+            yield Finding(title(each), "spec.selector", "does not match the labels of its own pods")
+    for each in objects.of("PodMonitor"):
+        matching = [pod for pod in pods if selects(each["spec"]["selector"], pod.labels)]
+        if not matching:
+            yield Finding(title(each), "spec.selector", "matches no pod")
+        for endpoint in each["spec"]["podMetricsEndpoints"]:
+            for label in _scraped_labels(endpoint):
+                if not all(label in map(_as_prometheus_writes, pod.labels) for pod in matching):
+                    yield Finding(
+                        title(each), "spec.podMetricsEndpoints", f"its pods have no label that is {label} there"
+                    )
+            lacking = [pod.title for pod in matching if endpoint.get("port") not in pod.ports()]
+            if lacking:
+                yield Finding(
+                    title(each), "spec.podMetricsEndpoints", f"{lacking[0]} has no port {endpoint.get('port')}"
+                )
+    budgets = [each["spec"].get("selector", {}) for each in objects.of("PodDisruptionBudget")]
+    for pod in pods:
+        if pod.part and not any(selects(selector, pod.labels) for selector in budgets):
+            yield Finding(pod.title, "", "no PodDisruptionBudget selects its pods")
+
+
+def _scraped_labels(endpoint: Mapping[str, Any]) -> Iterator[str]:
+    for relabeling in endpoint.get("relabelings", ()):
+        for source in relabeling.get("sourceLabels", ()):
+            if source.startswith(_POD_LABEL):
+                yield source.removeprefix(_POD_LABEL)
+
+
+def _as_prometheus_writes(label: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_]", "_", label)
+
+
+def _named(matching: list[Workload]) -> str:
+    return ", ".join(pod.title for pod in matching) or "no pod"
+
+
+def _policies(objects: Objects, pods: list[Workload]) -> Iterator[Finding]:
+    policies = list(objects.of("NetworkPolicy"))
+    if not any(
+        each["spec"]["podSelector"] == {}
+        and set(each["spec"].get("policyTypes", ())) == {"Ingress", "Egress"}
+        and not each["spec"].get("ingress")
+        and not each["spec"].get("egress")
+        for each in policies
+    ):
+        yield Finding("NetworkPolicy", "", "there is none that denies everything to every pod of the namespace")
+    for each in policies:
+        own = [pod for pod in pods if selects(each["spec"]["podSelector"], pod.labels)]
+        if not own:
+            yield Finding(title(each), "spec.podSelector", "matches no pod")
+        for direction, peer_key in (("ingress", "from"), ("egress", "to")):
+            for rule in each["spec"].get(direction, ()):
+                others: list[Workload] | None = []
+                for peer in rule.get(peer_key, ()):
+                    found = yield from _peer(objects, each, f"spec.{direction}", peer, pods)
+                    others = None if found is None or others is None else others + found
+                receiving = own if direction == "ingress" else others if rule.get(peer_key) else None
+                yield from _policy_ports(each, f"spec.{direction}", rule, receiving)
+
+
+def _peer(
+    objects: Objects, policy: Object, where: str, peer: Mapping[str, Any], pods: list[Workload]
+) -> Iterator[Finding] | Any:
+    """Findings about one peer; gives our pods among it, or null where it is outside."""
+    if "ipBlock" in peer:
+        return None
+    if "namespaceSelector" in peer:
+        wanted = peer["namespaceSelector"].get("matchLabels", {}).get("kubernetes.io/metadata.name")
+        if wanted not in objects.outside["namespaces"]:
+            yield Finding(title(policy), where, f"namespace {wanted} is not named in outside.yaml")
+        labels = peer.get("podSelector", {}).get("matchLabels")
+        if labels and labels not in objects.outside["pod_selectors"]:
+            yield Finding(title(policy), where, f"pods {labels} of {wanted} are not named in outside.yaml")
+        return None
+    found = [pod for pod in pods if selects(peer["podSelector"], pod.labels)]
+    if not found:
+        yield Finding(title(policy), where, f"podSelector {peer['podSelector']} matches no pod")
+    return found
+
+
+def _policy_ports(
+    policy: Object, where: str, rule: Mapping[str, Any], receiving: list[Workload] | None
+) -> Iterator[Finding]:
+    for port in rule.get("ports", ()):
+        for pod in receiving or ():
+            if pod.port(port["port"]) is None:
+                yield Finding(title(policy), where, f"{pod.title} has no port {port['port']}")
+
+
+def _routes(objects: Objects) -> Iterator[Finding]:
+    for route in objects.of("HTTPRoute"):
+        for parent in route["spec"].get("parentRefs", ()):
+            if f"{parent.get('namespace')}/{parent['name']}" not in objects.outside["gateways"]:
+                yield Finding(title(route), "spec.parentRefs", f"gateway {parent['name']} is not named in outside.yaml")
+        for number, rule in enumerate(route["spec"].get("rules", ())):
+            for backend in rule.get("backendRefs", ()):
+                where = f"spec.rules[{number}].backendRefs"
+                yield from _reaches(objects, title(route), where, backend["name"], backend.get("port", 0))

@@ -1,0 +1,79 @@
+"""A release is one number: of both parts of a chain, and of whatever prepares it; and a canary is a whole chain."""
+
+import re
+from collections.abc import Iterator
+
+from validation.links import selects
+from validation.objects import Finding, Object, Objects, title
+
+_MODELS = re.compile(r"^s3://[a-z0-9.-]+/model_repository/(\d+)$")
+_RELEASE = re.compile(r"^s3://[a-z0-9.-]+/releases/(\d+)$")
+
+
+def check(objects: Objects) -> Iterator[Finding]:
+    """Pins, and where the canary's requests go."""
+    published = [_source(each["spec"]["template"]["spec"]) for each in objects.of("Job")]
+    for chain in objects.chains:
+        pins = _pins(chain)
+        for where, number in pins.items():
+            if number is None:
+                yield Finding(title(chain), where, "pins no release")
+        numbers = {number for number in pins.values() if number}
+        if len(numbers) > 1:
+            told = ", ".join(f"{where} {number}" for where, number in pins.items())
+            yield Finding(title(chain), "", f"the parts are pinned to different releases: {told}")
+        elif numbers and not numbers <= {*published}:
+            yield Finding(title(chain), "", f"no Job publishes release {min(numbers)} to the online store")
+        yield from _one_chain(objects, chain)
+    yield from _routes(objects)
+
+
+def _pins(chain: Object) -> dict[str, str | None]:
+    spec = chain["spec"]
+    models = _MODELS.match(spec.get("predictor", {}).get("model", {}).get("storageUri", ""))
+    return {
+        "spec.predictor.model.storageUri": models and models[1],
+        "spec.predictor.initContainers": _source(spec.get("predictor", {}), _MODELS),
+        "spec.transformer.initContainers": _source(spec.get("transformer", {})),
+        "metadata.labels": chain["metadata"].get("labels", {}).get("winnow/release"),
+    }
+
+
+def _source(pod: Object, address: re.Pattern[str] = _RELEASE) -> str | None:
+    """The release that a pod's init container fetches."""
+    for container in pod.get("initContainers", ()):
+        for arg in container.get("args", ()):
+            if match := address.match(arg):
+                return match[1]
+    return None
+
+
+def _one_chain(objects: Objects, chain: Object) -> Iterator[Finding]:
+    """Does a transformer ask the predictor of its own chain?"""
+    line = " ".join(chain["spec"].get("transformer", {}).get("containers", [{}])[0].get("args", ()))
+    for host in re.findall(r"--predictor_host[= ]([\w-]+)", line):
+        service = objects.find("Service", host)
+        labels = {"serving.kserve.io/inferenceservice": chain["metadata"]["name"], "component": "predictor"}
+        if service and not selects({"matchLabels": service["spec"]["selector"]}, labels):
+            yield Finding(title(chain), "spec.transformer", f"asks {host}, which is not the predictor of its own chain")
+
+
+def _routes(objects: Objects) -> Iterator[Finding]:
+    routed: set[str] = set()
+    for route in objects.of("HTTPRoute"):
+        for number, rule in enumerate(route["spec"].get("rules", ())):
+            backends = [backend["name"] for backend in rule.get("backendRefs", ())]
+            routed.update(backends)
+            where = f"spec.rules[{number}]"
+            if len(backends) > 1:
+                yield Finding(
+                    title(route),
+                    where,
+                    "draws between chains for every request, so a user changes sides: match buckets",
+                )
+            for backend in backends:
+                if not backend.endswith("-transformer"):
+                    yield Finding(title(route), where, f"{backend} is no transformer: a canary is a whole chain")
+    for chain in objects.chains:
+        if f"{chain['metadata']['name']}-transformer" not in routed:
+            yield Finding(title(chain), "", "no HTTPRoute leads to its transformer")
