@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from winnow.errors import WinnowError
+from winnow.store.connection import LOCAL
 from winnow.store.publish import publish
 
 
@@ -13,7 +14,7 @@ def main() -> None:
     """Publish; does nothing where the release is there already."""
     parser = argparse.ArgumentParser(prog="winnow.store", description=__doc__)
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release.")
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://localhost:6379/0"))
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
     args = parser.parse_args()
     try:
         publish(args.release_dir, args.redis_url, show_progress=False)

@@ -12,6 +12,9 @@ _FILTER_OPEN = Counter(
     "Requests answered without a filter that a user has, because it could not be read.",
     ("filter", "reason"),
 )
+# There from the start: a counter that appears with its first fault has no rate for it.
+for _name, _reason in (("seen", "not read"), ("seen", "unreadable"), ("unlikely", "unreadable")):
+    _FILTER_OPEN.labels(_name, _reason)
 
 
 class UserStateHydrator:
