@@ -1,5 +1,6 @@
 """The transformer's pod as the manifests say it, built from the Dockerfile and run by podman on this machine."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ events_logger = "file"
 """
 """What makes podman run where systemd does not, and where limits cannot be raised."""
 
+IMAGE = "localhost/winnow/serving:0.1.0"
 PORTS = (8080, 8081, 8090)
 
 
@@ -86,10 +88,18 @@ def podman(tmp_path_factory) -> Callable[..., str]:
         return done.stdout.strip()
 
     images = json.loads(run("images", "--format", "json"))
-    image = "localhost/winnow/serving:0.1.0"
-    if image not in {name for each in images for name in each.get("Names") or ()}:
-        pytest.skip(f"{image} is not built: images/build")
+    built = {name: each.get("Labels") or {} for each in images for name in each.get("Names") or ()}
+    if IMAGE not in built:
+        pytest.skip(f"{IMAGE} is not built: make images")
+    if built[IMAGE].get("winnow.source") != _source():
+        pytest.skip(f"{IMAGE} was built from another source: make images")
     return run
+
+
+def _source() -> str:
+    """What ``images/build`` says of this source."""
+    trees = subprocess.run(["git", "rev-parse", "HEAD:winnow", "HEAD:transformers"], capture_output=True, check=True)
+    return hashlib.sha256(trees.stdout).hexdigest()[:16]
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,31 @@
 """What several rooms of integration tests use."""
 
+import os
+import sys
 from collections.abc import Iterator
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+
+from winnow.local.ports import Ports
+from winnow.local.processes import Process, http_ok
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[None]:
-    """An HTTP server that speaks AWS's API, empty, where whoever asks for AWS is sent."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A process that speaks AWS's API, empty but for AWS's own policies, where whoever asks for AWS is sent."""
+    port = Ports.free().http
+    server = Process(
+        "AWS API server",
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        log=tmp_path_factory.mktemp("aws") / "log",
+        ready=lambda: http_ok(port, "/moto-api/"),
+        environment=os.environ | {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+    )
+    with server, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
         environment.setenv("AWS_ACCESS_KEY_ID", "testing")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         boto3.setup_default_session()
         yield
-    server.stop()

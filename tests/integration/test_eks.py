@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -181,15 +180,7 @@ def plugins() -> Path:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    """Lets the API server know AWS's own policies; before it starts."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(server, aws, plugins, tmp_path_factory) -> Terraform:
+def whole(aws, plugins, tmp_path_factory) -> Terraform:
     return Terraform(tmp_path_factory.mktemp("whole") / "eks", plugins, LOCAL)
 
 
@@ -199,7 +190,7 @@ def planned(whole) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def found_before(server, aws) -> dict[str, set[str]]:
+def found_before(aws) -> dict[str, set[str]]:
     return {kind: _found(kind) for kind in KINDS}
 
 

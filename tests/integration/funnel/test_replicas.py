@@ -37,6 +37,11 @@ def test_requests_take_turns_between_replicas():
         servers = [await replica(asked, number) for number in range(2)]
         models = TritonModels(f"ipv4:{','.join(f'127.0.0.1:{port}' for _, port in servers)}", 1)
         try:
+            async with asyncio.timeout(10):
+                # Who is connected first is asked alone until the other is.
+                while len(asked) < len(servers):
+                    await models.rank({})
+            asked.clear()
             for _ in range(40):
                 await models.rank({})
             # One of them goes away: the other takes all, and nothing fails for longer than it takes to notice.
