@@ -26,8 +26,9 @@ ONLINE = {
     "skew": "Served features against recomputed ones; a changed definition is found and named.",
     "fresh": "From an item's acknowledgement to the first query that finds it and the first user who gets it.",
     "hostile": "200 hostile pictures and sounds: each refused by name, the server's memory as it was.",
+    "autoscale": "The manifests' thresholds in a simulated spike and day: the objective, the cost, a wrong unit.",
 }
-"""Module of this folder -> what it measures. None has settings; nearly all serve the newest release."""
+"""Module of this folder -> what it measures. None has settings; nearly all serve the newest release, one simulates."""
 
 
 @app.callback()

@@ -18,8 +18,13 @@ from validation.promql import (
 PLAUSIBLE = {"seconds": (0.01, 86_400.0), "microseconds": (500.0, 1_000_000.0), "a count": (0.001, 1_000_000.0)}
 """Between which numbers a threshold makes sense, by unit. 3 microseconds, meant as milliseconds, do not."""
 
-TRIGGERS = {"seconds": (0.01, 2.0), "microseconds": (500.0, 100_000.0), "a count": (1.0, 1000.0)}
-"""The same for what the autoscaler compares, which is nearer to what people feel."""
+TRIGGERS = {
+    "seconds": (0.01, 2.0),
+    "microseconds": (500.0, 100_000.0),
+    "microseconds seconds^-1": (50_000.0, 16_000_000.0),
+    "a count": (1.0, 1000.0),
+}
+"""The same for what the autoscaler compares, which is nearer to what people feel. Work is part of a GPU's time."""
 
 
 def check(objects: Objects) -> Iterator[Finding]:

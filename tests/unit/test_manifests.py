@@ -381,6 +381,16 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
         put(ISVC, "recommender", "spec/predictor/autoScaling/metrics/1/external/target/value", "3"),
         "threshold 3 microseconds is not plausible",
     ),
+    "a share on a metric in microseconds a second": (
+        metrics.check,
+        put(ISVC, "recommender", "spec/predictor/autoScaling/metrics/2/external/target/value", "0.55"),
+        r"metrics\[2\]: threshold 0\.55 microseconds seconds\^-1 is not plausible",
+    ),
+    "a threshold in thousandths of a request": (
+        metrics.check,
+        put(ISVC, "recommender", "spec/transformer/autoScaling/metrics/2/external/target/value", "4000"),
+        "threshold 4000 a count is not plausible",
+    ),
     "a mean that KEDA divides once more": (
         metrics.check,
         query("predictor", "mean_times_replicas", "mean"),
