@@ -12,6 +12,9 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 # Compiled once here rather than at every start of every process, wherever Python is told to write no bytecode.
 UV := .venv/bin/uv pip install --compile-bytecode
 UV_VERSION := 0.13.9
+CHECKOV_VERSION := 3.3.30
+KUSTOMIZE_VERSION := v5.5.0
+HELM_VERSION := v3.16.4
 
 .PHONY: help
 help:  ## print this list
@@ -47,8 +50,12 @@ images:  ## build and tag the container images, with docker, podman or buildah
 	images/build $(or $(ARGS),serving training)
 
 .PHONY: tools
-tools:  ## put kustomize into .tools/ (needs Go; kubectl serves as well)
-	GOBIN=$(CURDIR)/.tools go install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
+tools: .venv/bin/uv  ## put checkov and, where Go is, kustomize and helm into .tools/
+	.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .tools/checkov
+	.venv/bin/uv pip install --quiet --python .tools/checkov/bin/python checkov==$(CHECKOV_VERSION)
+	@command -v go >/dev/null || { echo "SKIPPED kustomize and helm: Go is not on the PATH (kubectl kustomizes as well)"; exit 0; }; \
+	for tool in sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION) helm.sh/helm/v3/cmd/helm@$(HELM_VERSION); do \
+	echo "go install $$tool"; GOBIN=$(CURDIR)/.tools go install "$$tool"; done
 
 .PHONY: bench
 bench: setup  ## measure the newest release's funnel (ARGS names another benchmark)

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from validation import links, metrics, release, rules, schemas, security
+from validation import links, metrics, policies, release, rules, schemas, security
 from validation.objects import Finding, Objects, ToolMissing, overlays, render
 from validation.workloads import kserve_traps
 
@@ -21,22 +22,31 @@ CHECKS: dict[str, Callable[[Objects], Iterator[Finding]]] = {
 def main() -> int:
     """Returns 1 if anything is wrong."""
     wrong = 0
+    rendered: dict[str, Objects] = {}
     for overlay in overlays():
         try:
-            objects = render(overlay)
+            rendered[overlay] = render(overlay)
         except ToolMissing as missing:
             sys.stdout.write(f"SKIPPED everything: {missing}\n")
             return 0
         for name, check in CHECKS.items():
-            try:
-                for finding in check(objects):
-                    wrong += 1
-                    sys.stdout.write(f"{overlay}: {finding}\n")
-            except ToolMissing as missing:
-                sys.stdout.write(f"{overlay}: SKIPPED {name}: {missing}\n")
-        sys.stdout.write(f"{overlay}: {len(objects.all)} objects\n")
+            wrong += _tell(overlay, name, partial(check, rendered[overlay]))
+        sys.stdout.write(f"{overlay}: {len(rendered[overlay].all)} objects\n")
+    wrong += _tell("all", "policies", partial(policies.check, rendered.items()))
     sys.stdout.write(f"{wrong} findings\n" if wrong else "nothing is wrong\n")
     return int(wrong > 0)
+
+
+def _tell(where: str, name: str, check: Callable[[], Iterator[Finding]]) -> int:
+    """Say what a check finds; returns how much that is."""
+    found = 0
+    try:
+        for finding in check():
+            found += 1
+            sys.stdout.write(f"{where}: {finding}\n")
+    except ToolMissing as missing:
+        sys.stdout.write(f"{where}: SKIPPED {name}: {missing}\n")
+    return found
 
 
 if __name__ == "__main__":
