@@ -112,6 +112,8 @@ class TritonModels:
 
     async def close(self) -> None:
         """Close the channel."""
+        if self._asking is not None:
+            self._asking.cancel()
         await self._channel.close()
 
     async def _call(self, model: str, inputs: Tensors, outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
@@ -140,8 +142,11 @@ class TritonModels:
         )
         try:
             version = (await metadata(pb.ServerMetadataRequest(), timeout=_ASKED_S)).version
-        except grpc.aio.AioRpcError:
-            self._asking = None
+        except grpc.aio.AioRpcError as error:
+            # A server that does not know the question never will. Asked after every call, it would have every second
+            # turn, and of two replicas one would get all the calls and the other all the questions.
+            if error.code() != grpc.StatusCode.UNIMPLEMENTED:
+                self._asking = None
             return
         parts = version.split(".")[:2]
         self._cancels = all(part.isdecimal() for part in parts) and tuple(map(int, parts)) >= _CANCELLABLE
