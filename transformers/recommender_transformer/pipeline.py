@@ -77,7 +77,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     category = schema.item[0]
     categories = release.vocabularies[category.name]
     allowed = Allowed(catalog.item_index, categories, category.width)
-    unlikely = Unlikely(item_hashes(categories), category.width)
+    unlikely = Unlikely(item_hashes(categories), category.width, manifest.number)
     contents = ContentReader(Preparation.load(release.folder))
     placing = Placing(models, contents.inputs, schema.item_dtype)
     sources: tuple[Source, ...] = (

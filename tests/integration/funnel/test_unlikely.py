@@ -9,7 +9,6 @@ from redis import Redis
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.filters.unlikely import EXPLORE, FEWEST, Unlikely
-from winnow.features.schema import DAY_MS
 from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.hashing import item_hash, item_hashes
 from winnow.filtering.seen import SeenFilter
@@ -34,8 +33,7 @@ def met_by(count: int) -> SeenFilter:
 class Asked:
     """As much of a query as the filter looks at."""
 
-    def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1", now_ms: int = DAY_MS) -> None:
-        self.now_ms = now_ms
+    def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1") -> None:
         self.categories = None
         self.request = type("Request", (), {"query": None, "user_id": user_id})()
         self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met)})()
@@ -52,7 +50,7 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
 
 def test_likely_items_and_those_without_a_category_stay() -> None:
     offered = candidates(np.tile([[1], [2], [0], [4]], (500, 1)))
-    kept = Unlikely(item_hashes(CATEGORIES), 1).keep(Asked("books"), offered)
+    kept = Unlikely(item_hashes(CATEGORIES), 1, 7).keep(Asked("books"), offered)
     code = offered.rows["categorical"][:, 0]
     assert kept[(code == 1) | (code == 0)].all()
     unlikely = (code == 2) | (code == 4)
@@ -62,28 +60,28 @@ def test_likely_items_and_those_without_a_category_stay() -> None:
 
 def test_one_touched_category_of_several_is_enough() -> None:
     offered = candidates(np.array([[2, 1], [2, 3], [0, 0]] * 300))
-    kept = Unlikely(item_hashes(CATEGORIES), 2).keep(Asked("books"), offered).reshape(-1, 3)
+    kept = Unlikely(item_hashes(CATEGORIES), 2, 7).keep(Asked("books"), offered).reshape(-1, 3)
     assert kept[:, 0].all()
     assert kept[:, 2].all()
     assert kept[:, 1].mean() == pytest.approx(EXPLORE, abs=0.05)
 
 
-def test_exploration_is_drawn_by_user_day_and_item_alone() -> None:
-    component = Unlikely(item_hashes(CATEGORIES), 1)
+def test_exploration_is_drawn_by_user_release_and_item_alone() -> None:
+    component = Unlikely(item_hashes(CATEGORIES), 1, 7)
     offered = candidates(np.full((400, 1), 2))
     once = component.keep(Asked("books"), offered)
-    later = component.keep(Asked("books", now_ms=2 * DAY_MS - 1), offered)
+    again = component.keep(Asked("books"), offered)
     backwards = component.keep(Asked("books"), offered.take(np.arange(400)[::-1]))
-    tomorrow = component.keep(Asked("books", now_ms=2 * DAY_MS), offered)
+    anew = Unlikely(item_hashes(CATEGORIES), 1, 8).keep(Asked("books"), offered)
     other = component.keep(Asked("books", user_id="user-2"), offered)
-    assert (once == later).all()
+    assert (once == again).all()
     assert (once == backwards[::-1]).all()
-    assert (once != tomorrow).any()
+    assert (once != anew).any()
     assert (once != other).any()
 
 
 def test_few_items_met_say_nothing_of_what_is_missing() -> None:
-    component = Unlikely(item_hashes(CATEGORIES), 1)
+    component = Unlikely(item_hashes(CATEGORIES), 1, 7)
     offered = candidates(np.full((400, 1), 2))
     assert component.keep(Asked("books", met=FEWEST - 1), offered).all()
     assert not component.keep(Asked("books"), offered).all()

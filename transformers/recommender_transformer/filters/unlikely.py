@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
-from winnow.features.schema import DAY_MS
 from winnow.filtering.hashing import ItemHashes
 
 EXPLORE = 0.1
@@ -26,18 +25,20 @@ class Unlikely:
     """Removes candidates none of whose categories the user ever touched, except for a share of them.
 
     Who looks for something or names categories says what is wanted, and what few events lack they may lack by chance:
-    for them all is likely. So is an item without a category. The share is drawn anew each day (UTC) for each user: a
+    for them all is likely. So is an item without a category. The share is drawn for each user anew with each release: a
     list that changed at every look would be no list.
 
     Args:
         hashes: hash of every category of the release, by code.
         width: columns that the category takes in an item row.
+        release: number of the release.
     """
 
     name = "unlikely"
     gives_way = True
 
-    def __init__(self, hashes: ItemHashes, width: int) -> None:
+    def __init__(self, hashes: ItemHashes, width: int, release: int) -> None:
+        self._release = release
         self._hashes = hashes
         self._width = width
 
@@ -56,8 +57,7 @@ class Unlikely:
         known[0] = False
         kept: NDArray[np.bool_] = known.take(codes).any(axis=1) | (codes[:, 0] == 0)
         unlikely = np.flatnonzero(~kept)
-        drawn_for = f"{query.request.user_id} {query.now_ms // DAY_MS}"
-        explored = unlikely[_drawn(drawn_for, candidates.items.take(unlikely))]
+        explored = unlikely[_drawn(f"{self._release} {query.request.user_id}", candidates.items.take(unlikely))]
         candidates.propensity[explored] = EXPLORE
         kept[explored] = True
         return kept
