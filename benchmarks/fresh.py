@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 
 from benchmarks.rows import Row, row
-from benchmarks.serving import newest, serving
+from benchmarks.serving import active_users, newest, serving
 from winnow import additions, client
 from winnow.additions import Addition
 from winnow.datasets.origin import items_of
@@ -43,7 +43,7 @@ def measure() -> list[Row]:
         serving(served) as ports,
         client.http(ports.http) as endpoint,
     ):
-        for number, user in enumerate(_users(served)):
+        for number, user in enumerate(active_users(served, USERS)):
             file = Path(folder) / "new.jsonl"
             for likes in _ids(endpoint, {"user_id": user, "k": TRIED}):
                 item_id = f"copy-{number}-of-{likes}"
@@ -98,10 +98,3 @@ def _catalog(served: Release) -> dict[str, dict[str, Any]]:
     if items is None:
         raise WinnowError("the release's items are not on this machine: measure one of the demo marketplace")
     return {str(item["item_id"]): item for item in items.to_pylist()}
-
-
-def _users(served: Release) -> list[str]:
-    active = np.flatnonzero(np.diff(served.array("offsets")) > 0)
-    chosen = np.random.default_rng(0).permutation(active)[:USERS]
-    names: list[str] = served.array("user_ids")[chosen].tolist()
-    return names

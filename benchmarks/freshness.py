@@ -9,10 +9,9 @@ import httpx
 import numpy as np
 
 from benchmarks.rows import Row, row
-from benchmarks.serving import newest, serving
+from benchmarks.serving import active_users, newest, serving
 from winnow import client
 from winnow.errors import WinnowError
-from winnow.release import Release
 from winnow.request import Answer
 
 TRIALS = 500
@@ -30,7 +29,7 @@ def measure() -> list[Row]:
         WinnowError: there is no release, or an event was not acknowledged.
     """
     served = newest()
-    users = _users(served)
+    users = active_users(served, TRIALS)
     waited: list[float] = []
     asked = late = 0
     with (
@@ -102,9 +101,3 @@ def _load(port: int, users: list[str], per_second: int) -> Iterator[list[None]]:
     finally:
         stop.set()
         others.join()
-
-
-def _users(served: Release) -> list[str]:
-    active = np.flatnonzero(np.diff(served.array("offsets")) > 0)
-    names: list[str] = served.array("user_ids")[np.random.default_rng(0).permutation(active)[:TRIALS]].tolist()
-    return names

@@ -15,7 +15,8 @@ import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
 
-from benchmarks.sidecars import CATEGORIES, WRITERS, start_sidecar, survive, until
+from benchmarks.sidecars import CATEGORIES, WRITERS, start_sidecar, survive
+from benchmarks.waiting import until
 from bloom_sidecar import health
 from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
