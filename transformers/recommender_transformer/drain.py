@@ -9,13 +9,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from kserve import ModelServer  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
-from recommender_transformer.limits import Admission, InFlight
+from recommender_transformer.limits import CLOSE, Admission, InFlight, Refusing
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,6 @@ _GRACE_S = 12.0
 
 _FINISH_S = 3.0
 """For what is to be written after the last answer. With the default drain all three stay well below 30 seconds."""
-
-_CLOSE = (b"connection", b"close")
 
 
 class DrainingServer(ModelServer):  # type: ignore[misc]
@@ -62,8 +61,9 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         def handle(number: int, frame: FrameType | None) -> None:
             loop.call_soon_threadsafe((self._hurried if self._told.is_set() else self._told).set)
 
-        # Uvicorn takes what lies here: the outermost application, and what a signal calls.
+        # Uvicorn takes what lies here: the outermost application, what makes its connections, what a signal calls.
         http.config.app = Admission(kserve_server.app, self._in_flight)
+        http.config.http = partial(Refusing, self._in_flight)
         http._server.handle_exit = handle
         leaving = asyncio.create_task(self._leave(http._server))
         try:
@@ -80,8 +80,8 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         log.warning("leaving: not ready any more, taking requests for another %g s", self._drain_s)
         self.dataplane.leaving = True
         # Of every answer from now on; the server makes the list anew each second, from its configuration's.
-        http.config.encoded_headers = [*http.config.encoded_headers, _CLOSE]
-        http.server_state.default_headers = [*http.server_state.default_headers, _CLOSE]
+        http.config.encoded_headers = [*http.config.encoded_headers, CLOSE]
+        http.server_state.default_headers = [*http.server_state.default_headers, CLOSE]
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
                 await self._hurried.wait()
