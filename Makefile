@@ -57,6 +57,13 @@ tools: .venv/bin/uv  ## put checkov and, where Go is, kustomize and helm into .t
 	for tool in sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION) helm.sh/helm/v3/cmd/helm@$(HELM_VERSION); do \
 	echo "go install $$tool"; GOBIN=$(CURDIR)/.tools go install "$$tool"; done
 
+.PHONY: apiserver
+apiserver:  ## build a Kubernetes API server, etcd and kube-state-metrics into .tools/ (Go; about 5 minutes)
+	@command -v go >/dev/null || { echo "SKIPPED the API server: Go is not on the PATH"; exit 0; }; set -x; cd validation/go; \
+	go build -trimpath -ldflags '-s -w' -o $(CURDIR)/.tools/etcd go.etcd.io/etcd/server/v3; \
+	go build -trimpath -ldflags '-s -w' -o $(CURDIR)/.tools/kube-state-metrics k8s.io/kube-state-metrics/v2; \
+	go build -trimpath -ldflags '-s -w' -o $(CURDIR)/.tools/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+
 .PHONY: bench
 bench: setup  ## measure the newest release's funnel (ARGS names another benchmark)
 	.venv/bin/python -m benchmarks $(or $(ARGS),funnel)

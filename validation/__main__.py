@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from validation import links, metrics, policies, release, rules, schemas, security
+from validation import apiserver, links, metrics, policies, release, rules, schemas, security
 from validation.objects import Finding, Objects, ToolMissing, overlays, render
 from validation.workloads import kserve_traps
 
@@ -33,8 +33,14 @@ def main() -> int:
             wrong += _tell(overlay, name, partial(check, rendered[overlay]))
         sys.stdout.write(f"{overlay}: {len(rendered[overlay].all)} objects\n")
     wrong += _tell("all", "policies", partial(policies.check, rendered.items()))
+    wrong += _tell("all", "API server", partial(_by_an_api_server, rendered))
     sys.stdout.write(f"{wrong} findings\n" if wrong else "nothing is wrong\n")
     return int(wrong > 0)
+
+
+def _by_an_api_server(rendered: dict[str, Objects]) -> Iterator[Finding]:
+    with apiserver.api_server() as server:
+        yield from apiserver.check(server, rendered)
 
 
 def _tell(where: str, name: str, check: Callable[[], Iterator[Finding]]) -> int:
