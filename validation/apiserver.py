@@ -174,6 +174,31 @@ def api_server() -> Iterator[ApiServer]:
         yield server
 
 
+@contextmanager
+def kube_state_metrics(server: ApiServer) -> Iterator[int]:
+    """Run it on what the API server holds; the port of its metrics.
+
+    Raises:
+        ToolMissing: it is not here.
+        ProcessFailed: it does not start.
+    """
+    if not (TOOLS / "kube-state-metrics").exists():
+        raise ToolMissing("kube-state-metrics: `make apiserver` builds it where Go is")
+    ports = Ports.free()
+    command: list[str | Path] = [
+        TOOLS / "kube-state-metrics",
+        f"--kubeconfig={server.kubeconfig}",
+        "--host=127.0.0.1",
+        f"--port={ports.http}",
+        "--telemetry-host=127.0.0.1",
+        f"--telemetry-port={ports.sidecar}",
+        "--resources=horizontalpodautoscalers,pods",
+    ]
+    log = server.kubeconfig.with_name("kube-state-metrics.log")
+    with Process("kube-state-metrics", command, log=log, ready=lambda: http_ok(ports.sidecar, "/readyz")):
+        yield ports.http
+
+
 def _ready(server: ApiServer) -> bool:
     try:
         return server.kubectl("get", "--raw", "/readyz") == "ok"

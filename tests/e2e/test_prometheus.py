@@ -1,5 +1,10 @@
-"""A real Prometheus with the manifests' rules scrapes the local stack: what is asked for there, it has."""
+"""A real Prometheus with the manifests' rules scrapes the local stack: what is asked for there, it has.
 
+A second transformer stands for the canary. What a cluster tells of itself comes from the real kube-state-metrics over a
+real API server, which holds the pods and autoscalers as the kubelet and the autoscalers' controllers would write them.
+"""
+
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +15,9 @@ import httpx
 import pytest
 import yaml
 
-from validation.objects import outside, render
+from benchmarks.serving import transformer
+from validation.apiserver import ApiServer, api_server, kube_state_metrics
+from validation.objects import ToolMissing, outside, render
 from validation.promql import expressions, metrics_of, watched
 from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
@@ -22,7 +29,46 @@ Query = Callable[[str], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def query(served, tmp_path_factory) -> Iterator[Query]:
+def cluster() -> Iterator[int | None]:
+    """The port of kube-state-metrics; null where it or the API server is not here."""
+    try:
+        with api_server() as server, kube_state_metrics(server) as port:
+            _populate(server)
+            yield port
+    except ToolMissing:
+        yield None
+
+
+def _populate(server: ApiServer) -> None:
+    server.apply(render("gpu").of("Namespace"))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "recommender-transformer"}
+    _write(
+        server,
+        {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "keda-hpa"}}
+        | {"spec": {"maxReplicas": 20, "scaleTargetRef": target}},
+        {"currentReplicas": 2, "desiredReplicas": 3},
+    )
+    container = {"name": "kserve-container", "image": "winnow/serving"}
+    restricted = {"allowPrivilegeEscalation": False, "runAsNonRoot": True, "capabilities": {"drop": ["ALL"]}}
+    container |= {"securityContext": restricted | {"seccompProfile": {"type": "RuntimeDefault"}}}
+    running = {"name": "kserve-container", "image": "winnow/serving", "imageID": "", "ready": True, "restartCount": 1}
+    _write(
+        server,
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "recommender-transformer-0"}}
+        | {"spec": {"containers": [container]}},
+        {"phase": "Running", "containerStatuses": [running]},
+    )
+
+
+def _write(server: ApiServer, each: dict[str, Any], status: dict[str, Any]) -> None:
+    each["metadata"]["namespace"] = "winnow"
+    server.apply([each])
+    patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+    server.kubectl("patch", each["kind"], each["metadata"]["name"], "-n", "winnow", *patch)
+
+
+@pytest.fixture(scope="module")
+def query(served, cluster, tmp_path_factory) -> Iterator[Query]:
     if not shutil.which("prometheus"):
         pytest.skip("prometheus is not on the PATH (Debian: apt-get install prometheus)")
     folder = tmp_path_factory.mktemp("prometheus")
@@ -30,17 +76,6 @@ def query(served, tmp_path_factory) -> Iterator[Query]:
     for name, groups in rules.items():
         # Recorded every few seconds, as there is no hour to wait.
         (folder / name).write_text(yaml.safe_dump({"groups": [group | {"interval": "5s"} for group in groups]}))
-    ports = (served.ports.http, served.ports.sidecar, served.ports.triton_metrics)
-    scraped = {
-        "targets": [f"127.0.0.1:{port}" for port in ports],
-        "labels": {"chain": "recommender", "release": str(served.release.manifest.number)},
-    }
-    settings = {
-        "global": {"scrape_interval": "2s", "evaluation_interval": "5s"},
-        "rule_files": list(rules),
-        "scrape_configs": [{"job_name": "winnow", "static_configs": [scraped]}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
     port = Ports.free().http
     command = [
         "prometheus",
@@ -48,12 +83,15 @@ def query(served, tmp_path_factory) -> Iterator[Query]:
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
+    redis = f"redis://127.0.0.1:{served.ports.redis}/0"
     with ExitStack() as exits:
+        _, canary = exits.enter_context(transformer(served.release, served.ports, redis))
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(_settings(served, canary, cluster, list(rules))))
         exits.enter_context(
             Process("prometheus", command, log=folder / "log", ready=lambda: http_ok(port, "/-/ready"), timeout=30.0)
         )
         http = exits.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
-        _use(served)
+        _use(served, exits.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{canary}", trust_env=False)))
 
         def ask(text: str) -> list[dict[str, Any]]:
             answer = http.get("/api/v1/query", params={"query": text.replace("$chain", ".*")})
@@ -64,13 +102,38 @@ def query(served, tmp_path_factory) -> Iterator[Query]:
         yield ask
 
 
-def _use(served: Any) -> None:
+def _settings(served: Any, canary: int, cluster: int | None, rules: list[str]) -> dict[str, Any]:
+    def scraped(*ports: int, **labels: str) -> dict[str, Any]:
+        return {"targets": [f"127.0.0.1:{port}" for port in ports], "labels": labels}
+
+    release = str(served.release.manifest.number)
+    chains = [
+        scraped(
+            *(served.ports.http, served.ports.sidecar, served.ports.triton_metrics),
+            chain="recommender",
+            release=release,
+        ),
+        scraped(canary, chain="recommender-canary", release=release),
+    ]
+    jobs: list[dict[str, Any]] = [{"job_name": "winnow", "static_configs": chains}]
+    if cluster is not None:
+        jobs.append({"job_name": "kubernetes", "honor_labels": True, "static_configs": [scraped(cluster)]})
+    return {
+        "global": {"scrape_interval": "2s", "evaluation_interval": "5s"},
+        "rule_files": rules,
+        "scrape_configs": jobs,
+    }
+
+
+def _use(served: Any, canary: httpx.Client) -> None:
     users, items = (served.release.array(name)[1:].tolist() for name in ("user_ids", "item_ids"))
     until = time.monotonic() + LOAD_S
     turn = 0
     while time.monotonic() < until:
         user, item = users[turn % len(users)], items[turn % len(items)]
         served.recommend(user, k=10)
+        body = {"instances": [{"user_id": user, "k": 10}]}
+        canary.post("/v1/models/recommender:predict", json=body).raise_for_status()
         event = {"user_id": user, "item_id": item, "event": "view"}
         served.http.post("/v1/models/events:predict", json={"instances": [event]}).raise_for_status()
         turn += 1
@@ -78,8 +141,7 @@ def _use(served: Any) -> None:
 
 
 def _of_a_cluster(text: str) -> bool:
-    """Whether an expression asks for what only a cluster or a GPU has."""
-    return any(name.startswith(("kube_", "nv_gpu_")) for name in metrics_of(text)) or "recommender-canary" in text
+    return any(name.startswith("kube_") for name in metrics_of(text))
 
 
 def test_what_is_asked_for_is_there_under_load(query):
@@ -89,12 +151,20 @@ def test_what_is_asked_for_is_there_under_load(query):
     assert [f"{each.where}: {text}" for each, text in here if not query(text)] == []
 
 
-def test_what_only_a_cluster_has_is_known_by_name():
-    """So that nothing is left out of the test above by a misspelling."""
+def test_what_is_asked_of_a_cluster_is_what_kube_state_metrics_tells(query, cluster):
+    if cluster is None:
+        pytest.skip("no kube-state-metrics, kubectl or schemas of the custom kinds: see `make apiserver`")
+    asked = [(each, text) for each in expressions(render("gpu")) for text in watched(each.text) if _of_a_cluster(text)]
+    assert len(asked) > 3
+    assert [f"{each.where}: {text}" for each, text in asked if not query(text)] == []
+
+
+def test_what_a_cluster_has_is_known_by_name():
+    """So that nothing is left out of the first test by a misspelling."""
     known = outside()["metrics"]
     for each in expressions(render("gpu")):
         for name in metrics_of(each.text):
-            assert not name.startswith(("kube_", "nv_gpu_")) or name in known
+            assert not name.startswith("kube_") or name in known
 
 
 def test_nothing_is_alarming_about_a_healthy_stack(query):

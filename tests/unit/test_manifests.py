@@ -425,8 +425,8 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     ),
     "a panel on a metric that does not exist": (
         metrics.check,
-        panel("nv_gpu_utilization", "nv_gpu_busy"),
-        "serving.json 'GPU': nv_gpu_busy is a metric that nothing exposes",
+        panel("nv_inference_exec_count", "nv_inference_batches"),
+        "serving.json 'Requests joined per batch': nv_inference_batches is a metric that nothing exposes",
     ),
     "a query that is not PromQL": (
         metrics.check,
