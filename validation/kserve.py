@@ -1,0 +1,80 @@
+"""KServe's own controller on an API server of one's own: what it makes of our InferenceServices, without a cluster.
+
+Its webhooks are not registered: what they would refuse or inject shows only on a cluster.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from validation.apiserver import TOOLS, ApiServer
+from validation.objects import ToolMissing
+from winnow.local.ports import Ports
+from winnow.local.processes import Process, http_ok
+
+_RESOURCES = {"cpuRequest": "100m", "memoryRequest": "100Mi", "cpuLimit": "1", "memoryLimit": "1Gi"}
+
+_CONFIGURATION: dict[str, dict[str, Any]] = {
+    # As `eks/values/kserve.yaml` sets it.
+    "deploy": {"defaultDeploymentMode": "Standard"},
+    "ingress": {
+        "enableGatewayApi": True,
+        "kserveIngressGateway": "kserve/kserve-ingress-gateway",
+        "ingressGateway": "kserve/kserve-ingress-gateway",
+        "ingressDomain": "example.com",
+        "ingressClassName": "none",
+        "urlScheme": "http",
+    },
+    # What every chart has, and the controller does not start without.
+    "storageInitializer": {"image": "kserve/storage-initializer", **_RESOURCES},
+    "agent": {"image": "kserve/agent", **_RESOURCES},
+    "router": {"image": "kserve/router", **_RESOURCES},
+    "logger": {},
+    "batcher": {},
+    "metricsAggregator": {"enableMetricAggregation": "false", "enablePrometheusScraping": "false"},
+}
+
+
+@contextmanager
+def kserve(server: ApiServer) -> Iterator[None]:
+    """Run it.
+
+    Raises:
+        ToolMissing: it is not here.
+        ProcessFailed: it does not start.
+    """
+    program, kinds = TOOLS / "kserve-manager", TOOLS / "kserve-crds"
+    if not program.exists() or not kinds.exists():
+        raise ToolMissing("KServe's controller: `make apiserver` builds it where Go is")
+    server.kubectl("apply", "--server-side", "-f", str(kinds))
+    metadata = {"name": "inferenceservice-config", "namespace": "kserve"}
+    data = {name: json.dumps(settings) for name, settings in _CONFIGURATION.items()}
+    server.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}])
+    folder = server.kubeconfig.parent
+    # It serves webhooks whether they are registered or not, with a certificate from here; the API server's will do.
+    certificate = folder / "k8s-webhook-server" / "serving-certs"
+    certificate.mkdir(parents=True)
+    shutil.copy(folder / "apiserver.crt", certificate / "tls.crt")
+    shutil.copy(folder / "apiserver.key", certificate / "tls.key")
+    ports = Ports.free()
+    command: list[str | Path] = [
+        program,
+        f"--kubeconfig={server.kubeconfig}",
+        f"--health-probe-addr=127.0.0.1:{ports.http}",
+        f"--metrics-addr=127.0.0.1:{ports.grpc}",
+        f"--webhook-port={ports.redis}",
+    ]
+    environment = {**os.environ, "TMPDIR": str(folder), "POD_NAMESPACE": "kserve"}
+    process = Process(
+        "kserve",
+        command,
+        log=folder / "kserve.log",
+        ready=lambda: http_ok(ports.http, "/readyz"),
+        environment=environment,
+    )
+    with process:
+        yield
