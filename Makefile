@@ -77,7 +77,7 @@ python:
 
 # The stamps are older than what they were made from when a pin changes, and only then is anything installed again.
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/uv
-	$(UV) --python .venv/bin/python --constraint constraints.txt --editable '.[serving,training,cpu,pipelines,local,dev]'
+	$(UV) --python .venv/bin/python --constraint constraints.txt --editable '.[serving,training,cpu,pipelines,spark,local,dev]'
 	touch $@
 
 # Without dependencies: the wheel asks for gRPC, protobuf and more for its Python API, which Winnow does not use.

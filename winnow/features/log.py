@@ -37,10 +37,10 @@ def in_index_space(events: ir.Table, items: ir.Table, users: ir.Table, weights: 
         user, time and position. Events of unknown items, users or types are left out.
     """
     known = events.filter(events.event.isin(list(weights)))
-    kinds = {name: (code, float(weight)) for code, (name, weight) in enumerate(weights.items(), start=1)}
     joined = known.join(items, "item_id").join(users, "user_id")
-    code = joined.event.cases(*((name, code) for name, (code, _) in kinds.items()))
-    weight = joined.event.cases(*((name, weight) for name, (_, weight) in kinds.items()))
+    code = joined.event.cases(*((name, code) for code, name in enumerate(weights, start=1)))
+    # By way of text, for Spark takes the literal 0.1 for a decimal, and a sum of decimals is another one.
+    weight = joined.event.cases(*((name, repr(float(weight))) for name, weight in weights.items()))
     log = joined.select(
         "user", "item", "timestamp", "position", event=code.cast("int32"), weight=weight.cast("float64")
     )

@@ -59,6 +59,7 @@ def _earlier(name: str) -> str:
 
 def _rise(timestamp: ir.IntegerColumn, half_life_days: int, reference: int) -> ir.FloatingValue:
     """``2 ** ((timestamp - reference) / half_life)``, kept above the smallest normal float64."""
-    half_lives = (timestamp - reference) / float(half_life_days * DAY_MS)
+    # Divided by a whole number: Spark takes a literal with a point for a decimal, of fewer digits.
+    half_lives = (timestamp - reference).cast("float64") / (half_life_days * DAY_MS)
     rise: ir.FloatingValue = ibis.literal(2.0) ** ibis.greatest(half_lives, -1000.0)
     return rise
