@@ -186,16 +186,16 @@ def test_the_training_pod_is_restricted_and_gets_a_gpu():
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in _pod()["volumes"]}
 
 
-def test_the_spark_application_waits_for_an_engine_and_names_an_entry_point_that_exists():
+def test_the_spark_application_runs_an_entry_point_that_exists_on_the_spark_that_is_installed():
     spec = _one("SparkApplication", "feature-extraction")["spec"]
-    # It may run once the library takes a Spark session and an image brings Spark.
-    assert spec["suspend"] is ("pyspark" not in (ROOT / "pyproject.toml").read_text())
-    module = spec["mainApplicationFile"].rpartition("site-packages/")[2]
+    assert f"pyspark=={spec['sparkVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
+    dockerfile = (ROOT / "images" / spec["image"].split("/")[1].split(":")[0] / "Dockerfile").read_text()
+    place, _, module = spec["mainApplicationFile"].removeprefix("local://").partition("site-packages/")
+    assert f"-DoutputDirectory={place}site-packages/pyspark/jars" in dockerfile
     entry = (ROOT / module).read_text()
-    command, *options = spec["arguments"]
-    assert f'@app.command("{command}")' in entry
-    parameters = re.search(r"def run_feature_extraction\((.*?)\)", entry, re.DOTALL)[1]
-    assert [option for option in options if option.startswith("--") and f"{option[2:]}: " not in parameters] == []
+    parameters = re.search(r"def run\((.*?)\n\)", entry, re.DOTALL)[1]
+    asked = set(re.findall(r"(\w+): Annotated", parameters))
+    assert {option[2:] for option in spec["arguments"][::2]} == asked
 
 
 TOOLS = {
@@ -226,8 +226,16 @@ def _make(target: str, tools: dict[str, str], *arguments: str) -> str:
 def test_manifests_get_this_accounts_registry_and_buckets(tools):
     applied = _make("manifests", tools)
     assert "image: 1.dkr.ecr.aws/winnow/training:0.1.0" in applied
-    assert "s3://winnow-1-eu-features/data" in applied
-    assert not re.search(r"image: winnow/|s3://winnow-(features|models|artifacts)", applied)
+    assert not re.search(r"image: winnow/|s3a?://winnow-(features|models|artifacts)", applied)
+
+
+def test_each_spark_run_has_an_output_of_its_own_and_says_where(tools):
+    applied = _make("features", tools, "RUN=7")
+    assert "image: 1.dkr.ecr.aws/winnow/spark:0.1.0" in applied
+    assert "- s3a://winnow-1-eu-features/data\n" in applied
+    assert "- s3a://winnow-1-eu-features/features/point-in-time-7\n" in applied
+    assert "point_in_time: s3://winnow-1-eu-features/features/point-in-time-7" in applied
+    assert not re.search(r"image: winnow/|s3a?://winnow-(features|models|artifacts)", applied)
 
 
 def test_only_one_node_autoscaler_is_installed(tools):
