@@ -256,3 +256,36 @@ def test_a_new_password_is_no_argument_of_any_command_and_the_old_one_stays_vali
     assert '"Passwords": ["oldword", "secretword"]' in calls
     assert '"SecretString": "rediss://winnow-online:secretword@redis.local:6379/0"' in calls
     assert calls.index("modify-user") < calls.index("put-secret-value")
+
+
+def test_the_spark_image_is_a_driver_or_an_executor_as_it_is_asked(tmp_path):
+    for tool in (tmp_path / "java", tmp_path / "bin" / "spark-submit"):
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+        tool.chmod(0o755)
+    settings = {"MEMORY": "1g", "ID": "1", "CORES": "4", "POD_IP": "10.0.0.2", "POD_NAME": "executor-1"}
+    environment = {f"SPARK_EXECUTOR_{name}": value for name, value in settings.items()} | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SPARK_HOME": str(tmp_path),
+        "SPARK_DRIVER_BIND_ADDRESS": "10.0.0.1",
+        "SPARK_DRIVER_URL": "spark://driver",
+        "SPARK_APPLICATION_ID": "spark-1",
+        "SPARK_RESOURCE_PROFILE_ID": "0",
+        **{f"SPARK_JAVA_OPT_{number}": f"-Dnumber={number} x" for number in range(11)},
+    }
+
+    def asked(*arguments: str) -> list[str]:
+        entrypoint = [str(ROOT / "images" / "spark" / "entrypoint"), *arguments]
+        return subprocess.run(entrypoint, env=environment, capture_output=True, text=True, check=True).stdout.split(
+            "\n"
+        )
+
+    driver = asked("driver", "--class", "a.Class", "local:///main.py")
+    assert driver[:4] == ["--deploy-mode", "client", "--conf", "spark.driver.bindAddress=10.0.0.1"]
+    assert driver[-4:-1] == ["--class", "a.Class", "local:///main.py"]
+    executor = asked("executor")
+    assert executor[:11] == [f"-Dnumber={number} x" for number in range(11)]
+    assert executor[11:15] == ["-Xms1g", "-Xmx1g", "-cp", f"{tmp_path}/conf:{tmp_path}/jars/*"]
+    assert executor[executor.index("--driver-url") + 1] == "spark://driver"
+    assert executor[executor.index("--podName") + 1] == "executor-1"
+    assert asked("echo", "as it is")[0] == "as it is"
