@@ -48,15 +48,17 @@ validate: setup  ## check what runs on the cluster: schemas, links, security, me
 
 .PHONY: images
 images:  ## build and tag the container images, with docker, podman or buildah
-	images/build $(or $(ARGS),serving training)
+	images/build $(or $(ARGS),serving training spark)
 
 .PHONY: tools
-tools: .venv/bin/uv  ## put checkov and, where Go is, kustomize and helm into .tools/
+tools: .venv/bin/uv  ## put checkov, kustomize and helm (where Go is) and S3A (where Maven is) into .tools/
 	.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .tools/checkov
 	.venv/bin/uv pip install --quiet --python .tools/checkov/bin/python checkov==$(CHECKOV_VERSION)
 	@command -v go >/dev/null || { echo "SKIPPED kustomize and helm: Go is not on the PATH (kubectl kustomizes as well)"; exit 0; }; \
 	for tool in sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION) helm.sh/helm/v3/cmd/helm@$(HELM_VERSION); do \
 	echo "go install $$tool"; GOBIN=$(CURDIR)/.tools go install "$$tool"; done
+	@command -v mvn >/dev/null || { echo "SKIPPED hadoop-aws: Maven is not on the PATH"; exit 0; }; \
+	mvn --batch-mode --quiet --file images/spark/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.tools/hadoop-aws
 
 .PHONY: apiserver
 apiserver: export GOFLAGS := -trimpath -ldflags=-s
@@ -91,7 +93,7 @@ python:
 
 # The stamps are older than what they were made from when a pin changes, and only then is anything installed again.
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/uv
-	$(UV) --python .venv/bin/python --constraint constraints.txt --editable '.[serving,training,cpu,pipelines,local,dev]'
+	$(UV) --python .venv/bin/python --constraint constraints.txt --editable '.[serving,training,cpu,pipelines,spark,local,dev]'
 	touch $@
 
 # Without dependencies: the wheel asks for gRPC, protobuf and more for its Python API, which Winnow does not use.

@@ -1,6 +1,6 @@
 locals {
   # Triton is NVIDIA's own image, pulled from NVIDIA.
-  images = ["serving", "training"]
+  images = ["serving", "spark", "training"]
 }
 
 resource "aws_ecr_repository" "this" {

@@ -34,10 +34,16 @@ data "aws_iam_policy_document" "buckets" {
       actions   = ["s3:ListBucket"]
       resources = [aws_s3_bucket.this[statement.key].arn]
 
-      condition {
-        test     = "StringLike"
-        variable = "s3:prefix"
-        values   = [for prefix in concat(statement.value.read, statement.value.write) : "${prefix}*"]
+      # Hadoop asks for an object to learn that it is not there, and S3 says so (404, not 403) only to those who may list
+      # whatever the prefix. Spark may read all that the bucket holds anyway.
+      dynamic "condition" {
+        for_each = each.key == "spark" ? [] : [concat(statement.value.read, statement.value.write)]
+
+        content {
+          test     = "StringLike"
+          variable = "s3:prefix"
+          values   = [for prefix in condition.value : "${prefix}*"]
+        }
       }
     }
   }

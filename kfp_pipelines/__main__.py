@@ -27,6 +27,9 @@ Embeddings = Annotated[
     str, typer.Option(help="Folder or s3:// address that keeps embeddings by content; default: under WINNOW_HOME.")
 ]
 EmbeddingsTo = Annotated[str, typer.Option(help="Parquet file, local or s3://, that gets every item's embeddings.")]
+Computed = Annotated[
+    str, typer.Option(help="Folder or s3:// address that python -m winnow.features.spark wrote; empty: computed here.")
+]
 EncodeWith = Annotated[str, typer.Option("--triton", help="host:port of a Triton to embed with; empty: this process.")]
 
 
@@ -42,6 +45,7 @@ def run_feature_extraction(
     embeddings: Embeddings = "",
     triton: EncodeWith = "",
     output: EmbeddingsTo = "",
+    point_in_time: Computed = "",
 ) -> None:
     """Validate the data, embed the items, compute the features."""
     _run(
@@ -56,6 +60,7 @@ def run_feature_extraction(
         embeddings=embeddings or str(home.embeddings()),
         triton=triton,
         output=output,
+        point_in_time=point_in_time,
     )
 
 
@@ -71,6 +76,7 @@ def run_retraining(
     embeddings: Embeddings = "",
     triton: EncodeWith = "",
     output: EmbeddingsTo = "",
+    point_in_time: Computed = "",
 ) -> None:
     """From data to the next release; prints its number."""
     outputs = _run(
@@ -86,6 +92,7 @@ def run_retraining(
         embeddings=embeddings or str(home.embeddings()),
         triton=triton,
         output=output,
+        point_in_time=point_in_time,
     )
     typer.echo(outputs["Output"])
 

@@ -87,19 +87,21 @@ def encode(
 
 
 @step
-def extract(dataset: Input[Dataset], encoders: Input[Model], features: Output[Dataset]) -> None:
+def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str, features: Output[Dataset]) -> None:
     """Compute point-in-time features, and the schema that training and serving share.
 
     Args:
         dataset: canonical tables.
         encoders: the items' embeddings.
+        point_in_time: folder or ``s3://`` address that ``python -m winnow.features.spark`` wrote; empty computes the
+            same here.
         features: the feature set.
     """
     from pathlib import Path
 
     from winnow.features.extract import extract_folder
 
-    extracted = extract_folder(Path(dataset.path), Path(encoders.path), Path(features.path))
+    extracted = extract_folder(Path(dataset.path), Path(encoders.path), Path(features.path), point_in_time)
     features.metadata |= {"schema_digest": extracted.schema.digest}
 
 
@@ -114,8 +116,8 @@ def train(
     """Train the retriever, then the ranker on the candidate lists that the release's sources produce.
 
     Args:
-        dataset: canonical tables, for numbers at past moments.
-        features: the feature set.
+        dataset: canonical tables.
+        features: the feature set, and numbers at past moments.
         retriever: two-tower weights and item-to-item neighbours.
         ranker: ranker weights.
         metrics: ndcg@10 and recall@10 on the users' second-to-last events, the ones that stop the training.

@@ -32,6 +32,7 @@ def feature_extraction(
     embeddings: str = "",
     triton: str = "",
     output: str = "",
+    point_in_time: str = "",
 ) -> NamedTuple("Extracted", dataset=Dataset, encoders=Model, features=Dataset):  # type: ignore[valid-type]  # kfp reads this form
     """See :mod:`kfp_pipelines.components` for the parameters."""
     ingested = components.ingest(data=data, holdout=holdout, items=items, users=users, events=events, seed=seed)
@@ -42,7 +43,9 @@ def feature_extraction(
         triton=triton,
         output=output,
     )
-    extracted = components.extract(dataset=ingested.outputs["dataset"], encoders=encoded.outputs["encoders"])
+    extracted = components.extract(
+        dataset=ingested.outputs["dataset"], encoders=encoded.outputs["encoders"], point_in_time=point_in_time
+    )
     return Extracted(
         dataset=ingested.outputs["dataset"],
         encoders=encoded.outputs["encoders"],

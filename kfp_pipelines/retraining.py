@@ -22,6 +22,7 @@ def retraining(
     embeddings: str = "",
     triton: str = "",
     output: str = "",
+    point_in_time: str = "",
 ) -> int:
     """See :mod:`kfp_pipelines.components` for the parameters; returns the release's number."""
     extracted = feature_extraction.feature_extraction(
@@ -35,6 +36,7 @@ def retraining(
         embeddings=embeddings,
         triton=triton,
         output=output,
+        point_in_time=point_in_time,
     ).outputs
     trained = components.train(dataset=extracted["dataset"], features=extracted["features"]).outputs
     released = components.release(

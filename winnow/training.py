@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from winnow.datasets.dataset import Dataset
-from winnow.features.extract import item_numerics
+from winnow.features.extract import POPULARITY, item_numerics
 from winnow.features.table import FeatureSet
 from winnow.ranking.candidates import Sources
 from winnow.ranking.train import RankerSettings, train_ranker
@@ -16,8 +18,8 @@ def train_models(
     """Train the retriever, then the ranker on the lists that the release's sources produce.
 
     Args:
-        dataset: saved data set, for the items' numbers at past moments.
-        features: saved feature set.
+        dataset: saved data set, for what its items declare.
+        features: saved feature set, and the items' popularity at past moments.
         retriever: folder for the retriever and its rehearsal.
         ranker: folder for the ranker.
         show_progress: show bars.
@@ -28,9 +30,9 @@ def train_models(
     extracted = FeatureSet.load(features)
     retrieval = train_retriever(extracted, RetrieverSettings(), show_progress)
     retrieval.save(retriever)
-    with item_numerics(Dataset.load(dataset)) as numerics:
-        trained = train_ranker(
-            extracted, retrieval, numerics.at, Sources.of(extracted.items), RankerSettings(), show_progress
-        )
+    numerics = item_numerics(Dataset.load(dataset), pq.read_table(features / POPULARITY))
+    trained = train_ranker(
+        extracted, retrieval, numerics.at, Sources.of(extracted.items), RankerSettings(), show_progress
+    )
     trained.save(ranker)
     return {"retriever_validation_ndcg@10": validate(retrieval.rehearsal, extracted)}

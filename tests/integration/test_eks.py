@@ -113,6 +113,8 @@ CAN = [
     ("training", "s3:GetObject", "-artifacts/run/1", False),
     ("spark", "s3:PutObject", "-features/features/part-0.parquet", True),
     ("spark", "s3:GetObject", "-models/releases/1/manifest.json", False),
+    ("spark", "s3:ListBucket", "-features", True),
+    ("spark", "s3:ListBucket", "-models", False),
     ("kubeflow", "s3:PutObject", "-artifacts/run/1", True),
     ("kubeflow", "s3:GetObject", "-models/releases/1/manifest.json", False),
 ]

@@ -186,16 +186,16 @@ def test_the_training_pod_is_restricted_and_gets_a_gpu():
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in _pod()["volumes"]}
 
 
-def test_the_spark_application_waits_for_an_engine_and_names_an_entry_point_that_exists():
+def test_the_spark_application_runs_an_entry_point_that_exists_on_the_spark_that_is_installed():
     spec = _one("SparkApplication", "feature-extraction")["spec"]
-    # It may run once the library takes a Spark session and an image brings Spark.
-    assert spec["suspend"] is ("pyspark" not in (ROOT / "pyproject.toml").read_text())
-    module = spec["mainApplicationFile"].rpartition("site-packages/")[2]
+    assert f"pyspark=={spec['sparkVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
+    dockerfile = (ROOT / "images" / spec["image"].split("/")[1].split(":")[0] / "Dockerfile").read_text()
+    place, _, module = spec["mainApplicationFile"].removeprefix("local://").partition("site-packages/")
+    assert f"-DoutputDirectory={place}site-packages/pyspark/jars" in dockerfile
     entry = (ROOT / module).read_text()
-    command, *options = spec["arguments"]
-    assert f'@app.command("{command}")' in entry
-    parameters = re.search(r"def run_feature_extraction\((.*?)\)", entry, re.DOTALL)[1]
-    assert [option for option in options if option.startswith("--") and f"{option[2:]}: " not in parameters] == []
+    parameters = re.search(r"def run\((.*?)\n\)", entry, re.DOTALL)[1]
+    asked = set(re.findall(r"(\w+): Annotated", parameters))
+    assert {option[2:] for option in spec["arguments"][::2]} == asked
 
 
 TOOLS = {
@@ -226,8 +226,16 @@ def _make(target: str, tools: dict[str, str], *arguments: str) -> str:
 def test_manifests_get_this_accounts_registry_and_buckets(tools):
     applied = _make("manifests", tools)
     assert "image: 1.dkr.ecr.aws/winnow/training:0.1.0" in applied
-    assert "s3://winnow-1-eu-features/data" in applied
-    assert not re.search(r"image: winnow/|s3://winnow-(features|models|artifacts)", applied)
+    assert not re.search(r"image: winnow/|s3a?://winnow-(features|models|artifacts)", applied)
+
+
+def test_each_spark_run_has_an_output_of_its_own_and_says_where(tools):
+    applied = _make("features", tools, "RUN=7")
+    assert "image: 1.dkr.ecr.aws/winnow/spark:0.1.0" in applied
+    assert "- s3a://winnow-1-eu-features/data\n" in applied
+    assert "- s3a://winnow-1-eu-features/features/point-in-time-7\n" in applied
+    assert "point_in_time: s3://winnow-1-eu-features/features/point-in-time-7" in applied
+    assert not re.search(r"image: winnow/|s3a?://winnow-(features|models|artifacts)", applied)
 
 
 def test_only_one_node_autoscaler_is_installed(tools):
@@ -248,3 +256,36 @@ def test_a_new_password_is_no_argument_of_any_command_and_the_old_one_stays_vali
     assert '"Passwords": ["oldword", "secretword"]' in calls
     assert '"SecretString": "rediss://winnow-online:secretword@redis.local:6379/0"' in calls
     assert calls.index("modify-user") < calls.index("put-secret-value")
+
+
+def test_the_spark_image_is_a_driver_or_an_executor_as_it_is_asked(tmp_path):
+    for tool in (tmp_path / "java", tmp_path / "bin" / "spark-submit"):
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+        tool.chmod(0o755)
+    settings = {"MEMORY": "1g", "ID": "1", "CORES": "4", "POD_IP": "10.0.0.2", "POD_NAME": "executor-1"}
+    environment = {f"SPARK_EXECUTOR_{name}": value for name, value in settings.items()} | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SPARK_HOME": str(tmp_path),
+        "SPARK_DRIVER_BIND_ADDRESS": "10.0.0.1",
+        "SPARK_DRIVER_URL": "spark://driver",
+        "SPARK_APPLICATION_ID": "spark-1",
+        "SPARK_RESOURCE_PROFILE_ID": "0",
+        **{f"SPARK_JAVA_OPT_{number}": f"-Dnumber={number} x" for number in range(11)},
+    }
+
+    def asked(*arguments: str) -> list[str]:
+        entrypoint = [str(ROOT / "images" / "spark" / "entrypoint"), *arguments]
+        return subprocess.run(entrypoint, env=environment, capture_output=True, text=True, check=True).stdout.split(
+            "\n"
+        )
+
+    driver = asked("driver", "--class", "a.Class", "local:///main.py")
+    assert driver[:4] == ["--deploy-mode", "client", "--conf", "spark.driver.bindAddress=10.0.0.1"]
+    assert driver[-4:-1] == ["--class", "a.Class", "local:///main.py"]
+    executor = asked("executor")
+    assert executor[:11] == [f"-Dnumber={number} x" for number in range(11)]
+    assert executor[11:15] == ["-Xms1g", "-Xmx1g", "-cp", f"{tmp_path}/conf:{tmp_path}/jars/*"]
+    assert executor[executor.index("--driver-url") + 1] == "spark://driver"
+    assert executor[executor.index("--podName") + 1] == "executor-1"
+    assert asked("echo", "as it is")[0] == "as it is"

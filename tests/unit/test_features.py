@@ -10,7 +10,8 @@ from winnow.datasets.dataset import Dataset
 from winnow.datasets.spec import DatasetSpec, DeclaredColumns
 from winnow.features.columns import encode_categorical, encode_numeric
 from winnow.features.extract import extract, item_numerics
-from winnow.features.numerics import NUMERIC_FEATURES
+from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
+from winnow.features.point_in_time import PointInTime
 from winnow.features.popularity import DAY_MS, HALF_LIVES
 from winnow.features.schema import FeatureSchema
 from winnow.features.table import FeatureSet
@@ -56,6 +57,10 @@ def dataset(extra_events: list[tuple[str, str, str, int]] | None = None, seed: i
     )
 
 
+def numerics_of(data: Dataset) -> ItemNumerics:
+    return item_numerics(data, PointInTime.of(data).popularity)
+
+
 def test_popularity_is_the_faded_count_strictly_before_the_moment() -> None:
     data = dataset()
     item = np.array([int(name[1:]) + 1 for name in data.events["item_id"].to_pylist()])
@@ -64,8 +69,7 @@ def test_popularity_is_the_faded_count_strictly_before_the_moment() -> None:
     # Moments at the very millisecond of an event, which must not count itself.
     asked_items = item[:50].astype(np.int32)
     asked_times = time[:50]
-    with item_numerics(data) as numerics:
-        served = numerics.at(asked_items, asked_times)
+    served = numerics_of(data).at(asked_items, asked_times)
     for row, (wanted_item, moment) in enumerate(zip(asked_items, asked_times, strict=True)):
         before = time < moment
         own = before & (item == wanted_item)
@@ -84,21 +88,15 @@ def test_a_future_event_moves_no_feature_of_the_past() -> None:
     items = np.arange(1, 21, dtype=np.int32)
     future = [("u0", "i7", "buy", START + 50 * DAY_MS + later) for later in (0, 1, 40 * DAY_MS)]
     past = [("u0", "i7", "buy", START + 50 * DAY_MS - 1)]
-    with (
-        item_numerics(dataset()) as before,
-        item_numerics(dataset(future)) as after,
-        item_numerics(dataset(past)) as moved,
-    ):
-        expected = before.at(items, moments)
-        np.testing.assert_allclose(after.at(items, moments), expected, atol=1e-6)
-        assert abs(moved.at(items, moments)[6] - expected[6]).max() > 1e-3
+    expected = numerics_of(dataset()).at(items, moments)
+    np.testing.assert_allclose(numerics_of(dataset(future)).at(items, moments), expected, atol=1e-6)
+    assert abs(numerics_of(dataset(past)).at(items, moments)[6] - expected[6]).max() > 1e-3
 
 
 def test_the_served_rows_are_the_features_just_after_the_last_event() -> None:
     data = dataset()
     features = extract(data, {})
-    with item_numerics(data) as numerics:
-        expected = numerics.at(np.arange(21, dtype=np.int32), np.full(21, features.as_of))
+    expected = numerics_of(data).at(np.arange(21, dtype=np.int32), np.full(21, features.as_of))
     np.testing.assert_array_equal(features.item_rows["numeric"], expected)
     assert features.as_of == max(data.events["timestamp"].to_pylist()) + 1
 

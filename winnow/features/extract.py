@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from winnow.datasets.dataset import Dataset
 from winnow.features.columns import encode_categorical, encode_numeric
 from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
+from winnow.features.point_in_time import PointInTime
 from winnow.features.schema import Feature, FeatureSchema, row_dtype
 from winnow.features.table import FeatureSet, Interactions
+
+POPULARITY = "popularity.parquet"
+"""Lies beside a feature set for whoever asks for numbers at past moments: :func:`item_numerics`."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,23 @@ class Known:
     as_of: int
 
 
-def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]], known: Known | None = None) -> FeatureSet:
+def extract(
+    dataset: Dataset,
+    embeddings: dict[str, NDArray[np.float32]],
+    known: Known | None = None,
+    computed: PointInTime | None = None,
+) -> FeatureSet:
     """Compute the feature set of ``dataset`` as of just after its last event.
 
     Args:
         dataset: validated tables, held-out events already removed.
         embeddings: modality -> float32 [items, d] in the order of the items table.
         known: of an earlier extraction, to repeat it.
+        computed: from the data set's log, where that has been done already.
     """
     spec = dataset.spec
-    log = _log(dataset)
+    computed = computed or PointInTime.of(dataset)
+    log = computed.log
     events, item_features, user_features = spec.events, spec.items, spec.users
     vocabularies: dict[str, list[str]] = {}
 
@@ -77,10 +88,9 @@ def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]], known:
         conversions=tuple(spec.conversions),
     )
     as_of = known.as_of if known else int(log["timestamp"].to_numpy().max()) + 1
-    with _numerics(dataset, log, [scores for _, scores in numbers]) as numerics:
-        count = dataset.items.num_rows
-        everything = np.arange(count + 1, dtype=np.int32)
-        item_numeric = numerics.at(everything, np.full(count + 1, as_of, np.int64))
+    numerics = _numerics(dataset, computed.popularity, [scores for _, scores in numbers])
+    everything = np.arange(dataset.items.num_rows + 1, dtype=np.int32)
+    item_numeric = numerics.at(everything, np.full(len(everything), as_of, np.int64))
     item_rows = _rows(schema.item, [_padded(codes) for _, _, codes in columns], item_numeric)
     item_rows["available"][1:] = dataset.items["available"].to_numpy(zero_copy_only=False)
     item_rows[0] = 0
@@ -104,10 +114,10 @@ def extract(dataset: Dataset, embeddings: dict[str, NDArray[np.float32]], known:
     )
 
 
-def item_numerics(dataset: Dataset) -> ItemNumerics:
-    """The point-in-time numbers of every item of ``dataset``; close it after use."""
+def item_numerics(dataset: Dataset, popularity: pa.Table) -> ItemNumerics:
+    """The point-in-time numbers of every item of ``dataset``, whose log ``popularity`` was computed from."""
     declared = [encode_numeric(name, column)[1] for name, column in _declared_numbers(dataset).items()]
-    return _numerics(dataset, _log(dataset), declared)
+    return _numerics(dataset, popularity, declared)
 
 
 def _declared_numbers(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
@@ -118,40 +128,9 @@ def _declared_numbers(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
     }
 
 
-def _numerics(dataset: Dataset, log: pa.Table, declared: list[NDArray[np.float32]]) -> ItemNumerics:
+def _numerics(dataset: Dataset, popularity: pa.Table, declared: list[NDArray[np.float32]]) -> ItemNumerics:
     created = _padded(pc.fill_null(dataset.items["created_at"], 0).to_numpy(zero_copy_only=False).astype(np.int64))
-    scores = np.stack([_padded(numbers) for numbers in declared], axis=1)
-    return ItemNumerics(log.select(["position", "item", "timestamp", "weight"]), created, scores)
-
-
-def _log(dataset: Dataset) -> pa.Table:
-    """The events in index space: user, item, event, weight, timestamp, position; by user, time, position."""
-    engine = ibis.duckdb.connect()
-    try:
-        items = engine.create_table("items", _index(dataset.items, "item_id", "item", 1))
-        users = engine.create_table("users", _index(dataset.users, "user_id", "user", 0))
-        kinds = engine.create_table(
-            "kinds",
-            pa.table(
-                {
-                    "event": list(dataset.spec.events),
-                    "code": pa.array(range(1, len(dataset.spec.events) + 1), pa.int32()),
-                    "weight": [float(weight) for weight in dataset.spec.events.values()],
-                }
-            ),
-        )
-        position = pa.array(np.arange(dataset.events.num_rows, dtype=np.int64))
-        events = engine.create_table("events", dataset.events.append_column("position", position))
-        joined = events.join(items, "item_id").join(users, "user_id").join(kinds, "event")
-        log = joined.select("user", "item", "weight", "timestamp", "position", event=joined.code)
-        return engine.to_pyarrow(log.order_by("user", "timestamp", "position"))
-    finally:
-        engine.disconnect()
-
-
-def _index(table: pa.Table, key: str, name: str, first: int) -> pa.Table:
-    numbers = np.arange(first, first + table.num_rows, dtype=np.int32)
-    return pa.table({key: table[key], name: numbers})
+    return ItemNumerics(popularity, created, np.stack([_padded(numbers) for numbers in declared], axis=1))
 
 
 def _log_price(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -180,11 +159,24 @@ def _rows(
     return rows
 
 
-def extract_folder(dataset: Path, encoders: Path, out: Path) -> FeatureSet:
-    """:func:`extract` from a dataset folder and an encoders folder (its ``embeddings/*.npy``) into ``out``."""
+def extract_folder(dataset: Path, encoders: Path, out: Path, point_in_time: str = "") -> FeatureSet:
+    """:func:`extract` from a dataset folder and an encoders folder (its ``embeddings/*.npy``) into ``out``.
+
+    Args:
+        dataset: saved data set.
+        encoders: what the encoders made.
+        out: gets the feature set and, as :data:`POPULARITY`, what answers for past moments.
+        point_in_time: a folder or ``s3://`` address that Spark has written; empty computes it here.
+
+    Raises:
+        WinnowError: what Spark has written is not whole, or of another data set.
+    """
     embeddings = {
         path.stem: np.load(path, allow_pickle=False) for path in sorted((encoders / "embeddings").glob("*.npy"))
     }
-    features = extract(Dataset.load(dataset), embeddings)
+    tables = Dataset.load(dataset)
+    computed = PointInTime.read(point_in_time, tables) if point_in_time else PointInTime.of(tables)
+    features = extract(tables, embeddings, computed=computed)
     features.save(out)
+    pq.write_table(computed.popularity, out / POPULARITY)
     return features

@@ -1,15 +1,12 @@
 """Numeric item features as they stood at any moment: what changes with time, then what was declared."""
 
-from types import TracebackType
-
-import ibis
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from winnow.features.popularity import popularity_at
+from winnow.features.popularity import SUMS
 from winnow.features.row import log_age
-from winnow.features.schema import NUMERIC_FEATURES, POPULARITY_FEATURES
+from winnow.features.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES
 
 __all__ = ["NUMERIC_FEATURES", "ItemNumerics"]
 
@@ -18,28 +15,28 @@ class ItemNumerics:
     """Answers "what were this item's numbers just before that time?", for training and for the served rows alike.
 
     Args:
-        events: columns ``position``, ``item``, ``timestamp``, ``weight`` as :func:`popularity_at` wants them.
+        popularity: as :func:`winnow.features.popularity.popularity_after` gives it, whichever engine computed it.
         created_at: int64 [n + 1] ms, 0 where unknown.
         declared: float32 [n + 1, D], numbers that do not change with time.
     """
 
-    def __init__(self, events: pa.Table, created_at: NDArray[np.int64], declared: NDArray[np.float32]) -> None:
-        self._engine = ibis.duckdb.connect()
-        self._events = self._engine.create_table("log", events)
-        self._reference = int(max(events["timestamp"].to_numpy().max(initial=0), 0))
+    def __init__(self, popularity: pa.Table, created_at: NDArray[np.int64], declared: NDArray[np.float32]) -> None:
+        item, time = popularity["item"].to_numpy().astype(np.int64), popularity["timestamp"].to_numpy()
+        self._times = np.unique(time)
+        # Item and time as one sorted number: "the item's last row before then" is one binary search.
+        key = item * (len(self._times) + 1) + np.searchsorted(self._times, time) + 1
+        order = np.argsort(key)
+        self._keys, self._time = key[order], time[order]
+        self._sums = np.stack([popularity[name].to_numpy()[order] for name in SUMS], axis=1)
         self._created_at = created_at
         self._declared = declared
 
-    def __enter__(self) -> "ItemNumerics":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._engine.disconnect()
-
     def at(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.float32]:
         """Numeric features of ``items[j]`` from everything strictly before ``timestamps[j]`` (ms).
+
+        ``popularity*`` is the logarithm of the item's share of all (faded) events relative to the average item's,
+        smoothed by one event, so it does not drift as the log grows; ``mean_weight`` is the mean weight of the item's
+        events, smoothed by ten average ones.
 
         Args:
             items: int32 [k]; 0 gives a row of zeros.
@@ -48,16 +45,24 @@ class ItemNumerics:
         Returns:
             float32 [k, 5 + D], columns as :data:`NUMERIC_FEATURES` and then the declared ones.
         """
-        # Lists of candidates ask for the same item at the same moment again and again.
-        pairs, inverse = np.unique(np.stack([items.astype(np.int64), timestamps]), axis=1, return_inverse=True)
-        moments = pa.table(
-            {"moment": np.arange(pairs.shape[1]), "item": pairs[0].astype(np.int32), "timestamp": pairs[1]}
-        )
-        asked = self._engine.create_table("moments", moments, overwrite=True)
-        answer = popularity_at(self._events, asked, len(self._created_at) - 1, self._reference)
-        table = self._engine.to_pyarrow(answer)
-        moving = np.stack([table[name].to_numpy() for name in POPULARITY_FEATURES], axis=1)[inverse]
+        count = len(self._created_at) - 1
+        own, of_all = self._before(items, timestamps), self._before(np.zeros_like(items), timestamps)
+        moving = {
+            name: np.log((own[name] + 1.0) / (of_all[name] + count) * count) for name in (*HALF_LIVES, "popularity")
+        }
+        average = of_all["weight"] / np.maximum(of_all["popularity"], 1.0)
+        moving["mean_weight"] = (own["weight"] + 10.0 * average) / (own["popularity"] + 10.0)
         age = log_age(self._created_at[items], timestamps)
-        numerics = np.concatenate([moving, age[:, None], self._declared[items]], axis=1).astype(np.float32)
+        columns = [moving[name] for name in POPULARITY_FEATURES]
+        numerics = np.concatenate([np.stack([*columns, age], axis=1), self._declared[items]], axis=1)
         numerics[items == 0] = 0.0
-        return numerics
+        return numerics.astype(np.float32)
+
+    def _before(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """The sums of each item (0: of all) strictly before each moment, faded to it."""
+        first = items.astype(np.int64) * (len(self._times) + 1)
+        last = np.searchsorted(self._keys, first + np.searchsorted(self._times, timestamps), side="right") - 1
+        none = (last < 0) | (self._keys[last] <= first)
+        age = np.where(none, 0, timestamps - self._time[last]) / DAY_MS
+        sums = dict(zip(SUMS, np.where(none[:, None], 0.0, self._sums[last]).T, strict=True))
+        return sums | {name: sums[name] * 2.0 ** -(age / half_life) for name, half_life in HALF_LIVES.items()}

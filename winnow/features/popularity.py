@@ -1,8 +1,9 @@
-"""Popularity of items at moments in time: one Ibis expression for the training table and for the rows Redis serves.
+"""Popularity of items after each of their events: one Ibis expression over the log, on DuckDB or Spark.
 
-Every count is a sum over the events strictly before the moment, each event fading with its age. Fading by a factor
-``2 ** -(age / half_life)`` turns into a running sum of ``2 ** ((time - reference) / half_life)`` that is scaled back
-at the moment (forward decay: Cormode et al., 2009), so one ordered window serves every moment, on any engine.
+Every count is a sum over an item's events, each fading with its age. Fading by a factor ``2 ** -(age / half_life)``
+turns into a running sum of ``2 ** ((time - reference) / half_life)`` that is scaled back at the row's time (forward
+decay: Cormode et al., 2009), so ordered windows give every moment there is. What lies between two events of an item
+is a matter of fading further, which :class:`winnow.features.numerics.ItemNumerics` does.
 """
 
 import ibis
@@ -10,75 +11,55 @@ import ibis.expr.types as ir
 
 from winnow.features.schema import DAY_MS, HALF_LIVES, POPULARITY_FEATURES
 
-__all__ = ["DAY_MS", "HALF_LIVES", "POPULARITY_FEATURES", "popularity_at"]
+__all__ = ["DAY_MS", "HALF_LIVES", "POPULARITY_FEATURES", "SUMS", "popularity_after"]
+
+SUMS = ("popularity", "weight", *HALF_LIVES)
+"""What is summed over an item's events: their number, their weights, and their number faded by each half-life."""
 
 
-def popularity_at(events: ir.Table, moments: ir.Table, items: int, reference: int) -> ir.Table:
-    """How popular an item was just before each moment.
+def popularity_after(log: ir.Table, reference: int) -> ir.Table:
+    """What the events of every item add up to, just after each millisecond in which it had any.
 
     Args:
-        events: ``position`` int64 (unique), ``item`` int32, ``timestamp`` int64 ms, ``weight`` float64.
-        moments: ``moment`` int64 (unique), ``item`` int32, ``timestamp`` int64 ms.
-        items: how many items there are.
+        log: ``item`` int32, ``timestamp`` int64 ms, ``weight`` float64; a row per event.
         reference: a time in ms near the end of the log; it only keeps the powers of two small.
 
     Returns:
-        ``moment`` and :data:`POPULARITY_FEATURES` (float64), ordered by ``moment``. ``popularity*`` is the logarithm of
-        the item's share of all (faded) events relative to the average item's, smoothed by one event, so it does not
-        drift as the log grows; ``mean_weight`` is the mean weight of the item's events, smoothed by ten average ones.
+        ``item`` int32, ``timestamp`` int64 ms (unique together) and :data:`SUMS` (float64), faded to ``timestamp``.
+        Item 0 stands for all items.
     """
-    of_item = _running_sums(events, moments.select("moment", "item", "timestamp"), "item", reference)
-    times = moments.select("timestamp").distinct().mutate(moment=ibis._.timestamp)
-    of_all = _running_sums(events, times, None, reference).drop("moment")
-    both = of_item.join(of_all, "timestamp", rname="all_{name}")
-
-    def log_share(name: str) -> ir.FloatingValue:
-        share: ir.FloatingValue = (both[name] + 1.0) / (both[f"all_{name}"] + items) * items
-        return share.ln().name(name)
-
-    average = both.all_weight / both.all_popularity.nullif(0)
-    mean_weight = (both.weight + 10.0 * average) / (both.popularity + 10.0)
-    shares = [log_share(name) for name in (*HALF_LIVES, "popularity")]
-    return both.select("moment", *shares, mean_weight=mean_weight.fill_null(0.0)).order_by("moment")
-
-
-def _running_sums(events: ir.Table, moments: ir.Table, group: str | None, reference: int) -> ir.Table:
-    """Sums over the events strictly before each moment, faded to it: ``moment``, ``timestamp``, a column per sum."""
-    keys = [group] if group else []
-    happened = events.select(
-        *keys,
-        "timestamp",
-        moment=ibis.null("int64"),
-        order=events.position,
-        after=ibis.literal(1, "int8"),
-        popularity=ibis.literal(1.0),
-        weight=events.weight.cast("float64"),
-        **{name: _rise(events.timestamp, days, reference) for name, days in HALF_LIVES.items()},
+    own = log.select("item", "timestamp", "weight")
+    everything = own.select("timestamp", "weight", item=ibis.literal(0, "int32")).select("item", "timestamp", "weight")
+    # Events of one millisecond are one row, so time alone is a total order within an item.
+    at_once = (
+        ibis.union(own, everything)
+        .group_by("item", "timestamp")
+        .aggregate(popularity=ibis._.count().cast("float64"), weight=ibis._.weight.sum())
     )
-    # A moment sorts before the events of the same millisecond, so that it does not see them.
-    asked = moments.select(
-        *keys,
-        "timestamp",
-        "moment",
-        order=moments.moment,
-        after=ibis.literal(0, "int8"),
-        popularity=ibis.literal(0.0),
-        weight=ibis.literal(0.0),
-        **{name: ibis.literal(0.0) for name in HALF_LIVES},
+    rising = at_once.mutate(
+        day=at_once.timestamp // DAY_MS,
+        **{name: at_once.popularity * _rise(at_once.timestamp, days, reference) for name, days in HALF_LIVES.items()},
     )
-    both = ibis.union(happened, asked)
-    before = ibis.window(
-        group_by=keys or None, order_by=["timestamp", "after", "order"], preceding=(None, 0), following=None
-    )
-    names = ("popularity", "weight", *HALF_LIVES)
-    summed = both.mutate(**{name: both[name].sum().over(before) for name in names})
-    asked_again = summed.filter(summed.moment.notnull())
-    faded = {name: asked_again[name] / _rise(asked_again.timestamp, d, reference) for name, d in HALF_LIVES.items()}
-    return asked_again.select("moment", "timestamp", "popularity", "weight", **faded)
+    # Days first, then within the day: no window is over more than an item's days or a day's milliseconds. A window
+    # over all of item 0 would be one executor's work.
+    days = rising.group_by("item", "day").aggregate(**{name: rising[name].sum() for name in SUMS})
+    until_day = ibis.window(group_by="item", order_by="day", rows=(None, -1))
+    earlier = days.select("item", "day", **{_earlier(name): days[name].sum().over(until_day) for name in SUMS})
+    within_day = ibis.window(group_by=["item", "day"], order_by="timestamp", rows=(None, 0))
+    today = rising.mutate(**{name: rising[name].sum().over(within_day) for name in SUMS})
+    both = today.join(earlier, ["item", "day"])
+    sums = {name: both[name] + both[_earlier(name)].fill_null(0.0) for name in SUMS}
+    faded = {name: sums[name] / _rise(both.timestamp, days, reference) for name, days in HALF_LIVES.items()}
+    return both.select("item", "timestamp", **(sums | faded))
+
+
+def _earlier(name: str) -> str:
+    return f"earlier_{name}"
 
 
 def _rise(timestamp: ir.IntegerColumn, half_life_days: int, reference: int) -> ir.FloatingValue:
     """``2 ** ((timestamp - reference) / half_life)``, kept above the smallest normal float64."""
-    half_lives = (timestamp - reference) / float(half_life_days * DAY_MS)
+    # Divided by a whole number: Spark takes a literal with a point for a decimal, of fewer digits.
+    half_lives = (timestamp - reference).cast("float64") / (half_life_days * DAY_MS)
     rise: ir.FloatingValue = ibis.literal(2.0) ** ibis.greatest(half_lives, -1000.0)
     return rise

@@ -124,7 +124,7 @@ def tower_inputs(rows: NDArray[np.void]) -> tuple[NDArray[np.int32], NDArray[np.
 def _popularity_without_events(release: Release) -> list[float]:
     """:data:`POPULARITY_FEATURES` at ``as_of`` of an item that the log never names.
 
-    :func:`winnow.features.popularity.popularity_at` gives them for the items of a log; without events its sums over the
+    :class:`winnow.features.numerics.ItemNumerics` gives them for the items of a log; without events its sums over the
     item are 0, and those over all events are taken here from the release's copy of the log.
     """
     timestamps = np.asarray(release.array("timestamp"))

@@ -1,0 +1,49 @@
+"""The log in index space, as Ibis expressions: the joins over every event, for whichever engine has them."""
+
+from collections.abc import Mapping
+
+import ibis
+import ibis.expr.types as ir
+
+
+def numbered(rows: ir.Table, key: str, name: str, first: int) -> ir.Table:
+    """The index of every id: its place in its table.
+
+    Args:
+        rows: ``key`` str (unique) and ``position`` int64 (unique), where the row lies.
+        key: the column of ids.
+        name: what to call the index.
+        first: the index of the first row.
+
+    Returns:
+        ``key`` and ``name``, int32.
+    """
+    # Over all rows at once, on one of Spark's executors: ids of a catalog and of its users, never the log.
+    place = ibis.row_number().over(order_by="position") + first
+    return rows.select(key, **{name: place.cast("int32")})
+
+
+def in_index_space(events: ir.Table, items: ir.Table, users: ir.Table, weights: Mapping[str, float]) -> ir.Table:
+    """Every event by its numbers.
+
+    Args:
+        events: ``user_id``, ``item_id``, ``event`` str, ``timestamp`` int64 ms, ``position`` int64 (unique).
+        items: ``item_id`` and ``item``, as :func:`numbered` gives.
+        users: ``user_id`` and ``user``, as :func:`numbered` gives.
+        weights: event type -> weight; the code of the first is 1.
+
+    Returns:
+        ``user``, ``item``, ``event`` int32 (the code), ``weight`` float64, ``timestamp``, ``position``, in the order of
+        user, time and position. Events of unknown items, users or types are left out.
+    """
+    known = events.filter(events.event.isin(list(weights)))
+    joined = known.join(items, "item_id").join(users, "user_id")
+    code = joined.event.cases(*((name, code) for code, name in enumerate(weights, start=1)))
+    # By way of text, for Spark takes the literal 0.1 for a decimal, and a sum of decimals is another one.
+    weight = joined.event.cases(*((name, repr(float(weight))) for name, weight in weights.items()))
+    log = joined.select(
+        "user", "item", "timestamp", "position", event=code.cast("int32"), weight=weight.cast("float64")
+    )
+    return log.select("user", "item", "event", "weight", "timestamp", "position").order_by(
+        "user", "timestamp", "position"
+    )

@@ -1,0 +1,95 @@
+"""What would make rows vanish or double, counted by Spark before any work starts.
+
+The rest of the data contract is checked when a data set is ingested (:mod:`winnow.datasets.validation`).
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F  # noqa: N812
+
+from winnow.datasets.columns import EVENT_COLUMNS, IN_WORDS
+from winnow.datasets.report import Problem, data_error
+from winnow.features.spark.source import SparkSource, SparkTable
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a log amounts to.
+
+    Attributes:
+        events: how many there are.
+        newest: when the last of them was, ms since the epoch.
+    """
+
+    events: int
+    newest: int
+
+
+class _Case(NamedTuple):
+    """Something that may be wrong with the values of a column."""
+
+    column: str
+    wrong: Column
+    what: str
+
+
+def check(source: SparkSource) -> Counted:
+    """Count the log, and what is wrong with it.
+
+    Raises:
+        DataError: an id is missing or there twice, an event is of nobody, of nothing or of no declared type, or its
+            moment cannot be read; the message reports all of it.
+    """
+    tables = [(source.items, "item_id")] + ([(source.users, "user_id")] if source.users else [])
+    problems = [problem for table, key in tables for problem in _about_ids(table, key)]
+    rows, declared = source.events.rows, list(source.spec.events)
+    cases = [
+        _Case(column, _empty(column), f"no value, or not {IN_WORDS[kind]}; fill it in or remove the row")
+        for column, kind in EVENT_COLUMNS.items()
+    ]
+    what = f"not declared under events in dataset.yaml, which has {', '.join(declared)}; add it with a weight"
+    cases.append(_Case("event", ~_empty("event") & ~F.col("event").isin(declared), what))
+    for table, key in tables:
+        known = table.rows.select(key).distinct().withColumn(f"known_{key}", F.lit(True))
+        rows = rows.join(known, key, "left")
+        what = f"not in {table.file}; add its row there or remove these events"
+        cases.append(_Case(key, ~_empty(key) & F.col(f"known_{key}").isNull(), what))
+    (events, newest), found = _counted(source.events, rows, cases, F.count("*"), F.max("timestamp"))
+    problems += found
+    if not events:
+        problems.append(Problem(source.events.file, None, "the table is empty; it needs at least one row"))
+    if problems:
+        raise data_error(source.name, problems)
+    return Counted(events, newest)
+
+
+def _about_ids(table: SparkTable, key: str) -> list[Problem]:
+    several = table.rows.select(key, F.count("*").over(Window.partitionBy(key)).alias("rows"))
+    cases = [
+        _Case(key, _empty(key), "no value; fill it in or remove the row"),
+        _Case(key, ~_empty(key) & (F.col("rows") > 1), "the same id in several rows; keep one row for each"),
+    ]
+    return _counted(table, several, cases)[1]
+
+
+def _empty(column: str) -> Column:
+    return F.col(column).isNull() | (F.col(column).cast("string") == "")
+
+
+def _counted(table: SparkTable, rows: DataFrame, cases: list[_Case], *more: Column) -> tuple[list[Any], list[Problem]]:
+    """In one pass: further aggregates, and of every case how many rows there are, with one of their values."""
+    told = [
+        column
+        for case in cases
+        for column in (F.count_if(case.wrong), F.max(F.when(case.wrong, F.col(case.column).cast("string"))))
+    ]
+    answer = list(rows.agg(*more, *told).collect()[0])
+    pairs = zip(answer[len(more) :: 2], answer[len(more) + 1 :: 2], strict=True)
+    problems = [
+        Problem(table.file, case.column, case.what, count, (example,) if example else ())
+        for case, (count, example) in zip(cases, pairs, strict=True)
+        if count
+    ]
+    return answer[: len(more)], problems
