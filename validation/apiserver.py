@@ -18,13 +18,11 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from validation.objects import Finding, Object, Objects, ToolMissing, outside
+from validation.objects import TOOLS, Finding, Object, Objects, ToolMissing, outside
 from validation.schemas import CRDS
 from validation.workloads import Workload, workloads
 from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
-
-TOOLS = Path(__file__).parents[1] / ".tools"
 
 _SAID = 4_000
 """Characters kept of what is said; kubectl may add an object to it."""
@@ -32,10 +30,6 @@ _SAID = 4_000
 _START_S = 120.0
 _ANSWER_S = 60.0
 _WAIT = "--timeout=30s"
-
-
-_KSERVE_FIELDS = ("storageUri", "protocolVersion")
-"""Of a predictor's container; KServe takes them away."""
 
 
 class Refused(Exception):
@@ -96,15 +90,11 @@ def check(server: ApiServer, rendered: Mapping[str, Objects]) -> Iterator[Findin
 
 def _pod(workload: Workload) -> Object:
     """A workload's pod as its controller would make it; in a restricted namespace it is the pod that is refused."""
-    containers = [
-        {field: value for field, value in container.items() if field not in _KSERVE_FIELDS}
-        for container in workload.pod["containers"]
-    ]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": workload.name, "namespace": workload.owner["metadata"]["namespace"]},
-        "spec": workload.pod | {"containers": containers},
+        "spec": workload.pod,
     }
 
 

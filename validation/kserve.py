@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from validation.apiserver import TOOLS, ApiServer
-from validation.objects import ToolMissing
+from validation.apiserver import ApiServer
+from validation.objects import TOOLS, ToolMissing
 from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
 

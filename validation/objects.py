@@ -12,6 +12,9 @@ import yaml
 
 MANIFESTS = Path(__file__).parents[1] / "kserve_manifests"
 
+TOOLS = MANIFESTS.parent / ".tools"
+"""What `make tools` and `make apiserver` put there."""
+
 Object = dict[str, Any]
 
 
@@ -74,7 +77,7 @@ def render(overlay: str) -> Objects:
         ToolMissing: neither kustomize nor kubectl is here.
         RuntimeError: kustomize refuses the overlay; the message is its own.
     """
-    local = MANIFESTS.parent / ".tools" / "kustomize"
+    local = TOOLS / "kustomize"
     kustomize = str(local) if local.exists() else shutil.which("kustomize")
     kubectl = shutil.which("kubectl")
     if not kustomize and not kubectl:

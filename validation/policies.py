@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from validation.objects import MANIFESTS, Finding, Objects, ToolMissing
+from validation.objects import MANIFESTS, TOOLS, Finding, Objects, ToolMissing
 
 ROOT = MANIFESTS.parent
 WAIVERS = Path(__file__).with_name("waivers.yaml")
@@ -50,7 +50,7 @@ def checkov() -> str:
     Raises:
         ToolMissing: it is not here.
     """
-    local = ROOT / ".tools" / "checkov" / "bin" / "checkov"
+    local = TOOLS / "checkov" / "bin" / "checkov"
     found = str(local) if local.exists() else shutil.which("checkov")
     if found is None:
         raise ToolMissing("checkov is neither in .tools nor on the PATH (`make tools`), so no policy is tried")

@@ -10,6 +10,9 @@ from validation.objects import Finding, Object, Objects, title
 PARTS = ("predictor", "transformer")
 
 _ISVC_FIELDS = ("minReplicas", "maxReplicas", "autoScaling", "model", "deploymentStrategy")
+_MODEL_FIELDS = ("modelFormat", "runtime", "storageUri", "protocolVersion")
+"""What KServe reads of a model and its container does not get."""
+
 _CONTAINER_FIELDS = ("args", "env", "volumeMounts", "ports")
 
 
@@ -88,7 +91,7 @@ def _part(objects: Objects, chain: Object, part: str) -> Workload:
         runtime = objects.find("ServingRuntime", spec["model"].get("runtime", ""))
         described = runtime["spec"] if runtime else {"containers": [{}]}
         # KServe lays the model's fields over the runtime's container, and the pod's over the runtime's.
-        model = {key: value for key, value in spec["model"].items() if key not in ("modelFormat", "runtime")}
+        model = {key: value for key, value in spec["model"].items() if key not in _MODEL_FIELDS}
         container = dict(described["containers"][0])
         for key, value in model.items():
             container[key] = [*container.get(key, ()), *value] if key in _CONTAINER_FIELDS else value

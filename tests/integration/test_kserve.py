@@ -19,6 +19,8 @@ from validation.workloads import Workload, services, workloads
 
 OVERLAY = "canary"
 KINDS = "deployment,service,scaledobject,httproute,horizontalpodautoscaler"
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+FIELDS = ("image", "ports", "securityContext", "volumeMounts", "resources", "lifecycle", *PROBES)
 PATIENCE_S = 60
 
 
@@ -82,9 +84,7 @@ def test_pods_are_those_that_were_checked(applied, made):
                 # KServe adds the model's name to the first container, and nothing else.
                 assert said[: len(other.get("args", []))] == other.get("args", [])
                 assert said[len(other.get("args", [])) :] in ([], ["--model_name", part.owner["metadata"]["name"]])
-                for field in ("image", "ports", "securityContext", "volumeMounts", "resources", "lifecycle"):
-                    assert covers(one.get(field), other.get(field)), (part.name, one["name"], field)
-                for field in ("startupProbe", "readinessProbe", "livenessProbe"):
+                for field in FIELDS:
                     assert covers(one.get(field), other.get(field)), (part.name, one["name"], field)
         for field in ("securityContext", "serviceAccountName", "automountServiceAccountToken", "volumes"):
             assert covers(spec.get(field), part.pod.get(field)), (part.name, field)
