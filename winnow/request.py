@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from winnow.encoders.media import MAX_BYTES
 from winnow.errors import WinnowError
+from winnow.fields import FAULT, Identifier, Name
 
 MAX_INSTANCES = 64
 """Requests in one call."""
@@ -28,9 +29,6 @@ _WHOLE = "whole"
 
 class InvalidRequest(WinnowError):
     """The caller's request breaks the contract; the message names each field."""
-
-
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class Contract(BaseModel):
@@ -87,7 +85,7 @@ class ContentQuery(Contract):
 class RequestFilters(Contract):
     """What the caller does and does not want to see."""
 
-    categories: list[Identifier] | None = Field(
+    categories: list[Name] | None = Field(
         default=None, max_length=50, description="a list of at most 50 category names"
     )
     exclude_items: list[Identifier] = Field(
@@ -212,6 +210,8 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
     if detail["type"] == _WHOLE:
         # About several fields together; the message says it all. A field it begins with continues the path.
         return f"{where}{detail['msg']}"
+    if detail["type"] == FAULT:
+        expected = detail["msg"]
     if detail["type"] == "missing":
         return f"{where}: is required, and must be {expected}"
     return f"{where}: must be {expected}, got {quote(detail['input'])}"

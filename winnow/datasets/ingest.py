@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.datasets import cloud, tables
@@ -46,6 +47,19 @@ def ingest(
     held = None
     if holdout == "last":
         dataset, held = hold_out_last(dataset)
+    try:
+        _write(dataset, held, out)
+    except OSError as error:
+        place = error.filename or out
+        raise WinnowError(
+            f"{out} cannot be written: {place}: {error.strerror or error}. Set WINNOW_HOME to a folder that can be "
+            "written, or make room."
+        ) from error
+    return dataset
+
+
+def _write(dataset: Dataset, held: pa.Table | None, out: Path) -> None:
+    """All of it or nothing."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         written = Path(scratch) / "new"
@@ -55,7 +69,6 @@ def ingest(
         if out.exists():
             out.rename(Path(scratch) / "old")
         written.rename(out)
-    return dataset
 
 
 def _read(source: str) -> Source:
@@ -64,8 +77,9 @@ def _read(source: str) -> Source:
     if source.startswith("glue://"):
         return cloud.read_glue(source)
     folder = Path(source)
-    if not folder.exists():
-        raise WinnowError(f"There is no folder {folder}. Correct the path, or leave it out for the demo marketplace.")
+    if not folder.is_dir():
+        wrong = f"{folder} is a file, not a folder" if folder.exists() else f"There is no folder {folder}"
+        raise WinnowError(f"{wrong}. Correct the path, or leave it out for the demo marketplace.")
     if is_atomic(folder):
         return read_atomic(folder)
     if tables.is_tables(folder):
