@@ -165,7 +165,7 @@ def test_all_problems_are_reported_together() -> None:
 
 def test_examples_are_at_most_three() -> None:
     many = pa.table({"user_id": ["u"] * 9, "item_id": list("pqrstuvwx"), "event": ["view"] * 9, "timestamp": [NOW] * 9})
-    with pytest.raises(DataError, match=r"\(9 rows\), for example 'p', 'q', 'r'\n9 of the log's 9 rows are bad"):
+    with pytest.raises(DataError, match=r"\(9 rows\), for example 'p', 'q', 'r'\nBad rows of the log: 9 of 9"):
         validate(source(events=many))
 
 

@@ -20,7 +20,7 @@ from winnow.datasets.reading import check_text, parse
 from winnow.datasets.report import Problem, data_error, reading
 from winnow.datasets.source import Part, Source, SourceTable
 from winnow.datasets.spec import DatasetSpec, DeclaredColumns
-from winnow.errors import WinnowError
+from winnow.errors import DataError
 
 _TYPES = ("token", "token_seq", "float", "float_seq")
 _TITLES = ("movie_title", "title", "name", "item_name", "product_title", "track_name", "artist_name")
@@ -59,13 +59,12 @@ def read_atomic(folder: Path) -> Source:
     nearly as many as the rows. Seconds become milliseconds; milliseconds stay what they are.
 
     Raises:
-        WinnowError: the folder does not hold exactly one log.
-        DataError: a file is not what its header says.
+        DataError: the folder does not hold exactly one log, or a file is not what its header says.
     """
     logs = sorted(folder.glob("*.inter"))
     if len(logs) != 1:
         names = ", ".join(path.name for path in logs) or "none"
-        raise WinnowError(f"{folder} must hold exactly one .inter file, and has {names}. Keep the one to read.")
+        raise DataError(f"{folder} must hold exactly one .inter file, and has {names}. Keep the one to read.")
     name = logs[0].stem
     log = _read(logs[0])
     user_id, item_id = _ids(log)

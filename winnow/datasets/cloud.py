@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.datasets.layout import ENDINGS, TABLES
+from winnow.datasets.layout import ENDINGS, TABLES, concerns
 from winnow.datasets.source import Source, SourceTable
 from winnow.datasets.spec import FILE, DatasetSpec
 from winnow.datasets.tables import read_folder
@@ -22,8 +22,8 @@ def read_s3(uri: str) -> Source:
     """Read ``s3://bucket/prefix``, laid out as a local folder is.
 
     Raises:
-        WinnowError: the place cannot be reached, or the items or the events are missing.
-        DataError: ``dataset.yaml`` is missing or broken, or a file cannot be read.
+        WinnowError: the place cannot be reached.
+        DataError: ``dataset.yaml`` is missing or broken, a table is missing, or a file cannot be read.
     """
     root = uri.rstrip("/")
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
@@ -74,9 +74,7 @@ def _copy(root: str, folder: Path) -> None:
     with _reaching(root):
         for address in wr.s3.list_objects(f"{root}/"):
             name = address.removeprefix(f"{root}/")
-            beside = "/" not in name and (name == FILE or name.partition(".")[0].casefold() in TABLES)
-            inside = name.partition("/")[0] in TABLES and not name.endswith("/") and ".." not in name.split("/")
-            if not (beside or inside):
+            if name != FILE and (not concerns(name) or name.endswith("/") or ".." in name.split("/")):
                 continue
             to = folder / name
             to.parent.mkdir(parents=True, exist_ok=True)

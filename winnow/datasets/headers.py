@@ -33,7 +33,7 @@ class Matched:
         unread = [name for name in self.unread if name not in _UNSAID and not name.startswith("__")]
         if unread:
             more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
-            yield f"not read, as dataset.yaml does not declare them: {', '.join(unread[:_SHOWN])}{more}"
+            yield f"not read, as dataset.yaml does not declare them: {', '.join(map(repr, unread[:_SHOWN]))}{more}"
 
 
 def match(headings: Sequence[str], known: Collection[str]) -> Matched:

@@ -11,6 +11,7 @@ from winnow.datasets import cloud, tables
 from winnow.datasets.atomic import is_atomic, read_atomic
 from winnow.datasets.dataset import HOLDOUT, Dataset, hold_out_last
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
+from winnow.datasets.report import reading
 from winnow.datasets.source import Source
 from winnow.datasets.spec import FILE
 from winnow.datasets.validation import validate
@@ -80,9 +81,11 @@ def _read(source: str) -> Source:
     if not folder.is_dir():
         wrong = f"{folder} is a file, not a folder" if folder.exists() else f"There is no folder {folder}"
         raise WinnowError(f"{wrong}. Correct the path, or leave it out for the demo marketplace.")
-    if is_atomic(folder):
+    with reading(source, source):
+        atomic, tabular = is_atomic(folder), tables.is_tables(folder)
+    if atomic:
         return read_atomic(folder)
-    if tables.is_tables(folder):
+    if tabular:
         return tables.read_local(folder)
     raise WinnowError(
         f"{folder} is not recognised as a data set. Looked for RecBole's NAME.inter, and for {FILE} with "

@@ -1,7 +1,8 @@
 """Which files of a folder, or of a prefix on S3, are the tables of a data set.
 
-A table ``events`` is ``events.parquet`` or ``events.csv``, and the files of these two kinds anywhere in ``events/``;
-where there are both, all of them. Hidden and temporary files (``_SUCCESS``, ``.part-0.csv.crc``) are passed over.
+A table ``events`` is ``events.parquet`` or ``events.csv``, and the files of these two kinds anywhere in ``events/`` (or
+in a folder ``events.csv/``, as Spark writes them); where there are both, all of them. Hidden and temporary files
+(``_SUCCESS``, ``.part-0.csv.crc``) are passed over.
 """
 
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from winnow.datasets.report import Problem, data_error
-from winnow.errors import WinnowError
+from winnow.errors import DataError
 
 TABLES = ("items", "users", "events")
 ENDINGS = (".parquet", ".csv")
@@ -40,15 +41,15 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         source: the data set, as the report names it.
 
     Raises:
-        DataError: it is not clear what belongs to a table.
-        WinnowError: the items or the events are missing; the message says what was looked for.
+        DataError: it is not clear what belongs to a table, or the items or the events are missing.
     """
     names = sorted(name for name in names if not _passed_over(name))
     files: dict[str, list[str]] = {}
     notes: list[str] = []
     problems: list[Problem] = []
     for table in TABLES:
-        inside = [name for name in names if name.startswith(f"{table}/")]
+        folders = {table, *(table + ending for ending in ENDINGS)}
+        inside = [name for name in names if "/" in name and name.partition("/")[0] in folders]
         beside = [name for name in names if "/" not in name and name.partition(".")[0].casefold() == table]
         single = [name for name in beside if name in {table + ending for ending in ENDINGS}]
         several = [name for name in inside if name.endswith(ENDINGS)]
@@ -74,8 +75,13 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         if needed not in files:
             looked = ", ".join([*(needed + ending for ending in ENDINGS), f"{needed}/ with such files"])
             found = f" {'; '.join(notes)}." if notes else ""
-            raise WinnowError(f"{source} has no {needed} table. Looked for {looked}.{found} Put one of them there.")
+            raise DataError(f"{source} has no {needed} table. Looked for {looked}.{found} Put one of them there.")
     return Layout(files, notes)
+
+
+def concerns(name: str) -> bool:
+    """Whether a file may be part of a table or beside one, by its name relative to the data set."""
+    return name.partition("/")[0].partition(".")[0].casefold() in TABLES
 
 
 def _passed_over(name: str) -> bool:

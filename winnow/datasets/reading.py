@@ -45,9 +45,8 @@ def check_text(path: Path, source: str, file: str) -> None:
             except UnicodeDecodeError as error:
                 raise data_error(source, [_undecodable(file, line, error.object, error.start)]) from None
             if (zero := block.find(b"\0")) >= 0:
-                what = (
-                    f"line {line + block.count(10, 0, zero)} holds a zero byte, so it is no UTF-8 text; write it again"
-                )
+                at = line + block.count(10, 0, zero)
+                what = f"line {at} holds a zero byte, so it is not UTF-8; if it is UTF-16: iconv -f utf-16 -t utf-8"
                 raise data_error(source, [Problem(file, None, what)])
             line += block.count(b"\n")
         if decoder.getstate()[0]:

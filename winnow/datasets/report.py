@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from winnow.errors import DataError
 
+_LONGEST = 80
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -32,8 +34,13 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}, column {self.column}" if self.column else self.file
         rows = f" ({self.count:,} row{'s' if self.count != 1 else ''})" if self.count else ""
-        shown = f", for example {', '.join(repr(value) for value in self.examples)}" if self.examples else ""
+        shown = f", for example {', '.join(map(_short, self.examples))}" if self.examples else ""
         return f"{place}: {self.what}{rows}{shown}"
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
 
 
 def data_error(name: str, problems: Iterable[Problem], remark: str | None = None) -> DataError:

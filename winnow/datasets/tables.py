@@ -6,7 +6,7 @@ as ``007`` keeps its zeros.
 
 from pathlib import Path
 
-from winnow.datasets.layout import ENDINGS, TABLES, layout_of
+from winnow.datasets.layout import concerns, layout_of
 from winnow.datasets.reading import read_part
 from winnow.datasets.report import reading
 from winnow.datasets.source import Source, SourceTable
@@ -15,16 +15,14 @@ from winnow.datasets.spec import FILE, DatasetSpec
 
 def is_tables(folder: Path) -> bool:
     """Whether a local folder looks like a data set of tables, be it an incomplete one."""
-    looked = [folder / FILE, *(folder / f"{name}{ending}" for name in TABLES for ending in ENDINGS)]
-    return any(path.is_file() for path in looked) or any((folder / name).is_dir() for name in TABLES)
+    return (folder / FILE).is_file() or any(concerns(path.name) for path in folder.iterdir())
 
 
 def read_local(folder: Path) -> Source:
     """Read a local folder.
 
     Raises:
-        WinnowError: the items or the events are missing; the message says what was looked for.
-        DataError: ``dataset.yaml`` is missing or broken, or a file cannot be read.
+        DataError: ``dataset.yaml`` is missing or broken, a table is missing, or a file cannot be read.
     """
     return read_folder(folder, str(folder), folder.resolve().as_posix())
 
@@ -38,17 +36,16 @@ def read_folder(folder: Path, name: str, root: str) -> Source:
         root: what relative paths of pictures and sounds are meant from.
 
     Raises:
-        WinnowError: the items or the events are missing.
-        DataError: ``dataset.yaml`` is missing or broken, or a file cannot be read.
+        DataError: ``dataset.yaml`` is missing or broken, a table is missing, or a file cannot be read.
     """
     spec = DatasetSpec.read(folder / FILE, f"{name.rstrip('/')}/{FILE}")
     with reading(name, str(folder)):
-        within = [path for table in TABLES for path in sorted((folder / table).rglob("*"))]
-        files = [path for path in (*folder.iterdir(), *within) if path.is_file()]
+        beside = [path for path in folder.iterdir() if concerns(path.name)]
+        files = [path for one in beside for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
     found = layout_of((path.relative_to(folder).as_posix() for path in files), name)
     tables = {
         table: SourceTable(
-            _shown(table, files),
+            _shown(files),
             tuple(read_part(folder / file, name, file, skip_broken=table == "events") for file in files),
         )
         for table, files in found.files.items()
@@ -56,7 +53,8 @@ def read_folder(folder: Path, name: str, root: str) -> Source:
     return Source(name, root, spec, tables["items"], tables.get("users"), tables["events"], tuple(found.notes))
 
 
-def _shown(table: str, files: list[str]) -> str:
+def _shown(files: list[str]) -> str:
     """What the report calls a table: its file, its folder, or both."""
     single = [file for file in files if "/" not in file]
-    return " and ".join([*single, *([f"{table}/"] if len(single) < len(files) else [])])
+    folders = dict.fromkeys(f"{file.partition('/')[0]}/" for file in files if "/" in file)
+    return " and ".join([*single, *folders])

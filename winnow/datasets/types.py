@@ -36,6 +36,9 @@ def _normalised(column: pa.ChunkedArray) -> pa.ChunkedArray:
     to = _to(kind)
     if to is None:
         return column
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        # Arrow 25 casts these to lists whose offsets are wrong.
+        return pa.chunked_array([pa.array(chunk.to_pylist(), to) for chunk in column.chunks], to)
     # Microseconds are what a Python moment has; a nanosecond more or less says nothing here.
     column = column.cast(to, safe=not pa.types.is_timestamp(to))
     # pandas writes missing numbers as NaN.

@@ -109,7 +109,7 @@ def _about_items(items: pa.Table) -> Iterator[Fault]:
 
 def _remark(log: Log, spec: DatasetSpec, allowed: int) -> str:
     return (
-        f"{log.bad:,} of the log's {log.rows:,} rows are bad; up to {allowed:,} would be left out (max_bad_share in "
+        f"Bad rows of the log: {log.bad:,} of {log.rows:,}; up to {allowed:,} would be left out (max_bad_share in "
         f"dataset.yaml: {spec.max_bad_share:g})."
     )
 
