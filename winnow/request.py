@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeV
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from winnow import identifiers
 from winnow.encoders.media import MAX_BYTES
 from winnow.errors import WinnowError
 from winnow.fields import FAULT, Identifier, Name
@@ -106,7 +107,7 @@ class RecommendRequest(Contract):
         diversity: 0 orders by score alone, 1 by dissimilarity alone; the server's own setting where absent.
     """
 
-    user_id: Identifier | None = Field(default=None, description="a string of 1 to 256 characters")
+    user_id: Identifier | None = Field(default=None, description=identifiers.LENGTH)
     query: ContentQuery | None = Field(default=None, description="an object")
     k: int = Field(default=10, ge=1, le=100, description="a whole number between 1 and 100")
     debug: bool = Field(default=False, description="true or false")
@@ -118,7 +119,7 @@ class RecommendRequest(Contract):
     def _asks_for_something(self) -> Self:
         if self.user_id is None and self.query is None:
             raise PydanticCustomError(
-                _WHOLE, ".user_id: is required, and must be a string of 1 to 256 characters, unless there is a query"
+                _WHOLE, f".user_id: is required, and must be {identifiers.LENGTH}, unless there is a query"
             )
         return self
 
@@ -197,7 +198,7 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
     model: type[Contract] = contract
     for step in detail["loc"]:
         if isinstance(step, int):
-            where, expected = f"{where}[{step}]", "a string of 1 to 256 characters"
+            where, expected = f"{where}[{step}]", identifiers.LENGTH
             continue
         where = f"{where}.{quote(step)[1:-1]}"
         fields: Mapping[str, Any] = model.model_fields

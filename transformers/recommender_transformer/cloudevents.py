@@ -33,11 +33,11 @@ class CloudEvent(Contract):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     specversion: Literal["1.0"] = Field(description='"1.0"')
-    id: Identifier = Field(description="a string of 1 to 256 characters")
+    id: Identifier = Field(description=identifiers.LENGTH)
     source: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\s]+$")] = Field(
         description="a URI reference of 1 to 256 characters"
     )
-    type: Identifier = Field(description="a string of 1 to 256 characters")
+    type: Identifier = Field(description=identifiers.LENGTH)
     time: str | None = Field(default=None, description="a time as 2026-01-31T12:00:00Z")
     datacontenttype: str | None = Field(default=None, description="application/json")
     data: Any = Field(default=None, description="an object")

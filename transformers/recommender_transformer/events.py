@@ -15,7 +15,7 @@ from pydantic import Field
 
 from recommender_transformer import codec
 from recommender_transformer.cloudevents import CloudEvents
-from winnow import moments
+from winnow import identifiers, moments
 from winnow.fields import Happened, Identifier
 from winnow.release import Release
 from winnow.request import Contract, InvalidRequest, parse_all, quote
@@ -40,11 +40,11 @@ class Event(Contract):
     With an ``event_id`` it may be sent again without being taken twice. That of a CloudEvent is its source and id.
     """
 
-    user_id: Identifier = Field(description="a string of 1 to 256 characters")
-    item_id: Identifier = Field(description="a string of 1 to 256 characters")
+    user_id: Identifier = Field(description=identifiers.LENGTH)
+    item_id: Identifier = Field(description=identifiers.LENGTH)
     event: Identifier = Field(description="a declared event type")
     timestamp: Happened | None = Field(default=None, description=moments.IN_WORDS)
-    event_id: Identifier | None = Field(default=None, description="a string of 1 to 256 characters")
+    event_id: Identifier | None = Field(default=None, description=identifiers.LENGTH)
 
 
 class StreamUnavailable(ServerNotReady):  # type: ignore[misc]

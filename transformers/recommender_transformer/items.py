@@ -21,7 +21,7 @@ from recommender_transformer import codec
 from recommender_transformer.contents import Content
 from recommender_transformer.models import Placed
 from recommender_transformer.pipeline import Pipeline
-from winnow import moments
+from winnow import identifiers, moments
 from winnow.encoders.caption import caption
 from winnow.features.row import ItemDescription, RowEncoder
 from winnow.fields import Created, Identifier
@@ -46,7 +46,7 @@ _CHOICES = 100
 class NewItem(Contract):
     """One item, in the words of the catalog; only the id is required."""
 
-    item_id: Identifier = Field(description="a string of 1 to 256 characters")
+    item_id: Identifier = Field(description=identifiers.LENGTH)
     title: str | None = Field(default=None, max_length=1000, description="a string of at most 1000 characters")
     description: str | None = Field(default=None, max_length=20_000, description="a string of at most 20000 characters")
     category: str | None = Field(default=None, max_length=256, description="a string of at most 256 characters")
