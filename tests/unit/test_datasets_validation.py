@@ -99,9 +99,8 @@ def test_a_sound_source_passes() -> None:
             "users.csv, column user_id: the same id in several rows; keep one row for each (2 rows), for example 'v'",
         ),
         (
-            {"users": pa.table({"user_id": ["u"]})},
-            "events.csv, column user_id: not in users.csv; add its row there or remove these events (1 row), "
-            "for example 'v'",
+            {"users": pa.table({"user_id": ["7", "8"]})},
+            "users.csv, column user_id: has no user of the log, such as 'u', 'v'; write the ids alike in both",
         ),
         (
             {"events": events(item_id=["x", "y", "x"])},
@@ -171,3 +170,25 @@ def test_examples_are_at_most_three() -> None:
 
 def test_users_are_derived_from_the_log_where_there_is_no_table() -> None:
     assert validate(source(users=None)).users["user_id"].to_pylist() == ["u", "v"]
+
+
+def test_users_that_only_the_log_knows_get_no_features_as_at_the_endpoint() -> None:
+    spec = DatasetSpec(
+        name="x", events={"view": 1, "buy": 5}, users=DeclaredColumns(categorical=("country",), numeric=("age",))
+    )
+    users = pa.table({"user_id": ["w", "u"], "country": [["DE", "AT"], ["FR"]], "age": [30, 40]})
+    parts = source(users=users)
+    data = validate(Source("shop", "/shop", spec, items_only(), parts.users, parts.events))
+    assert data.users.to_pydict() == {
+        "user_id": ["w", "u", "v"],
+        "country": [["DE", "AT"], ["FR"], None],
+        "age": [30.0, 40.0, None],
+    }
+    assert data.events.num_rows == 3
+    assert data.account.lines() == [
+        "users.csv: 1 of the log's 2 users are not in it and get no features, for example 'v'"
+    ]
+
+
+def items_only() -> SourceTable:
+    return SourceTable.of("items.csv", pa.table({"item_id": ["a", "b"]}))

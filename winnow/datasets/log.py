@@ -5,7 +5,7 @@ too many of them (``max_bad_share``) are refused; so is what concerns the log as
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -27,7 +27,7 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Known:
-    """The ids that an event may name, and the table they are in."""
+    """The items that an event may name, and the table they are in."""
 
     ids: pa.ChunkedArray
     file: str
@@ -54,12 +54,12 @@ class Log:
     notes: list[str]
 
 
-def read_log(source: Source, known: Mapping[str, Known]) -> Log:
+def read_log(source: Source, known: Known | None) -> Log:
     """Read and check the log.
 
     Args:
         source: whose log.
-        known: ``item_id`` and, where there is a table of users, ``user_id`` -> what there is.
+        known: the items; None where their ids cannot be read.
     """
     found = source.events
     contract = Contract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
@@ -87,17 +87,17 @@ def read_log(source: Source, known: Mapping[str, Known]) -> Log:
     return Log(table, rows, bad, list(reasons.values()), problems, list(canonical.notes(found, reads)))
 
 
-def _faults(read: Read, spec: DatasetSpec, known: Mapping[str, Known]) -> Iterator[Fault]:
+def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Fault]:
     table = read.table
     for name in table.column_names:
         yield checks.missing(name, read.given[name])
     for name in (name for name in ("user_id", "item_id") if name in table.column_names):
         values = table[name].cast(pa.string())
         yield from checks.no_ids(name, values)
-        if name in known:
-            stranger = pc.invert(pc.is_in(values, known[name].ids))
+        if name == "item_id" and known:
+            stranger = pc.invert(pc.is_in(values, known.ids))
             stranger = pc.and_(pc.and_(stranger, pc.is_valid(values)), pc.not_equal(values, ""))
-            yield Fault(name, f"not in {known[name].file}; add its row there or remove these events", stranger, values)
+            yield Fault(name, f"not in {known.file}; add its row there or remove these events", stranger, values)
     if "event" in table.column_names:
         values = table["event"].cast(pa.string())
         undeclared = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, pa.array([*spec.events]))))

@@ -30,15 +30,13 @@ def validate(source: Source) -> Dataset:
         DataError: the source breaks the contract; the message reports every problem there is.
     """
     items, problems, notes = _items(source)
-    known = {"item_id": Known(items["item_id"], source.items.file)} if "item_id" in items.column_names else {}
     users = None
     if source.users:
         contract = Contract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
         users, more, said = canonical.read_table(source.users, contract)
         problems += more + list(_found(source.users.file, _about_ids(users, "user_id")))
         notes += said
-        if "user_id" in users.column_names:
-            known["user_id"] = Known(users["user_id"], source.users.file)
+    known = Known(items["item_id"], source.items.file) if "item_id" in items.column_names else None
     log = read_log(source, known)
     problems += log.problems
     allowed = int(source.spec.max_bad_share * log.rows)
@@ -46,6 +44,8 @@ def validate(source: Source) -> Dataset:
     if problems or too_many:
         remark = _remark(log, source.spec, allowed) if too_many else None
         raise data_error(source.name, problems + (log.reasons if too_many else []), remark)
+    if source.users and users is not None:
+        users = _with_strangers(source, users, log.table, notes)
     account = Account((*source.notes, *notes, *log.notes), log.rows, log.bad, tuple(log.reasons))
     return Dataset(
         source.spec, items, _known_from(log.table, source.spec) if users is None else users, log.table, account
@@ -112,6 +112,29 @@ def _remark(log: Log, spec: DatasetSpec, allowed: int) -> str:
         f"Bad rows of the log: {log.bad:,} of {log.rows:,}; up to {allowed:,} would be left out (max_bad_share in "
         f"dataset.yaml: {spec.max_bad_share:g})."
     )
+
+
+def _with_strangers(source: Source, users: pa.Table, events: pa.Table, notes: list[str]) -> pa.Table:
+    """The users, and those that only the log knows: the endpoint takes their events, too.
+
+    Raises:
+        DataError: the table has nobody of the log, so the two write ids differently.
+    """
+    assert source.users is not None
+    seen = pc.unique(events["user_id"])
+    strangers = seen.filter(pc.invert(pc.is_in(seen, users["user_id"])))
+    if not len(strangers):
+        return users
+    examples = ", ".join(map(repr, strangers[:3].to_pylist()))
+    if len(strangers) == len(seen):
+        what = f"has no user of the log, such as {examples}; write the ids alike in both"
+        raise data_error(source.name, [Problem(source.users.file, "user_id", what)])
+    notes.append(
+        f"{source.users.file}: {len(strangers):,} of the log's {len(seen):,} users are not in it and get no features, "
+        f"for example {examples}"
+    )
+    nothing = {name: pa.nulls(len(strangers), users[name].type) for name in users.column_names}
+    return pa.concat_tables([users, pa.table(nothing | {"user_id": strangers})])
 
 
 def _known_from(events: pa.Table, spec: DatasetSpec) -> pa.Table:
