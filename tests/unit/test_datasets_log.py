@@ -119,3 +119,10 @@ def test_exports_copied_into_the_log_all_count(shop: Path, tmp_path: Path) -> No
     assert data.events.num_rows == 5002
     assert "new" in data.users["user_id"].to_pylist()
     assert data.account.lines() == ["events: read from events.csv and the 1 in events/ together"]
+
+
+@pytest.mark.parametrize("closing", ["", 'u1,a",view,1700000000000\n' + GOOD])
+def test_a_stray_quote_does_not_make_one_bad_row_of_half_a_log(shop: Path, tmp_path: Path, closing: str) -> None:
+    (shop / "events.csv").write_text(HEADER + GOOD + 'u1,"a,view,1700000000000\n' + GOOD + closing)
+    with pytest.raises(DataError, match=r"Bad rows of the log: 5,00[12] of 1[05],00[12]; up to 1\d would"):
+        ingest(str(shop), tmp_path / "out")

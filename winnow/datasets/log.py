@@ -65,26 +65,31 @@ def read_log(source: Source, known: Known | None) -> Log:
     contract = Contract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
     reads = [canonical.read_part(part, contract) for part in found.parts]
     reasons: dict[tuple[str | None, str], Problem] = {}
-    good, bad = [], 0
+    good, bad, swallowed = [], 0, 0
     for part, read in zip(found.parts, reads, strict=True):
         faults = list(_faults(read, source.spec, known))
         reported = [fault.problem(part.file) for fault in faults]
         if part.broken:
-            what = "rows with more or fewer values than the header; correct them"
+            what = "rows with more or fewer values than the header, or a quote that is never closed; correct them"
             reported.append(Problem(part.file, None, what, part.broken, part.examples))
         for problem in reported:
             if problem:
                 key = problem.column, problem.what
                 reasons[key] = _added(reasons[key], problem, found.file) if key in reasons else problem
         wrong = _any([fault.wrong for fault in faults])
-        good.append(read.table if wrong is None else read.table.filter(pc.invert(wrong)))
-        bad += part.broken + (0 if wrong is None else pc.sum(wrong).as_py() or 0)
+        bad += part.broken
+        if wrong is None:
+            good.append(read.table)
+            continue
+        good.append(read.table.filter(pc.invert(wrong)))
+        bad += pc.sum(wrong).as_py() or 0
+        swallowed += _swallowed(read, wrong)
     table, problems = canonical.together(found, good, contract)
-    rows = sum(part.table.num_rows + part.broken for part in found.parts)
+    rows = sum(part.table.num_rows + part.broken for part in found.parts) + swallowed
     if rows == 0:
         problems.append(canonical.empty(found))
     problems = [problem for read in reads for problem in read.problems] + problems
-    return Log(table, rows, bad, list(reasons.values()), problems, list(canonical.notes(found, reads)))
+    return Log(table, rows, bad + swallowed, list(reasons.values()), problems, list(canonical.notes(found, reads)))
 
 
 def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Fault]:
@@ -113,6 +118,12 @@ def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Faul
         yield Fault("timestamp", what, lost, given)
         spans = moments.implausible_events(time.time_ns() // 1_000_000, _AHEAD_MS)
         yield from checks.implausible("timestamp", moment, given, spans)
+
+
+def _swallowed(read: Read, wrong: pa.ChunkedArray) -> int:
+    """Lines that are part of a bad row's values: a quote that is never closed makes one value of all that follow."""
+    texts = [given.filter(wrong) for given in read.given.values() if pa.types.is_string(given.type)]
+    return sum(pc.sum(pc.count_substring(text, "\n")).as_py() or 0 for text in texts)
 
 
 def _any(masks: list[pa.ChunkedArray]) -> pa.ChunkedArray | None:

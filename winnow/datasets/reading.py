@@ -113,10 +113,15 @@ def parse(
         skip_broken: leave rows that have too many or too few values out, and count them.
         reading_options: where the names are, if not in the first row.
     """
-    broken: list[str] = []
+    examples: list[str] = []
+    lines: list[int] = []
 
     def skip(row: pa_csv.InvalidRow) -> str:
-        broken.append((row.text or "")[:_WIDEST] if len(broken) < _EXAMPLES else "")
+        text = (row.text or "").rstrip("\r\n")
+        # A quote that is never closed makes one row of all the lines that follow.
+        lines.append(1 + text.count("\n"))
+        if len(examples) < _EXAMPLES:
+            examples.append(text[:_WIDEST])
         return "skip"
 
     if skip_broken:
@@ -124,7 +129,7 @@ def parse(
     types = dict.fromkeys(names, pa.string())
     as_text = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""])
     table = pa_csv.read_csv(path, reading_options, options, as_text)
-    return Part(file, table, len(broken), tuple(broken[:_EXAMPLES]))
+    return Part(file, table, sum(lines), tuple(examples))
 
 
 def _headings(path: Path) -> list[str]:

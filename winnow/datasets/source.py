@@ -14,7 +14,7 @@ class Part:
     Attributes:
         file: its name, as the person knows it.
         table: its columns, of whatever type and heading.
-        broken: rows that have too many or too few values, and were left out of the table.
+        broken: lines of rows that have too many or too few values, and were left out of the table.
         examples: some of them.
     """
 
