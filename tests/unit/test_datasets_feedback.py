@@ -58,6 +58,7 @@ def test_without_feedback_every_row_is_an_event_and_words_are_not_read(tmp_path:
             ["0.1"],
             r"column watch_ratio: nothing is known of this column of numbers: head it rating",
         ),
+        ("is_bought:token", ["1", "0"], r"column is_bought: nothing is known of this column"),
         ("label:float rating:float", ["1 5"], r"label and rating all say what was liked; keep the one to learn from"),
         ("label:float", ["0", "0"], r"column label: no row is above zero, so there is no positive event"),
         ("label:float", ["yes"], r"column label: expected a finite number \(1 row\), for example 'yes'"),

@@ -133,7 +133,7 @@ def _numbers(found: _AtomicFile, name: str) -> pa.ChunkedArray:
 
 
 def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[SourceTable, dict[str, float]]:
-    name = feedback.choose(log.types, {user_id, item_id, _TIMESTAMP}, log.source, log.file)
+    name = feedback.choose(log.table, log.types, {user_id, item_id, _TIMESTAMP}, log.source, log.file)
     values = _numbers(log, name) if name else log.table[user_id]
     read = feedback.interpret(name, values, log.source, log.file)
     events = {"user_id": log.table[user_id], "item_id": log.table[item_id]}

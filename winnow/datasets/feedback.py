@@ -9,7 +9,7 @@ The rule, the same for every data set:
 - Zero and below is no positive event: such rows are left out, whatever the column.
 - Without any of these every row is an ``interaction``.
 
-Two such columns, or an unknown column of numbers where there is none of these, are refused: a guess would teach the
+Two such columns, or an unknown one of numbers or of yes and no where there is none of these, are refused: a guess would teach the
 models the opposite of what people did.
 """
 
@@ -28,6 +28,7 @@ AMOUNTS = (
 
 _INTERACTION = "interaction"
 _MOST_LEVELS = 100
+_YES_AND_NO = {"0", "1", "-1", "true", "false", "yes", "no"}
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,28 @@ class Feedback:
     note: str
 
 
-def choose(types: dict[str, str], taken: set[str], source: str, file: str) -> str | None:
+def choose(table: pa.Table, types: dict[str, str], taken: set[str], source: str, file: str) -> str | None:
     """The feedback column of a log; None where it has none.
 
     Args:
+        table: the log, every value as text.
         types: column -> atomic type.
         taken: columns that are something else: ids and the timestamp.
         source: the data set, as the report names it.
         file: the file, as the report names it.
 
     Raises:
-        DataError: it has several, or none but a column of numbers that nothing is known of.
+        DataError: it has several, or none but a column of numbers, or of yes and no, that nothing is known of.
     """
     known = [name for name in types if name.lower() in SCALES + AMOUNTS and name not in taken]
     if len(known) > 1:
         what = f"{' and '.join(known)} all say what was liked; keep the one to learn from and take the others away"
         raise data_error(source, [Problem(file, None, what)])
-    unknown = [name for name, kind in types.items() if kind == "float" and name not in {*taken, *known}]
+    unknown = [
+        name
+        for name, kind in types.items()
+        if name not in {*taken, *known} and (kind == "float" or (kind == "token" and _says_yes_or_no(table[name])))
+    ]
     if unknown and not known:
         what = (
             "nothing is known of this column of numbers: head it rating:float if it is a scale, label:float if zero "
@@ -101,6 +107,10 @@ def interpret(name: str | None, values: pa.ChunkedArray, source: str, file: str)
         said = f"{name} above zero is read as an event of the type {_INTERACTION}"
     without = f"; {left_out:,} of {len(values):,} rows are zero or below and no events" if left_out else ""
     return Feedback(kind, keep, weights, f"{file}: {said}{without}")
+
+
+def _says_yes_or_no(values: pa.ChunkedArray) -> bool:
+    return {value.lower() for value in values.drop_null().unique().to_pylist()} <= _YES_AND_NO
 
 
 def _levels(name: str, values: pa.ChunkedArray, source: str, file: str) -> tuple[pa.ChunkedArray, dict[str, float]]:
