@@ -9,8 +9,8 @@ The rule, the same for every data set:
 - Zero and below is no positive event: such rows are left out, whatever the column.
 - Without any of these every row is an ``interaction``.
 
-Two such columns, or an unknown one of numbers or of yes and no where there is none of these, are refused: a guess would teach the
-models the opposite of what people did.
+Two such columns, or an unknown one of numbers or of yes and no where there is none of these, are refused: a guess would
+teach the models the opposite of what people did.
 """
 
 from dataclasses import dataclass
