@@ -36,6 +36,8 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 
     size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
     tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
+    for line in tables.account.lines():
+        print(f"winnow: {line}")  # noqa: T201
     dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
 
 
@@ -66,7 +68,7 @@ def encode(
 
     from export.encoders import export_encoders
     from winnow.embeddings.extraction import extract_embeddings
-    from winnow.embeddings.outcome import write_output
+    from winnow.embeddings.outcome import told, write_output
     from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.build import train_encoders
     from winnow.encoders.catalog import read_contents
@@ -81,6 +83,8 @@ def encode(
         store = EmbeddingStore(embeddings or nowhere)
         contents = read_contents(tables)
         found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
+    for line in told(found, contents):
+        print(f"winnow: {line}")  # noqa: T201
     if output:
         write_output(found, contents, output)
     encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
