@@ -96,7 +96,7 @@ $(UV):
 	.tools/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
 # torch's build without CUDA (some 5 GB less) where there is no GPU and the index that has it answers; else PyPI's.
-TORCH = $$(test -e /dev/nvidiactl || UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 $(UV) pip install --dry-run --no-deps \
+TORCH = $$(test -e /dev/nvidiactl || UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 $(UV) pip install --dry-run --reinstall --no-deps \
 	--python .venv/bin/python --constraint constraints.txt --torch-backend=cpu torch >/dev/null 2>&1 && echo --torch-backend=cpu)
 PROJECT = $(INSTALL) $(TORCH) --python .venv/bin/python --constraint constraints.txt --editable
 
