@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from export.gpu_config import WORKSPACE
-from export.shapes import read_shapes, span
+from export.shapes import read_shapes, signature_of, span
 from winnow.errors import WinnowError
 
 
@@ -36,7 +36,8 @@ def build_plan(source: Path, target: Path) -> None:
         NoTensorRT: TensorRT or a GPU is missing.
         WinnowError: the file is none of Winnow's models, or TensorRT refuses it.
     """
-    signature, shapes = read_shapes(source)
+    shapes = read_shapes(source)
+    signature = signature_of(source, shapes)
     trt = _tensorrt()
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
@@ -48,10 +49,10 @@ def build_plan(source: Path, target: Path) -> None:
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     profile = builder.create_optimization_profile()
-    for name, shape in shapes.items():
-        spans = [span(signature, dim) for dim in shape]
+    for spec in signature.inputs:
+        spans = [span(signature, dim) for dim in shapes[spec.name]]
         profile.set_shape(
-            name, [size.least for size in spans], [size.usual for size in spans], [size.most for size in spans]
+            spec.name, [size.least for size in spans], [size.usual for size in spans], [size.most for size in spans]
         )
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)

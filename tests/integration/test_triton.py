@@ -182,12 +182,12 @@ def test_every_type_passes_unchanged_and_only_requested_outputs_come_back(client
     assert [output.name for output in some.get_response().outputs] == ["int32_out"]
 
 
-def test_a_running_triton_is_checked_for_what_is_needed(address):
-    local_triton.check(address, {"pair": [1, 2]})
+def test_a_running_triton_is_checked_for_what_is_needed(address, tmp_path):
+    local_triton.check(address, tmp_path, {"pair": [1, 2]})
     with pytest.raises(WinnowError, match="does not serve pair version 7, absent version 1"):
-        local_triton.check(address, {"pair": [1, 7], "absent": [1]})
+        local_triton.check(address, tmp_path, {"pair": [1, 7], "absent": [1]})
     with pytest.raises(WinnowError, match=r"TRITON_URL names 127.0.0.1:1 "):
-        local_triton.check("127.0.0.1:1", {"pair": [1]})
+        local_triton.check("127.0.0.1:1", tmp_path, {"pair": [1]})
 
 
 def test_a_config_that_contradicts_its_graph_is_an_error_at_the_start(tmp_path):

@@ -19,6 +19,7 @@ from export.half import write_half
 from export.int8 import write_int8
 from export.onnx_model import write_onnx
 from export.parity import ParityError
+from export.shapes import read_shapes
 from export.triton_config import config_text
 from export.variants import PRECISIONS, Precision, variant_file
 from winnow.encoders.image import ServedImageEncoder
@@ -139,7 +140,7 @@ def test_a_version_is_the_chosen_variant(exported: Exported, tmp_path: Path) -> 
         model = tmp_path / "repository" / row.model
         assert sha256(model / "4" / "model.onnx") == row.sha256
         signature = given[row.model][0].signature
-        assert (model / "config.pbtxt").read_text() == config_text(signature)
+        assert (model / "config.pbtxt").read_text() == config_text(signature, read_shapes(model / "4" / "model.onnx"))
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
     with pytest.raises(WinnowError, match="never overwritten"):
         install_encoders(folder, 4, tmp_path / "repository")

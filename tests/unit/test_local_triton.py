@@ -41,3 +41,15 @@ def test_models_of_a_repository(tmp_path):
     assert triton.models_in(tmp_path, version=10) == {"ranker": [10]}
     with pytest.raises(WinnowError, match=r"holds no model in version 3; .*winnow build"):
         triton.models_in(tmp_path, version=3)
+
+
+def test_a_repository_that_lacks_a_model_is_refused_in_words(tmp_path):
+    """So is a home whose releases shared one repository: there, ``model_repository/1`` does not exist."""
+    (tmp_path / "ranker" / "1").mkdir(parents=True)
+    (tmp_path / "ranker" / "1" / "model.onnx").touch()
+    with pytest.raises(WinnowError, match=r"has no ranker/config\.pbtxt: .*build it again with `winnow build`"):
+        triton.check_repository(tmp_path, {"ranker": [1]})
+    (tmp_path / "ranker" / "config.pbtxt").touch()
+    triton.check_repository(tmp_path, {"ranker": [1]})
+    with pytest.raises(WinnowError, match=r"has no ranker/2/model\.onnx"):
+        triton.check_repository(tmp_path, {"ranker": [1, 2]})

@@ -29,15 +29,17 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
     """A Triton server that is ready when every asked version of every model is.
 
     Args:
-        repository: ``NAME/config.pbtxt`` and ``NAME/VERSION/``.
+        repository: ``NAME/config.pbtxt`` and ``NAME/VERSION/``, of one release.
         models: What to load from it.
         folder: Takes the generated backend folder and the view of the repository.
         ports: Where to listen.
         log: File for its output.
 
     Raises:
-        WinnowError: Triton's environment is missing or cannot run Python-based backends.
+        WinnowError: The repository lacks one of them, or Triton's environment is missing or cannot run Python-based
+            backends.
     """
+    check_repository(repository, models)
     packages, library_folder, version = interpreter(ENVIRONMENT)
     triton = packages / "pytriton" / "tritonserver"
     backends = _backend_folder(triton, version, folder / "backends")
@@ -88,8 +90,28 @@ def models_in(repository: Path, version: int | None = None) -> dict[str, list[in
     return models
 
 
-def check(address: str, models: Models) -> None:
-    """Make sure that somebody else's Triton serves what is needed.
+def check_repository(repository: Path, models: Models) -> None:
+    """Make sure that every model is there, so that Triton is not asked for what it must refuse.
+
+    Raises:
+        WinnowError: A model or a version is missing.
+    """
+    for name, versions in models.items():
+        for part in ["config.pbtxt", *(f"{number}/model.onnx" for number in versions)]:
+            if not (repository / name / part).is_file():
+                raise WinnowError(
+                    f"{repository} has no {name}/{part}: the release is not whole, or was built by a Winnow that kept "
+                    "the models of all releases in one repository; build it again with `winnow build`"
+                )
+
+
+def check(address: str, repository: Path, models: Models) -> None:
+    """Make sure that another Triton serves what is needed.
+
+    Args:
+        address: ``host:port`` of its gRPC.
+        repository: Where the models are; the message names it.
+        models: What is needed.
 
     Raises:
         WinnowError: It does not answer, or lacks a version of a model.
@@ -108,7 +130,9 @@ def check(address: str, models: Models) -> None:
             "correct it, or unset it to start a local Triton"
         ) from error
     if missing:
-        raise WinnowError(f"Triton at {address} does not serve {', '.join(missing)}; load them there first")
+        raise WinnowError(
+            f"Triton at {address} does not serve {', '.join(missing)}; start it with --model-repository={repository}"
+        )
 
 
 def interpreter(environment: Path) -> tuple[Path, Path, str]:
