@@ -1,7 +1,7 @@
 """Triton on this machine: the ``tritonserver`` binary of the ``nvidia-pytriton`` wheel, in its own environment.
 
 That build has the Python backend only, so the backends that the model repository names are added as Python-based
-backends: each folder in ``triton_backend/`` holds one ``model.py``.
+backends: each folder in ``triton_backend/`` holds a ``model.py`` and what it imports.
 """
 
 import json
@@ -167,9 +167,8 @@ def _backend_folder(triton: Path, version: str, folder: Path) -> Path:
     shutil.copytree(triton / "backends", folder)
     # Triton looks for the stub in the same folder as the backend's utilities.
     shutil.copy(triton / "python_backend_stubs" / version / "triton_python_backend_stub", folder / "python")
-    for source in BACKENDS.glob("*/model.py"):
-        (folder / source.parent.name).mkdir()
-        shutil.copy(source, folder / source.parent.name)
+    for source in BACKENDS.iterdir():
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
