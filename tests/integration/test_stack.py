@@ -63,7 +63,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(packages))
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.delenv("TRITON_URL", raising=False)
-    folder = tmp_path / "home"
+    folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name is a home of such a name
     monkeypatch.setenv("WINNOW_HOME", str(folder))
     write_models(folder / "model_repository" / "1")
     write_release(folder / "releases" / "1")

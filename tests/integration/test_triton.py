@@ -1,6 +1,8 @@
 """The Python-based ONNX Runtime backend, in a real Triton."""
 
 import os
+import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -287,14 +289,37 @@ def test_only_the_asked_versions_load_and_nothing_is_left_behind(tmp_path):
     assert set(os.listdir("/dev/shm")) <= memory_before
 
 
+def test_paths_that_a_shell_would_split_are_served(tmp_path, monkeypatch):
+    """A home, and Triton's environment, in a checkout under such a folder; temporary folders keep plain names."""
+    odd = tmp_path / "My Prøjects 'n' $HOME"
+    save_pair(odd / "models", 1, "Add")
+    (odd / ".venv-triton").symlink_to(local_triton.ENVIRONMENT)
+    monkeypatch.setattr(local_triton, "ENVIRONMENT", odd / ".venv-triton")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    row = np.ones((1, 2), np.float32)
+    with infrastructure(odd / "models", {"pair": [1]}, folder=odd) as parts:
+        [plain] = (tmp_path / "temporary").iterdir()
+        assert stat.S_IMODE(plain.stat().st_mode) == 0o700
+        with grpcclient.InferenceServerClient(parts.triton) as client:
+            np.testing.assert_array_equal(infer(client, "pair", a=row, b=row).as_numpy("result"), row + row)
+    assert not list((tmp_path / "temporary").iterdir())
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    with (
+        pytest.raises(WinnowError, match="set WINNOW_HOME or TMPDIR to a folder that has one"),
+        infrastructure(odd / "models", {"pair": [1]}, folder=odd),
+    ):
+        pass
+
+
 def members(group):
     """Processes of a group that have not ended."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, process_group, *_ = stat.read_text().rpartition(") ")[2].split()
+            state, _, process_group, *_ = path.read_text().rpartition(") ")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(process_group) == group and state != "Z":
-            found.append(int(stat.parent.name))
+            found.append(int(path.parent.name))
     return found

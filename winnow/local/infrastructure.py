@@ -63,7 +63,8 @@ def infrastructure(
             triton.check(triton_url, repository, models)
         else:
             ports.check_free(["triton_http", "triton_grpc", "triton_metrics"])
-            server = triton.server(repository, models, folder / "triton", ports=ports, log=logs / "triton.log")
+            plain = exits.enter_context(triton.run_folder(folder / "triton"))
+            server = triton.server(repository, models, plain, ports=ports, log=logs / "triton.log")
             processes.append(exits.enter_context(server))
         yield Infrastructure(
             redis_url or redis.url(ports.redis), triton_url or f"127.0.0.1:{ports.triton_grpc}", tuple(processes)

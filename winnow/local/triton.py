@@ -6,9 +6,12 @@ backends: each folder in ``triton_backend/`` holds a ``model.py`` and what it im
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import tritonclient.grpc as grpcclient
@@ -21,6 +24,8 @@ from winnow.local.processes import Process, http_ok
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-triton"
 BACKENDS = Path(__file__).with_name("triton_backend")
 
+_PLAIN = re.compile(r"[\w./-]+", re.ASCII)
+
 Models = Mapping[str, Collection[int]]
 """Versions per model name."""
 
@@ -31,7 +36,7 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
     Args:
         repository: ``NAME/config.pbtxt`` and ``NAME/VERSION/``, of one release.
         models: What to load from it.
-        folder: Takes the generated backend folder and the view of the repository.
+        folder: Takes the generated backend folder and the view of the repository; from :func:`run_folder`.
         ports: Where to listen.
         log: File for its output.
 
@@ -41,6 +46,8 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
     """
     check_repository(repository, models)
     packages, library_folder, version = interpreter(ENVIRONMENT)
+    environment = _link(ENVIRONMENT, folder / "environment")
+    packages = environment / packages.relative_to(ENVIRONMENT)
     triton = packages / "pytriton" / "tritonserver"
     backends = _backend_folder(triton, version, folder / "backends")
     view = _view(repository, models, folder / "models")
@@ -67,7 +74,7 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
         "triton",
         command,
         log=log,
-        environment=_environment(packages, library_folder),
+        environment=_variables(environment, packages, library_folder),
         ready=lambda: all(http_ok(ports.triton_http, path) for path in ["/v2/health/ready", *paths]),
         timeout=120.0,
     )
@@ -88,6 +95,29 @@ def models_in(repository: Path, version: int | None = None) -> dict[str, list[in
         wanted = "" if version is None else f" in version {version}"
         raise WinnowError(f"{repository} holds no model{wanted}; make a release with `winnow build`")
     return models
+
+
+@contextmanager
+def run_folder(folder: Path) -> Iterator[Path]:
+    """A folder for what Triton generates, whose path a shell takes as it is.
+
+    Triton's Python backend starts its stub through a shell, without quotes, and the stub's Python reads ASCII alone. So
+    where ``folder`` has a space or such a letter, a temporary folder takes its place, private and gone at the end.
+    Triton's environment and the models are reached through links in it.
+
+    Raises:
+        WinnowError: The system's folder for temporary files has such a path too.
+    """
+    if _PLAIN.fullmatch(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="winnow-") as plain:
+        if not _PLAIN.fullmatch(plain):
+            raise WinnowError(
+                f"Triton runs only from a path of plain letters, digits and -._, which neither {folder} nor {plain} is; "
+                "set WINNOW_HOME or TMPDIR to a folder that has one"
+            )
+        yield Path(plain)
 
 
 def check_repository(repository: Path, models: Models) -> None:
@@ -182,12 +212,19 @@ def _view(repository: Path, models: Models, folder: Path) -> Path:
     return folder
 
 
-def _environment(packages: Path, library_folder: Path) -> dict[str, str]:
+def _link(target: Path, link: Path) -> Path:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    return link
+
+
+def _variables(environment: Path, packages: Path, library_folder: Path) -> dict[str, str]:
     """The stub finds its packages by the first Python on the PATH, and its libraries by LD_LIBRARY_PATH."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     libraries = [packages / "nvidia_pytriton.libs", library_folder, inherited.get("LD_LIBRARY_PATH", "")]
     return inherited | {
-        "PATH": f"{ENVIRONMENT / 'bin'}:{inherited['PATH']}",
+        "PATH": f"{environment / 'bin'}:{inherited['PATH']}",
         "LD_LIBRARY_PATH": ":".join(str(path) for path in libraries if str(path)),
         "PYTHONDONTWRITEBYTECODE": "1",
         # ONNX Runtime's wheels send usage data to their maker unless told not to.

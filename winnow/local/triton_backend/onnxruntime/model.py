@@ -30,8 +30,8 @@ class TritonPythonModel:
             ValueError: The native backend would refuse this config and this graph; the message is in its words.
         """
         config = json.loads(args["model_config"])
-        # Resolved, because weights stored beside a graph are looked up from where the file really lies.
-        path = Path(args["model_repository"], args["model_version"], "model.onnx").resolve(strict=True)
+        # Not resolved: the version's folder may be a link to where this Python could not name it.
+        path = Path(args["model_repository"], args["model_version"], "model.onnx")
         options = onnxruntime.SessionOptions()
         # One thread unless the config asks for more: requests run side by side, and threads would only queue for cores.
         threads = config.get("parameters", {}).get("intra_op_thread_count", {"string_value": "1"})
