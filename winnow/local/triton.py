@@ -114,8 +114,8 @@ def run_folder(folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="winnow-") as plain:
         if not _PLAIN.fullmatch(plain):
             raise WinnowError(
-                f"Triton needs a path of plain letters, digits and -._/ to run from; {folder} has none, nor has {plain}: "
-                "set WINNOW_HOME or TMPDIR to a folder that has one"
+                "Triton needs a path of plain letters, digits and -._/ to run from, which neither "
+                f"{folder} nor {plain} is: set WINNOW_HOME or TMPDIR to a folder that has one"
             )
         yield Path(plain)
 
