@@ -38,14 +38,8 @@ def build_plan(source: Path, target: Path) -> None:
     """
     shapes = read_shapes(source)
     signature = signature_of(source, shapes)
-    trt = _tensorrt()
-    logger = trt.Logger(trt.Logger.WARNING)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(source.read_bytes()):
-        problems = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
-        raise WinnowError(f"TensorRT {trt.__version__} cannot read {source}: {problems}")
+    trt = tensorrt()
+    builder, network = read_network(trt, source)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     profile = builder.create_optimization_profile()
@@ -66,8 +60,28 @@ def build_plan(source: Path, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _tensorrt() -> Any:
-    """The package, if it and a GPU are here."""
+def read_network(trt: Any, source: Path) -> tuple[Any, Any]:
+    """Feed an ONNX file to TensorRT's parser; gives its builder and the network.
+
+    Raises:
+        WinnowError: TensorRT refuses it.
+    """
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(source.read_bytes()):
+        problems = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
+        raise WinnowError(f"TensorRT {trt.__version__} cannot read {source}: {problems}")
+    return builder, network
+
+
+def tensorrt() -> Any:
+    """The package, if it and a GPU are here.
+
+    Raises:
+        NoTensorRT: one of them is missing.
+    """
     if importlib.util.find_spec("tensorrt") is None:
         raise NoTensorRT(
             "TensorRT's Python package is not installed: on the machine with the GPU run `pip install tensorrt-cu12`, "
