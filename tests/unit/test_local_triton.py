@@ -1,6 +1,8 @@
 """What Triton needs from its environment."""
 
 import json
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,28 @@ def test_models_of_a_repository(tmp_path):
     assert triton.models_in(tmp_path, version=10) == {"ranker": [10]}
     with pytest.raises(WinnowError, match=r"holds no model in version 3; .*winnow build"):
         triton.models_in(tmp_path, version=3)
+
+
+def test_a_plain_folder_is_private_and_gone_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with triton.run_folder(tmp_path / "plain") as folder:
+        assert folder == tmp_path / "plain"
+    with triton.run_folder(tmp_path / "not plain") as folder:
+        assert folder.parent == tmp_path
+        assert " " not in folder.name
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "left by one that was killed").touch()
+        with triton.run_folder(tmp_path / "another ü") as other:
+            assert other != folder
+    assert not folder.exists()
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    with pytest.raises(WinnowError, match="not a private folder"), triton.run_folder(tmp_path / "not plain"):
+        pass
+    folder.rmdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WinnowError, match="not a private folder"), triton.run_folder(tmp_path / "not plain"):
+        pass
 
 
 def test_a_repository_that_lacks_a_model_is_refused_in_words(tmp_path):

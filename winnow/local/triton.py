@@ -4,14 +4,16 @@ That build has the Python backend only, so the backends that the model repositor
 backends: each folder in ``triton_backend/`` holds a ``model.py`` and what it imports.
 """
 
+import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import tritonclient.grpc as grpcclient
@@ -102,22 +104,32 @@ def run_folder(folder: Path) -> Iterator[Path]:
     """A folder for what Triton generates, whose path a shell takes as it is.
 
     Triton's Python backend starts its stub through a shell, without quotes, and the stub's Python reads ASCII alone. So
-    where ``folder`` has a space or such a letter, a temporary folder takes its place, private and gone at the end.
-    Triton's environment and the models are reached through links in it.
+    where ``folder`` has a space or such a letter, a temporary folder takes its place, private and gone at the end; its
+    name follows from ``folder``, so that the next start clears up after one that was killed. Triton's environment and
+    the models are reached through links in it.
 
     Raises:
-        WinnowError: The system's folder for temporary files has such a path too.
+        WinnowError: The system's folder for temporary files has such a path too, or the folder is another user's.
     """
     if _PLAIN.fullmatch(str(folder)):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="winnow-") as plain:
-        if not _PLAIN.fullmatch(plain):
-            raise WinnowError(
-                "Triton needs a path of plain letters, digits and -._/ to run from, which neither "
-                f"{folder} nor {plain} is: set WINNOW_HOME or TMPDIR to a folder that has one"
-            )
-        yield Path(plain)
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    plain = Path(tempfile.gettempdir(), f"winnow-{os.getuid()}-{name}")
+    if not _PLAIN.fullmatch(str(plain)):
+        raise WinnowError(
+            "Triton needs a path of plain letters, digits and -._/ to run from, which neither "
+            f"{folder} nor {plain} is: set WINNOW_HOME or TMPDIR to a folder that has one"
+        )
+    with suppress(FileExistsError):
+        plain.mkdir(mode=0o700)
+    found = plain.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise WinnowError(f"{plain} is not a private folder of this user's, as Triton needs for {folder}: remove it")
+    try:
+        yield plain
+    finally:
+        shutil.rmtree(plain, ignore_errors=True)
 
 
 def check_repository(repository: Path, models: Models) -> None:
