@@ -11,9 +11,9 @@ from winnow.errors import WinnowError
 from winnow.local import triton
 
 
-def environment(folder: Path, library_folder: Path) -> Path:
+def environment(folder: Path, library_folder: Path, base: str = "/opt/python") -> Path:
     """An environment whose Python reports ``library_folder`` as the home of its shared library."""
-    answer = json.dumps([str(folder), str(library_folder), "3.11", "/opt/python"])
+    answer = json.dumps([str(folder), str(library_folder), "3.11", base])
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").write_text(f"#!/bin/sh\necho '{answer}'\n")
     (folder / "bin" / "python").chmod(0o755)
@@ -31,6 +31,13 @@ def test_an_interpreter_without_its_shared_library_says_so(tmp_path):
         triton.interpreter(environment(tmp_path / "venv", tmp_path))
     (tmp_path / "libpython3.11.so.1.0").touch()
     assert triton.interpreter(tmp_path / "venv") == (tmp_path / "venv", tmp_path, "3.11")
+
+
+def test_an_interpreter_in_a_path_beyond_ascii_says_so(tmp_path):
+    """Seen: the stub ends with "OSError: [Errno 84] Invalid or incomplete multibyte or wide character"."""
+    (tmp_path / "libpython3.11.so.1.0").touch()
+    with pytest.raises(WinnowError, match=r"/home/jürgen/python lies in a path with letters beyond ASCII"):
+        triton.interpreter(environment(tmp_path / "venv", tmp_path, base="/home/jürgen/python"))
 
 
 def test_models_of_a_repository(tmp_path):

@@ -181,7 +181,7 @@ def interpreter(environment: Path) -> tuple[Path, Path, str]:
     """Site packages, the folder of libpython, and the Python version of Triton's environment.
 
     Raises:
-        WinnowError: The environment is missing, or its Python has no shared library.
+        WinnowError: The environment is missing, or its Python has no shared library or a path beyond ASCII.
     """
     python = environment / "bin" / "python"
     if not (environment / ".installed").exists():
@@ -199,6 +199,12 @@ def interpreter(environment: Path) -> tuple[Path, Path, str]:
             f"the Python in {interpreter} was built without its shared library ({library}), which Triton's Python "
             "backend loads; install it (Debian: libpython3.11), or use a Python configured with --enable-shared and "
             "run `make clean setup PYTHON=/path/to/python3.11`, or set TRITON_URL"
+        )
+    if not interpreter.isascii():
+        # Triton's environment is reached through a link; what its Python itself was installed with is not.
+        raise WinnowError(
+            f"the Python in {interpreter} lies in a path with letters beyond ASCII, which Triton's Python backend does "
+            f"not read; run `make clean setup PYTHON=/path/to/python{version}` with another one, or set TRITON_URL"
         )
     return Path(packages), Path(library_folder), version
 
