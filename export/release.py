@@ -74,8 +74,9 @@ def export_release(
     Raises:
         ParityError: an exported model does not say what PyTorch says.
     """
-    repository, releases = home / "model_repository", home / "releases"
-    number = _next_number(repository, releases)
+    repositories, releases = home / "model_repository", home / "releases"
+    number = _next_number(repositories, releases)
+    repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
     retriever = TrainedRetriever.load(parts.retriever)
     ranker = TrainedRanker.load(parts.ranker)
@@ -119,14 +120,13 @@ def export_release(
             parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
         )
     except BaseException:
-        for version in repository.glob(f"*/{number}"):
-            shutil.rmtree(version)
+        shutil.rmtree(repository, ignore_errors=True)
         raise
 
 
-def _next_number(repository: Path, releases: Path) -> int:
-    versions = [int(path.name) for path in repository.glob("*/*") if path.name.isdecimal()]
-    return max([0, *versions, *release.numbers(releases)]) + 1
+def _next_number(repositories: Path, releases: Path) -> int:
+    taken = [int(path.name) for path in repositories.glob("*") if path.name.isdecimal()]
+    return max([0, *taken, *release.numbers(releases)]) + 1
 
 
 def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:

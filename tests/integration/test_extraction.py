@@ -20,6 +20,8 @@ import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from export.shapes import read_shapes
+from export.triton_config import config_text
 from winnow.embeddings import outcome, runtime
 from winnow.embeddings.extraction import extract_embeddings
 from winnow.embeddings.outcome import Extraction, write_output
@@ -30,8 +32,8 @@ from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, Modali
 from winnow.encoders.preparation import Preparation
 from winnow.encoders.tokens import train_tokenizer
 from winnow.errors import WinnowError
+from winnow.signatures import SIGNATURES
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
 SIZE, CONTEXT, RATE, SAMPLES, WIDTH = 8, 6, 8000, 64, 5
 INPUTS = EncoderInputs(
     audio=AudioInput(dimension=WIDTH, rate=RATE, samples=SAMPLES),
@@ -386,7 +388,9 @@ def test_a_triton_gives_the_same_vectors_and_must_serve_the_same_encoder(
     for source in sorted((encoders / "onnx").iterdir()):
         (repository / source.name / "1").mkdir(parents=True)
         shutil.copy(source / "model.onnx", repository / source.name / "1")
-        shutil.copy(REPOSITORY / source.name / "config.pbtxt", repository / source.name)
+        signature = next(signature for signature in SIGNATURES if signature.name == source.name)
+        config = config_text(signature, read_shapes(source / "model.onnx"))
+        (repository / source.name / "config.pbtxt").write_text(config)
     address = triton(repository)
     here = extract_embeddings(encoders, catalog, store, show_progress=False)
     far = EmbeddingStore(str(tmp_path / "far"))

@@ -12,7 +12,8 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from export.parity import SIZES, ParityError, resized
 from export.repository import export_model
-from export.triton_config import config_text, model_config
+from export.shapes import check_shapes
+from export.triton_config import Shape, config_text, model_config
 from winnow.encoders.settings import TinySettings
 from winnow.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import tokenise, train_tokenizer
@@ -77,7 +78,6 @@ def test_encoders_equal_their_originals(signature: ModelSignature, tmp_path: Pat
     parameters = sum(parameter.numel() for parameter in module.parameters())
     assert row.megabytes < 4.4 * parameters / 1e6 + 0.2  # the weights of this tower alone, once
     assert {opset.domain for opset in onnx.load(path).opset_import} == {""}  # no operators of one runtime only
-    assert (path.parents[1] / "config.pbtxt").read_text() == config_text(signature)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["repository"]
 
 
@@ -99,13 +99,48 @@ def test_every_free_dimension_is_free_and_versions_are_never_overwritten(tmp_pat
 def test_a_model_that_differs_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match=re.escape("ranker: ONNX Runtime differs from PyTorch by 0.01")):
         export_model(Unfaithful(), SMALL, 1, tmp_path / "repository", small_samples(), bound=1e-4)
-    assert not list(tmp_path.rglob("*.onnx"))
-    assert not list(tmp_path.rglob("[0-9]*"))
+    assert not list(tmp_path.iterdir()), "a configuration without its version stops Triton"
 
 
 def test_wrong_samples_are_named(tmp_path: Path) -> None:
     with pytest.raises(WinnowError, match="candidate_items"):
         resized(SMALL, {"history_items": torch.zeros(1, 1)}, SIZES[0])
+
+
+def test_a_configuration_states_the_dimensions_of_its_graph(tmp_path: Path) -> None:
+    repository = tmp_path / "models" / "4"
+    export_model(SmallRanker(), SMALL, 4, repository, small_samples(), bound=1e-4)
+    config = text_format.Parse((repository / "ranker" / "config.pbtxt").read_text(), triton.ModelConfig())
+    assert {tensor.name: list(tensor.dims) for tensor in (*config.input, *config.output)} == {
+        "history_items": [6],
+        "candidate_items": [-1],
+        "scores": [-1],
+        "order": [-1],
+    }
+    files = [path.relative_to(repository) for path in repository.rglob("*") if path.is_file()]
+    assert sorted(map(str, files)) == ["ranker/4/model.onnx", "ranker/config.pbtxt", "ranker/configs/gpu.pbtxt"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "named"),
+    [
+        ({"history_items": ("B", "L")}, "history_items"),
+        ({"history_items": ("B", 6, 1)}, "history_items"),
+        ({"candidate_items": ("B", 100)}, "candidate_items"),
+        ({"scores": (3, "N")}, "scores"),
+        ({"scores": ("B", "?", "N")}, "scores"),
+    ],
+)
+def test_a_release_fixes_every_dimension_but_three(shapes: dict[str, Shape], named: str) -> None:
+    good: dict[str, Shape] = {
+        "history_items": ("B", 6),
+        "candidate_items": ("B", "N"),
+        "scores": ("B", "N"),
+        "order": ("B", "N"),
+    }
+    check_shapes(SMALL, good)
+    with pytest.raises(WinnowError, match=f"ranker: {named} has the shape"):
+        check_shapes(SMALL, good | shapes)
 
 
 @pytest.mark.parametrize("signature", SIGNATURES, ids=lambda signature: signature.name)

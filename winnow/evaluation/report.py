@@ -95,7 +95,8 @@ def _asked(release: Release, log: Interactions, min_weight: float) -> tuple[NDAr
 
 def _retriever(release: Release, log: Interactions, users: NDArray[np.int64]) -> NDArray[np.int32]:
     """The exported user tower's vectors against the whole item index."""
-    path = home.model_repository() / "retriever" / str(release.manifest.number) / "model.onnx"
+    number = release.manifest.number
+    path = home.model_repository(number) / "retriever" / str(number) / "model.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     user_rows, vectors = release.array("user_rows"), release.array("item_vectors")
     top = np.zeros((len(users), DEPTH), np.int32)
