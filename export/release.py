@@ -31,7 +31,7 @@ from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.retrieval.neighbours import covisitation_table
 from winnow.retrieval.served import ServedItemTower, ServedRetriever
 from winnow.retrieval.towers import Shapes
-from winnow.retrieval.train import TrainedRetriever
+from winnow.retrieval.trained import TrainedRetriever
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
 
 BOUND = 1e-3
@@ -116,6 +116,7 @@ def export_release(
             schema_digest=features.schema.digest,
             models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
             | {row.model: row.sha256 for row in encoders},
+            unranked=ranker.unlearned,
             parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
         )
     except BaseException:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from winnow.datasets import cloud, tables
 from winnow.datasets.atomic import is_atomic, read_atomic
 from winnow.datasets.dataset import HOLDOUT, Dataset, hold_out_last
+from winnow.datasets.learnable import check_learnable
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.source import Source
 from winnow.datasets.spec import FILE
@@ -46,6 +47,7 @@ def ingest(
     held = None
     if holdout == "last":
         dataset, held = hold_out_last(dataset)
+    check_learnable(dataset, source)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         written = Path(scratch) / "new"
