@@ -157,12 +157,12 @@ class _Fit:
     def _batches(self, windows: Windows) -> Iterator[NDArray[np.int64]]:
         """Windows of one step each; a batch without a target is left out, for the mean over nothing is no number."""
         size, count = self.settings.batch, len(windows.user)
-        learned: NDArray[np.bool_] = (windows.target > 0).any(axis=1)
+        targets = np.count_nonzero(windows.target, axis=1)
         for _ in range(max(1, -(-self.settings.fewest_steps // max(1, -(-count // size))))):
             order = self.rng.permutation(count)
             for start in range(0, count, size):
                 batch = order[start : start + size]
-                if learned[batch].any():
+                if targets[batch].any():
                     yield batch
 
     def _loss(self, windows: Windows, batch: NDArray[np.int64]) -> Tensor:
