@@ -9,7 +9,7 @@ from recommender_transformer.query import Query
 
 def as_named(candidates: Candidates) -> NDArray[np.float32]:
     """A score that falls from candidate to candidate: float32 [n]."""
-    return -np.arange(len(candidates), dtype=np.float32)
+    return np.arange(0, -len(candidates), -1, dtype=np.float32)
 
 
 class NamingOrder:
