@@ -98,7 +98,7 @@ def build(home: Path) -> Iterator[Callable[..., Building]]:
     for building in started:
         if building.process.poll() is None:
             building.process.kill()
-            building.process.wait()
+        building.process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
