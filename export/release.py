@@ -204,7 +204,7 @@ def _held_out(features: FeatureSet, path: Path) -> NDArray[np.int32]:
     items = {item_id: index for index, item_id in enumerate(features.item_ids.tolist())}
     codes = {event: code for code, event in enumerate(features.schema.events, start=1)}
     rows = zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "event")), strict=True)
-    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32)
+    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32).reshape(-1, 3)
 
 
 def _documents(parts: TrainedParts) -> dict[str, str]:
