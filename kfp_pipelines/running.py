@@ -1,6 +1,7 @@
 """Run a pipeline's own definition on this machine: one at a time per home, its steps in processes of this group."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | 
     with log_path.open("w", encoding="utf-8") as log:
         screen = Screen(log, sys.stderr)
         try:
-            with redirect_stdout(screen):
+            with redirect_stdout(screen), _quoted_interpreter():
                 outputs: dict[str, object] = pipeline(**arguments).outputs  # type: ignore[operator]  # kfp: untyped
         except RuntimeError as failure:
             return Outcome.read(step_outcome) or _bug(screen.step, failure, log_path, unfinished)
@@ -98,6 +99,17 @@ def _bug(step: str, failure: RuntimeError, log: Path, unfinished: Unfinished) ->
     where = f"step {step} ended unforeseen" if step else str(failure)
     retry = "; once its cause is mended, --resume goes on from there" if unfinished.done() else ""
     return Outcome(error="\n".join([f"{where}{retry}. The whole log: {log}", *said]), exit_code=1)
+
+
+@contextmanager
+def _quoted_interpreter() -> Iterator[None]:
+    """Let kfp find an interpreter under a path with a space: it puts the name into a shell's script as it is."""
+    interpreter = sys.executable
+    sys.executable = shlex.quote(interpreter)
+    try:
+        yield
+    finally:
+        sys.executable = interpreter
 
 
 @contextmanager

@@ -2,15 +2,15 @@
 
 import errno
 
-_OF_THE_MACHINE = frozenset(
+# A write does not know its file's name.
+_FULL = frozenset({errno.EDQUOT, errno.ENOSPC})
+_OF_THE_MACHINE = _FULL | frozenset(
     {
         errno.EACCES,
-        errno.EDQUOT,
         errno.EEXIST,
         errno.ELOOP,
         errno.EISDIR,
         errno.ENAMETOOLONG,
-        errno.ENOSPC,
         errno.ENOTDIR,
         errno.EPERM,
         errno.EROFS,
@@ -36,9 +36,10 @@ class ReleaseMismatch(WinnowError):
 
 def about_machine(error: OSError) -> WinnowError | None:
     """The error in a sentence, where it comes from the machine's folders and rights; None where it may be a bug."""
-    if error.errno not in _OF_THE_MACHINE or error.filename is None:
+    if error.errno not in _OF_THE_MACHINE or (error.filename is None and error.errno not in _FULL):
         return None
+    where = f"{error.filename}: " if error.filename else ""
     return WinnowError(
-        f"{error.filename}: {error.strerror}. Make room or correct its rights, or let WINNOW_HOME name a folder "
+        f"{where}{error.strerror}. Make room or correct its rights, or let WINNOW_HOME name a folder "
         "that can be written"
     )

@@ -202,6 +202,24 @@ def test_a_home_that_cannot_be_is_one_sentence(command: str, tmp_path: Path, sho
     assert "Not a directory" in refused.stderr
 
 
+def test_a_checkout_in_a_folder_with_a_space_builds(tmp_path: Path, home: Path, shop: Path) -> None:
+    (shop / "items.csv").write_text("item_id\ni0\ni0\n")
+    environment = tmp_path / "My Projects" / "environment"
+    environment.parent.mkdir()
+    environment.symlink_to(sys.prefix)
+    command = "from winnow.cli import app; app()"
+    refused = subprocess.run(
+        [environment / "bin" / "python", "-P", "-c", command, "build", f"--data={shop}"],
+        env=os.environ | {"WINNOW_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    # The first step ran, and refused the data.
+    assert refused.returncode == 2, refused.stderr
+    assert "items.csv" in refused.stderr
+
+
 def test_the_data_s_report_is_all_that_is_said(build: Callable[..., Building], home: Path, shop: Path) -> None:
     (shop / "items.csv").write_text("item_id\ni0\ni0\n")
     code, printed, errors = build(f"--data={shop}").finish()
