@@ -84,6 +84,11 @@ def test_the_ranker_is_validated_though_nobody_s_last_event_is_a_first_meeting(r
     assert trained(features_of(walks(60, 40, 12), 40, repeats)).unlearned == ""
 
 
+def test_short_histories_leave_lists_to_train_on() -> None:
+    # One event of each is withheld, so every list is its user's newest: half of them train, half validate.
+    assert trained(features_of(walks(120, 40, 5), 40)).unlearned == ""
+
+
 @pytest.mark.parametrize(
     "features",
     [
