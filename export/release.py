@@ -31,7 +31,7 @@ from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.retrieval.neighbours import covisitation_table
 from winnow.retrieval.served import ServedItemTower, ServedRetriever
 from winnow.retrieval.towers import Shapes
-from winnow.retrieval.train import TrainedRetriever
+from winnow.retrieval.trained import TrainedRetriever
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
 
 BOUND = 1e-3
@@ -117,6 +117,7 @@ def export_release(
             schema_digest=features.schema.digest,
             models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
             | {row.model: row.sha256 for row in encoders},
+            unranked=ranker.unlearned,
             parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
         )
     except BaseException:
@@ -203,7 +204,7 @@ def _held_out(features: FeatureSet, path: Path) -> NDArray[np.int32]:
     items = {item_id: index for index, item_id in enumerate(features.item_ids.tolist())}
     codes = {event: code for code, event in enumerate(features.schema.events, start=1)}
     rows = zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "event")), strict=True)
-    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32)
+    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32).reshape(-1, 3)
 
 
 def _documents(parts: TrainedParts) -> dict[str, str]:
