@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from benchmarks.sidecars import start_sidecar
 from benchmarks.waiting import until
+from recommender_transformer.filters.seen import Seen
 from winnow.filtering.state import State
 from winnow.local.ports import Ports
 from winnow.release import Release
@@ -155,11 +156,7 @@ def test_what_is_undeclared_or_unknown_or_fresh_is_met_and_no_more(
     assert len(state_of(published, redis_url, "newcomer").history.items) == 0
 
 
-def test_a_fresh_item_that_was_met_is_not_shown(
-    published: Release, redis_url: str, models: Any, fresh_item: Any
-) -> None:
-    from recommender_transformer.filters.seen import Seen
-
+def test_a_fresh_item_that_was_met_is_not_shown(published: Release, redis_url: str, fresh_item: Any) -> None:
     async def kept() -> list[bool]:
         store = OnlineStore(published, redis_url)
         try:
