@@ -36,6 +36,9 @@ LATER = 1_900_000_000_000
 def client(redis_url: str) -> Iterator[Redis]:
     with closing(connect(redis_url)) as connected:
         yield connected
+        # Users are the same to every release, and other tests' releases have users of these names.
+        for user_id in ("user-3", "user-5"):
+            connected.delete(keys.recent(user_id))
 
 
 def state_of(release: Release, url: str, user_id: str) -> UserState:

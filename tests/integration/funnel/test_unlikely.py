@@ -107,9 +107,8 @@ def test_a_category_touched_a_moment_ago_is_likely_and_its_item_counts(catalog: 
     asked.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
     kept = component.keep(asked, offered).reshape(-1, 2)
     assert not kept[:, 0].all()
-    asked.state.seen = SeenFilter.of(
-        [item_hash(n) for n in (*map("gone-{}".format, range(98)), *asked.state.recent)], 1
-    )
+    met = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.state.recent)
+    asked.state.seen = SeenFilter.of([item_hash(item_id) for item_id in met], 1)
     assert component.keep(asked, offered).all()
 
 
@@ -141,13 +140,14 @@ def category_of(release: Release, answer: Answer) -> list[str]:
 def test_the_funnel_drops_the_unlikely_and_the_trace_says_so(
     recommend: Recommend, only_books: str, release: Release
 ) -> None:
-    answer = recommend(only_books, k=10, debug=True)
+    # Enough that one release or another draws some of the unlikely ones.
+    answer = recommend(only_books, k=40, debug=True)
     told = {c["item_id"]: c for c in answer["trace"]["candidates"]}
     removed = [c for c in told.values() if c.get("removed_by") == "unlikely"]
     assert len(removed) > 20
     shown = category_of(release, answer)
     explored = [name != "books" for name in shown]
-    assert 0 < sum(explored) < 10
+    assert 0 < sum(explored) < 20
     assert shown.count("books") > 4
     propensities = [told[item["item_id"]]["propensity"] for item in answer["items"]]
     assert propensities == [pytest.approx(EXPLORE) if unlikely else 1.0 for unlikely in explored]
