@@ -35,6 +35,8 @@ from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.catalog import FreshItem
+from winnow.store.connection import connect
+from winnow.store.keys import recent
 from winnow.store.online import OnlineStore
 from winnow.store.publish import publish
 
@@ -196,8 +198,11 @@ def release(tmp_path: Path) -> Release:
 
 @pytest.fixture
 def published(release: Release, redis_url: str) -> Release:
-    """A release that Redis holds."""
+    """A release that Redis holds, whose users did nothing a moment ago, whatever those of other tests' releases did."""
     publish(release.folder, redis_url, show_progress=False)
+    with connect(redis_url) as client:
+        for key in client.scan_iter(match=recent("*")):
+            client.delete(key)
     return release
 
 
