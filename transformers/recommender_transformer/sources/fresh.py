@@ -13,7 +13,7 @@ class Fresh:
     """The fresh items that suit the user best; the newest for a stranger."""
 
     name = "fresh"
-    needs = ("retriever",)
+    needs: tuple[str, ...] = ("retriever",)
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog

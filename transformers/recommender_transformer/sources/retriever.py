@@ -14,7 +14,7 @@ class Retriever:
     """
 
     name = "retriever"
-    needs = ()
+    needs: tuple[str, ...] = ()
 
     def __init__(self, models: Models, catalog: Catalog) -> None:
         self._models = models
