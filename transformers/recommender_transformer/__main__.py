@@ -31,6 +31,7 @@ from recommender_transformer.row_metrics import observe, watch
 from recommender_transformer.runner import DEADLINE_MS, Runner
 from recommender_transformer.server import model_server
 from recommender_transformer.triton import TritonModels
+from recommender_transformer.waiting import Bounds
 from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.store import fresh
@@ -58,6 +59,19 @@ def main() -> None:
         help="How long to serve on after SIGTERM, not ready any more, until requests come no longer.",
     )
     parser.add_argument(
+        "--max-connections",
+        type=int,
+        default=Bounds().connections,
+        help="HTTP connections that send a request, and as many that lie idle; beyond it those furthest behind are "
+        "closed.",
+    )
+    parser.add_argument(
+        "--max-connections-per-client",
+        type=int,
+        default=Bounds().per_client,
+        help="Of these, from one address. Behind a gateway all clients have the gateway's.",
+    )
+    parser.add_argument(
         "--event-stream-max",
         type=int,
         default=Limits().maximum,
@@ -74,6 +88,10 @@ def main() -> None:
         parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
     if args.max_in_flight < 1:
         parser.error(f"--max-in-flight: must be at least 1, got {args.max_in_flight}")
+    if args.max_connections < 1:
+        parser.error(f"--max-connections: must be at least 1, got {args.max_connections}")
+    if args.max_connections_per_client < 1:
+        parser.error(f"--max-connections-per-client: must be at least 1, got {args.max_connections_per_client}")
     if not 0 <= args.drain_seconds <= MAX_DRAIN_S:
         parser.error(f"--drain-seconds: must be between 0 and {MAX_DRAIN_S:g}, got {args.drain_seconds:g}")
     if args.event_stream_max < 1:
@@ -96,6 +114,7 @@ def main() -> None:
         max_in_flight=args.max_in_flight,
         drain_s=args.drain_seconds,
         limits=Limits(args.event_stream_max, args.event_replicas),
+        bounds=Bounds(args.max_connections, args.max_connections_per_client),
     )
 
 
@@ -109,6 +128,7 @@ def serve(
     max_in_flight: int = MAX_IN_FLIGHT,
     drain_s: float = DRAIN_S,
     limits: Limits = Limits(),  # noqa: B008
+    bounds: Bounds = Bounds(),  # noqa: B008
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -122,6 +142,7 @@ def serve(
         max_in_flight: recommendations at once; more are refused.
         drain_s: how long to serve on after SIGTERM, seconds.
         limits: what an event has to meet before it is acknowledged.
+        bounds: what connections may claim that keep the server waiting.
     """
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
@@ -159,7 +180,7 @@ def serve(
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     # It also asks for a loop before it runs one of its own.
     asyncio.set_event_loop(asyncio.new_event_loop())
-    server = model_server(http_port, grpc_port, InFlight(max_in_flight), drain_s, finish)
+    server = model_server(http_port, grpc_port, InFlight(max_in_flight), drain_s, finish, bounds)
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

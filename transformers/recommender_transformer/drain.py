@@ -10,13 +10,19 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 from kserve import ModelServer  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
-from recommender_transformer.limits import CLOSE, Admission, InFlight, Refusing
+from recommender_transformer.bodies import BodyLimit
+from recommender_transformer.grpc_server import BoundedGRPCServer
+from recommender_transformer.limits import CLOSE, Admission, InFlight
+from recommender_transformer.reception import Receiving
+from recommender_transformer.waiting import Bounds, Waiting
+from winnow.request import MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +38,10 @@ _FINISH_S = 3.0
 """For what is to be written after the last answer. With the default drain all three stay well below 30 seconds."""
 
 
+_WATCH_S = 1.0
+"""How often it is looked whose time has run out."""
+
+
 class DrainingServer(ModelServer):  # type: ignore[misc]
     """KServe's server, which leaves as said above. A second signal ends the drain at once.
 
@@ -39,15 +49,23 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         in_flight: bounds the recommendations under way.
         drain_s: how long to serve on after the first signal, seconds.
         finish: called when the last answer has left.
+        bounds: what connections may claim that keep the server waiting.
         settings: KServe's own.
     """
 
     def __init__(
-        self, in_flight: InFlight, drain_s: float, finish: Callable[[], Awaitable[None]], **settings: Any
+        self,
+        in_flight: InFlight,
+        drain_s: float,
+        finish: Callable[[], Awaitable[None]],
+        bounds: Bounds,
+        **settings: Any,
     ) -> None:
-        super().__init__(grace_period=_GRACE_S, **settings)
+        # KServe's own gRPC server is not started: see ``grpc_server``.
+        super().__init__(grace_period=_GRACE_S, enable_grpc=False, **settings)
         self._in_flight = in_flight
         self._drain_s = drain_s
+        self._waiting = Waiting(bounds)
         self._finish = finish
         self._told, self._hurried = asyncio.Event(), asyncio.Event()
 
@@ -62,10 +80,16 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
             loop.call_soon_threadsafe((self._hurried if self._told.is_set() else self._told).set)
 
         # Uvicorn takes what lies here: the outermost application, what makes its connections, what a signal calls.
-        http.config.app = Admission(kserve_server.app, self._in_flight)
-        http.config.http = partial(Refusing, self._in_flight)
+        http.config.app = BodyLimit(Admission(kserve_server.app, self._in_flight), MAX_BODY_BYTES)
+        http.config.http = partial(Receiving, self._waiting, self._in_flight)
+        # Nothing here speaks WebSocket, and a connection that did would be watched by nobody.
+        http.config.ws = "none"
         http._server.handle_exit = handle
-        leaving = asyncio.create_task(self._leave(http._server))
+        self._grpc_server = BoundedGRPCServer(
+            self.grpc_port, self.dataplane, self.model_repository_extension, {}, self.grace_period
+        )
+        self.servers.append(self._grpc_server.start())
+        beside = [asyncio.create_task(work) for work in (self._leave(http._server), self._watch(http._server))]
         try:
             await super()._serve()
             async with asyncio.timeout(_FINISH_S):
@@ -73,7 +97,16 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         except TimeoutError:
             log.warning("what was to be written was not within %g s", _FINISH_S)
         finally:
-            leaving.cancel()
+            for task in beside:
+                task.cancel()
+
+    async def _watch(self, http: Any) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            now = monotonic()
+            self._waiting.sweep(now)
+            for connection in list(http.server_state.connections):
+                connection.watch_reading(now)
 
     async def _leave(self, http: Any) -> None:
         await self._told.wait()
@@ -86,5 +119,4 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
             async with asyncio.timeout(self._drain_s):
                 await self._hurried.wait()
         http.should_exit = True
-        if self._grpc_server is not None:
-            await self._grpc_server.stop()
+        await self._grpc_server.stop()

@@ -1,5 +1,8 @@
 """How many recommendations may be under way at once; one more is refused at once, over HTTP and gRPC alike.
 
+A recommendation is under way from when its request is whole until its answer begins to leave, so neither those who send
+slowly nor those who read slowly hold a place.
+
 A queue that stands only makes everybody late, one that passes does no harm. So a burst may go beyond the limit, but not
 for long: whether the server has been at ease within the last moment tells the one from the other, which is CoDel's idea
 (RFC 8289) with requests in the place of packets. What is refused must cost next to nothing, or refusing is what an
@@ -88,7 +91,7 @@ class InFlight:
 
 
 class Admission:
-    """ASGI middleware, the outermost: answers 503 where there is no room; health, metrics and all else pass."""
+    """ASGI middleware around whole requests: answers 503 where there is no room; health, metrics and all else pass."""
 
     def __init__(self, app: ASGIApp, in_flight: InFlight) -> None:
         self._app = app
@@ -103,10 +106,20 @@ class Admission:
             for message in _REFUSAL:
                 await send(message)
             return
+        inside = True
+
+        async def leaving(message: Message) -> None:
+            nonlocal inside
+            if inside:
+                inside = False
+                self._in_flight.leave()
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, leaving)
         finally:
-            self._in_flight.leave()
+            if inside:
+                self._in_flight.leave()
 
 
 class Refusing(HttpToolsProtocol):

@@ -78,7 +78,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     category = schema.item[0]
     categories = release.vocabularies[category.name]
     allowed = Allowed(catalog.item_index, categories, category.width)
-    unlikely = Unlikely(item_hashes(categories), category.width, manifest.number)
+    unlikely = Unlikely(catalog, item_hashes(categories), category.width, manifest.number)
     contents = ContentReader(Preparation.load(release.folder))
     placing = Placing(models, contents.inputs, schema.item_dtype)
     sources: tuple[Source, ...] = (
@@ -92,7 +92,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         Trending(store, popular, manifest.candidates["trending"]),
         Fresh(catalog),
     )
-    filters: tuple[Filter, ...] = (Seen(catalog.hashes), Available(), allowed, unlikely)
+    filters: tuple[Filter, ...] = (Seen(catalog), Available(), allowed, unlikely)
     reserve = Popular(popular, catalog.rows, schema)
     source_names = (*(source.name for source in sources), reserve.name)
     return Pipeline(

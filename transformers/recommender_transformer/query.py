@@ -1,6 +1,5 @@
 """One request on its way through the funnel."""
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ class Query:
         content_vector: float32 [D], unit length, where it lies among the items; null until the encoders have answered.
         user: the five history and user tensors that both models take, each [1, ...].
         user_vector: float32 [D], the retriever's; null until and unless it answers.
-        retrieved: set once the retriever has had its turn, whatever came of it.
+        answered: names of the sources that have answered; one that was late or failed is not among them.
         found: source name -> what it named.
         carrier: the headers of the caller's own trace (W3C), where there is one.
         trace: what happened.
@@ -50,7 +49,7 @@ class Query:
     content_vector: NDArray[np.float32] | None = None
     user: Tensors = field(default_factory=dict)
     user_vector: NDArray[np.float32] | None = None
-    retrieved: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: set[str] = field(default_factory=set)
     found: dict[str, SourceList] = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     trace: Trace = field(default_factory=Trace)

@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
+from recommender_transformer.answers import recommended
 from recommender_transformer.breaker import Breaker
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.contents import Content
+from recommender_transformer.dependencies import in_order
 from recommender_transformer.explanation import UNKNOWN
 from recommender_transformer.pipeline import Pipeline
 from recommender_transformer.query import Query
@@ -28,7 +30,7 @@ from recommender_transformer.stages import Source
 from recommender_transformer.trace import Step
 from winnow.encoders.inputs import MODALITIES
 from winnow.ranking.context import NOTHING, SourceList
-from winnow.request import Answer, RecommendedItem, RecommendRequest
+from winnow.request import Answer, RecommendRequest
 from winnow.store.connection import RedisError
 from winnow.store.online import UserState
 
@@ -73,6 +75,9 @@ class Runner:
         pipeline: the components.
         stranger: the state of a user of whom nothing is known.
         deadline_ms: for requests that do not carry their own.
+
+    Raises:
+        ValueError: a source needs another that there is not, or that needs it.
     """
 
     def __init__(self, pipeline: Pipeline, stranger: UserState, deadline_ms: int = DEADLINE_MS) -> None:
@@ -80,6 +85,7 @@ class Runner:
         self._stranger = stranger
         self._deadline_ms = deadline_ms
         self._sources = pipeline.source_names
+        self._in_order = in_order(pipeline.sources)
         self._breakers = {
             component.name: Breaker(component.name) for stage in SHARES for component in getattr(pipeline, stage)
         }
@@ -148,9 +154,12 @@ class Runner:
             await self._attempt(
                 query, "query_hydrators", hydrator.name, hydrator.hydrate(query), partial(hydrator.fallback, query)
             )
-        asked = [source for source in pipeline.sources if source.wanted(query)]
-        answers = await asyncio.gather(*(self._find(query, source) for source in asked))
-        query.found = dict(zip((source.name for source in asked), answers, strict=True))
+        turns: dict[str, asyncio.Task[SourceList]] = {}
+        for source in self._in_order:
+            if source.wanted(query):
+                needed = [turns[name] for name in source.needs if name in turns]
+                turns[source.name] = asyncio.create_task(self._turn(query, source, needed))
+        query.found = dict(zip(turns, await asyncio.gather(*turns.values()), strict=True))
         found = [query.found.get(name, NOTHING) for name in self._sources]
         query.candidates = await self._winnow(query, Candidates.merge(found, pipeline.row_dtype))
         await self._top_up(query)
@@ -181,7 +190,7 @@ class Runner:
             user_id=query.request.user_id,
             release=self._pipeline.release,
             request_id=query.request_id,
-            items=self._items(chosen),
+            items=recommended(chosen, self._pipeline.catalog, self._sources),
             degraded=query.trace.degraded,
         )
         if query.request.debug:
@@ -204,9 +213,22 @@ class Runner:
         """All stages in a row: what evaluation and tests call."""
         return self.answer(await self.score(await self.retrieve(query)))
 
-    async def _find(self, query: Query, source: Source) -> SourceList:
-        work, fallback = source.find(query), partial(source.fallback, query)
+    async def _turn(self, query: Query, source: Source, needed: Sequence[asyncio.Task[SourceList]]) -> SourceList:
+        """What a source finds, after those it needs; without them, its fallback, which no one is to blame for twice."""
+        if needed:
+            await asyncio.wait(needed)
+        if not query.answered.issuperset(source.needs):
+            started, found = perf_counter(), source.fallback(query)
+            self._note(query, "sources", source.name, started, 0, _size(found))
+            return found
+        work, fallback = self._find(query, source), partial(source.fallback, query)
         return await self._attempt(query, "sources", source.name, work, fallback, size=_size)
+
+    @staticmethod
+    async def _find(query: Query, source: Source) -> SourceList:
+        found = await source.find(query)
+        query.answered.add(source.name)
+        return found
 
     async def _winnow(self, query: Query, candidates: Candidates) -> Candidates:
         """Item hydrators, then filters."""
@@ -299,32 +321,6 @@ class Runner:
         (_PARTIAL if query.trace.degraded else _WHOLE).observe(seconds)
         for step in query.trace.steps:
             self._seconds[step.stage, step.component].observe(step.ms / 1000)
-
-    def _items(self, chosen: Candidates) -> list[RecommendedItem]:
-        named = ~np.isnan(chosen.scores)
-        catalog = self._pipeline.catalog
-        items = [
-            RecommendedItem(
-                item_id=catalog.item_ids[item],
-                score=score,
-                click=None if click != click else click,
-                conversion=None if conversion != conversion else conversion,
-                sources=[source for source, there in zip(self._sources, by, strict=True) if there],
-                position=position,
-            )
-            for position, (item, score, (click, conversion), by) in enumerate(
-                zip(
-                    chosen.items.tolist(),
-                    chosen.score.tolist(),
-                    chosen.probabilities.tolist(),
-                    named.tolist(),
-                    strict=True,
-                )
-            )
-        ]
-        for position in np.flatnonzero(chosen.items > catalog.size).tolist():
-            items[position]["title"] = catalog.titles[int(chosen.items[position])]
-        return items
 
 
 class _CircuitOpen(Exception):

@@ -18,19 +18,16 @@ from kserve import model_server as kserve_server
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ignore[import-untyped]
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recommender_transformer import cloudevents
-from recommender_transformer.departure import while_connected
 from recommender_transformer.documents import loads
 from recommender_transformer.drain import DRAIN_S, DrainingServer
+from recommender_transformer.encodings import Decoding
 from recommender_transformer.events import TooManyEvents, too_many_events
-from recommender_transformer.limits import BUSY, InFlight, recommends
+from recommender_transformer.limits import BUSY, InFlight
 from recommender_transformer.model import NAME
+from recommender_transformer.waiting import Bounds
 from winnow.request import MAX_BODY_BYTES, InvalidRequest, quote
-
-_DRAINED = 16
-"""Times the limit that is read of a body that is too large."""
 
 
 class StrictDataPlane(DataPlane):  # type: ignore[misc]
@@ -59,7 +56,7 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
     async def infer(
         self, model_name: str, request: object, headers: dict[str, str] | None = None
     ) -> tuple[object, dict[str, str]]:
-        """Answer a call; those over gRPC are counted and refused here, those over HTTP before they are read."""
+        """Answer a call; those over gRPC are counted and refused here, those over HTTP before they are decoded."""
         answer = super().infer(model_name, request, headers)
         if model_name != NAME or not isinstance(request, InferRequest) or not request.from_grpc:
             return await answer  # type: ignore[no-any-return]
@@ -115,55 +112,6 @@ class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
         await self.load(model_name)
 
 
-class BodyLimit:
-    """ASGI middleware: a body beyond the limit is answered 413 and never held in memory.
-
-    A client that is still sending when its connection closes does not see the answer, so what is moderately too large
-    is read to its end and thrown away.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection's request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        body, size, more = bytearray(), 0, True
-        while more and size <= _DRAINED * self._limit:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            size += len(message.get("body", b""))
-            if size <= self._limit:
-                body += message.get("body", b"")
-            else:
-                body.clear()
-            more = message.get("more_body", False)
-        if size > self._limit:
-            refusal = JSONResponse({"error": f"body: must be at most {self._limit} bytes"}, status_code=413)
-            await refusal(scope, receive, send)
-            return
-        work = self._app(scope, _Replay(bytes(body), receive), send)
-        await (while_connected(work, receive) if recommends(scope) else work)
-
-
-class _Replay:
-    """Gives the body that was read already, then whatever comes."""
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
-
-
 async def _unreadable(request: Request, error: Exception) -> JSONResponse:
     """A v2 body that is not an inference request; the framework would answer with its own error format."""
     assert isinstance(error, RequestValidationError)
@@ -197,6 +145,7 @@ def model_server(
     in_flight: InFlight | None = None,
     drain_s: float = DRAIN_S,
     finish: Callable[[], Awaitable[None]] = _nothing,
+    bounds: Bounds = Bounds(),  # noqa: B008
 ) -> ModelServer:
     """The server, ready to ``start`` models on; one worker, because KServe's child processes lose their settings.
 
@@ -206,22 +155,23 @@ def model_server(
         in_flight: bounds the recommendations under way.
         drain_s: how long to serve on after SIGTERM, seconds.
         finish: called when the last answer has left.
+        bounds: what connections may claim that keep the server waiting.
     """
     kserve_logging.logger.addFilter(_is_news)
     app = kserve_server.app
-    app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
+    app.add_middleware(Decoding, limit=MAX_BODY_BYTES)
     app.add_exception_handler(RequestValidationError, _unreadable)
     # Before KServe's own routes, which answer 501.
     for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
         route = "/v2/models/{model_name}/versions/{model_version}" + path
         app.add_api_route(route, _without_versions, methods=[method], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
-    kserve_server.args.grpc_max_receive_message_length = MAX_BODY_BYTES
     in_flight = in_flight or InFlight()
     server = DrainingServer(
         in_flight,
         drain_s,
         finish,
+        bounds,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,

@@ -30,9 +30,15 @@ class QueryHydrator(Protocol):
 
 
 class Source(Protocol):
-    """Names candidates."""
+    """Names candidates.
+
+    Attributes:
+        needs: names of the sources whose answer it works from. It takes its turn after them; where one of them is late,
+            down or not wanted, its fallback stands in, which is no fault of its own.
+    """
 
     name: str
+    needs: tuple[str, ...]
 
     def wanted(self, query: Query) -> bool:
         """Whether it can have anything to say."""

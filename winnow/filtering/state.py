@@ -124,7 +124,7 @@ class State:
         held = set(self.history)
         new = [entry for entry in dict.fromkeys(entries) if entry not in held]
         # Of equal times the one that came last is the newest.
-        merged = sorted(new[::-1] + self.history, key=_timestamp, reverse=True)
+        merged = sorted(new[::-1] + self.history, key=history.timestamp, reverse=True)
         self.history = merged[: history.KEPT]
 
 
@@ -138,10 +138,6 @@ def clear(pipe: Any, release: int, user_id: str) -> None:
     """Queue the removal of a user's state."""
     for key in watched(release, user_id):
         pipe.delete(key)
-
-
-def _timestamp(entry: bytes) -> int:
-    return int(entry.split(b"|", 1)[0])
 
 
 def _value(member: bytes) -> int:

@@ -1,5 +1,6 @@
 """The items that can be recommended: those of the release, and those that came after it was made."""
 
+from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -71,6 +72,11 @@ class Catalog:
     def is_of_release(self, item_id: str) -> bool:
         """Whether the release itself has the item."""
         return self.item_index.get(item_id, self.size + 1) <= self.size
+
+    def known(self, item_ids: Iterable[str]) -> NDArray[np.int32]:
+        """Indices of those of the items that are in the catalog."""
+        index = self.item_index
+        return np.array([index[item_id] for item_id in item_ids if item_id in index], np.int32)
 
     def put(self, item: FreshItem) -> int:
         """Add a fresh item, or replace it; returns its index."""

@@ -32,6 +32,11 @@ def encode(timestamp: int, event: int, item_id: str) -> bytes:
     return f"{timestamp}|{event}|{item_id}".encode()
 
 
+def timestamp(entry: bytes) -> int:
+    """When an entry's event happened."""
+    return int(entry.split(b"|", 1)[0])
+
+
 def decode(entries: Iterable[bytes], item_index: Mapping[bytes, int]) -> History:
     """Read a history list, newest first, into arrays sorted by time.
 

@@ -2,7 +2,7 @@
 
 What one command, one script or one transaction reaches lies in one hash slot, so that all of it works on a cluster:
 
-- a user's keys share the tag ``{u:USER}``: one pipeline or transaction has them all;
+- a user's keys share the tag ``{u:USER}``, those of every release: one pipeline or transaction has them all;
 - so do the keys of a release's fresh items, which one script writes;
 - the counts of items have the stream's own name for a tag, so that one script acknowledges an event and counts it;
 - the items' rows share 32 tags: a request wants hundreds of them, and asks for those of a slot in one command.
@@ -34,6 +34,11 @@ EXPORT_GROUP = "export"
 def event_id(given: str) -> str:
     """Stream id of the event that the sender calls ``given``; forgotten after a while (see ``winnow.store.append``)."""
     return f"{{events}}:id:{given}"
+
+
+def recent(user_id: str) -> str:
+    """Sorted set: what the user did a moment ago (see :mod:`winnow.store.recent`), in the slot of the user's keys."""
+    return f"{{u:{user_id}}}:recent"
 
 
 @dataclass(frozen=True)

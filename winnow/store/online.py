@@ -11,10 +11,11 @@ from redis.asyncio import RedisCluster as AsyncRedisCluster
 from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.seen import SeenFilter
 from winnow.release import Release
-from winnow.store import history
+from winnow.store import history, keys, recent
 from winnow.store.cache import RowCache
 from winnow.store.catalog import FRESH_CAPACITY, Catalog, FreshItem
 from winnow.store.connection import connect_async
+from winnow.store.events import codes_of
 from winnow.store.history import History
 from winnow.store.keys import Keys
 
@@ -50,6 +51,7 @@ class UserState:
         history: the newest events, oldest first.
         seen: every item the user has met; none for a user without events.
         categories: every category the user has touched; none for a user without events.
+        recent: ids of the items met a moment ago, each once; ``seen`` and ``categories`` may not know of them yet.
         unreadable: the filters (by the names of the funnel's) that are there and cannot be read; they are none then.
     """
 
@@ -57,6 +59,7 @@ class UserState:
     history: History
     seen: SeenFilter | None
     categories: CategoryFilter | None
+    recent: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
 
 
@@ -90,6 +93,7 @@ class OnlineStore:
         # The models know the release's items only, so these are the ones that a history is made of.
         self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
         self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
+        self._codes = codes_of(release.schema.events)
         self._history_length = release.manifest.history_length
         self._cache = RowCache(self.catalog.size + FRESH_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
@@ -99,7 +103,7 @@ class OnlineStore:
         return UserState(self._nobody, history.EMPTY, None, None)
 
     async def user_state(self, user_id: str) -> UserState:
-        """Read a user: row, history and both filters, in one round trip.
+        """Read a user: row, history, both filters and what happened a moment ago, in one round trip.
 
         Raises:
             RedisError: Redis does not answer.
@@ -111,7 +115,10 @@ class OnlineStore:
             "MGET", self.keys.user_row(user_id), self.keys.seen(user_id), self.keys.categories(user_id)
         )
         pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
-        (row, seen, categories), entries = await pipe.execute()
+        pipe.zrange(keys.recent(user_id), 0, -1)
+        (row, seen, categories), entries, members = await pipe.execute()
+        happened = recent.decode(members)
+        entries = recent.on_top(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []
         met = _filter("seen", SeenFilter.from_bytes, seen, unreadable)
         touched = _filter("unlikely", CategoryFilter.from_bytes, categories, unreadable)
@@ -120,6 +127,7 @@ class OnlineStore:
             history=history.decode(entries, self._item_index),
             seen=met,
             categories=touched,
+            recent=tuple(dict.fromkeys(event.item_id for event in happened)),
             unreadable=tuple(unreadable),
         )
 

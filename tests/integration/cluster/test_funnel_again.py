@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-FILES = ("conftest", "test_store", "test_pipeline", "test_fresh")
+FILES = ("conftest", "test_store", "test_pipeline", "test_fresh", "test_recent")
 
 LEFT_OUT = {"test_a_user_costs_one_round_trip", "test_redis_heals_by_itself"}
 """One counts what a server reads, and the nodes of a cluster read each other all the time. The other pauses one server;

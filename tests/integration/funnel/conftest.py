@@ -35,6 +35,8 @@ from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.catalog import FreshItem
+from winnow.store.connection import connect
+from winnow.store.keys import recent
 from winnow.store.online import OnlineStore
 from winnow.store.publish import publish
 
@@ -196,8 +198,11 @@ def release(tmp_path: Path) -> Release:
 
 @pytest.fixture
 def published(release: Release, redis_url: str) -> Release:
-    """A release that Redis holds."""
+    """A release that Redis holds, whose users did nothing a moment ago, whatever those of other tests' releases did."""
     publish(release.folder, redis_url, show_progress=False)
+    with connect(redis_url) as client:
+        for key in client.scan_iter(match=recent("*")):
+            client.delete(key)
     return release
 
 
@@ -332,23 +337,30 @@ def serving(folder: Path, number: int, redis_url: str, **settings: Any) -> Itera
     """A tiny release behind KServe's server, in a process of its own; ``settings`` are those of ``serve.py``."""
     release = write_release(folder, number)
     publish(release.folder, redis_url, show_progress=False)
+    with serving_published(release, redis_url, folder / "server.log", **settings) as server:
+        yield server
+
+
+@contextmanager
+def serving_published(release: Release, redis_url: str, told: Path, **settings: Any) -> Iterator[Server]:
+    """The same of a release that Redis holds already; its log is written to ``told``."""
     http_port, grpc_port = free_port(), free_port()
     command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(release.folder), redis_url]
-    with (folder / "server.log").open("wb") as log:
+    with told.open("wb") as log:
         arguments = [str(http_port), str(grpc_port), json.dumps(settings)]
         process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
     server = Server(process, http_port, grpc_port)
     deadline = time.monotonic() + 120
     while not _ready(server):
-        assert process.poll() is None, (folder / "server.log").read_text()
-        assert time.monotonic() < deadline, (folder / "server.log").read_text()
+        assert process.poll() is None, told.read_text()
+        assert time.monotonic() < deadline, told.read_text()
         time.sleep(0.1)
     try:
         yield server
     finally:
         server.channel.close()
         process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=40) == 0, (folder / "server.log").read_text()
+    assert process.wait(timeout=40) == 0, told.read_text()
 
 
 @pytest.fixture
@@ -361,6 +373,17 @@ def serve_tiny(tmp_path: Path) -> Callable[..., Any]:
 def serve() -> Callable[..., AbstractContextManager[Server]]:
     """Serve a tiny release: its folder, a number of its own, a Redis, and settings of ``serve.py``."""
     return serving
+
+
+@pytest.fixture
+def serve_published(published: Release, redis_url: str, tmp_path: Path) -> Callable[..., Any]:
+    """Serve the published release once more: ``with serve_published() as server``."""
+    logs = count(1)
+
+    def serve(**settings: Any) -> AbstractContextManager[Server]:
+        return serving_published(published, redis_url, tmp_path / f"server-{next(logs)}.log", **settings)
+
+    return serve
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Serve a tiny release with the numpy models: ``serve.py FOLDER REDIS_URL HTTP_PORT GRPC_PORT [SETTINGS]``.
 
-Settings are JSON: ``delay_s`` and ``broken`` of the models; ``max_in_flight``, ``drain_s`` and ``limits`` (of events).
+Settings are JSON: ``delay_s`` and ``broken`` of the models; ``max_in_flight``, ``drain_s``, ``limits`` (of events) and
+``bounds`` (of connections); ``patience`` gives times of its own to constants of the transformer, as ``module.NAME``.
 """
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender_transformer.__main__ import serve
+from recommender_transformer.waiting import Bounds
 from winnow.release import Release
 from winnow.store.append import Limits
 
@@ -27,6 +30,11 @@ models = tiny.NumpyModels(
 )
 if "limits" in settings:
     settings["limits"] = Limits(*settings["limits"])
+if "bounds" in settings:
+    settings["bounds"] = Bounds(*settings["bounds"])
+for name, seconds in settings.pop("patience", {}).items():
+    module, _, constant = name.rpartition(".")
+    setattr(importlib.import_module(f"recommender_transformer.{module}"), constant, seconds)
 serve(
     release, redis_url, lambda: models, deadline_ms=2000, http_port=int(http_port), grpc_port=int(grpc_port), **settings
 )

@@ -14,9 +14,16 @@ from winnow.filtering.hashing import item_hash, item_hashes
 from winnow.filtering.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer
+from winnow.store.catalog import Catalog
 from winnow.store.keys import Keys
 
 CATEGORIES = ["", "books", "games", "music", "toys"]
+
+
+@pytest.fixture
+def catalog(release: Release) -> Catalog:
+    """The items of a release that nobody has published."""
+    return Catalog(release)
 
 
 def filter_of(*names: str) -> CategoryFilter:
@@ -33,10 +40,10 @@ def met_by(count: int) -> SeenFilter:
 class Asked:
     """As much of a query as the filter looks at."""
 
-    def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1") -> None:
+    def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1", recent: tuple[str, ...] = ()) -> None:
         self.categories = None
         self.request = type("Request", (), {"query": None, "user_id": user_id})()
-        self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met)})()
+        self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met), "recent": recent})()
 
 
 def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
@@ -48,9 +55,9 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
     return Candidates(np.arange(1, len(codes) + 1, dtype=np.int32), np.zeros((len(codes), 1), np.float32), rows)
 
 
-def test_likely_items_and_those_without_a_category_stay() -> None:
+def test_likely_items_and_those_without_a_category_stay(catalog: Catalog) -> None:
     offered = candidates(np.tile([[1], [2], [0], [4]], (500, 1)))
-    kept = Unlikely(item_hashes(CATEGORIES), 1, 7).keep(Asked("books"), offered)
+    kept = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7).keep(Asked("books"), offered)
     code = offered.rows["categorical"][:, 0]
     assert kept[(code == 1) | (code == 0)].all()
     unlikely = (code == 2) | (code == 4)
@@ -58,21 +65,21 @@ def test_likely_items_and_those_without_a_category_stay() -> None:
     assert (offered.propensity == np.where(kept & unlikely, np.float32(EXPLORE), 1)).all()
 
 
-def test_one_touched_category_of_several_is_enough() -> None:
+def test_one_touched_category_of_several_is_enough(catalog: Catalog) -> None:
     offered = candidates(np.array([[2, 1], [2, 3], [0, 0]] * 300))
-    kept = Unlikely(item_hashes(CATEGORIES), 2, 7).keep(Asked("books"), offered).reshape(-1, 3)
+    kept = Unlikely(catalog, item_hashes(CATEGORIES), 2, 7).keep(Asked("books"), offered).reshape(-1, 3)
     assert kept[:, 0].all()
     assert kept[:, 2].all()
     assert kept[:, 1].mean() == pytest.approx(EXPLORE, abs=0.05)
 
 
-def test_exploration_is_drawn_by_user_release_and_item_alone() -> None:
-    component = Unlikely(item_hashes(CATEGORIES), 1, 7)
+def test_exploration_is_drawn_by_user_release_and_item_alone(catalog: Catalog) -> None:
+    component = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7)
     offered = candidates(np.full((400, 1), 2))
     once = component.keep(Asked("books"), offered)
     again = component.keep(Asked("books"), offered)
     backwards = component.keep(Asked("books"), offered.take(np.arange(400)[::-1]))
-    anew = Unlikely(item_hashes(CATEGORIES), 1, 8).keep(Asked("books"), offered)
+    anew = Unlikely(catalog, item_hashes(CATEGORIES), 1, 8).keep(Asked("books"), offered)
     other = component.keep(Asked("books", user_id="user-2"), offered)
     assert (once == again).all()
     assert (once == backwards[::-1]).all()
@@ -80,11 +87,29 @@ def test_exploration_is_drawn_by_user_release_and_item_alone() -> None:
     assert (once != other).any()
 
 
-def test_few_items_met_say_nothing_of_what_is_missing() -> None:
-    component = Unlikely(item_hashes(CATEGORIES), 1, 7)
+def test_few_items_met_say_nothing_of_what_is_missing(catalog: Catalog) -> None:
+    component = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7)
     offered = candidates(np.full((400, 1), 2))
     assert component.keep(Asked("books", met=FEWEST - 1), offered).all()
     assert not component.keep(Asked("books"), offered).all()
+
+
+def test_a_category_touched_a_moment_ago_is_likely_and_its_item_counts(catalog: Catalog) -> None:
+    component = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7)
+    code = int(catalog.rows["categorical"][1, 0])
+    other = next(n for n in range(1, 5) if n != code)
+    offered = candidates(np.array([[code], [other]] * 200))
+    kept = component.keep(Asked(CATEGORIES[other], recent=("item-1", "unheard-of")), offered)
+    assert kept.all()
+    # The hundredth item met is the one of a moment ago, unless the filter knows it already.
+    asked = Asked(CATEGORIES[other], met=FEWEST - 1)
+    assert component.keep(asked, offered).all()
+    asked.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
+    kept = component.keep(asked, offered).reshape(-1, 2)
+    assert not kept[:, 0].all()
+    met = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.state.recent)
+    asked.state.seen = SeenFilter.of([item_hash(item_id) for item_id in met], 1)
+    assert component.keep(asked, offered).all()
 
 
 Recommend = Callable[..., Answer]
@@ -121,7 +146,8 @@ def test_the_funnel_drops_the_unlikely_and_the_trace_says_so(
     assert len(removed) > 20
     shown = category_of(release, answer)
     explored = [name != "books" for name in shown]
-    assert 0 < sum(explored) < 10
+    assert sum(explored) < 10
+    assert any(c["propensity"] == pytest.approx(EXPLORE) for c in told.values() if "removed_by" not in c)
     assert shown.count("books") > 4
     propensities = [told[item["item_id"]]["propensity"] for item in answer["items"]]
     assert propensities == [pytest.approx(EXPLORE) if unlikely else 1.0 for unlikely in explored]

@@ -5,32 +5,38 @@ from numpy.typing import NDArray
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
-from winnow.filtering.hashing import ItemHashes
+from winnow.store.catalog import Catalog
 
 
 class Seen:
-    """Removes what is in the user's Bloom filter or in the history that was just read.
+    """Removes what is in the user's Bloom filter, in the history, or was met a moment ago.
 
-    The history is looked at too because it is exact and never behind.
+    The last two are exact, and the last is never behind.
 
     Args:
-        hashes: 128-bit hash of every item, by index.
+        catalog: whose items are judged.
     """
 
     name = "seen"
     gives_way = False
 
-    def __init__(self, hashes: ItemHashes) -> None:
-        self._hashes = hashes
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for items the user has not met."""
-        met = np.isin(candidates.items, query.state.history.items)
+        met = self._lately(query, candidates)
         if query.state.seen is not None:
-            met |= query.state.seen.contains(candidates.items, self._hashes)
+            met |= query.state.seen.contains(candidates.items, self._catalog.hashes)
         return ~met
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
-        """Which of the two knows it."""
-        recent = np.isin(candidates.items, query.state.history.items).tolist()
-        return ["in the user's recent history" if known else "in the user's filter" for known in recent]
+        """Whether it was a short while ago, or only the filter knows it."""
+        lately = self._lately(query, candidates).tolist()
+        return ["in the user's recent history" if known else "in the user's filter" for known in lately]
+
+    def _lately(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        met = np.isin(candidates.items, query.state.history.items)
+        if query.state.recent:
+            met |= np.isin(candidates.items, self._catalog.known(query.state.recent))
+        return met

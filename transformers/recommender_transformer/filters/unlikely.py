@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
 from winnow.filtering.hashing import ItemHashes
+from winnow.filtering.seen import SeenFilter
+from winnow.store.catalog import Catalog
 
 EXPLORE = 0.1
 """Share of the unlikely candidates that stay, so that a taste nobody has shown yet can still be found."""
@@ -29,6 +31,7 @@ class Unlikely:
     list that changed at every look would be no list.
 
     Args:
+        catalog: whose items are judged.
         hashes: hash of every category of the release, by code.
         width: columns that the category takes in an item row.
         release: number of the release.
@@ -37,7 +40,8 @@ class Unlikely:
     name = "unlikely"
     gives_way = True
 
-    def __init__(self, hashes: ItemHashes, width: int, release: int) -> None:
+    def __init__(self, catalog: Catalog, hashes: ItemHashes, width: int, release: int) -> None:
+        self._catalog = catalog
         self._release = release
         self._hashes = hashes
         self._width = width
@@ -45,14 +49,16 @@ class Unlikely:
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for likely candidates and for the explored share, whose propensity is set to say so."""
         touched, met = query.state.categories, query.state.seen
+        recent = self._catalog.known(query.state.recent)
         wanted = query.request.query is not None or query.categories is not None
-        if wanted or touched is None or met is None or len(met) < FEWEST:
+        if wanted or touched is None or met is None or self._count(met, recent) < FEWEST:
             return np.ones(len(candidates), dtype=np.bool_)
         codes = candidates.rows["categorical"][:, : self._width]
         # Many candidates share few categories: each category is looked up once.
         distinct = np.flatnonzero(np.bincount(codes.ravel(), minlength=1))
         known = np.zeros(len(self._hashes), dtype=np.bool_)
         known[distinct] = touched.contains(distinct.astype(np.int32), self._hashes)
+        known[self._catalog.rows["categorical"][recent, : self._width]] = True
         # Code 0 is no category, and comes first only where there is none.
         known[0] = False
         kept: NDArray[np.bool_] = known.take(codes).any(axis=1) | (codes[:, 0] == 0)
@@ -61,6 +67,12 @@ class Unlikely:
         candidates.propensity[explored] = EXPLORE
         kept[explored] = True
         return kept
+
+    def _count(self, met: SeenFilter, recent: NDArray[np.int32]) -> int:
+        """Items met; those of a moment ago may be in the filter already."""
+        if not len(met) < FEWEST <= len(met) + len(recent):
+            return len(met)
+        return len(met) + int((~met.contains(recent, self._catalog.hashes)).sum())
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """One for all."""

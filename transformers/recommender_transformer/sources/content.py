@@ -10,6 +10,7 @@ class Content:
     """The query as an item of which little is known: its place among the items, and what lies near."""
 
     name = "content"
+    needs: tuple[str, ...] = ()
 
     def __init__(self, placing: Placing, catalog: Catalog) -> None:
         self._placing = placing

@@ -14,6 +14,7 @@ class Covisitation:
     """The release's item-to-item table, read in this process: a few microseconds per item of the history."""
 
     name = "covisitation"
+    needs: tuple[str, ...] = ()
 
     def __init__(self, neighbours: NDArray[np.int32], weights: NDArray[np.float32], k: int) -> None:
         self._neighbours = neighbours

@@ -13,6 +13,7 @@ class Fresh:
     """The fresh items that suit the user best; the newest for a stranger."""
 
     name = "fresh"
+    needs: tuple[str, ...] = ("retriever",)
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -22,11 +23,8 @@ class Fresh:
         return len(self._catalog.fresh) > 0 and query.request.user_id is not None
 
     async def find(self, query: Query) -> SourceList:
-        """Those with the highest product of user and item vector, once the retriever has told the user's."""
-        if query.has_history:
-            await query.retrieved.wait()
-        if query.user_vector is None:
-            return self.fallback(query)
+        """Those with the highest product of the user's vector, which the retriever has told, and their own."""
+        assert query.user_vector is not None
         fresh = self._catalog.fresh
         scores = self._catalog.vectors[fresh] @ query.user_vector
         best = np.argsort(-scores, kind="stable")[:_NAMED]

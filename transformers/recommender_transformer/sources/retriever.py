@@ -14,6 +14,7 @@ class Retriever:
     """
 
     name = "retriever"
+    needs: tuple[str, ...] = ()
 
     def __init__(self, models: Models, catalog: Catalog) -> None:
         self._models = models
@@ -27,7 +28,6 @@ class Retriever:
         """The retriever's candidates, best first."""
         items, scores, vectors = await self._models.retrieve(query.user)
         query.user_vector = vectors[0]
-        query.retrieved.set()
         fresh = self._catalog.fresh
         if not len(fresh):
             return SourceList(items[0], scores[0])
@@ -35,5 +35,4 @@ class Retriever:
 
     def fallback(self, query: Query) -> SourceList:
         """Nothing; the other sources carry on."""
-        query.retrieved.set()
         return NOTHING

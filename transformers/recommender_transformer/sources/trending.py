@@ -18,6 +18,7 @@ class Trending:
     """The head of the trending list. It is all there is to say to a stranger."""
 
     name = "trending"
+    needs: tuple[str, ...] = ()
 
     def __init__(self, store: OnlineStore, popular: NDArray[np.int32], k: int) -> None:
         self._store = store
