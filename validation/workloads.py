@@ -71,16 +71,24 @@ def workloads(objects: Objects) -> list[Workload]:
             each,
             "",
             each["metadata"]["name"],
-            each["spec"]["template"].get("metadata", {}).get("labels", {}),
-            each["spec"]["template"]["spec"],
-            "spec.template.spec",
+            template.get("metadata", {}).get("labels", {}),
+            template["spec"],
+            f"{where}.spec",
         )
-        for kind in ("Deployment", "StatefulSet", "DaemonSet", "Job")
+        for kind in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
         for each in objects.of(kind)
+        for template, where in [_template(each)]
     ]
     return found + [
         _part(objects, chain, part) for chain in objects.chains for part in PARTS if chain["spec"].get(part)
     ]
+
+
+def _template(owner: Object) -> tuple[Object, str]:
+    """The template of an object's pods, and the field it is in."""
+    if owner["kind"] == "CronJob":
+        return owner["spec"]["jobTemplate"]["spec"]["template"], "spec.jobTemplate.spec.template"
+    return owner["spec"]["template"], "spec.template"
 
 
 def _part(objects: Objects, chain: Object, part: str) -> Workload:

@@ -557,6 +557,7 @@ def test_the_most_specific_match_wins():
         return {"matches": list(matches), "backendRefs": [{"name": name, "port": 80}]}
 
     route = {
+        "kind": "HTTPRoute",
         "spec": {
             "rules": [
                 rule("root", {"path": {"type": "PathPrefix", "value": "/"}}),
@@ -579,7 +580,7 @@ def test_the_most_specific_match_wins():
     for (path, method, header), name in asked.items():
         assert backends(route, path, {"x": header}, method) == {name: 1}
     with pytest.raises(NotImplementedError, match="each gateway understands as it likes"):
-        backends({"spec": {"rules": [rule("r", {"path": {"type": "RegularExpression", "value": ".*"}})]}}, "/")
+        backends({"kind": "HTTPRoute", "spec": {"rules": [rule("r", {"path": {"type": "RegularExpression", "value": ".*"}})]}}, "/")
 
 
 def test_what_is_not_here_is_said_aloud(monkeypatch):
