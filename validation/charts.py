@@ -63,7 +63,9 @@ def check(charts: Mapping[str, Chart] | None = None) -> Iterator[Finding]:
             continue
         minor = ".".join(map(str, chart.numbers[:2]))
         if "least" in read and chart.numbers < _numbers(read["least"][0]):
-            yield Finding("charts.txt", release, f"{chart.version} is older than {read['least'][0]}: {read['least'][1]}")
+            yield Finding(
+                "charts.txt", release, f"{chart.version} is older than {read['least'][0]}: {read['least'][1]}"
+            )
         if "kubernetes" in read and KUBERNETES not in read["kubernetes"].get(minor, ()):
             yield Finding("charts.txt", release, f"{chart.version} is not said to support Kubernetes {KUBERNETES}")
         tag = _values(release).get("image", {}).get("tag", "")
@@ -103,9 +105,9 @@ def rendered(release: str) -> list[Object]:
     Raises:
         RuntimeError: helm refuses the chart or the values; the message is its own.
     """
-    command = [TOOLS / "helm", "template", release, CHARTS / release, "--include-crds"]
-    told = ["--namespace", installed()[release].namespace, "--kube-version", f"{KUBERNETES}.0"]
-    values = ["--values", EKS / "values" / f"{release}.yaml"]
+    command: list[str | Path] = [TOOLS / "helm", "template", release, CHARTS / release, "--include-crds"]
+    told: list[str | Path] = ["--namespace", installed()[release].namespace, "--kube-version", f"{KUBERNETES}.0"]
+    values: list[str | Path] = ["--values", EKS / "values" / f"{release}.yaml"]
     done = subprocess.run([*command, *told, *values], capture_output=True, text=True, timeout=120)  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"{release}: {done.stderr.strip()}")

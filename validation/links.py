@@ -75,7 +75,9 @@ def _image(objects: Objects, pod: Workload, container: Mapping[str, Any], where:
         return
     ours = re.search(r"(?:^|/)winnow/([a-z]+)$", match["name"])
     if ours and match["name"] != f"winnow/{ours[1]}":
-        yield Finding(pod.title, where, f"image {image}: call it winnow/{ours[1]}, or eks/ours could not make it this account's")
+        yield Finding(
+            pod.title, where, f"image {image}: call it winnow/{ours[1]}, or eks/ours could not make it this account's"
+        )
     if ours and not (MANIFESTS.parent / "images" / ours[1] / "Dockerfile").exists():
         yield Finding(pod.title, where, f"image {image}: there is no images/{ours[1]}/Dockerfile")
     if ours and match["tag"] != version():

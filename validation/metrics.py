@@ -105,7 +105,7 @@ def _fields(objects: Objects) -> Iterator[Finding]:
                     yield Finding(
                         title(chain),
                         f"spec.{part}.autoScaling",
-                        f"nothing in eks/charts.txt serves metrics of type {kind}: its HPA would fail and never scale down",
+                        f"nothing in eks/charts.txt serves metrics of type {kind}: an HPA would fail and stay up",
                     )
             if not any(metric.get("resource", {}).get("name") == "cpu" for metric in metrics):
                 yield Finding(title(chain), f"spec.{part}.autoScaling", "has no CPU trigger to fall back on")

@@ -1,4 +1,4 @@
-"""A release is one number: of both parts of a chain, and of what prepares and mends it; and a canary is a whole chain."""
+"""A release is one number: of both parts of a chain, and of what prepares and mends it; a canary is a whole chain."""
 
 import re
 from collections.abc import Iterator

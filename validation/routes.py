@@ -28,7 +28,9 @@ def check(objects: Objects) -> Iterator[Finding]:
                 yield Finding(title(route), "spec.parentRefs", f"gateway {parent['name']} is not named in outside.yaml")
         for host in route["spec"].get("hostnames", ()):
             if hosts.setdefault(host, route["kind"]) != route["kind"]:
-                yield Finding(title(route), "spec.hostnames", f"{host} is an HTTPRoute's: the gateway refuses the second")
+                yield Finding(
+                    title(route), "spec.hostnames", f"{host} is an HTTPRoute's: the gateway refuses the second"
+                )
         for number, rule in enumerate(route["spec"].get("rules", ())):
             for backend in rule.get("backendRefs", ()):
                 where, port = f"spec.rules[{number}].backendRefs", backend.get("port", 0)
@@ -36,7 +38,9 @@ def check(objects: Objects) -> Iterator[Finding]:
                 target = services(objects).get(backend["name"], {}).get(port)
                 if target is not None and not _admitted(objects, backend["name"], target):
                     yield Finding(
-                        title(route), where, f"no NetworkPolicy lets {GATEWAY_NAMESPACE} in to {backend['name']}:{target}"
+                        title(route),
+                        where,
+                        f"no NetworkPolicy lets {GATEWAY_NAMESPACE} in to {backend['name']}:{target}",
                     )
 
 

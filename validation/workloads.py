@@ -13,7 +13,8 @@ _ISVC_FIELDS = ("minReplicas", "maxReplicas", "autoScaling", "model", "deploymen
 _MODEL_FIELDS = ("modelFormat", "runtime", "storageUri", "protocolVersion")
 """What KServe reads of a model and its container does not get."""
 
-_CONTAINER_FIELDS = ("args", "env", "volumeMounts", "ports")
+_JOINED = ("env", "volumeMounts", "ports")
+"""Lists of a container that a model adds to, before the runtime's; its arguments come after the runtime's."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def _part(objects: Objects, chain: Object, part: str) -> Workload:
         model = {key: value for key, value in spec["model"].items() if key not in _MODEL_FIELDS}
         container = dict(described["containers"][0])
         for key, value in model.items():
-            container[key] = [*container.get(key, ()), *value] if key in _CONTAINER_FIELDS else value
+            given = container.get(key, ())
+            container[key] = [*given, *value] if key == "args" else [*value, *given] if key in _JOINED else value
         pod["containers"] = [container, *described["containers"][1:]]
         pod["volumes"] = [*described.get("volumes", ()), *pod.get("volumes", ())]
     labels = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from validation import charts, gpu, links, metrics, release, routes, rules, schemas, security
+from validation import gpu, links, metrics, release, routes, rules, schemas, security
 from validation.__main__ import CHECKS
 from validation.objects import Objects, ToolMissing, overlays, render
 from validation.promql import Units, expressions, watched
@@ -343,15 +343,13 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     ),
     "a flag that a command does not have": (
         links.check,
-        put(
-            "CronJob", "recommender-skew", "spec/jobTemplate/spec/template/spec/containers/0/args/0", "--release=/mnt"
-        ),
+        put("CronJob", "recommender-skew", "spec/jobTemplate/spec/template/spec/containers/0/args/0", "--release=/mnt"),
         "CronJob recommender-skew: container skew: winnow skew has no flag --release",
     ),
     "a metric that nothing installed serves": (
         metrics.check,
         lambda objects: objects.outside["metric_sources"].update(Resource="metrics-servers"),
-        "nothing in eks/charts.txt serves metrics of type Resource: its HPA would fail and never scale down",
+        "nothing in eks/charts.txt serves metrics of type Resource: an HPA would fail and stay up",
     ),
     "a flag that its program does not have": (
         links.check,
@@ -669,7 +667,7 @@ def test_the_most_specific_match_wins():
                 rule("longer", {"path": {"type": "PathPrefix", "value": "/a/b"}}),
                 rule("exact", {"path": {"type": "Exact", "value": "/a/b"}}),
             ]
-        }
+        },
     }
     asked = {
         ("/a/b", "POST", ""): "exact",
@@ -681,7 +679,13 @@ def test_the_most_specific_match_wins():
     for (path, method, header), name in asked.items():
         assert backends(route, path, {"x": header}, method) == {name: 1}
     with pytest.raises(NotImplementedError, match="each gateway understands as it likes"):
-        backends({"kind": "HTTPRoute", "spec": {"rules": [rule("r", {"path": {"type": "RegularExpression", "value": ".*"}})]}}, "/")
+        backends(
+            {
+                "kind": "HTTPRoute",
+                "spec": {"rules": [rule("r", {"path": {"type": "RegularExpression", "value": ".*"}})]},
+            },
+            "/",
+        )
 
 
 def test_what_is_not_here_is_said_aloud(monkeypatch):
