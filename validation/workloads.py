@@ -106,7 +106,7 @@ def _part(objects: Objects, chain: Object, part: str) -> Workload:
             given = container.get(key, ())
             container[key] = [*given, *value] if key == "args" else [*value, *given] if key in _JOINED else value
         pod["containers"] = [container, *described["containers"][1:]]
-        pod["volumes"] = [*described.get("volumes", ()), *pod.get("volumes", ())]
+        pod["volumes"] = [*pod.get("volumes", ()), *described.get("volumes", ())]
     labels = {
         **chain["metadata"].get("labels", {}),
         **spec.get("labels", {}),
