@@ -4,7 +4,20 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from validation import apiserver, charts, gpu, links, metrics, policies, release, routes, rules, schemas, security
+from validation import (
+    apiserver,
+    charts,
+    feedback,
+    gpu,
+    links,
+    metrics,
+    policies,
+    release,
+    routes,
+    rules,
+    schemas,
+    security,
+)
 from validation.objects import Finding, Objects, ToolMissing, overlays, render
 from validation.workloads import kserve_traps
 
@@ -16,6 +29,7 @@ CHECKS: dict[str, Callable[[Objects], Iterator[Finding]]] = {
     "GPU": gpu.check,
     "security": security.check,
     "release": release.check,
+    "feedback": feedback.check,
     "metrics": metrics.check,
     "rules": rules.check,
 }

@@ -1,4 +1,4 @@
-"""A release is one number: of both parts of a chain, and of what prepares and mends it; a canary is a whole chain."""
+"""A release is one number: of both parts of a chain, and of the Job that publishes it; a canary is a whole chain."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _OPEN_ENDED = re.compile(r"^s3://\S*[^/]$")
 
 def check(objects: Objects) -> Iterator[Finding]:
     """Pins, and where the canary's requests go."""
-    published = [_source(each["spec"]["template"]["spec"]) for each in objects.of("Job")]
+    published = [source(each["spec"]["template"]["spec"]) for each in objects.of("Job")]
     yield from _fetched(objects)
     yield from _job_names(objects)
     for chain in objects.chains:
@@ -30,13 +30,6 @@ def check(objects: Objects) -> Iterator[Finding]:
         elif numbers and not numbers <= {*published}:
             yield Finding(title(chain), "", f"no Job publishes release {min(numbers)} to the online store")
         yield from _one_chain(objects, chain)
-        for each in objects.of("CronJob"):
-            pod = each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-            mended = _source(pod)
-            if each["metadata"].get("labels", {}).get("winnow/chain") == chain["metadata"]["name"] and not (
-                numbers <= {mended}
-            ):
-                yield Finding(title(each), "initContainers", f"is of release {mended}, its chain of {max(numbers)}")
     yield from _routes(objects)
 
 
@@ -45,8 +38,8 @@ def _pins(chain: Object) -> dict[str, str | None]:
     models = _MODELS.match(spec.get("predictor", {}).get("model", {}).get("storageUri", ""))
     return {
         "spec.predictor.model.storageUri": models and models[1],
-        "spec.predictor.initContainers": _source(spec.get("predictor", {}), _MODELS),
-        "spec.transformer.initContainers": _source(spec.get("transformer", {})),
+        "spec.predictor.initContainers": source(spec.get("predictor", {}), _MODELS),
+        "spec.transformer.initContainers": source(spec.get("transformer", {})),
         "metadata.labels": chain["metadata"].get("labels", {}).get("winnow/release"),
     }
 
@@ -68,12 +61,13 @@ def _job_names(objects: Objects) -> Iterator[Finding]:
     for each in objects.of("Job"):
         pod = each["spec"]["template"]["spec"]
         tags = {container["image"].rpartition(":")[2] for container in pod["containers"]}
-        for wanted in (*(re.sub("[^a-z0-9]+", "-", tag.lower()) for tag in tags), f"release-{_source(pod)}"):
+        slugs = [re.sub("[^a-z0-9]+", "-", tag.lower()) for tag in tags]
+        for wanted in (*slugs, *([f"release-{number}"] if (number := source(pod)) else [])):
             if not re.search(rf"-{wanted}(-|$)", each["metadata"]["name"]):
                 yield Finding(title(each), "metadata.name", f"does not say {wanted}: with another one it is refused")
 
 
-def _source(pod: Object, address: re.Pattern[str] = _RELEASE) -> str | None:
+def source(pod: Object, address: re.Pattern[str] = _RELEASE) -> str | None:
     """The release that a pod's init container fetches."""
     for container in pod.get("initContainers", ()):
         for arg in container.get("args", ()):

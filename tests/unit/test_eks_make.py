@@ -17,7 +17,7 @@ from validation.workloads import Workload, workloads
 ROOT = Path(__file__).parents[2]
 EKS = ROOT / "eks"
 
-FOREIGN = re.compile(r"image: winnow/|\b\d{12}\b|\bwinnow-(features|models|artifacts)\\b")
+FOREIGN = re.compile(r"image: winnow/|\b\d{12}\b|\bwinnow-(features|models|artifacts)\b")
 """What has the name of another account, or of none."""
 
 TOOLS = {

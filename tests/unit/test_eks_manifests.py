@@ -216,6 +216,15 @@ def test_a_predictor_in_production_is_on_demand():
     assert {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]} in requirements
 
 
+def test_events_are_exported_to_the_data_set_that_spark_and_retraining_read():
+    export = yaml.safe_load((ROOT / "kserve_manifests" / "base" / "export.yaml").read_text())
+    pod = export["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    arguments = _one("SparkApplication", "feature-extraction")["spec"]["arguments"]
+    data = arguments[arguments.index("--data") + 1].replace("s3a://", "s3://")
+    assert pod["containers"][0]["args"] == [data] == ["s3://winnow-features/data"]
+    assert re.search(rf'{pod["serviceAccountName"]} *= {{ winnow = \["feedback"\] }}', _terraform("identity.tf"))
+
+
 def test_jobs_run_as_accounts_that_have_a_role():
     roles = _terraform("identity.tf")
     spark = _one("SparkApplication", "feature-extraction")

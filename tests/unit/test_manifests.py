@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from validation import gpu, links, metrics, release, routes, rules, schemas, security
+from validation import feedback, gpu, links, metrics, release, routes, rules, schemas, security
 from validation.__main__ import CHECKS
 from validation.objects import Objects, ToolMissing, overlays, render
 from validation.promql import Units, expressions, watched
@@ -331,8 +331,28 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
         put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/serving:0.0.9"),
         r"image winnow/serving:0\.0\.9: `make images` tags 0\.1\.0",
     ),
+    "no export of events": (
+        feedback.check,
+        remove("CronJob", "events-export"),
+        "CronJobs: events are exported to nowhere",
+    ),
+    "an export that waits": (
+        feedback.check,
+        put("CronJob", "events-export", "spec/suspend", True),
+        "CronJob events-export: spec.suspend: nothing exports events",
+    ),
+    "a rebuild that looks for exports elsewhere": (
+        feedback.check,
+        put(
+            "CronJob",
+            "recommender-filters-rebuild",
+            "spec/jobTemplate/spec/template/spec/containers/0/args/1",
+            "--exports=s3://winnow-features/events",
+        ),
+        "--exports=s3://winnow-features/events: events are exported elsewhere",
+    ),
     "a rebuild of another release": (
-        release.check,
+        feedback.check,
         put(
             "CronJob",
             "recommender-filters-rebuild",
