@@ -99,24 +99,17 @@ def test_images_and_manifests_get_their_tag_from_one_place(tools):
 
 
 def test_a_release_in_the_bucket_is_the_release_alone(tools, tmp_path):
-    home, python = tmp_path / "home", tmp_path / "python"
-    python.write_text(
-        '#!/bin/bash\nmkdir -p "${@: -1}/ranker/configs" && echo gpu > "${@: -1}/ranker/configs/gpu.pbtxt"\n'
-    )
-    python.chmod(0o755)
+    home = tmp_path / "home"
     for number, models in {1: ("ranker", "text_encoder"), 2: ("ranker",), 10: ("ranker",)}.items():
-        for name in (
-            *(f"model_repository/{number}/{m}/{number}/model.onnx" for m in models),
-            f"releases/{number}/m.json",
-        ):
+        parts = ("config.pbtxt", "configs/gpu.pbtxt", f"{number}/model.onnx")
+        names = [f"model_repository/{number}/{model}/{part}" for model in models for part in parts]
+        for name in (*names, f"releases/{number}/manifest.json"):
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             (home / name).write_text(name)
-        for model in models:
-            (home / f"model_repository/{number}/{model}/config.pbtxt").write_text("c")
-    _make("release", tools, "RELEASE=2", f"WINNOW_HOME={home}", f"PYTHON={python}")
+    _make("release", tools, "RELEASE=2", f"WINNOW_HOME={home}")
     bucket = Path(tools["BUCKETS"]) / "winnow-1-eu-models"
     assert {str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file()} == {
-        "releases/2/m.json",
+        "releases/2/manifest.json",
         "model_repository/2/ranker/config.pbtxt",
         "model_repository/2/ranker/configs/gpu.pbtxt",
         "model_repository/2/ranker/2/model.onnx",
