@@ -7,6 +7,7 @@ does its cluster have a security group, which the store lets in.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from fnmatch import fnmatchcase
@@ -254,6 +255,21 @@ def _statements(role: str) -> list[dict[str, Any]]:
 
 def _several(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_the_bucket_of_the_state_can_be_made_in_every_region(aws, region):
+    """us-east-1 refuses to be named as a bucket's location; the other regions must be."""
+    if shutil.which("aws") is None:
+        pytest.skip("the AWS CLI is not installed")
+    line = re.search(r"^aws s3\S* (mb|create-bucket) .*$", (EKS / "README.md").read_text(), re.MULTILINE)[0]
+    settings = {"STATE": f"state-{region}", "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    done = subprocess.run(["bash", "-c", line], env=os.environ | settings, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    s3 = boto3.client("s3", region_name=region)
+    located = s3.get_bucket_location(Bucket=f"state-{region}")
+    s3.delete_bucket(Bucket=f"state-{region}")
+    assert located["LocationConstraint"] == (None if region == "us-east-1" else region)
 
 
 def test_it_is_formatted_and_valid(whole):
