@@ -21,16 +21,16 @@ _UNDERSTOOD = {"path", "headers", "method"}
 
 def check(objects: Objects) -> Iterator[Finding]:
     """Parents, backends, the network policies on the way, and host names."""
-    hosts: dict[str, str] = {}
+    hosts: list[tuple[str, str]] = []
     for route in (each for kind in KINDS for each in objects.of(kind)):
         for parent in route["spec"].get("parentRefs", ()):
             if f"{parent.get('namespace')}/{parent['name']}" not in objects.outside["gateways"]:
                 yield Finding(title(route), "spec.parentRefs", f"gateway {parent['name']} is not named in outside.yaml")
-        for host in route["spec"].get("hostnames", ()):
-            if hosts.setdefault(host, route["kind"]) != route["kind"]:
-                yield Finding(
-                    title(route), "spec.hostnames", f"{host} is an HTTPRoute's: the gateway refuses the second"
-                )
+        for host in route["spec"].get("hostnames", ["*"]):
+            for kind, other in hosts:
+                if kind != route["kind"] and (_within(host, other) or _within(other, host)):
+                    yield Finding(title(route), "spec.hostnames", f"{host} meets {kind} {other}: only one is accepted")
+            hosts.append((route["kind"], host))
         for number, rule in enumerate(route["spec"].get("rules", ())):
             for backend in rule.get("backendRefs", ()):
                 where, port = f"spec.rules[{number}].backendRefs", backend.get("port", 0)
@@ -42,6 +42,11 @@ def check(objects: Objects) -> Iterator[Finding]:
                         where,
                         f"no NetworkPolicy lets {GATEWAY_NAMESPACE} in to {backend['name']}:{target}",
                     )
+
+
+def _within(host: str, others: str) -> bool:
+    """Whether a host name is, or is among, what another with a wildcard stands for."""
+    return host == others or (others.startswith("*") and host.endswith(others[1:]))
 
 
 def _admitted(objects: Objects, service: str, target: int | str) -> bool:

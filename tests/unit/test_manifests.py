@@ -282,7 +282,12 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     "a host name of both protocols, which the gateway refuses": (
         routes.check,
         put("GRPCRoute", "recommender", "spec/hostnames", ["recommender.example.com"]),
-        "GRPCRoute recommender: spec.hostnames: recommender.example.com is an HTTPRoute's",
+        "GRPCRoute recommender: spec.hostnames: recommender.example.com meets HTTPRoute recommender",
+    ),
+    "a wildcard that takes in the other protocol's host name": (
+        routes.check,
+        put("HTTPRoute", "recommender", "spec/hostnames", ["*.example.com"]),
+        r"spec.hostnames: grpc\.recommender\.example\.com meets HTTPRoute \*\.example\.com",
     ),
     "a chain that gRPC does not reach": (
         release.check,
