@@ -158,7 +158,7 @@ class _Fit:
         """Windows of one step each; a batch without a target is left out, for the mean over nothing is no number."""
         size, count = self.settings.batch, len(windows.user)
         targets = np.count_nonzero(windows.target, axis=1)
-        for _ in range(max(1, -(-self.settings.fewest_steps // max(1, -(-count // size))))):
+        for _ in range(max(1, self.settings.steps // max(1, -(-count // size)))):
             order = self.rng.permutation(count)
             for start in range(0, count, size):
                 batch = order[start : start + size]

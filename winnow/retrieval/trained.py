@@ -36,7 +36,7 @@ class RetrieverSettings(BaseModel):
         max_epochs: epochs after which the rehearsal ends at the latest.
         patience: validations without improvement after which it ends; there is one every second epoch.
         unrehearsed: epochs of the served model where the log is too short for a rehearsal.
-        fewest_steps: steps of an epoch at least: a log of a few windows is gone through several times in each.
+        steps: of an epoch, about, where the log has fewer than half as many: it is gone through several times in each.
         withheld: newest events per user that the rehearsal does not learn from (at most a quarter of the user's).
         full_softmax_items: catalogs up to this size are scored whole in training, larger ones are sampled.
         negatives: sampled negatives per step, for larger catalogs.
@@ -58,7 +58,7 @@ class RetrieverSettings(BaseModel):
     max_epochs: int = 40
     patience: int = 3
     unrehearsed: int = 8
-    fewest_steps: int = 10
+    steps: int = 10
     withheld: int = 8
     full_softmax_items: int = 20_000
     negatives: int = 2_000
