@@ -13,6 +13,7 @@ from kfp_pipelines.feature_extraction import feature_extraction
 from kfp_pipelines.retraining import retraining
 from kfp_pipelines.screen import Screen
 from winnow import errors, home
+from winnow.proxies import bypass_loopback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -120,4 +121,5 @@ def _tail(path: Path, lines: int = 15) -> str:
 
 
 if __name__ == "__main__":
+    bypass_loopback()
     app()
