@@ -21,7 +21,8 @@ REQUEST_ID = "winnow-up"
 _DEADLINE_MS = 10_000
 """The longest that a request may have: what is cold is slow, but not away."""
 
-_AGAIN_SECONDS = 0.25
+_AGAIN_SECONDS = 1.0
+"""Longer than the transformer spares a part that keeps failing, so that each answer tells why it failed."""
 
 
 def wait_until_whole(
