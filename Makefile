@@ -1,4 +1,4 @@
-# Winnow: everything runs with Python 3.11 and make. `make help` prints the targets.
+# Winnow: everything runs with Python 3.11, 3.12 or 3.13 and make. `make help` prints the targets.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -7,10 +7,14 @@ SHELL := /bin/bash
 # ONNX Runtime's wheels send usage data to their maker unless told not to.
 export ORT_DISABLE_TELEMETRY := 1
 
-PYTHON ?= $(shell for python in python3.11 python3; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+# The first Python that fits; where none does, uv fetches one. Another: make PYTHON=/path/to/python3.12
+PYTHON ?= $(or $(shell for python in python3 python3.12 python3.11 python3.13; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$python"; break; }; done),3.12)
+# NumPy 1, which Triton's Python backend needs, has no wheels for Python 3.13.
+TRITON_PYTHON ?= $(shell "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info >= (3, 13))' 2>/dev/null && echo "$(PYTHON)" || echo '>=3.11,<3.13')
+UV := .tools/uv/bin/uv
 # Compiled once here rather than at every start of every process, wherever Python is told to write no bytecode.
-UV := .venv/bin/uv pip install --compile-bytecode
+INSTALL := $(UV) pip install --compile-bytecode
 UV_VERSION := 0.13.9
 CHECKOV_VERSION := 3.3.30
 KUSTOMIZE_VERSION := v5.5.0
@@ -22,7 +26,10 @@ help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/.installed .venv-triton/.installed  ## make both virtual environments (a second run does nothing)
+setup: .venv/.installed .venv-triton/.installed  ## install what the demo needs (a second run does nothing)
+
+.PHONY: develop
+develop: setup .venv/.developing  ## install what the tests need, too: Spark and the developers' tools
 
 .PHONY: demo
 demo: setup  ## build a release of the demo marketplace, serve it and show recommendations
@@ -33,17 +40,17 @@ up: setup  ## serve the newest release
 	.venv/bin/winnow up $(ARGS)
 
 .PHONY: test
-test: setup  ## run all tests
+test: develop  ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
 
 .PHONY: lint
-lint: setup  ## check style and types
+lint: develop  ## check style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 .PHONY: validate
-validate: setup  ## check what runs on the cluster: schemas, links, security, metrics, units
+validate: develop  ## check what runs on the cluster: schemas, links, security, metrics, units
 	.venv/bin/python -m validation
 
 .PHONY: images
@@ -51,53 +58,60 @@ images:  ## build and tag the container images, with docker, podman or buildah
 	images/build $(or $(ARGS),serving training spark)
 
 .PHONY: tools
-tools: .venv/bin/uv  ## put checkov, kustomize and helm (where Go is) and S3A (where Maven is) into .tools/
-	.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .tools/checkov
-	.venv/bin/uv pip install --quiet --python .tools/checkov/bin/python checkov==$(CHECKOV_VERSION)
+tools: $(UV)  ## put checkov, kustomize and helm (where Go is) and S3A (where Maven is) into .tools/
+	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .tools/checkov
+	$(UV) pip install --quiet --python .tools/checkov/bin/python checkov==$(CHECKOV_VERSION)
 	@command -v go >/dev/null || { echo "SKIPPED kustomize and helm: Go is not on the PATH (kubectl kustomizes as well)"; exit 0; }; \
 	for tool in sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION) helm.sh/helm/v3/cmd/helm@$(HELM_VERSION); do \
-	echo "go install $$tool"; GOBIN=$(CURDIR)/.tools go install "$$tool"; done
+	echo "go install $$tool"; GOBIN="$(CURDIR)/.tools" go install "$$tool"; done
 	@command -v mvn >/dev/null || { echo "SKIPPED hadoop-aws: Maven is not on the PATH"; exit 0; }; \
-	mvn --batch-mode --quiet --file images/spark/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.tools/hadoop-aws
+	mvn --batch-mode --quiet --file images/spark/pom.xml dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/.tools/hadoop-aws"
 
 .PHONY: apiserver
 apiserver: export GOFLAGS := -trimpath -ldflags=-s
 apiserver:  ## build a Kubernetes API server, kube-state-metrics and KServe's controller into .tools/ (Go; some 7 minutes)
 	@command -v go >/dev/null || { echo "SKIPPED the API server: Go is not on the PATH"; exit 0; }; set -x; \
 	cd validation/go; \
-	go build -o $(CURDIR)/.tools/etcd go.etcd.io/etcd/server/v3; \
-	go build -o $(CURDIR)/.tools/kube-state-metrics k8s.io/kube-state-metrics/v2; \
-	go build -o $(CURDIR)/.tools/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver; \
+	go build -o "$(CURDIR)/.tools/etcd" go.etcd.io/etcd/server/v3; \
+	go build -o "$(CURDIR)/.tools/kube-state-metrics" k8s.io/kube-state-metrics/v2; \
+	go build -o "$(CURDIR)/.tools/kube-apiserver" k8s.io/kubernetes/cmd/kube-apiserver; \
 	cd "$$(go mod download -json github.com/kserve/kserve@$(KSERVE_VERSION) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')"; \
-	go build -o $(CURDIR)/.tools/kserve-manager ./cmd/manager; \
-	install -D -m 644 -t $(CURDIR)/.tools/kserve-crds config/crd/full/serving.kserve.io_trainedmodels.yaml \
+	go build -o "$(CURDIR)/.tools/kserve-manager" ./cmd/manager; \
+	install -D -m 644 -t "$(CURDIR)/.tools/kserve-crds" config/crd/full/serving.kserve.io_trainedmodels.yaml \
 	config/crd/full/clusterstoragecontainer/serving.kserve.io_*.yaml
 
 .PHONY: bench
-bench: setup  ## measure the newest release's funnel (ARGS names another benchmark)
+bench: develop  ## measure the newest release's funnel (ARGS names another benchmark)
 	.venv/bin/python -m benchmarks $(or $(ARGS),funnel)
 
 .PHONY: clean
 clean:  ## remove what setup and the tools made; .winnow (releases, logs) stays
-	rm -rf .venv .venv-triton build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-triton .tools/uv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: python
-python:
-	@[[ -n "$(PYTHON)" ]] || { \
-	echo "Winnow needs Python 3.11, which is not on the PATH. Install it, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+# uv comes as a wheel, so any Python with venv brings it, whatever its version.
+$(UV):
+	@for python in "$(PYTHON)" python3; do "$$python" -m venv .tools/uv 2>/dev/null && break; done || { \
+	echo "Set-up needs a Python with its venv module to start from. Install one (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	.tools/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
-.venv/bin/uv: | python
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+# torch's build without CUDA (some 5 GB less) where there is no GPU and the index that has it answers; else PyPI's.
+TORCH = $$(test -e /dev/nvidiactl || UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 $(UV) pip install --dry-run --reinstall --no-deps \
+	--python .venv/bin/python --constraint constraints.txt --torch-backend=cpu torch >/dev/null 2>&1 && echo --torch-backend=cpu)
+PROJECT = $(INSTALL) $(TORCH) --python .venv/bin/python --constraint constraints.txt --editable
 
 # The stamps are older than what they were made from when a pin changes, and only then is anything installed again.
-.venv/.installed: pyproject.toml constraints.txt | .venv/bin/uv
-	$(UV) --python .venv/bin/python --constraint constraints.txt --editable '.[serving,training,cpu,pipelines,spark,local,dev]'
+.venv/.installed: pyproject.toml constraints.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv
+	$(PROJECT) '.[serving,training,cpu,pipelines,local]'
+	touch $@
+
+.venv/.developing: .venv/.installed
+	$(PROJECT) '.[serving,training,cpu,pipelines,local,spark,dev]'
 	touch $@
 
 # Without dependencies: the wheel asks for gRPC, protobuf and more for its Python API, which Winnow does not use.
-.venv-triton/.installed: requirements-triton.txt | .venv/bin/uv
-	$(PYTHON) -m venv --without-pip .venv-triton
-	$(UV) --python .venv-triton/bin/python --no-deps --requirement requirements-triton.txt
+.venv-triton/.installed: requirements-triton.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python "$(TRITON_PYTHON)" .venv-triton
+	$(INSTALL) --python .venv-triton/bin/python --no-deps --requirement requirements-triton.txt
 	touch $@

@@ -16,10 +16,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the rows as a JSON lis
 
 ONLINE = {
     "live": "Everything below that starts with an event or ends with an answer, one after the other.",
-    "freshness": "From an event's acknowledgement to the first recommendation that reflects it.",
+    "freshness": "Events and answers of two transformers in turn: stale answers, and what an acknowledgement costs.",
     "bloom": "False positives, lost items under concurrent writers, speed beside another library, bytes per user.",
     "fetch": "Features of 500 items from Redis: packed rows beside a hash per item.",
     "overload": "Three times the capacity for a minute: what is refused, what is answered, and how it ends.",
+    "slow_clients": "500 clients that send slowly beside 20 honest ones: what these get, with and without them.",
     "failures": "Redis killed and slowed, the ranker, all of Triton and the sidecar gone, each under load.",
     "drain": "SIGTERM to one of two transformers under load: lost requests, seconds until it is gone.",
     "cluster": "A real Redis Cluster: the same answers, freshness, and a node that is killed.",

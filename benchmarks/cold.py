@@ -29,7 +29,8 @@ from winnow.encoders.settings import EncoderSettings
 from winnow.features.extract import extract
 from winnow.features.table import FeatureSet
 from winnow.retrieval.towers import ItemInputs
-from winnow.retrieval.train import RetrieverSettings, TrainedRetriever, train_retriever
+from winnow.retrieval.train import train_retriever
+from winnow.retrieval.trained import RetrieverSettings, TrainedRetriever
 
 COLD = 200
 K, K_AMONG = 50, 10

@@ -54,7 +54,7 @@ def measure(requests: int) -> list[Row]:
     users = active_users(served, USERS)
     with serving(served) as ports:
         stages, ranked = _stages(ports, users, requests)
-        models = home.model_repository()
+        models = home.model_repository(served.manifest.number)
         with _over_triton(served, ports) as triton:
             floors = {
                 "floor": _floor(served, users, ports.redis, ranked, _in_process(served, models)),

@@ -1,30 +1,36 @@
-# The online store: Redis in cluster mode, TLS only, and nobody gets in without a password.
+# The online store: Redis in cluster mode, TLS only, and nobody gets in without a password. With redis = null there is none.
 #
 # The password never passes through Terraform, so it is in no plan and no state: this provider version has no write-only
 # argument for it. The user is born with IAM authentication, which no client of Winnow speaks, and `make redis-password`
 # (redis-password) gives it a random password and writes the URL that carries it to the secret.
+locals {
+  stores = var.redis == null ? {} : { online = var.redis }
+}
+
 resource "aws_elasticache_replication_group" "this" {
+  for_each = local.stores
+
   replication_group_id = var.name
   description          = "Winnow's online store"
   engine               = "redis"
   engine_version       = "7.1"
-  node_type            = var.redis.node_type
-  parameter_group_name = aws_elasticache_parameter_group.this.name
+  node_type            = each.value.node_type
+  parameter_group_name = aws_elasticache_parameter_group.this[each.key].name
   port                 = 6379
 
-  num_node_groups            = var.redis.shards
-  replicas_per_node_group    = var.redis.replicas
+  num_node_groups            = each.value.shards
+  replicas_per_node_group    = each.value.replicas
   automatic_failover_enabled = true
   multi_az_enabled           = true
 
-  subnet_group_name  = aws_elasticache_subnet_group.this.name
-  security_group_ids = [aws_security_group.cache.id]
+  subnet_group_name  = aws_elasticache_subnet_group.this[each.key].name
+  security_group_ids = [aws_security_group.cache[each.key].id]
 
   at_rest_encryption_enabled = true
   kms_key_id                 = aws_kms_key.this["data"].arn
   transit_encryption_enabled = true
   transit_encryption_mode    = "required"
-  user_group_ids             = [aws_elasticache_user_group.this.user_group_id]
+  user_group_ids             = [aws_elasticache_user_group.this[each.key].user_group_id]
 
   snapshot_retention_limit   = 7
   final_snapshot_identifier  = var.keep_data ? "${var.name}-final" : null
@@ -32,6 +38,8 @@ resource "aws_elasticache_replication_group" "this" {
 }
 
 resource "aws_elasticache_parameter_group" "this" {
+  for_each = local.stores
+
   name        = var.name
   family      = "redis7"
   description = "Winnow's online store"
@@ -49,18 +57,24 @@ resource "aws_elasticache_parameter_group" "this" {
 }
 
 resource "aws_elasticache_subnet_group" "this" {
+  for_each = local.stores
+
   name       = var.name
   subnet_ids = [for subnet in aws_subnet.cache : subnet.id]
 }
 
 resource "aws_elasticache_user_group" "this" {
+  for_each = local.stores
+
   engine        = "redis"
   user_group_id = var.name
-  user_ids      = [aws_elasticache_user.default.user_id, aws_elasticache_user.winnow.user_id]
+  user_ids      = [aws_elasticache_user.default[each.key].user_id, aws_elasticache_user.winnow[each.key].user_id]
 }
 
 # A group must have a user of this name, and a connection without a name is it: switched off.
 resource "aws_elasticache_user" "default" {
+  for_each = local.stores
+
   user_id       = "${var.name}-default"
   user_name     = "default"
   access_string = "off ~* -@all"
@@ -72,6 +86,8 @@ resource "aws_elasticache_user" "default" {
 }
 
 resource "aws_elasticache_user" "winnow" {
+  for_each = local.stores
+
   # With IAM authentication both names must be the same.
   user_id       = "${var.name}-online"
   user_name     = "${var.name}-online"
@@ -88,6 +104,8 @@ resource "aws_elasticache_user" "winnow" {
 }
 
 resource "aws_secretsmanager_secret" "redis" {
+  for_each = local.stores
+
   name                    = "${var.name}/redis"
   description             = "REDIS_URL of the online store, its password included"
   kms_key_id              = aws_kms_key.this["data"].arn
@@ -95,6 +113,8 @@ resource "aws_secretsmanager_secret" "redis" {
 }
 
 resource "aws_security_group" "cache" {
+  for_each = local.stores
+
   name        = "${var.name}-cache"
   description = "Redis from the cluster's nodes and pods, nothing else, and no way out"
   vpc_id      = aws_vpc.this.id
@@ -102,7 +122,9 @@ resource "aws_security_group" "cache" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "cache" {
-  security_group_id            = aws_security_group.cache.id
+  for_each = local.stores
+
+  security_group_id            = aws_security_group.cache[each.key].id
   description                  = "Redis from nodes and pods"
   referenced_security_group_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
   ip_protocol                  = "tcp"

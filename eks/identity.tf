@@ -5,14 +5,14 @@ locals {
     {
       predictor   = { winnow = ["predictor"] }
       transformer = { winnow = ["transformer"] }
+      feedback    = { winnow = ["feedback"] }
       pipelines   = { kubeflow = ["pipeline-runner"] }
       kubeflow    = { kubeflow = ["ml-pipeline", "ml-pipeline-ui"] }
       training    = { winnow-jobs = ["training"] }
       spark       = { winnow-jobs = ["spark"] }
     },
-    var.node_autoscaler == "karpenter"
-    ? { karpenter = { kube-system = ["karpenter"] } }
-    : { autoscaler = { kube-system = ["cluster-autoscaler"] } },
+    var.node_autoscaler == "karpenter" ? { karpenter = { kube-system = ["karpenter"] } } : {},
+    var.node_autoscaler == "cluster-autoscaler" ? { autoscaler = { kube-system = ["cluster-autoscaler"] } } : {},
   )
   addon_service_accounts = { for addon, account in local.addon_accounts : addon => { kube-system = [account] } }
   workloads              = merge(local.accounts, local.addon_service_accounts)

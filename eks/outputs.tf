@@ -14,23 +14,23 @@ output "bucket_prefix" {
 }
 
 output "registry" {
-  description = "Where the images go: this, a slash, and serving or training."
+  description = "Where the images go: this, a slash, and serving, spark or training."
   value       = trimsuffix(aws_ecr_repository.this["serving"].repository_url, "/serving")
 }
 
 output "redis_endpoint" {
-  description = "Host of the online store's cluster, port 6379, TLS."
-  value       = aws_elasticache_replication_group.this.configuration_endpoint_address
+  description = "Host of the online store's cluster, port 6379, TLS; null without one."
+  value       = one(values(aws_elasticache_replication_group.this)[*].configuration_endpoint_address)
 }
 
 output "redis_user" {
   description = "Name of the user that Winnow connects as."
-  value       = aws_elasticache_user.winnow.user_name
+  value       = one(values(aws_elasticache_user.winnow)[*].user_name)
 }
 
 output "redis_secret" {
   description = "Secret that holds REDIS_URL once make redis-password has run."
-  value       = aws_secretsmanager_secret.redis.name
+  value       = one(values(aws_secretsmanager_secret.redis)[*].name)
 }
 
 output "karpenter" {

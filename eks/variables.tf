@@ -118,12 +118,14 @@ variable "node_groups" {
       disk_gib       = 50
       labels         = { "winnow/pool" = "system" }
     }
+    # On demand: a GPU node that is taken away leaves its share of the requests for minutes. As many as two chains and a
+    # training job may want (kserve_manifests/overlays/canary); the account's quota counts their vCPUs (README.md).
     gpu = {
       ami_type       = "AL2023_x86_64_NVIDIA"
       capacity_type  = "ON_DEMAND"
       instance_types = ["g6.xlarge", "g5.xlarge"]
       min_size       = 0
-      max_size       = 4
+      max_size       = 20
       disk_gib       = 100
       labels         = { "winnow/pool" = "gpu", "nvidia.com/gpu.present" = "true" }
       taints         = { "nvidia.com/gpu" = "present" }
@@ -157,18 +159,18 @@ variable "node_groups" {
 }
 
 variable "node_autoscaler" {
-  description = "Who adds nodes: karpenter, or cluster-autoscaler, which grows the node groups above."
+  description = "Who adds nodes: karpenter; cluster-autoscaler, which grows the node groups above; or none."
   type        = string
   default     = "karpenter"
 
   validation {
-    condition     = contains(["karpenter", "cluster-autoscaler"], var.node_autoscaler)
-    error_message = "node_autoscaler: karpenter or cluster-autoscaler."
+    condition     = contains(["karpenter", "cluster-autoscaler", "none"], var.node_autoscaler)
+    error_message = "node_autoscaler: karpenter, cluster-autoscaler or none."
   }
 }
 
 variable "redis" {
-  description = "The online store: size of a node, shards, and replicas of each."
+  description = "The online store: size of a node, shards, and replicas of each. Null makes none: Redis runs in the cluster."
   type = object({
     node_type = optional(string, "cache.r7g.large")
     shards    = optional(number, 2)
@@ -177,7 +179,7 @@ variable "redis" {
   default = {}
 
   validation {
-    condition     = var.redis.shards >= 1 && var.redis.shards <= 90 && var.redis.replicas >= 1 && var.redis.replicas <= 5
+    condition     = var.redis == null ? true : var.redis.shards >= 1 && var.redis.shards <= 90 && var.redis.replicas >= 1 && var.redis.replicas <= 5
     error_message = "redis: 1 to 90 shards, 1 to 5 replicas each; without a replica nothing takes over when a node fails."
   }
 }

@@ -5,6 +5,11 @@ locals {
     predictor = { models = { read = ["model_repository/"], write = [] } }
     # The sidecar shares its pod, and so its account and this role.
     transformer = { models = { read = ["releases/"], write = [] } }
+    # The export of events, and what reads releases and exports to mend or check the online store.
+    feedback = {
+      features = { read = ["data/"], write = ["data/events/", "data/impressions/"] }
+      models   = { read = ["releases/"], write = [] }
+    }
     pipelines = {
       features  = { read = ["data/"], write = ["embeddings/", "features/"] }
       models    = { read = [], write = ["model_repository/", "releases/"] }
@@ -18,6 +23,11 @@ locals {
     }
     spark = { features = { read = ["data/", "embeddings/"], write = ["features/"] } }
   }
+
+  # Those that may list a bucket whatever the prefix. KServe's download asks first whether the bucket is there (HeadBucket),
+  # and Hadoop for objects to learn that they are not (404, not 403): S3 answers both only to those who may list it all.
+  # Listing tells names; reading stays with the prefixes.
+  lists_all = ["predictor", "transformer", "feedback", "spark"]
 
   # Those that read catalogs as glue://DATABASE (winnow.datasets.cloud): tables and their partitions, nothing of Athena.
   glue_readers = { pipelines = "${var.name}*", spark = "${var.name}*" }
@@ -34,10 +44,12 @@ data "aws_iam_policy_document" "buckets" {
       actions   = ["s3:ListBucket"]
       resources = [aws_s3_bucket.this[statement.key].arn]
 
-      # Hadoop asks for an object to learn that it is not there, and S3 says so (404, not 403) only to those who may list
-      # whatever the prefix. Spark may read all that the bucket holds anyway.
+      # A condition on the prefix also refuses what has none, which HeadBucket has not.
       dynamic "condition" {
-        for_each = each.key == "spark" ? [] : [concat(statement.value.read, statement.value.write)]
+        for_each = (
+          contains(local.lists_all, each.key) || contains(concat(statement.value.read, statement.value.write), "")
+          ? [] : [concat(statement.value.read, statement.value.write)]
+        )
 
         content {
           test     = "StringLike"

@@ -1,4 +1,4 @@
-"""``python -m export``: Triton's configurations, and TensorRT plans."""
+"""``python -m export``: templates of Triton's configurations, and TensorRT plans."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,16 +13,12 @@ app = typer.Typer(help="PyTorch to ONNX to Triton's model repository.", no_args_
 
 @app.command()
 def configs(
-    repository: Annotated[Path, typer.Option(help="The model repository to write into.")] = Path("model_repository"),
-    gpu: Annotated[
-        Path | None, typer.Option(help="Write configs/gpu.pbtxt instead, for the releases in this repository.")
-    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where to write NAME/config.pbtxt.")] = Path("model_repository"),
 ) -> None:
-    """Write every model's config.pbtxt, or its configuration for GPU nodes."""
-    from export.gpu_config import write_gpu_configs
+    """Write every model's config.pbtxt as its signature alone makes it; a release fills in its dimensions."""
     from export.triton_config import write_configs
 
-    for path in write_configs(repository) if gpu is None else write_gpu_configs(gpu):
+    for path in write_configs(folder):
         Console().print(str(path), soft_wrap=True)
 
 

@@ -106,7 +106,7 @@ def install_encoders(
     Args:
         encoders_folder: where :func:`export_encoders` exported them.
         version: the release.
-        repository: Triton's model repository.
+        repository: Triton's model repository of that release.
         precision: which variant is served.
 
     Returns:

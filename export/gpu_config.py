@@ -1,20 +1,16 @@
 """Triton's configuration for GPU nodes: ``{model}/configs/gpu.pbtxt``, chosen with ``--model-config-name=gpu``.
 
-TensorRT builds an engine for a range of shapes and is slow at the first request, so ranges and warm-up requests need
-the sizes that ``config.pbtxt`` leaves open: these are read from the releases in the repository. The parameters' names
-are those of Triton's ONNX Runtime backend (its README, "ONNX Runtime with TensorRT optimization").
+TensorRT builds an engine for a range of shapes and is slow at the first request, so the configuration gives it ranges
+of what ``config.pbtxt`` leaves open, and warm-up requests. The parameters' names are those of Triton's ONNX Runtime
+backend (its README, "ONNX Runtime with TensorRT optimization").
 """
-
-from pathlib import Path
 
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.shapes import Shape, Span, read_shapes, span
-from export.triton_config import MAX_BATCH, model_config
-from export.version import MODEL_FILE
-from winnow.errors import WinnowError
-from winnow.signatures import IMAGE_ENCODER, SIGNATURES, TEXT_ENCODER, ModelSignature
+from export.shapes import Span, span
+from export.triton_config import MAX_BATCH, Shapes, model_config
+from winnow.signatures import IMAGE_ENCODER, TEXT_ENCODER, ModelSignature
 
 ENGINES = "/engines"
 """Where engines are kept from one start to the next: a volume of the node's, for an engine fits one kind of GPU."""
@@ -27,17 +23,17 @@ _HALF = (IMAGE_ENCODER, TEXT_ENCODER)
 switch is for the whole graph. Not in the funnel's models either: their scores decide the order of near-equal items."""
 
 
-def gpu_config(signature: ModelSignature, shapes: dict[str, Shape]) -> "triton.ModelConfig":
+def gpu_config(signature: ModelSignature, shapes: Shapes) -> "triton.ModelConfig":
     """The configuration of one model on a GPU.
 
     Args:
         signature: the model.
-        shapes: input name -> its shape in the releases' graphs.
+        shapes: of the release's graph.
     """
-    config = model_config(signature)
+    config = model_config(signature, shapes)
     del config.instance_group[:]
     config.instance_group.add(kind=triton.ModelInstanceGroup.KIND_GPU, count=1)
-    spans = {name: [span(signature, dim) for dim in shape] for name, shape in shapes.items()}
+    spans = {spec.name: [span(signature, dim) for dim in shapes[spec.name]] for spec in signature.inputs}
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
     accelerator.parameters.update(
         {
@@ -55,35 +51,10 @@ def gpu_config(signature: ModelSignature, shapes: dict[str, Shape]) -> "triton.M
     return config
 
 
-def write_gpu_configs(repository: Path) -> list[Path]:
-    """Write ``configs/gpu.pbtxt`` for every model that the repository has a release of.
-
-    Returns:
-        The files.
-
-    Raises:
-        WinnowError: there is no release, or two of them differ in a size.
-    """
-    written = []
-    for signature in SIGNATURES:
-        model = repository / signature.name
-        found = {path: read_shapes(path)[1] for path in sorted(model.glob(f"[0-9]*/{MODEL_FILE}"))}
-        if not found:
-            continue
-        (first, shapes), *others = found.items()
-        for path, other in others:
-            if other != shapes:
-                raise WinnowError(
-                    f"{first} takes {shapes}, {path} takes {other}: an engine's ranges are in the one configuration "
-                    "that all versions share; give releases of other sizes a repository of their own"
-                )
-        target = model / "configs" / "gpu.pbtxt"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(text_format.MessageToString(gpu_config(signature, shapes)))
-        written.append(target)
-    if not written:
-        raise WinnowError(f"{repository} holds no release whose sizes could be read: run `winnow build` first")
-    return written
+def gpu_text(signature: ModelSignature, shapes: Shapes) -> str:
+    """The content of the model's ``configs/gpu.pbtxt``; see :func:`gpu_config`."""
+    text: str = text_format.MessageToString(gpu_config(signature, shapes))
+    return text
 
 
 def _profile(shapes: dict[str, list[int]]) -> str:

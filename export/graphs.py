@@ -25,6 +25,21 @@ def preparation(graph: ir.Graph) -> set[ir.Node]:
     return found
 
 
+def check_bytes(graph: ir.Graph, name: str) -> None:
+    """Refuse a graph that does anything with a byte input but cast it: TensorRT has no bytes beyond that.
+
+    Raises:
+        WinnowError: another operator takes the input as it is.
+    """
+    for value in graph.inputs:
+        others = sorted({use.node.op_type for use in value.uses()} - {"Cast"})
+        if value.dtype in (ir.DataType.UINT8, ir.DataType.INT8) and others:
+            raise WinnowError(
+                f"{name}: {', '.join(others)} takes the bytes of the input {value.name}, which TensorRT refuses; cast "
+                "them first"
+            )
+
+
 def check_flat(graph: ir.Graph, name: str) -> None:
     """Refuse a graph with control flow: its inner graphs would be left as they are.
 

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from export.graphs import check_bytes
 from export.parity import resized
 from export.simplify import simplify
 from winnow.errors import WinnowError
@@ -37,7 +38,7 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
         path: the file to write, weights included.
 
     Raises:
-        WinnowError: the graph's tensors are not the signature's.
+        WinnowError: the graph's tensors are not the signature's, or bytes meet another operator than a cast.
     """
     inputs = resized(signature, samples, _TRACED)
     free = {name: torch.export.Dim(name) for name in _TRACED}
@@ -58,6 +59,7 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
         )
     assert program is not None
     simplify(program.model.graph)
+    check_bytes(program.model.graph, signature.name)
     _name_outputs(program.model.graph, signature)
     _forget_origins(program.model)
     program.save(path, external_data=False)

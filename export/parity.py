@@ -1,4 +1,8 @@
-"""Does the ONNX model say what the PyTorch model says?"""
+"""Does the ONNX model say what the PyTorch model says?
+
+Items of equal score have no order: PyTorch leaves it open which comes first, and rounding decides between scores that
+are nearly equal. So lists of items are compared by what each item scores, not by the places that they have.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +24,8 @@ SIZES = (
 )
 """Every model is compared at each of these sizes of its free dimensions."""
 
-AGREEMENT = 0.99
-"""Share of integer outputs that must be equal. Not all: rounding may swap the places of two items of equal score."""
+LISTS = {"candidates": "candidate_scores"}
+"""Outputs that are lists of items, best first -> the output with their scores. Other integers must be equal."""
 
 
 class ParityError(WinnowError):
@@ -37,7 +41,6 @@ class ParityRow:
         outputs: names of its outputs.
         difference: largest absolute difference of a float output.
         bound: what ``difference`` may be at most.
-        agreement: share of equal values among the integer outputs; 1 where there are none.
         megabytes: size of the ONNX file.
     """
 
@@ -45,7 +48,6 @@ class ParityRow:
     outputs: tuple[str, ...]
     difference: float
     bound: float
-    agreement: float
     megabytes: float
 
 
@@ -62,37 +64,35 @@ def measure(
         bound: largest absolute difference a float output may show.
 
     Raises:
-        ParityError: a value differs by more than ``bound``, integers agree less than ``AGREEMENT``, or a shape or type
-            is not the original's.
+        ParityError: a value differs by more than ``bound``, a list names other items than the original's (but for
+            items within ``bound`` of each other), other integers differ, or a shape or type is not the original's.
     """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = tuple(output.name for output in signature.outputs)
-    difference, equal, integers = 0.0, 0, 0
+    difference = 0.0
     for sizes in SIZES:
         inputs = resized(signature, samples, sizes)
         with torch.inference_mode():
             result = module(*inputs.values())
-        expected = [result] if isinstance(result, Tensor) else list(result)
-        served = session.run(list(names), {name: tensor.numpy() for name, tensor in inputs.items()})
-        for name, original, exported in zip(names, (tensor.numpy() for tensor in expected), served, strict=True):
-            _same_form(signature.name, name, original, exported)
-            if np.issubdtype(original.dtype, np.integer):
-                equal += int((original == exported).sum())
-                integers += original.size
-            else:
-                difference = max(difference, float(np.abs(original - exported).max(initial=0)))
-    agreement = equal / integers if integers else 1.0
-    if not difference <= bound:  # a NaN is no parity either
-        raise ParityError(
-            f"{signature.name}: ONNX Runtime differs from PyTorch by {difference:.3g}, more than {bound:.3g}: "
-            "not exported; look for an operator that the exporter translates differently"
-        )
-    if agreement < AGREEMENT:
-        raise ParityError(
-            f"{signature.name}: only {agreement:.2%} of ONNX Runtime's integer outputs equal PyTorch's, "
-            f"less than {AGREEMENT:.0%}: the model is not exported"
-        )
-    return ParityRow(signature.name, names, difference, bound, agreement, path.stat().st_size / 1e6)
+        originals = [result] if isinstance(result, Tensor) else list(result)
+        expected = dict(zip(names, (tensor.numpy() for tensor in originals), strict=True))
+        answers = session.run(list(names), {name: tensor.numpy() for name, tensor in inputs.items()})
+        served = dict(zip(names, answers, strict=True))
+        for name in names:
+            _same_form(signature.name, name, expected[name], served[name])
+            if np.issubdtype(expected[name].dtype, np.floating):
+                difference = max(difference, float(np.abs(expected[name] - served[name]).max(initial=0)))
+        if not difference <= bound:  # a NaN is no parity either
+            raise ParityError(
+                f"{signature.name}: ONNX Runtime differs from PyTorch by {difference:.3g}, more than {bound:.3g}: "
+                "not exported; look for an operator that the exporter translates differently"
+            )
+        for name in names:
+            if name in LISTS:
+                _same_lists(signature.name, name, expected, served, bound)
+            elif np.issubdtype(expected[name].dtype, np.integer) and (expected[name] != served[name]).any():
+                raise ParityError(f"{signature.name}: the integers of {name} differ from PyTorch's: not exported")
+    return ParityRow(signature.name, names, difference, bound, path.stat().st_size / 1e6)
 
 
 def resized(signature: ModelSignature, samples: Mapping[str, Tensor], sizes: Mapping[str, int]) -> dict[str, Tensor]:
@@ -121,3 +121,31 @@ def _same_form(model: str, output: str, original: NDArray[np.generic], exported:
             f"{model}: output {output} is {exported.dtype} {exported.shape} in ONNX Runtime, "
             f"{original.dtype} {original.shape} in PyTorch: the model is not exported"
         )
+
+
+def _same_lists(
+    model: str,
+    output: str,
+    expected: Mapping[str, NDArray[np.generic]],
+    served: Mapping[str, NDArray[np.generic]],
+    bound: float,
+) -> None:
+    """Refuse a list in which an item scores otherwise than in the original, or that names other items.
+
+    An item that only one of the two names must lie within ``bound`` of the other's last: the list ends amid its equals.
+    """
+    scores = LISTS[output]
+    rows = zip(expected[output], expected[scores], served[output], served[scores], strict=True)
+    for row in rows:
+        items, originals, named, exported = (array.tolist() for array in row)
+        ours, theirs = dict(zip(items, originals, strict=True)), dict(zip(named, exported, strict=True))
+        if len(theirs) != len(named):
+            raise ParityError(f"{model}: {output} names an item twice in ONNX Runtime: the model is not exported")
+        for item in ours.keys() | theirs.keys():
+            one, other = ours.get(item, originals[-1]), theirs.get(item, exported[-1])
+            if abs(one - other) > bound:
+                named_by = "both" if item in ours and item in theirs else "only one"
+                raise ParityError(
+                    f"{model}: item {item} of {output}, which {named_by} of PyTorch and ONNX Runtime named, scores "
+                    f"{one:.6g} in the one and {other:.6g} in the other, more than {bound:.3g} apart: not exported"
+                )

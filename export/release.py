@@ -31,7 +31,7 @@ from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.retrieval.neighbours import covisitation_table
 from winnow.retrieval.served import ServedItemTower, ServedRetriever
 from winnow.retrieval.towers import Shapes
-from winnow.retrieval.train import TrainedRetriever
+from winnow.retrieval.trained import TrainedRetriever
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
 
 BOUND = 1e-3
@@ -74,8 +74,9 @@ def export_release(
     Raises:
         ParityError: an exported model does not say what PyTorch says.
     """
-    repository, releases = home / "model_repository", home / "releases"
-    number = _next_number(repository, releases)
+    repositories, releases = home / "model_repository", home / "releases"
+    number = _next_number(repositories, releases)
+    repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
     retriever = TrainedRetriever.load(parts.retriever)
     ranker = TrainedRanker.load(parts.ranker)
@@ -116,17 +117,17 @@ def export_release(
             schema_digest=features.schema.digest,
             models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
             | {row.model: row.sha256 for row in encoders},
+            unranked=ranker.unlearned,
             parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
         )
     except BaseException:
-        for version in repository.glob(f"*/{number}"):
-            shutil.rmtree(version)
+        shutil.rmtree(repository, ignore_errors=True)
         raise
 
 
-def _next_number(repository: Path, releases: Path) -> int:
-    versions = [int(path.name) for path in repository.glob("*/*") if path.name.isdecimal()]
-    return max([0, *versions, *release.numbers(releases)]) + 1
+def _next_number(repositories: Path, releases: Path) -> int:
+    taken = [int(path.name) for path in repositories.glob("*") if path.name.isdecimal()]
+    return max([0, *taken, *release.numbers(releases)]) + 1
 
 
 def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:
@@ -203,7 +204,7 @@ def _held_out(features: FeatureSet, path: Path) -> NDArray[np.int32]:
     items = {item_id: index for index, item_id in enumerate(features.item_ids.tolist())}
     codes = {event: code for code, event in enumerate(features.schema.events, start=1)}
     rows = zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "event")), strict=True)
-    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32)
+    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32).reshape(-1, 3)
 
 
 def _documents(parts: TrainedParts) -> dict[str, str]:

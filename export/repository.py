@@ -19,15 +19,15 @@ def export_model(
     samples: Mapping[str, Tensor],
     bound: float,
 ) -> ParityRow:
-    """Export a module to ``{repository}/{model}/{version}/model.onnx``, beside the model's ``config.pbtxt``.
+    """Export a module to ``{repository}/{model}/{version}/model.onnx``, beside the model's configurations.
 
-    Triton may poll the repository, so the version's folder gets its name only when the model in it has been checked.
+    Triton may poll the repository, so the model's folder gets its name only when the model in it has been checked.
 
     Args:
         module: on the CPU; its ``forward`` takes the signature's inputs in order and gives its outputs.
         signature: the model's name and tensors.
         version: the release.
-        repository: Triton's model repository.
+        repository: Triton's model repository of that release.
         samples: input name -> real inputs, [any, ...]; the parity check is made on them.
         bound: largest absolute difference from PyTorch that is accepted.
 

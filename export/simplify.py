@@ -25,6 +25,10 @@ _AFFINE: Mapping[str, Callable[..., tuple[NDArray[np.float64], NDArray[np.float6
 
 def simplify(graph: ir.Graph) -> None:
     """Rewrite a graph in place; where shapes are unknown it stays as it is."""
+    for value in graph.inputs:
+        if value.dtype == ir.DataType.UINT8:
+            _measure_after_cast(value)
+    graph.sort()
     for node in reversed(list(graph)):
         if node.op_type == "Transpose":
             _normalise_planes(node, graph)
@@ -36,10 +40,11 @@ def simplify(graph: ir.Graph) -> None:
 
 
 def _normalise_planes(node: ir.Node, graph: ir.Graph) -> None:
-    """Colours [B, H, W, 3] less a mean, over a deviation, then [B, 3, H, W]: transposed first, as bytes.
+    """Colours [B, H, W, 3] less a mean, over a deviation, then [B, 3, H, W]: transposed first.
 
     Arithmetic with a vector of three broadcasts in runs of three; a plane at a time, and mean and deviation in one pass
-    (which is what batch normalisation is), it is twenty times faster.
+    (which is what batch normalisation is), it is twenty times faster. The cast stays in front: TensorRT has no bytes
+    but an input's, and on a CPU it takes the same time on either side.
     """
     if list(node.attributes["perm"].as_ints()) != [0, 3, 1, 2]:
         return
@@ -56,11 +61,17 @@ def _normalise_planes(node: ir.Node, graph: ir.Graph) -> None:
         scale, shift = _AFFINE[operation](scale, shift, vector.astype(np.float64))
     plain = {"scale": scale, "shift": shift, "mean": np.zeros_like(scale), "variance": np.ones_like(scale)}
     constants = [_constant(graph, f"pixels.{name}", vector) for name, vector in plain.items()]
-    planes = ir.node("Transpose", [cast.inputs[0]], {"perm": [0, 3, 1, 2]})
-    floats = ir.node("Cast", planes.outputs, {"to": ir.DataType.FLOAT})
-    _replace(
-        graph, node, [planes, floats, ir.node("BatchNormalization", [*floats.outputs, *constants], {"epsilon": 0.0})]
-    )
+    planes = ir.node("Transpose", cast.outputs, {"perm": [0, 3, 1, 2]})
+    _replace(graph, node, [planes, ir.node("BatchNormalization", [*planes.outputs, *constants], {"epsilon": 0.0})])
+
+
+def _measure_after_cast(value: ir.Value) -> None:
+    """The shape of a byte input, taken from its cast: TensorRT takes bytes into a cast alone."""
+    uses = list(value.uses())
+    casts = [use.node for use in uses if use.node.op_type == "Cast"]
+    for use in uses:
+        if casts and use.node.op_type == "Shape":
+            use.node.replace_input_with(use.idx, casts[0].outputs[0])
 
 
 def _arithmetic(value: ir.Value | None) -> ir.Node | None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from export.gpu_config import WORKSPACE
-from export.shapes import read_shapes, span
+from export.shapes import read_shapes, signature_of, span
 from winnow.errors import WinnowError
 
 
@@ -36,22 +36,17 @@ def build_plan(source: Path, target: Path) -> None:
         NoTensorRT: TensorRT or a GPU is missing.
         WinnowError: the file is none of Winnow's models, or TensorRT refuses it.
     """
-    signature, shapes = read_shapes(source)
-    trt = _tensorrt()
-    logger = trt.Logger(trt.Logger.WARNING)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(source.read_bytes()):
-        problems = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
-        raise WinnowError(f"TensorRT {trt.__version__} cannot read {source}: {problems}")
+    shapes = read_shapes(source)
+    signature = signature_of(source, shapes)
+    trt = tensorrt()
+    builder, network = read_network(trt, source)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     profile = builder.create_optimization_profile()
-    for name, shape in shapes.items():
-        spans = [span(signature, dim) for dim in shape]
+    for spec in signature.inputs:
+        spans = [span(signature, dim) for dim in shapes[spec.name]]
         profile.set_shape(
-            name, [size.least for size in spans], [size.usual for size in spans], [size.most for size in spans]
+            spec.name, [size.least for size in spans], [size.usual for size in spans], [size.most for size in spans]
         )
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
@@ -65,8 +60,28 @@ def build_plan(source: Path, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _tensorrt() -> Any:
-    """The package, if it and a GPU are here."""
+def read_network(trt: Any, source: Path) -> tuple[Any, Any]:
+    """Feed an ONNX file to TensorRT's parser; gives its builder and the network.
+
+    Raises:
+        WinnowError: TensorRT refuses it.
+    """
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(source.read_bytes()):
+        problems = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
+        raise WinnowError(f"TensorRT {trt.__version__} cannot read {source}: {problems}")
+    return builder, network
+
+
+def tensorrt() -> Any:
+    """The package, if it and a GPU are here.
+
+    Raises:
+        NoTensorRT: one of them is missing.
+    """
     if importlib.util.find_spec("tensorrt") is None:
         raise NoTensorRT(
             "TensorRT's Python package is not installed: on the machine with the GPU run `pip install tensorrt-cu12`, "

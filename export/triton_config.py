@@ -1,15 +1,23 @@
-"""Triton's configuration of each model, made from its signature.
+"""Triton's configuration of each model, made from its signature and the shapes of its graph.
 
-One configuration serves every release side by side, so whatever a release may choose (history length, candidates,
-feature widths, dimensions) is -1 here: the graph itself checks it.
+A configuration states the true dimensions of one release: -1 stands only where the graph's own dimension is symbolic,
+because Triton's ONNX Runtime backend loads nothing else (docs/decisions/0023).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2 as triton
 
 from winnow.signatures import SIGNATURES, ModelSignature, TensorSpec
+
+Shape = tuple[int | str, ...]
+"""A number where the release fixed the dimension, its letter where it is free."""
+
+Shapes = Mapping[str, Shape]
+"""Tensor name -> shape, of a graph's inputs and outputs."""
 
 MAX_BATCH = {
     "retriever": 64,
@@ -30,14 +38,20 @@ _MAX_WAIT_US = 10_000_000
 """The longest deadline a request may ask for: whoever waited so long has gone."""
 
 
-def model_config(signature: ModelSignature) -> "triton.ModelConfig":
-    """The configuration of one model."""
+def model_config(signature: ModelSignature, shapes: Shapes | None = None) -> "triton.ModelConfig":
+    """The configuration of one model.
+
+    Args:
+        signature: the model.
+        shapes: of the release's graph; without them whatever a release chooses is -1, which makes a template.
+    """
+    known = shapes or {spec.name: spec.dims for spec in (*signature.inputs, *signature.outputs)}
     return triton.ModelConfig(
         name=signature.name,
         backend="onnxruntime",
         max_batch_size=MAX_BATCH[signature.name],
-        input=[triton.ModelInput(name=s.name, data_type=_data_type(s), dims=_dims(s)) for s in signature.inputs],
-        output=[triton.ModelOutput(name=s.name, data_type=_data_type(s), dims=_dims(s)) for s in signature.outputs],
+        input=[triton.ModelInput(**_described(spec, known[spec.name])) for spec in signature.inputs],
+        output=[triton.ModelOutput(**_described(spec, known[spec.name])) for spec in signature.outputs],
         version_policy=triton.ModelVersionPolicy(all=triton.ModelVersionPolicy.All()),
         # Without a delay: what queues up while an instance is busy is joined, and nobody waits for company.
         dynamic_batching=triton.ModelDynamicBatching(
@@ -55,31 +69,30 @@ def model_config(signature: ModelSignature) -> "triton.ModelConfig":
     )
 
 
-def config_text(signature: ModelSignature) -> str:
-    """The content of the model's ``config.pbtxt``."""
-    text: str = text_format.MessageToString(model_config(signature))
+def config_text(signature: ModelSignature, shapes: Shapes | None = None) -> str:
+    """The content of the model's ``config.pbtxt``; see :func:`model_config`."""
+    text: str = text_format.MessageToString(model_config(signature, shapes))
     return text
 
 
-def write_configs(repository: Path) -> list[Path]:
-    """Write every model's ``config.pbtxt`` into a model repository.
+def write_configs(folder: Path) -> list[Path]:
+    """Write every model's template, ``{folder}/{model}/config.pbtxt``.
 
     Returns:
         The files.
     """
     written = []
     for signature in SIGNATURES:
-        path = repository / signature.name / "config.pbtxt"
+        path = folder / signature.name / "config.pbtxt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(config_text(signature))
         written.append(path)
     return written
 
 
-def _dims(spec: TensorSpec) -> list[int]:
-    return [dim if isinstance(dim, int) else -1 for dim in spec.dims[1:]]  # Triton adds the batch itself
-
-
-def _data_type(spec: TensorSpec) -> int:
-    value: int = triton.DataType.Value(f"TYPE_{spec.dtype}")
-    return value
+def _described(spec: TensorSpec, shape: Shape) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "data_type": triton.DataType.Value(f"TYPE_{spec.dtype}"),
+        "dims": [dim if isinstance(dim, int) else -1 for dim in shape[1:]],  # Triton adds the batch itself
+    }

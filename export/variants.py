@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import onnx_ir as ir
 from numpy.typing import NDArray
 
+from export.graphs import check_bytes
 from export.half import write_half
 from export.int8 import write_int8
 
@@ -25,8 +27,11 @@ def write_variants(folder: Path, samples: NDArray[Any]) -> None:
         samples: real inputs, [n, ...], which the int8 variant's ranges are taken from where they are fixed.
 
     Raises:
-        WinnowError: the graph has control flow.
+        WinnowError: the graph has control flow, or bytes meet another operator than a cast.
     """
     source = folder / variant_file("fp32")
-    write_half(source, folder / variant_file("fp16"))
-    write_int8(source, folder / variant_file("int8"), samples)
+    half, eighth = folder / variant_file("fp16"), folder / variant_file("int8")
+    write_half(source, half)
+    write_int8(source, eighth, samples)
+    for path in (half, eighth):
+        check_bytes(ir.load(path).graph, f"{folder.name}, {path.name}")

@@ -1,4 +1,4 @@
-"""A version of a Triton model appears whole, or not at all."""
+"""A Triton model of a release appears whole, or not at all."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from export.gpu_config import gpu_text
+from export.shapes import check_shapes, read_shapes
 from export.triton_config import config_text
 from winnow.errors import WinnowError
 from winnow.signatures import ModelSignature
@@ -15,37 +17,34 @@ MODEL_FILE = "model.onnx"
 
 @contextmanager
 def new_version(signature: ModelSignature, version: int, repository: Path) -> Iterator[Path]:
-    """A folder to put ``model.onnx`` in; it becomes ``{repository}/{model}/{version}`` when the block ends well.
+    """A folder to put ``model.onnx`` in; when the block ends well it becomes ``{repository}/{model}/{version}``.
 
-    Triton may poll the repository, so the folder lies outside of it until then. ``config.pbtxt`` is written with it.
+    The configurations come with it, ``config.pbtxt`` and ``configs/gpu.pbtxt``, with the graph's own dimensions. Triton
+    may poll the repository, and refuses one that has a configuration without its version: so the model's folder lies
+    outside of the repository until all of it is there.
 
     Args:
         signature: the model.
         version: the release.
-        repository: Triton's model repository.
+        repository: Triton's model repository of that release.
 
     Raises:
-        WinnowError: the version exists already.
+        WinnowError: the model exists already, or the graph's dimensions are not the signature's.
     """
-    model = repository / signature.name
-    final = model / str(version)
+    final = repository / signature.name
     if final.exists():
         raise WinnowError(f"{final} exists already: releases are never overwritten; choose another number")
-    partial = repository.parent / f".{repository.name}-{signature.name}-{version}-{os.getpid()}.partial"
-    partial.mkdir(parents=True)
+    partial = repository.parent / f".{repository.name}-{signature.name}-{os.getpid()}.partial"
+    folder = partial / str(version)
+    folder.mkdir(parents=True)
     try:
-        yield partial
-        model.mkdir(parents=True, exist_ok=True)
-        _write_config(model / "config.pbtxt", config_text(signature))
+        yield folder
+        shapes = read_shapes(folder / MODEL_FILE)
+        check_shapes(signature, shapes)
+        (partial / "config.pbtxt").write_text(config_text(signature, shapes))
+        (partial / "configs").mkdir()
+        (partial / "configs" / "gpu.pbtxt").write_text(gpu_text(signature, shapes))
+        repository.mkdir(parents=True, exist_ok=True)
         partial.rename(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _write_config(path: Path, text: str) -> None:
-    """Replace the file at once, and only where it differs: a changed config makes Triton reload every version."""
-    if path.is_file() and path.read_text() == text:
-        return
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)

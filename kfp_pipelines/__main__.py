@@ -1,18 +1,13 @@
 """``python -m kfp_pipelines NAME``: run a pipeline's own definition, the one the cluster runs, on this machine."""
 
-import sys
-from contextlib import redirect_stdout
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from kfp import local
 
 from kfp_pipelines.feature_extraction import feature_extraction
 from kfp_pipelines.retraining import retraining
-from kfp_pipelines.screen import Screen
-from winnow import errors, home
+from kfp_pipelines.running import run
+from winnow import home
 from winnow.proxies import bypass_loopback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -31,6 +26,7 @@ EmbeddingsTo = Annotated[str, typer.Option(help="Parquet file, local or s3://, t
 Computed = Annotated[
     str, typer.Option(help="Folder or s3:// address that python -m winnow.features.spark wrote; empty: computed here.")
 ]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole step of the unfinished run.")]
 EncodeWith = Annotated[str, typer.Option("--triton", help="host:port of a Triton to embed with; empty: this process.")]
 
 
@@ -49,7 +45,7 @@ def run_feature_extraction(
     point_in_time: Computed = "",
 ) -> None:
     """Validate the data, embed the items, compute the features."""
-    _run(
+    run(
         feature_extraction,
         data=data,
         holdout=holdout,
@@ -78,10 +74,12 @@ def run_retraining(
     triton: EncodeWith = "",
     output: EmbeddingsTo = "",
     point_in_time: Computed = "",
+    resume: Resume = False,
 ) -> None:
     """From data to the next release; prints its number."""
-    outputs = _run(
+    run(
         retraining,
+        resume=resume,
         home=str(home.home()),
         data=data,
         holdout=holdout,
@@ -95,29 +93,6 @@ def run_retraining(
         output=output,
         point_in_time=point_in_time,
     )
-    typer.echo(outputs["Output"])
-
-
-def _run(pipeline: object, **arguments: str | int) -> dict[str, object]:
-    """Run ``pipeline`` through ``kfp.local`` in this environment; exits with the failed step's message and code."""
-    root = home.pipelines()
-    root.mkdir(parents=True, exist_ok=True)
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
-    log_path = root / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.log"
-    with log_path.open("w") as log:
-        screen = Screen(log, sys.stderr)
-        try:
-            with redirect_stdout(screen):
-                outputs: dict[str, object] = pipeline(**arguments).outputs  # type: ignore[operator]  # kfp: untyped
-        except RuntimeError as failure:
-            typer.echo(screen.error or f"{failure}\n{_tail(log_path)}", err=True)
-            typer.echo(f"The run's log: {log_path}", err=True)
-            raise typer.Exit(getattr(errors, screen.error_name, errors.WinnowError).exit_code) from None
-    return outputs
-
-
-def _tail(path: Path, lines: int = 15) -> str:
-    return "\n".join(path.read_text().splitlines()[-lines:])
 
 
 if __name__ == "__main__":

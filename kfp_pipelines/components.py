@@ -1,7 +1,8 @@
 """The steps of the pipelines: each hands folders to a function of the library and says where the results are.
 
 A component's source travels inside the compiled pipeline and runs alone, so it imports what it uses in its body, and
-its docstring's arguments are what the Kubeflow UI shows.
+its docstring's arguments are what the Kubeflow UI shows. What a person can put right reaches the terminal of a run on
+one machine by way of :mod:`winnow.outcome`.
 """
 
 import os
@@ -32,11 +33,15 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 
     from winnow.datasets.ingest import ingest
     from winnow.datasets.marketplace import MarketplaceSize
+    from winnow.outcome import reported
     from winnow.release import checked_holdout
 
-    size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
-    tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
-    dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
+    with reported():
+        size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
+        tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
+        for line in tables.account.lines():
+            print(f"winnow: {line}")  # noqa: T201
+        dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
 
 
 @step
@@ -61,29 +66,36 @@ def encode(
         encoders: weights, tokenizer, ONNX files and the items' embeddings.
         parity: per encoder and precision, the mean cosine between PyTorch's and ONNX Runtime's embeddings.
     """
+    import json
     import tempfile
     from pathlib import Path
 
     from export.encoders import export_encoders
     from winnow.embeddings.extraction import extract_embeddings
-    from winnow.embeddings.outcome import write_output
+    from winnow.embeddings.outcome import told, write_output
     from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.build import train_encoders
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
+    from winnow.outcome import reported
 
-    tables, folder = Path(dataset.path), Path(encoders.path)
-    train_encoders(tables, folder, EncoderSettings.parse(settings, "encoders"), show_progress=True)
-    for row in export_encoders(folder, tables, show_progress=True):
-        print(f"winnow: {row}")  # noqa: T201
-        parity.log_metric(f"{row.model}_{row.precision}", row.mean)
-    with tempfile.TemporaryDirectory() as nowhere:
-        store = EmbeddingStore(embeddings or nowhere)
-        contents = read_contents(tables)
-        found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
-    if output:
-        write_output(found, contents, output)
-    encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
+    with reported():
+        tables, folder = Path(dataset.path), Path(encoders.path)
+        train_encoders(tables, folder, EncoderSettings.parse(settings, "encoders"), show_progress=True)
+        for row in export_encoders(folder, tables, show_progress=True):
+            print(f"winnow: {row}")  # noqa: T201
+            parity.log_metric(f"{row.model}_{row.precision}", row.mean)
+        # An output without a file is no output to the cache that --resume reads.
+        Path(parity.path).write_text(json.dumps(parity.metadata))
+        with tempfile.TemporaryDirectory() as nowhere:
+            store = EmbeddingStore(embeddings or nowhere)
+            contents = read_contents(tables)
+            found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
+        for line in told(found, contents):
+            print(f"winnow: {line}")  # noqa: T201
+        if output:
+            write_output(found, contents, output)
+        encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
 
 
 @step
@@ -100,9 +112,11 @@ def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str,
     from pathlib import Path
 
     from winnow.features.extract import extract_folder
+    from winnow.outcome import reported
 
-    extracted = extract_folder(Path(dataset.path), Path(encoders.path), Path(features.path), point_in_time)
-    features.metadata |= {"schema_digest": extracted.schema.digest}
+    with reported():
+        extracted = extract_folder(Path(dataset.path), Path(encoders.path), Path(features.path), point_in_time)
+        features.metadata |= {"schema_digest": extracted.schema.digest}
 
 
 @step
@@ -122,15 +136,20 @@ def train(
         ranker: ranker weights.
         metrics: ndcg@10 and recall@10 on the users' second-to-last events, the ones that stop the training.
     """
+    import json
     from pathlib import Path
 
+    from winnow.outcome import reported
     from winnow.training import train_models
 
-    measured = train_models(
-        Path(dataset.path), Path(features.path), Path(retriever.path), Path(ranker.path), show_progress=True
-    )
-    for name, value in measured.items():
-        metrics.log_metric(name, value)
+    with reported():
+        measured = train_models(
+            Path(dataset.path), Path(features.path), Path(retriever.path), Path(ranker.path), show_progress=True
+        )
+        for name, value in measured.items():
+            metrics.log_metric(name, value)
+        # An output without a file is no output to the cache that --resume reads.
+        Path(metrics.path).write_text(json.dumps(metrics.metadata))
 
 
 @step
@@ -174,22 +193,24 @@ def release(
     from pathlib import Path
 
     from export.release import TrainedParts, export_release
+    from winnow.outcome import reported
     from winnow.release import Source, checked_holdout
 
-    parts = TrainedParts(
-        dataset=Path(dataset.path),
-        encoders=Path(encoders.path),
-        features=Path(features.path),
-        retriever=Path(retriever.path),
-        ranker=Path(ranker.path),
-    )
-    made = export_release(
-        parts,
-        Path(home),
-        source=Source(data=data, items=items, users=users, events=events, seed=seed, encoders=chosen),
-        holdout=checked_holdout(holdout),
-        show_progress=True,
-    )
-    for name, difference in made.manifest.parity.items():
-        parity.log_metric(name, difference)
-    return made.manifest.number
+    with reported():
+        parts = TrainedParts(
+            dataset=Path(dataset.path),
+            encoders=Path(encoders.path),
+            features=Path(features.path),
+            retriever=Path(retriever.path),
+            ranker=Path(ranker.path),
+        )
+        made = export_release(
+            parts,
+            Path(home),
+            source=Source(data=data, items=items, users=users, events=events, seed=seed, encoders=chosen),
+            holdout=checked_holdout(holdout),
+            show_progress=True,
+        )
+        for name, difference in made.manifest.parity.items():
+            parity.log_metric(name, difference)
+        return made.manifest.number

@@ -4,7 +4,20 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from validation import apiserver, links, metrics, policies, release, rules, schemas, security
+from validation import (
+    apiserver,
+    charts,
+    feedback,
+    gpu,
+    links,
+    metrics,
+    policies,
+    release,
+    routes,
+    rules,
+    schemas,
+    security,
+)
 from validation.objects import Finding, Objects, ToolMissing, overlays, render
 from validation.workloads import kserve_traps
 
@@ -12,8 +25,11 @@ CHECKS: dict[str, Callable[[Objects], Iterator[Finding]]] = {
     "schemas": schemas.check,
     "KServe": kserve_traps,
     "links": links.check,
+    "routes": routes.check,
+    "GPU": gpu.check,
     "security": security.check,
     "release": release.check,
+    "feedback": feedback.check,
     "metrics": metrics.check,
     "rules": rules.check,
 }
@@ -32,6 +48,8 @@ def main() -> int:
         for name, check in CHECKS.items():
             wrong += _tell(overlay, name, partial(check, rendered[overlay]))
         sys.stdout.write(f"{overlay}: {len(rendered[overlay].all)} objects\n")
+    wrong += _tell("all", "charts", charts.check)
+    wrong += _tell("all", "rendered charts", charts.check_rendered)
     wrong += _tell("all", "policies", partial(policies.check, rendered.items()))
     wrong += _tell("all", "API server", partial(_by_an_api_server, rendered))
     sys.stdout.write(f"{wrong} findings\n" if wrong else "nothing is wrong\n")

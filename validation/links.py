@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -37,7 +38,6 @@ def check(objects: Objects) -> Iterator[Finding]:
         yield from _pod(objects, pod)
     yield from _selectors(objects, pods)
     yield from _policies(objects, pods)
-    yield from _routes(objects)
     for each in objects.all:
         if each["kind"] != "Namespace" and not objects.find("Namespace", each["metadata"].get("namespace", "")):
             yield Finding(
@@ -74,8 +74,14 @@ def _image(objects: Objects, pod: Workload, container: Mapping[str, Any], where:
         yield Finding(pod.title, where, f"image {image!r} names no fixed version")
         return
     ours = re.search(r"(?:^|/)winnow/([a-z]+)$", match["name"])
+    if ours and match["name"] != f"winnow/{ours[1]}":
+        yield Finding(
+            pod.title, where, f"image {image}: call it winnow/{ours[1]}, or eks/ours could not make it this account's"
+        )
     if ours and not (MANIFESTS.parent / "images" / ours[1] / "Dockerfile").exists():
         yield Finding(pod.title, where, f"image {image}: there is no images/{ours[1]}/Dockerfile")
+    if ours and match["tag"] != version():
+        yield Finding(pod.title, where, f"image {image}: `make images` tags {version()}, the version in pyproject.toml")
     if not ours and match["name"] not in objects.outside["images"]:
         yield Finding(pod.title, where, f"image {image} is neither built here nor named in outside.yaml")
 
@@ -115,32 +121,43 @@ def _ports(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[
 
 
 def _flags(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:
-    command = container.get("command", ())
-    if command[:2] != ["python", "-m"]:
-        return
-    known = flags_of(command[2])
+    match container.get("command", ()):
+        case ["python", "-m", module]:
+            name, known = module, flags_of("-m", module)
+        case ["winnow", *words]:
+            name, known = " ".join(["winnow", *words]), flags_of("-c", "from winnow.cli import app; app()", *words)
+        case _:
+            return
     for arg in container.get("args", ()):
         flag = arg.partition("=")[0]
         if flag.startswith("--") and flag not in known:
-            yield Finding(pod.title, where, f"{command[2]} has no flag {flag}")
+            yield Finding(pod.title, where, f"{name} has no flag {flag}")
 
 
 @cache
-def flags_of(module: str) -> frozenset[str]:
-    """The flags of one of Winnow's programs, as it says itself."""
-    command = [sys.executable, "-m", module, "--help"]
+def flags_of(*program: str) -> frozenset[str]:
+    """The flags of a program, given as what Python is told to run, as it says itself."""
+    command = [sys.executable, *program, "--help"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     return frozenset(re.findall(r"--[\w-]+", done.stdout))
+
+
+@cache
+def version() -> str:
+    """Of the project: the tag of the images that it builds."""
+    found: str = tomllib.loads((MANIFESTS.parent / "pyproject.toml").read_text())["project"]["version"]
+    return found
 
 
 def _peers(objects: Objects, pod: Workload) -> Iterator[Finding]:
     """The service that a transformer calls."""
     line = " ".join(arg for container in pod.containers for arg in container.get("args", ()))
     for host, port in re.findall(r"--predictor_host[= ]([\w.-]+):(\d+)", line):
-        yield from _reaches(objects, pod.title, "--predictor_host", host.split(".")[0], int(port))
+        yield from reaches(objects, pod.title, "--predictor_host", host.split(".")[0], int(port))
 
 
-def _reaches(objects: Objects, name: str, where: str, service: str, port: int) -> Iterator[Finding]:
+def reaches(objects: Objects, name: str, where: str, service: str, port: int) -> Iterator[Finding]:
+    """Whether there is a service with that port; findings are about ``where`` in ``name``."""
     ports = services(objects).get(service)
     if ports is None:
         yield Finding(name, where, f"there is no service {service}")
@@ -253,14 +270,3 @@ def _policy_ports(
         for pod in receiving or ():
             if pod.port(port["port"]) is None:
                 yield Finding(title(policy), where, f"{pod.title} has no port {port['port']}")
-
-
-def _routes(objects: Objects) -> Iterator[Finding]:
-    for route in objects.of("HTTPRoute"):
-        for parent in route["spec"].get("parentRefs", ()):
-            if f"{parent.get('namespace')}/{parent['name']}" not in objects.outside["gateways"]:
-                yield Finding(title(route), "spec.parentRefs", f"gateway {parent['name']} is not named in outside.yaml")
-        for number, rule in enumerate(route["spec"].get("rules", ())):
-            for backend in rule.get("backendRefs", ()):
-                where = f"spec.rules[{number}].backendRefs"
-                yield from _reaches(objects, title(route), where, backend["name"], backend.get("port", 0))

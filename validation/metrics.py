@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from validation.charts import installed
 from validation.objects import Finding, Objects, title
 from validation.promql import (
     Expression,
@@ -99,6 +100,13 @@ def _fields(objects: Objects) -> Iterator[Finding]:
             if spec is None:
                 continue
             metrics = spec.get("autoScaling", {}).get("metrics", ())
+            for kind in {metric["type"] for metric in metrics}:
+                if objects.outside["metric_sources"].get(kind) not in installed():
+                    yield Finding(
+                        title(chain),
+                        f"spec.{part}.autoScaling",
+                        f"nothing in eks/charts.txt serves metrics of type {kind}: an HPA would fail and stay up",
+                    )
             if not any(metric.get("resource", {}).get("name") == "cpu" for metric in metrics):
                 yield Finding(title(chain), f"spec.{part}.autoScaling", "has no CPU trigger to fall back on")
             if not any(metric["type"] == "External" for metric in metrics):

@@ -1,18 +1,23 @@
-"""A release is one number: of both parts of a chain, and of whatever prepares it; and a canary is a whole chain."""
+"""A release is one number: of both parts of a chain, and of the Job that publishes it; a canary is a whole chain."""
 
 import re
 from collections.abc import Iterator
 
 from validation.links import selects
 from validation.objects import Finding, Object, Objects, title
+from validation.routes import KINDS
+from validation.workloads import workloads
 
-_MODELS = re.compile(r"^s3://[a-z0-9.-]+/model_repository/(\d+)$")
-_RELEASE = re.compile(r"^s3://[a-z0-9.-]+/releases/(\d+)$")
+_MODELS = re.compile(r"^s3://[a-z0-9.-]+/model_repository/(\d+)/$")
+_RELEASE = re.compile(r"^s3://[a-z0-9.-]+/releases/(\d+)/$")
+_OPEN_ENDED = re.compile(r"^s3://\S*[^/]$")
 
 
 def check(objects: Objects) -> Iterator[Finding]:
     """Pins, and where the canary's requests go."""
-    published = [_source(each["spec"]["template"]["spec"]) for each in objects.of("Job")]
+    published = [source(each["spec"]["template"]["spec"]) for each in objects.of("Job")]
+    yield from _fetched(objects)
+    yield from _job_names(objects)
     for chain in objects.chains:
         pins = _pins(chain)
         for where, number in pins.items():
@@ -33,13 +38,36 @@ def _pins(chain: Object) -> dict[str, str | None]:
     models = _MODELS.match(spec.get("predictor", {}).get("model", {}).get("storageUri", ""))
     return {
         "spec.predictor.model.storageUri": models and models[1],
-        "spec.predictor.initContainers": _source(spec.get("predictor", {}), _MODELS),
-        "spec.transformer.initContainers": _source(spec.get("transformer", {})),
+        "spec.predictor.initContainers": source(spec.get("predictor", {}), _MODELS),
+        "spec.transformer.initContainers": source(spec.get("transformer", {})),
         "metadata.labels": chain["metadata"].get("labels", {}).get("winnow/release"),
     }
 
 
-def _source(pod: Object, address: re.Pattern[str] = _RELEASE) -> str | None:
+def _fetched(objects: Objects) -> Iterator[Finding]:
+    """KServe fetches every key that begins with an address: without a slash at its end 1 is also 10 to 19."""
+    for pod in workloads(objects):
+        for container in pod.pod.get("initContainers", ()):
+            for arg in filter(_OPEN_ENDED.match, container.get("args", ())):
+                yield Finding(pod.title, f"container {container['name']}", f"{arg} must end with a slash")
+    for chain in objects.chains:
+        uri = chain["spec"].get("predictor", {}).get("model", {}).get("storageUri", "")
+        if _OPEN_ENDED.match(uri):
+            yield Finding(title(chain), "spec.predictor.model.storageUri", f"{uri} must end with a slash")
+
+
+def _job_names(objects: Objects) -> Iterator[Finding]:
+    """A Job's pod cannot be changed, so what changes in it must change its name."""
+    for each in objects.of("Job"):
+        pod = each["spec"]["template"]["spec"]
+        tags = {container["image"].rpartition(":")[2] for container in pod["containers"]}
+        slugs = [re.sub("[^a-z0-9]+", "-", tag.lower()) for tag in tags]
+        for wanted in (*slugs, *([f"release-{number}"] if (number := source(pod)) else [])):
+            if not re.search(rf"-{wanted}(-|$)", each["metadata"]["name"]):
+                yield Finding(title(each), "metadata.name", f"does not say {wanted}: with another one it is refused")
+
+
+def source(pod: Object, address: re.Pattern[str] = _RELEASE) -> str | None:
     """The release that a pod's init container fetches."""
     for container in pod.get("initContainers", ()):
         for arg in container.get("args", ()):
@@ -59,11 +87,11 @@ def _one_chain(objects: Objects, chain: Object) -> Iterator[Finding]:
 
 
 def _routes(objects: Objects) -> Iterator[Finding]:
-    routed: set[str] = set()
-    for route in objects.of("HTTPRoute"):
+    routed: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for route in (each for kind in KINDS for each in objects.of(kind)):
         for number, rule in enumerate(route["spec"].get("rules", ())):
             backends = [backend["name"] for backend in rule.get("backendRefs", ())]
-            routed.update(backends)
+            routed[route["kind"]].update(backends)
             where = f"spec.rules[{number}]"
             if len(backends) > 1:
                 yield Finding(
@@ -75,5 +103,6 @@ def _routes(objects: Objects) -> Iterator[Finding]:
                 if not backend.endswith("-transformer"):
                     yield Finding(title(route), where, f"{backend} is no transformer: a canary is a whole chain")
     for chain in objects.chains:
-        if f"{chain['metadata']['name']}-transformer" not in routed:
-            yield Finding(title(chain), "", "no HTTPRoute leads to its transformer")
+        for kind in KINDS:
+            if f"{chain['metadata']['name']}-transformer" not in routed[kind]:
+                yield Finding(title(chain), "", f"no {kind} leads to its transformer")

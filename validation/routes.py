@@ -1,11 +1,69 @@
-"""Which backend gets a request: the rules of the Gateway API's HTTPRoute, as far as Winnow's routes use them."""
+"""The routes from outside: whether their backends are there and reached, and which of them gets a request.
 
-from collections.abc import Mapping
+Of the Gateway API's HTTPRoute and GRPCRoute as far as Winnow's routes use them. A gRPC call is a POST of
+``/SERVICE/METHOD``, and its metadata are headers.
+"""
+
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from validation.objects import Object
+from validation.links import reaches, selects
+from validation.objects import Finding, Object, Objects, title
+from validation.workloads import Workload, services, workloads
+
+KINDS = ("HTTPRoute", "GRPCRoute")
+
+GATEWAY_NAMESPACE = "envoy-gateway-system"
+"""Where the gateway's proxies run."""
 
 _UNDERSTOOD = {"path", "headers", "method"}
+
+
+def check(objects: Objects) -> Iterator[Finding]:
+    """Parents, backends, the network policies on the way, and host names."""
+    hosts: list[tuple[str, str]] = []
+    for route in (each for kind in KINDS for each in objects.of(kind)):
+        for parent in route["spec"].get("parentRefs", ()):
+            if f"{parent.get('namespace')}/{parent['name']}" not in objects.outside["gateways"]:
+                yield Finding(title(route), "spec.parentRefs", f"gateway {parent['name']} is not named in outside.yaml")
+        for host in route["spec"].get("hostnames", ["*"]):
+            for kind, other in hosts:
+                if kind != route["kind"] and (_within(host, other) or _within(other, host)):
+                    yield Finding(title(route), "spec.hostnames", f"{host} meets {kind} {other}: only one is accepted")
+            hosts.append((route["kind"], host))
+        for number, rule in enumerate(route["spec"].get("rules", ())):
+            for backend in rule.get("backendRefs", ()):
+                where, port = f"spec.rules[{number}].backendRefs", backend.get("port", 0)
+                yield from reaches(objects, title(route), where, backend["name"], port)
+                target = services(objects).get(backend["name"], {}).get(port)
+                if target is not None and not _admitted(objects, backend["name"], target):
+                    yield Finding(
+                        title(route),
+                        where,
+                        f"no NetworkPolicy lets {GATEWAY_NAMESPACE} in to {backend['name']}:{target}",
+                    )
+
+
+def _within(host: str, others: str) -> bool:
+    """Whether a host name is, or is among, what another with a wildcard stands for."""
+    return host == others or (others.startswith("*") and host.endswith(others[1:]))
+
+
+def _admitted(objects: Objects, service: str, target: int | str) -> bool:
+    """Whether the gateway's pods may connect to the pods behind a service that KServe makes."""
+    pod = next((each for each in workloads(objects) if each.name == service), None)
+    return pod is not None and any(
+        _lets_in(rule, pod, target)
+        for policy in objects.of("NetworkPolicy")
+        if selects(policy["spec"]["podSelector"], pod.labels)
+        for rule in policy["spec"].get("ingress", ())
+    )
+
+
+def _lets_in(rule: Mapping[str, Any], pod: Workload, target: int | str) -> bool:
+    names = (peer.get("namespaceSelector", {}).get("matchLabels", {}) for peer in rule.get("from", ()))
+    from_gateway = any(each.get("kubernetes.io/metadata.name") == GATEWAY_NAMESPACE for each in names)
+    return from_gateway and any(pod.port(port["port"]) == pod.port(target) for port in rule.get("ports", ()))
 
 
 def backends(
@@ -23,10 +81,21 @@ def backends(
     best: tuple[tuple[int, int, int, int], dict[str, int]] | None = None
     for rule in route["spec"]["rules"]:
         for match in rule.get("matches", [{}]):
-            rank = _rank(match, path, given, method)
+            rank = _rank(_over_http(match) if route["kind"] == "GRPCRoute" else match, path, given, method)
             if rank is not None and (best is None or rank > best[0]):
                 best = rank, {each["name"]: each.get("weight", 1) for each in rule.get("backendRefs", ())}
     return best[1] if best else {}
+
+
+def _over_http(match: Mapping[str, Any]) -> dict[str, Any]:
+    """A GRPCRoute's match as that of the HTTP request which the call is."""
+    called = match.get("method", {})
+    if called.get("type", "Exact") != "Exact" or not called.get("service"):
+        raise NotImplementedError(f"matches calls by {called}")
+    path = {"type": "PathPrefix", "value": f"/{called['service']}"}
+    if "method" in called:
+        path = {"type": "Exact", "value": f"/{called['service']}/{called['method']}"}
+    return {"path": path, "headers": match.get("headers", ())}
 
 
 def _rank(

@@ -19,7 +19,7 @@ def check(objects: Objects) -> Iterator[Finding]:
         for container in pod.every_container:
             for message in _container(pod.pod, container):
                 yield Finding(pod.title, f"container {container.get('name')}", message)
-        if pod.owner["kind"] != "Job":
+        if pod.owner["kind"] not in ("Job", "CronJob"):
             for container in pod.containers:
                 if "livenessProbe" not in container:
                     yield Finding(pod.title, f"container {container.get('name')}", "has no livenessProbe")

@@ -13,7 +13,8 @@ _ISVC_FIELDS = ("minReplicas", "maxReplicas", "autoScaling", "model", "deploymen
 _MODEL_FIELDS = ("modelFormat", "runtime", "storageUri", "protocolVersion")
 """What KServe reads of a model and its container does not get."""
 
-_CONTAINER_FIELDS = ("args", "env", "volumeMounts", "ports")
+_JOINED = ("env", "volumeMounts", "ports")
+"""Lists of a container that a model adds to, before the runtime's; its arguments come after the runtime's."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,24 @@ def workloads(objects: Objects) -> list[Workload]:
             each,
             "",
             each["metadata"]["name"],
-            each["spec"]["template"].get("metadata", {}).get("labels", {}),
-            each["spec"]["template"]["spec"],
-            "spec.template.spec",
+            template.get("metadata", {}).get("labels", {}),
+            template["spec"],
+            f"{where}.spec",
         )
-        for kind in ("Deployment", "StatefulSet", "DaemonSet", "Job")
+        for kind in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
         for each in objects.of(kind)
+        for template, where in [_template(each)]
     ]
     return found + [
         _part(objects, chain, part) for chain in objects.chains for part in PARTS if chain["spec"].get(part)
     ]
+
+
+def _template(owner: Object) -> tuple[Object, str]:
+    """The template of an object's pods, and the field it is in."""
+    if owner["kind"] == "CronJob":
+        return owner["spec"]["jobTemplate"]["spec"]["template"], "spec.jobTemplate.spec.template"
+    return owner["spec"]["template"], "spec.template"
 
 
 def _part(objects: Objects, chain: Object, part: str) -> Workload:
@@ -94,9 +103,10 @@ def _part(objects: Objects, chain: Object, part: str) -> Workload:
         model = {key: value for key, value in spec["model"].items() if key not in _MODEL_FIELDS}
         container = dict(described["containers"][0])
         for key, value in model.items():
-            container[key] = [*container.get(key, ()), *value] if key in _CONTAINER_FIELDS else value
+            given = container.get(key, ())
+            container[key] = [*given, *value] if key == "args" else [*value, *given] if key in _JOINED else value
         pod["containers"] = [container, *described["containers"][1:]]
-        pod["volumes"] = [*described.get("volumes", ()), *pod.get("volumes", ())]
+        pod["volumes"] = [*pod.get("volumes", ()), *described.get("volumes", ())]
     labels = {
         **chain["metadata"].get("labels", {}),
         **spec.get("labels", {}),

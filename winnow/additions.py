@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from winnow import client
-from winnow.datasets import columns, tables
+from winnow import client, identifiers, moments
+from winnow.datasets import columns, headers
 from winnow.datasets.columns import ITEM_COLUMNS, Kind
+from winnow.datasets.reading import check_text, read_part
+from winnow.datasets.types import normalised
 from winnow.encoders import media
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.encoders.preparation import INPUTS_FILE
@@ -66,19 +67,18 @@ def read(path: Path, release: Release) -> list[Addition]:
         WinnowError: there is no such file, or it is of another kind.
     """
     table = _table(path)
-    rows = len(next(iter(table.values()), []))
-    if not 1 <= rows <= FRESH_CAPACITY:
-        raise DataError(f"{path} has {rows:,} rows; a release takes 1 to {FRESH_CAPACITY:,} new items: build the next")
-    if "item_id" not in table:
-        raise DataError(f"{path} has no column item_id; its columns are {', '.join(table)}")
+    if not 1 <= table.num_rows <= FRESH_CAPACITY:
+        rows = f"{table.num_rows:,} rows"
+        raise DataError(f"{path} has {rows}; a release takes 1 to {FRESH_CAPACITY:,} new items: build the next")
     categorical, numeric = declared_columns(release.schema)
     kinds: dict[str, Kind] = ITEM_COLUMNS | dict.fromkeys(categorical, "choice") | dict.fromkeys(numeric, "number")
     problems: list[tuple[int, str]] = []
-    read = {name: _converted(name, table[name], kind, problems) for name, kind in kinds.items() if name in table}
+    found = _found(path, table, kinds)
+    read = {name: _converted(name, column, kinds[name], problems) for name, column in found.items()}
     encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes()).widths
     taken = [name for name in MEDIA if name in encoders]
     additions = []
-    for position in range(rows):
+    for position in range(table.num_rows):
         given = {name: values[position] for name, values in read.items() if values[position] not in (None, "")}
         places = {name: _place(path, given[name]) for name in taken if name in given}
         features = {name: given[name] for name in (*categorical, *numeric) if name in given}
@@ -115,25 +115,20 @@ def add(endpoint: httpx.Client, path: Path, additions: list[Addition], show_prog
     return added
 
 
-def _table(path: Path) -> dict[str, list[Any]]:
-    """Columns as Python values."""
+def _table(path: Path) -> pa.Table:
     if not path.is_file():
         raise WinnowError(f"there is no file {path}")
-    try:
-        if path.suffix == ".csv":
-            return dict(tables.read_csv(path).to_pydict())
-        if path.suffix == ".parquet":
-            return dict(pq.read_table(path).to_pydict())
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    if path.suffix in (".csv", ".parquet"):
+        return read_part(path, str(path.parent), path.name).table
     if path.suffix in (".jsonl", ".ndjson"):
         return _json_lines(path)
     raise WinnowError(f"{path} must be .csv, .parquet or .jsonl")
 
 
-def _json_lines(path: Path) -> dict[str, list[Any]]:
+def _json_lines(path: Path) -> pa.Table:
+    check_text(path, str(path.parent), path.name)
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
@@ -142,21 +137,43 @@ def _json_lines(path: Path) -> dict[str, list[Any]]:
             raise DataError(f"{path}, row {number}: must be an object")
         rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
 
 
-def _converted(name: str, values: list[Any], kind: Kind, problems: list[tuple[int, str]]) -> list[Any]:
+def _column(values: list[Any]) -> pa.Array:
+    """JSON's values; as text where they are of several kinds, so that each is judged by itself."""
+    if any(isinstance(value, list) for value in values):
+        values = [value if value is None or isinstance(value, list) else [value] for value in values]
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values])
+
+
+def _found(path: Path, table: pa.Table, kinds: dict[str, Kind]) -> dict[str, pa.ChunkedArray]:
+    """The columns of the file that are an item's, in the types that every source is read in."""
+    matched = headers.match(table.column_names, kinds)
+    if matched.several:
+        name, headings = next(iter(matched.several.items()))
+        raise DataError(f"{path} has several columns that could be {name}: {', '.join(headings)}; keep one")
+    if "item_id" not in matched.places:
+        raise DataError(f"{path} has no column item_id; its columns are {', '.join(table.column_names)}")
+    return {name: normalised(table.select([place])).column(0) for name, place in matched.places.items()}
+
+
+def _converted(name: str, column: pa.ChunkedArray, kind: Kind, problems: list[tuple[int, str]]) -> list[Any]:
     """The column's values in the type of its kind; what cannot be read is a problem of its row."""
     try:
-        return list(columns.convert(pa.chunked_array([pa.array(values)]), kind).to_pylist())
-    except (ValueError, TypeError):
+        return list(columns.convert(column, kind).to_pylist())
+    except ValueError:
         pass
     converted: list[Any] = []
-    for row, value in enumerate(values, start=1):
+    for row in range(len(column)):
         try:
-            converted += columns.convert(pa.chunked_array([pa.array([value])]), kind).to_pylist()
-        except (ValueError, TypeError):
-            problems.append((row, f"column {name}: expected {columns.IN_WORDS[kind]}, got {value!r:.80}"))
+            converted += columns.convert(column.slice(row, 1), kind).to_pylist()
+        except ValueError:
+            value = column[row].as_py()
+            problems.append((row + 1, f"column {name}: expected {columns.IN_WORDS[kind]}, got {value!r:.80}"))
             converted.append(None)
     return converted
 
@@ -173,10 +190,12 @@ def _wrong(additions: Iterable[Addition]) -> Iterator[tuple[int, str]]:
             yield row, "column item_id: no value; fill it in"
         elif first.setdefault(item["item_id"], row) != row:
             yield row, f"column item_id: {item['item_id']!r} is in row {first[item['item_id']]} already"
+        elif fault := identifiers.fault(item["item_id"]):
+            yield row, f"column item_id: must be {fault}, got {item['item_id']!r:.80}"
         if item.get("price", 0) < 0:
             yield row, f"column price: a negative price, {item['price']}"
-        if item.get("created_at", 1) < 1:
-            yield row, f"column created_at: expected milliseconds since 1970, got {item['created_at']}"
+        if "created_at" in item and (fault := moments.fault(item["created_at"], moments.IMPLAUSIBLE_CREATION)):
+            yield row, f"column created_at: must be {fault}, got {item['created_at']}"
         sizes = 0
         for name, location in addition.media.items():
             if "://" in location and not location.startswith("s3://"):

@@ -1,7 +1,6 @@
 """The ``winnow`` command."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +13,7 @@ from winnow.commands import filters as filter_commands
 from winnow.commands import items as item_commands
 from winnow.commands.running import Json, running
 from winnow.commands.skew import skew
-from winnow.errors import WinnowError
+from winnow.errors import WinnowError, about_machine
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -70,6 +69,10 @@ def build(
             show_default=False,
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on after the last whole step of this home's unfinished build, same options."),
+    ] = False,
 ) -> None:
     """Run the retraining pipeline and write the next release.
 
@@ -82,7 +85,7 @@ def build(
 
         chosen = EncoderSettings.load(encoders).model_dump_json(exclude_defaults=True)
         source = source.model_copy(update={"encoders": chosen})
-    built = run_build(source, holdout)
+    built = run_build(source, holdout, resume)
     typer.echo(f"release {built.manifest.number}: {built.folder}")
 
 
@@ -230,18 +233,15 @@ def source_of(data: str | None, items: int, users: int, events: int) -> release.
     return release.Source(data=where or "", items=items, users=users, events=events)
 
 
-def run_build(source: release.Source, holdout: str) -> release.Release:
+def run_build(source: release.Source, holdout: str, resume: bool = False) -> release.Release:
     """Run the retraining pipeline in a process of its own.
 
     Raises:
-        typer.Exit: the run failed and said why; carries its exit code.
+        BuildFailed: it ended without a release.
     """
-    command = [sys.executable, "-P", "-m", "kfp_pipelines", "retraining", f"--holdout={holdout}"]
-    command += [f"--{name}={value}" for name, value in source.model_dump().items()]
-    process = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603
-    if process.returncode:
-        raise typer.Exit(process.returncode)
-    return release.Release.open(home.releases() / str(int(process.stdout)))
+    from winnow.local.building import retrain
+
+    return release.Release.open(home.releases() / str(retrain(source, holdout, resume)))
 
 
 def app() -> None:
@@ -251,6 +251,9 @@ def app() -> None:
         commands()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except WinnowError as error:
-        typer.echo(f"winnow: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
+    except (WinnowError, OSError) as error:
+        said = about_machine(error) if isinstance(error, OSError) else error
+        if said is None:
+            raise
+        typer.echo(f"winnow: {said}", err=True)
+        raise SystemExit(said.exit_code) from None

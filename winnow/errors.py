@@ -1,5 +1,22 @@
 """Errors meant for people: each says what is wrong and what to do about it."""
 
+import errno
+
+# A write does not know its file's name.
+_FULL = frozenset({errno.EDQUOT, errno.ENOSPC})
+_OF_THE_MACHINE = _FULL | frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.ELOOP,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+
 
 class WinnowError(Exception):
     """Something a person can put right; the message names the thing and the remedy."""
@@ -15,3 +32,14 @@ class DataError(WinnowError):
 
 class ReleaseMismatch(WinnowError):
     """Parts of different releases were asked to work together."""
+
+
+def about_machine(error: OSError) -> WinnowError | None:
+    """The error in a sentence, where it comes from the machine's folders and rights; None where it may be a bug."""
+    if error.errno not in _OF_THE_MACHINE or (error.filename is None and error.errno not in _FULL):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return WinnowError(
+        f"{where}{error.strerror}. Make room or correct its rights, or let WINNOW_HOME name a folder "
+        "that can be written"
+    )

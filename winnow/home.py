@@ -14,9 +14,9 @@ def releases() -> Path:
     return home() / "releases"
 
 
-def model_repository() -> Path:
-    """Triton's repository: ``NAME/config.pbtxt`` and ``NAME/N/model.onnx``."""
-    return home() / "model_repository"
+def model_repository(number: int) -> Path:
+    """Triton's repository of release N: ``NAME/config.pbtxt``, ``NAME/configs/gpu.pbtxt`` and ``NAME/N/model.onnx``."""
+    return home() / "model_repository" / str(number)
 
 
 def pipelines() -> Path:

@@ -69,6 +69,8 @@ class Manifest(BaseModel):
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, for every other file of the folder.
         models: model name -> SHA-256 of its ``model.onnx``.
+        unranked: why there is no learned ranker and recommendations come in the order of the sources; empty where there
+            is one.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
             largest distance of an embedding from PyTorch's, as one minus their cosine.
     """
@@ -86,6 +88,7 @@ class Manifest(BaseModel):
     schema_digest: str
     files: dict[str, str]
     models: dict[str, str]
+    unranked: str = ""
     parity: dict[str, float]
 
 

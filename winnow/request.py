@@ -10,8 +10,10 @@ from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeV
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from winnow import identifiers
 from winnow.encoders.media import MAX_BYTES
 from winnow.errors import WinnowError
+from winnow.fields import FAULT, Identifier, Name
 
 MAX_INSTANCES = 64
 """Requests in one call."""
@@ -28,9 +30,6 @@ _WHOLE = "whole"
 
 class InvalidRequest(WinnowError):
     """The caller's request breaks the contract; the message names each field."""
-
-
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class Contract(BaseModel):
@@ -87,7 +86,7 @@ class ContentQuery(Contract):
 class RequestFilters(Contract):
     """What the caller does and does not want to see."""
 
-    categories: list[Identifier] | None = Field(
+    categories: list[Name] | None = Field(
         default=None, max_length=50, description="a list of at most 50 category names"
     )
     exclude_items: list[Identifier] = Field(
@@ -108,7 +107,7 @@ class RecommendRequest(Contract):
         diversity: 0 orders by score alone, 1 by dissimilarity alone; the server's own setting where absent.
     """
 
-    user_id: Identifier | None = Field(default=None, description="a string of 1 to 256 characters")
+    user_id: Identifier | None = Field(default=None, description=identifiers.LENGTH)
     query: ContentQuery | None = Field(default=None, description="an object")
     k: int = Field(default=10, ge=1, le=100, description="a whole number between 1 and 100")
     debug: bool = Field(default=False, description="true or false")
@@ -120,7 +119,7 @@ class RecommendRequest(Contract):
     def _asks_for_something(self) -> Self:
         if self.user_id is None and self.query is None:
             raise PydanticCustomError(
-                _WHOLE, ".user_id: is required, and must be a string of 1 to 256 characters, unless there is a query"
+                _WHOLE, f".user_id: is required, and must be {identifiers.LENGTH}, unless there is a query"
             )
         return self
 
@@ -199,7 +198,7 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
     model: type[Contract] = contract
     for step in detail["loc"]:
         if isinstance(step, int):
-            where, expected = f"{where}[{step}]", "a string of 1 to 256 characters"
+            where, expected = f"{where}[{step}]", identifiers.LENGTH
             continue
         where = f"{where}.{quote(step)[1:-1]}"
         fields: Mapping[str, Any] = model.model_fields
@@ -212,6 +211,8 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
     if detail["type"] == _WHOLE:
         # About several fields together; the message says it all. A field it begins with continues the path.
         return f"{where}{detail['msg']}"
+    if detail["type"] == FAULT:
+        expected = detail["msg"]
     if detail["type"] == "missing":
         return f"{where}: is required, and must be {expected}"
     return f"{where}: must be {expected}, got {quote(detail['input'])}"

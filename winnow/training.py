@@ -9,7 +9,8 @@ from winnow.features.extract import POPULARITY, item_numerics
 from winnow.features.table import FeatureSet
 from winnow.ranking.candidates import Sources
 from winnow.ranking.train import RankerSettings, train_ranker
-from winnow.retrieval.train import RetrieverSettings, train_retriever, validate
+from winnow.retrieval.train import train_retriever
+from winnow.retrieval.trained import RetrieverSettings, validate
 
 
 def train_models(
@@ -35,4 +36,7 @@ def train_models(
         extracted, retrieval, numerics.at, Sources.of(extracted.items), RankerSettings(), show_progress
     )
     trained.save(ranker)
+    if trained.unlearned:
+        # The pipeline's runner shows lines that start so.
+        print(f"winnow: no ranker was learned, recommendations come in the order of the sources: {trained.unlearned}")  # noqa: T201
     return {"retriever_validation_ndcg@10": validate(retrieval.rehearsal, extracted)}

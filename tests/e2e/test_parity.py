@@ -13,7 +13,7 @@ from recommender_transformer.runner import Runner
 from winnow.ranking.train import TrainedRanker
 from winnow.request import Answer, RecommendRequest
 from winnow.retrieval.served import ServedRetriever
-from winnow.retrieval.train import TrainedRetriever
+from winnow.retrieval.trained import TrainedRetriever
 from winnow.signatures import RANKER, RETRIEVER
 from winnow.store import fresh
 from winnow.store.online import OnlineStore

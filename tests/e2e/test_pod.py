@@ -112,7 +112,7 @@ def pod(winnow, podman, tmp_path_factory) -> Iterator[Pod]:
     models = {name: [release.manifest.number] for name in release.manifest.models}
     folder = tmp_path_factory.mktemp("pod")
     with (
-        infrastructure(winnow.home / "model_repository", models, folder=folder) as parts,
+        infrastructure(winnow.home / "model_repository" / str(release.manifest.number), models, folder=folder) as parts,
         httpx.Client(trust_env=False, timeout=5.0) as http,
     ):
         publish(release.folder, parts.redis_url, show_progress=False)

@@ -7,6 +7,7 @@ does its cluster have a security group, which the store lets in.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from fnmatch import fnmatchcase
@@ -48,18 +49,18 @@ resource "aws_eks_addon" "then" { for_each = {} }
 resource "aws_eks_access_entry" "administrator" { for_each = {} }
 resource "aws_eks_access_policy_association" "administrator" { for_each = {} }
 resource "aws_eks_pod_identity_association" "this" { for_each = {} }
-resource "aws_elasticache_parameter_group" "this" { count = 0 }
-resource "aws_elasticache_subnet_group" "this" { count = 0 }
+resource "aws_elasticache_parameter_group" "this" { for_each = {} }
+resource "aws_elasticache_subnet_group" "this" { for_each = {} }
 resource "aws_vpc_security_group_ingress_rule" "cache" {
   referenced_security_group_id = null
   cidr_ipv4                    = "10.0.0.0/16"
 }
 resource "aws_elasticache_user_group" "this" {
-  count    = 0
+  for_each = {}
   user_ids = []
 }
 resource "aws_elasticache_replication_group" "this" {
-  count                = 0
+  for_each             = {}
   parameter_group_name = null
   subnet_group_name    = null
   user_group_ids       = []
@@ -107,6 +108,11 @@ CAN = [
     ("transformer", "s3:GetObject", "-models/releases/1/manifest.json", True),
     ("transformer", "s3:GetObject", "-features/data/users.parquet", False),
     ("transformer", "s3:DeleteObject", "-models/releases/1/manifest.json", False),
+    ("feedback", "s3:PutObject", "-features/data/events/1-0.parquet", True),
+    ("feedback", "s3:GetObject", "-features/data/items.parquet", True),
+    ("feedback", "s3:GetObject", "-models/releases/1/manifest.json", True),
+    ("feedback", "s3:PutObject", "-features/data/items.parquet", False),
+    ("feedback", "s3:PutObject", "-models/releases/1/manifest.json", False),
     ("pipelines", "s3:PutObject", "-models/releases/2/manifest.json", True),
     ("pipelines", "s3:PutObject", "-features/data/users.parquet", False),
     ("training", "s3:GetObject", "-features/data/users.parquet", True),
@@ -118,6 +124,19 @@ CAN = [
     ("kubeflow", "s3:PutObject", "-artifacts/run/1", True),
     ("kubeflow", "s3:GetObject", "-models/releases/1/manifest.json", False),
 ]
+
+
+HEADS = [
+    ("predictor", "-models", True),
+    ("transformer", "-models", True),
+    ("feedback", "-models", True),
+    ("kubeflow", "-artifacts", True),
+    ("pipelines", "-artifacts", True),
+    ("predictor", "-features", False),
+    ("transformer", "-artifacts", False),
+    ("training", "-models", False),
+]
+"""Who may ask whether a bucket is there (HeadBucket), as KServe's download and Kubeflow's servers do first."""
 
 
 class Terraform:
@@ -137,6 +156,9 @@ class Terraform:
         one_a_line = one_a_line.replace("{ count = 0 }", "{\n  count = 0\n}")
         (folder / "local_override.tf").write_text(one_a_line)
         self._folder = folder
+        for sizes in EKS.glob("*.tfvars"):
+            if sizes.name != "terraform.tfvars":
+                shutil.copy(sizes, folder)
         self("init", "-input=false", f"-plugin-dir={plugins}")
 
     def __call__(self, *arguments: str, check: bool = True, **variables: object) -> subprocess.CompletedProcess[str]:
@@ -153,9 +175,9 @@ class Terraform:
         assert not check or done.returncode == 0, f"terraform {arguments[0]}: {done.stderr[-4000:]}"
         return done
 
-    def plan(self, **variables: object) -> dict[str, dict[str, Any]]:
+    def plan(self, *options: str, **variables: object) -> dict[str, dict[str, Any]]:
         """Every planned resource's values by its address; what is not known before the apply is left out."""
-        self("plan", "-input=false", "-lock=false", "-out=plan", **variables)
+        self("plan", "-input=false", "-lock=false", "-out=plan", *options, **variables)
         shown = json.loads(self("show", "-json", "plan").stdout)
         resources = shown["planned_values"]["root_module"]["resources"]
         return {found["address"]: found.get("values", {}) for found in resources}
@@ -235,6 +257,21 @@ def _several(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_the_bucket_of_the_state_can_be_made_in_every_region(aws, region):
+    """us-east-1 refuses to be named as a bucket's location; the other regions must be."""
+    if shutil.which("aws") is None:
+        pytest.skip("the AWS CLI is not installed")
+    line = re.search(r"^aws s3\S* (mb|create-bucket) .*$", (EKS / "README.md").read_text(), re.MULTILINE)[0]
+    settings = {"STATE": f"state-{region}", "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    done = subprocess.run(["bash", "-c", line], env=os.environ | settings, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    s3 = boto3.client("s3", region_name=region)
+    located = s3.get_bucket_location(Bucket=f"state-{region}")
+    s3.delete_bucket(Bucket=f"state-{region}")
+    assert located["LocationConstraint"] == (None if region == "us-east-1" else region)
+
+
 def test_it_is_formatted_and_valid(whole):
     assert shutil.which("terraform")
     assert subprocess.run(["terraform", "fmt", "-check", EKS], capture_output=True).returncode == 0
@@ -293,7 +330,7 @@ def test_nothing_is_open_to_the_internet(planned):
 
 
 def test_the_online_store_has_tls_and_passwords_that_no_plan_knows(planned):
-    store = planned["aws_elasticache_replication_group.this"]
+    store = planned['aws_elasticache_replication_group.this["online"]']
     assert store["transit_encryption_enabled"]
     assert store["transit_encryption_mode"] == "required"
     # The provider tells AWS "true" or "false".
@@ -302,14 +339,14 @@ def test_the_online_store_has_tls_and_passwords_that_no_plan_knows(planned):
     assert store["automatic_failover_enabled"]
     assert store["multi_az_enabled"]
     assert store["auth_token"] is None
-    parameters = planned["aws_elasticache_parameter_group.this"]["parameter"]
+    parameters = planned['aws_elasticache_parameter_group.this["online"]']["parameter"]
     assert {one["name"]: one["value"] for one in parameters} == {
         "cluster-enabled": "yes",
         "maxmemory-policy": "noeviction",
     }
     users = _of(planned, "aws_elasticache_user")
-    assert planned["aws_elasticache_user.default"]["access_string"] == "off ~* -@all"
-    assert "-@dangerous" in planned["aws_elasticache_user.winnow"]["access_string"]
+    assert planned['aws_elasticache_user.default["online"]']["access_string"] == "off ~* -@all"
+    assert "-@dangerous" in planned['aws_elasticache_user.winnow["online"]']["access_string"]
     assert all(not user["passwords"] for user in users.values())
     assert not any(address.startswith("aws_secretsmanager_secret_version.") for address in planned)
 
@@ -323,6 +360,7 @@ def test_every_workload_has_a_service_account_with_a_role_of_its_own(planned):
         "kubeflow/pipeline-runner",
         "winnow-jobs/spark",
         "winnow-jobs/training",
+        "winnow/feedback",
         "winnow/predictor",
         "winnow/transformer",
     }
@@ -347,6 +385,27 @@ def test_the_alternatives_take_the_places_of_the_defaults(whole, planned):
     assert resize["Condition"]["StringEquals"] == {"aws:ResourceTag/k8s.io/cluster-autoscaler/winnow": "owned"}
 
 
+def test_a_small_cluster_has_one_node_group_and_no_store_and_no_endpoints(whole, planned):
+    small = whole.plan("-var-file=small.tfvars")
+    (group,) = _of(small, "aws_eks_node_group").values()
+    assert group["scaling_config"][0] == {"desired_size": 3, "max_size": 4, "min_size": 3}
+    assert group["capacity_type"] == "ON_DEMAND"
+    gone = (
+        "aws_elasticache_",
+        "aws_vpc_endpoint.interface",
+        "aws_secretsmanager_secret",
+        "aws_sqs_queue",
+        "aws_iam_instance",
+    )
+    assert [address for address in small if address.startswith(gone)] == []
+    assert len([address for address in planned if address.startswith(gone)]) >= len(gone)
+    assert "aws_vpc_endpoint.s3" in small
+    accounts = _of(small, "aws_eks_pod_identity_association").values()
+    assert {one["service_account"] for one in accounts} >= {"feedback", "predictor", "transformer"}
+    assert not {one["service_account"] for one in accounts} & {"karpenter", "cluster-autoscaler"}
+    assert len(_of(small, "aws_s3_bucket")) == 3
+
+
 def _check_least_privilege(role: str, statements: list[dict[str, Any]]) -> None:
     for statement in statements:
         where = (role, statement.get("Sid"))
@@ -361,7 +420,7 @@ def _check_least_privilege(role: str, statements: list[dict[str, Any]]) -> None:
 def test_no_role_may_do_more_than_it_must(applied):
     roles = [role["RoleName"] for role in _client("iam").list_roles()["Roles"]]
     ours = [name.removeprefix("winnow-") for name in roles if name.startswith("winnow-")]
-    assert len(ours) == 12
+    assert len(ours) == 13
     for role in ours:
         _check_least_privilege(role, _statements(role))
 
@@ -371,6 +430,18 @@ def test_a_workload_reaches_its_own_data_only(applied, role, action, target, exp
     granted = any(
         action in _several(statement["Action"])
         and any(fnmatchcase(f"{BUCKET}{target}", resource) for resource in _several(statement["Resource"]))
+        for statement in _statements(role)
+    )
+    assert granted == expected
+
+
+@pytest.mark.parametrize(("role", "bucket", "expected"), HEADS)
+def test_a_workload_may_ask_whether_its_bucket_is_there(applied, role, bucket, expected):
+    """S3 answers HeadBucket to those who may list without a condition on the prefix, which the request has not."""
+    granted = any(
+        "s3:ListBucket" in _several(statement["Action"])
+        and f"{BUCKET}{bucket}" in _several(statement["Resource"])
+        and "Condition" not in statement
         for statement in _statements(role)
     )
     assert granted == expected

@@ -1,6 +1,5 @@
 """Embedding a catalog: nothing twice, nothing lost, wherever the store is and whatever runs the encoders."""
 
-import logging
 import os
 import shutil
 import signal
@@ -21,7 +20,9 @@ import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from winnow.embeddings import runtime
+from export.shapes import read_shapes
+from export.triton_config import config_text
+from winnow.embeddings import outcome, runtime
 from winnow.embeddings.extraction import extract_embeddings
 from winnow.embeddings.outcome import Extraction, write_output
 from winnow.embeddings.store import EmbeddingStore, Shard
@@ -31,8 +32,8 @@ from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, Modali
 from winnow.encoders.preparation import Preparation
 from winnow.encoders.tokens import train_tokenizer
 from winnow.errors import WinnowError
+from winnow.signatures import SIGNATURES
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
 SIZE, CONTEXT, RATE, SAMPLES, WIDTH = 8, 6, 8000, 64, 5
 INPUTS = EncoderInputs(
     audio=AudioInput(dimension=WIDTH, rate=RATE, samples=SAMPLES),
@@ -249,13 +250,14 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     np.testing.assert_allclose(made.vectors["image"], whole, atol=1e-6)
 
 
-def test_what_cannot_be_read_is_recorded_and_told(
-    encoders: Path, catalog: Contents, store: EmbeddingStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        made = extract_embeddings(encoders, catalog, store, show_progress=False)
-    assert "2 of 9 items have no usable image and go without, among them" in caplog.text
-    assert "1 of 6 items have no usable audio" in caplog.text
+def test_what_cannot_be_read_is_recorded_and_told(encoders: Path, catalog: Contents, store: EmbeddingStore) -> None:
+    made = extract_embeddings(encoders, catalog, store, show_progress=False)
+    audio, image, text = outcome.told(made, catalog)
+    items = len(catalog.item_ids)
+    assert audio.startswith(f"audio: 6 of {items} items have one; 1 cannot be used: ")
+    assert image.startswith(f"image: 9 of {items} items have one; 2 cannot be used: {catalog.pictures[1]}: not a")
+    assert image.endswith(f"; {catalog.pictures[2]}: No such file or directory")
+    assert "cannot" not in text
     problems = made.problems["image"]
     assert [item for item, problem in enumerate(problems) if problem] == [1, 2]
     assert problems[1].startswith(f"{catalog.pictures[1]}: not a readable picture")
@@ -386,7 +388,9 @@ def test_a_triton_gives_the_same_vectors_and_must_serve_the_same_encoder(
     for source in sorted((encoders / "onnx").iterdir()):
         (repository / source.name / "1").mkdir(parents=True)
         shutil.copy(source / "model.onnx", repository / source.name / "1")
-        shutil.copy(REPOSITORY / source.name / "config.pbtxt", repository / source.name)
+        signature = next(signature for signature in SIGNATURES if signature.name == source.name)
+        config = config_text(signature, read_shapes(source / "model.onnx"))
+        (repository / source.name / "config.pbtxt").write_text(config)
     address = triton(repository)
     here = extract_embeddings(encoders, catalog, store, show_progress=False)
     far = EmbeddingStore(str(tmp_path / "far"))

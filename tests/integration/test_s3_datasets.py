@@ -108,6 +108,29 @@ def test_what_is_wrong_on_s3_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_prefix_is_read_as_a_folder_is(tmp_path: Path) -> None:
+    put("mixed/dataset.yaml", b"\xef\xbb\xbfname: shop\nevents: {view: 1, buy: 5}\n")
+    items = ITEMS.select(["item_id", "image"]).cast(
+        pa.schema([("item_id", pa.large_string()), ("image", pa.large_string())])
+    )
+    put("mixed/items.parquet", items.rename_columns(["Item ID", "Image"]))
+    put("mixed/events.parquet", EVENTS.slice(0, 1))
+    put("mixed/events/day=1/b.csv", EVENTS.slice(1, 2))
+    put("mixed/events/c.parquet", EVENTS.slice(3).append_column("stream_id", pa.array(["1-0"])))
+    for key in ("mixed/events/_SUCCESS", "mixed/events/", "mixed/images/a.png", "mixed/items/a.png"):
+        put(key, b"")
+    data = ingest("s3://winnow-data/mixed", tmp_path / "out")
+    assert data.items["image"].to_pylist() == ["s3://winnow-data/mixed/images/a.png", "s3://elsewhere/b.png", None]
+    assert sorted(data.events["timestamp"].to_pylist()) == EVENTS["timestamp"].to_pylist()
+    assert "events: read from events.parquet and the 2 in events/ together" in data.account.lines()
+    put("mixed/events/d.csv", "user_id,item_id,event,timestamp\ncaf\xe9,b,view,1700000000000\n".encode("latin1"))
+    with pytest.raises(DataError, match=r"s3://winnow-data/mixed cannot .*\n.*events/d\.csv: line 2 is not UTF-8"):
+        ingest("s3://winnow-data/mixed", tmp_path / "out")
+    put("mixed/events/e.json", b"{}")
+    with pytest.raises(DataError, match=r"events/: only \.parquet and \.csv files .* events/e\.json is none"):
+        ingest("s3://winnow-data/mixed", tmp_path / "out")
+
+
 def test_s3_on_loopback_is_read_past_the_environments_proxies(tmp_path: Path) -> None:
     put("proxied/items.csv", ITEMS.select(["item_id"]))
     bypassed = ("no_proxy", "NO_PROXY")

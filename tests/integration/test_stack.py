@@ -70,9 +70,9 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(packages))
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.delenv("TRITON_URL", raising=False)
-    folder = tmp_path / "home"
+    folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name is a home of such a name
     monkeypatch.setenv("WINNOW_HOME", str(folder))
-    write_models(folder / "model_repository")
+    write_models(folder / "model_repository" / "1")
     write_release(folder / "releases" / "1")
     return folder
 
@@ -256,8 +256,18 @@ def test_http_and_grpc_listen_where_they_are_told_and_all_else_on_loopback(home)
         Stack(1, ports, host="127.0.0.2", show_progress=False).__enter__()
 
 
+def test_a_home_whose_releases_share_a_repository_is_refused_in_one_sentence(home):
+    repository = home / "model_repository"
+    (repository / "1").rename(home / "old")
+    repository.rmdir()
+    (home / "old").rename(repository)
+    with pytest.raises(WinnowError, match=r"model_repository/1 has no .*build it again with `winnow build`"):
+        Stack(1, Ports.free(), show_progress=False).__enter__()
+    assert running() is None
+
+
 def test_redis_url_and_triton_url_take_the_place_of_processes(home, monkeypatch):
-    with infrastructure(home / "model_repository", {"ranker": [1], "retriever": [1]}) as others:
+    with infrastructure(home / "model_repository" / "1", {"ranker": [1], "retriever": [1]}) as others:
         monkeypatch.setenv("REDIS_URL", others.redis_url)
         monkeypatch.setenv("TRITON_URL", others.triton)
         ports = Ports.free()

@@ -1,6 +1,8 @@
 """The Python-based ONNX Runtime backend, in a real Triton."""
 
 import os
+import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,10 +13,13 @@ import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from export.shapes import read_shapes
+from export.triton_config import config_text
 from winnow.errors import WinnowError
 from winnow.local import triton as local_triton
 from winnow.local.infrastructure import infrastructure
 from winnow.local.processes import ProcessFailed
+from winnow.signatures import SIGNATURES
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 TYPES = {
@@ -26,12 +31,19 @@ TYPES = {
     "fp16": TensorProto.FLOAT16,
     "fp32": TensorProto.FLOAT,
 }
+USER = {
+    "history_items": [50],
+    "history_events": [50],
+    "history_gaps": [50],
+    "user_categorical": [2],
+    "user_numeric": [1],
+}
 
 
 def save(repository, name, version, nodes, inputs, outputs, constants=(), batch=64, delay_ms=0, declared=None):
     """Write a model: inputs and outputs are ``{name: (element type, columns)}``, all with a batch dimension.
 
-    As in a release, the config leaves every dimension open and the graph checks shapes.
+    As in a release, the config leaves open what the graph leaves open.
     """
 
     def values(tensors):
@@ -47,7 +59,7 @@ def save(repository, name, version, nodes, inputs, outputs, constants=(), batch=
     def described(tensors):
         return ", ".join(
             f'{{name: "{n}" data_type: {(declared or {}).get(n, kinds[kind])} '
-            f"dims: [{', '.join('-1' for _ in columns)}]}}"
+            f"dims: [{', '.join(str(c) if isinstance(c, int) else '-1' for c in columns)}]}}"
             for n, (kind, columns) in tensors.items()
         )
 
@@ -182,23 +194,79 @@ def test_every_type_passes_unchanged_and_only_requested_outputs_come_back(client
     assert [output.name for output in some.get_response().outputs] == ["int32_out"]
 
 
-def test_a_running_triton_is_checked_for_what_is_needed(address):
-    local_triton.check(address, {"pair": [1, 2]})
+def test_a_running_triton_is_checked_for_what_is_needed(address, tmp_path):
+    local_triton.check(address, tmp_path, {"pair": [1, 2]})
     with pytest.raises(WinnowError, match="does not serve pair version 7, absent version 1"):
-        local_triton.check(address, {"pair": [1, 7], "absent": [1]})
+        local_triton.check(address, tmp_path, {"pair": [1, 7], "absent": [1]})
     with pytest.raises(WinnowError, match=r"TRITON_URL names 127.0.0.1:1 "):
-        local_triton.check("127.0.0.1:1", {"pair": [1]})
+        local_triton.check("127.0.0.1:1", tmp_path, {"pair": [1]})
 
 
 def test_a_config_that_contradicts_its_graph_is_an_error_at_the_start(tmp_path):
     node = helper.make_node("Identity", ["x"], ["y"])
     tensors = {"inputs": {"x": (FLOAT, ["N"])}, "outputs": {"y": (FLOAT, ["N"])}}
     save(tmp_path, "wrong", 1, [node], **tensors, declared={"y": "TYPE_INT32"})
-    with (
-        pytest.raises(ProcessFailed, match=r"tensor y: config\.pbtxt says TYPE_INT32, model\.onnx has tensor\(float\)"),
-        infrastructure(tmp_path, {"wrong": [1]}),
-    ):
+    native = "configuration expects datatype TYPE_INT32 for output 'y', model provides TYPE_FP32"
+    with pytest.raises(ProcessFailed, match=native), infrastructure(tmp_path, {"wrong": [1]}):
         pass
+
+
+SHAPES = {
+    "retriever": (USER, {"candidates": [400], "candidate_scores": [400], "user_vector": [64]}),
+    "ranker": (
+        USER
+        | {"candidate_items": ["N"], "candidate_categorical": ["N", 2], "candidate_numeric": ["N", 16]}
+        | {"fresh_vectors": ["F", 64]},
+        {"probabilities": ["N", 2], "scores": ["N"]},
+    ),
+    "item_tower": (
+        {"item_categorical": [2], "item_numeric": [1], "embeddings": [192]},
+        {"item_vector": [64], "candidates": [400], "candidate_scores": [400]},
+    ),
+    "image_encoder": ({"pixels": [64, 64, 3]}, {"embedding": [64]}),
+    "text_encoder": ({"tokens": [32]}, {"embedding": [64]}),
+    "audio_encoder": ({"samples": [8000]}, {"embedding": [64]}),
+}
+
+
+@pytest.mark.parametrize("signature", SIGNATURES, ids=lambda signature: signature.name)
+def test_a_configuration_without_dimensions_is_refused_as_on_a_gpu_node(signature, tmp_path):
+    """Each model's tensors with the sizes of the demo's release, in a graph of constants.
+
+    The templates are what all releases shared: the native backend refused each of the six, and this one took them.
+    """
+    kinds = {spec.name: TYPES[{"FP32": "fp32"}.get(spec.dtype, spec.dtype.lower())] for spec in tensors_of(signature)}
+    inputs, outputs = ({n: (kinds[n], dims) for n, dims in shapes.items()} for shapes in SHAPES[signature.name])
+    first = signature.inputs[0].name
+    nodes = [helper.make_node("Shape", [first], ["batch"], start=0, end=1)]
+    constants = []
+    for name, (kind, dims) in outputs.items():
+        open_ = [dim for dim in dims if isinstance(dim, str)]
+        nodes += [helper.make_node("Shape", ["candidate_items"], [f"{name}.open"], start=1, end=2)] if open_ else []
+        fixed = [dim for dim in dims if isinstance(dim, int)]
+        constants.append(helper.make_tensor(f"{name}.fixed", INT64, [len(fixed)], fixed))
+        parts = ["batch", *([f"{name}.open"] if open_ else []), f"{name}.fixed"]
+        nodes.append(helper.make_node("Concat", parts, [f"{name}.shape"], axis=0))
+        zero = helper.make_tensor("value", kind, [1], [0])
+        nodes.append(helper.make_node("ConstantOfShape", [f"{name}.shape"], [name], value=zero))
+    save(tmp_path, signature.name, 1, nodes, inputs, outputs, constants)
+    config = tmp_path / signature.name / "config.pbtxt"
+    config.write_text(config_text(signature, read_shapes(config.parent / "1" / "model.onnx")))
+    with infrastructure(tmp_path, {signature.name: [1]}):
+        pass
+    config.write_text(config_text(signature))
+    size = len(SHAPES[signature.name][0][first]) + 1
+    native = (
+        rf"model '{signature.name}', tensor '{first}': the model expects {size} dimensions \(shape \[-1,[\d,]+\]\) but "
+        rf"the model configuration specifies {size} dimensions \(an initial batch dimension because max_batch_size > 0 "
+        r"followed by the explicit tensor shape, making complete shape \[-1,-1"
+    )
+    with pytest.raises(ProcessFailed, match=native), infrastructure(tmp_path, {signature.name: [1]}):
+        pass
+
+
+def tensors_of(signature):
+    return (*signature.inputs, *signature.outputs)
 
 
 def test_only_the_asked_versions_load_and_nothing_is_left_behind(tmp_path):
@@ -221,14 +289,37 @@ def test_only_the_asked_versions_load_and_nothing_is_left_behind(tmp_path):
     assert set(os.listdir("/dev/shm")) <= memory_before
 
 
+def test_paths_that_a_shell_would_split_are_served(tmp_path, monkeypatch):
+    """A home, and Triton's environment, in a checkout under such a folder; temporary folders keep plain names."""
+    odd = tmp_path / "My Prøjects 'n' $HOME"
+    save_pair(odd / "models", 1, "Add")
+    (odd / ".venv-triton").symlink_to(local_triton.ENVIRONMENT)
+    monkeypatch.setattr(local_triton, "ENVIRONMENT", odd / ".venv-triton")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    row = np.ones((1, 2), np.float32)
+    with infrastructure(odd / "models", {"pair": [1]}, folder=odd) as parts:
+        [plain] = (tmp_path / "temporary").iterdir()
+        assert stat.S_IMODE(plain.stat().st_mode) == 0o700
+        with grpcclient.InferenceServerClient(parts.triton) as client:
+            np.testing.assert_array_equal(infer(client, "pair", a=row, b=row).as_numpy("result"), row + row)
+    assert not list((tmp_path / "temporary").iterdir())
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    with (
+        pytest.raises(WinnowError, match="set WINNOW_HOME or TMPDIR to a folder that has one"),
+        infrastructure(odd / "models", {"pair": [1]}, folder=odd),
+    ):
+        pass
+
+
 def members(group):
     """Processes of a group that have not ended."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, process_group, *_ = stat.read_text().rpartition(") ")[2].split()
+            state, _, process_group, *_ = path.read_text().rpartition(") ")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(process_group) == group and state != "Z":
-            found.append(int(stat.parent.name))
+            found.append(int(path.parent.name))
     return found

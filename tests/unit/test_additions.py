@@ -149,3 +149,41 @@ def test_files_of_another_form_are_refused(
         additions.read(folder / name, release)
     with pytest.raises(WinnowError, match="there is no file"):
         additions.read(folder / "nowhere.csv", release)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("item_id,title\na,caf\xe9\n".encode("latin1"), r"items\.csv: line 2 is not UTF-8: bytes e9 0a after 'a,caf'"),
+        (b"item_id;title\na;x\n", r"its columns are separated by ';'"),
+        (b"item_id,title,Title,TITLE\na,x,y,z\n", ""),
+        (b"item_id,Title,TITLE\na,x,y\n", r"has several columns that could be title: Title, TITLE; keep one"),
+        (
+            b"item_id,created_at\na,1790000000\n",
+            r"row 1, column created_at: must be .* looks like seconds",
+        ),
+        (b"item_id\n" + b"x" * 257 + b"\n", r"row 1, column item_id: must be a string of 1 to 256 characters"),
+        (b"item_id\nx\x07\n", r"row 1, column item_id: must be free of control characters, got 'x\\x07'"),
+    ],
+)
+def test_a_file_of_new_items_follows_the_rules_of_a_catalog(
+    release: Release, folder: Path, content: bytes, message: str
+) -> None:
+    (folder / "items.csv").write_bytes(content)
+    if not message:
+        assert additions.read(folder / "items.csv", release)[0].instance["title"] == "x"
+        return
+    with pytest.raises(DataError, match=message):
+        additions.read(folder / "items.csv", release)
+
+
+def test_headings_moments_and_types_are_read_as_in_a_catalog(release: Release, folder: Path) -> None:
+    (folder / "items.csv").write_text("\ufeffItem ID, Title,created_at\na,Ball,2026-01-02 03:04:05.123456+00\n")
+    [addition] = additions.read(folder / "items.csv", release)
+    assert addition.instance == {"item_id": "a", "title": "Ball", "created_at": 1_767_323_045_123}
+    large = pa.table({"item_id": pa.array(["a"], pa.large_string()), "title": pa.array(["Ball"]).dictionary_encode()})
+    pq.write_table(large, folder / "items.parquet")
+    assert additions.read(folder / "items.parquet", release)[0].instance == {"item_id": "a", "title": "Ball"}
+    (folder / "items.jsonl").write_text('{"item_id": 7, "price": 3}\n{"item_id": "b", "tags": ["x"], "price": null}\n')
+    ids = [one.instance["item_id"] for one in additions.read(folder / "items.jsonl", release)]
+    assert ids == ["7", "b"]

@@ -21,8 +21,8 @@ def source(**replaced: pa.Table | None) -> Source:
         "events": events(),
     }
     tables |= replaced
-    found = {name: SourceTable(f"{name}.csv", table) for name, table in tables.items() if table is not None}
-    return Source("the shop", SPEC, found["items"], found.get("users"), found["events"])
+    found = {name: SourceTable.of(f"{name}.csv", table) for name, table in tables.items() if table is not None}
+    return Source("the shop", "/shop", SPEC, found["items"], found.get("users"), found["events"])
 
 
 def events(**replaced: list[object]) -> pa.Table:
@@ -80,7 +80,8 @@ def test_a_sound_source_passes() -> None:
         ),
         (
             {"items": items(created_at=[1_700_000_000, None])},
-            "items.csv, column created_at: not in milliseconds: these look like seconds; multiply by 1000 (1 row), "
+            "items.csv, column created_at: must be milliseconds since the epoch, but looks like seconds: "
+            "multiply by 1000 (1 row), "
             "for example 1700000000",
         ),
         (
@@ -98,9 +99,8 @@ def test_a_sound_source_passes() -> None:
             "users.csv, column user_id: the same id in several rows; keep one row for each (2 rows), for example 'v'",
         ),
         (
-            {"users": pa.table({"user_id": ["u"]})},
-            "events.csv, column user_id: not in users.csv; add its row there or remove these events (1 row), "
-            "for example 'v'",
+            {"users": pa.table({"user_id": ["7", "8"]})},
+            "users.csv, column user_id: has no user of the log, such as 'u', 'v'; write the ids alike in both",
         ),
         (
             {"events": events(item_id=["x", "y", "x"])},
@@ -118,25 +118,26 @@ def test_a_sound_source_passes() -> None:
         ),
         (
             {"events": events(timestamp=[NOW, NOW // 1000, NOW])},
-            f"events.csv, column timestamp: not in milliseconds: these look like seconds; multiply by 1000 (1 row), "
+            "events.csv, column timestamp: must be milliseconds since the epoch, but looks like seconds: "
+            "multiply by 1000 (1 row), "
             f"for example {NOW // 1000}",
         ),
         (
             {"events": events(timestamp=[NOW, NOW * 1000, NOW])},
-            f"events.csv, column timestamp: not in milliseconds: these look like micro- or nanoseconds; "
-            f"divide them (1 row), for example {NOW * 1000}",
+            "events.csv, column timestamp: must be milliseconds since the epoch, but looks like micro- or nanoseconds: "
+            f"divide by 1000 or 1,000,000 (1 row), for example {NOW * 1000}",
         ),
         (
             {"events": events(timestamp=[NOW, NOW + 10 * 86_400_000, NOW])},
-            "events.csv, column timestamp: in the future; correct the clock or the time zone (1 row)",
+            "events.csv, column timestamp: must be in the past: correct the clock or the time zone (1 row)",
         ),
         (
             {"events": events(timestamp=["soon", "later", "never"])},
-            "events.csv, column timestamp: expected a moment: integer milliseconds since the epoch, or an ISO 8601 "
-            "date; the column's type is string (3 rows), for example 'soon', 'later', 'never'",
+            "events.csv, column timestamp: expected a moment: milliseconds since the epoch, or a date and time as "
+            "2026-01-31T12:00:00Z; the column's type is string (3 rows), for example 'soon', 'later', 'never'",
         ),
         (
-            {"events": events(timestamp=[str(NOW), "2024-05-01", str(NOW)])},
+            {"events": events(timestamp=[str(NOW), "2024-05-32", str(NOW)])},
             "events.csv, column timestamp: expected a moment",
         ),
     ],
@@ -163,9 +164,31 @@ def test_all_problems_are_reported_together() -> None:
 
 def test_examples_are_at_most_three() -> None:
     many = pa.table({"user_id": ["u"] * 9, "item_id": list("pqrstuvwx"), "event": ["view"] * 9, "timestamp": [NOW] * 9})
-    with pytest.raises(DataError, match=r"\(9 rows\), for example 'p', 'q', 'r'$"):
+    with pytest.raises(DataError, match=r"\(9 rows\), for example 'p', 'q', 'r'\nBad rows of the log: 9 of 9"):
         validate(source(events=many))
 
 
 def test_users_are_derived_from_the_log_where_there_is_no_table() -> None:
     assert validate(source(users=None)).users["user_id"].to_pylist() == ["u", "v"]
+
+
+def test_users_that_only_the_log_knows_get_no_features_as_at_the_endpoint() -> None:
+    spec = DatasetSpec(
+        name="x", events={"view": 1, "buy": 5}, users=DeclaredColumns(categorical=("country",), numeric=("age",))
+    )
+    users = pa.table({"user_id": ["w", "u"], "country": [["DE", "AT"], ["FR"]], "age": [30, 40]})
+    parts = source(users=users)
+    data = validate(Source("shop", "/shop", spec, items_only(), parts.users, parts.events))
+    assert data.users.to_pydict() == {
+        "user_id": ["w", "u", "v"],
+        "country": [["DE", "AT"], ["FR"], None],
+        "age": [30.0, 40.0, None],
+    }
+    assert data.events.num_rows == 3
+    assert data.account.lines() == [
+        "users.csv: 1 of the log's 2 users are not in it and get no features, for example 'v'"
+    ]
+
+
+def items_only() -> SourceTable:
+    return SourceTable.of("items.csv", pa.table({"item_id": ["a", "b"]}))

@@ -11,6 +11,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from validation import charts
+from validation.objects import ToolMissing, render
+from validation.schemas import KUBERNETES
+
 ROOT = Path(__file__).parents[2]
 EKS = ROOT / "eks"
 CRDS = ROOT.parent / "shared" / "crds"
@@ -113,18 +117,49 @@ def test_a_planted_fault_is_found(crds, kind, name, path, value):
 
 
 def test_every_chart_is_pinned_and_has_values_of_its_own():
-    assert len(CHARTS) == 11
+    assert len(CHARTS) == 12
     for release, _, version, chart, *repository in CHARTS:
         assert re.fullmatch(r"v?\d+\.\d+\.\d+", version), release
         assert chart.startswith("oci://") != bool(repository), release
         assert _values(release) is not None
-    assert {path.stem for path in (EKS / "values").iterdir()} == {release for release, *_ in CHARTS}
+    assert {path.stem for path in (EKS / "values").glob("*.yaml")} == {release for release, *_ in CHARTS}
 
 
 def test_what_serves_the_control_plane_is_of_its_version():
     version = re.search(r'default *= "(1\.\d+)"', _terraform("variables.tf"))[1]
     assert f'"v{version}.' in re.search(r'"kube-proxy" *= .*', _terraform("variables.tf"))[0]
-    assert _values("cluster-autoscaler")["image"]["tag"].startswith(f"v{version}.")
+    assert version == KUBERNETES
+    assert [str(finding) for finding in charts.check()] == []
+
+
+@pytest.mark.parametrize(
+    ("release", "version", "said"),
+    [
+        (
+            "cluster-autoscaler",
+            "9.52.1",
+            "9.52.1 is older than 9.54.0: from 1.35 on the autoscaler lists resource.k8s.io",
+        ),
+        ("envoy-gateway", "v1.6.0", "v1.6.0 is not said to support Kubernetes 1.35"),
+        ("envoy-gateway", "v1.10.0", "v1.10.0 is not said to support Kubernetes 1.35"),
+        ("metrics-server", None, "metrics-server: is not installed"),
+    ],
+)
+def test_a_chart_that_does_not_go_with_this_kubernetes_is_named(release, version, said):
+    others = {name: chart for name, chart in charts.installed().items() if name != release}
+    changed = others | ({release: charts.Chart(release, "n", version)} if version else {})
+    (finding,) = map(str, charts.check(changed))
+    assert said in finding
+
+
+def test_the_kserve_that_is_installed_is_the_one_that_is_tested():
+    tested = re.search(r"KSERVE_VERSION := (\S+)", (ROOT / "Makefile").read_text())[1]
+    fetched = {
+        image
+        for path in (ROOT / "kserve_manifests").rglob("*.yaml")
+        for image in re.findall(r"kserve/storage-initializer:(\S+)", path.read_text())
+    }
+    assert {charts.installed()[release].version for release in ("kserve", "kserve-crd")} == {tested} == fetched
 
 
 def test_karpenter_is_told_the_names_that_terraform_gives():
@@ -158,6 +193,36 @@ def test_pools_have_limits_and_classes_that_are_there():
         assert pool["spec"]["limits"]
         assert pool["spec"]["disruption"]["budgets"]
         _one("EC2NodeClass", pool["spec"]["template"]["spec"]["nodeClassRef"]["name"])
+
+
+def test_gpus_are_enough_for_two_chains_that_roll_and_a_training_job():
+    try:
+        chains = render("canary").chains
+    except ToolMissing as missing:
+        pytest.skip(str(missing))
+    wanted = sum(chain["spec"]["predictor"]["maxReplicas"] + 1 for chain in chains) + 1
+    pool = _one("NodePool", "gpu")["spec"]
+    assert int(pool["limits"]["nvidia.com/gpu"]) >= wanted
+    cpus = next(
+        one["values"] for one in pool["template"]["spec"]["requirements"] if one["key"].endswith("instance-cpu")
+    )
+    assert int(pool["limits"]["cpu"]) >= wanted * max(map(int, cpus))
+    group = re.search(r"\n    gpu = {(.*?)\n    }", _terraform("variables.tf"), re.DOTALL)[1]
+    assert int(re.search(r"max_size *= (\d+)", group)[1]) >= wanted
+
+
+def test_a_predictor_in_production_is_on_demand():
+    requirements = _one("NodePool", "gpu")["spec"]["template"]["spec"]["requirements"]
+    assert {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]} in requirements
+
+
+def test_events_are_exported_to_the_data_set_that_spark_and_retraining_read():
+    export = yaml.safe_load((ROOT / "kserve_manifests" / "base" / "export.yaml").read_text())
+    pod = export["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    arguments = _one("SparkApplication", "feature-extraction")["spec"]["arguments"]
+    data = arguments[arguments.index("--data") + 1].replace("s3a://", "s3://")
+    assert pod["containers"][0]["args"] == [data] == ["s3://winnow-features/data"]
+    assert re.search(rf'{pod["serviceAccountName"]} *= {{ winnow = \["feedback"\] }}', _terraform("identity.tf"))
 
 
 def test_jobs_run_as_accounts_that_have_a_role():
@@ -196,66 +261,6 @@ def test_the_spark_application_runs_an_entry_point_that_exists_on_the_spark_that
     parameters = re.search(r"def run\((.*?)\n\)", entry, re.DOTALL)[1]
     asked = set(re.findall(r"(\w+): Annotated", parameters))
     assert {option[2:] for option in spec["arguments"][::2]} == asked
-
-
-TOOLS = {
-    "terraform": 'case "$*" in *registry*) echo -n 1.dkr.ecr.aws/winnow;; *bucket*) echo -n winnow-1-eu;; '
-    "*endpoint*) echo -n redis.local;; *user*) echo -n winnow-online;; *secret*) echo -n winnow/redis;; "
-    "*region*) echo -n eu-west-1;; esac",
-    "kubectl": 'if [[ $1 == kustomize ]]; then cat "$2"/*.yaml; elif [[ "$*" == *"-f -"* ]]; then cat; fi',
-    "helm": 'echo "helm $*"',
-    "aws": 'echo "aws $*" >> "$CALLS"; case "$*" in *get-random-password*) echo secretword;; '
-    '*get-secret-value*) echo rediss://winnow-online:oldword@redis.local:6379/0;; *stdin*) cat >> "$CALLS";; esac',
-}
-"""Stand-ins for the tools that talk to AWS and to a cluster: they say what they were asked to do."""
-
-
-@pytest.fixture
-def tools(tmp_path) -> dict[str, str]:
-    for name, body in TOOLS.items():
-        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
-        (tmp_path / name).chmod(0o755)
-    return os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
-
-
-def _make(target: str, tools: dict[str, str], *arguments: str) -> str:
-    command = ["make", "-s", "-C", str(EKS), target, *arguments]
-    return subprocess.run(command, env=tools, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def test_manifests_get_this_accounts_registry_and_buckets(tools):
-    applied = _make("manifests", tools)
-    assert "image: 1.dkr.ecr.aws/winnow/training:0.1.0" in applied
-    assert not re.search(r"image: winnow/|s3a?://winnow-(features|models|artifacts)", applied)
-
-
-def test_each_spark_run_has_an_output_of_its_own_and_says_where(tools):
-    applied = _make("features", tools, "RUN=7")
-    assert "image: 1.dkr.ecr.aws/winnow/spark:0.1.0" in applied
-    assert "- s3a://winnow-1-eu-features/data\n" in applied
-    assert "- s3a://winnow-1-eu-features/features/point-in-time-7\n" in applied
-    assert "point_in_time: s3://winnow-1-eu-features/features/point-in-time-7" in applied
-    assert not re.search(r"image: winnow/|s3a?://winnow-(features|models|artifacts)", applied)
-
-
-def test_only_one_node_autoscaler_is_installed(tools):
-    karpenter = _make("addons", tools)
-    assert karpenter.count("helm upgrade") == len(CHARTS) - 1
-    assert "cluster-autoscaler" not in karpenter
-    other = _make("addons", tools, "AUTOSCALER=cluster-autoscaler")
-    assert "karpenter" not in other
-    assert "--set awsRegion=eu-west-1" in other
-
-
-def test_a_new_password_is_no_argument_of_any_command_and_the_old_one_stays_valid(tools):
-    _make("redis-password", tools)
-    calls = Path(tools["CALLS"]).read_text()
-    arguments = [line for line in calls.splitlines() if line.startswith("aws ")]
-    assert [line for line in arguments if "secretword" in line or "oldword" in line] == []
-    assert len(arguments) == 4
-    assert '"Passwords": ["oldword", "secretword"]' in calls
-    assert '"SecretString": "rediss://winnow-online:secretword@redis.local:6379/0"' in calls
-    assert calls.index("modify-user") < calls.index("put-secret-value")
 
 
 def test_the_spark_image_is_a_driver_or_an_executor_as_it_is_asked(tmp_path):

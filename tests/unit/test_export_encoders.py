@@ -19,6 +19,7 @@ from export.half import write_half
 from export.int8 import write_int8
 from export.onnx_model import write_onnx
 from export.parity import ParityError
+from export.shapes import read_shapes
 from export.triton_config import config_text
 from export.variants import PRECISIONS, Precision, variant_file
 from winnow.encoders.image import ServedImageEncoder
@@ -123,6 +124,30 @@ def test_pixels_are_normalised_exactly_and_a_plane_at_a_time(exported: Exported,
     np.testing.assert_allclose(found, expected.transpose(0, 3, 1, 2), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("model", MODELS)
+def test_bytes_are_cast_before_anything_else(exported: Exported, model: str, precision: Precision) -> None:
+    """TensorRT: "UINT8 types for intermediate tensors" are not supported."""
+    folder, _ = exported
+    graph = onnx.load(folder / "onnx" / model / variant_file(precision)).graph
+    given = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
+    takers = [node.op_type for node in graph.node if given & set(node.input)]
+    assert takers == (["Cast"] if model == "image_encoder" else [])
+
+
+class TransposedBytes(nn.Module):
+    """Planes first, as bytes: half the memory traffic, and nothing for TensorRT."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return nn.functional.normalize(pixels.permute(0, 3, 1, 2).float().mean((2, 3)), dim=-1)
+
+
+def test_an_operator_on_bytes_is_refused(tmp_path: Path) -> None:
+    pixels = torch.zeros(4, 8, 8, 3, dtype=torch.uint8)
+    with pytest.raises(WinnowError, match="image_encoder: Shape, Transpose takes the bytes of the input pixels"):
+        write_onnx(TransposedBytes(), IMAGE_ENCODER, {"pixels": pixels}, tmp_path / "model.onnx")
+
+
 def test_attention_transposes_its_keys_directly(exported: Exported) -> None:
     folder, _ = exported
     graph = onnx.load(folder / "onnx" / "text_encoder" / "model.onnx").graph
@@ -139,7 +164,7 @@ def test_a_version_is_the_chosen_variant(exported: Exported, tmp_path: Path) -> 
         model = tmp_path / "repository" / row.model
         assert sha256(model / "4" / "model.onnx") == row.sha256
         signature = given[row.model][0].signature
-        assert (model / "config.pbtxt").read_text() == config_text(signature)
+        assert (model / "config.pbtxt").read_text() == config_text(signature, read_shapes(model / "4" / "model.onnx"))
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
     with pytest.raises(WinnowError, match="never overwritten"):
         install_encoders(folder, 4, tmp_path / "repository")

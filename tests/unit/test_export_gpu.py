@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export import tensorrt_plan
-from export.gpu_config import gpu_config, write_gpu_configs
+from export.gpu_config import gpu_config
 from export.repository import export_model
-from export.shapes import Shape, read_shapes
+from export.shapes import read_shapes, signature_of
 from export.tensorrt_plan import NoTensorRT, build_plan
-from export.triton_config import MAX_BATCH, model_config
+from export.triton_config import MAX_BATCH, Shape, model_config
 from winnow.errors import WinnowError
 from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, RANKER, TEXT_ENCODER
 
@@ -42,6 +42,8 @@ RANKED: dict[str, Shape] = {
     "candidate_categorical": ("B", "N", 4),
     "candidate_numeric": ("B", "N", 20),
     "fresh_vectors": ("B", "F", 64),
+    "probabilities": ("B", "N", 2),
+    "scores": ("B", "N"),
 }
 
 
@@ -78,7 +80,8 @@ def test_the_ranker_warms_up_and_has_its_ranges_on_a_gpu() -> None:
     assert profiles["opt"]["candidate_numeric"] == "16x512x20"
     assert profiles["max"]["candidate_numeric"] == f"{MAX_BATCH['ranker']}x2048x20"
     assert profiles["max"]["fresh_vectors"] == f"{MAX_BATCH['ranker']}x512x64"
-    assert all(shapes.keys() == RANKED.keys() for shapes in profiles.values())
+    # By the graph's own names: an input without a profile is refused.
+    assert all(list(shapes) == [spec.name for spec in RANKER.inputs] for shapes in profiles.values())
     assert [request.batch_size for request in config.model_warmup] == [1, MAX_BATCH["ranker"]]
     for request in config.model_warmup:
         assert {spec.name for spec in RANKER.inputs} == set(request.inputs)
@@ -88,7 +91,7 @@ def test_the_ranker_warms_up_and_has_its_ranges_on_a_gpu() -> None:
 
 def test_all_else_is_as_on_a_cpu() -> None:
     config = gpu_config(RANKER, RANKED)
-    plain = model_config(RANKER)
+    plain = model_config(RANKER, RANKED)
     for part in (config, plain):
         for field in ("instance_group", "optimization", "model_warmup"):
             part.ClearField(field)
@@ -105,24 +108,21 @@ def test_all_else_is_as_on_a_cpu() -> None:
     ],
 )
 def test_only_what_bears_it_computes_in_half_precision(signature, shape, precision) -> None:  # type: ignore[no-untyped-def]
-    config = gpu_config(signature, {signature.inputs[0].name: shape})
+    config = gpu_config(signature, {signature.inputs[0].name: shape, "embedding": ("B", 64)})
     [accelerator] = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.parameters["precision_mode"] == precision
 
 
-def test_sizes_come_from_the_releases_in_the_repository(tmp_path: Path) -> None:
-    release(tmp_path / "models", 1, 12)
-    path = release(tmp_path / "models", 2, 12)
-    assert read_shapes(path) == (TEXT_ENCODER, {"tokens": ("B", 12)})
-    [written] = write_gpu_configs(tmp_path / "models")
-    assert written == tmp_path / "models" / "text_encoder" / "configs" / "gpu.pbtxt"
+def test_sizes_come_from_the_graph(tmp_path: Path) -> None:
+    path = release(tmp_path / "models" / "1", 1, 12)
+    shapes: dict[str, Shape] = {"tokens": ("B", 12), "embedding": ("B", 8)}
+    assert read_shapes(path) == shapes
+    assert signature_of(path, shapes) is TEXT_ENCODER
+    written = tmp_path / "models" / "1" / "text_encoder" / "configs" / "gpu.pbtxt"
     parsed = text_format.Parse(written.read_text(), triton.ModelConfig())
-    assert parsed == gpu_config(TEXT_ENCODER, {"tokens": ("B", 12)})
-    release(tmp_path / "models", 3, 16)
-    with pytest.raises(WinnowError, match=r"\('B', 16\).*repository of their own"):
-        write_gpu_configs(tmp_path / "models")
-    with pytest.raises(WinnowError, match="holds no release"):
-        write_gpu_configs(tmp_path / "elsewhere")
+    assert parsed == gpu_config(TEXT_ENCODER, shapes)
+    with pytest.raises(WinnowError, match="has the tensors a, b: it is none of retriever"):
+        signature_of(path, {"a": (1,), "b": (1,)})
 
 
 def test_a_plan_needs_tensorrt_and_says_so(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,3 +37,34 @@ def test_make_help_prints_the_targets() -> None:
     printed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for target in ("setup", "demo", "up", "test", "bench", "lint"):
         assert f"make {target}" in printed
+
+
+@pytest.mark.parametrize(
+    ("version", "venv", "triton"),
+    [
+        ((3, 11, 7), "{python}", "{python}"),
+        ((3, 12, 1), "{python}", "{python}"),
+        ((3, 13, 0), "{python}", ">=3.11,<3.13"),
+        ((3, 10, 2), "3.12", ">=3.11,<3.13"),
+        ((3, 14, 0), "3.12", ">=3.11,<3.13"),
+    ],
+)
+def test_set_up_takes_the_python_at_hand_or_has_one_fetched(
+    tmp_path: Path, version: tuple[int, ...], venv: str, triton: str
+) -> None:
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/bash\nexec {sys.executable} -c "import sys; sys.version_info = {version}; $2"\n')
+    python.chmod(0o755)
+    for other in ("python3.11", "python3.12", "python3.13"):
+        (tmp_path / other).write_text("#!/bin/false\n")
+        (tmp_path / other).chmod(0o755)
+    planned = subprocess.run(
+        ["make", "--dry-run", "--always-make", "setup"],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for environment, wanted in ((".venv", venv), (".venv-triton", triton)):
+        assert f'--python "{wanted.format(python=python)}" {environment}\n' in planned

@@ -6,11 +6,12 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from validation import links, metrics, release, rules, schemas, security
+from validation import feedback, gpu, links, metrics, release, routes, rules, schemas, security
 from validation.__main__ import CHECKS
 from validation.objects import Objects, ToolMissing, overlays, render
 from validation.promql import Units, expressions, watched
@@ -32,7 +33,7 @@ def rendered(overlay: str) -> Objects:
 def changed(overlay: str, mutate: Mutation) -> Objects:
     objects = copy.deepcopy(rendered(overlay))
     mutate(objects)
-    return Objects(objects.all, objects.outside)
+    return Objects(objects.all, objects.outside)  # anew, as what it has found is kept
 
 
 def found(objects: Objects, check: Callable[[Objects], Any]) -> list[str]:
@@ -49,11 +50,15 @@ def test_the_manifests_are_right(overlay, check):
 
 
 def at(objects: Objects, kind: str, name: str, path: str) -> Any:
-    """What is at a dotted path in one object; numbers are positions."""
+    """What is at a path in one object; numbers are positions, and ~1 is a slash in a name."""
     value: Any = objects.find(kind, name)
     for step in filter(None, path.split("/")):
-        value = value[int(step) if step.isdecimal() else step]
+        value = value[_step(step)]
     return value
+
+
+def _step(written: str) -> int | str:
+    return int(written) if written.isdecimal() else written.replace("~1", "/")
 
 
 def put(kind: str, name: str, path: str, value: Any) -> Mutation:
@@ -61,7 +66,7 @@ def put(kind: str, name: str, path: str, value: Any) -> Mutation:
 
     def mutate(objects: Objects) -> None:
         holder = at(objects, kind, name, folder)
-        holder[int(field) if field.isdecimal() else field] = value
+        holder[_step(field)] = value
 
     return mutate
 
@@ -71,7 +76,7 @@ def drop(kind: str, name: str, path: str) -> Mutation:
 
     def mutate(objects: Objects) -> None:
         holder = at(objects, kind, name, folder)
-        del holder[int(field) if field.isdecimal() else field]
+        del holder[_step(field)]
 
     return mutate
 
@@ -265,9 +270,111 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
         "container bloom-sidecar: mounts releases, which is no volume of the pod",
     ),
     "a route to a service that is not there": (
-        links.check,
+        routes.check,
         put("HTTPRoute", "recommender", "spec/rules/1/backendRefs/0/name", "recommender"),
         "there is no service recommender",
+    ),
+    "a gRPC route that no network policy lets in": (
+        routes.check,
+        drop("NetworkPolicy", "transformer", "spec/ingress/0/ports/1"),
+        "GRPCRoute recommender: .*no NetworkPolicy lets envoy-gateway-system in to recommender-transformer:8081",
+    ),
+    "a host name of both protocols, which the gateway refuses": (
+        routes.check,
+        put("GRPCRoute", "recommender", "spec/hostnames", ["recommender.example.com"]),
+        "GRPCRoute recommender: spec.hostnames: recommender.example.com meets HTTPRoute recommender",
+    ),
+    "a wildcard that takes in the other protocol's host name": (
+        routes.check,
+        put("HTTPRoute", "recommender", "spec/hostnames", ["*.example.com"]),
+        r"spec.hostnames: grpc\.recommender\.example\.com meets HTTPRoute \*\.example\.com",
+    ),
+    "a chain that gRPC does not reach": (
+        release.check,
+        remove("GRPCRoute", "recommender"),
+        "InferenceService recommender: no GRPCRoute leads to its transformer",
+    ),
+    "GPUs without their configuration": (
+        gpu.check,
+        put(ISVC, "recommender", "spec/predictor/model/args", []),
+        "predictor: args: --model-config-name=gpu is missing: TensorRT would never be used",
+    ),
+    "no place for TensorRT's engines": (
+        gpu.check,
+        put(ISVC, "recommender", "spec/predictor/model/volumeMounts/0/readOnly", True),
+        "predictor: volumeMounts: nothing that can be written is mounted at /engines",
+    ),
+    "GPU configurations without a GPU": (
+        gpu.check,
+        drop(ISVC, "recommender", "spec/predictor/model/resources/limits/nvidia.com~1gpu"),
+        "--model-config-name=gpu without a GPU: Triton would not start",
+    ),
+    "an address that is also the beginning of others": (
+        release.check,
+        put(ISVC, "recommender", "spec/predictor/initContainers/0/args/0", "s3://winnow-models/model_repository/1"),
+        "container storage-initializer: s3://winnow-models/model_repository/1 must end with a slash",
+    ),
+    "a model's address that is also the beginning of others": (
+        release.check,
+        put(ISVC, "recommender", "spec/predictor/model/storageUri", "s3://winnow-models/model_repository/1"),
+        "storageUri: s3://winnow-models/model_repository/1 must end with a slash",
+    ),
+    "a Job whose name outlives its image": (
+        release.check,
+        put("Job", "recommender-publish-0-1-0-release-1", "metadata/name", "recommender-publish-release-1"),
+        "Job recommender-publish-release-1: metadata.name: does not say 0-1-0: with another one it is refused",
+    ),
+    "an image of another account's": (
+        links.check,
+        put(
+            ISVC, "recommender", f"{SIDECAR}/image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.1.0"
+        ),
+        "eks/ours could not make it this account's",
+    ),
+    "an image under another tag than it is built with": (
+        links.check,
+        put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/serving:0.0.9"),
+        r"image winnow/serving:0\.0\.9: `make images` tags 0\.1\.0",
+    ),
+    "no export of events": (
+        feedback.check,
+        remove("CronJob", "events-export"),
+        "CronJobs: events are exported to nowhere",
+    ),
+    "an export that waits": (
+        feedback.check,
+        put("CronJob", "events-export", "spec/suspend", True),
+        "CronJob events-export: spec.suspend: nothing exports events",
+    ),
+    "a rebuild that looks for exports elsewhere": (
+        feedback.check,
+        put(
+            "CronJob",
+            "recommender-filters-rebuild",
+            "spec/jobTemplate/spec/template/spec/containers/0/args/1",
+            "--exports=s3://winnow-features/events",
+        ),
+        "--exports=s3://winnow-features/events: events are exported elsewhere",
+    ),
+    "a rebuild of another release": (
+        feedback.check,
+        put(
+            "CronJob",
+            "recommender-filters-rebuild",
+            "spec/jobTemplate/spec/template/spec/initContainers/0/args/0",
+            "s3://winnow-models/releases/2/",
+        ),
+        "CronJob recommender-filters-rebuild: initContainers: is of release 2, its chain of 1",
+    ),
+    "a flag that a command does not have": (
+        links.check,
+        put("CronJob", "recommender-skew", "spec/jobTemplate/spec/template/spec/containers/0/args/0", "--release=/mnt"),
+        "CronJob recommender-skew: container skew: winnow skew has no flag --release",
+    ),
+    "a metric that nothing installed serves": (
+        metrics.check,
+        lambda objects: objects.outside["metric_sources"].update(Resource="metrics-servers"),
+        "nothing in eks/charts.txt serves metrics of type Resource: an HPA would fail and stay up",
     ),
     "a flag that its program does not have": (
         links.check,
@@ -318,7 +425,7 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     ),
     "a canary that moves only the predictor": (
         release.check,
-        put(ISVC, CANARY, "spec/transformer/initContainers/0/args/0", "s3://winnow-models/releases/1"),
+        put(ISVC, CANARY, "spec/transformer/initContainers/0/args/0", "s3://winnow-models/releases/1/"),
         r"recommender-canary: the parts are pinned to different releases: .*storageUri 2, .*initContainers 1",
     ),
     "a canary without a transformer": (
@@ -348,7 +455,7 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     ),
     "a release that nobody publishes": (
         release.check,
-        remove("Job", "recommender-canary-publish-2"),
+        remove("Job", "recommender-canary-publish-0-1-0-release-2"),
         "no Job publishes release 2",
     ),
     "a canary percentage, which Standard mode ignores": (
@@ -463,6 +570,11 @@ def test_a_planted_fault_is_caught_and_named(fault):
     assert any(re.search(message, each) for each in said), said
 
 
+def test_the_configuration_for_gpus_keeps_its_engines_where_the_check_looks():
+    source = (Path(gpu.__file__).parents[1] / "export" / "gpu_config.py").read_text()
+    assert f'ENGINES = "{gpu.ENGINES}"' in source
+
+
 def test_faults_are_planted_in_every_check():
     assert len(FAULTS) >= 20
     assert {check for check, _, _ in FAULTS.values()} == set(CHECKS.values())
@@ -501,6 +613,8 @@ def test_ports_are_read_from_the_command_line():
 # The canary's route.
 
 CALLS = ("/v1/models/recommender:predict", "/v2/models/recommender/infer", "/v1/models/events:predict")
+GRPC = "/inference.GRPCInferenceService"
+INFER = f"{GRPC}/ModelInfer"
 
 
 def side(route: dict[str, Any], path: str, user_id: str) -> str:
@@ -510,8 +624,9 @@ def side(route: dict[str, Any], path: str, user_id: str) -> str:
 
 
 def test_a_user_stays_on_one_side_of_the_canary_whatever_is_called():
-    route = rendered("canary").find("HTTPRoute", "recommender")
-    sides = {user: {side(route, path, user) for path in CALLS} for user in (f"u{n:05d}" for n in range(4000))}
+    http, grpc = (rendered("canary").find(kind, "recommender") for kind in ("HTTPRoute", "GRPCRoute"))
+    calls = [*((http, path) for path in CALLS), (grpc, INFER)]
+    sides = {user: {side(*call, user) for call in calls} for user in (f"u{n:05d}" for n in range(4000))}
     assert all(len(each) == 1 for each in sides.values())
     share = sum(each == {"recommender-canary-transformer"} for each in sides.values()) / len(sides)
     assert 0.04 < share < 0.06
@@ -544,6 +659,15 @@ def test_who_says_no_bucket_gets_the_stable_chain():
         assert backends(route, CALLS[0], headers) == {"recommender-transformer": 1}
 
 
+@pytest.mark.parametrize("overlay", overlays())
+def test_the_outside_calls_models_over_grpc_and_nothing_else(overlay):
+    route = rendered(overlay).find("GRPCRoute", "recommender")
+    for method in ("ModelInfer", "ModelReady", "ModelMetadata"):
+        assert backends(route, f"{GRPC}/{method}") == {"recommender-transformer": 1}
+    for path in (f"{GRPC}/RepositoryModelUnload", f"{GRPC}/ServerMetadata", "/grpc.health.v1.Health/Check", "/"):
+        assert backends(route, path) == {}
+
+
 @pytest.mark.parametrize(
     "path", ["/metrics", "/v2/repository/models/recommender/unload", "/v1/models2", "/", "/openapi.json"]
 )
@@ -557,6 +681,7 @@ def test_the_most_specific_match_wins():
         return {"matches": list(matches), "backendRefs": [{"name": name, "port": 80}]}
 
     route = {
+        "kind": "HTTPRoute",
         "spec": {
             "rules": [
                 rule("root", {"path": {"type": "PathPrefix", "value": "/"}}),
@@ -567,7 +692,7 @@ def test_the_most_specific_match_wins():
                 rule("longer", {"path": {"type": "PathPrefix", "value": "/a/b"}}),
                 rule("exact", {"path": {"type": "Exact", "value": "/a/b"}}),
             ]
-        }
+        },
     }
     asked = {
         ("/a/b", "POST", ""): "exact",
@@ -579,7 +704,13 @@ def test_the_most_specific_match_wins():
     for (path, method, header), name in asked.items():
         assert backends(route, path, {"x": header}, method) == {name: 1}
     with pytest.raises(NotImplementedError, match="each gateway understands as it likes"):
-        backends({"spec": {"rules": [rule("r", {"path": {"type": "RegularExpression", "value": ".*"}})]}}, "/")
+        backends(
+            {
+                "kind": "HTTPRoute",
+                "spec": {"rules": [rule("r", {"path": {"type": "RegularExpression", "value": ".*"}})]},
+            },
+            "/",
+        )
 
 
 def test_what_is_not_here_is_said_aloud(monkeypatch):

@@ -1,5 +1,6 @@
-"""The pipelines compile with kfp's own command, and a run's output becomes what a person wants to see."""
+"""The pipelines compile with kfp's own command; what a run prints is for people, and what it hands back is a file."""
 
+import errno
 import io
 import subprocess
 import sys
@@ -9,15 +10,10 @@ import pytest
 import yaml
 
 from kfp_pipelines.screen import Screen
+from winnow.errors import DataError, WinnowError
+from winnow.outcome import VARIABLE, Outcome, reported
 
 ROOT = Path(__file__).parents[2]
-TRACEBACK = """\
-    Traceback (most recent call last):
-      File "ingest.py", line 3, in ingest
-    winnow.errors.DataError: two problems
-      events.csv: no column user_id
-      items.csv: item_id "7" twice
-"""
 
 
 @pytest.mark.parametrize(
@@ -51,12 +47,45 @@ def test_the_screen_keeps_everything_and_shows_steps_and_marked_lines() -> None:
     screen.write(said)
     assert log.getvalue() == said
     assert terminal.getvalue() == "▸ ingest\n  7 pictures skipped\n"
-    assert screen.error == ""
+    assert screen.step == "ingest"
 
 
-def test_the_screen_hands_on_the_whole_error_and_its_kind() -> None:
-    screen = Screen(io.StringIO(), io.StringIO())
-    for character in TRACEBACK:
-        screen.write(character)
-    assert screen.error_name == "DataError"
-    assert screen.error == 'two problems\n  events.csv: no column user_id\n  items.csv: item_id "7" twice'
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DataError("two problems\n  1. é"), Outcome(error="two problems\n  1. é", exit_code=2)),
+        (WinnowError("no such model"), Outcome(error="no such model", exit_code=1)),
+    ],
+)
+def test_what_ends_a_step_is_handed_over(
+    error: WinnowError, expected: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "outcome.json"))
+    with pytest.raises(type(error)), reported():
+        raise error
+    assert Outcome.read(tmp_path / "outcome.json") == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]
+
+
+def test_a_disk_without_room_is_said_and_a_bug_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "outcome.json"
+    monkeypatch.setenv(VARIABLE, str(path))
+    for bug in (ValueError("cannot reshape"), FileNotFoundError(errno.ENOENT, "No such file", "weights.pt")):
+        with pytest.raises(type(bug)), reported():
+            raise bug
+        assert Outcome.read(path) is None
+    for where in ("/home/models", None):
+        with pytest.raises(OSError, match="No space"), reported():
+            raise OSError(errno.ENOSPC, "No space left on device", where)
+        outcome = Outcome.read(path)
+        assert outcome is not None
+        said = f"{where}: " if where else ""
+        assert outcome.error.startswith(f"{said}No space left on device. Make room")
+
+
+def test_on_the_cluster_an_error_is_raised_and_nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError), reported():
+        raise DataError("two problems")
+    assert not list(tmp_path.iterdir())

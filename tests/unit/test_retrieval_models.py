@@ -18,7 +18,8 @@ from winnow.ranking.train import RankerSettings, TrainedRanker, train_ranker
 from winnow.retrieval.history import assemble_many
 from winnow.retrieval.served import ServedItemTower, ServedRetriever
 from winnow.retrieval.towers import ItemInputs
-from winnow.retrieval.train import RetrieverSettings, RetrieverTraining, train_retriever
+from winnow.retrieval.train import RetrieverTraining, train_retriever
+from winnow.retrieval.trained import RetrieverSettings
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)

@@ -8,7 +8,7 @@ import base64
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -16,12 +16,13 @@ import orjson
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from recommender_transformer.documents import loads
-from winnow.request import MAX_INSTANCES, Contract, Identifier, InvalidRequest, explain, quote
+from winnow import identifiers, moments
+from winnow.fields import Identifier, event_fault
+from winnow.request import MAX_INSTANCES, Contract, InvalidRequest, explain, quote
 
 Mode = Literal["binary", "structured", "batch"]
 
 _PREFIX = "ce-"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STRUCTURED, _BATCH = "application/cloudevents", "application/cloudevents-batch"
 _FORMATS = {"structured": f"{_STRUCTURED}+json", "batch": f"{_BATCH}+json"}
 
@@ -32,11 +33,11 @@ class CloudEvent(Contract):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     specversion: Literal["1.0"] = Field(description='"1.0"')
-    id: Identifier = Field(description="a string of 1 to 256 characters")
+    id: Identifier = Field(description=identifiers.LENGTH)
     source: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\s]+$")] = Field(
         description="a URI reference of 1 to 256 characters"
     )
-    type: Identifier = Field(description="a string of 1 to 256 characters")
+    type: Identifier = Field(description=identifiers.LENGTH)
     time: str | None = Field(default=None, description="a time as 2026-01-31T12:00:00Z")
     datacontenttype: str | None = Field(default=None, description="application/json")
     data: Any = Field(default=None, description="an object")
@@ -146,8 +147,10 @@ def _envelope(given: object, where: str) -> CloudEvent:
 
 
 def _delivered(envelope: CloudEvent, data: object, where: str) -> Delivered:
-    time = _milliseconds(envelope.time, where)
-    return Delivered(envelope.type, f"{envelope.source} {envelope.id}", time, data)
+    event_id = f"{envelope.source} {envelope.id}"
+    if fault := identifiers.fault(event_id):
+        raise InvalidRequest(f"{where}.id: must be, with its source and a space, {fault}, got {quote(event_id)}")
+    return Delivered(envelope.type, event_id, _milliseconds(envelope.time, where), data)
 
 
 def _data(envelope: CloudEvent, where: str) -> object:
@@ -166,11 +169,12 @@ def _milliseconds(time: str | None, where: str) -> int | None:
     if time is None:
         return None
     try:
-        since = datetime.fromisoformat(time) - _EPOCH
-    except (ValueError, TypeError):
-        # Without an offset it cannot be compared with the epoch.
+        moment = moments.parse(time)
+    except ValueError:
         raise InvalidRequest(f"{where}.time: must be a time as 2026-01-31T12:00:00Z, got {quote(time)}") from None
-    return since // timedelta(milliseconds=1)
+    if fault := event_fault(moment):
+        raise InvalidRequest(f"{where}.time: must be {fault}, got {quote(time)}")
+    return moment
 
 
 def _unquoted(name: str, value: str) -> str:

@@ -15,8 +15,10 @@ from pydantic import Field
 
 from recommender_transformer import codec
 from recommender_transformer.cloudevents import CloudEvents
+from winnow import identifiers, moments
+from winnow.fields import Happened, Identifier
 from winnow.release import Release
-from winnow.request import Contract, Identifier, InvalidRequest, parse_all, quote
+from winnow.request import Contract, InvalidRequest, parse_all, quote
 from winnow.store.append import TIMEOUT_S, Appended, Limits, NotReplicated, StreamFull, append
 from winnow.store.connection import RedisError
 from winnow.store.online import OnlineStore
@@ -28,9 +30,6 @@ _EVENTS = Counter("winnow_events_total", "Events that were sent, by what became 
 # There from the start: a counter that appears with its first fault has no rate for it.
 _TAKEN, _DUPLICATE, _FULL, _NOT_STORED = map(_EVENTS.labels, ("taken", "duplicate", "full", "not_stored"))
 
-_AHEAD_MS = 60_000
-"""How far the sender's clock may be ahead of ours."""
-
 _RETRY_AFTER_S = 30
 """When to try again where the stream is full: an export takes seconds, but somebody has to start it."""
 
@@ -41,11 +40,11 @@ class Event(Contract):
     With an ``event_id`` it may be sent again without being taken twice. That of a CloudEvent is its source and id.
     """
 
-    user_id: Identifier = Field(description="a string of 1 to 256 characters")
-    item_id: Identifier = Field(description="a string of 1 to 256 characters")
+    user_id: Identifier = Field(description=identifiers.LENGTH)
+    item_id: Identifier = Field(description=identifiers.LENGTH)
     event: Identifier = Field(description="a declared event type")
-    timestamp: int | None = Field(default=None, gt=0, description="milliseconds since the epoch")
-    event_id: Identifier | None = Field(default=None, description="a string of 1 to 256 characters")
+    timestamp: Happened | None = Field(default=None, description=moments.IN_WORDS)
+    event_id: Identifier | None = Field(default=None, description=identifiers.LENGTH)
 
 
 class StreamUnavailable(ServerNotReady):  # type: ignore[misc]
@@ -180,8 +179,6 @@ class EventsModel(Model):  # type: ignore[misc]
             raise InvalidRequest(f"{where}.event: must be one of {', '.join(self._types)}, got {quote(event.event)}")
         if event.item_id not in known:
             raise InvalidRequest(f"{where}.item_id: must be an item of the catalog, got {quote(event.item_id)}")
-        if event.timestamp is not None and event.timestamp > time.time_ns() // 1_000_000 + _AHEAD_MS:
-            raise InvalidRequest(f"{where}.timestamp: must not lie in the future, got {event.timestamp}")
 
 
 def _outputs(appended: Sequence[Appended]) -> list[InferOutput]:

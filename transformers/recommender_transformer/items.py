@@ -21,10 +21,12 @@ from recommender_transformer import codec
 from recommender_transformer.contents import Content
 from recommender_transformer.models import Placed
 from recommender_transformer.pipeline import Pipeline
+from winnow import identifiers, moments
 from winnow.encoders.caption import caption
 from winnow.features.row import ItemDescription, RowEncoder
+from winnow.fields import Created, Identifier
 from winnow.release import Release
-from winnow.request import Contract, Identifier, InvalidRequest, Media, parse_all, quote
+from winnow.request import Contract, InvalidRequest, Media, parse_all, quote
 from winnow.store import fresh
 from winnow.store.catalog import FreshItem
 from winnow.store.connection import RedisError
@@ -44,13 +46,13 @@ _CHOICES = 100
 class NewItem(Contract):
     """One item, in the words of the catalog; only the id is required."""
 
-    item_id: Identifier = Field(description="a string of 1 to 256 characters")
+    item_id: Identifier = Field(description=identifiers.LENGTH)
     title: str | None = Field(default=None, max_length=1000, description="a string of at most 1000 characters")
     description: str | None = Field(default=None, max_length=20_000, description="a string of at most 20000 characters")
     category: str | None = Field(default=None, max_length=256, description="a string of at most 256 characters")
     price: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="a number of at least 0")
     available: bool = Field(default=True, description="true or false")
-    created_at: int | None = Field(default=None, gt=0, le=10**14, description="milliseconds since the epoch")
+    created_at: Created | None = Field(default=None, description=moments.IN_WORDS)
     image: Media | None = Field(
         default=None, description='an object {"b64": ...} with the picture in base64 (URLs are not fetched)'
     )

@@ -16,6 +16,7 @@ from recommender_transformer.orderers.mmr import Mmr
 from recommender_transformer.placing import Placing
 from recommender_transformer.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.scorers.content import ContentScorer
+from recommender_transformer.scorers.naming import NamingOrder
 from recommender_transformer.scorers.ranker import Ranker
 from recommender_transformer.side_effects.impressions import Impressions
 from recommender_transformer.side_effects.spans import spans
@@ -104,7 +105,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         sources=sources,
         item_hydrators=(ItemRows(store, catalog.rows),),
         filters=filters,
-        scorers=(Ranker(models, catalog), ContentScorer(catalog)),
+        scorers=(NamingOrder() if manifest.unranked else Ranker(models, catalog), ContentScorer(catalog)),
         orderers=(Mmr(catalog.vectors),),
         side_effects=(Impressions(store), *spans()),
         allowed=allowed,

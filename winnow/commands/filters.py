@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from winnow import home
-from winnow.commands.running import redis_url, running
+from winnow.commands.running import ReleaseDir, redis_url, release_folder
 
 commands = typer.Typer(no_args_is_help=True, help="The Bloom filters of what users have met.")
 
 
 @commands.command()
 def rebuild(
+    release_dir: ReleaseDir = None,
     exports: Annotated[
         str | None,
         typer.Option(
@@ -26,9 +27,9 @@ def rebuild(
     it when filters were damaged, when a sidecar says that it missed events, or after a change of how they are made.
     """
     from winnow.filtering.rebuild import rebuild
+    from winnow.release import Release
 
-    number = running().release
-    folder = home.releases() / str(number)
+    release = Release.open(release_folder(release_dir))
     kept = exports or str(home.events())
-    done = rebuild(folder, redis_url(), show_progress=sys.stderr.isatty(), exports=kept)
-    typer.echo(f"release {number}: {done.users} users rebuilt, with {done.events} events")
+    done = rebuild(release, redis_url(), show_progress=sys.stderr.isatty(), exports=kept)
+    typer.echo(f"release {release.manifest.number}: {done.users} users rebuilt, with {done.events} events")

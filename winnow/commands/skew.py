@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from winnow import home, release
-from winnow.commands.running import Json, redis_url, running
+from winnow import release
+from winnow.commands.running import Json, ReleaseDir, redis_url, release_folder
 
 if TYPE_CHECKING:
     from winnow.evaluation.skew import SkewReport
@@ -17,6 +17,7 @@ def skew(
     limit: Annotated[
         int, typer.Option(min=1, help="Compare the newest so many impressions that carry features.")
     ] = 1000,
+    release_dir: ReleaseDir = None,
     as_json: Json = False,
 ) -> None:
     """Compute the features of logged impressions again, and say which served ones differ and by how much.
@@ -26,7 +27,7 @@ def skew(
     """
     from winnow.evaluation.skew import check, differing
 
-    served = release.Release.open(home.releases() / str(running().release))
+    served = release.Release.open(release_folder(release_dir))
     report = check(served, redis_url(), limit, show_progress=sys.stderr.isatty())
     if as_json:
         typer.echo(json.dumps(report, indent=1))

@@ -13,27 +13,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from winnow.datasets import columns
+from winnow import moments
+from winnow.datasets import columns, feedback
 from winnow.datasets.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
-from winnow.datasets.report import Problem, data_error
-from winnow.datasets.source import Source, SourceTable
+from winnow.datasets.reading import check_text, parse
+from winnow.datasets.report import Problem, data_error, reading
+from winnow.datasets.source import Part, Source, SourceTable
 from winnow.datasets.spec import DatasetSpec, DeclaredColumns
-from winnow.errors import WinnowError
+from winnow.errors import DataError
 
 _TYPES = ("token", "token_seq", "float", "float_seq")
 _TITLES = ("movie_title", "title", "name", "item_name", "product_title", "track_name", "artist_name")
-_RATINGS = ("rating", "stars")
+_TIMESTAMP = "timestamp"
 _CATEGORY = re.compile(r"class|genre|categor", re.IGNORECASE)
 _QUANTITY = re.compile(r"(^|_)(year|age|count|number|num|price|length|duration)($|_)", re.IGNORECASE)
 _MOST_CHOICES = 1000
-_MOST_LEVELS = 100
 
 
 @dataclass(frozen=True)
 class _AtomicFile:
+    source: str
     file: str
-    table: pa.Table
     types: dict[str, str]
+    part: Part
+
+    @property
+    def table(self) -> pa.Table:
+        return self.part.table
 
     def of_type(self, *types: str) -> list[str]:
         return [name for name, kind in self.types.items() if kind in types]
@@ -47,26 +53,27 @@ def is_atomic(folder: Path) -> bool:
 def read_atomic(folder: Path) -> Source:
     """Read a folder of atomic files.
 
-    Ratings become event types: on a scale of 1 to 5, ``rated_1`` … ``rated_5`` of weight 1 … 5 (half stars are
-    rounded up), with the upper two fifths as conversions. A log without ratings has one type, ``interaction``.
+    Which rows are events, and of which types, is :mod:`winnow.datasets.feedback`'s to say.
     The title and the category are found by name; the other text becomes the description, so that a text encoder
     sees it. Quantities such as ``release_year`` are declared numeric, other tokens categorical unless they are
-    nearly as many as the rows. Seconds become milliseconds.
+    nearly as many as the rows. Seconds become milliseconds; milliseconds stay what they are.
 
     Raises:
-        WinnowError: the folder does not hold exactly one log.
-        DataError: a file is not what its header says.
+        DataError: the folder does not hold exactly one log, or a file is not what its header says.
     """
     logs = sorted(folder.glob("*.inter"))
     if len(logs) != 1:
         names = ", ".join(path.name for path in logs) or "none"
-        raise WinnowError(f"{folder} must hold exactly one .inter file, and has {names}. Keep the one to read.")
+        raise DataError(f"{folder} must hold exactly one .inter file, and has {names}. Keep the one to read.")
     name = logs[0].stem
     log = _read(logs[0])
     user_id, item_id = _ids(log)
+    notes = []
+    if (user_id, item_id) != ("user_id", "item_id"):
+        notes.append(f"{log.file}: users are in the column {user_id}, items in {item_id}")
     items = _items(_read_if_there(folder / f"{name}.item"), log, item_id)
     users = _users(_read_if_there(folder / f"{name}.user"), user_id)
-    events, weights = _events(log, user_id, item_id)
+    events, weights = _events(log, user_id, item_id, notes)
     top = max(weights.values())
     spec = DatasetSpec(
         name=name,
@@ -75,7 +82,7 @@ def read_atomic(folder: Path) -> Source:
         items=items[1],
         users=users[1] if users else DeclaredColumns(),
     )
-    return Source(str(folder), spec, items[0], users and users[0], events)
+    return Source(str(folder), folder.resolve().as_posix(), spec, items[0], users and users[0], events, tuple(notes))
 
 
 def _read_if_there(path: Path) -> _AtomicFile | None:
@@ -83,26 +90,26 @@ def _read_if_there(path: Path) -> _AtomicFile | None:
 
 
 def _read(path: Path) -> _AtomicFile:
-    with path.open(encoding="utf-8") as lines:
-        header = lines.readline().rstrip("\r\n").split("\t")
+    source = str(path.parent)
+    check_text(path, source, path.name)
+    with path.open(encoding="utf-8-sig") as lines:
+        header = [field.strip() for field in lines.readline().rstrip("\r\n").split("\t")]
     types = dict(field.rpartition(":")[::2] for field in header)
     wrong = [field for field in header if ":" not in field or types[field.rpartition(":")[0]] not in _TYPES]
     if wrong or len(types) < len(header):
         what = f"each column must be headed once, as name:type with a type of {', '.join(_TYPES)}"
-        raise data_error(str(path.parent), [Problem(path.name, None, what, examples=tuple(wrong[:3] or header[:3]))])
-    try:
-        table = pa_csv.read_csv(
+        raise data_error(source, [Problem(path.name, None, what, examples=tuple(wrong[:3] or header[:3]))])
+    with reading(source, path.name):
+        part = parse(
             path,
-            read_options=pa_csv.ReadOptions(column_names=list(types), skip_rows=1),
+            path.name,
+            list(types),
             # Text holds quotes and newlines never: a quote is a character like any other.
-            parse_options=pa_csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(types, pa.string()), strings_can_be_null=True, null_values=[""]
-            ),
+            pa_csv.ParseOptions(delimiter="\t", quote_char=False),
+            skip_broken=path.suffix == ".inter",
+            reading_options=pa_csv.ReadOptions(column_names=list(types), skip_rows=1),
         )
-    except pa.ArrowInvalid as error:
-        raise data_error(str(path.parent), [Problem(path.name, None, f"a broken row; correct it: {error}")]) from error
-    return _AtomicFile(path.name, table, types)
+    return _AtomicFile(source, path.name, types, part)
 
 
 def _ids(log: _AtomicFile) -> tuple[str, str]:
@@ -110,46 +117,50 @@ def _ids(log: _AtomicFile) -> tuple[str, str]:
     tokens = log.of_type("token")
     if len(tokens) < 2:
         what = f"needs the columns user_id:token and item_id:token; the columns are {', '.join(log.types)}"
-        raise data_error(log.file, [Problem(log.file, None, what)])
-    if {"user_id", "item_id"} <= set(tokens):
-        return "user_id", "item_id"
-    return tokens[0], tokens[1]
+        raise data_error(log.source, [Problem(log.file, None, what)])
+    user = "user_id" if "user_id" in tokens else next(name for name in tokens if name != "item_id")
+    item = "item_id" if "item_id" in tokens else next(name for name in tokens if name != user)
+    return user, item
 
 
-def _numbers(source: _AtomicFile, name: str) -> pa.ChunkedArray:
+def _numbers(found: _AtomicFile, name: str) -> pa.ChunkedArray:
     try:
-        return columns.convert(source.table[name], "number")
+        return columns.convert(found.table[name], "number")
     except ValueError:
-        count, examples = columns.unreadable(source.table[name], "number")
-        problem = Problem(source.file, name, f"expected {columns.IN_WORDS['number']}", count, tuple(examples))
-        raise data_error(source.file, [problem]) from None
+        count, examples = columns.unreadable(found.table[name], "number")
+        problem = Problem(found.file, name, f"expected {columns.IN_WORDS['number']}", count, tuple(examples))
+        raise data_error(found.source, [problem]) from None
 
 
-def _events(log: _AtomicFile, user_id: str, item_id: str) -> tuple[SourceTable, dict[str, float]]:
+def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[SourceTable, dict[str, float]]:
+    name = feedback.choose(log.table, log.types, {user_id, item_id, _TIMESTAMP}, log.source, log.file)
+    values = _numbers(log, name) if name else log.table[user_id]
+    read = feedback.interpret(name, values, log.source, log.file)
     events = {"user_id": log.table[user_id], "item_id": log.table[item_id]}
-    rating = next((name for name in _RATINGS if name in log.types), None)
-    if rating:
-        level = pc.ceil(_numbers(log, rating))
-        # Scales that start at 0 or below are moved up: a weight is positive.
-        lowest = int(min(pc.min(level).as_py() or 1, 1))
-        level = pc.cast(pc.add(level, 1 - lowest), pa.int64())
-        highest = pc.max(level).as_py() or 1
-        if highest > _MOST_LEVELS:
-            what = f"{highest} whole steps are no rating scale (at most {_MOST_LEVELS}); rescale the column or drop it"
-            raise data_error(log.file, [Problem(log.file, rating, what)])
-        weights = {f"rated_{step}": float(step) for step in range(1, highest + 1)}
-        events["event"] = pc.binary_join_element_wise("rated", pc.cast(level, pa.string()), "_")
-    else:
-        weights = {"interaction": 1.0}
-        events["event"] = pa.array(["interaction"] * log.table.num_rows)
-    if "timestamp" in log.types:
-        events["timestamp"] = pc.cast(pc.round(pc.multiply(_numbers(log, "timestamp"), 1000)), pa.int64())
-    return SourceTable(log.file, pa.table(events)), weights
+    if _TIMESTAMP in log.types:
+        events["timestamp"] = _milliseconds(log, notes)
+    notes.append(read.note)
+    unread = [column for column in log.types if column not in {user_id, item_id, _TIMESTAMP, name}]
+    if unread:
+        notes.append(f"{log.file}: not read: {', '.join(unread)}")
+    table = pa.table(events).filter(read.keep).append_column("event", read.kind)
+    part = Part(log.file, table, log.part.broken, log.part.examples)
+    return SourceTable(log.file, (part,)), read.weights
+
+
+def _milliseconds(log: _AtomicFile, notes: list[str]) -> pa.ChunkedArray:
+    """The log's moments: atomic files have seconds, but for some that have milliseconds throughout."""
+    moment = _numbers(log, _TIMESTAMP)
+    if (pc.min(moment).as_py() or 0) >= moments.SECONDS_BELOW:
+        notes.append(f"{log.file}: timestamp is too large for seconds, so it is read as milliseconds")
+        return pc.cast(pc.round(moment), pa.int64())
+    return pc.cast(pc.round(pc.multiply(moment, 1000)), pa.int64())
 
 
 def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[SourceTable, DeclaredColumns]:
     if found is None:
-        return SourceTable(log.file, pa.table({"item_id": log.table[item_id].drop_null().unique()})), DeclaredColumns()
+        ids = pa.table({"item_id": log.table[item_id].drop_null().unique()})
+        return SourceTable.of(log.file, ids), DeclaredColumns()
     table = found.table
     key = item_id if item_id in found.types else next(iter(found.types))
     text = [name for name in found.of_type("token_seq", "token") if name != key]
@@ -172,7 +183,7 @@ def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[S
         further = {"categories" if name == category else name: values for name, values in further.items()}
         renamed = tuple("categories" if name == category else name for name in declared.categorical)
         declared = DeclaredColumns(categorical=renamed, numeric=declared.numeric)
-    return SourceTable(found.file, pa.table(named | further)), declared
+    return SourceTable.of(found.file, pa.table(named | further)), declared
 
 
 def _users(found: _AtomicFile | None, user_id: str) -> tuple[SourceTable, DeclaredColumns] | None:
@@ -180,7 +191,7 @@ def _users(found: _AtomicFile | None, user_id: str) -> tuple[SourceTable, Declar
         return None
     key = user_id if user_id in found.types else next(iter(found.types))
     declared, further = _declare(found, leave_out={*USER_COLUMNS, *EVENT_COLUMNS, key})
-    return SourceTable(found.file, pa.table({"user_id": found.table[key]} | further)), declared
+    return SourceTable.of(found.file, pa.table({"user_id": found.table[key]} | further)), declared
 
 
 def _declare(found: _AtomicFile, leave_out: set[str | None]) -> tuple[DeclaredColumns, dict[str, pa.ChunkedArray]]:

@@ -4,44 +4,31 @@ Credentials, region and endpoint are the standard AWS ones (``AWS_ENDPOINT_URL``
 included). Pictures and sounds stay where they are, as URIs.
 """
 
-import io
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.datasets.report import Problem, data_error
+from winnow.datasets.layout import ENDINGS, TABLES, concerns
 from winnow.datasets.source import Source, SourceTable
-from winnow.datasets.spec import EXAMPLE, FILE, DatasetSpec
-from winnow.datasets.tables import ENDINGS, TABLES, from_tables
-from winnow.errors import DataError, WinnowError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from winnow.datasets.spec import FILE, DatasetSpec
+from winnow.datasets.tables import read_folder
+from winnow.errors import WinnowError
 
 
 def read_s3(uri: str) -> Source:
     """Read ``s3://bucket/prefix``, laid out as a local folder is.
 
     Raises:
-        WinnowError: the place cannot be reached, or the items or the events are missing.
-        DataError: ``dataset.yaml`` is missing or broken, or a file cannot be read.
+        WinnowError: the place cannot be reached.
+        DataError: ``dataset.yaml`` is missing or broken, a table is missing, or a file cannot be read.
     """
-    # Importing awswrangler takes seconds that only those who read from AWS should spend.
-    import awswrangler as wr
-
     root = uri.rstrip("/")
-    with _reaching(uri):
-        found = set(wr.s3.list_objects(f"{root}/"))
-        spec = _spec(root, found)
-        tables = {}
-        for name in TABLES:
-            files = _files(root, name, found)
-            if files:
-                shown = files[0].removeprefix(f"{root}/") if files[0].count("/") == root.count("/") + 1 else f"{name}/"
-                tables[name] = _table(root, shown, files)
-    return from_tables(uri, root, spec, tables)
+    with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
+        _copy(root, Path(folder))
+        return read_folder(Path(folder), uri, root)
 
 
 def read_glue(uri: str) -> Source:
@@ -62,14 +49,9 @@ def read_glue(uri: str) -> Source:
         if missing:
             raise WinnowError(f"The Glue database {database} has no table {' and no table '.join(missing)}. Add it.")
         root = wr.catalog.get_table_location(database, "items").rstrip("/").rpartition("/")[0]
-        spec = _spec(root, set(wr.s3.list_objects(f"{root}/{FILE}")))
-        tables = {
-            name: _to_arrow(
-                f"{database}.{name}", wr.s3.read_parquet_table(name, database=database, dtype_backend="pyarrow")
-            )
-            for name in present
-        }
-    return from_tables(uri, root, spec, tables)
+        spec = _spec(root)
+        tables = {name: _table(database, name) for name in present}
+    return Source(uri, root, spec, tables["items"], tables.get("users"), tables["events"])
 
 
 @contextmanager
@@ -84,36 +66,42 @@ def _reaching(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _spec(root: str, found: set[str]) -> DatasetSpec:
+def _copy(root: str, folder: Path) -> None:
+    """Download ``dataset.yaml`` and the tables of a prefix, for the local reader; pictures and sounds stay there."""
+    # Importing awswrangler takes seconds that only those who read from AWS should spend.
     import awswrangler as wr
 
-    if f"{root}/{FILE}" not in found:
-        raise DataError(f"{root}/{FILE} is missing. Write one, for example:\n\n{EXAMPLE}")
-    content = io.BytesIO()
-    wr.s3.download(f"{root}/{FILE}", content)
-    return DatasetSpec.parse(content.getvalue().decode(), f"{root}/{FILE}")
+    with _reaching(root):
+        for address in wr.s3.list_objects(f"{root}/"):
+            name = address.removeprefix(f"{root}/")
+            if name != FILE and (not concerns(name) or name.endswith("/") or ".." in name.split("/")):
+                continue
+            to = folder / name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            if name == FILE or name.endswith(ENDINGS):
+                wr.s3.download(address, str(to))
+            else:
+                # Its name alone is what the layout looks at.
+                to.touch()
 
 
-def _files(root: str, name: str, found: set[str]) -> list[str]:
-    single = [[f"{root}/{name}{ending}"] for ending in ENDINGS if f"{root}/{name}{ending}" in found]
-    inside = sorted(path for path in found if path.startswith(f"{root}/{name}/"))
-    several = [[path for path in inside if path.endswith(ending)] for ending in ENDINGS]
-    return next((files for files in [*single, *several] if files), [])
+def _spec(root: str) -> DatasetSpec:
+    with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
+        _copy_one(f"{root}/{FILE}", Path(folder) / FILE)
+        return DatasetSpec.read(Path(folder) / FILE, f"{root}/{FILE}")
 
 
-def _table(root: str, shown: str, files: list[str]) -> SourceTable:
+def _copy_one(address: str, to: Path) -> None:
+    """Download an object, if it is there."""
     import awswrangler as wr
 
-    try:
-        if files[0].endswith(".parquet"):
-            return _to_arrow(shown, wr.s3.read_parquet(files, dtype_backend="pyarrow"))
-        return _to_arrow(
-            shown,
-            wr.s3.read_csv(files, dtype="string[pyarrow]", keep_default_na=False, na_values=[""]),
-        )
-    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
-        raise data_error(root, [Problem(shown, None, f"cannot be read; write it again: {error}")]) from error
+    if wr.s3.does_object_exist(address):
+        wr.s3.download(address, str(to))
 
 
-def _to_arrow(shown: str, frame: "pd.DataFrame") -> SourceTable:
-    return SourceTable(shown, pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
+def _table(database: str, name: str) -> SourceTable:
+    import awswrangler as wr
+
+    frame = wr.s3.read_parquet_table(name, database=database, dtype_backend="pyarrow")
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    return SourceTable.of(f"{database}.{name}", table)

@@ -5,6 +5,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from winnow import moments
+from winnow.datasets import times
+
 Kind = Literal["id", "text", "choice", "number", "flag", "moment"]
 
 ITEM_COLUMNS: dict[str, Kind] = {
@@ -27,7 +30,7 @@ IN_WORDS: dict[Kind, str] = {
     "choice": "a category: a string, or a list of strings",
     "number": "a finite number",
     "flag": "true or false",
-    "moment": "a moment: integer milliseconds since the epoch, or an ISO 8601 date",
+    "moment": f"a moment: {moments.IN_WORDS}",
 }
 
 _ARROW: dict[Kind, Any] = {
@@ -42,13 +45,18 @@ _ARROW: dict[Kind, Any] = {
 _UNREADABLE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError)
 
 
-def absent(rows: int, kind: Kind) -> pa.Array:
+def absent(rows: int, kind: Kind) -> pa.ChunkedArray:
     """What a column holds that the source lacks: nulls, or true for a flag."""
-    return pa.array([True] * rows, pa.bool_()) if kind == "flag" else pa.nulls(rows, _ARROW[kind])
+    values = pa.array([True] * rows, pa.bool_()) if kind == "flag" else pa.nulls(rows, _ARROW[kind])
+    return pa.chunked_array([values])
 
 
 def convert(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
     """A source's column in the canonical type of its kind; NaN and absent values become null.
+
+    Args:
+        column: of a type that :func:`winnow.datasets.types.normalised` gives.
+        kind: of the canonical column.
 
     Raises:
         ValueError: some value cannot be read as that kind; :func:`unreadable` finds which.
@@ -68,8 +76,7 @@ def unreadable(column: pa.ChunkedArray, kind: Kind) -> tuple[int, list[Any]]:
         except _UNREADABLE:
             count += occurrences
             examples.append(value)
-    # Every value can be read by itself but not all in one way: dates beside numbers.
-    return (count, examples[:3]) if count else (len(column), column.unique()[:3].to_pylist())
+    return (count, examples[:3]) if count else (len(column), [])
 
 
 def _distinct(column: pa.ChunkedArray) -> tuple[list[Any], list[int]]:
@@ -82,18 +89,16 @@ def _distinct(column: pa.ChunkedArray) -> tuple[list[Any], list[int]]:
 
 
 def _convert(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     given = column.type
-    if pa.types.is_floating(given):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    nested = pa.types.is_list(given) or pa.types.is_large_list(given)
-    if nested and kind == "choice":
+    if pa.types.is_list(given) and kind == "choice":
         return column.cast(pa.list_(pa.string()))
     if pa.types.is_nested(given) or (kind == "id" and not _may_be_an_id(given)):
         raise pa.ArrowInvalid(f"a column of {given} cannot be read as {IN_WORDS[kind]}")
     if kind == "moment":
-        return _moment(column)
+        read = read_moments(column)
+        if read.null_count > column.null_count:
+            raise pa.ArrowInvalid("neither milliseconds nor dates")
+        return read
     if kind == "flag" and pa.types.is_floating(given):
         column = column.cast(pa.int64())
     column = column.cast(_ARROW[kind])
@@ -106,18 +111,22 @@ def _convert(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
 
 def _may_be_an_id(given: pa.DataType) -> bool:
     # A floating-point id would read "1.0" or lose its last digits, so joins would fail in silence.
-    is_text = pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_string_view(given)
-    return bool(is_text or pa.types.is_integer(given) or pa.types.is_null(given))
+    return bool(pa.types.is_string(given) or pa.types.is_integer(given) or pa.types.is_null(given))
 
 
-def _moment(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_temporal(column.type):
+def read_moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Moments as int64 milliseconds since the epoch; null where one is missing or cannot be read.
+
+    Raises:
+        pa.ArrowInvalid: no value of that type is a moment.
+        pa.ArrowNotImplementedError: likewise.
+    """
+    given = column.type
+    if pa.types.is_string(given):
+        return times.read(column)
+    if pa.types.is_temporal(given):
         return column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column.cast(pa.int64(), safe=not pa.types.is_floating(column.type))
-    for written in (pa.int64(), pa.timestamp("ms"), pa.timestamp("ms", "UTC")):
-        try:
-            return column.cast(written).cast(pa.int64())
-        except pa.ArrowInvalid:
-            continue
-    raise pa.ArrowInvalid("neither milliseconds nor dates")
+    if pa.types.is_floating(given):
+        # What is beyond an integer would come out as just any number.
+        return pc.if_else(pc.less(pc.abs(column), 2.0**53), column, None).cast(pa.int64(), safe=False)
+    return column.cast(pa.int64())

@@ -1,6 +1,6 @@
 """A validated data set: a description and three Arrow tables in canonical columns."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.datasets import spec as dataset_yaml
+from winnow.datasets.account import Account
 from winnow.datasets.spec import DatasetSpec
 from winnow.errors import WinnowError
 
@@ -26,18 +27,21 @@ class Dataset:
             (str or list<str>, and float64).
         users: ``user_id`` str, then the declared columns.
         events: ``user_id``, ``item_id``, ``event`` str; ``timestamp`` int64 ms; in the order of the log.
+        account: how it came from its source; of a saved data set, ``ingest.json`` has it.
     """
 
     spec: DatasetSpec
     items: pa.Table
     users: pa.Table
     events: pa.Table
+    account: Account = field(default_factory=Account)
 
     def save(self, folder: Path) -> None:
-        """Write ``dataset.yaml`` and one Parquet file per table into ``folder``."""
+        """Write ``dataset.yaml``, ``ingest.json`` and one Parquet file per table into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("items", "users", "events"):
             pq.write_table(getattr(self, name), folder / f"{name}.parquet")
+        self.account.write(folder)
         self.spec.write(folder / dataset_yaml.FILE)
 
     @classmethod

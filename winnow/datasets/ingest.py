@@ -4,12 +4,15 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.datasets import cloud, tables
 from winnow.datasets.atomic import is_atomic, read_atomic
 from winnow.datasets.dataset import HOLDOUT, Dataset, hold_out_last
+from winnow.datasets.learnable import check_learnable
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
+from winnow.datasets.report import reading
 from winnow.datasets.source import Source
 from winnow.datasets.spec import FILE
 from winnow.datasets.validation import validate
@@ -46,6 +49,20 @@ def ingest(
     held = None
     if holdout == "last":
         dataset, held = hold_out_last(dataset)
+    check_learnable(dataset, source)
+    try:
+        _write(dataset, held, out)
+    except OSError as error:
+        place = error.filename or out
+        raise WinnowError(
+            f"{out} cannot be written: {place}: {error.strerror or error}. Set WINNOW_HOME to a folder that can be "
+            "written, or make room."
+        ) from error
+    return dataset
+
+
+def _write(dataset: Dataset, held: pa.Table | None, out: Path) -> None:
+    """All of it or nothing."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         written = Path(scratch) / "new"
@@ -55,7 +72,6 @@ def ingest(
         if out.exists():
             out.rename(Path(scratch) / "old")
         written.rename(out)
-    return dataset
 
 
 def _read(source: str) -> Source:
@@ -64,11 +80,14 @@ def _read(source: str) -> Source:
     if source.startswith("glue://"):
         return cloud.read_glue(source)
     folder = Path(source)
-    if not folder.exists():
-        raise WinnowError(f"There is no folder {folder}. Correct the path, or leave it out for the demo marketplace.")
-    if is_atomic(folder):
+    if not folder.is_dir():
+        wrong = f"{folder} is a file, not a folder" if folder.exists() else f"There is no folder {folder}"
+        raise WinnowError(f"{wrong}. Correct the path, or leave it out for the demo marketplace.")
+    with reading(source, source):
+        atomic, tabular = is_atomic(folder), tables.is_tables(folder)
+    if atomic:
         return read_atomic(folder)
-    if tables.is_tables(folder):
+    if tabular:
         return tables.read_local(folder)
     raise WinnowError(
         f"{folder} is not recognised as a data set. Looked for RecBole's NAME.inter, and for {FILE} with "

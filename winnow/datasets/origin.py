@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.datasets import tables
+from winnow.datasets import tables, validation
 from winnow.datasets.marketplace import MarketplaceSize, generated
 from winnow.home import home
 from winnow.release import Source
 
 
 def items_of(source: Source) -> pa.Table | None:
-    """The items as they were given, pictures and sounds by absolute path; none where they are elsewhere.
+    """The items in canonical columns, pictures and sounds by absolute path; none where they are elsewhere.
 
     Atomic files have no pictures and no sounds, so they are left where they are.
     """
@@ -19,4 +19,4 @@ def items_of(source: Source) -> pa.Table | None:
         return None
     size = MarketplaceSize(source.items, source.users, source.events, source.seed)
     folder = Path(source.data) if source.data else generated(home() / "marketplace", size)
-    return tables.read_local(folder).items.table if tables.is_tables(folder) else None
+    return validation.items_of(tables.read_local(folder)) if tables.is_tables(folder) else None

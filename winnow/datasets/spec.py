@@ -7,7 +7,9 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from winnow import identifiers
 from winnow.datasets.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
+from winnow.datasets.report import reading
 from winnow.errors import DataError
 
 FILE = "dataset.yaml"
@@ -22,6 +24,7 @@ items:
 users:
   categorical: [country]
   numeric: [age]
+max_bad_share: 0.001                       # optional: bad rows of the log that are left out, not refused
 """
 
 
@@ -60,6 +63,7 @@ class DatasetSpec(BaseModel):
         conversions: the event types that count as success; by default those of the largest weight.
         items: declared columns of the items table.
         users: declared columns of the users table.
+        max_bad_share: how much of the log may be left out because something is wrong with it; more is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +73,7 @@ class DatasetSpec(BaseModel):
     conversions: tuple[str, ...] = Field(default=(), validate_default=True)
     items: DeclaredColumns = DeclaredColumns()
     users: DeclaredColumns = DeclaredColumns()
+    max_bad_share: float = Field(default=0.001, ge=0, lt=1)
 
     @field_validator("events")
     @classmethod
@@ -78,6 +83,9 @@ class DatasetSpec(BaseModel):
             raise ValueError(
                 f"the weight of {', '.join(wrong)} is not a positive number; give each type one, such as 1"
             )
+        for name in events:
+            if fault := identifiers.fault(name):
+                raise ValueError(f"the event type {name!r:.60} must be {fault}")
         return events
 
     @field_validator("items")
@@ -100,18 +108,21 @@ class DatasetSpec(BaseModel):
         return conversions or tuple(name for name, weight in events.items() if weight == max(events.values()))
 
     @classmethod
-    def read(cls, path: Path) -> "DatasetSpec":
+    def read(cls, path: Path, origin: str | None = None) -> "DatasetSpec":
         """Read ``dataset.yaml``.
+
+        Args:
+            path: the file.
+            origin: what the message calls it, where it came from somewhere else.
 
         Raises:
             DataError: the file is missing or broken; the message names the field and the remedy.
         """
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
-        except FileNotFoundError:
-            raise DataError(f"{path} is missing. Write one, for example:\n\n{EXAMPLE}") from None
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from None
+        origin = origin or str(path)
+        with reading(origin.rpartition("/")[0], FILE):
+            if not path.exists():
+                raise DataError(f"{origin} is missing. Write one, for example:\n\n{EXAMPLE}")
+            return cls.parse(path.read_text(encoding="utf-8-sig"), origin)
 
     @classmethod
     def parse(cls, text: str, origin: str) -> "DatasetSpec":

@@ -1,156 +1,145 @@
 """Every check of the data contract, made before any work starts and reported together."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.datasets import columns
-from winnow.datasets.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS, Kind
+from winnow.datasets import canonical, checks, columns
+from winnow.datasets.account import Account
+from winnow.datasets.canonical import Contract
+from winnow.datasets.checks import Fault
+from winnow.datasets.columns import ITEM_COLUMNS, USER_COLUMNS
 from winnow.datasets.dataset import Dataset
+from winnow.datasets.log import Known, Log, read_log
 from winnow.datasets.report import Problem, data_error
-from winnow.datasets.source import Source, SourceTable
-from winnow.datasets.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.source import Source
+from winnow.datasets.spec import DatasetSpec
+from winnow.moments import IMPLAUSIBLE_CREATION
 
-_DAY = 86_400_000
-# Milliseconds are read wrongly from seconds below the one (1973) and from microseconds above the other (5138).
-_SECONDS_BELOW = 10**11
-_MICROSECONDS_ABOVE = 10**14
+_ABSOLUTE = r"^(/|[a-z][a-z0-9+.-]*://)"
 
 
 def validate(source: Source) -> Dataset:
     """Check a source and bring it into canonical columns.
 
-    Users are derived from the log where the source has no users table.
+    Users are derived from the log where the source has no users table. Rows of the log that something is wrong with
+    are left out, up to ``max_bad_share`` of it; the account says which.
 
     Raises:
         DataError: the source breaks the contract; the message reports every problem there is.
     """
-    spec = source.spec
-    problems: list[Problem] = []
-    items = _canonical(source.items, ITEM_COLUMNS, ("item_id",), spec.items, problems)
-    events = _canonical(source.events, EVENT_COLUMNS, tuple(EVENT_COLUMNS), DeclaredColumns(), problems)
-    users = source.users and _canonical(source.users, USER_COLUMNS, ("user_id",), spec.users, problems)
-
-    problems += _about_ids(source.items.file, items, "item_id")
-    problems += _about_items(source.items.file, items)
+    items, problems, notes = _items(source)
+    users = None
     if source.users:
-        problems += _about_ids(source.users.file, users, "user_id")
-    problems += _about_events(source, spec, items, users, events)
-    if problems:
-        raise data_error(source.name, problems)
-    return Dataset(spec, items, _known_from(events, spec) if users is None else users, events)
-
-
-def _canonical(
-    found: SourceTable,
-    canonical: dict[str, Kind],
-    required: tuple[str, ...],
-    declared: DeclaredColumns,
-    problems: list[Problem],
-) -> pa.Table:
-    """The canonical and declared columns that could be read; what could not is added to the problems."""
-    table = found.table
-    kinds = canonical | _declared_kinds(declared)
-    if table.num_rows == 0:
-        problems.append(Problem(found.file, None, "the table is empty; it needs at least one row"))
-    read = {}
-    for name, kind in kinds.items():
-        if name in table.column_names:
-            try:
-                read[name] = columns.convert(table[name], kind)
-            except ValueError:
-                count, examples = columns.unreadable(table[name], kind)
-                what = f"expected {columns.IN_WORDS[kind]}; the column's type is {table[name].type}"
-                problems.append(Problem(found.file, name, what, count, tuple(examples)))
-        elif name in required or name in declared.names:
-            why = "required" if name in required else "declared in dataset.yaml"
-            what = f"the column is missing and is {why}; the columns are {', '.join(table.column_names) or 'none'}"
-            problems.append(Problem(found.file, name, what))
-        else:
-            read[name] = columns.absent(table.num_rows, kind)
-    if "available" in read:
-        read["available"] = pc.fill_null(read["available"], True)
-    return pa.table(read)
-
-
-def _declared_kinds(declared: DeclaredColumns) -> dict[str, Kind]:
-    choices: dict[str, Kind] = dict.fromkeys(declared.categorical, "choice")
-    return choices | dict.fromkeys(declared.numeric, "number")
-
-
-def _about(file: str, table: pa.Table, column: str, wrong: pa.ChunkedArray, what: str) -> Iterator[Problem]:
-    """One problem if ``wrong``, a mask over the rows, holds anywhere; a null in the mask is not wrong."""
-    bad = table[column].filter(wrong)
-    if len(bad):
-        examples = [value for value in bad.unique()[:3].to_pylist() if value not in (None, "")]
-        yield Problem(file, column, what, len(bad), tuple(examples))
-
-
-def _about_ids(file: str, table: pa.Table, column: str) -> Iterator[Problem]:
-    if column not in table.column_names:
-        return
-    ids = table[column]
-    yield from _about_nulls(file, table, column)
-    counted = ids.drop_null().value_counts()
-    twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
-    repeated = pc.and_(pc.is_in(ids, twice), pc.not_equal(ids, ""))
-    yield from _about(file, table, column, repeated, "the same id in several rows; keep one row for each")
-
-
-def _about_nulls(file: str, table: pa.Table, column: str) -> Iterator[Problem]:
-    values = table[column]
-    null = pc.is_null(values)
-    if pa.types.is_string(values.type):
-        null = pc.or_kleene(null, pc.equal(values, ""))
-    yield from _about(file, table, column, null, "no value; fill it in or remove the row")
-
-
-def _about_items(file: str, items: pa.Table) -> Iterator[Problem]:
-    if "price" in items.column_names:
-        negative = pc.less(items["price"], 0)
-        yield from _about(file, items, "price", negative, "a negative price; leave unknown prices empty")
-    if "created_at" in items.column_names:
-        # A catalog may hold things older than 1973, but hardly from the months that seconds would show.
-        seconds = pc.and_(pc.greater(items["created_at"], 10**8), pc.less(items["created_at"], 10**10))
-        yield from _about_unit(file, items, "created_at", seconds)
-
-
-def _about_unit(file: str, table: pa.Table, column: str, seconds: pa.ChunkedArray) -> Iterator[Problem]:
-    yield from _about(file, table, column, seconds, "not in milliseconds: these look like seconds; multiply by 1000")
-    finer = pc.greater(table[column], _MICROSECONDS_ABOVE)
-    yield from _about(
-        file, table, column, finer, "not in milliseconds: these look like micro- or nanoseconds; divide them"
+        contract = Contract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
+        users, more, said = canonical.read_table(source.users, contract)
+        problems += more + list(_found(source.users.file, _about_ids(users, "user_id")))
+        notes += said
+    known = Known(items["item_id"], source.items.file) if "item_id" in items.column_names else None
+    log = read_log(source, known)
+    problems += log.problems
+    allowed = int(source.spec.max_bad_share * log.rows)
+    too_many = log.bad > allowed
+    if problems or too_many:
+        remark = _remark(log, source.spec, allowed) if too_many else None
+        raise data_error(source.name, problems + (log.reasons if too_many else []), remark)
+    if source.users and users is not None:
+        users = _with_strangers(source, users, log.table, notes)
+    account = Account((*source.notes, *notes, *log.notes), log.rows, log.bad, tuple(log.reasons))
+    return Dataset(
+        source.spec, items, _known_from(log.table, source.spec) if users is None else users, log.table, account
     )
 
 
-def _about_events(
-    source: Source, spec: DatasetSpec, items: pa.Table, users: pa.Table | None, events: pa.Table
-) -> Iterator[Problem]:
-    file = source.events.file
-    for column in events.column_names:
-        yield from _about_nulls(file, events, column)
-    if "event" in events.column_names:
-        declared = pa.array([*spec.events, ""])
-        undeclared = pc.and_(pc.is_valid(events["event"]), pc.invert(pc.is_in(events["event"], declared)))
-        what = f"not declared under events in dataset.yaml, which has {', '.join(spec.events)}; add it with a weight"
-        yield from _about(file, events, "event", undeclared, what)
-    if "timestamp" in events.column_names:
-        moment = events["timestamp"]
-        yield from _about_unit(file, events, "timestamp", pc.less(moment, _SECONDS_BELOW))
-        future = pc.and_(pc.greater(moment, int(time.time() * 1000) + _DAY), pc.less_equal(moment, _MICROSECONDS_ABOVE))
-        yield from _about(file, events, "timestamp", future, "in the future; correct the clock or the time zone")
-    for column, known, table in (("item_id", items, source.items), ("user_id", users, source.users)):
-        if table and known is not None and column in events.column_names and column in known.column_names:
-            ids = events[column]
-            stranger = pc.and_(pc.is_valid(ids), pc.invert(pc.is_in(ids, pc.unique(known[column]))))
-            stranger = pc.and_(stranger, pc.not_equal(ids, ""))
-            what = f"not in {table.file}; add its row there or remove these events"
-            yield from _about(file, events, column, stranger, what)
+def items_of(source: Source) -> pa.Table:
+    """The items of a source in canonical columns.
+
+    Raises:
+        DataError: they break the contract.
+    """
+    items, problems, _ = _items(source)
+    if problems:
+        raise data_error(source.name, problems)
+    return items
+
+
+def _items(source: Source) -> tuple[pa.Table, list[Problem], list[str]]:
+    items, problems, notes = canonical.read_table(
+        source.items, Contract.of(ITEM_COLUMNS, ("item_id",), source.spec.items)
+    )
+    problems += _found(source.items.file, [*_about_ids(items, "item_id"), *_about_items(items)])
+    for name in (name for name in ("image", "audio", "available") if name in items.column_names):
+        values = items[name]
+        filled = pc.fill_null(values, True) if name == "available" else _absolute(values, source.root)
+        items = items.set_column(items.column_names.index(name), name, filled)
+    return items, problems, notes
+
+
+def _absolute(path: pa.ChunkedArray, root: str) -> pa.ChunkedArray:
+    absolute = pc.match_substring_regex(path, _ABSOLUTE)
+    joined = pc.binary_join_element_wise(root.rstrip("/"), path, "/")
+    return pc.if_else(absolute, path, joined)
+
+
+def _found(file: str, faults: Iterable[Fault]) -> Iterator[Problem]:
+    return (problem for fault in faults if (problem := fault.problem(file)))
+
+
+def _about_ids(table: pa.Table, column: str) -> Iterator[Fault]:
+    if column not in table.column_names:
+        return
+    ids = table[column]
+    yield checks.missing(column, ids)
+    counted = ids.drop_null().value_counts()
+    twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    repeated = pc.and_(pc.is_in(ids, twice), pc.not_equal(ids, ""))
+    yield Fault(column, "the same id in several rows; keep one row for each", repeated, ids)
+    yield from checks.no_ids(column, ids)
+
+
+def _about_items(items: pa.Table) -> Iterator[Fault]:
+    if "price" in items.column_names:
+        price = items["price"]
+        yield Fault("price", "a negative price; leave unknown prices empty", pc.less(price, 0), price)
+    if "created_at" in items.column_names:
+        created = items["created_at"]
+        yield from checks.implausible("created_at", created, created, IMPLAUSIBLE_CREATION)
+
+
+def _remark(log: Log, spec: DatasetSpec, allowed: int) -> str:
+    return (
+        f"Bad rows of the log: {log.bad:,} of {log.rows:,}; up to {allowed:,} would be left out (max_bad_share in "
+        f"dataset.yaml: {spec.max_bad_share:g})."
+    )
+
+
+def _with_strangers(source: Source, users: pa.Table, events: pa.Table, notes: list[str]) -> pa.Table:
+    """The users, and those that only the log knows: the endpoint takes their events, too.
+
+    Raises:
+        DataError: the table has nobody of the log, so the two write ids differently.
+    """
+    assert source.users is not None
+    seen = pc.unique(events["user_id"])
+    strangers = seen.filter(pc.invert(pc.is_in(seen, users["user_id"])))
+    if not len(strangers):
+        return users
+    examples = ", ".join(map(repr, strangers[:3].to_pylist()))
+    if len(strangers) == len(seen):
+        what = f"has no user of the log, such as {examples}; write the ids alike in both"
+        raise data_error(source.name, [Problem(source.users.file, "user_id", what)])
+    notes.append(
+        f"{source.users.file}: {len(strangers):,} of the log's {len(seen):,} users are not in it and get no features, "
+        f"for example {examples}"
+    )
+    nothing = {name: pa.nulls(len(strangers), users[name].type) for name in users.column_names}
+    return pa.concat_tables([users, pa.table(nothing | {"user_id": strangers})])
 
 
 def _known_from(events: pa.Table, spec: DatasetSpec) -> pa.Table:
     ids = pc.unique(events["user_id"])
-    kinds = _declared_kinds(spec.users)
-    return pa.table({"user_id": ids} | {name: columns.absent(len(ids), kind) for name, kind in kinds.items()})
+    kinds = Contract.of(USER_COLUMNS, (), spec.users).kinds
+    return pa.table(
+        {"user_id": ids} | {name: columns.absent(len(ids), kind) for name, kind in kinds.items() if name != "user_id"}
+    )

@@ -4,7 +4,6 @@ Content is known by the digest of its bytes. All of a catalog is digested first;
 each distinct content once, and stored shard by shard.
 """
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -25,15 +24,12 @@ from winnow.encoders.catalog import Contents
 from winnow.encoders.inputs import Modality
 from winnow.encoders.preparation import Preparation
 
-logger = logging.getLogger(__name__)
-
 BATCH = 32
 _SHARD_BATCHES = 16
 """A killed run loses at most what it had encoded of one shard."""
 
 _READERS = 8
 _PROBES = 4
-_EXAMPLES = 3
 
 
 def extract_embeddings(
@@ -47,7 +43,8 @@ def extract_embeddings(
     """Embed every item, and write ``embeddings/{modality}.npy`` and ``items.parquet`` into the encoders' folder.
 
     A picture or sound that cannot be decoded is recorded in the store, and not tried again while its bytes are the
-    same. One that cannot be read at all is tried again by the next run. Either is counted in the log, with examples.
+    same. One that cannot be read at all is tried again by the next run. :func:`winnow.embeddings.outcome.told` counts
+    both.
 
     Args:
         encoders_folder: with ``encoders.json``, and ``onnx/{image,text,audio}_encoder/model.onnx`` as exported.
@@ -80,7 +77,6 @@ def extract_embeddings(
             early or (reason and _located(modality, entry, reason))
             for early, reason, entry in zip(problems, reasons, content, strict=True)
         ]
-        _warn(modality, content, extraction.problems[modality])
     save(extraction, contents, encoders_folder)
     return extraction
 
@@ -169,15 +165,3 @@ def _store(store: EmbeddingStore, encoder: ExportedEncoder, shards: Sequence[Sha
 def _located(modality: Modality, entry: str, problem: str) -> str:
     """The store knows contents, not where they are."""
     return problem if modality == "text" else f"{entry}: {problem}"
-
-
-def _warn(modality: Modality, content: Sequence[str], problems: Sequence[str | None]) -> None:
-    broken = [problem for problem in problems if problem is not None]
-    if broken:
-        logger.warning(
-            "%d of %d items have no usable %s and go without, among them: %s",
-            len(broken),
-            sum(map(bool, content)),
-            modality,
-            "; ".join(broken[:_EXAMPLES]),
-        )

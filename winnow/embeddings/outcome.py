@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from winnow.embeddings import files
 from winnow.embeddings.store import vector_column
+from winnow.encoders import media
 from winnow.encoders.catalog import Contents
-from winnow.encoders.inputs import MODALITIES
+from winnow.encoders.inputs import MODALITIES, Modality
 from winnow.errors import WinnowError
 
 ITEMS_FILE = "items.parquet"
+
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,44 @@ def write_output(extraction: Extraction, contents: Contents, out: str) -> None:
     for modality, vectors in extraction.vectors.items():
         columns[f"{modality}_vector"] = vector_column(vectors, _has(extraction, modality))
     files.write(out, _parquet(pa.table(columns)))
+
+
+def told(extraction: Extraction, contents: Contents) -> list[str]:
+    """For the console, a line per modality: how many items have it, how many go without it all the same, and why.
+
+    Args:
+        extraction: of the catalog.
+        contents: the catalog.
+    """
+    return [_told(modality, extraction, contents.of(modality)) for modality in MODALITIES]
+
+
+def _told(modality: Modality, extraction: Extraction, content: Sequence[str]) -> str:
+    given = sum(map(bool, content))
+    if not given:
+        return f"{modality}: no item has one"
+    line = f"{modality}: {given:,} of {len(content):,} items have one"
+    if modality in extraction.vectors:
+        broken = [problem for problem in extraction.problems[modality] if problem]
+        return f"{line}; {len(broken):,} cannot be used: {_first(broken)}" if broken else line
+    line += f", and none is used: there is no {modality} encoder"
+    # Where none can be read nothing was learned from them, so no problem of theirs is known yet.
+    return f"{line}: {_first(unread)}" if (unread := _unreadable(modality, content)) else line
+
+
+def _unreadable(modality: Modality, content: Sequence[str]) -> list[str]:
+    """Why the first few pictures or sounds cannot be read."""
+    problems = []
+    for location in [] if modality == "text" else list(filter(None, content))[:_EXAMPLES]:
+        try:
+            media.read(location)
+        except media.BrokenMedia as error:
+            problems.append(str(error))
+    return problems
+
+
+def _first(problems: Sequence[str]) -> str:
+    return "; ".join(problems[:_EXAMPLES])
 
 
 def _columns(extraction: Extraction, contents: Contents) -> dict[str, pa.Array]:

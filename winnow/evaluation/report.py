@@ -82,11 +82,18 @@ def _asked(release: Release, log: Interactions, min_weight: float) -> tuple[NDAr
     """Users (rows of ``user_ids``) and the item each is asked for."""
     held = release.array("holdout")
     weights = np.array([0.0, *release.schema.event_weights])
-    met = [held_item in log.item[log.of(user)] for user, held_item, _ in held]
-    kept = (weights[held[:, 2]] >= min_weight) & ~np.array(met, np.bool_)
+    if not len(held):
+        raise WinnowError("no event was held out: no user has three events or more, so there is nobody to ask for")
+    new = np.array([held_item not in log.item[log.of(user)] for user, held_item, _ in held])
+    if not new.any():
+        raise WinnowError(
+            f"each of the {len(held):,} held-out events is with an item that its user had met before, and what was met "
+            "is never recommended: there is nothing to ask for"
+        )
+    kept = (weights[held[:, 2]] >= min_weight) & new
     if not kept.any():
         raise WinnowError(
-            f"no held-out event weighs at least {min_weight:g}; the types weigh "
+            f"no held-out event with a new item weighs at least {min_weight:g}; the types weigh "
             + ", ".join(f"{name} {weight:g}" for name, weight in zip(release.schema.events, weights[1:], strict=True))
         )
     return held[kept, 0].astype(np.int64), held[kept, 1].astype(np.int32)
@@ -94,7 +101,8 @@ def _asked(release: Release, log: Interactions, min_weight: float) -> tuple[NDAr
 
 def _retriever(release: Release, log: Interactions, users: NDArray[np.int64]) -> NDArray[np.int32]:
     """The exported user tower's vectors against the whole item index."""
-    path = home.model_repository() / "retriever" / str(release.manifest.number) / "model.onnx"
+    number = release.manifest.number
+    path = home.model_repository(number) / "retriever" / str(number) / "model.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     user_rows, vectors = release.array("user_rows"), release.array("item_vectors")
     top = np.zeros((len(users), DEPTH), np.int32)

@@ -39,7 +39,7 @@ def infrastructure(
     """Run Redis and a Triton that serves ``models``; both are gone afterwards.
 
     Args:
-        repository: Triton's model repository.
+        repository: Triton's model repository of a release.
         models: Versions to serve per model name (see ``triton.models_in``).
         ports: Where to listen (default: free ports).
         folder: Takes ``redis/`` (data), ``triton/`` (generated) and ``run/logs/`` (default: a temporary folder).
@@ -60,10 +60,11 @@ def infrastructure(
             ports.check_free(["redis"])
             processes.append(exits.enter_context(redis.server(folder / "redis", ports.redis, logs / "redis.log")))
         if triton_url:
-            triton.check(triton_url, models)
+            triton.check(triton_url, repository, models)
         else:
             ports.check_free(["triton_http", "triton_grpc", "triton_metrics"])
-            server = triton.server(repository, models, folder / "triton", ports=ports, log=logs / "triton.log")
+            plain = exits.enter_context(triton.run_folder(folder / "triton"))
+            server = triton.server(repository, models, plain, ports=ports, log=logs / "triton.log")
             processes.append(exits.enter_context(server))
         yield Infrastructure(
             redis_url or redis.url(ports.redis), triton_url or f"127.0.0.1:{ports.triton_grpc}", tuple(processes)

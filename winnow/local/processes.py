@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from winnow.errors import WinnowError
 from winnow.local.ports import LOOPBACK
@@ -86,17 +86,8 @@ class Process:
     def start(self) -> None:
         """Start it without waiting."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *self._command]
         with self.log.open("wb") as log:
-            # A session of its own: Ctrl-C in the terminal reaches only the parent, which stops its children in order.
-            self._child = subprocess.Popen(  # noqa: S603 (the command is the caller's own)
-                command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._child = tethered(self._command, self._environment, stdout=log, stderr=subprocess.STDOUT)
 
     def wait_until_ready(self) -> None:
         """Wait until it answers.
@@ -126,18 +117,47 @@ class Process:
 
     def stop(self) -> None:
         """End the child and its whole group: SIGTERM, then SIGKILL after the grace. Harmless when it is not running."""
-        if self._child is None:
-            return
-        if self._child.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._child.wait(self._grace)
-        # What the child left behind, and the child itself where SIGTERM was not enough.
+        if self._child is not None:
+            end_group(self._child, self._grace)
+            self._child = None
+
+
+def tethered(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    stdout: IO[bytes] | None = None,
+    stderr: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command that leads a group of its own and gets SIGTERM when the thread that started it ends.
+
+    Args:
+        command: The program and its arguments.
+        environment: Its whole environment (default: this process's own).
+        stdout: Where its output goes (default: where this process's goes).
+        stderr: The same for its errors.
+    """
+    # A session of its own: Ctrl-C in the terminal reaches only the parent, which stops its children in order.
+    return subprocess.Popen(  # noqa: S603 (the command is the caller's own)
+        [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+def end_group(child: subprocess.Popen[bytes], grace: float) -> None:
+    """End a :func:`tethered` child and its whole group: SIGTERM, then SIGKILL after ``grace`` seconds."""
+    if child.poll() is None:
         with suppress(ProcessLookupError):
-            os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait()
-        self._child = None
+            os.killpg(child.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(grace)
+    # What the child left behind, and the child itself where SIGTERM was not enough.
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def tail(log: Path) -> str:

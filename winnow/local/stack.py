@@ -88,7 +88,7 @@ class Stack:
             bar.set_description("starting Redis and Triton")
             parts = exits.enter_context(
                 infrastructure(
-                    home.model_repository(),
+                    home.model_repository(self.release),
                     models,
                     ports=self.ports,
                     folder=self._folder,

@@ -4,9 +4,7 @@ The lock is the truth and the content a description: the kernel drops the lock h
 killed one left behind is never taken for a running one, and no process id is ever trusted that might be reused.
 """
 
-import fcntl
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from winnow import home
-from winnow.errors import WinnowError
+from winnow.local.lock import held, taken
 from winnow.local.ports import LOOPBACK, Ports, reached_at
 
 # Somebody who only looks holds the lock too, for an instant.
@@ -66,17 +64,11 @@ def claim(run: Path | None = None) -> Iterator[Claim]:
     Raises:
         WinnowError: Another one runs.
     """
-    path = (run or home.run()) / "stack.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _lock(file, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                raise WinnowError(
-                    f"a stack runs already in {home.home()}; stop it with `winnow down`, or give the second one a home "
-                    "(WINNOW_HOME) and ports (--port-base) of its own"
-                )
-            time.sleep(0.05)
+    refusal = (
+        f"a stack runs already in {home.home()}; stop it with `winnow down`, or give the second one a home "
+        "(WINNOW_HOME) and ports (--port-base) of its own"
+    )
+    with held((run or home.run()) / "stack.json", refusal, PATIENCE_SECONDS) as file:
         file.truncate(0)
         try:
             yield Claim(file)
@@ -91,7 +83,7 @@ def running() -> StackState | None:
     except FileNotFoundError:
         return None
     with file:
-        if _lock(file, fcntl.LOCK_SH):
+        if taken(file, shared=True):
             return None
         try:
             state = json.load(file)
@@ -99,11 +91,3 @@ def running() -> StackState | None:
             # It has only just begun, or is all but gone.
             return None
     return StackState(**state | {"ports": Ports(**state["ports"])})
-
-
-def _lock(file: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -1,14 +1,19 @@
 """Triton on this machine: the ``tritonserver`` binary of the ``nvidia-pytriton`` wheel, in its own environment.
 
 That build has the Python backend only, so the backends that the model repository names are added as Python-based
-backends: each folder in ``triton_backend/`` holds one ``model.py``.
+backends: each folder in ``triton_backend/`` holds a ``model.py`` and what it imports.
 """
 
+import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import subprocess
-from collections.abc import Collection, Mapping
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tritonclient.utils import InferenceServerException
@@ -21,6 +26,8 @@ from winnow.proxies import inference_client
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-triton"
 BACKENDS = Path(__file__).with_name("triton_backend")
 
+_PLAIN = re.compile(r"[\w./-]+", re.ASCII)
+
 Models = Mapping[str, Collection[int]]
 """Versions per model name."""
 
@@ -29,16 +36,20 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
     """A Triton server that is ready when every asked version of every model is.
 
     Args:
-        repository: ``NAME/config.pbtxt`` and ``NAME/VERSION/``.
+        repository: ``NAME/config.pbtxt`` and ``NAME/VERSION/``, of one release.
         models: What to load from it.
-        folder: Takes the generated backend folder and the view of the repository.
+        folder: Takes the generated backend folder and the view of the repository; from :func:`run_folder`.
         ports: Where to listen.
         log: File for its output.
 
     Raises:
-        WinnowError: Triton's environment is missing or cannot run Python-based backends.
+        WinnowError: The repository lacks one of them, or Triton's environment is missing or cannot run Python-based
+            backends.
     """
+    check_repository(repository, models)
     packages, library_folder, version = interpreter(ENVIRONMENT)
+    environment = _link(ENVIRONMENT, folder / "environment")
+    packages = environment / packages.relative_to(ENVIRONMENT)
     triton = packages / "pytriton" / "tritonserver"
     backends = _backend_folder(triton, version, folder / "backends")
     view = _view(repository, models, folder / "models")
@@ -65,7 +76,7 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
         "triton",
         command,
         log=log,
-        environment=_environment(packages, library_folder),
+        environment=_variables(environment, packages, library_folder),
         ready=lambda: all(http_ok(ports.triton_http, path) for path in ["/v2/health/ready", *paths]),
         timeout=120.0,
     )
@@ -88,8 +99,61 @@ def models_in(repository: Path, version: int | None = None) -> dict[str, list[in
     return models
 
 
-def check(address: str, models: Models) -> None:
-    """Make sure that somebody else's Triton serves what is needed.
+@contextmanager
+def run_folder(folder: Path) -> Iterator[Path]:
+    """A folder for what Triton generates, whose path a shell takes as it is.
+
+    Triton's Python backend starts its stub through a shell, without quotes, and the stub's Python reads ASCII alone. So
+    where ``folder`` has a space or such a letter, a temporary folder takes its place, private and gone at the end; its
+    name follows from ``folder``, so that the next start clears up after one that was killed. Triton's environment and
+    the models are reached through links in it.
+
+    Raises:
+        WinnowError: The system's folder for temporary files has such a path too, or the folder is another user's.
+    """
+    if _PLAIN.fullmatch(str(folder)):
+        yield folder
+        return
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    plain = Path(tempfile.gettempdir(), f"winnow-{os.getuid()}-{name}")
+    if not _PLAIN.fullmatch(str(plain)):
+        raise WinnowError(
+            "Triton needs a path of plain letters, digits and -._/ to run from, which neither "
+            f"{folder} nor {plain} is: set WINNOW_HOME or TMPDIR to a folder that has one"
+        )
+    with suppress(FileExistsError):
+        plain.mkdir(mode=0o700)
+    found = plain.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise WinnowError(f"{plain} is not a private folder of this user's, as Triton needs for {folder}: remove it")
+    try:
+        yield plain
+    finally:
+        shutil.rmtree(plain, ignore_errors=True)
+
+
+def check_repository(repository: Path, models: Models) -> None:
+    """Make sure that every model is there, so that Triton is not asked for what it must refuse.
+
+    Raises:
+        WinnowError: A model or a version is missing.
+    """
+    for name, versions in models.items():
+        for part in ["config.pbtxt", *(f"{number}/model.onnx" for number in versions)]:
+            if not (repository / name / part).is_file():
+                raise WinnowError(
+                    f"{repository} has no {name}/{part}: the release is not whole, or was built by a Winnow that kept "
+                    "the models of all releases in one repository; build it again with `winnow build`"
+                )
+
+
+def check(address: str, repository: Path, models: Models) -> None:
+    """Make sure that another Triton serves what is needed.
+
+    Args:
+        address: ``host:port`` of its gRPC.
+        repository: Where the models are; the message names it.
+        models: What is needed.
 
     Raises:
         WinnowError: It does not answer, or lacks a version of a model.
@@ -108,14 +172,16 @@ def check(address: str, models: Models) -> None:
             "correct it, or unset it to start a local Triton"
         ) from error
     if missing:
-        raise WinnowError(f"Triton at {address} does not serve {', '.join(missing)}; load them there first")
+        raise WinnowError(
+            f"Triton at {address} does not serve {', '.join(missing)}; start it with --model-repository={repository}"
+        )
 
 
 def interpreter(environment: Path) -> tuple[Path, Path, str]:
     """Site packages, the folder of libpython, and the Python version of Triton's environment.
 
     Raises:
-        WinnowError: The environment is missing, or its Python has no shared library.
+        WinnowError: The environment is missing, or its Python has no shared library or a path beyond ASCII.
     """
     python = environment / "bin" / "python"
     if not (environment / ".installed").exists():
@@ -134,6 +200,12 @@ def interpreter(environment: Path) -> tuple[Path, Path, str]:
             "backend loads; install it (Debian: libpython3.11), or use a Python configured with --enable-shared and "
             "run `make clean setup PYTHON=/path/to/python3.11`, or set TRITON_URL"
         )
+    if not interpreter.isascii():
+        # Triton's environment is reached through a link; what its Python itself was installed with is not.
+        raise WinnowError(
+            f"the Python in {interpreter} lies in a path with letters beyond ASCII, which Triton's Python backend does "
+            f"not read; run `make clean setup PYTHON=/path/to/python{version}` with another one, or set TRITON_URL"
+        )
     return Path(packages), Path(library_folder), version
 
 
@@ -143,9 +215,8 @@ def _backend_folder(triton: Path, version: str, folder: Path) -> Path:
     shutil.copytree(triton / "backends", folder)
     # Triton looks for the stub in the same folder as the backend's utilities.
     shutil.copy(triton / "python_backend_stubs" / version / "triton_python_backend_stub", folder / "python")
-    for source in BACKENDS.glob("*/model.py"):
-        (folder / source.parent.name).mkdir()
-        shutil.copy(source, folder / source.parent.name)
+    for source in BACKENDS.iterdir():
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
@@ -159,12 +230,19 @@ def _view(repository: Path, models: Models, folder: Path) -> Path:
     return folder
 
 
-def _environment(packages: Path, library_folder: Path) -> dict[str, str]:
+def _link(target: Path, link: Path) -> Path:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    return link
+
+
+def _variables(environment: Path, packages: Path, library_folder: Path) -> dict[str, str]:
     """The stub finds its packages by the first Python on the PATH, and its libraries by LD_LIBRARY_PATH."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     libraries = [packages / "nvidia_pytriton.libs", library_folder, inherited.get("LD_LIBRARY_PATH", "")]
     return inherited | {
-        "PATH": f"{ENVIRONMENT / 'bin'}:{inherited['PATH']}",
+        "PATH": f"{environment / 'bin'}:{inherited['PATH']}",
         "LD_LIBRARY_PATH": ":".join(str(path) for path in libraries if str(path)),
         "PYTHONDONTWRITEBYTECODE": "1",
         # ONNX Runtime's wheels send usage data to their maker unless told not to.

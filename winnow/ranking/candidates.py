@@ -17,7 +17,8 @@ from winnow.features.table import FeatureSet
 from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.neighbours import covisitation_table
-from winnow.retrieval.train import RetrieverTraining, TrainedRetriever
+from winnow.retrieval.train import RetrieverTraining
+from winnow.retrieval.trained import TrainedRetriever
 from winnow.retrieval.windows import first_meetings
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from winnow.features.table import FeatureSet
+from winnow.features.table import FeatureSet, Interactions
 from winnow.ranking.candidates import CandidateLists, NumericsAt, Sources, past_lists
-from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.ranking.model import ServedRanker
-from winnow.retrieval.history import assemble_many
+from winnow.ranking.moments import Moments, Tensors
 from winnow.retrieval.towers import Shapes
 from winnow.retrieval.train import RetrieverTraining
+from winnow.retrieval.windows import first_meetings
 
 
 class RankerSettings(BaseModel):
@@ -33,6 +33,8 @@ class RankerSettings(BaseModel):
         epochs: at most.
         patience: epochs without a better likelihood of the validation lists after which training ends.
         lists: past moments at most.
+        fewest: lists that training and validation need each; with fewer, chance would choose the order, and none is
+            learned.
         best: candidates of a list that are always kept: those that some source ranks highest.
         others: candidates kept of the rest, drawn at random and weighted to stand for all of it.
         heads_weight: weight of the heads' losses beside the listwise one.
@@ -48,6 +50,7 @@ class RankerSettings(BaseModel):
     epochs: int = 5
     patience: int = 2
     lists: int = 6_000
+    fewest: int = 50
     best: int = 48
     others: int = 48
     heads_weight: float = 0.2
@@ -64,6 +67,7 @@ class TrainedRanker:
         history_length: ``L``.
         numerics: ``M``, numeric columns of an item row.
         model: in evaluation mode, calibrated, holding the served retriever's item vectors.
+        unlearned: why there is no order to serve but that of the sources; empty where one was learned.
     """
 
     shapes: Shapes
@@ -71,6 +75,7 @@ class TrainedRanker:
     history_length: int
     numerics: int
     model: ServedRanker
+    unlearned: str = ""
 
     def save(self, folder: Path) -> None:
         """Write ``weights.pt`` and ``settings.json``."""
@@ -81,6 +86,7 @@ class TrainedRanker:
             "settings": self.settings.model_dump(),
             "history_length": self.history_length,
             "numerics": self.numerics,
+            "unlearned": self.unlearned,
         }
         (folder / "settings.json").write_text(json.dumps(described, indent=1))
 
@@ -94,7 +100,7 @@ class TrainedRanker:
         length, numerics = described["history_length"], described["numerics"]
         model = ServedRanker(shapes, numerics, weights["item_vectors"], length, settings.width, settings.dropout)
         model.load_state_dict(weights)
-        return cls(shapes, settings, length, numerics, model.eval())
+        return cls(shapes, settings, length, numerics, model.eval(), described["unlearned"])
 
 
 def train_ranker(
@@ -105,7 +111,10 @@ def train_ranker(
     settings: RankerSettings,
     show_progress: bool,
 ) -> TrainedRanker:
-    """Train on past moments' candidate lists; stop early, and calibrate, on each user's newest one.
+    """Train on past moments' candidate lists; stop early, and calibrate, on each user's newest first meeting.
+
+    Where the lists are too few, or nothing that was learned orders them better than the retriever does, the model is
+    the one that training starts from, and the result says why.
 
     Args:
         features: the feature set.
@@ -119,104 +128,47 @@ def train_ranker(
     rng = np.random.default_rng(settings.seed)
     log = features.interactions
     lists = past_lists(features, retrieval, numerics_at, sources, settings.lists, show_progress)
-    newest = (lists.end == log.offsets[lists.user + 1] - 1) & (lists.history > 0)
+    validating = _validating(log, lists, settings.seed)
     shapes, length = retrieval.served.shapes, retrieval.served.settings.history_length
-    moments = _Moments(features, numerics_at, length)
-    training = moments.tensors(lists.take(np.flatnonzero(~newest)), settings, rng)
-    validation = moments.tensors(lists.take(np.flatnonzero(newest)), settings, rng)
     numerics = features.item_rows["numeric"].shape[1]
     vectors = retrieval.rehearsal.item_vectors
     model = ServedRanker(shapes, numerics, vectors, length, settings.width, settings.dropout)
-    _standardise(model, training)
-    model = _fit(model, training, validation, settings, rng, show_progress)
-    _calibrate(model, validation)
+    learning = ~validating & (lists.history > 0)
+    count = {"training": int(learning.sum()), "validation": int(validating.sum())}
+    few = [f"{number} lists for {use}" for use, number in count.items() if number < settings.fewest]
+    unlearned = f"the log gives only {' and '.join(few)}, fewer than {settings.fewest}" if few else ""
+    if not few:
+        moments = Moments(features, numerics_at, length)
+        training, validation = (
+            moments.tensors(lists.take(np.flatnonzero(chosen)), settings.best, settings.others, rng)
+            for chosen in (~validating, validating)
+        )
+        _standardise(model, training)
+        model, epochs = _fit(model, training, validation, settings, rng, show_progress)
+        _calibrate(model, validation)
+        unlearned = "" if epochs else f"it orders the {count['validation']} lists for validation no better"
     model.item_vectors.copy_(retrieval.served.item_vectors)
-    return TrainedRanker(shapes, settings, length, numerics, model.eval())
+    return TrainedRanker(shapes, settings, length, numerics, model.eval(), unlearned)
 
 
-@dataclass(frozen=True)
-class Tensors:
-    """Lists as the model reads them.
+def _validating(log: Interactions, lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
+    """Which lists validate: those of each user's newest first meeting, but half of the lists with a history at most.
 
-    Attributes:
-        inputs: the wire contract's eight tensors, all over the same lists.
-        weight: float32 [Q, N], how many candidates of the full list each one stands for; 0 for padding.
-        target: int64 [Q].
-        conversion: float32 [Q].
+    Not those of a user's last event: where people view, then buy, hardly anybody's last event is a first meeting.
     """
-
-    inputs: tuple[Tensor, ...]
-    weight: Tensor
-    target: Tensor
-    conversion: Tensor
-
-    def take(self, chosen: Tensor) -> "Tensors":
-        """The chosen lists."""
-        inputs = tuple(tensor[chosen] for tensor in self.inputs)
-        return Tensors(inputs, self.weight[chosen], self.target[chosen], self.conversion[chosen])
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-
-class _Moments:
-    """Turns candidate lists into tensors."""
-
-    def __init__(self, features: FeatureSet, numerics_at: NumericsAt, length: int) -> None:
-        self.features = features
-        self.numerics_at = numerics_at
-        self.length = length
-
-    def tensors(self, lists: CandidateLists, settings: RankerSettings, rng: np.random.Generator) -> Tensors:
-        log, rows = self.features.interactions, self.features.user_rows[lists.user]
-        kept, weight = _thin(lists, settings.best, settings.others, rng)
-        items = np.take_along_axis(lists.items, kept, 1)
-        context = np.take_along_axis(lists.context, kept[:, :, None], 1)
-        target = np.zeros_like(lists.target)
-        times = np.repeat(log.timestamp[lists.end], items.shape[1])
-        numeric = self.numerics_at(items.ravel(), times).reshape(*items.shape, -1)
-        history = assemble_many(log.item, log.event, log.timestamp, lists.end - lists.history, lists.end, self.length)
-        # Every other list without history is a stranger's, of whom not even the row is known.
-        known = (lists.history > 0) | (np.arange(len(lists.user)) % 2 == 0)
-        arrays = (
-            *history,
-            rows["categorical"] * known[:, None],
-            (rows["numeric"] * known[:, None]).astype(np.float32),
-            items,
-            self.features.item_rows["categorical"][items],
-            np.concatenate([numeric, context], axis=2),
-        )
-        inputs = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-        return Tensors(
-            inputs, torch.from_numpy(weight), torch.from_numpy(target), torch.from_numpy(lists.conversion).float()
-        )
-
-
-def _thin(
-    lists: CandidateLists, best: int, others: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Positions to keep, the target's first, and how many candidates each stands for."""
-    ranks = [CONTEXT_FEATURES.index(name) for name in CONTEXT_FEATURES if name.endswith("_rank")]
-    unnamed = 1e3 * (1.0 - lists.context[:, :, [rank + 1 for rank in ranks]])
-    place = (lists.context[:, :, ranks] + unnamed).min(axis=2) + rng.random(lists.items.shape) * 1e-3
-    place[lists.items == 0] = np.inf
-    place[np.arange(len(place)), lists.target] = -1.0
-    order = np.argsort(place, axis=1)
-    count = (lists.items > 0).sum(axis=1)
-    draw = rng.random(order.shape)
-    draw[:, :best] = -1.0
-    draw[np.arange(order.shape[1]) >= count[:, None]] = 2.0
-    position = np.argsort(draw, axis=1, kind="stable")[:, : best + others]
-    drawn = np.minimum(np.maximum(count - best, 0), others)
-    share = np.maximum(count - best, 0) / np.maximum(drawn, 1)
-    weight = np.where(position < best, 1.0, share[:, None]) * (position < count[:, None])
-    return np.take_along_axis(order, position, 1), weight.astype(np.float32)
+    user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
+    newest = np.full(log.users, -1)
+    np.maximum.at(newest, user_of, np.where(first_meetings(log), np.arange(len(user_of)), -1))
+    validating: NDArray[np.bool_] = (lists.end == newest[lists.user]) & (lists.history > 0)
+    too_many = int(validating.sum()) - int((lists.history > 0).sum()) // 2
+    if too_many > 0:
+        given_back = np.random.default_rng(seed).permutation(np.flatnonzero(validating))[:too_many]
+        validating[given_back] = False
+    return validating
 
 
 def _standardise(model: ServedRanker, training: Tensors) -> None:
     numbers = training.inputs[-1][training.weight > 0]
-    if not len(numbers):
-        return
     model.mean.copy_(numbers.mean(dim=0))
     model.scale.copy_(numbers.std(dim=0).clamp_min(1e-3))
 
@@ -239,13 +191,17 @@ def _fit(
     settings: RankerSettings,
     rng: np.random.Generator,
     show_progress: bool,
-) -> ServedRanker:
-    """Train; the model that is kept is a running mean of the weights, at its best epoch."""
+) -> tuple[ServedRanker, int]:
+    """Train; the model that is kept is a running mean of the weights, at its best epoch.
+
+    Returns:
+        The model and the number of epochs it took; 0 where it is the one that training began with.
+    """
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.05)
     smooth = copy.deepcopy(model)
-    best, best_loss, since, step = copy.deepcopy(model), evaluate(model, validation), 0, 0
-    bar = tqdm(range(settings.epochs), desc="ranker", unit="epoch", disable=not show_progress)
-    for _ in bar:
+    best, best_loss, best_epoch, since, step = copy.deepcopy(model), evaluate(model, validation), 0, 0, 0
+    bar = tqdm(range(1, settings.epochs + 1), desc="ranker", unit="epoch", disable=not show_progress)
+    for epoch in bar:
         model.train()
         for batch in _slices(rng.permutation(len(training)), settings.batch):
             listwise, heads = _losses(model, training.take(batch))
@@ -262,25 +218,23 @@ def _fit(
         bar.set_postfix({"validation loss": f"{loss:.4f}"})
         since += 1
         if loss < best_loss:
-            best, best_loss, since = copy.deepcopy(smooth), loss, 0
+            best, best_loss, best_epoch, since = copy.deepcopy(smooth), loss, epoch, 0
         if since >= settings.patience:
             break
-    return best
+    return best, best_epoch
 
 
 @torch.no_grad()
 def evaluate(model: ServedRanker, lists: Tensors) -> float:
-    """The listwise loss, mean over lists; 0 without lists."""
+    """The listwise loss, mean over lists."""
     model.eval()
     parts = _slices(np.arange(len(lists)), 128)
     total = sum(float(_losses(model, lists.take(part))[0]) * len(part) for part in parts)
-    return total / max(1, len(lists))
+    return total / len(lists)
 
 
 def _calibrate(model: ServedRanker, lists: Tensors) -> None:
     """Platt scaling (Platt, 1999) of both heads on lists that were not trained on."""
-    if not len(lists):
-        return
     with torch.no_grad():
         model.eval()
         outputs = [model.logits(*lists.take(part).inputs) for part in _slices(np.arange(len(lists)), 128)]

@@ -116,7 +116,12 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing: Any, redis_url: str,
         ),
         ([new("x", image={"b64": "aGVsbG8="})], "instances[0].image: not a readable picture"),
         ([new("x"), new("y", audio=picture())], "instances[1].audio: not a readable sound"),
-        ([new("x", created_at=1.5)], "instances[0].created_at: must be milliseconds since the epoch, got 1.5"),
+        ([new("x", created_at=1.5)], "instances[0].created_at: must be milliseconds since the epoch, or a date"),
+        (
+            [new("x", created_at=1_790_000_000)],
+            "instances[0].created_at: must be milliseconds since the epoch, but looks",
+        ),
+        ([new("x\x07")], "instances[0].item_id: must be free of control characters, got 'x\\x07'"),
         ([new("x")] * 65, "instances: must be a list of 1 to 64, got 65"),
     ]
     for items, message in cases:

@@ -120,6 +120,31 @@ def test_without_the_ranker_the_order_is_the_retrieval_order(recommend: Recommen
     assert all("retriever" in item["sources"] for item in answer["items"])
 
 
+@pytest.mark.parametrize("user_id", ["user-3", "someone-new"], ids=["somebody known", "a stranger"])
+def test_a_release_without_a_learned_ranker_answers_whole_and_in_the_order_of_the_sources(
+    published: Release, models, redis_url: str, user_id: str
+) -> None:
+    manifest = published.manifest.model_copy(update={"unranked": "the log gives only 8 lists"})
+
+    async def run() -> Answer:
+        store = OnlineStore(published, redis_url)
+        runner = Runner(recommender(Release(published.folder, manifest), store, models), store.stranger, 2000)
+        try:
+            request = RecommendRequest(user_id=user_id, k=20, diversity=0.0, debug=True)
+            return await runner.recommend(runner.admit(request, "test"))
+        finally:
+            await store.close()
+
+    answer = asyncio.run(run())
+    assert answer["degraded"] == []
+    assert "ranker" not in [name for name, _ in models.asked]
+    assert [item["click"] for item in answer["items"]] == [None] * 20
+    survivors = [c["item_id"] for c in answer["trace"]["candidates"] if "removed_by" not in c]
+    assert ids(answer) == survivors[:20]
+    first = "retriever" if user_id == "user-3" else "trending"
+    assert all(first in item["sources"] for item in answer["items"])
+
+
 def test_answers_are_timed_apart_by_whether_a_part_was_missing(recommend: Recommend, models) -> None:
     def counted() -> dict[str, float]:
         return {

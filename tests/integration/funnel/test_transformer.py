@@ -12,8 +12,11 @@ import pytest
 from redis import Redis
 from tritonclient.grpc import service_pb2 as pb
 
+from winnow import moments
 from winnow.release import Release
 from winnow.store.keys import EVENTS
+
+SECONDS = "milliseconds since the epoch, but looks like seconds: multiply by 1000"
 
 
 def tensor(name: str, datatype: str, *data: Any) -> dict[str, Any]:
@@ -216,8 +219,10 @@ def test_events_are_checked_and_stored(server: Any, redis_url: str) -> None:
     [
         ({"item_id": "unheard-of"}, "instances[0].item_id: must be an item of the catalog, got 'unheard-of'"),
         ({"event": "kiss"}, "instances[0].event: must be one of view, buy, got 'kiss'"),
-        ({"timestamp": "now"}, "instances[0].timestamp: must be milliseconds since the epoch, got 'now'"),
-        ({"timestamp": 99_999_999_999_999}, "instances[0].timestamp: must not lie in the future"),
+        ({"timestamp": "now"}, f"instances[0].timestamp: must be {moments.IN_WORDS}, got 'now'"),
+        ({"timestamp": 99_999_999_999_999}, "instances[0].timestamp: must be in the past"),
+        ({"timestamp": 1_700_000_000}, f"instances[0].timestamp: must be {SECONDS}, got 1700000000"),
+        ({"user_id": "a\x00"}, "instances[0].user_id: must be free of control characters, got 'a\\x00'"),
         ({"colour": 1}, "instances[0].colour: is not a field"),
     ],
 )

@@ -1,6 +1,10 @@
 """Filters and histories from the log and the stream alone, while events keep coming."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -61,6 +65,24 @@ def test_a_rebuild_makes_what_the_sidecars_made(
     assert rebuild(published, redis_url, show_progress=False) == (21, 150)
     assert {user_id: dump(client, number, user_id) for user_id in users} == before
     assert int(client.get(Keys(number).rebuilds)) == 1
+
+
+def test_the_command_rebuilds_a_release_that_it_is_handed(
+    client: Redis, redis_url: str, published: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a Job does on a cluster, which has the release in a folder and no home with a running stack."""
+    for n in range(10):
+        append(client, "new-1", n)
+    follow(client, published, monkeypatch)
+    number = published.manifest.number
+    before = dump(client, number, "new-1")
+    client.delete(Keys(number).history("new-1"))
+    command = [Path(sys.executable).with_name("winnow"), "filters", "rebuild", f"--release-dir={published.folder}"]
+    environment = os.environ | {"REDIS_URL": redis_url, "WINNOW_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"release {number}: ")
+    assert dump(client, number, "new-1") == before
 
 
 def test_what_is_applied_during_a_rebuild_is_kept(client: Redis, redis_url: str, published: Release) -> None:

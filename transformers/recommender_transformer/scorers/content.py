@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.query import Query
+from recommender_transformer.scorers.naming import as_named
 from winnow.store.catalog import Catalog
 
 WEIGHT = 0.5
@@ -43,7 +44,7 @@ class ContentScorer:
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """The score stays as the ranker left it; where it was not asked, the order of the sources stands."""
         if not query.has_history:
-            candidates.score = -np.arange(len(candidates), dtype=np.float32)
+            candidates.score = as_named(candidates)
 
 
 def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from recommender_transformer.candidates import Candidates
 from recommender_transformer.models import Models
 from recommender_transformer.query import Query
+from recommender_transformer.scorers.naming import as_named
 from winnow.ranking.context import context_features
 from winnow.store.catalog import Catalog
 
@@ -78,7 +79,7 @@ class Ranker:
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """Keep the order in which the sources named the candidates: the retriever's first."""
-        candidates.score = -np.arange(len(candidates), dtype=np.float32)
+        candidates.score = as_named(candidates)
 
 
 def bucket(count: int, size: int = _BUCKET) -> int:

@@ -14,9 +14,9 @@ from pyspark.sql import functions as F  # noqa: N812  # as Spark's own documenta
 from pyspark.sql import types as T  # noqa: N812
 
 from winnow.datasets.columns import EVENT_COLUMNS, IN_WORDS, ITEM_COLUMNS, USER_COLUMNS, Kind
+from winnow.datasets.layout import ENDINGS
 from winnow.datasets.report import Problem, data_error
 from winnow.datasets.spec import EXAMPLE, FILE, DatasetSpec
-from winnow.datasets.tables import ENDINGS
 from winnow.errors import DataError, WinnowError
 
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
@@ -120,14 +120,20 @@ def _table(
     beside, inside = names_in(spark, root), names_in(spark, f"{root}/{name}")
     single = [([f"{root}/{name}{ending}"], f"{name}{ending}") for ending in ENDINGS if f"{name}{ending}" in beside]
     several = [([f"{root}/{name}/{file}" for file in inside if file.endswith(e)], f"{name}/") for e in ENDINGS]
-    for files, shown in (*single, *several):
-        if files:
-            with _reading(f"{root}/{shown}"):
-                found = _open(spark, files)
-            wrong = [*_wrong_columns(found, shown, kinds)]
-            problems += wrong
-            return SparkTable(shown, found if wrong else _in_order(found, kinds))
-    return None
+    there = [(files, shown) for files, shown in (*single, *several) if files]
+    if not there:
+        return None
+    if len(there) > 1:
+        raise DataError(
+            f"{root} has {name} in several forms ({', '.join(files[0] for files, _ in there)}), and Spark reads one: "
+            "hand it files of one kind in one place, such as the dataset/ that ingestion writes of all of them"
+        )
+    [(files, shown)] = there
+    with _reading(f"{root}/{shown}"):
+        found = _open(spark, files)
+    wrong = [*_wrong_columns(found, shown, kinds)]
+    problems += wrong
+    return SparkTable(shown, found if wrong else _in_order(found, kinds))
 
 
 def _open(spark: SparkSession, files: list[str]) -> DataFrame:

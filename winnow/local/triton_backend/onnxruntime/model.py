@@ -1,8 +1,8 @@
 """Triton's ``onnxruntime`` backend for machines whose Triton has only the Python backend.
 
 Triton runs this file for every model whose config says ``backend: "onnxruntime"``, so the same model repository serves
-here and on the native backend of GPU nodes. It runs in Triton's own environment: NumPy, ONNX Runtime and
-``triton_python_backend_utils``, nothing of Winnow.
+here and on the native backend of GPU nodes; ``native_rule`` refuses what that one refuses. It runs in Triton's own
+environment: NumPy, ONNX Runtime and ``triton_python_backend_utils``, nothing of Winnow.
 """
 
 import json
@@ -14,17 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import triton_python_backend_utils as pb_utils
+from native_rule import validate
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
-
-ONNX_TYPES = {
-    "TYPE_BOOL": "tensor(bool)",
-    "TYPE_UINT8": "tensor(uint8)",
-    "TYPE_INT8": "tensor(int8)",
-    "TYPE_INT32": "tensor(int32)",
-    "TYPE_INT64": "tensor(int64)",
-    "TYPE_FP16": "tensor(float16)",
-    "TYPE_FP32": "tensor(float)",
-}
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -36,19 +27,18 @@ class TritonPythonModel:
         """Load ``{model_repository}/{model_version}/model.onnx`` and hold it against the config.
 
         Raises:
-            ValueError: The config declares a tensor that the graph does not have, or has with another type.
+            ValueError: The native backend would refuse this config and this graph; the message is in its words.
         """
         config = json.loads(args["model_config"])
-        # Resolved, because weights stored beside a graph are looked up from where the file really lies.
-        path = Path(args["model_repository"], args["model_version"], "model.onnx").resolve(strict=True)
+        # Not resolved: the version's folder may be a link to where this Python could not name it.
+        path = Path(args["model_repository"], args["model_version"], "model.onnx")
         options = onnxruntime.SessionOptions()
         # One thread unless the config asks for more: requests run side by side, and threads would only queue for cores.
         threads = config.get("parameters", {}).get("intra_op_thread_count", {"string_value": "1"})
         options.intra_op_num_threads = int(threads["string_value"])
         options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        check_declared(config["input"], self.session.get_inputs())
-        check_declared(config["output"], self.session.get_outputs())
+        validate(args["model_name"], config, self.session)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests that Triton's scheduler handed over together, in their order."""
@@ -102,16 +92,3 @@ def split(outputs: Tensors, sizes: list[int]) -> list[Tensors]:
         {name: tensor[end - size : end] for name, tensor in outputs.items()}
         for size, end in zip(sizes, ends, strict=True)
     ]
-
-
-def check_declared(declared: list[dict[str, Any]], actual: Sequence[Any]) -> None:
-    """Hold the config's tensors against the graph's."""
-    types = {tensor.name: tensor.type for tensor in actual}
-    for tensor in declared:
-        name, data_type = tensor["name"], tensor["data_type"]
-        if data_type not in ONNX_TYPES:
-            raise ValueError(f"tensor {name}: {data_type} is not served; use one of {', '.join(ONNX_TYPES)}")
-        if types.get(name) != ONNX_TYPES[data_type]:
-            raise ValueError(
-                f"tensor {name}: config.pbtxt says {data_type}, model.onnx has {types.get(name, 'no such tensor')}"
-            )

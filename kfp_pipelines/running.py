@@ -1,0 +1,129 @@
+"""Run a pipeline's own definition on this machine: one at a time per home, its steps in processes of this group."""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import typer
+from kfp import local
+
+from kfp_pipelines.screen import Screen
+from kfp_pipelines.unfinished import Started, Unfinished
+from winnow import home
+from winnow.errors import WinnowError, about_machine
+from winnow.local.lock import held
+from winnow.outcome import VARIABLE, Outcome
+
+TAIL_LINES = 15
+
+
+def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
+    """Run ``pipeline`` through ``kfp.local`` in this environment, and write its :class:`Outcome`.
+
+    The outcome goes where the environment says, for the process that started this one; else what went wrong is
+    printed, and the number of the release where there is one.
+
+    Args:
+        pipeline: what ``dsl.pipeline`` made.
+        resume: go on after the last whole step of the unfinished run with the same arguments.
+        arguments: of the pipeline.
+
+    Raises:
+        typer.Exit: it failed.
+    """
+    given = os.environ.get(VARIABLE)
+    root = home.pipelines()
+    refusal = (
+        f"a build runs already in {home.home()}; wait until it has ended, or give the second one a home of its own "
+        "(WINNOW_HOME)"
+    )
+    try:
+        with held(root / "lock", refusal), _whole_group():
+            outcome = _run(pipeline, root, resume, arguments)
+    except WinnowError as error:
+        outcome = Outcome.of(error)
+    except OSError as error:
+        said = about_machine(error)
+        if said is None:
+            raise
+        outcome = Outcome.of(said)
+    if given:
+        outcome.write(Path(given))
+    elif outcome.error:
+        typer.echo(f"winnow: {outcome.error}", err=True)
+    elif outcome.release is not None:
+        typer.echo(outcome.release)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | int]) -> Outcome:
+    unfinished = Unfinished(root / "unfinished")
+    started = Started.now(str(getattr(pipeline, "name", "")), arguments)
+    if resume:
+        typer.echo(unfinished.resume(started), err=True)
+    else:
+        unfinished.begin(started)
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(root),
+        raise_on_error=True,
+        enable_caching=True,
+        cache_root=str(unfinished.steps),
+    )
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    log_path, step_outcome = root / f"{stem}.log", root / f"{stem}.json"
+    os.environ[VARIABLE] = str(step_outcome)
+    with log_path.open("w", encoding="utf-8") as log:
+        screen = Screen(log, sys.stderr)
+        try:
+            with redirect_stdout(screen), _quoted_interpreter():
+                outputs: dict[str, object] = pipeline(**arguments).outputs  # type: ignore[operator]  # kfp: untyped
+        except RuntimeError as failure:
+            return Outcome.read(step_outcome) or _bug(screen.step, failure, log_path, unfinished)
+    unfinished.end()
+    number = outputs.get("Output")
+    return Outcome(release=int(str(number)) if number is not None else None)
+
+
+def _bug(step: str, failure: RuntimeError, log: Path, unfinished: Unfinished) -> Outcome:
+    """The outcome of a run that ended unforeseen: the end of the step's log, and where the whole log is."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    # The step's own lines are indented; what follows them is the runner's.
+    said = [line for line in lines if line.startswith("    ") and line.strip()][-TAIL_LINES:]
+    where = f"step {step} ended unforeseen" if step else str(failure)
+    retry = "; once its cause is mended, --resume goes on from there" if unfinished.done() else ""
+    return Outcome(error="\n".join([f"{where}{retry}. The whole log: {log}", *said]), exit_code=1)
+
+
+@contextmanager
+def _quoted_interpreter() -> Iterator[None]:
+    """Let kfp find an interpreter under a path with a space: it puts the name into a shell's script as it is."""
+    interpreter = sys.executable
+    sys.executable = shlex.quote(interpreter)
+    try:
+        yield
+    finally:
+        sys.executable = interpreter
+
+
+@contextmanager
+def _whole_group() -> Iterator[None]:
+    """SIGTERM ends this process and every step with it, where they are a group of their own."""
+    if os.getpgrp() != os.getpid():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os.killpg(0, signal.SIGKILL)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,133 @@
+"""The build of a home that is not finished: what it was started with, and the steps that are done.
+
+The finished steps are entries of kfp's own cache of task outputs, keyed by a step's source, image and arguments. It is
+kept for one build only, and with it what that key leaves out: the library's code and the data's files.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+import export
+import kfp_pipelines
+import winnow
+from winnow.errors import WinnowError
+
+
+class Started(BaseModel):
+    """What a build was started with.
+
+    Attributes:
+        pipeline: its name.
+        arguments: parameter -> value.
+        code: digest of the code that it ran.
+        data: digest of the names, sizes and times of the files it read; empty for what is not a folder of this machine.
+        at: when, for the message.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pipeline: str
+    arguments: dict[str, str | int]
+    code: str
+    data: str
+    at: str
+
+    @classmethod
+    def now(cls, pipeline: str, arguments: Mapping[str, str | int]) -> "Started":
+        """A build that starts now."""
+        return cls(
+            pipeline=pipeline,
+            arguments=dict(arguments),
+            code=_code(),
+            data=_data(str(arguments.get("data", ""))),
+            at=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        )
+
+
+class Unfinished:
+    """The unfinished build under a folder.
+
+    Args:
+        folder: holds ``started.json`` and ``steps/``, kfp's cache.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._started = folder / "started.json"
+        self._folder = folder
+        self.steps = folder / "steps"
+
+    def begin(self, started: Started) -> None:
+        """Forget the build before, and note this one."""
+        self.end()
+        self.steps.mkdir(parents=True)
+        self._started.write_text(started.model_dump_json(indent=1), encoding="utf-8")
+
+    def resume(self, started: Started) -> str:
+        """Check that the unfinished build may go on as ``started``.
+
+        Returns:
+            Which build goes on after which step, in words.
+
+        Raises:
+            WinnowError: there is no unfinished build, or it was another one.
+        """
+        try:
+            before = Started.model_validate_json(self._started.read_bytes())
+        except FileNotFoundError:
+            raise WinnowError(
+                "--resume: no build of this home is unfinished; build without --resume to begin one"
+            ) from None
+        if different := _difference(before, started):
+            raise WinnowError(
+                f"--resume: the unfinished build of {before.at} is another one: {different}; give the same options as "
+                "then, or build without --resume to begin anew"
+            )
+        done = self.done()
+        return f"the build of {before.at} goes on " + (f"after its step {done[-1]}" if done else "from its first step")
+
+    def done(self) -> list[str]:
+        """The steps that are done, in their order."""
+        entries = sorted(self.steps.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        found = (re.search(r'"uri": "[^"]*/([\w-]+)/[^/"]+"', entry.read_text(encoding="utf-8")) for entry in entries)
+        return [step[1] for step in found if step]
+
+    def end(self) -> None:
+        """Forget it: it is finished."""
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+
+def _difference(before: Started, now: Started) -> str:
+    if before.pipeline != now.pipeline:
+        return f"it ran {before.pipeline}"
+    for name in sorted(before.arguments.keys() | now.arguments.keys()):
+        one, other = before.arguments.get(name), now.arguments.get(name)
+        if one != other:
+            return f"it had {name} {one!r}, not {other!r}"
+    if before.data != now.data:
+        return f"files of {now.arguments['data']} have changed since"
+    return "Winnow's code has changed since" if before.code != now.code else ""
+
+
+def _code() -> str:
+    digest = hashlib.sha256()
+    for package in (winnow, export, kfp_pipelines):
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _data(source: str) -> str:
+    folder = Path(source)
+    if not source or "://" in source or not folder.is_dir():
+        return ""
+    files = sorted((path, path.stat()) for path in folder.rglob("*") if path.is_file())
+    described = [(str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns) for path, stat in files]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()

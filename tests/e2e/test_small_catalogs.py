@@ -1,0 +1,51 @@
+"""The smallest of shops, of which nothing but ids is known, is built and served like any other."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from winnow.local.ports import Ports
+from winnow.release import Release
+
+
+def winnow(home: Path, *arguments: str) -> str:
+    """What ``winnow`` prints in a home of its own."""
+    outside = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "TRITON_URL")}
+    command = [Path(sys.executable).with_name("winnow"), *arguments]
+    done = subprocess.run(
+        command, env=outside | {"WINNOW_HOME": str(home)}, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_five_items_of_ids_alone_are_recommended(tmp_path: Path, free_ports: int) -> None:
+    home, data = tmp_path / "home", tmp_path / "shop"
+    data.mkdir()
+    (data / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")
+    (data / "items.csv").write_text("item_id\n" + "\n".join("abcde"))
+    events = [f"u{user},{item},view,1700000000000" for user in range(6) for item in ("ab", "bc", "cd")[user % 3]]
+    (data / "events.csv").write_text(
+        "user_id,item_id,event,timestamp\n" + "\n".join([*events, "v,e,view,1700000000000"])
+    )
+    winnow(home, "build", f"--data={data}")
+    manifest = Release.open(home / "releases" / "1").manifest
+    assert manifest.unranked
+    assert sorted(manifest.models) == ["item_tower", "ranker", "retriever"]
+
+    ports = Ports.at(free_ports)
+    winnow(home, "up", "--detach", f"--port-base={free_ports}")
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports.http}", trust_env=False, timeout=30) as http:
+            for user, unmet in (("u0", {"c", "d", "e"}), ("v", {"a", "b", "c", "d"}), ("someone-new", set("abcde"))):
+                body = {"instances": [{"user_id": user, "k": 5, "deadline_ms": 5000}]}
+                answered = http.post("/v1/models/recommender:predict", json=body)
+                assert answered.status_code == 200, answered.text
+                [answer] = answered.json()["predictions"]
+                assert {item["item_id"] for item in answer["items"]} == unmet
+                assert answer["degraded"] == []
+    finally:
+        winnow(home, "down")
