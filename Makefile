@@ -98,11 +98,13 @@ $(UV):
 # torch's build without CUDA (some 5 GB less) where there is no GPU and the index that has it answers; else PyPI's.
 TORCH = $$(test -e /dev/nvidiactl || UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 $(UV) pip install --dry-run --reinstall --no-deps \
 	--python .venv/bin/python --constraint constraints.txt --torch-backend=cpu torch >/dev/null 2>&1 && echo --torch-backend=cpu)
+# What a failed search or download needs to hear; uv has said the cause above it.
+NO_PYTHON = { echo "uv could not make an environment with Python $(1): see above. Where none could be fetched, install one, or name it: make $(2)=/path/to/python3.12" >&2; exit 1; }
 PROJECT = $(INSTALL) $(TORCH) --python .venv/bin/python --constraint constraints.txt --editable
 
 # The stamps are older than what they were made from when a pin changes, and only then is anything installed again.
 .venv/.installed: pyproject.toml constraints.txt | $(UV)
-	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv
+	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv || $(call NO_PYTHON,3.11 to 3.13,PYTHON)
 	$(PROJECT) '.[serving,training,cpu,pipelines,local]'
 	touch $@
 
@@ -112,6 +114,6 @@ PROJECT = $(INSTALL) $(TORCH) --python .venv/bin/python --constraint constraints
 
 # Without dependencies: the wheel asks for gRPC, protobuf and more for its Python API, which Winnow does not use.
 .venv-triton/.installed: requirements-triton.txt | $(UV)
-	$(UV) venv --quiet --allow-existing --python "$(TRITON_PYTHON)" .venv-triton
+	$(UV) venv --quiet --allow-existing --python "$(TRITON_PYTHON)" .venv-triton || $(call NO_PYTHON,3.11 or 3.12 (for Triton),TRITON_PYTHON)
 	$(INSTALL) --python .venv-triton/bin/python --no-deps --requirement requirements-triton.txt
 	touch $@

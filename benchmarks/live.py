@@ -1,6 +1,6 @@
 """Everything that is promised of the online half, from an event to an answer (``python -m benchmarks live``)."""
 
-from benchmarks import bloom, cluster, drain, failures, fetch, freshness, generated, overload, skew
+from benchmarks import bloom, cluster, drain, failures, fetch, freshness, generated, overload, skew, slow_clients
 from benchmarks.rows import Row
 
 
@@ -10,5 +10,5 @@ def measure() -> list[Row]:
     Raises:
         WinnowError: there is no release to serve.
     """
-    parts = (freshness, bloom, fetch, overload, failures, drain, cluster, generated, skew)
+    parts = (freshness, bloom, fetch, overload, slow_clients, failures, drain, cluster, generated, skew)
     return [row for part in parts for row in part.measure()]

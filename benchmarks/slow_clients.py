@@ -21,7 +21,7 @@ from benchmarks.rows import Row, row
 from benchmarks.serving import active_users, newest, serving
 
 SLOW, HONEST = 500, 20
-RATE = 60.0
+RATE = 40.0
 """Requests a second of all honest ones together."""
 
 TURNS, TURN_S, WARM_S = 6, 10.0, 4.0
@@ -57,10 +57,14 @@ def measure() -> list[Row]:
         grown = resident_mb(endpoint) - memory
     asked = sum(map(len, beside))
     answered = sum(float(answers.ok.sum()) for answers in beside)
+    refused = sum(float((answers.status == 503).sum()) for answers in beside)
+    alone_ok = sum(float(answers.ok.sum()) for answers in alone) / sum(map(len, alone))
     ratios = [b.percentile(99) / a.percentile(99) for a, b in zip(alone, beside, strict=True)]
     return [
         row(f"honest requests beside {SLOW} slow clients for {TURNS * TURN_S:g} s", asked, "requests"),
         row("honest requests answered 200", answered / asked, "share", ">= 0.999"),
+        row("honest requests answered 503", refused / asked, "share"),
+        row("honest requests answered 200 without them", alone_ok, "share"),
         row("honest p99 without them", median(answers.percentile(99) for answers in alone), "ms"),
         row("honest p99 beside them", median(answers.percentile(99) for answers in beside), "ms"),
         row("honest p99 beside / without", median(ratios), "x", "<= 2"),

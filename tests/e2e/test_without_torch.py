@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_transformer_runs_in_an_environment_without_torch(served, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    uv = Path(sys.executable).with_name("uv")
+    uv = ROOT / ".tools" / "uv" / "bin" / "uv"
     install = [uv, "pip", "install", "--quiet", "--python", environment / "bin" / "python"]
     subprocess.run([*install, "--constraint", ROOT / "constraints.txt", f"{ROOT}[serving]"], check=True)
     listed = subprocess.run(

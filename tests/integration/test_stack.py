@@ -72,6 +72,8 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("TRITON_URL", raising=False)
     folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name is a home of such a name
     monkeypatch.setenv("WINNOW_HOME", str(folder))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # a stack that is killed leaves its folder there
     write_models(folder / "model_repository" / "1")
     write_release(folder / "releases" / "1")
     return folder

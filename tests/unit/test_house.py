@@ -67,4 +67,20 @@ def test_set_up_takes_the_python_at_hand_or_has_one_fetched(
         text=True,
     ).stdout
     for environment, wanted in ((".venv", venv), (".venv-triton", triton)):
-        assert f'--python "{wanted.format(python=python)}" {environment}\n' in planned
+        assert f'--python "{wanted.format(python=python)}" {environment} ||' in planned
+
+
+@pytest.mark.parametrize(
+    ("stamp", "told"),
+    [
+        (".venv/.installed", "3.11 to 3.13: see above"),
+        (".venv-triton/.installed", "3.11 or 3.12 (for Triton): see above"),
+    ],
+)
+def test_a_python_that_cannot_be_fetched_is_named_with_the_remedy(tmp_path: Path, stamp: str, told: str) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements-triton.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    made = subprocess.run(["make", stamp, "UV=/bin/false"], cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode
+    assert f"uv could not make an environment with Python {told}" in made.stderr
+    assert "PYTHON=/path/to/python3.12" in made.stderr

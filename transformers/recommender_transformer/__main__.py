@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -40,6 +41,8 @@ from winnow.store import fresh
 from winnow.store.append import Limits
 from winnow.store.connection import LOCAL, RedisError
 from winnow.store.online import OnlineStore
+
+_FILES = 16_384
 
 
 def main() -> None:
@@ -151,6 +154,7 @@ def serve(
         bounds: what connections may claim that keep the server waiting.
         host: the address that HTTP and gRPC listen on.
     """
+    _allow_files()
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
     background: list[asyncio.Task[None]] = []
@@ -198,6 +202,14 @@ def serve(
             ItemsModel(release, store, connect_items),
         ]
     )
+
+
+def _allow_files() -> None:
+    """Connections are files, and more of them are allowed than a shell gives a process by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _caught_up(store: OnlineStore) -> str:

@@ -126,8 +126,10 @@ class Receiving(Refusing):
         """The answer has been written."""
         self._answering = False
         self._release()
+        # What has come of the next request had to wait for this answer.
+        self.began = monotonic()
         if not self._partial:
-            self.began, self._received = monotonic(), 0
+            self._received = 0
         super().on_response_complete()
         self._place()
 

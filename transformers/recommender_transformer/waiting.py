@@ -43,8 +43,8 @@ class Bounds(NamedTuple):
         held_bytes: of bodies, received in part or under way, beyond :data:`SMALL` of each.
     """
 
-    connections: int = 1000
-    per_client: int = 250
+    connections: int = 2000
+    per_client: int = 1000
     held_bytes: int = 128 * 2**20
 
 
