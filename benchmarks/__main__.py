@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.rows import Row, render
+from winnow import proxies
 from winnow.errors import WinnowError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -74,6 +75,7 @@ for name, about in ONLINE.items():
     _add(name, about)
 
 if __name__ == "__main__":
+    proxies.bypass_loopback()
     try:
         app()
     except WinnowError as error:

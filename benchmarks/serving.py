@@ -66,7 +66,7 @@ def transformer(served: Release, ports: Ports, redis_url: str, *flags: str) -> I
         *(sys.executable, "-P", "-m", "recommender_transformer"),
         *(f"--release-dir={served.folder}", f"--redis-url={redis_url}"),
         *(f"--predictor_host=127.0.0.1:{ports.triton_grpc}", "--predictor_protocol=grpc-v2"),
-        *(f"--http_port={own.http}", f"--grpc_port={own.grpc}", *flags),
+        *("--host=127.0.0.1", f"--http_port={own.http}", f"--grpc_port={own.grpc}", *flags),
     ]
     with tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder:
         process = Process(

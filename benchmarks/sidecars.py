@@ -139,7 +139,7 @@ def survive(folder: Path, redis_url: str, number: int, each: int) -> Survived:
 
 def start_sidecar(release: Release, redis_url: str, folder: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
     """A sidecar as a process of its own, once it is ready."""
-    command = [sys.executable, "-m", "bloom_sidecar", "--release-dir", str(release.folder)]
+    command = [sys.executable, "-m", "bloom_sidecar", f"--release-dir={release.folder}", "--health-host=127.0.0.1"]
     environment = {**os.environ, "REDIS_URL": redis_url}
     with (folder / f"sidecar-{port}.log").open("wb") as log:
         process = subprocess.Popen([*command, f"--health-port={port}", *options], env=environment, stderr=log)  # noqa: S603

@@ -8,6 +8,7 @@ from kfp_pipelines.feature_extraction import feature_extraction
 from kfp_pipelines.retraining import retraining
 from kfp_pipelines.running import run
 from winnow import home
+from winnow.proxies import bypass_loopback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -95,4 +96,5 @@ def run_retraining(
 
 
 if __name__ == "__main__":
+    bypass_loopback()
     app()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from winnow import home, release
+from winnow import home, proxies, release
 from winnow.commands import events as event_commands
 from winnow.commands import filters as filter_commands
 from winnow.commands import items as item_commands
@@ -31,6 +31,13 @@ Data = Annotated[
     ),
 ]
 PortBase = Annotated[int, typer.Option(help="First of the seven ports of this stack.")]
+Host = Annotated[
+    str,
+    typer.Option(
+        help="The address that HTTP and gRPC listen on: 127.0.0.1 is this machine alone, 0.0.0.0 every network that it "
+        "is on. Who reaches them may ask for any user and write events and items without a key."
+    ),
+]
 Items = Annotated[int, typer.Option(min=50, help="Items of the demo marketplace.")]
 Users = Annotated[int, typer.Option(min=50, help="Users of the demo marketplace.")]
 Events = Annotated[int, typer.Option(min=1000, help="Events of the demo marketplace.")]
@@ -41,6 +48,7 @@ commands.command()(skew)
 
 K = Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")]
 DEFAULT_PORT_BASE = 8080
+DEFAULT_HOST = "127.0.0.1"
 
 
 @commands.command()
@@ -85,22 +93,22 @@ def build(
 def up(
     number: Annotated[int | None, typer.Option("--release", help="Which release; the newest by default.")] = None,
     port_base: PortBase = DEFAULT_PORT_BASE,
+    host: Host = DEFAULT_HOST,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
     """Serve a release: Redis, Triton, the Bloom sidecar and the KServe transformer, until Ctrl-C."""
     from winnow.local import stack
-    from winnow.local.ports import Ports
+    from winnow.local.ports import Ports, checked_host
 
     chosen = number if number is not None else newest().manifest.number
-    ports = Ports.at(port_base)
+    ports, host = Ports.at(port_base), checked_host(host)
+    where = f"http://{host}:{ports.http} and grpc {host}:{ports.grpc}"
     if detach:
-        state = stack.detach(chosen, ports, show_progress=sys.stderr.isatty())
-        typer.echo(f"release {state.release} at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}")
+        state = stack.detach(chosen, ports, host, show_progress=sys.stderr.isatty())
+        typer.echo(f"release {state.release} at {where}")
         return
-    with stack.Stack(chosen, ports, show_progress=sys.stderr.isatty()) as running:
-        typer.echo(
-            f"release {chosen} at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it"
-        )
+    with stack.Stack(chosen, ports, host=host, show_progress=sys.stderr.isatty()) as running:
+        typer.echo(f"release {chosen} at {where}; Ctrl-C stops it")
         running.wait()
 
 
@@ -137,7 +145,8 @@ def recommend(
         request["user_id"] = user
     if query:
         request |= {"query": query, "deadline_ms": client.PATIENCE_MS}
-    with client.http(running().ports.http) as endpoint:
+    state = running()
+    with client.http(state.ports.http, state.reached) as endpoint:
         [answer] = client.over_http_v1(endpoint, [request])
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
@@ -182,20 +191,21 @@ def demo(
     events: Events = 150_000,
     once: Annotated[bool, typer.Option("--once", help="Stop after the samples instead of serving on.")] = False,
     port_base: PortBase = DEFAULT_PORT_BASE,
+    host: Host = DEFAULT_HOST,
 ) -> None:
     """Build a release if there is none of this data, serve it, and show what users and queries get."""
     from winnow import show
-    from winnow.local.ports import Ports
+    from winnow.local.ports import Ports, checked_host, reached_at
     from winnow.local.stack import Stack
 
     source = source_of(data, items, users, events)
+    ports, host = Ports.at(port_base), checked_host(host)
     served = release.latest(home.releases(), like=source) or run_build(source, "none")
-    ports = Ports.at(port_base)
-    with Stack(served.manifest.number, ports, show_progress=sys.stderr.isatty()) as stack:
-        show.samples(served, ports)
-        show.queries(served, ports)
+    with Stack(served.manifest.number, ports, host=host, show_progress=sys.stderr.isatty()) as stack:
+        show.samples(served, ports, reached_at(host))
+        show.queries(served, ports, reached_at(host))
         if not once:
-            typer.echo(f"\nServing at http://127.0.0.1:{ports.http} and grpc 127.0.0.1:{ports.grpc}; Ctrl-C stops it.")
+            typer.echo(f"\nServing at http://{host}:{ports.http} and grpc {host}:{ports.grpc}; Ctrl-C stops it.")
             stack.wait()
 
 
@@ -236,6 +246,7 @@ def run_build(source: release.Source, holdout: str, resume: bool = False) -> rel
 
 def app() -> None:
     """The command, its errors said in words."""
+    proxies.bypass_loopback()
     try:
         commands()
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from winnow.errors import WinnowError
+from winnow.local.ports import LOOPBACK
+from winnow.proxies import DIRECT, inference_client
 from winnow.request import Answer
 
 MODEL = "recommender"
@@ -21,10 +23,15 @@ Instance = dict[str, Any]
 """One request, as :class:`winnow.request.RecommendRequest` wants it."""
 
 
-def http(port: int) -> httpx.Client:
+def http(port: int, host: str = LOOPBACK) -> httpx.Client:
     """A connection to the endpoint on this machine; close it after use."""
     # No proxy of the environment, and no certificates: the endpoint is here.
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=TIMEOUT_S)  # noqa: S501
+    return httpx.Client(base_url=f"http://{host}:{port}", trust_env=False, verify=False, timeout=TIMEOUT_S)  # noqa: S501
+
+
+def grpc(port: int, host: str = LOOPBACK) -> grpcclient.InferenceServerClient:
+    """The same over gRPC."""
+    return inference_client(f"{host}:{port}", DIRECT)
 
 
 def over_http_v1(endpoint: httpx.Client, instances: list[Instance]) -> list[Answer]:

@@ -39,11 +39,9 @@ def answer(given: Answer, release: Release) -> None:
         console.print(f"[yellow]degraded[/yellow] {step}")
 
 
-def samples(release: Release, ports: Ports, k: int = 5) -> None:
+def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
     """Three users, one of them new, over all three protocols, each as a funnel."""
-    import tritonclient.grpc as grpcclient
-
-    with client.http(ports.http) as http, grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as grpc:
+    with client.http(ports.http, host) as http, client.grpc(ports.grpc, host) as grpc:
         protocols: dict[str, Callable[[client.Instance], list[Answer]]] = {
             "HTTP v1": lambda request: client.over_http_v1(http, [request]),
             "HTTP v2": lambda request: client.over_http_v2(http, [request]),
@@ -80,10 +78,10 @@ def added(answers: list[dict[str, Any]], rows: list[Addition], release: Release)
     console.print(f"{len(answers)} items in release {release.manifest.number}, from now on")
 
 
-def queries(release: Release, ports: Ports, k: int = 5) -> None:
+def queries(release: Release, ports: Ports, host: str, k: int = 5) -> None:
     """What is found by a text and by a picture; nothing where the release has no encoder for them."""
     encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes())
-    with client.http(ports.http) as http:
+    with client.http(ports.http, host) as http:
         if encoders.text is not None:
             wanted = str(release.array("item_titles")[release.array("popular")[0]])
             if wanted:

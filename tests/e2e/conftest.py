@@ -13,6 +13,11 @@ import pytest
 from winnow.local.ports import Ports
 from winnow.release import Release
 
+NOBODY = "http://127.0.0.1:9"
+PROXIES = [
+    name for scheme in ("http", "https", "all", "grpc") for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
+]
+BYPASSED = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
 SIZES = ("--items=300", "--users=200", "--events=8000")
 ROOT = Path(__file__).parents[2]
 
@@ -26,14 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Winnow:
-    """The ``winnow`` command in a home of its own."""
+    """The ``winnow`` command in a home of its own.
+
+    The environment names proxies that do not answer: nothing that runs on one machine may need them.
+    """
 
     home: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        outside = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "TRITON_URL")}
-        return outside | {"WINNOW_HOME": str(self.home)}
+        left_out = ("REDIS_URL", "TRITON_URL", *BYPASSED)
+        outside = {name: value for name, value in os.environ.items() if name not in left_out}
+        return outside | dict.fromkeys(PROXIES, NOBODY) | {"WINNOW_HOME": str(self.home)}
 
     def __call__(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).with_name("winnow"), *arguments]

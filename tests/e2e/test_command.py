@@ -5,10 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
+
+from winnow.errors import WinnowError
+from winnow.local import stack
+from winnow.local.ports import EVERYWHERE, Ports
 
 COMMANDS = ("build", "up", "down", "recommend", "items add", "evaluate", "skew", "demo")
 HERE = Path(__file__).parent
@@ -38,19 +46,75 @@ def test_demo_once_shows_three_users_over_three_protocols(winnow, free_ports: in
     assert [path.name for path in (winnow.home / "releases").iterdir()] == ["1"]
 
 
-def test_ctrl_c_leaves_nothing_running(winnow, free_ports: int, tmp_path: Path) -> None:
-    environment = winnow.environment
-    command = [Path(sys.executable).with_name("winnow"), "up", f"--port-base={free_ports}"]
+@contextmanager
+def up(winnow, *options: str) -> Iterator[list[psutil.Process]]:
+    """The processes of a stack in the foreground, ended by Ctrl-C."""
+    command = [Path(sys.executable).with_name("winnow"), "up", *options]
     # A session of its own stands for the terminal, whose Ctrl-C reaches the foreground process.
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:
-        assert up.stdout is not None
-        assert "Ctrl-C stops it" in up.stdout.readline()
-        children = psutil.Process(up.pid).children(recursive=True)
-        assert len(children) >= 4
-        os.kill(up.pid, signal.SIGINT)
-        assert up.wait(timeout=60) in (0, 130)
-    _, alive = psutil.wait_procs(children, timeout=10)
+    with subprocess.Popen(
+        command, env=winnow.environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert "Ctrl-C stops it" in parent.stdout.readline()
+        try:
+            yield [psutil.Process(parent.pid), *psutil.Process(parent.pid).children(recursive=True)]
+        finally:
+            os.kill(parent.pid, signal.SIGINT)
+            assert parent.wait(timeout=60) in (0, 130)
+
+
+def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
+    """The addresses and ports that processes listen on; gRPC's sockets speak IPv6 and say so."""
+    return {
+        (EVERYWHERE if socket.laddr.ip == "::" else socket.laddr.ip.removeprefix("::ffff:"), socket.laddr.port)
+        for process in processes
+        for socket in process.connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    }
+
+
+def test_ctrl_c_leaves_nothing_running(winnow, free_ports: int) -> None:
+    with up(winnow, f"--port-base={free_ports}") as processes:
+        assert len(processes) >= 5
+    _, alive = psutil.wait_procs(processes, timeout=10)
     assert alive == []
+
+
+def test_a_stack_listens_on_loopback_and_with_host_its_http_and_grpc_on_more(winnow, free_ports: int) -> None:
+    ports = Ports.at(free_ports)
+    with up(winnow, f"--port-base={free_ports}") as processes:
+        assert listening(processes) == {("127.0.0.1", port) for port in ports.numbers()}
+    with up(winnow, f"--port-base={free_ports}", f"--host={EVERYWHERE}") as processes:
+        more = (ports.http, ports.grpc)
+        expected = {(EVERYWHERE if port in more else "127.0.0.1", port) for port in ports.numbers()}
+        assert listening(processes) == expected
+        asked = winnow("recommend", "someone-new", "--json")
+        assert asked.returncode == 0, asked.stderr
+        assert json.loads(asked.stdout)["degraded"] == []
+
+
+def test_up_gives_up_where_answers_stay_degraded(winnow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Triton that says it is ready and answers nothing."""
+
+    class Hollow(grpc.GenericRpcHandler):
+        def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+            # ModelReadyResponse, whose first field says yes; gRPC itself answers UNIMPLEMENTED to all else.
+            if call.method.endswith("/ModelReady"):
+                return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")
+            return None
+
+    monkeypatch.setattr(stack, "WHOLE_SECONDS", 2.0)
+    hollow = grpc.server(ThreadPoolExecutor(2), handlers=[Hollow()])
+    monkeypatch.setenv("TRITON_URL", f"127.0.0.1:{hollow.add_insecure_port('127.0.0.1:0')}")
+    monkeypatch.setenv("WINNOW_HOME", str(winnow.home))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    hollow.start()
+    try:
+        with pytest.raises(WinnowError, match=r"retriever: UNIMPLEMENTED.*ranker: UNIMPLEMENTED.*TRITON_URL") as caught:
+            stack.Stack(1, Ports.free(), show_progress=False).__enter__()
+    finally:
+        hollow.stop(None).wait()
+    assert "\n" not in str(caught.value)
 
 
 def test_broken_data_is_reported_whole_and_leaves_nothing(winnow, tmp_path: Path) -> None:

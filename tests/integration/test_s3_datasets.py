@@ -1,6 +1,9 @@
 """Data sets on S3 and in the Glue catalog, against a real HTTP server that speaks AWS's API."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import awswrangler as wr
@@ -126,3 +129,19 @@ def test_a_prefix_is_read_as_a_folder_is(tmp_path: Path) -> None:
     put("mixed/events/e.json", b"{}")
     with pytest.raises(DataError, match=r"events/: only \.parquet and \.csv files .* events/e\.json is none"):
         ingest("s3://winnow-data/mixed", tmp_path / "out")
+
+
+def test_s3_on_loopback_is_read_past_the_environments_proxies(tmp_path: Path) -> None:
+    put("proxied/items.csv", ITEMS.select(["item_id"]))
+    bypassed = ("no_proxy", "NO_PROXY")
+    environment = {name: value for name, value in os.environ.items() if name not in bypassed}
+    environment |= dict.fromkeys(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"], "http://127.0.0.1:9")
+    refused = subprocess.run(
+        [Path(sys.executable).with_name("winnow"), "build", "--data=s3://winnow-data/proxied"],
+        env=environment | {"WINNOW_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert refused.returncode == 2, refused.stderr
+    assert "s3://winnow-data/proxied/dataset.yaml is missing" in refused.stderr

@@ -29,7 +29,7 @@ from winnow.local.stack import Stack, detach, down
 from winnow.local.state import running
 
 SERVICE = """
-import argparse, http.server, pathlib, os
+import argparse, http.server, json, pathlib, os
 parser = argparse.ArgumentParser()
 for name in {flags}:
     parser.add_argument(name, required=True)
@@ -38,8 +38,15 @@ class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200 if self.path in {paths} else 404)
         self.end_headers()
-print(os.getpid(), given, os.environ["REDIS_URL"])
-http.server.ThreadingHTTPServer(("127.0.0.1", int(given["{port}"])), Ready).serve_forever()
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["instances"]
+        print(self.path, self.headers["x-request-id"], asked, flush=True)
+        degraded = os.environ.get("DEGRADED", "").split()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({{"predictions": [{{"items": [], "degraded": degraded}}]}}).encode())
+print(os.getpid(), given, os.environ["REDIS_URL"], flush=True)
+http.server.ThreadingHTTPServer((given.get("host", "127.0.0.1"), int(given["{port}"])), Ready).serve_forever()
 """
 COMMON = ["--release-dir"]
 PREDICTOR = ["--predictor_host", "--predictor_protocol"]
@@ -51,11 +58,11 @@ def home(tmp_path, monkeypatch):
     packages = tmp_path / "packages"
     packages.mkdir()
     (packages / "bloom_sidecar.py").write_text(
-        SERVICE.format(flags=[*COMMON, "--health-port"], paths=["/ready"], port="health_port")
+        SERVICE.format(flags=[*COMMON, "--health-host", "--health-port"], paths=["/ready"], port="health_port")
     )
     (packages / "recommender_transformer.py").write_text(
         SERVICE.format(
-            flags=[*COMMON, *PREDICTOR, "--http_port", "--grpc_port", "--drain-seconds"],
+            flags=[*COMMON, *PREDICTOR, "--host", "--http_port", "--grpc_port", "--drain-seconds"],
             paths=["/v2/health/ready", "/v2/models/recommender/ready"],
             port="http_port",
         )
@@ -189,7 +196,7 @@ def test_nothing_survives_when_the_supervisor_is_killed(home):
 
 def test_ctrl_c_stops_everything_and_is_no_error(home):
     ports = Ports.free()
-    command = [sys.executable, "-m", "winnow.local", "1", *map(str, ports.numbers())]
+    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "1", *map(str, ports.numbers())]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         assert eventually(lambda: (state := running()) is not None and state.ready, seconds=60.0)
         child.send_signal(signal.SIGINT)
@@ -212,6 +219,43 @@ def test_a_stack_that_cannot_start_says_why_and_leaves_nothing(home):
         Stack(1, ports, show_progress=False).__enter__()
     assert listening(ports) == []
     assert running() is None
+
+
+def test_it_serves_once_an_answer_came_back_whole_and_not_before(home, monkeypatch):
+    log = home / "run" / "logs" / "recommender_transformer.log"
+    with Stack(1, Ports.free(), show_progress=False):
+        [asked] = [line for line in log.read_text().splitlines() if line.startswith("/v1/models/recommender:predict")]
+    assert "winnow-up" in asked
+    assert "'user_id': 'u1'" in asked  # one with a history, for whom every model is asked
+    monkeypatch.setenv("DEGRADED", "retriever:UNAVAILABLE ranker:UNAVAILABLE")
+    monkeypatch.setattr("winnow.local.stack.WHOLE_SECONDS", 1.0)
+    ports = Ports.free()
+    with pytest.raises(WinnowError) as caught:
+        Stack(1, ports, show_progress=False).__enter__()
+    told = str(caught.value)
+    assert "(retriever:UNAVAILABLE; ranker:UNAVAILABLE)" in told
+    assert str(log) in told
+    assert "TRITON_URL" in told
+    assert "\n" not in told
+    assert log.read_text().count("/v1/models/recommender:predict") > 1
+    assert listening(ports) == []
+    assert running() is None
+
+
+def test_http_and_grpc_listen_where_they_are_told_and_all_else_on_loopback(home):
+    ports = Ports.free()
+    with Stack(1, ports, host="127.0.0.2", show_progress=False):
+        state = running()
+        assert (state.host, state.reached) == ("127.0.0.2", "127.0.0.2")
+        logs = home / "run" / "logs"
+        assert "'host': '127.0.0.2'" in (logs / "recommender_transformer.log").read_text()
+        assert "'health_host': '127.0.0.1'" in (logs / "bloom_sidecar.log").read_text()
+    # Free on loopback, but not where it is to be bound.
+    with (
+        socket.create_server(("127.0.0.2", ports.grpc)),
+        pytest.raises(PortInUse, match=rf"{ports.grpc} \(grpc"),
+    ):
+        Stack(1, ports, host="127.0.0.2", show_progress=False).__enter__()
 
 
 def test_a_home_whose_releases_share_a_repository_is_refused_in_one_sentence(home):

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from winnow.errors import WinnowError
-from winnow.local.ports import PortInUse, Ports
+from winnow.local.ports import PortInUse, Ports, checked_host, reached_at
 
 
 def test_all_ports_follow_from_the_base():
@@ -33,3 +33,29 @@ def test_a_port_in_use_is_named_with_the_remedy():
         ports.check_free(["http"])
         with pytest.raises(PortInUse, match=rf"port {ports.redis} \(redis\) is in use; .*--port-base"):
             ports.check_free(["http", "redis"])
+
+
+def test_the_address_that_will_be_bound_is_the_one_that_is_probed():
+    ports = Ports.free()
+    with socket.create_server(("127.0.0.2", ports.http)):
+        ports.check_free(["http"])
+        for host in ("127.0.0.2", "0.0.0.0"):
+            with pytest.raises(PortInUse, match=rf"port {ports.http} \(http\) is in use"):
+                ports.check_free(["http"], host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "", "127.0.0.1:8080", "10.0.0"])
+def test_what_is_no_ipv4_address_is_refused(host):
+    with pytest.raises(WinnowError, match=r"--host must be an IPv4 address of this machine, got .*0\.0\.0\.0"):
+        checked_host(host)
+
+
+def test_an_address_of_another_machine_is_refused():
+    # From the block kept for documentation (RFC 5737).
+    with pytest.raises(WinnowError, match=r"this machine has no address 192\.0\.2\.1; give --host one that it has"):
+        Ports.free().check_free(["http"], checked_host("192.0.2.1"))
+
+
+def test_what_listens_everywhere_is_asked_on_loopback():
+    assert reached_at("0.0.0.0") == "127.0.0.1"
+    assert reached_at("10.1.2.3") == "10.1.2.3"

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release.")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
     parser.add_argument("--health-port", type=int, default=8090, help="For /health, /ready and /metrics.")
+    parser.add_argument("--health-host", default="", help="The address that these listen on; empty is all.")
     parser.add_argument(
         "--window-days",
         type=int,
@@ -50,7 +51,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     name = f"{socket.gethostname()}-{os.getpid()}"
     consumer = Consumer(client, release, name, args.window_days * 86_400_000)
-    server = health.serve(args.health_port, lambda: consumer.alive, lambda: consumer.ready)
+    server = health.serve(args.health_host, args.health_port, lambda: consumer.alive, lambda: consumer.ready)
     consumer.run(stop)
     server.shutdown()
     client.close()

@@ -7,10 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
-def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
-    """Answer on ``port`` from a thread of its own until ``shutdown`` is called.
+def serve(host: str, port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
+    """Answer from a thread of its own until ``shutdown`` is called.
 
     Args:
+        host: address to listen on; empty for all.
         port: TCP port.
         alive: whether the process still works; when not, it should be started again.
         ready: whether it follows the stream at the moment.
@@ -37,6 +38,6 @@ def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> Th
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Probes come every few seconds; they are not worth a line."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

@@ -34,6 +34,8 @@ from recommender_transformer.server import model_server
 from recommender_transformer.triton import TritonModels
 from recommender_transformer.waiting import Bounds
 from winnow.errors import WinnowError
+from winnow.local.ports import EVERYWHERE
+from winnow.proxies import bypass_loopback
 from winnow.release import Release
 from winnow.store import fresh
 from winnow.store.append import Limits
@@ -45,9 +47,11 @@ _FILES = 16_384
 
 def main() -> None:
     """Check that the parts belong to one release, then serve until told to stop."""
+    bypass_loopback()
     parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
     parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release to serve.")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
+    parser.add_argument("--host", default=EVERYWHERE, help="The address that HTTP and gRPC listen on; by default all.")
     parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="For requests without their own.")
     parser.add_argument(
         "--max-in-flight",
@@ -118,6 +122,7 @@ def main() -> None:
         drain_s=args.drain_seconds,
         limits=Limits(args.event_stream_max, args.event_replicas),
         bounds=Bounds(args.max_connections, args.max_connections_per_client),
+        host=args.host,
     )
 
 
@@ -132,6 +137,7 @@ def serve(
     drain_s: float = DRAIN_S,
     limits: Limits = Limits(),  # noqa: B008
     bounds: Bounds = Bounds(),  # noqa: B008
+    host: str = EVERYWHERE,
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -146,6 +152,7 @@ def serve(
         drain_s: how long to serve on after SIGTERM, seconds.
         limits: what an event has to meet before it is acknowledged.
         bounds: what connections may claim that keep the server waiting.
+        host: the address that HTTP and gRPC listen on.
     """
     _allow_files()
     store = OnlineStore(release, redis_url, observe=observe)
@@ -184,7 +191,7 @@ def serve(
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     # It also asks for a loop before it runs one of its own.
     asyncio.set_event_loop(asyncio.new_event_loop())
-    server = model_server(http_port, grpc_port, InFlight(max_in_flight), drain_s, finish, bounds)
+    server = model_server(http_port, grpc_port, InFlight(max_in_flight), drain_s, finish, bounds, host)
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

@@ -50,6 +50,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         drain_s: how long to serve on after the first signal, seconds.
         finish: called when the last answer has left.
         bounds: what connections may claim that keep the server waiting.
+        host: the address to listen on.
         settings: KServe's own.
     """
 
@@ -59,6 +60,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         drain_s: float,
         finish: Callable[[], Awaitable[None]],
         bounds: Bounds,
+        host: str,
         **settings: Any,
     ) -> None:
         # KServe's own gRPC server is not started: see ``grpc_server``.
@@ -67,6 +69,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         self._drain_s = drain_s
         self._waiting = Waiting(bounds)
         self._finish = finish
+        self._host = host
         self._told, self._hurried = asyncio.Event(), asyncio.Event()
 
     def register_signal_handler(self) -> None:
@@ -84,11 +87,12 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         http.config.http = partial(Receiving, self._waiting, self._in_flight)
         # Nothing here speaks WebSocket, and a connection that did would be watched by nobody.
         http.config.ws = "none"
+        http.config.host = self._host
         http._server.handle_exit = handle
         self._grpc_server = BoundedGRPCServer(
             self.grpc_port, self.dataplane, self.model_repository_extension, {}, self.grace_period
         )
-        self.servers.append(self._grpc_server.start())
+        self.servers.append(self._grpc_server.start(self._host))
         beside = [asyncio.create_task(work) for work in (self._leave(http._server), self._watch(http._server))]
         try:
             await super()._serve()

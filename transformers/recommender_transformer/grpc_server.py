@@ -110,15 +110,15 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]
 class BoundedGRPCServer(GRPCServer):  # type: ignore[misc]
     """The server; how it is made and stopped is KServe's."""
 
-    async def start(self) -> None:
-        """Serve until stopped."""
+    async def start(self, host: str) -> None:
+        """Serve on an address of this machine until stopped."""
         calls = Calls()
         self._server = aio.server(
             interceptors=(calls, LoggingInterceptor(), ExceptionToStatusInterceptor()), options=list(_OPTIONS.items())
         )
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         service.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
-        self._server.add_insecure_port(f"[::]:{self._port}")
+        self._server.add_insecure_port(f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}")
         watching = asyncio.create_task(calls.watch())
         try:
             await self._server.start()

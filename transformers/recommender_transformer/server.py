@@ -27,6 +27,7 @@ from recommender_transformer.events import TooManyEvents, too_many_events
 from recommender_transformer.limits import BUSY, InFlight
 from recommender_transformer.model import NAME
 from recommender_transformer.waiting import Bounds
+from winnow.local.ports import EVERYWHERE
 from winnow.request import MAX_BODY_BYTES, InvalidRequest, quote
 
 
@@ -146,6 +147,7 @@ def model_server(
     drain_s: float = DRAIN_S,
     finish: Callable[[], Awaitable[None]] = _nothing,
     bounds: Bounds = Bounds(),  # noqa: B008
+    host: str = EVERYWHERE,
 ) -> ModelServer:
     """The server, ready to ``start`` models on; one worker, because KServe's child processes lose their settings.
 
@@ -156,6 +158,7 @@ def model_server(
         drain_s: how long to serve on after SIGTERM, seconds.
         finish: called when the last answer has left.
         bounds: what connections may claim that keep the server waiting.
+        host: the address that both listen on.
     """
     kserve_logging.logger.addFilter(_is_news)
     app = kserve_server.app
@@ -172,6 +175,7 @@ def model_server(
         drain_s,
         finish,
         bounds,
+        host,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from recommender_transformer.models import Placed, Ranked, Retrieved, Tensors
 from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.errors import ReleaseMismatch, WinnowError
+from winnow.proxies import channel_options
 
 pb: Any = sys.modules.get("tritonclient.grpc.service_pb2") or import_module("kserve.protocol.grpc.grpc_predict_v2_pb2")
 
@@ -64,7 +65,8 @@ class TritonModels:
 
     def __init__(self, host: str, version: int) -> None:
         self._version = str(version)
-        self._channel = grpc.aio.insecure_channel(address_of(host), options=_CHANNEL_OPTIONS)
+        options = [*_CHANNEL_OPTIONS, *channel_options(host)]
+        self._channel = grpc.aio.insecure_channel(address_of(host), options=options)
         self._infer = self._channel.unary_unary(
             f"{_SERVICE}/ModelInfer",
             request_serializer=pb.ModelInferRequest.SerializeToString,
@@ -159,7 +161,7 @@ def check_versions(host: str, version: int, models: tuple[str, ...], timeout_s: 
         ReleaseMismatch: it answers, but lacks one; the message names what it has.
         WinnowError: it does not answer.
     """
-    with grpc.insecure_channel(address_of(host)) as channel:
+    with grpc.insecure_channel(address_of(host), options=channel_options(host)) as channel:
         ready = channel.unary_unary(
             f"{_SERVICE}/ModelReady",
             request_serializer=pb.ModelReadyRequest.SerializeToString,

@@ -33,7 +33,7 @@ def add(
     state = running()
     served = release.Release.open(home.releases() / str(state.release))
     rows = additions.read(file, served)
-    with client.http(state.ports.http) as endpoint:
+    with client.http(state.ports.http, state.reached) as endpoint:
         added = additions.add(endpoint, file, rows, show_progress=sys.stderr.isatty())
     if as_json:
         typer.echo(json.dumps(added, indent=1))

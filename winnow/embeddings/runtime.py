@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from winnow.errors import WinnowError
+from winnow.proxies import inference_client
 
 MAX_BATCH = 64
 """Inputs per run: what a large encoder computes on its way stays within memory."""
@@ -96,7 +97,7 @@ class TritonRuntime:
             WinnowError: it does not answer, or does not serve the model.
         """
         self._address, self._model, self._version = address, model, version
-        self._client = grpcclient.InferenceServerClient(address)
+        self._client = inference_client(address)
         try:
             with self._asking():
                 metadata = self._client.get_model_metadata(model, version, client_timeout=_CONNECT_S)

@@ -7,7 +7,6 @@ from typing import TypedDict
 
 import numpy as np
 import onnxruntime
-import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -138,7 +137,7 @@ def _funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -> 
     with (
         tempfile.TemporaryDirectory(prefix="winnow-evaluate-") as folder,
         Stack(release.manifest.number, ports, apart=Path(folder), show_progress=show_progress),
-        grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as endpoint,
+        client.grpc(ports.grpc) as endpoint,
         ThreadPoolExecutor(_CONNECTIONS) as pool,
     ):
 

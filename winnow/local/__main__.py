@@ -1,4 +1,4 @@
-"""``python -m winnow.local RELEASE PORT...``: the stack in the background, as ``winnow up --detach`` starts it."""
+"""``python -m winnow.local HOST RELEASE PORT...``: the stack in the background, as ``winnow up --detach`` starts it."""
 
 import sys
 
@@ -7,8 +7,8 @@ from winnow.local.ports import Ports
 from winnow.local.stack import serve
 
 if __name__ == "__main__":
-    release, *ports = map(int, sys.argv[1:])
+    host, (release, *ports) = sys.argv[1], map(int, sys.argv[2:])
     try:
-        serve(release, Ports(*ports))
+        serve(release, Ports(*ports), host)
     except WinnowError as error:
         sys.exit(str(error))

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Self
 
 from winnow.errors import WinnowError
@@ -13,9 +14,12 @@ from winnow.errors import WinnowError
 # KServe's own ports for HTTP and gRPC come first.
 DEFAULT_BASE = 8080
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (bound to where it is asked for, and in a container)
+
 
 class PortInUse(WinnowError):
-    """Somebody else listens where the stack wants to."""
+    """Another process listens where the stack wants to."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,13 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nobody uses now, chosen by the kernel."""
+        """Ports that are free now, chosen by the kernel."""
         with ExitStack() as sockets:
             numbers = []
             # All held open at once, so that none is given twice.
             for _ in dataclasses.fields(cls):
                 held = sockets.enter_context(socket.socket())
-                held.bind(("127.0.0.1", 0))
+                held.bind((LOOPBACK, 0))
                 numbers.append(int(held.getsockname()[1]))
             return cls(*numbers)
 
@@ -58,11 +62,16 @@ class Ports:
         """The ports in the order of the fields."""
         return dataclasses.astuple(self)
 
-    def check_free(self, names: Collection[str]) -> None:
-        """Make sure that nobody listens on the named parts' ports.
+    def check_free(self, names: Collection[str], host: str = LOOPBACK) -> None:
+        """Make sure that the named parts' ports can be bound.
+
+        Args:
+            names: Fields of this class.
+            host: The address that will be bound.
 
         Raises:
-            PortInUse: Somebody does; names the port, the part and the remedy.
+            PortInUse: Another process listens there; names the port, the part and the remedy.
+            WinnowError: ``host`` is not an address of this machine.
         """
         for name in names:
             port = getattr(self, name)
@@ -70,11 +79,35 @@ class Ports:
                 # As servers do it: a port that merely remembers a closed connection counts as free.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    # All addresses: the KServe server listens on them all.
-                    probe.bind(("", port))
+                    probe.bind((host, port))
                 except OSError as error:
-                    if error.errno != errno.EADDRINUSE:
+                    if error.errno == errno.EADDRINUSE:
+                        raise PortInUse(
+                            f"port {port} ({name}) is in use; stop what listens there, or choose others with "
+                            "--port-base"
+                        ) from None
+                    if error.errno != errno.EADDRNOTAVAIL:
                         raise
-                    raise PortInUse(
-                        f"port {port} ({name}) is in use; stop what listens there, or choose others with --port-base"
+                    raise WinnowError(
+                        f"this machine has no address {host}; give --host one that it has, or {EVERYWHERE} for all"
                     ) from None
+
+
+def checked_host(host: str) -> str:
+    """An address to listen on, if it is one.
+
+    Raises:
+        WinnowError: It is not an IPv4 address.
+    """
+    try:
+        return str(IPv4Address(host))
+    except ValueError:
+        raise WinnowError(
+            f"--host must be an IPv4 address of this machine, got {host!r}; {LOOPBACK} is this machine alone, "
+            f"{EVERYWHERE} every network that it is on"
+        ) from None
+
+
+def reached_at(host: str) -> str:
+    """The address at which this machine asks what listens on ``host``."""
+    return LOOPBACK if host == EVERYWHERE else host

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from winnow.errors import WinnowError
+from winnow.local.ports import LOOPBACK
 
 TETHER = Path(__file__).with_name("tether.py")
 POLL_SECONDS = 0.05
@@ -165,10 +166,10 @@ def tail(log: Path) -> str:
     return "\n".join([f"the end of {log}:", *lines]) if lines else f"{log} is empty"
 
 
-def http_ok(port: int, path: str) -> bool:
+def http_ok(port: int, path: str, host: str = LOOPBACK) -> bool:
     """Whether ``GET path`` on this machine answers 200."""
     # Not urllib: it would send the question through a proxy that the environment names.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    connection = http.client.HTTPConnection(host, port, timeout=1.0)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK

@@ -15,14 +15,18 @@ from tqdm import tqdm
 
 from winnow import home
 from winnow.errors import WinnowError
+from winnow.local.first_answer import wait_until_whole
 from winnow.local.infrastructure import Infrastructure, infrastructure
-from winnow.local.ports import Ports
+from winnow.local.ports import LOOPBACK, Ports, reached_at
 from winnow.local.processes import Process, ProcessFailed, http_ok, tail
 from winnow.local.state import StackState, claim, running
 from winnow.release import Release
 
 WATCH_SECONDS = 0.25
 START_SECONDS = 120.0
+WHOLE_SECONDS = 120.0
+"""For the first answer with all its parts: caches and models warm up slowly on a busy machine."""
+
 STOP_SECONDS = 60.0
 
 
@@ -39,6 +43,7 @@ class Stack:
         release: int,
         ports: Ports,
         *,
+        host: str = LOOPBACK,
         apart: Path | None = None,
         redis_url: str | None = None,
         show_progress: bool = True,
@@ -48,6 +53,7 @@ class Stack:
         Args:
             release: Number of the release.
             ports: Where the parts listen.
+            host: The IPv4 address that HTTP and gRPC listen on; everything else listens on loopback, always.
             apart: Takes Redis' data, logs and state instead of this home, so that a stack of this home may run beside
                 it; the environment's Redis and Triton are then left alone.
             redis_url: A running Redis, instead of the environment's or of one that is started.
@@ -55,6 +61,7 @@ class Stack:
         """
         self.release = release
         self.ports = ports
+        self.host = host
         self._folder = apart or home.home()
         self._apart = apart is not None
         self._redis_url = redis_url or (None if self._apart else os.environ.get("REDIS_URL"))
@@ -65,18 +72,19 @@ class Stack:
         """Start everything.
 
         Raises:
-            WinnowError: There is no such release, a port is in use, another stack runs in this home, or a part did
-                not become ready.
+            WinnowError: There is no such release, a port is in use, another stack runs in this home, a part did not
+                become ready, or answers stay degraded.
         """
         release = Release.open(home.releases() / str(self.release))
         models = {name: [self.release] for name in release.manifest.models}
-        state = StackState(os.getpid(), self.release, self.ports, ready=False)
+        state = StackState(os.getpid(), self.release, self.ports, ready=False, host=self.host)
         with ExitStack() as exits:
             exits.enter_context(_one_interrupt())
             claimed = exits.enter_context(claim(self._folder / "run"))
             claimed.write(state)
-            self.ports.check_free(["http", "grpc", "sidecar"])
-            bar = exits.enter_context(tqdm(total=4, disable=not self._show_progress, leave=False))
+            self.ports.check_free(["http", "grpc"], self.host)
+            self.ports.check_free(["sidecar"])
+            bar = exits.enter_context(tqdm(total=5, disable=not self._show_progress, leave=False))
             bar.set_description("starting Redis and Triton")
             parts = exits.enter_context(
                 infrastructure(
@@ -96,6 +104,9 @@ class Stack:
                 bar.update()
                 bar.set_description(f"starting the {service.name}")
                 self._processes.append(exits.enter_context(service))
+            bar.update()
+            bar.set_description("asking for a recommendation")
+            wait_until_whole(release, self.ports.http, state.reached, self._logs, WHOLE_SECONDS, self._check)
             bar.close()
             claimed.write(replace(state, ready=True))
             self._exits = exits.pop_all()
@@ -117,13 +128,20 @@ class Stack:
             ProcessFailed: One did; names it, its exit code and its log's last lines.
         """
         while True:
-            for process in self._processes:
-                process.check()
+            self._check()
             time.sleep(WATCH_SECONDS)
+
+    @property
+    def _logs(self) -> Path:
+        return self._folder / "run" / "logs"
+
+    def _check(self) -> None:
+        for process in self._processes:
+            process.check()
 
     def _services(self, release: Path, parts: Infrastructure) -> Iterator[Process]:
         """Winnow's own servers, in the order in which they start."""
-        ports, logs = self.ports, self._folder / "run" / "logs"
+        ports, logs = self.ports, self._logs
         # -P: a folder in the working directory must not shadow an installed package. -u: a log shows what has happened.
         python = [sys.executable, "-P", "-u", "-m"]
         common = [f"--release-dir={release}"]
@@ -131,14 +149,14 @@ class Stack:
         environment = {**os.environ, "REDIS_URL": parts.redis_url}
         yield Process(
             "bloom sidecar",
-            [*python, "bloom_sidecar", *common, f"--health-port={ports.sidecar}"],
+            [*python, "bloom_sidecar", *common, f"--health-host={LOOPBACK}", f"--health-port={ports.sidecar}"],
             log=logs / "bloom_sidecar.log",
             environment=environment,
             ready=lambda: http_ok(ports.sidecar, "/ready"),
             timeout=START_SECONDS,
         )
         predictor = [f"--predictor_host={parts.triton}", "--predictor_protocol=grpc-v2"]
-        listen = [f"--http_port={ports.http}", f"--grpc_port={ports.grpc}"]
+        listen = [f"--host={self.host}", f"--http_port={ports.http}", f"--grpc_port={ports.grpc}"]
         yield Process(
             "transformer",
             # Nobody balances load over one machine, so there is nobody to wait for when it stops.
@@ -146,31 +164,33 @@ class Stack:
             log=logs / "recommender_transformer.log",
             environment=environment,
             ready=lambda: all(
-                http_ok(ports.http, path) for path in ("/v2/health/ready", "/v2/models/recommender/ready")
+                http_ok(ports.http, path, reached_at(self.host))
+                for path in ("/v2/health/ready", "/v2/models/recommender/ready")
             ),
             timeout=START_SECONDS,
         )
 
 
-def serve(release: int, ports: Ports) -> None:
+def serve(release: int, ports: Ports, host: str) -> None:
     """Serve in the foreground until interrupted.
 
     Raises:
         WinnowError: The stack did not start, or a part stopped by itself.
     """
     try:
-        with Stack(release, ports, show_progress=False) as stack:
+        with Stack(release, ports, host=host, show_progress=False) as stack:
             stack.wait()
     except KeyboardInterrupt:
         return
 
 
-def detach(release: int, ports: Ports, *, show_progress: bool = True) -> StackState:
+def detach(release: int, ports: Ports, host: str = LOOPBACK, *, show_progress: bool = True) -> StackState:
     """Serve in the background; returns once requests are answered.
 
     Args:
         release: Number of the release.
         ports: Where the parts listen.
+        host: The IPv4 address that HTTP and gRPC listen on.
         show_progress: Show a progress bar while waiting.
 
     Raises:
@@ -181,7 +201,7 @@ def detach(release: int, ports: Ports, *, show_progress: bool = True) -> StackSt
     # A session of its own, so that it outlives the terminal.
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "winnow.local", str(release), *map(str, ports.numbers())],
+        [sys.executable, "-P", "-m", "winnow.local", host, str(release), *map(str, ports.numbers())],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -13,7 +13,7 @@ from typing import IO
 
 from winnow import home
 from winnow.local.lock import held, taken
-from winnow.local.ports import Ports
+from winnow.local.ports import LOOPBACK, Ports, reached_at
 
 # Somebody who only looks holds the lock too, for an instant.
 PATIENCE_SECONDS = 1.0
@@ -28,12 +28,19 @@ class StackState:
         release: The release it serves.
         ports: Where its parts listen.
         ready: Whether it answers requests yet.
+        host: The address that its HTTP and gRPC listen on.
     """
 
     pid: int
     release: int
     ports: Ports
     ready: bool
+    host: str = LOOPBACK
+
+    @property
+    def reached(self) -> str:
+        """The address at which this machine asks it."""
+        return reached_at(self.host)
 
 
 class Claim:

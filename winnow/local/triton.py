@@ -16,12 +16,12 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from winnow.errors import WinnowError
 from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.proxies import inference_client
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-triton"
 BACKENDS = Path(__file__).with_name("triton_backend")
@@ -159,7 +159,7 @@ def check(address: str, repository: Path, models: Models) -> None:
         WinnowError: It does not answer, or lacks a version of a model.
     """
     try:
-        with grpcclient.InferenceServerClient(address) as client:
+        with inference_client(address) as client:
             missing = [
                 f"{name} version {number}"
                 for name, versions in models.items()

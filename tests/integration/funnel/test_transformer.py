@@ -8,11 +8,13 @@ import time
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from redis import Redis
 from tritonclient.grpc import service_pb2 as pb
 
 from winnow import moments
+from winnow.local.ports import EVERYWHERE
 from winnow.release import Release
 from winnow.store.keys import EVENTS
 
@@ -260,6 +262,14 @@ def test_the_serving_side_needs_no_training_library(release: Release) -> None:
     rooms = "import bloom_sidecar.__main__, winnow.store.online, recommender_transformer.runner"
     finished = subprocess.run([sys.executable, "-c", only_ours + rooms], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_it_listens_on_every_address_unless_told_otherwise(server: Any) -> None:
+    """In a container, probes and the gateway come from outside."""
+    sockets = psutil.Process(server.process.pid).connections("inet")
+    addresses = {one.laddr.port: one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
+    assert set(server.ports) <= set(addresses)
+    assert all(addresses[port] in (EVERYWHERE, "::") for port in server.ports)
 
 
 def test_a_release_that_redis_does_not_hold_is_refused(release: Release, redis_url: str) -> None:

@@ -231,7 +231,7 @@ def test_two_sidecars_one_killed(tmp_path: Path) -> None:
 
 def test_a_sidecar_that_is_stuck_says_so() -> None:
     port = Ports.free().sidecar
-    server = health.serve(port, alive=lambda: False, ready=lambda: True)
+    server = health.serve("127.0.0.1", port, alive=lambda: False, ready=lambda: True)
     try:
         with pytest.raises(urllib.error.HTTPError, match="503"):
             get(port, "/health")
