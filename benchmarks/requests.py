@@ -61,6 +61,8 @@ class Known:
 
 
 _TEXT = st.text(max_size=20)
+_ID = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)
+_MOMENT = st.integers(10**11, 1_700_000_000_000)
 _ODD = st.sampled_from(["\ud800", "me\udfff"]) | _TEXT
 """Half a character now and then, which JSON can spell."""
 
@@ -93,7 +95,7 @@ def _instance(known: Known, model: str) -> st.SearchStrategy[Any]:
     names = {} if model == "items" else {"item_id": known.items}
     names |= {"user_id": known.users, "event": known.events}
     drawn: dict[str, st.SearchStrategy[Any]] = {name: st.sampled_from(values) for name, values in names.items()}
-    drawn["timestamp"] = st.integers(1, 1_700_000_000_000)
+    drawn = {"item_id": _ID, "event_id": st.none() | _ID, "timestamp": _MOMENT, "created_at": _MOMENT} | drawn
     drawn["query"] = st.fixed_dictionaries({"text": st.text("ab ", min_size=1)})
     unlikely = ("filters", "image", "audio", "features")
     properties = known.schemas[model]["properties"]
