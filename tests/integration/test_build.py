@@ -227,7 +227,7 @@ def test_the_data_s_report_is_all_that_is_said(build: Callable[..., Building], h
     report = errors[errors.index("winnow: ") :]
     assert report.startswith(f"winnow: The data set {shop} cannot be used")
     assert "items.csv" in report
-    for said in ("INFO", "Traceback", "Pipeline", "log"):
+    for said in ("INFO", "Traceback", "Pipeline", ".log"):
         assert said not in report
     [outcome] = (home / "pipelines").glob("*.json")
     assert Outcome.read(outcome) == Outcome(error=report.removeprefix("winnow: ").removesuffix("\n"), exit_code=2)
