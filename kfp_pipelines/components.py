@@ -32,6 +32,7 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
     from pathlib import Path
 
     from winnow.datasets.ingest import ingest
+    from winnow.datasets.learnable import check_learnable
     from winnow.datasets.marketplace import MarketplaceSize
     from winnow.outcome import reported
     from winnow.release import checked_holdout
@@ -41,6 +42,7 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
         tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
         for line in tables.account.lines():
             print(f"winnow: {line}")  # noqa: T201
+        check_learnable(tables, data or tables.spec.name)
         dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
 
 

@@ -89,12 +89,15 @@ def is_step(process: psutil.Process) -> bool:
 def build(home: Path) -> Iterator[Callable[..., Building]]:
     """Start builds; none outlives the test."""
     started: list[Building] = []
+    # A job in a shell's background ignores it, and what it starts would, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*arguments: str) -> Building:
         started.append(Building(home, *arguments))
         return started[-1]
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for building in started:
         if building.process.poll() is None:
             building.process.kill()

@@ -274,7 +274,6 @@ def test_only_the_asked_versions_load_and_nothing_is_left_behind(tmp_path):
     save_pair(tmp_path / "models", 2, "Sub")
     assert local_triton.models_in(tmp_path / "models") == {"pair": [1, 2]}
     models = local_triton.models_in(tmp_path / "models", version=2)
-    memory_before = set(os.listdir("/dev/shm"))
     with infrastructure(tmp_path / "models", models, folder=tmp_path) as parts:
         with grpcclient.InferenceServerClient(parts.triton) as client:
             assert client.is_model_ready("pair", "2")
@@ -285,8 +284,14 @@ def test_only_the_asked_versions_load_and_nothing_is_left_behind(tmp_path):
         stub = next(pid for pid in members(groups[1]) if "backend_stub" in Path(f"/proc/{pid}/cmdline").read_text())
         opened = [os.readlink(descriptor) for descriptor in Path(f"/proc/{stub}/fd").iterdir()]
         assert not [path for path in opened if ".onnxruntime" in path]
+        maps = [
+            line.split() for pid in members(groups[1]) for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+        ]
+        regions = {Path(line[-1]) for line in maps if line[-1].startswith("/dev/shm/")}
+        assert regions
+        assert all(region.exists() for region in regions)
     assert not any(members(group) for group in groups)
-    assert set(os.listdir("/dev/shm")) <= memory_before
+    assert not any(region.exists() for region in regions)
 
 
 def test_paths_that_a_shell_would_split_are_served(tmp_path, monkeypatch):

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from winnow.datasets import cloud, tables
 from winnow.datasets.atomic import is_atomic, read_atomic
 from winnow.datasets.dataset import HOLDOUT, Dataset, hold_out_last
-from winnow.datasets.learnable import check_learnable
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.report import reading
 from winnow.datasets.source import Source
@@ -49,7 +48,6 @@ def ingest(
     held = None
     if holdout == "last":
         dataset, held = hold_out_last(dataset)
-    check_learnable(dataset, source)
     try:
         _write(dataset, held, out)
     except OSError as error:
