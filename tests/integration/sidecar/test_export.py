@@ -142,7 +142,11 @@ def test_an_export_that_is_killed_again_and_again_loses_and_repeats_nothing(
             process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), redis_url], stdout=subprocess.PIPE)
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(0.4 + 0.037 * round_)
+            written, deadline = len(names(tmp_path)), time.monotonic() + 60
+            while len(names(tmp_path)) < written + 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            # Killed at another moment of its work each time.
+            time.sleep(0.037 * round_)
             process.kill()
             process.wait()
             # In half a minute it would be free by itself.
