@@ -78,9 +78,11 @@ def spark() -> Iterator[SparkSession]:
     builder = SparkSession.builder.master("local[2]").appName("tests")
     for name, value in CONF.items():
         builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    yield session
-    session.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        session = builder.getOrCreate()
+        yield session
+        session.stop()
     # Its connections are to go now, where nobody minds how, and not in another module's tests.
     gc.collect()
 
@@ -197,6 +199,7 @@ def _start(arguments: list[str | Path], conf: dict[str, str] = CONF) -> subproce
     """Run something that starts a Spark of its own."""
     flags = " ".join(f"--conf {name}={value}" for name, value in conf.items())
     environment = os.environ | {
+        # spark-submit's own Python; a job that is started as a module brings its own.
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "PYSPARK_SUBMIT_ARGS": f"--master local[2] {flags} pyspark-shell",

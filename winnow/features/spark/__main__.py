@@ -17,6 +17,8 @@ S3 is s3a://bucket/prefix where hadoop-aws is among Spark's jars, and s3://bucke
 configured as any other: by spark-submit's --master and --conf.
 """
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -35,6 +37,8 @@ def run(
     output: Annotated[str, typer.Option(help="Folder to write, empty or not there yet.")],
 ) -> None:
     """Run the job in the session that there is, or in one of its own."""
+    # Workers would take the first python3 of the PATH, which may be another version; an image has its own at one place.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = SparkSession.builder.appName("winnow-features").getOrCreate()
     try:
         counted = compute(spark, data, output)
