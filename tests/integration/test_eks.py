@@ -221,7 +221,8 @@ def found_before(aws) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def applied(found_before, plugins, tmp_path_factory) -> Terraform:
     supported = Terraform(tmp_path_factory.mktemp("supported") / "eks", plugins, LOCAL + UNSUPPORTED)
-    supported("apply", "-input=false", "-auto-approve", keep_data=False)
+    # One API server of one process: what it answers late is asked again, and made twice.
+    supported("apply", "-input=false", "-auto-approve", "-parallelism=3", keep_data=False)
     return supported
 
 
