@@ -74,7 +74,7 @@ def encode(
 
     from export.encoders import export_encoders
     from winnow.embeddings.extraction import extract_embeddings
-    from winnow.embeddings.result import told, write_output
+    from winnow.embeddings.result import summary, write_output
     from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
@@ -93,7 +93,7 @@ def encode(
             store = EmbeddingStore(embeddings or nowhere)
             contents = read_contents(tables)
             found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
-        for line in told(found, contents):
+        for line in summary(found, contents):
             print(f"winnow: {line}")  # noqa: T201
         if output:
             write_output(found, contents, output)

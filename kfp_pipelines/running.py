@@ -18,13 +18,13 @@ from kfp_pipelines.unfinished import Started, Unfinished
 from winnow import home
 from winnow.errors import WinnowError, about_machine
 from winnow.home import held
-from winnow.result import VARIABLE, Outcome
+from winnow.result import VARIABLE, RunResult
 
 TAIL_LINES = 15
 
 
 def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
-    """Run ``pipeline`` through ``kfp.local`` in this environment, and write its :class:`Outcome`.
+    """Run ``pipeline`` through ``kfp.local`` in this environment, and write its :class:`RunResult`.
 
     The outcome goes where the environment says, for the process that started this one; else what went wrong is
     printed, and the number of the release where there is one.
@@ -47,12 +47,12 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
         with held(root / "lock", refusal), _whole_group():
             outcome = _run(pipeline, root, resume, arguments)
     except WinnowError as error:
-        outcome = Outcome.of(error)
+        outcome = RunResult.of(error)
     except OSError as error:
         said = about_machine(error)
         if said is None:
             raise
-        outcome = Outcome.of(said)
+        outcome = RunResult.of(said)
     if given:
         outcome.write(Path(given))
     elif outcome.error:
@@ -62,7 +62,7 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
     raise typer.Exit(outcome.exit_code)
 
 
-def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | int]) -> Outcome:
+def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | int]) -> RunResult:
     unfinished = Unfinished(root / "unfinished")
     started = Started.now(str(getattr(pipeline, "name", "")), arguments)
     if resume:
@@ -85,20 +85,20 @@ def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | 
             with redirect_stdout(screen), _quoted_interpreter():
                 outputs: dict[str, object] = pipeline(**arguments).outputs  # type: ignore[operator]  # kfp: untyped
         except RuntimeError as failure:
-            return Outcome.read(step_outcome) or _bug(screen.step, failure, log_path, unfinished)
+            return RunResult.read(step_outcome) or _bug(screen.step, failure, log_path, unfinished)
     unfinished.end()
     number = outputs.get("Output")
-    return Outcome(release=int(str(number)) if number is not None else None)
+    return RunResult(release=int(str(number)) if number is not None else None)
 
 
-def _bug(step: str, failure: RuntimeError, log: Path, unfinished: Unfinished) -> Outcome:
+def _bug(step: str, failure: RuntimeError, log: Path, unfinished: Unfinished) -> RunResult:
     """The outcome of a run that ended unforeseen: the end of the step's log, and where the whole log is."""
     lines = log.read_text(encoding="utf-8").splitlines()
     # The step's own lines are indented; what follows them is the runner's.
     said = [line for line in lines if line.startswith("    ") and line.strip()][-TAIL_LINES:]
     where = f"step {step} ended unforeseen" if step else str(failure)
     retry = "; once its cause is mended, --resume goes on from there" if unfinished.done() else ""
-    return Outcome(error="\n".join([f"{where}{retry}. The whole log: {log}", *said]), exit_code=1)
+    return RunResult(error="\n".join([f"{where}{retry}. The whole log: {log}", *said]), exit_code=1)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from winnow.errors import WinnowError, about_machine
 
-VARIABLE = "WINNOW_OUTCOME"
+VARIABLE = "WINNOW_RESULT"
 """Environment variable that names the file; without it, as on the cluster, nothing is written."""
 
 
-class Outcome(BaseModel):
+class RunResult(BaseModel):
     """How a run ended.
 
     Attributes:
@@ -32,7 +32,7 @@ class Outcome(BaseModel):
     exit_code: int = 0
 
     @classmethod
-    def of(cls, error: WinnowError) -> "Outcome":
+    def of(cls, error: WinnowError) -> "RunResult":
         """The outcome of a run that ``error`` ended."""
         return cls(error=str(error), exit_code=error.exit_code)
 
@@ -43,7 +43,7 @@ class Outcome(BaseModel):
         partial.replace(path)
 
     @classmethod
-    def read(cls, path: Path) -> "Outcome | None":
+    def read(cls, path: Path) -> "RunResult | None":
         """What was written; None where nothing was."""
         try:
             return cls.model_validate_json(path.read_bytes())
@@ -64,5 +64,5 @@ def reported() -> Iterator[None]:
         said = about_machine(error) if isinstance(error, OSError) else error
         path = os.environ.get(VARIABLE)
         if path and said:
-            Outcome.of(said).write(Path(path))
+            RunResult.of(said).write(Path(path))
         raise

@@ -9,7 +9,7 @@ import pytest
 
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.spec import DatasetSpec
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.datasets.ingest import ingest
 from winnow.datasets.readers.atomic import read_atomic
 from winnow.datasets.readers.tables import read_local

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from winnow import files
-from winnow.embeddings.prefetch import ahead
+from winnow.embeddings.prefetch import prefetch
 from winnow.embeddings.store import EmbeddingStore, Shard, digest, fingerprint
 from winnow.encoders.inputs import ImageInput
 from winnow.errors import WinnowError
@@ -106,11 +106,11 @@ def test_work_goes_ahead_only_so_far_in_order_and_stops_early() -> None:
             taken.append(number)
             yield number
 
-    results = ahead(make, entries(), threads=3, at_most=6)
+    results = prefetch(make, entries(), threads=3, at_most=6)
     for number in range(20):
         assert next(results) == number * number
         assert len(taken) <= number + 1 + 7
     results.close()
     assert len(taken) < 30
     assert 1 < most[0] <= 3
-    assert list(ahead(make, range(10), threads=3, at_most=1)) == [number * number for number in range(10)]
+    assert list(prefetch(make, range(10), threads=3, at_most=1)) == [number * number for number in range(10)]

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset, hold_out_last
+from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import reading
-from winnow.datasets.canonical.source import Source
 from winnow.datasets.canonical.spec import FILE
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.readers import cloud, tables
 from winnow.datasets.readers.atomic import is_atomic, read_atomic
@@ -72,7 +72,7 @@ def _write(dataset: Dataset, held: pa.Table | None, out: Path) -> None:
         written.rename(out)
 
 
-def _read(source: str) -> Source:
+def _read(source: str) -> RawDataset:
     if source.startswith("s3://"):
         return cloud.read_s3(source)
     if source.startswith("glue://"):

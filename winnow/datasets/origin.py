@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.datasets.canonical import validation
+from winnow.datasets.canonical import validate
 from winnow.datasets.marketplace import MarketplaceSize, generated
 from winnow.datasets.readers import tables
 from winnow.home import home
@@ -20,4 +20,4 @@ def items_of(source: BuildInputs) -> pa.Table | None:
         return None
     size = MarketplaceSize(source.items, source.users, source.events, source.seed)
     folder = Path(source.data) if source.data else generated(home() / "marketplace", size)
-    return validation.items_of(tables.read_local(folder)) if tables.is_tables(folder) else None
+    return validate.items_of(tables.read_local(folder)) if tables.is_tables(folder) else None

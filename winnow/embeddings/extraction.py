@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from winnow.embeddings.exported import ExportedEncoder, Ready
-from winnow.embeddings.index import Known
-from winnow.embeddings.prefetch import ahead
+from winnow.embeddings.index import EmbeddingIndex
+from winnow.embeddings.prefetch import prefetch
 from winnow.embeddings.result import Extraction, save
 from winnow.embeddings.runtime import Runtime
 from winnow.embeddings.store import EmbeddingStore, Shard, digest
@@ -65,7 +65,7 @@ def extract_embeddings(
     for encoder in encoders:
         modality, content = encoder.modality, contents.of(encoder.modality)
         digests, problems = _digest(modality, content, show_progress)
-        known = Known(digests, encoder.dimension)
+        known = EmbeddingIndex(digests, encoder.dimension)
         for shard in store.read(modality, encoder.fingerprint, encoder.dimension):
             known.add(shard)
         where = dict(zip(digests, content, strict=True))
@@ -99,7 +99,7 @@ def _digest(
     items = [item for item, entry in enumerate(content) if entry]
     entries = (content[item] for item in items)
     # Hashing a text takes less than handing it to another thread.
-    found = map(of, entries) if modality == "text" else ahead(of, entries, threads=_READERS, at_most=8 * _READERS)
+    found = map(of, entries) if modality == "text" else prefetch(of, entries, threads=_READERS, at_most=8 * _READERS)
     bar = tqdm(found, total=len(items), desc=f"read {modality}", unit="item", disable=not show_progress)
     for item, (entry, problem) in zip(items, bar, strict=True):
         digests[item], problems[item] = entry, problem
@@ -109,7 +109,7 @@ def _digest(
 def _encode(
     encoder: ExportedEncoder,
     missing: Mapping[str, str],
-    known: Known,
+    known: EmbeddingIndex,
     store: EmbeddingStore,
     triton: str | None,
     batch: int,
@@ -125,7 +125,7 @@ def _encode(
         ) as bar,
         ExitStack() as exits,
         closing(
-            ahead(
+            prefetch(
                 lambda asked: encoder.prepare(*asked),
                 missing.items(),
                 threads=len(os.sched_getaffinity(0)),

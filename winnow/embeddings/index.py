@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from winnow.embeddings.store import Shard
 
 
-class Known:
+class EmbeddingIndex:
     """Filled from shards, whether found in the store or made just now."""
 
     def __init__(self, digests: Sequence[str | None], dimension: int) -> None:

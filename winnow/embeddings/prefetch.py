@@ -9,7 +9,7 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def ahead(
+def prefetch(
     make: Callable[[Given], Made], entries: Iterable[Given], *, threads: int, at_most: int
 ) -> Generator[Made, None, None]:
     """``make`` of every entry, in order.

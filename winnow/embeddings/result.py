@@ -80,7 +80,7 @@ def write_output(extraction: Extraction, contents: Contents, out: str) -> None:
     files.write(out, _parquet(pa.table(columns)))
 
 
-def told(extraction: Extraction, contents: Contents) -> list[str]:
+def summary(extraction: Extraction, contents: Contents) -> list[str]:
     """For the console, a line per modality: how many items have it, how many go without it all the same, and why.
 
     Args:

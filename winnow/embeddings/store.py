@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from winnow import files
-from winnow.embeddings.prefetch import ahead
+from winnow.embeddings.prefetch import prefetch
 from winnow.encoders.inputs import AudioInput, ImageInput, Modality, TextInput
 from winnow.errors import WinnowError
 from winnow.release import sha256
@@ -92,7 +92,9 @@ class EmbeddingStore:
             WinnowError: the store cannot be reached, or a file in it is not a shard.
         """
         addresses = files.listed(self._folder(modality, encoder), ".parquet")
-        yield from ahead(lambda address: _parse(address, dimension), addresses, threads=_READERS, at_most=2 * _READERS)
+        yield from prefetch(
+            lambda address: _parse(address, dimension), addresses, threads=_READERS, at_most=2 * _READERS
+        )
 
     def write(self, modality: Modality, encoder: str, shard: Shard) -> None:
         """Add a shard.

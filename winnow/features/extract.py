@@ -23,7 +23,7 @@ POPULARITY = "popularity.parquet"
 
 
 @dataclass(frozen=True)
-class Known:
+class FeatureEncoding:
     """What an earlier extraction found out of its data; with it the same values get the same codes and scores again.
 
     Attributes:
@@ -40,7 +40,7 @@ class Known:
 def extract(
     dataset: Dataset,
     embeddings: dict[str, NDArray[np.float32]],
-    known: Known | None = None,
+    known: FeatureEncoding | None = None,
     computed: PointInTime | None = None,
 ) -> FeatureSet:
     """Compute the feature set of ``dataset`` as of just after its last event.

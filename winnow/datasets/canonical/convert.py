@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from winnow.datasets.canonical import columns, headers
 from winnow.datasets.canonical.columns import Kind
+from winnow.datasets.canonical.raw import RawFile, RawTable
 from winnow.datasets.canonical.report import Problem
-from winnow.datasets.canonical.source import Part, SourceTable
 from winnow.datasets.canonical.spec import DeclaredColumns
 from winnow.datasets.canonical.types import normalised
 
@@ -60,7 +60,7 @@ class Read:
     notes: list[str] = field(default_factory=list)
 
 
-def read_part(part: Part, contract: Contract) -> Read:
+def read_part(part: RawFile, contract: Contract) -> Read:
     """Find a file's columns and convert them."""
     headings = part.table.column_names
     matched = headers.match(headings, contract.kinds)
@@ -92,7 +92,7 @@ def read_part(part: Part, contract: Contract) -> Read:
     return result
 
 
-def together(found: SourceTable, parts: Iterable[pa.Table], contract: Contract) -> tuple[pa.Table, list[Problem]]:
+def together(found: RawTable, parts: Iterable[pa.Table], contract: Contract) -> tuple[pa.Table, list[Problem]]:
     """The files of a table as one; columns that some of them could not read are left out."""
     tables = list(parts)
     complete = [name for name in contract.kinds if all(name in table.column_names for table in tables)]
@@ -108,7 +108,7 @@ def together(found: SourceTable, parts: Iterable[pa.Table], contract: Contract) 
     return pa.table(read), problems
 
 
-def read_table(found: SourceTable, contract: Contract) -> tuple[pa.Table, list[Problem], list[str]]:
+def read_table(found: RawTable, contract: Contract) -> tuple[pa.Table, list[Problem], list[str]]:
     """A table in canonical columns, what could not be read of it, and what a person should know."""
     parts = [read_part(part, contract) for part in found.parts]
     table, differing = together(found, (part.table for part in parts), contract)
@@ -118,12 +118,12 @@ def read_table(found: SourceTable, contract: Contract) -> tuple[pa.Table, list[P
     return table, problems, list(notes(found, parts))
 
 
-def empty(found: SourceTable) -> Problem:
+def empty(found: RawTable) -> Problem:
     """The problem of a table without rows."""
     return Problem(found.file, None, "the table is empty; it needs at least one row")
 
 
-def notes(found: SourceTable, parts: Iterable[Read]) -> Iterator[str]:
+def notes(found: RawTable, parts: Iterable[Read]) -> Iterator[str]:
     """What a person should know of a table, each thing once."""
     yield from dict.fromkeys(f"{found.file}: {note}" for part in parts for note in part.notes)
 

@@ -17,8 +17,8 @@ from winnow.datasets.canonical import checks, convert
 from winnow.datasets.canonical.checks import Fault
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
 from winnow.datasets.canonical.convert import Contract, Read
+from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import Problem
-from winnow.datasets.canonical.source import Source
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 
 _AHEAD_MS = 86_400_000
@@ -26,7 +26,7 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogIds:
     """The items that an event may name, and the table they are in."""
 
     ids: pa.ChunkedArray
@@ -54,7 +54,7 @@ class Log:
     notes: list[str]
 
 
-def read_log(source: Source, known: Known | None) -> Log:
+def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
     """Read and check the log.
 
     Args:
@@ -92,7 +92,7 @@ def read_log(source: Source, known: Known | None) -> Log:
     return Log(table, rows, bad + swallowed, list(reasons.values()), problems, list(convert.notes(found, reads)))
 
 
-def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Fault]:
+def _faults(read: Read, spec: DatasetSpec, known: CatalogIds | None) -> Iterator[Fault]:
     table = read.table
     for name in table.column_names:
         yield checks.missing(name, read.given[name])

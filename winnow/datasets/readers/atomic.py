@@ -16,8 +16,8 @@ import pyarrow.csv as pa_csv
 from winnow import moments
 from winnow.datasets.canonical import columns
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
+from winnow.datasets.canonical.raw import RawDataset, RawFile, RawTable
 from winnow.datasets.canonical.report import Problem, data_error, reading
-from winnow.datasets.canonical.source import Part, Source, SourceTable
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 from winnow.datasets.readers import feedback
 from winnow.datasets.readers.reading import check_text, parse
@@ -36,7 +36,7 @@ class _AtomicFile:
     source: str
     file: str
     types: dict[str, str]
-    part: Part
+    part: RawFile
 
     @property
     def table(self) -> pa.Table:
@@ -51,7 +51,7 @@ def is_atomic(folder: Path) -> bool:
     return any(folder.glob("*.inter"))
 
 
-def read_atomic(folder: Path) -> Source:
+def read_atomic(folder: Path) -> RawDataset:
     """Read a folder of atomic files.
 
     Which rows are events, and of which types, is :mod:`winnow.datasets.readers.feedback`'s to say.
@@ -83,7 +83,9 @@ def read_atomic(folder: Path) -> Source:
         items=items[1],
         users=users[1] if users else DeclaredColumns(),
     )
-    return Source(str(folder), folder.resolve().as_posix(), spec, items[0], users and users[0], events, tuple(notes))
+    return RawDataset(
+        str(folder), folder.resolve().as_posix(), spec, items[0], users and users[0], events, tuple(notes)
+    )
 
 
 def _read_if_there(path: Path) -> _AtomicFile | None:
@@ -133,7 +135,7 @@ def _numbers(found: _AtomicFile, name: str) -> pa.ChunkedArray:
         raise data_error(found.source, [problem]) from None
 
 
-def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[SourceTable, dict[str, float]]:
+def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[RawTable, dict[str, float]]:
     name = feedback.choose(log.table, log.types, {user_id, item_id, _TIMESTAMP}, log.source, log.file)
     values = _numbers(log, name) if name else log.table[user_id]
     read = feedback.interpret(name, values, log.source, log.file)
@@ -145,8 +147,8 @@ def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> t
     if unread:
         notes.append(f"{log.file}: not read: {', '.join(unread)}")
     table = pa.table(events).filter(read.keep).append_column("event", read.kind)
-    part = Part(log.file, table, log.part.broken, log.part.examples)
-    return SourceTable(log.file, (part,)), read.weights
+    part = RawFile(log.file, table, log.part.broken, log.part.examples)
+    return RawTable(log.file, (part,)), read.weights
 
 
 def _milliseconds(log: _AtomicFile, notes: list[str]) -> pa.ChunkedArray:
@@ -158,10 +160,10 @@ def _milliseconds(log: _AtomicFile, notes: list[str]) -> pa.ChunkedArray:
     return pc.cast(pc.round(pc.multiply(moment, 1000)), pa.int64())
 
 
-def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[SourceTable, DeclaredColumns]:
+def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[RawTable, DeclaredColumns]:
     if found is None:
         ids = pa.table({"item_id": log.table[item_id].drop_null().unique()})
-        return SourceTable.of(log.file, ids), DeclaredColumns()
+        return RawTable.of(log.file, ids), DeclaredColumns()
     table = found.table
     key = item_id if item_id in found.types else next(iter(found.types))
     text = [name for name in found.of_type("token_seq", "token") if name != key]
@@ -184,15 +186,15 @@ def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[S
         further = {"categories" if name == category else name: values for name, values in further.items()}
         renamed = tuple("categories" if name == category else name for name in declared.categorical)
         declared = DeclaredColumns(categorical=renamed, numeric=declared.numeric)
-    return SourceTable.of(found.file, pa.table(named | further)), declared
+    return RawTable.of(found.file, pa.table(named | further)), declared
 
 
-def _users(found: _AtomicFile | None, user_id: str) -> tuple[SourceTable, DeclaredColumns] | None:
+def _users(found: _AtomicFile | None, user_id: str) -> tuple[RawTable, DeclaredColumns] | None:
     if found is None:
         return None
     key = user_id if user_id in found.types else next(iter(found.types))
     declared, further = _declare(found, leave_out={*USER_COLUMNS, *EVENT_COLUMNS, key})
-    return SourceTable.of(found.file, pa.table({"user_id": found.table[key]} | further)), declared
+    return RawTable.of(found.file, pa.table({"user_id": found.table[key]} | further)), declared
 
 
 def _declare(found: _AtomicFile, leave_out: set[str | None]) -> tuple[DeclaredColumns, dict[str, pa.ChunkedArray]]:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.datasets.canonical.source import Source, SourceTable
+from winnow.datasets.canonical.raw import RawDataset, RawTable
 from winnow.datasets.canonical.spec import FILE, DatasetSpec
 from winnow.datasets.readers.layout import ENDINGS, TABLES, concerns
 from winnow.datasets.readers.tables import read_folder
 from winnow.errors import WinnowError
 
 
-def read_s3(uri: str) -> Source:
+def read_s3(uri: str) -> RawDataset:
     """Read ``s3://bucket/prefix``, laid out as a local folder is.
 
     Raises:
@@ -31,7 +31,7 @@ def read_s3(uri: str) -> Source:
         return read_folder(Path(folder), uri, root)
 
 
-def read_glue(uri: str) -> Source:
+def read_glue(uri: str) -> RawDataset:
     """Read the Parquet tables ``items``, ``events`` and, optionally, ``users`` of ``glue://database``.
 
     ``dataset.yaml`` is expected beside the folder of the items table; relative paths are meant from there, too.
@@ -51,7 +51,7 @@ def read_glue(uri: str) -> Source:
         root = wr.catalog.get_table_location(database, "items").rstrip("/").rpartition("/")[0]
         spec = _spec(root)
         tables = {name: _table(database, name) for name in present}
-    return Source(uri, root, spec, tables["items"], tables.get("users"), tables["events"])
+    return RawDataset(uri, root, spec, tables["items"], tables.get("users"), tables["events"])
 
 
 @contextmanager
@@ -99,9 +99,9 @@ def _copy_one(address: str, to: Path) -> None:
         wr.s3.download(address, str(to))
 
 
-def _table(database: str, name: str) -> SourceTable:
+def _table(database: str, name: str) -> RawTable:
     import awswrangler as wr
 
     frame = wr.s3.read_parquet_table(name, database=database, dtype_backend="pyarrow")
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    return SourceTable.of(f"{database}.{name}", table)
+    return RawTable.of(f"{database}.{name}", table)

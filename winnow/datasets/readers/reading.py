@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from winnow.datasets.canonical.raw import RawFile
 from winnow.datasets.canonical.report import Problem, data_error, reading
-from winnow.datasets.canonical.source import Part
 
 _BLOCK = 1 << 20
 _EXAMPLES = 3
@@ -64,7 +64,7 @@ def _undecodable(file: str, line: int, content: bytes, start: int) -> Problem:
     )
 
 
-def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> Part:
+def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> RawFile:
     """A Parquet or CSV file as it is.
 
     Args:
@@ -80,11 +80,11 @@ def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> 
         if path.suffix == ".parquet":
             # Not read_table, which makes columns of the folders' names.
             with pq.ParquetFile(path) as parquet:
-                return Part(file, parquet.read())
+                return RawFile(file, parquet.read())
         return _read_csv(path, source, file, skip_broken)
 
 
-def _read_csv(path: Path, source: str, file: str, skip_broken: bool) -> Part:
+def _read_csv(path: Path, source: str, file: str, skip_broken: bool) -> RawFile:
     """Every value as text; an empty one is null."""
     check_text(path, source, file)
     names = _headings(path)
@@ -102,7 +102,7 @@ def parse(
     options: pa_csv.ParseOptions,
     skip_broken: bool,
     reading_options: pa_csv.ReadOptions | None = None,
-) -> Part:
+) -> RawFile:
     """Delimited text, every value as text; an empty one is null.
 
     Args:
@@ -129,7 +129,7 @@ def parse(
     types = dict.fromkeys(names, pa.string())
     as_text = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""])
     table = pa_csv.read_csv(path, reading_options, options, as_text)
-    return Part(file, table, sum(lines), tuple(examples))
+    return RawFile(file, table, sum(lines), tuple(examples))
 
 
 def _headings(path: Path) -> list[str]:

@@ -6,8 +6,8 @@
 
 from pathlib import Path
 
+from winnow.datasets.canonical.raw import RawDataset, RawTable
 from winnow.datasets.canonical.report import reading
-from winnow.datasets.canonical.source import Source, SourceTable
 from winnow.datasets.canonical.spec import FILE, DatasetSpec
 from winnow.datasets.readers.layout import concerns, layout_of
 from winnow.datasets.readers.reading import read_part
@@ -18,7 +18,7 @@ def is_tables(folder: Path) -> bool:
     return (folder / FILE).is_file() or any(concerns(path.name) for path in folder.iterdir())
 
 
-def read_local(folder: Path) -> Source:
+def read_local(folder: Path) -> RawDataset:
     """Read a local folder.
 
     Raises:
@@ -27,7 +27,7 @@ def read_local(folder: Path) -> Source:
     return read_folder(folder, str(folder), folder.resolve().as_posix())
 
 
-def read_folder(folder: Path, name: str, root: str) -> Source:
+def read_folder(folder: Path, name: str, root: str) -> RawDataset:
     """Read the tables in a local folder as those of a data set that may lie elsewhere.
 
     Args:
@@ -44,13 +44,13 @@ def read_folder(folder: Path, name: str, root: str) -> Source:
         files = [path for one in beside for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
     found = layout_of((path.relative_to(folder).as_posix() for path in files), name)
     tables = {
-        table: SourceTable(
+        table: RawTable(
             _shown(files),
             tuple(read_part(folder / file, name, file, skip_broken=table == "events") for file in files),
         )
         for table, files in found.files.items()
     }
-    return Source(name, root, spec, tables["items"], tables.get("users"), tables["events"], tuple(found.notes))
+    return RawDataset(name, root, spec, tables["items"], tables.get("users"), tables["events"], tuple(found.notes))
 
 
 def _shown(files: list[str]) -> str:

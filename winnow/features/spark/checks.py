@@ -1,6 +1,6 @@
 """What would make rows vanish or double, counted by Spark before any work starts.
 
-The rest of the data contract is checked when a data set is ingested (:mod:`winnow.datasets.canonical.validation`).
+The rest of the data contract is checked when a data set is ingested (:mod:`winnow.datasets.canonical.validate`).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
 from winnow.datasets.canonical.report import Problem, data_error
-from winnow.features.spark.source import SparkSource, SparkTable
+from winnow.features.spark.tables import SparkDataset, SparkTable
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class _Case(NamedTuple):
     what: str
 
 
-def check(source: SparkSource) -> Counted:
+def check(source: SparkDataset) -> Counted:
     """Count the log, and what is wrong with it.
 
     Raises:

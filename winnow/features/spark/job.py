@@ -10,7 +10,7 @@ from winnow.features.log import in_index_space, numbered
 from winnow.features.point_in_time import ITEMS, LOG, POPULARITY, USERS
 from winnow.features.popularity import popularity_after
 from winnow.features.spark.checks import Counted, check
-from winnow.features.spark.source import names_in, read
+from winnow.features.spark.tables import names_in, read
 
 
 @dataclass(frozen=True)

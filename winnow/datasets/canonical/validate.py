@@ -11,16 +11,16 @@ from winnow.datasets.canonical.checks import Fault
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, USER_COLUMNS
 from winnow.datasets.canonical.convert import Contract
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.datasets.canonical.log import Known, Log, read_log
+from winnow.datasets.canonical.log import CatalogIds, Log, read_log
+from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import Problem, data_error
-from winnow.datasets.canonical.source import Source
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.moments import IMPLAUSIBLE_CREATION
 
 _ABSOLUTE = r"^(/|[a-z][a-z0-9+.-]*://)"
 
 
-def validate(source: Source) -> Dataset:
+def validate(source: RawDataset) -> Dataset:
     """Check a source and bring it into canonical columns.
 
     Users are derived from the log where the source has no users table. Rows of the log that something is wrong with
@@ -36,7 +36,7 @@ def validate(source: Source) -> Dataset:
         users, more, said = convert.read_table(source.users, contract)
         problems += more + list(_found(source.users.file, _about_ids(users, "user_id")))
         notes += said
-    known = Known(items["item_id"], source.items.file) if "item_id" in items.column_names else None
+    known = CatalogIds(items["item_id"], source.items.file) if "item_id" in items.column_names else None
     log = read_log(source, known)
     problems += log.problems
     allowed = int(source.spec.max_bad_share * log.rows)
@@ -52,7 +52,7 @@ def validate(source: Source) -> Dataset:
     )
 
 
-def items_of(source: Source) -> pa.Table:
+def items_of(source: RawDataset) -> pa.Table:
     """The items of a source in canonical columns.
 
     Raises:
@@ -64,7 +64,7 @@ def items_of(source: Source) -> pa.Table:
     return items
 
 
-def _items(source: Source) -> tuple[pa.Table, list[Problem], list[str]]:
+def _items(source: RawDataset) -> tuple[pa.Table, list[Problem], list[str]]:
     items, problems, notes = convert.read_table(
         source.items, Contract.of(ITEM_COLUMNS, ("item_id",), source.spec.items)
     )
@@ -114,7 +114,7 @@ def _remark(log: Log, spec: DatasetSpec, allowed: int) -> str:
     )
 
 
-def _with_strangers(source: Source, users: pa.Table, events: pa.Table, notes: list[str]) -> pa.Table:
+def _with_strangers(source: RawDataset, users: pa.Table, events: pa.Table, notes: list[str]) -> pa.Table:
     """The users, and those that only the log knows: the endpoint takes their events, too.
 
     Raises:

@@ -36,7 +36,7 @@ class SparkTable:
 
 
 @dataclass(frozen=True)
-class SparkSource:
+class SparkDataset:
     """What the log is made from.
 
     Attributes:
@@ -54,7 +54,7 @@ class SparkSource:
     events: SparkTable
 
 
-def read(spark: SparkSession, root: str) -> SparkSource:
+def read(spark: SparkSession, root: str) -> SparkDataset:
     """The tables of a folder; their rows are read when they are asked for.
 
     Raises:
@@ -75,7 +75,7 @@ def read(spark: SparkSession, root: str) -> SparkSource:
         raise data_error(root, problems)
     assert items is not None
     assert events is not None
-    return SparkSource(root, spec, items, users, events)
+    return SparkDataset(root, spec, items, users, events)
 
 
 def names_in(spark: SparkSession, folder: str) -> list[str]:

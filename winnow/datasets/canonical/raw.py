@@ -8,7 +8,7 @@ from winnow.datasets.canonical.spec import DatasetSpec
 
 
 @dataclass(frozen=True)
-class Part:
+class RawFile:
     """One file of a table.
 
     Attributes:
@@ -25,20 +25,20 @@ class Part:
 
 
 @dataclass(frozen=True)
-class SourceTable:
+class RawTable:
     """One table of a source, with the name that the report calls it by, and its files in their order."""
 
     file: str
-    parts: tuple[Part, ...]
+    parts: tuple[RawFile, ...]
 
     @classmethod
-    def of(cls, file: str, table: pa.Table) -> "SourceTable":
+    def of(cls, file: str, table: pa.Table) -> "RawTable":
         """A table that is one file."""
-        return cls(file, (Part(file, table),))
+        return cls(file, (RawFile(file, table),))
 
 
 @dataclass(frozen=True)
-class Source:
+class RawDataset:
     """A data set before validation.
 
     Attributes:
@@ -54,7 +54,7 @@ class Source:
     name: str
     root: str
     spec: DatasetSpec
-    items: SourceTable
-    users: SourceTable | None
-    events: SourceTable
+    items: RawTable
+    users: RawTable | None
+    events: RawTable
     notes: tuple[str, ...] = ()
