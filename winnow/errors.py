@@ -1,10 +1,10 @@
-"""Errors meant for people: each says what is wrong and what to do about it."""
+"""Errors for users: each message names what is wrong and the remedy."""
 
 import errno
+from pathlib import Path
 
-# A write does not know its file's name.
-_FULL = frozenset({errno.EDQUOT, errno.ENOSPC})
-_OF_THE_MACHINE = _FULL | frozenset(
+_DISK_FULL = frozenset({errno.EDQUOT, errno.ENOSPC})
+_FILE_SYSTEM = _DISK_FULL | frozenset(
     {
         errno.EACCES,
         errno.EEXIST,
@@ -19,27 +19,37 @@ _OF_THE_MACHINE = _FULL | frozenset(
 
 
 class WinnowError(Exception):
-    """Something a person can put right; the message names the thing and the remedy."""
+    """An error that the user can correct; the message names the cause and the remedy."""
 
     exit_code = 1
 
 
 class DataError(WinnowError):
-    """The data set breaks its contract; the message is the whole validation report."""
+    """The data set violates its contract; the message is the whole validation report."""
 
     exit_code = 2
 
 
 class ReleaseMismatch(WinnowError):
-    """Parts of different releases were asked to work together."""
+    """Parts of different releases are combined."""
 
 
-def about_machine(error: OSError) -> WinnowError | None:
-    """The error in a sentence, where it comes from the machine's folders and rights; None where it may be a bug."""
-    if error.errno not in _OF_THE_MACHINE or (error.filename is None and error.errno not in _FULL):
-        return None
-    where = f"{error.filename}: " if error.filename else ""
+def file_error(error: OSError, path: Path | str | None = None) -> WinnowError:
+    """The sentence for an error of the file system: file, reason and remedy.
+
+    Args:
+        error: the operating system's error.
+        path: the file or folder in use; an error of a write does not name it.
+    """
+    where = error.filename or path
     return WinnowError(
-        f"{where}{error.strerror}. Make room or correct its rights, or let WINNOW_HOME name a folder "
-        "that can be written"
+        f"{f'{where}: ' if where else ''}{error.strerror or error}. Make room, or correct the path or its permissions; "
+        "the environment variable WINNOW_HOME names the folder that Winnow writes to"
     )
+
+
+def machine_error(error: OSError) -> WinnowError | None:
+    """:func:`file_error` where the file system is the cause; ``None`` where the error may be a bug."""
+    if error.errno not in _FILE_SYSTEM or (error.filename is None and error.errno not in _DISK_FULL):
+        return None
+    return file_error(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from winnow.errors import WinnowError, about_machine
+from winnow.errors import WinnowError, machine_error
 
 VARIABLE = "WINNOW_RESULT"
 """Environment variable that names the file; without it, as on the cluster, nothing is written."""
@@ -61,7 +61,7 @@ def reported() -> Iterator[None]:
     try:
         yield
     except (WinnowError, OSError) as error:
-        said = about_machine(error) if isinstance(error, OSError) else error
+        said = machine_error(error) if isinstance(error, OSError) else error
         path = os.environ.get(VARIABLE)
         if path and said:
             RunResult.of(said).write(Path(path))

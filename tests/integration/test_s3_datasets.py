@@ -103,7 +103,7 @@ def test_what_is_wrong_on_s3_is_named(tmp_path: Path) -> None:
     put("broken/events.parquet", b"no parquet at all")
     with pytest.raises(DataError, match=r"events\.parquet: cannot be read"):
         ingest("s3://winnow-data/broken", tmp_path / "out")
-    with pytest.raises(WinnowError, match=r"s3://no-such-bucket/x cannot be read: .*NoSuchBucket"):
+    with pytest.raises(WinnowError, match=r"s3://no-such-bucket/x cannot be reached: .*NoSuchBucket"):
         ingest("s3://no-such-bucket/x", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

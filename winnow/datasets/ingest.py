@@ -15,7 +15,7 @@ from winnow.datasets.canonical.validate import validate
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.readers import cloud, tables
 from winnow.datasets.readers.atomic import is_atomic, read_atomic
-from winnow.errors import WinnowError
+from winnow.errors import WinnowError, file_error
 from winnow.home import home
 
 
@@ -51,11 +51,7 @@ def ingest(
     try:
         _write(dataset, held, out)
     except OSError as error:
-        place = error.filename or out
-        raise WinnowError(
-            f"{out} cannot be written: {place}: {error.strerror or error}. Set WINNOW_HOME to a folder that can be "
-            "written, or make room."
-        ) from error
+        raise file_error(error, out) from error
     return dataset
 
 
