@@ -16,7 +16,7 @@ from kfp import local
 from kfp_pipelines.console import Screen
 from kfp_pipelines.unfinished import Started, Unfinished
 from winnow import home
-from winnow.errors import WinnowError, machine_error
+from winnow.errors import WinnowError, as_winnow_error
 from winnow.home import held
 from winnow.result import VARIABLE, RunResult
 
@@ -49,7 +49,7 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
     except WinnowError as error:
         outcome = RunResult.of(error)
     except OSError as error:
-        said = machine_error(error)
+        said = as_winnow_error(error)
         if said is None:
             raise
         outcome = RunResult.of(said)

@@ -48,7 +48,7 @@ def file_error(error: OSError, path: Path | str | None = None) -> WinnowError:
     )
 
 
-def machine_error(error: OSError) -> WinnowError | None:
+def as_winnow_error(error: OSError) -> WinnowError | None:
     """:func:`file_error` where the file system is the cause; ``None`` where the error may be a bug."""
     if error.errno not in _FILE_SYSTEM or (error.filename is None and error.errno not in _DISK_FULL):
         return None

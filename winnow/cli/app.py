@@ -13,7 +13,7 @@ from winnow.cli import filters as filter_commands
 from winnow.cli import items as item_commands
 from winnow.cli.running import Json, running
 from winnow.cli.skew import skew
-from winnow.errors import WinnowError, machine_error
+from winnow.errors import WinnowError, as_winnow_error
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -253,7 +253,7 @@ def app() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except (WinnowError, OSError) as error:
-        said = machine_error(error) if isinstance(error, OSError) else error
+        said = as_winnow_error(error) if isinstance(error, OSError) else error
         if said is None:
             raise
         typer.echo(f"winnow: {said}", err=True)

@@ -17,7 +17,7 @@ from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, ContentQuery, RecommendRequest
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
 
@@ -38,14 +38,14 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 def test_the_catalog_has_room_and_replaces(release: Release, fresh_item: Any) -> None:
     catalog = Catalog(release)
     assert len(catalog.item_ids) == len(catalog.hashes) == len(catalog.rows) == len(catalog.vectors)
-    assert len(catalog.rows) == ITEMS + 1 + FRESH_CAPACITY
+    assert len(catalog.rows) == ITEMS + 1 + NEW_ITEM_CAPACITY
     assert not len(catalog.fresh)
     hashes, vectors = catalog.hashes, catalog.vectors
     assert catalog.put(fresh_item(release, "one", slot=0)) == ITEMS + 1
-    assert catalog.put(fresh_item(release, "last", slot=FRESH_CAPACITY - 1)) == ITEMS + FRESH_CAPACITY
+    assert catalog.put(fresh_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)) == ITEMS + NEW_ITEM_CAPACITY
     again = fresh_item(release, "one", slot=0, available=0)
     catalog.put(again)
-    assert catalog.fresh.tolist() == [ITEMS + 1, ITEMS + FRESH_CAPACITY]
+    assert catalog.fresh.tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
     assert catalog.rows[ITEMS + 1]["available"] == 0
     assert (hashes[ITEMS + 1], catalog.item_index["one"]) == (item_hash("one"), ITEMS + 1)
     assert vectors is catalog.vectors
@@ -77,8 +77,8 @@ def test_slots_are_given_once_and_not_beyond_the_room(published: Release, redis_
             # Many at once never share one.
             given = await asyncio.gather(*(new_items.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
             assert sorted(slot for pair in given for slot in pair) == list(range(3, 43))
-            await new_items.slots(store, [f"more-{n}" for n in range(FRESH_CAPACITY - 44)])
-            assert await new_items.slots(store, ["the last"]) == [FRESH_CAPACITY - 1]
+            await new_items.slots(store, [f"more-{n}" for n in range(NEW_ITEM_CAPACITY - 44)])
+            assert await new_items.slots(store, ["the last"]) == [NEW_ITEM_CAPACITY - 1]
             with pytest.raises(new_items.NoRoom, match=r"takes 4096 new items; build the next release"):
                 await new_items.slots(store, ["b", "one too many"])
             assert await new_items.slots(store, ["b"]) == [1]

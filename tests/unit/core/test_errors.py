@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from winnow.errors import WinnowError, file_error, machine_error
+from winnow.errors import WinnowError, as_winnow_error, file_error
 
 
 def test_a_file_error_names_file_reason_and_remedy() -> None:
@@ -22,9 +22,9 @@ def test_an_error_of_a_write_takes_the_path_in_use() -> None:
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOTDIR])
 def test_a_permission_error_is_the_machines_only_with_a_file_name(number: int) -> None:
-    assert isinstance(machine_error(OSError(number, "refused", "/data/out")), WinnowError)
-    assert machine_error(OSError(number, "refused")) is None
+    assert isinstance(as_winnow_error(OSError(number, "refused", "/data/out")), WinnowError)
+    assert as_winnow_error(OSError(number, "refused")) is None
 
 
 def test_a_broken_pipe_is_not_the_machines() -> None:
-    assert machine_error(OSError(errno.EPIPE, "Broken pipe", "/data/out")) is None
+    assert as_winnow_error(OSError(errno.EPIPE, "Broken pipe", "/data/out")) is None
