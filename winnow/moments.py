@@ -27,8 +27,8 @@ SECONDS_BELOW = 10**11
 
 # Values above this (the year 5138 in milliseconds) are refused as microseconds.
 _MICROSECONDS_ABOVE = 10**14
-# Items may be older than 1973. Seconds of the years 1973 to 2286, read as milliseconds, fall into early 1970, when hardly
-# any item was created.
+# Items may be older than 1973. Seconds of the years 1973 to 2286, read as milliseconds, fall into early 1970, when
+# hardly any item was created.
 _CREATED_SECONDS = (10**8, 10**10)
 
 _EARLY = "milliseconds since the epoch, and later than 1973"

@@ -150,7 +150,7 @@ class Release:
             path = self.folder / name
             if not path.is_file() or sha256(path) != expected:
                 raise ReleaseMismatch(
-                    f"{path} is missing or has changed since release {self.manifest.number} was built: build the release again"
+                    f"{path} is missing or has changed since release {self.manifest.number} was built: build it again"
                 )
 
 

@@ -1,6 +1,7 @@
 """The feature schema, which the training table, the Redis codec and the ranker share.
 
-A row of features has a fixed width, so that ``numpy.frombuffer`` makes a batch of rows from Redis model input: ``index``, ``available``, then every categorical column, then every numeric one.
+A row of features has a fixed width, so that ``numpy.frombuffer`` makes a batch of rows from Redis model input. Its
+fields are ``index``, ``available``, every categorical column, every numeric column.
 """
 
 import hashlib
