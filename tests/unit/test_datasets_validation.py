@@ -100,7 +100,7 @@ def test_a_sound_source_passes() -> None:
         ),
         (
             {"users": pa.table({"user_id": ["7", "8"]})},
-            "users.csv, column user_id: has no user of the log, such as 'u', 'v'; write the ids alike in both",
+            "users.csv, column user_id: has no user of the log, such as 'u', 'v'; write ids in the same way in both",
         ),
         (
             {"events": events(item_id=["x", "y", "x"])},

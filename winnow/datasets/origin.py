@@ -1,4 +1,4 @@
-"""The tables that a release was built from, where they still lie on this machine."""
+"""The tables that a release was built from, if this machine has them."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from winnow.release import BuildInputs
 
 
 def items_of(source: BuildInputs) -> pa.Table | None:
-    """The items in canonical columns, pictures and sounds by absolute path; none where they are elsewhere.
+    """The items in canonical columns, with absolute paths of images and sounds.
 
-    Atomic files have no pictures and no sounds, so they are left where they are.
+    ``None`` where they are not on this machine, or where the source is atomic files, which have no images and sounds.
     """
     if "://" in source.data:
         return None

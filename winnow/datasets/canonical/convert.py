@@ -1,4 +1,4 @@
-"""From a source's table to canonical columns, file by file: the door through which every source comes."""
+"""Conversion of a source's tables to canonical columns, file by file, for sources of every kind."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ class Contract:
 
     Attributes:
         kinds: column -> kind, the canonical ones and then the declared ones.
-        required: column -> why it must be there.
-        lenient: columns whose unreadable values become null instead of a problem.
+        required: column -> why it is required.
+        lenient: columns whose unreadable values become null and not a problem.
     """
 
     kinds: Mapping[str, Kind]
@@ -36,7 +36,7 @@ class Contract:
         declared: DeclaredColumns,
         lenient: Iterable[str] = (),
     ) -> "Contract":
-        """Canonical columns, of which some are required, and declared ones, of which all are."""
+        """A contract of canonical columns, some of them required, and declared columns, all required."""
         choices: dict[str, Kind] = dict.fromkeys(declared.categorical, "choice")
         numbers: dict[str, Kind] = dict.fromkeys(declared.numeric, "number")
         why = dict.fromkeys(required, "required") | dict.fromkeys(declared.names, "declared in dataset.yaml")
@@ -48,10 +48,10 @@ class Read:
     """A file in canonical columns.
 
     Attributes:
-        table: the columns that could be read; those of nothing but nulls may still have the type null.
-        given: the same columns before they were converted.
-        problems: what could not be read.
-        notes: what a person should know.
+        table: the readable columns; a column of nulls alone may have the type null.
+        given: the same columns before conversion.
+        problems: the unreadable columns.
+        notes: decisions that the user should know.
     """
 
     table: pa.Table
@@ -61,7 +61,7 @@ class Read:
 
 
 def read_part(part: RawFile, contract: Contract) -> Read:
-    """Find a file's columns and convert them."""
+    """Match a file's headings with the contract and convert its columns."""
     headings = part.table.column_names
     matched = headers.match(headings, contract.kinds)
     read: dict[str, pa.ChunkedArray] = {}
@@ -93,14 +93,14 @@ def read_part(part: RawFile, contract: Contract) -> Read:
 
 
 def together(found: RawTable, parts: Iterable[pa.Table], contract: Contract) -> tuple[pa.Table, list[Problem]]:
-    """The files of a table as one; columns that some of them could not read are left out."""
+    """Concatenate the files of a table; columns that are unreadable in one of them are left out."""
     tables = list(parts)
     complete = [name for name in contract.kinds if all(name in table.column_names for table in tables)]
     read, problems = {}, []
     for name in complete:
         kinds = {str(table[name].type): table[name].type for table in tables if not pa.types.is_null(table[name].type)}
         if len(kinds) > 1:
-            what = f"its files differ: one has {' and another '.join(kinds)}; write them alike"
+            what = f"its files differ: one has {' and another '.join(kinds)}; write them with one type"
             problems.append(Problem(found.file, name, what))
             continue
         to = next(iter(kinds.values()), columns.absent(0, contract.kinds[name]).type)
@@ -109,7 +109,7 @@ def together(found: RawTable, parts: Iterable[pa.Table], contract: Contract) -> 
 
 
 def read_table(found: RawTable, contract: Contract) -> tuple[pa.Table, list[Problem], list[str]]:
-    """A table in canonical columns, what could not be read of it, and what a person should know."""
+    """A table in canonical columns, its problems, and its notes for the user."""
     parts = [read_part(part, contract) for part in found.parts]
     table, differing = together(found, (part.table for part in parts), contract)
     problems = [problem for part in parts for problem in part.problems] + differing
@@ -124,12 +124,12 @@ def empty(found: RawTable) -> Problem:
 
 
 def notes(found: RawTable, parts: Iterable[Read]) -> Iterator[str]:
-    """What a person should know of a table, each thing once."""
+    """The notes of a table's files, each once."""
     yield from dict.fromkeys(f"{found.file}: {note}" for part in parts for note in part.notes)
 
 
 def _converted(found: pa.ChunkedArray, kind: Kind, lenient: bool) -> pa.ChunkedArray | None:
-    """The canonical values; None where they cannot be read."""
+    """The canonical values; ``None`` where they cannot be read."""
     if pa.types.is_null(found.type):
         return found
     try:
@@ -138,7 +138,7 @@ def _converted(found: pa.ChunkedArray, kind: Kind, lenient: bool) -> pa.ChunkedA
         values = columns.convert(found, kind)
     except (ValueError, pa.ArrowException):
         return None
-    # A CSV file cannot tell an empty text from none, so no other does.
+    # CSV cannot distinguish an empty string from null, so other formats do not either.
     empty = kind in ("text", "choice") and pa.types.is_string(values.type)
     return pc.if_else(pc.equal(values, ""), None, values) if empty else values
 
@@ -150,7 +150,7 @@ def _unreadable(file: str, name: str, found: pa.ChunkedArray, kind: Kind) -> Pro
 
 
 def _undecodable(file: str, name: str, found: pa.ChunkedArray) -> Problem | None:
-    """Parquet may hold text that is none, as writers are trusted with it."""
+    """The problem of a Parquet file whose strings are not UTF-8: readers do not check them."""
     try:
         found.validate(full=True)
     except pa.ArrowInvalid as error:

@@ -1,4 +1,4 @@
-"""What a reader hands to validation: tables as they were found, and where."""
+"""A data set as a reader returns it, before validation."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ class RawFile:
     """One file of a table.
 
     Attributes:
-        file: its name, as the person knows it.
-        table: its columns, of whatever type and heading.
-        broken: lines of rows that have too many or too few values, and were left out of the table.
-        examples: some of them.
+        file: name of the file in the report.
+        table: its columns, with the types and headings of the file.
+        broken: number of lines that have too many or too few values, which the table lacks.
+        examples: some of these lines.
     """
 
     file: str
@@ -26,14 +26,14 @@ class RawFile:
 
 @dataclass(frozen=True)
 class RawTable:
-    """One table of a source, with the name that the report calls it by, and its files in their order."""
+    """One table of a source: its name in the report, and its files in order."""
 
     file: str
     parts: tuple[RawFile, ...]
 
     @classmethod
     def of(cls, file: str, table: pa.Table) -> "RawTable":
-        """A table that is one file."""
+        """A table of one file."""
         return cls(file, (RawFile(file, table),))
 
 
@@ -42,13 +42,13 @@ class RawDataset:
     """A data set before validation.
 
     Attributes:
-        name: where it was read from.
-        root: the folder or address that relative paths of pictures and sounds are meant from.
-        spec: its description.
+        name: folder or address of the source.
+        root: folder or address that relative paths of images and sounds start from.
+        spec: the data set's description.
         items: one row per item.
-        users: one row per user, or None where the source knows users from the log only.
+        users: one row per user; ``None`` where the source has no users table.
         events: the log.
-        notes: what the reader decided, for the person to know.
+        notes: the reader's decisions that the user should know.
     """
 
     name: str

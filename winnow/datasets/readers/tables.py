@@ -14,7 +14,7 @@ from winnow.datasets.readers.reading import read_part
 
 
 def is_tables(folder: Path) -> bool:
-    """Whether a local folder looks like a data set of tables, be it an incomplete one."""
+    """Whether a local folder has a data set of tables, complete or not."""
     return (folder / FILE).is_file() or any(concerns(path.name) for path in folder.iterdir())
 
 
@@ -28,12 +28,12 @@ def read_local(folder: Path) -> RawDataset:
 
 
 def read_folder(folder: Path, name: str, root: str) -> RawDataset:
-    """Read the tables in a local folder as those of a data set that may lie elsewhere.
+    """Read tables from a local folder, which may be a copy of the data set.
 
     Args:
-        folder: where the files are.
-        name: of the data set, as the report names it.
-        root: what relative paths of pictures and sounds are meant from.
+        folder: the folder of the files.
+        name: name of the data set in the report.
+        root: folder or address that relative paths of images and sounds start from.
 
     Raises:
         DataError: ``dataset.yaml`` is missing or broken, a table is missing, or a file cannot be read.
@@ -54,7 +54,7 @@ def read_folder(folder: Path, name: str, root: str) -> RawDataset:
 
 
 def _shown(files: list[str]) -> str:
-    """What the report calls a table: its file, its folder, or both."""
+    """The name of a table in the report: its file, its folder, or both."""
     single = [file for file in files if "/" not in file]
     folders = dict.fromkeys(f"{file.partition('/')[0]}/" for file in files if "/" in file)
     return " and ".join([*single, *folders])
