@@ -252,7 +252,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
 
 def test_what_cannot_be_read_is_recorded_and_told(encoders: Path, catalog: Contents, store: EmbeddingStore) -> None:
     made = extract_embeddings(encoders, catalog, store, show_progress=False)
-    audio, image, text = result.told(made, catalog)
+    audio, image, text = result.summary(made, catalog)
     items = len(catalog.item_ids)
     assert audio.startswith(f"audio: 6 of {items} items have one; 1 cannot be used: ")
     assert image.startswith(f"image: 9 of {items} items have one; 2 cannot be used: {catalog.pictures[1]}: not a")
