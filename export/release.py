@@ -20,7 +20,6 @@ from export.triton.version import MODEL_FILE
 from winnow import release
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
-from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.models.served import ServedItemTower, ServedRetriever
@@ -28,6 +27,7 @@ from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, context_features
 from winnow.release import BuildInputs, Release
 from winnow.retrieval.history import assemble_many, user_tensors
+from winnow.schema import NUMERIC_FEATURES
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
 from winnow.training.candidate_lists import Sources
 from winnow.training.covisitation import covisitation_table
