@@ -260,7 +260,7 @@ def test_what_cannot_be_read_is_recorded_and_told(encoders: Path, catalog: Conte
     assert "cannot" not in text
     problems = made.problems["image"]
     assert [item for item, problem in enumerate(problems) if problem] == [1, 2]
-    assert problems[1].startswith(f"{catalog.pictures[1]}: not a readable picture")
+    assert problems[1].startswith(f"{catalog.pictures[1]}: not a readable image")
     assert problems[2] == f"{catalog.pictures[2]}: No such file or directory"
     # The cut picture's bytes are known to be bad; the missing one is looked for again.
     draw(Path(catalog.pictures[2]), 2)
