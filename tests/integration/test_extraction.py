@@ -310,7 +310,7 @@ def test_content_that_changes_meanwhile_is_left_to_the_next_run(tmp_path: Path) 
     contents = pictured(tmp_path / "media", 6)
     store = Slow(str(tmp_path / "store"))
     made = extract_embeddings(folder, contents, store, show_progress=False)
-    assert made.problems["image"][3] == f"{contents.pictures[3]}: it changed while the catalog was being read"
+    assert made.problems["image"][3] == f"{contents.pictures[3]}: it changed while the catalog was read"
     assert made.problems["image"][4] == f"{contents.pictures[4]}: No such file or directory"
     assert made.encoded == {"image": 4}
     assert sum(stored(store).values()) == 4
@@ -349,7 +349,7 @@ def test_an_encoder_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pyt
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "m.onnx")
     monkeypatch.setattr(runtime, "TIMEOUT_S", 0.2)
-    forever = runtime.OnnxRuntime(tmp_path / "m.onnx", threads=1)
+    forever = runtime.OnnxRuntime(tmp_path / "m.onnx")
     with pytest.raises(WinnowError, match=r"m\.onnx took more than 0\.2 s for 3 inputs"):
         forever(np.zeros((3, 2), np.float32))
     with pytest.raises(WinnowError, match=r"m\.onnx does not take int64 \(3, 2\)"):
