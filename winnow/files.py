@@ -169,7 +169,8 @@ def _client() -> "S3Client":
     with _CLIENT_LOCK:
         if boto3.DEFAULT_SESSION is None:
             boto3.setup_default_session()
-        return _client_of(boto3.DEFAULT_SESSION)
+        client: S3Client = _client_of(boto3.DEFAULT_SESSION)
+        return client
 
 
 @lru_cache(maxsize=1)

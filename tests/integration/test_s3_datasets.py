@@ -127,7 +127,7 @@ def test_a_prefix_is_read_as_a_folder_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"s3://winnow-data/mixed cannot .*\n.*events/d\.csv: line 2 is not UTF-8"):
         ingest("s3://winnow-data/mixed", tmp_path / "out")
     put("mixed/events/e.json", b"{}")
-    with pytest.raises(DataError, match=r"events/: only \.parquet and \.csv files .* events/e\.json is none"):
+    with pytest.raises(DataError, match=r"events/: only \.parquet and \.csv files .* events/e\.json is neither"):
         ingest("s3://winnow-data/mixed", tmp_path / "out")
 
 

@@ -15,7 +15,7 @@ from winnow.datasets.canonical.types import normalised
 
 
 @dataclass(frozen=True)
-class Contract:
+class TableContract:
     """The columns of one table.
 
     Attributes:
@@ -35,7 +35,7 @@ class Contract:
         required: Iterable[str],
         declared: DeclaredColumns,
         lenient: Iterable[str] = (),
-    ) -> "Contract":
+    ) -> "TableContract":
         """A contract of canonical columns, some of them required, and declared columns, all required."""
         choices: dict[str, Kind] = dict.fromkeys(declared.categorical, "choice")
         numbers: dict[str, Kind] = dict.fromkeys(declared.numeric, "number")
@@ -44,7 +44,7 @@ class Contract:
 
 
 @dataclass
-class Read:
+class ConvertedFile:
     """A file in canonical columns.
 
     Attributes:
@@ -60,12 +60,12 @@ class Read:
     notes: list[str] = field(default_factory=list)
 
 
-def read_part(part: RawFile, contract: Contract) -> Read:
+def convert_file(part: RawFile, contract: TableContract) -> ConvertedFile:
     """Match a file's headings with the contract and convert its columns."""
     headings = part.table.column_names
     matched = headers.match(headings, contract.kinds)
     read: dict[str, pa.ChunkedArray] = {}
-    result = Read(part.table, {}, notes=list(matched.notes()))
+    result = ConvertedFile(part.table, {}, notes=list(matched.notes()))
     for name, found in matched.several.items():
         what = f"{len(found)} columns could be it ({', '.join(map(repr, found))}); keep one, or rename the others"
         result.problems.append(Problem(part.file, name, what))
@@ -92,7 +92,7 @@ def read_part(part: RawFile, contract: Contract) -> Read:
     return result
 
 
-def together(found: RawTable, parts: Iterable[pa.Table], contract: Contract) -> tuple[pa.Table, list[Problem]]:
+def together(found: RawTable, parts: Iterable[pa.Table], contract: TableContract) -> tuple[pa.Table, list[Problem]]:
     """Concatenate the files of a table; columns that are unreadable in one of them are left out."""
     tables = list(parts)
     complete = [name for name in contract.kinds if all(name in table.column_names for table in tables)]
@@ -108,9 +108,9 @@ def together(found: RawTable, parts: Iterable[pa.Table], contract: Contract) -> 
     return pa.table(read), problems
 
 
-def read_table(found: RawTable, contract: Contract) -> tuple[pa.Table, list[Problem], list[str]]:
+def read_table(found: RawTable, contract: TableContract) -> tuple[pa.Table, list[Problem], list[str]]:
     """A table in canonical columns, its problems, and its notes for the user."""
-    parts = [read_part(part, contract) for part in found.parts]
+    parts = [convert_file(part, contract) for part in found.parts]
     table, differing = together(found, (part.table for part in parts), contract)
     problems = [problem for part in parts for problem in part.problems] + differing
     if not any(part.table.num_rows for part in found.parts):
@@ -123,7 +123,7 @@ def empty(found: RawTable) -> Problem:
     return Problem(found.file, None, "the table is empty; it needs at least one row")
 
 
-def notes(found: RawTable, parts: Iterable[Read]) -> Iterator[str]:
+def notes(found: RawTable, parts: Iterable[ConvertedFile]) -> Iterator[str]:
     """The notes of a table's files, each once."""
     yield from dict.fromkeys(f"{found.file}: {note}" for part in parts for note in part.notes)
 

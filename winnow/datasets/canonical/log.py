@@ -16,7 +16,7 @@ from winnow import moments
 from winnow.datasets.canonical import checks, convert
 from winnow.datasets.canonical.checks import Fault
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
-from winnow.datasets.canonical.convert import Contract, Read
+from winnow.datasets.canonical.convert import ConvertedFile, TableContract
 from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import Problem
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
@@ -62,10 +62,10 @@ def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
         known: the items; ``None`` where their ids cannot be read.
     """
     found = source.events
-    contract = Contract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
-    reads = [convert.read_part(part, contract) for part in found.parts]
+    contract = TableContract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
+    reads = [convert.convert_file(part, contract) for part in found.parts]
     reasons: dict[tuple[str | None, str], Problem] = {}
-    good, bad, swallowed = [], 0, 0
+    good, bad, inside = [], 0, 0
     for part, read in zip(found.parts, reads, strict=True):
         faults = list(_faults(read, source.spec, known))
         reported = [fault.problem(part.file) for fault in faults]
@@ -83,16 +83,16 @@ def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
             continue
         good.append(read.table.filter(pc.invert(wrong)))
         bad += pc.sum(wrong).as_py() or 0
-        swallowed += _swallowed(read, wrong)
+        inside += _lines_inside_values(read, wrong)
     table, problems = convert.together(found, good, contract)
-    rows = sum(part.table.num_rows + part.broken for part in found.parts) + swallowed
+    rows = sum(part.table.num_rows + part.broken for part in found.parts) + inside
     if rows == 0:
         problems.append(convert.empty(found))
     problems = [problem for read in reads for problem in read.problems] + problems
-    return Log(table, rows, bad + swallowed, list(reasons.values()), problems, list(convert.notes(found, reads)))
+    return Log(table, rows, bad + inside, list(reasons.values()), problems, list(convert.notes(found, reads)))
 
 
-def _faults(read: Read, spec: DatasetSpec, known: CatalogIds | None) -> Iterator[Fault]:
+def _faults(read: ConvertedFile, spec: DatasetSpec, known: CatalogIds | None) -> Iterator[Fault]:
     table = read.table
     for name in table.column_names:
         yield checks.missing(name, read.given[name])
@@ -120,7 +120,7 @@ def _faults(read: Read, spec: DatasetSpec, known: CatalogIds | None) -> Iterator
         yield from checks.implausible("timestamp", moment, given, spans)
 
 
-def _swallowed(read: Read, wrong: pa.ChunkedArray) -> int:
+def _lines_inside_values(read: ConvertedFile, wrong: pa.ChunkedArray) -> int:
     """Lines inside the values of bad rows: an unclosed quote makes all lines after it one value."""
     texts = [given.filter(wrong) for given in read.given.values() if pa.types.is_string(given.type)]
     return sum(pc.sum(pc.count_substring(text, "\n")).as_py() or 0 for text in texts)

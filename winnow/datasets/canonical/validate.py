@@ -9,7 +9,7 @@ from winnow.datasets.canonical import checks, columns, convert
 from winnow.datasets.canonical.account import Account
 from winnow.datasets.canonical.checks import Fault
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, USER_COLUMNS
-from winnow.datasets.canonical.convert import Contract
+from winnow.datasets.canonical.convert import TableContract
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.log import CatalogIds, Log, read_log
 from winnow.datasets.canonical.raw import RawDataset
@@ -32,7 +32,7 @@ def validate(source: RawDataset) -> Dataset:
     items, problems, notes = _items(source)
     users = None
     if source.users:
-        contract = Contract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
+        contract = TableContract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
         users, more, user_notes = convert.read_table(source.users, contract)
         problems += more + list(_found(source.users.file, _about_ids(users, "user_id")))
         notes += user_notes
@@ -66,7 +66,7 @@ def items_of(source: RawDataset) -> pa.Table:
 
 def _items(source: RawDataset) -> tuple[pa.Table, list[Problem], list[str]]:
     items, problems, notes = convert.read_table(
-        source.items, Contract.of(ITEM_COLUMNS, ("item_id",), source.spec.items)
+        source.items, TableContract.of(ITEM_COLUMNS, ("item_id",), source.spec.items)
     )
     problems += _found(source.items.file, [*_about_ids(items, "item_id"), *_about_items(items)])
     for name in (name for name in ("image", "audio", "available") if name in items.column_names):
@@ -139,7 +139,7 @@ def _with_users_of_log(source: RawDataset, users: pa.Table, events: pa.Table, no
 
 def _users_of_log(events: pa.Table, spec: DatasetSpec) -> pa.Table:
     ids = pc.unique(events["user_id"])
-    kinds = Contract.of(USER_COLUMNS, (), spec.users).kinds
+    kinds = TableContract.of(USER_COLUMNS, (), spec.users).kinds
     return pa.table(
         {"user_id": ids} | {name: columns.absent(len(ids), kind) for name, kind in kinds.items() if name != "user_id"}
     )
