@@ -19,7 +19,6 @@ PROXIES = [
 ]
 BYPASSED = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
 SIZES = ("--items=300", "--users=200", "--events=8000")
-ROOT = Path(__file__).parents[2]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

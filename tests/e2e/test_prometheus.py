@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from benchmarks.serving import transformer
+from tests.support.transformer_process import transformer
 from validation.apiserver import ApiServer, api_server, kube_state_metrics
 from validation.objects import ToolMissing, outside, render
 from validation.promql import expressions, metrics_of, watched

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.paths import ROOT
 from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_transformer_runs_in_an_environment_without_torch(served, tmp_path: Path) -> None:

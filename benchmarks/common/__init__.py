@@ -1,0 +1,1 @@
+"""What several benchmarks share: rows, the stack, the load generator, encoders to measure."""

@@ -1,0 +1,1 @@
+"""What breaks and what holds: killed processes, overload, hostile and slow clients."""

@@ -1,0 +1,1 @@
+"""How long: requests, events, new items, encoders."""

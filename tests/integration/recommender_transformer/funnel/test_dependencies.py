@@ -1,0 +1,139 @@
+"""Sources that need another's answer: they wait for it, and are not blamed for it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+
+from recommender_transformer.breaker import FAILURES
+from recommender_transformer.dependencies import in_order
+from recommender_transformer.pipeline import Pipeline, recommender
+from recommender_transformer.runner import Runner
+from tests.support.tiny_release import new_item
+from winnow.ranking.context import SourceList
+from winnow.release import Release
+from winnow.request import RecommendRequest
+from winnow.store import fresh
+from winnow.store.online import OnlineStore
+
+Talk = Callable[[Runner], Any]
+NEWEST = [305, 304, 303, 302, 301]
+
+
+@pytest.fixture
+def together(published: Release, models: Any, redis_url: str) -> Callable[..., Any]:
+    """Run a conversation with one runner of a catalog with five fresh items."""
+
+    def run(talk: Talk, changed: Callable[[Pipeline], Pipeline] = lambda pipeline: pipeline) -> Any:
+        async def connected() -> Any:
+            store = OnlineStore(published, redis_url)
+            items = [new_item(published, f"new-{n}", slot=n) for n in range(5)]
+            await fresh.write(store, items)
+            for item in items:
+                store.learn(item)
+            try:
+                return await talk(Runner(changed(recommender(published, store, models)), store.stranger, 2000))
+            finally:
+                await store.close()
+
+        return asyncio.run(connected())
+
+    return run
+
+
+async def ask(runner: Runner, user_id: str = "user-3") -> tuple[list[str], SourceList]:
+    """What the answer calls degraded, and what the fresh source said."""
+    query = runner.admit(RecommendRequest(user_id=user_id, k=100), "test")
+    answer = await runner.recommend(query)
+    return answer["degraded"], query.found["fresh"]
+
+
+def is_newest(found: SourceList) -> bool:
+    return found.items.tolist() == NEWEST and np.allclose(found.scores, [1 / n for n in range(1, 6)])
+
+
+@pytest.mark.parametrize("trouble", ["late", "down"])
+def test_only_the_source_that_failed_is_called_degraded(together: Any, models: Any, trouble: str) -> None:
+    if trouble == "late":
+        models.delay_s = {"retriever": 30.0}
+    else:
+        models.broken = {"retriever"}
+
+    async def talk(runner: Runner) -> None:
+        together = await asyncio.gather(*(ask(runner) for _ in range(2 * FAILURES)))
+        for degraded, found in [*together, last := await ask(runner)]:
+            assert [entry.split(":")[0] for entry in degraded] == ["retriever"]
+            # It still says what it can.
+            assert is_newest(found)
+        assert last[0] == ["retriever: circuit open"]
+        assert REGISTRY.get_sample_value("winnow_circuit_open", {"component": "fresh"}) == 0
+
+    before = REGISTRY.get_sample_value("winnow_degraded_total", {"component": "fresh"}) or 0.0
+    together(talk)
+    assert (REGISTRY.get_sample_value("winnow_degraded_total", {"component": "fresh"}) or 0.0) == before
+
+
+def test_a_stranger_has_no_retriever_and_nothing_is_degraded(together: Any) -> None:
+    async def talk(runner: Runner) -> None:
+        degraded, found = await ask(runner, "nobody-at-all")
+        assert degraded == []
+        assert is_newest(found)
+
+    together(talk)
+
+
+def test_the_order_of_the_list_does_not_matter(together: Any) -> None:
+    async def talk(runner: Runner) -> list[float]:
+        degraded, found = await ask(runner)
+        assert degraded == []
+        assert sorted(found.items.tolist()) == sorted(NEWEST)
+        return sorted(found.scores.tolist())
+
+    def backwards(pipeline: Pipeline) -> Pipeline:
+        names = (*reversed(pipeline.source_names[:-1]), pipeline.source_names[-1])
+        return replace(pipeline, sources=pipeline.sources[::-1], source_names=names)
+
+    as_it_is = together(talk)
+    # The products with the user's vector, which the retriever tells.
+    assert as_it_is != pytest.approx([1 / n for n in range(5, 0, -1)])
+    assert together(talk, backwards) == as_it_is
+
+
+class Named:
+    """As much of a source as its place needs."""
+
+    def __init__(self, name: str, *needs: str) -> None:
+        self.name, self.needs = name, needs
+
+
+def test_each_comes_after_what_it_needs() -> None:
+    sources = [Named("a", "b", "c"), Named("b", "d"), Named("c"), Named("d")]
+    for given in permutations(sources):
+        ordered = [source.name for source in in_order(given)]
+        assert sorted(ordered) == ["a", "b", "c", "d"]
+        for source in sources:
+            assert all(ordered.index(need) < ordered.index(source.name) for need in source.needs)
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([Named("a", "b"), Named("c")], "source a needs b, which is none of a, c"),
+        ([Named("a", "b"), Named("b", "a")], "sources need each other: "),
+        ([Named("a", "a")], "sources need each other: a -> a"),
+    ],
+)
+def test_a_need_that_cannot_be_met_is_refused_at_the_start(together: Any, sources: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        in_order(sources)
+
+    async def talk(runner: Runner) -> None:
+        raise AssertionError("never reached")
+
+    with pytest.raises(ValueError, match=message):
+        together(talk, lambda pipeline: replace(pipeline, sources=tuple(sources)))

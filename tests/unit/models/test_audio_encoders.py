@@ -1,0 +1,93 @@
+"""The spectrogram inside the graph is CLAP's own, and small audio encoders learn to tell sounds apart."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from open_clip import ClipLoss
+from tokenizers import Tokenizer
+from torch.nn import functional
+
+from export.onnx_model import write_onnx
+from tests.support.paths import SHARED
+from transformers import ClapFeatureExtractor
+from winnow.encoders import media, sounds
+from winnow.encoders.audio import LogMel, MelLayout, repeat_to_the_end
+from winnow.encoders.settings import TinySettings
+from winnow.encoders.tiny import TinyEncoders, TinyModel
+from winnow.encoders.tokens import train_tokenizer
+from winnow.encoders.training import contrast
+from winnow.encoders.views import louder_and_later
+from winnow.signatures import AUDIO_ENCODER
+
+DIGITS = SHARED / "data" / "spoken-digits"
+CLAP = MelLayout(rate=48_000, window=1024, hop=480, bins=64, lowest=0, highest=14_000)
+
+
+@pytest.mark.skipif(not DIGITS.is_dir(), reason="needs the recordings of spoken digits")
+def test_the_spectrogram_of_recordings_is_that_of_claps_extractor() -> None:
+    recordings = [sounds.decode(media.read(str(path)), 48_000, 96_000) for path in sorted(DIGITS.glob("*.wav"))[::60]]
+    spoken = [recording[: np.flatnonzero(recording)[-1] + 1] for recording in recordings]
+    extractor = ClapFeatureExtractor(truncation="rand_trunc", max_length_s=2)
+    expected = extractor(spoken, sampling_rate=48_000, return_tensors="np")["input_features"]
+    ours = LogMel(CLAP)(repeat_to_the_end(torch.from_numpy(np.stack(recordings)))).numpy()
+    assert ours.shape == np.shape(expected) == (5, 1, 201, 64)
+    assert np.ptp(expected) > 80, "quiet and loud parts, in decibels"
+    np.testing.assert_allclose(ours, expected, atol=0.05)
+
+
+def test_short_sounds_are_said_again_as_often_as_they_fit() -> None:
+    padded = torch.tensor([[1, 2, 3, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]).float()
+    expected = [[1, 2, 3, 1, 2, 3, 0, 0], [1, 2, 3, 4, 5, 0, 0, 0], [0] * 8]
+    assert repeat_to_the_end(padded).tolist() == expected
+
+
+def small(settings: TinySettings) -> TinyEncoders:
+    torch.manual_seed(0)
+    tokenizer: Tokenizer = train_tokenizer(["a tone"], settings.vocabulary, settings.context_length)
+    return TinyEncoders.on(TinyModel(settings).eval(), tokenizer, settings)
+
+
+@pytest.mark.parametrize("samples", [8_000, 12_345])
+def test_the_small_encoder_exports_whatever_the_batch(samples: int, tmp_path: Path) -> None:
+    encoder = small(TinySettings(samples=samples)).audio
+    content = torch.randn(6, samples) / 5
+    content[1, 900:] = 0
+    content[2] = 0
+    path = tmp_path / "model.onnx"
+    write_onnx(encoder.module, AUDIO_ENCODER, {"samples": content}, path)
+    with torch.inference_mode():
+        expected = encoder.module(content)
+    torch.testing.assert_close(expected.norm(dim=1), torch.ones(6))
+    session = onnxruntime.InferenceSession(path)
+    for count in (1, 6):
+        (vectors,) = session.run(None, {"samples": content[:count].numpy()})
+        np.testing.assert_allclose(vectors, expected[:count], atol=1e-5)
+
+
+def test_the_loss_is_clips_own_and_spares_those_who_say_the_same() -> None:
+    torch.manual_seed(0)
+    one, other = (functional.normalize(torch.randn(6, 8), dim=1) for _ in range(2))
+    scale = torch.tensor(5.0)
+    alone = torch.eye(6, dtype=torch.bool)
+    torch.testing.assert_close(contrast(one, other, alone, scale), ClipLoss()(one, other, scale))
+    words = torch.tensor([0, 0, 1, 1, 2, 2])
+    same = words[:, None] == words
+    meaning = functional.one_hot(words, 8).float()
+    assert contrast(meaning, meaning, same, 100 * scale) == pytest.approx(np.log(2), abs=1e-4)
+    assert contrast(meaning, meaning, same, scale) < contrast(one, other, same, scale)
+
+
+def test_views_of_a_sound_keep_it_within_bounds() -> None:
+    random = np.random.default_rng(0)
+    content = random.uniform(-1, 1, (20, 1000)).astype(np.float32)
+    content[:, 600:] = 0
+    views = louder_and_later(content, random)
+    assert views.dtype == np.float32
+    assert not np.array_equal(views, content)
+    assert not views[:, 700:].any(), "silence stays silence, so that it is known where the sound ends"
+    for view, original in zip(views, content, strict=True):
+        best = max(np.corrcoef(view[delay : delay + 600], original[:600])[0, 1] for delay in range(101))
+        assert best > 0.95
