@@ -4,8 +4,8 @@ import sys
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest, serving
-from tests.support.fuzz import TIMEOUT_S, send, vocabulary_of
-from tests.support.hostile_media import resident_mb
+from tests.support.faults.fuzz import TIMEOUT_S, send, vocabulary_of
+from tests.support.faults.hostile_media import resident_mb
 from winnow import client
 
 COUNT = 10_000

@@ -4,7 +4,16 @@ import httpx
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest, serving
-from tests.support.hostile_media import COUNT, RSS_MB, Call, hostile_calls, refused, resident_mb, send, valid_call
+from tests.support.faults.hostile_media import (
+    COUNT,
+    RSS_MB,
+    Call,
+    hostile_calls,
+    refused,
+    resident_mb,
+    send,
+    valid_call,
+)
 from winnow import client
 
 

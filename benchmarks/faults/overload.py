@@ -14,7 +14,7 @@ import httpx
 from benchmarks.common.load import Answers, Plan, carry_out
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
-from tests.support.hostile_media import resident_mb
+from tests.support.faults.hostile_media import resident_mb
 
 CLIENTS = 8
 WARM_S, PEAK_S, NORMAL_S, MINUTE_S = 4.0, 3.0, 5.0, 60.0

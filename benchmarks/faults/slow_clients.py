@@ -18,7 +18,7 @@ import httpx
 from benchmarks.common.load import Answers, Plan, carry_out
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
-from tests.support.hostile_media import resident_mb
+from tests.support.faults.hostile_media import resident_mb
 
 SLOW, HONEST = 500, 20
 RATE = 40.0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.rows import Row, row
-from tests.support.sidecar_crash import PRODUCERS, crash_a_sidecar
+from tests.support.faults.sidecar_crash import PRODUCERS, crash_a_sidecar
 from winnow.filtering import categories
 from winnow.filtering.categories import CategoryFilter
 from winnow.filtering.hashing import item_hashes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.event_producer import ITEMS
+from tests.support.faults.event_producer import ITEMS
 from tests.support.until import until
 from winnow import release as releases
 from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from redis.exceptions import RedisError
 
-from tests.support.failover import fail_over
+from tests.support.faults.failover import fail_over
 from tests.support.redis_cluster import MASTERS, Cluster, redis_cluster
 from tests.support.sidecar import start_sidecar
 from tests.support.tiny_release import UNAVAILABLE, USERS

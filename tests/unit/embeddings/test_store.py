@@ -1,7 +1,5 @@
-"""The store of embeddings, and what it is made of: files that appear whole, and work that stays bounded."""
+"""The store of embeddings: shards that are written whole and read by their encoder."""
 
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.embeddings import files
-from winnow.embeddings.ahead import ahead
 from winnow.embeddings.store import EmbeddingStore, Shard, digest, fingerprint
 from winnow.encoders.inputs import ImageInput
 from winnow.errors import WinnowError
@@ -71,46 +67,3 @@ def test_a_fingerprint_is_of_graph_input_and_tokenizer(tmp_path: Path) -> None:
     assert len(known | {fingerprint(model, takes, None)}) == 4
     with pytest.raises(WinnowError, match=r"none\.onnx is missing: export the encoders"):
         fingerprint(tmp_path / "none.onnx", takes, None)
-
-
-def test_a_file_is_replaced_at_once_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = str(tmp_path / "new folder" / "file.txt")
-    files.write(address, b"old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(WinnowError, match=r"file\.txt: No space left on device"):
-        files.write(address, b"new")
-    assert files.read(address) == b"old"
-    assert files.listed(str(tmp_path / "new folder"), ".txt") == [address]
-    assert len(list((tmp_path / "new folder").iterdir())) == 1
-
-
-def test_work_goes_ahead_only_so_far_in_order_and_stops_early() -> None:
-    taken: list[int] = []
-    busy, most, lock = [0], [0], threading.Lock()
-
-    def make(number: int) -> int:
-        with lock:
-            busy[0] += 1
-            most[0] = max(most[0], busy[0])
-        time.sleep(0.002 * (number % 3))
-        with lock:
-            busy[0] -= 1
-        return number * number
-
-    def entries():
-        for number in range(50):
-            taken.append(number)
-            yield number
-
-    results = ahead(make, entries(), threads=3, at_most=6)
-    for number in range(20):
-        assert next(results) == number * number
-        assert len(taken) <= number + 1 + 7
-    results.close()
-    assert len(taken) < 30
-    assert 1 < most[0] <= 3
-    assert list(ahead(make, range(10), threads=3, at_most=1)) == [number * number for number in range(10)]

@@ -1,26 +1,17 @@
 """The spectrogram inside the graph is CLAP's own, and small audio encoders learn to tell sounds apart."""
 
-from pathlib import Path
-
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from open_clip import ClipLoss
-from tokenizers import Tokenizer
 from torch.nn import functional
 
-from export.onnx_model import write_onnx
 from tests.support.paths import SHARED
 from transformers import ClapFeatureExtractor
 from winnow.encoders import media, sounds
 from winnow.encoders.audio import LogMel, MelLayout, repeat_to_the_end
-from winnow.encoders.settings import TinySettings
-from winnow.encoders.tiny import TinyEncoders, TinyModel
-from winnow.encoders.tokens import train_tokenizer
 from winnow.encoders.training import contrast
 from winnow.encoders.views import louder_and_later
-from winnow.signatures import AUDIO_ENCODER
 
 DIGITS = SHARED / "data" / "spoken-digits"
 CLAP = MelLayout(rate=48_000, window=1024, hop=480, bins=64, lowest=0, highest=14_000)
@@ -42,29 +33,6 @@ def test_short_sounds_are_said_again_as_often_as_they_fit() -> None:
     padded = torch.tensor([[1, 2, 3, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]).float()
     expected = [[1, 2, 3, 1, 2, 3, 0, 0], [1, 2, 3, 4, 5, 0, 0, 0], [0] * 8]
     assert repeat_to_the_end(padded).tolist() == expected
-
-
-def small(settings: TinySettings) -> TinyEncoders:
-    torch.manual_seed(0)
-    tokenizer: Tokenizer = train_tokenizer(["a tone"], settings.vocabulary, settings.context_length)
-    return TinyEncoders.on(TinyModel(settings).eval(), tokenizer, settings)
-
-
-@pytest.mark.parametrize("samples", [8_000, 12_345])
-def test_the_small_encoder_exports_whatever_the_batch(samples: int, tmp_path: Path) -> None:
-    encoder = small(TinySettings(samples=samples)).audio
-    content = torch.randn(6, samples) / 5
-    content[1, 900:] = 0
-    content[2] = 0
-    path = tmp_path / "model.onnx"
-    write_onnx(encoder.module, AUDIO_ENCODER, {"samples": content}, path)
-    with torch.inference_mode():
-        expected = encoder.module(content)
-    torch.testing.assert_close(expected.norm(dim=1), torch.ones(6))
-    session = onnxruntime.InferenceSession(path)
-    for count in (1, 6):
-        (vectors,) = session.run(None, {"samples": content[:count].numpy()})
-        np.testing.assert_allclose(vectors, expected[:count], atol=1e-5)
 
 
 def test_the_loss_is_clips_own_and_spares_those_who_say_the_same() -> None:

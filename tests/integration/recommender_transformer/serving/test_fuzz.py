@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.fuzz import send, vocabulary_of
+from tests.support.faults.fuzz import send, vocabulary_of
 from winnow.release import Release
 
 

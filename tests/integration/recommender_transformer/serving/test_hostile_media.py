@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.hostile_media import COUNT, RSS_MB, hostile_calls, refused, resident_mb, send
+from tests.support.faults.hostile_media import COUNT, RSS_MB, hostile_calls, refused, resident_mb, send
 from tests.support.media import picture, sound
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as fixed
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.support.fuzz_requests import Call, Grpc, Http, Vocabulary, calls
+from tests.support.faults.fuzz_requests import Call, Grpc, Http, Vocabulary, calls
 from winnow.release import Release
 
 TIMEOUT_S = 5.0
