@@ -24,7 +24,7 @@ def test_what_is_answered_is_counted_and_timed_from_when_it_was_due(server: Any)
     assert set(answers.items.tolist()) == {10}
     assert set(answers.tries.tolist()) == {1}
     assert (np.diff(answers.due) > 0).all()
-    assert 0 < answers.percentile(50) < 1000
+    assert (answers.ms > 0).all()
     assert len(answers.between(answers.due[10], answers.due[20])) == 10
 
 
@@ -51,4 +51,6 @@ def test_a_client_that_tries_again_goes_elsewhere_and_one_that_does_not_counts_i
 def test_clients_that_wait_for_their_answers_ask_one_after_another(server: Any) -> None:
     answers = carry_out(Plan([port_of(server)], USERS, seconds=1.0, clients=2))
     assert answers.full.all()
-    assert answers.ms.sum() / 1000 <= 2 * 2.0
+    # A client sends its next request when the last one is answered: at most two are open at once.
+    ends = answers.due + answers.ms / 1000
+    assert max(int(((answers.due <= at) & (at < ends)).sum()) for at in answers.due) <= 2

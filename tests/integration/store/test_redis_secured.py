@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -124,7 +123,7 @@ def works(url: str, release: Release, folder: Path) -> None:
         assert PASSWORD not in Path(f"/proc/{sidecar.pid}/cmdline").read_text()
         with connect(url) as client:
             client.xadd(EVENTS, {"user_id": "anna", "item_id": "item-4", "event": "view", "timestamp": 99})
-            until(lambda: client.exists(keys.seen("anna")), 10)
+            until(lambda: client.exists(keys.seen("anna")))
             assert len(list(entries(client))) == 1
     finally:
         sidecar.terminate()
@@ -183,10 +182,10 @@ def test_no_message_tells_the_password(url: str, secured: str, tmp_path: Path) -
     assert PASSWORD not in finished.stderr
 
 
+@pytest.mark.timeout(60)  # a read without a time-out never ends
 def test_a_redis_that_hangs_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        started = time.monotonic()
         with pytest.raises(WinnowError, match="does not answer"):
             connect(f"redis://127.0.0.1:{port}?socket_timeout=0.2")
 
@@ -199,4 +198,3 @@ def test_a_redis_that_hangs_is_given_up() -> None:
                 await client.aclose()
 
         asyncio.run(read())
-        assert time.monotonic() - started < 5

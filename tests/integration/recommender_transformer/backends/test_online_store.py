@@ -113,7 +113,7 @@ def test_rows_say_how_old_they_are(published: Release, redis_url: str) -> None:
         return store.row_ages(np.array([1, 2, 3], np.int32)).tolist()
 
     first, second, never = with_store(published, redis_url, read)
-    assert 0.1 <= first < 2.0
+    assert first >= 0.1
     assert 0.0 <= second < first
     assert np.isnan(never)
 

@@ -1,18 +1,15 @@
 """Looking for items by text, picture and sound: alone, and blended with what the user likes."""
 
 import asyncio
-import base64
-import io
 import json
 import struct
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from tritonclient.grpc import service_pb2 as pb
 
 from recommender_transformer.contents import ContentReader
@@ -21,7 +18,7 @@ from recommender_transformer.runner import Runner
 from recommender_transformer.scorers.content import WEIGHT
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
-from winnow.encoders.inputs import EncoderInputs, TextInput
+from winnow.encoders.inputs import EncoderInputs, Modality, TextInput
 from winnow.encoders.preparation import Preparation
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, Media, RecommendRequest
@@ -218,24 +215,24 @@ def test_a_query_travels_over_every_protocol(server: Any) -> None:
     assert [item.encode() in raw for item in lists[0]] == [True] * 5
 
 
-def test_reading_does_not_hold_the_event_loop(release: Release) -> None:
-    """While the largest picture is decoded, others are served."""
+def test_reading_does_not_hold_the_event_loop(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a picture is decoded, other requests are served."""
+    decoding, resume = threading.Event(), threading.Event()
+    prepare = Preparation.prepare
 
-    file = io.BytesIO()
-    Image.effect_noise((3000, 2000), 90).save(file, "JPEG", quality=60)
-    large = Media(b64=base64.b64encode(file.getvalue()).decode())
+    def paused(self: Preparation, modality: Modality, content: Any) -> Any:
+        decoding.set()
+        assert resume.wait(30), "the event loop did not run while the content was decoded"
+        return prepare(self, modality, content)
+
+    monkeypatch.setattr(Preparation, "prepare", paused)
     reader = ContentReader(Preparation.load(release.folder))
 
-    async def run() -> tuple[float, float]:
-        await reader.read({"image": large}, "here")
-        started = time.perf_counter()
-        reading = asyncio.create_task(reader.read({"image": large, "text": "x"}, "here"))
-        longest, last = 0.0, time.perf_counter()
-        while not reading.done():
-            await asyncio.sleep(0)
-            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
-        await reading
-        return longest, time.perf_counter() - started
+    async def run() -> set[str]:
+        reading = asyncio.create_task(reader.read({"image": Media(**picture()), "text": "x"}, "here"))
+        assert await asyncio.to_thread(decoding.wait, 30)
+        assert not reading.done()
+        resume.set()
+        return set(await reading)
 
-    longest, total = asyncio.run(run())
-    assert longest < total / 2
+    assert asyncio.run(run()) == {"image", "text"}

@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from recommender_transformer.limits import BUSY
+from tests.support.until import until
 
 BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5, "deadline_ms": 10_000}]}).encode()
 PATH = "/v1/models/recommender:predict"
@@ -51,17 +52,10 @@ def call() -> pb.ModelInferRequest:
     return request
 
 
-def until(holds: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(slow: Any) -> None:
     with ThreadPoolExecutor(2) as pool, closing(connect(slow)) as refused:
         inside = [pool.submit(once, slow) for _ in range(2)]
-        until(lambda: slow.metric("winnow_in_flight") == 2, 5)
+        until(lambda: slow.metric("winnow_in_flight") == 2)
         # Longer than a burst may last.
         time.sleep(0.2)
         # The connection stays usable although the bodies were not read; its first request is refused by other code.
@@ -85,7 +79,7 @@ def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(
 
 def test_grpc_calls_fill_the_same_room(slow: Any) -> None:
     inside = [slow.infer.future(call(), timeout=30) for _ in range(2)]
-    until(lambda: slow.metric("winnow_in_flight") == 2, 5)
+    until(lambda: slow.metric("winnow_in_flight") == 2)
     time.sleep(0.2)
     assert once(slow) == 503
     assert all(future.result().outputs for future in inside)
@@ -99,14 +93,15 @@ def test_a_client_that_hangs_up_leaves_no_work_behind(serve_tiny: Any, redis_url
             patient = json.dumps({"instances": [{"user_id": "user-3", "deadline_ms": 10_000}]}).encode()
             head = f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(patient)}\r\n"
             client.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + patient)
-            until(lambda: server.metric("winnow_in_flight") == 1, 5)
+            until(lambda: server.metric("winnow_in_flight") == 1)
+        # The deadline would end the work after 10 seconds.
         until(lambda: server.metric("winnow_in_flight") == 0, 8)
         assert server.metric("winnow_clients_left_total") == 1
 
         request = call()
         request.inputs.add(name="deadline_ms", datatype="INT32", shape=[1]).contents.int_contents.append(10_000)
         left = server.infer.future(request, timeout=30)
-        until(lambda: server.metric("winnow_in_flight") == 1, 5)
+        until(lambda: server.metric("winnow_in_flight") == 1)
         left.cancel()
         until(lambda: server.metric("winnow_in_flight") == 0, 8)
         # And who stays is served: a stranger needs no retriever.

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from redis import Redis
 from tritonclient.grpc import service_pb2 as pb
 
+from tests.support.until import until
 from winnow.store.keys import IMPRESSIONS
 
 PATH = "/v1/models/recommender:predict"
@@ -28,10 +29,7 @@ def ask(server: Any, request_id: str = "drained") -> tuple[int, str | None]:
 
 
 def until_not_ready(server: Any) -> None:
-    deadline = time.monotonic() + 2
-    while server.get("/v2/health/ready") == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: server.get("/v2/health/ready") != 200)
 
 
 def is_ready(server: Any, method: str, question: Any, answer: Any) -> bool:

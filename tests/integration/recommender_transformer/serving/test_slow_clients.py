@@ -6,7 +6,7 @@ import io
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
+
+from tests.support.until import until
 
 PATH = "/v1/models/recommender:predict"
 BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5}]}).encode()
@@ -59,13 +61,6 @@ def is_open(client: socket.socket) -> bool:
 
 def ended(server: Any, reason: str) -> float:
     return server.metric(f'winnow_connections_ended_total{{reason="{reason}"}}')
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def honest(server: Any, count: int = 20) -> list[int]:
