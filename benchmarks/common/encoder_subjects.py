@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from benchmarks.common.data_sets import files
 from export.cosine import EncoderRow
 from export.encoders import export_encoder
-from winnow.encoders.build import load_encoders, train_encoders
+from winnow.training.encoders.build import load_encoders, train_encoders
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.protocol import Encoder
-from winnow.encoders.sentence import load_sentence
+from winnow.models.encoders.protocol import Encoder
+from winnow.models.encoders.sentence import load_sentence
 from winnow.encoders.settings import EncoderSettings, Sentence, TinySettings
-from winnow.encoders.text import TextEncoder
+from winnow.models.encoders.text import TextEncoder
 from winnow.errors import WinnowError
 
 PHOTOGRAPHS = 256

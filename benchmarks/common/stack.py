@@ -9,7 +9,7 @@ import numpy as np
 
 from winnow import home, release
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.local.stack import Stack
 from winnow.release import Release
 

@@ -27,8 +27,8 @@ from bloom_sidecar.group import Group
 from tests.support.transformer_process import transformer
 from tests.support.until import until
 from winnow.errors import WinnowError
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import SeenFilter
 from winnow.local.processes import Process
 from winnow.local.redis import url
 from winnow.local.stack import Stack

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.common.encoder_subjects import Subject
 from benchmarks.common.rows import Row, row
-from export.variants import Precision, variant_file
+from export.graphs.variants import Precision, variant_file
 
 BATCH = 32
 ROUNDS = 15

@@ -11,7 +11,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest, serving
 from winnow import client
 from winnow.evaluation.skew import SkewReport, check, differing
-from winnow.features.schema import HALF_LIVES
+from winnow.schema import HALF_LIVES
 from winnow.local.redis import url
 from winnow.release import Release
 

@@ -19,7 +19,7 @@ from tests.support.transformer_process import transformer
 from validation.apiserver import ApiServer, api_server, kube_state_metrics
 from validation.objects import ToolMissing, outside, render
 from validation.promql import expressions, metrics_of, watched
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.local.processes import Process, http_ok
 
 LOAD_S = 45

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.paths import ROOT
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.local.processes import Process, http_ok
 
 

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from tests.support.redis_cluster import redis_cluster
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.local.processes import Process, http_ok
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.models import Placed, Ranked, Retrieved, Tensors
+from recommender_transformer.backends.models import Placed, Ranked, Retrieved, Tensors
 from tests.support.tiny_release import RETRIEVED, WIDTH, projection
 from winnow.encoders.inputs import Modality
 

@@ -10,7 +10,7 @@ import soundfile
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from winnow.embeddings.outcome import Extraction
+from winnow.embeddings.result import Extraction
 from winnow.embeddings.store import EmbeddingStore
 from winnow.encoders.catalog import Contents
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, Modality, TextInput

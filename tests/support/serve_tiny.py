@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from recommender_transformer.__main__ import serve
-from recommender_transformer.waiting import Bounds
+from recommender_transformer.serving.connections.waiting import Bounds
 from tests.support.fake_models import NumpyModels
 from winnow.release import Release
-from winnow.store.append import Limits
+from winnow.feedback.append import Limits
 
 
 def main() -> None:

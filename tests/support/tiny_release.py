@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from winnow import release as releases
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
 from winnow.encoders.tokens import train_tokenizer
-from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
-from winnow.store.catalog import FreshItem
+from recommender_transformer.backends.catalog import FreshItem
 
 ITEMS, USERS, EVENTS, WIDTH, LENGTH, RETRIEVED = 300, 20, 1200, 8, 12, 60
 UNAVAILABLE = frozenset(range(5, ITEMS, 10))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.local.processes import Process, http_ok
 from winnow.release import Release
 

@@ -22,15 +22,16 @@ from tests.support.faults.sidecar_crash import PRODUCERS, crash_a_sidecar
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.sidecar import CATEGORIES, start_sidecar
 from tests.support.until import until
-from winnow.filtering.categories import CategoryFilter
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import WINDOW_MS, SeenFilter
-from winnow.filtering.shadow import sampled
+from winnow.bloom.categories import CategoryFilter
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import WINDOW_MS, SeenFilter
+from winnow.bloom.shadow import sampled
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.events import Event, Items
+from winnow.store.events import Event
+from winnow.store.item_rows import Items
 from winnow.store.keys import EVENTS, Keys
 
 redis_url = server_and_cluster

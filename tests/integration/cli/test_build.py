@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from winnow.outcome import Outcome
+from winnow.result import Outcome
 from winnow.release import Release
 
 WINNOW = Path(sys.executable).with_name("winnow")

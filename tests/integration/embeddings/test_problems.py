@@ -19,9 +19,9 @@ from tests.support.matrix_encoders import (
     record,
     write_encoders,
 )
-from winnow.embeddings import outcome
+from winnow.embeddings import result
 from winnow.embeddings.extraction import extract_embeddings
-from winnow.embeddings.outcome import write_output
+from winnow.embeddings.result import write_output
 from winnow.embeddings.store import EmbeddingStore
 from winnow.encoders.catalog import Contents
 from winnow.encoders.inputs import EncoderInputs, ImageInput
@@ -30,7 +30,7 @@ from winnow.errors import WinnowError
 
 def test_what_cannot_be_read_is_recorded_and_told(encoders: Path, catalog: Contents, store: EmbeddingStore) -> None:
     made = extract_embeddings(encoders, catalog, store, show_progress=False)
-    audio, image, text = outcome.told(made, catalog)
+    audio, image, text = result.told(made, catalog)
     items = len(catalog.item_ids)
     assert audio.startswith(f"audio: 6 of {items} items have one; 1 cannot be used: ")
     assert image.startswith(f"image: 9 of {items} items have one; 2 cannot be used: {catalog.pictures[1]}: not a")

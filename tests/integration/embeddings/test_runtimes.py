@@ -13,12 +13,12 @@ import pytest
 import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper, numpy_helper
 
-from export.shapes import read_shapes
-from export.triton_config import config_text
+from export.triton.shapes import read_shapes
+from export.triton.config import config_text
 from tests.support.matrix_encoders import ENCODED, INPUTS, same, stored, write_encoders
 from winnow.embeddings import runtime
 from winnow.embeddings.extraction import extract_embeddings
-from winnow.embeddings.outcome import write_output
+from winnow.embeddings.result import write_output
 from winnow.embeddings.store import EmbeddingStore
 from winnow.encoders.catalog import Contents
 from winnow.errors import WinnowError

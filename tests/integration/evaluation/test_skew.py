@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
+from recommender_transformer.funnel.runner import Runner
 from tests.support.tiny_release import write_release
 from winnow import release as releases
 from winnow.datasets.ingest import ingest
@@ -23,13 +23,13 @@ from winnow.evaluation.comparison import FeatureSkew
 from winnow.evaluation.skew import SkewReport, differing
 from winnow.features import extract as extraction
 from winnow.features.extract import extract
-from winnow.features.schema import DAY_MS, HALF_LIVES
-from winnow.filtering.rebuild import rebuild
+from winnow.schema import DAY_MS, HALF_LIVES
+from winnow.feedback.rebuild import rebuild
 from winnow.release import Release
 from winnow.request import RecommendRequest
 from winnow.store.impressions import sampled
 from winnow.store.keys import EVENTS, IMPRESSIONS, Keys
-from winnow.store.online import OnlineStore
+from recommender_transformer.backends.online import OnlineStore
 
 ITEMS, USERS, LOGGED = 120, 12, 700
 START = 1_700_000_000_000

@@ -22,14 +22,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.support.paths import ROOT
-from winnow.datasets.dataset import Dataset
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import DataError, WinnowError
 from winnow.features.extract import POPULARITY, extract, extract_folder, item_numerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.popularity import SUMS
-from winnow.features.schema import DAY_MS
+from winnow.schema import DAY_MS
 from winnow.features.spark.job import compute
 from winnow.features.table import FeatureSet
 

@@ -24,10 +24,10 @@ from winnow.feedback import export as module
 from winnow.feedback import tables, trim
 from winnow.feedback.export import export
 from winnow.feedback.exported import Exports
-from winnow.filtering.rebuild import rebuild
-from winnow.filtering.state import watched
+from winnow.feedback.rebuild import rebuild
+from winnow.store.user_state import watched
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.keys import EVENTS, EXPORTED, IMPRESSIONS, TRIMMED, Keys
 

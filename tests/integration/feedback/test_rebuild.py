@@ -13,11 +13,11 @@ from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
 from tests.support.redis_fixtures import server_and_cluster
 from winnow.errors import ReleaseMismatch
-from winnow.filtering import rebuild as module
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.rebuild import rebuild
-from winnow.filtering.seen import WINDOW_MS, SeenFilter
-from winnow.filtering.state import watched
+from winnow.feedback import rebuild as module
+from winnow.bloom.hashing import item_hash
+from winnow.feedback.rebuild import rebuild
+from winnow.bloom.seen import WINDOW_MS, SeenFilter
+from winnow.store.user_state import watched
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event, entered

@@ -20,10 +20,10 @@ from redis import Redis
 
 from winnow import release as releases
 from winnow.errors import WinnowError
-from winnow.features.schema import Feature, FeatureSchema
+from winnow.schema import Feature, FeatureSchema
 from winnow.local import redis as local_redis
 from winnow.local.infrastructure import infrastructure
-from winnow.local.ports import PortInUse, Ports
+from winnow.ports import PortInUse, Ports
 from winnow.local.processes import ProcessFailed, http_ok
 from winnow.local.stack import Stack, detach, down
 from winnow.local.state import running

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from export.onnx_model import write_onnx
+from export.graphs.onnx_model import write_onnx
 from winnow.encoders.settings import TinySettings
-from winnow.encoders.tiny import TinyEncoders, TinyModel
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import train_tokenizer
 from winnow.signatures import AUDIO_ENCODER
 

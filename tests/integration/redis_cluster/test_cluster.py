@@ -19,10 +19,10 @@ from tests.support.transformer_server import serving
 from tests.support.until import until
 from winnow.errors import WinnowError
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.online import OnlineStore
+from recommender_transformer.backends.online import OnlineStore
 from winnow.store.publish import publish
 
 NUMBER = 6003

@@ -21,12 +21,12 @@ from tests.support.redis_cluster import redis_cluster
 from tests.support.sidecar import small_release, start_sidecar
 from tests.support.until import until
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.filtering.rebuild import rebuild
+from winnow.feedback.rebuild import rebuild
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import RedisError, connect, connect_async
-from winnow.store.events import entries
+from winnow.feedback.stream import entries
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published, publish
 

@@ -15,9 +15,9 @@ from tests.support.paths import ROOT
 from tests.support.sidecar import SCHEMA, small_release, start_sidecar
 from tests.support.until import until
 from winnow.errors import WinnowError
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
-from winnow.local.ports import Ports
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import SeenFilter
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.keys import EVENTS, Keys

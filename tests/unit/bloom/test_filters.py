@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rbloom import Bloom
 
-from winnow.filtering import categories
-from winnow.filtering.categories import CategoryFilter
-from winnow.filtering.hashing import WORDS, ItemHashes, item_hash, item_hashes
-from winnow.filtering.layers import Layers
-from winnow.filtering.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
+from winnow.bloom import categories
+from winnow.bloom.categories import CategoryFilter
+from winnow.bloom.hashing import WORDS, ItemHashes, item_hash, item_hashes
+from winnow.bloom.scalable import Layers
+from winnow.bloom.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
 
 HASHES = item_hashes(f"item-{n}" for n in range(30_000))
 VALUES = list(HASHES)
@@ -20,7 +20,7 @@ NOW = 1_760_000_000_000
 
 
 def test_hashes_are_the_same_in_every_process() -> None:
-    code = "from winnow.filtering.hashing import item_hash; print(item_hash('Käse 7'))"
+    code = "from winnow.bloom.hashing import item_hash; print(item_hash('Käse 7'))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(other.stdout) == item_hash("Käse 7")
     assert len(set(VALUES)) == len(VALUES)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.embeddings import files
+from winnow import files
 from winnow.errors import WinnowError
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from winnow import release
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.features.schema import Feature, FeatureSchema
+from winnow.schema import Feature, FeatureSchema
 from winnow.release import Release, Source
 
 SCHEMA = FeatureSchema(

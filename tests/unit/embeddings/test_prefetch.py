@@ -3,7 +3,7 @@
 import threading
 import time
 
-from winnow.embeddings.ahead import ahead
+from winnow.embeddings.prefetch import ahead
 
 
 def test_work_goes_ahead_only_so_far_in_order_and_stops_early() -> None:

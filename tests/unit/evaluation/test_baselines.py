@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from winnow.evaluation.baselines import ease, item_knn, popularity
-from winnow.evaluation.metrics import coverage, ndcg, recall
+from winnow.metrics import coverage, ndcg, recall
 from winnow.features.table import Interactions
 
 TOP = np.array([[1, 2, 3], [4, 5, 0], [1, 3, 2]], np.int32)

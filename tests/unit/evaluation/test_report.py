@@ -8,7 +8,7 @@ import pytest
 from winnow import release as releases
 from winnow.errors import WinnowError
 from winnow.evaluation.report import evaluate
-from winnow.features.schema import Feature, FeatureSchema
+from winnow.schema import Feature, FeatureSchema
 from winnow.release import Release
 
 SCHEMA = FeatureSchema(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kfp_pipelines.screen import Screen
+from kfp_pipelines.console import Screen
 from tests.support.paths import ROOT
 from winnow.errors import DataError, WinnowError
-from winnow.outcome import VARIABLE, Outcome, reported
+from winnow.result import VARIABLE, Outcome, reported
 
 
 @pytest.mark.parametrize(

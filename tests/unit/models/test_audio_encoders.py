@@ -9,9 +9,9 @@ from torch.nn import functional
 from tests.support.paths import SHARED
 from transformers import ClapFeatureExtractor
 from winnow.encoders import media, sounds
-from winnow.encoders.audio import LogMel, MelLayout, repeat_to_the_end
-from winnow.encoders.training import contrast
-from winnow.encoders.views import louder_and_later
+from winnow.models.encoders.audio import LogMel, MelLayout, repeat_to_the_end
+from winnow.training.encoders.contrastive import contrast
+from winnow.training.encoders.views import louder_and_later
 
 DIGITS = SHARED / "data" / "spoken-digits"
 CLAP = MelLayout(rate=48_000, window=1024, hop=480, bins=64, lowest=0, highest=14_000)

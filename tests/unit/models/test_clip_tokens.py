@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from winnow.datasets.marketplace.catalog import make_catalog
-from winnow.encoders.clip_tokens import clip_tokenizer
+from winnow.models.encoders.clip_tokens import clip_tokenizer
 from winnow.encoders.tokens import tokenise
 
 SENTENCES = {  # Article 1 of the Universal Declaration of Human Rights

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from winnow.ordering.mmr import mmr
+from winnow.ranking.mmr import mmr
 from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from winnow.store.cache import RowCache
+from recommender_transformer.backends.row_cache import RowCache
 
 DTYPE = np.dtype([("index", "<u4"), ("value", "<f4", (2,))])
 ROW_BYTES = DTYPE.itemsize + 12

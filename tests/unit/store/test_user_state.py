@@ -3,12 +3,13 @@
 import numpy as np
 from redis.crc import key_slot
 
-from winnow.filtering.hashing import item_hash, item_hashes
-from winnow.filtering.seen import WINDOW_MS, SeenFilter
-from winnow.filtering.shadow import SHARE, errors, sampled
-from winnow.filtering.state import State, watched
+from winnow.bloom.hashing import item_hash, item_hashes
+from winnow.bloom.seen import WINDOW_MS, SeenFilter
+from winnow.bloom.shadow import SHARE, errors, sampled
+from winnow.store.user_state import State, watched
 from winnow.store import history
-from winnow.store.events import Event, Item
+from winnow.store.events import Event
+from winnow.store.item_rows import Item
 from winnow.store.keys import EVENTS, Keys
 
 HASHES = item_hashes(f"item-{n}" for n in range(30_000))

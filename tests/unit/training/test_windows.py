@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional
 
 from winnow.features.table import Interactions
-from winnow.retrieval.neighbours import covisitation_table
-from winnow.retrieval.softmax import next_item_loss
-from winnow.retrieval.windows import epoch_windows, first_meetings
+from winnow.training.covisitation import covisitation_table
+from winnow.training.softmax import next_item_loss
+from winnow.training.windows import epoch_windows, first_meetings
 
 
 def log_of(*users: list[int]) -> Interactions:

@@ -10,11 +10,11 @@ from redis import Redis
 
 from tests.support.redis_fixtures import server_and_cluster
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.filtering.hashing import item_hash
+from winnow.bloom.hashing import item_hash
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.online import Lookup, OnlineStore
+from recommender_transformer.backends.online import Lookup, OnlineStore
 from winnow.store.publish import publish
 
 redis_url = server_and_cluster

@@ -9,10 +9,10 @@ from redis import Redis
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
 from tests.support.until import async_until
-from winnow.store import fresh
-from winnow.store.catalog import FRESH_CAPACITY
+from recommender_transformer.backends import new_items
+from winnow.signatures import FRESH_CAPACITY
 from winnow.store.keys import Keys
-from winnow.store.online import OnlineStore
+from recommender_transformer.backends.online import OnlineStore
 
 
 def new(item_id: str, **fields: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def test_a_second_transformer_of_the_release_learns_of_the_item(
 
     async def work() -> None:
         store = OnlineStore(release, redis_url)
-        following = asyncio.create_task(fresh.follow(store, redis_url))
+        following = asyncio.create_task(new_items.follow(store, redis_url))
         try:
             posted = await asyncio.to_thread(growing_server.v1, new("elsewhere", image=picture("blue")), model="items")
             assert posted[0] == 200
