@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from benchmarks.common.data_sets import files
 from export.cosine import EncoderRow
 from export.encoders import export_encoder
-from winnow.training.encoders.build import load_encoders, train_encoders
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.encoders.preparation import Preparation
+from winnow.encoders.settings import EncoderSettings, Sentence, TinySettings
+from winnow.errors import WinnowError
 from winnow.models.encoders.protocol import Encoder
 from winnow.models.encoders.sentence import load_sentence
-from winnow.encoders.settings import EncoderSettings, Sentence, TinySettings
 from winnow.models.encoders.text import TextEncoder
-from winnow.errors import WinnowError
+from winnow.training.encoders.build import load_encoders, train_encoders
 
 PHOTOGRAPHS = 256
 SENTENCES = 512

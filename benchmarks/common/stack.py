@@ -9,8 +9,8 @@ import numpy as np
 
 from winnow import home, release
 from winnow.errors import WinnowError
-from winnow.ports import Ports
 from winnow.local.stack import Stack
+from winnow.ports import Ports
 from winnow.release import Release
 
 

@@ -26,9 +26,9 @@ from benchmarks.faults.slow_proxy import slow_way
 from bloom_sidecar.group import Group
 from tests.support.transformer_process import transformer
 from tests.support.until import until
-from winnow.errors import WinnowError
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
+from winnow.errors import WinnowError
 from winnow.local.processes import Process
 from winnow.local.redis import url
 from winnow.local.stack import Stack

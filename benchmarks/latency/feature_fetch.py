@@ -19,11 +19,11 @@ from redis.utils import HIREDIS_AVAILABLE
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest
-from winnow.errors import WinnowError
-from winnow.ports import Ports
-from winnow.local.redis import server, url
-from winnow.release import Release
 from recommender_transformer.backends.online import OnlineStore
+from winnow.errors import WinnowError
+from winnow.local.redis import server, url
+from winnow.ports import Ports
+from winnow.release import Release
 from winnow.store.publish import publish
 
 ITEMS = 500

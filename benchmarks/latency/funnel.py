@@ -26,8 +26,8 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
 from winnow import home
 from winnow.errors import WinnowError
-from winnow.ports import Ports
 from winnow.local.redis import url
+from winnow.ports import Ports
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.release import Release
 from winnow.retrieval.history import assemble, user_tensors

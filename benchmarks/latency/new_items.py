@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
-from winnow.cli import new_items
 from winnow import client
+from winnow.cli import new_items
 from winnow.cli.new_items import Addition
 from winnow.datasets.origin import items_of
 from winnow.encoders.caption import caption

@@ -11,12 +11,12 @@ from tritonclient.utils import np_to_triton_dtype
 from benchmarks.common.encoder_subjects import Subject, real_sentences
 from benchmarks.common.rows import Row, row
 from export.cosine import BOUNDS, EncoderRow, original_vectors
-from export.triton.config import MAX_BATCH
 from export.graphs.variants import variant_file
+from export.triton.config import MAX_BATCH
 from export.triton.version import MODEL_FILE, new_version
-from winnow.models.encoders.clip_tokens import clip_tokenizer
 from winnow.encoders.tokens import tokenise
 from winnow.local import triton
+from winnow.models.encoders.clip_tokens import clip_tokenizer
 from winnow.ports import Ports
 
 TOKENISED = 2_000

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recommender_transformer.backends.models import Ranked, Retrieved, Tensors
-from recommender_transformer.pipeline import recommender
-from recommender_transformer.funnel.runner import Runner
-from winnow.training.ranker import TrainedRanker
-from winnow.request import Answer, RecommendRequest
-from winnow.models.served import ServedRetriever
-from winnow.training.trained_retriever import TrainedRetriever
-from winnow.signatures import RANKER, RETRIEVER
 from recommender_transformer.backends import new_items
+from recommender_transformer.backends.models import Ranked, Retrieved, Tensors
 from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
+from winnow.models.served import ServedRetriever
+from winnow.request import Answer, RecommendRequest
+from winnow.signatures import RANKER, RETRIEVER
+from winnow.training.ranker import TrainedRanker
+from winnow.training.trained_retriever import TrainedRetriever
 
 
 class TorchModels:

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 
 from tests.support.paths import ROOT
-from winnow.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 
 def test_the_transformer_runs_in_an_environment_without_torch(served, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import boto3
 import pytest
 
 from tests.support.redis_cluster import redis_cluster
-from winnow.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ import numpy as np
 from recommender_transformer.__main__ import serve
 from recommender_transformer.serving.connections.waiting import Bounds
 from tests.support.fake_models import NumpyModels
-from winnow.release import Release
 from winnow.feedback.append import Limits
+from winnow.release import Release
 
 
 def main() -> None:

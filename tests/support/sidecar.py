@@ -11,9 +11,9 @@ import numpy as np
 from tests.support.faults.event_producer import ITEMS
 from tests.support.until import until
 from winnow import release as releases
-from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.local.processes import http_ok
 from winnow.release import Release
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
 USERS, LOGGED = 20, 1200
 

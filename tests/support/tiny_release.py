@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender_transformer.backends.catalog import FreshItem
 from winnow import release as releases
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
 from winnow.encoders.tokens import train_tokenizer
-from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
-from recommender_transformer.backends.catalog import FreshItem
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
 ITEMS, USERS, EVENTS, WIDTH, LENGTH, RETRIEVED = 300, 20, 1200, 8, 12, 60
 UNAVAILABLE = frozenset(range(5, ITEMS, 10))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.pipeline import recommender
+from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
 from tests.support.fake_models import NumpyModels
 from tests.support.tiny_release import write_release
 from tests.support.transformer_server import Server, serving, serving_published
@@ -20,7 +21,6 @@ from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.connection import connect
 from winnow.store.keys import recent
-from recommender_transformer.backends.online import OnlineStore
 from winnow.store.publish import publish
 
 Recommend = Callable[..., Answer]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from winnow.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 from winnow.release import Release
 
 

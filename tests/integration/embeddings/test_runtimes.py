@@ -13,8 +13,8 @@ import pytest
 import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper, numpy_helper
 
-from export.triton.shapes import read_shapes
 from export.triton.config import config_text
+from export.triton.shapes import read_shapes
 from tests.support.matrix_encoders import ENCODED, INPUTS, same, stored, write_encoders
 from winnow.embeddings import runtime
 from winnow.embeddings.extraction import extract_embeddings

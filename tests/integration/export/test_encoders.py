@@ -19,16 +19,16 @@ from export.graphs.half import write_half
 from export.graphs.int8 import write_int8
 from export.graphs.onnx_model import write_onnx
 from export.graphs.parity import ParityError
-from export.triton.shapes import read_shapes
-from export.triton.config import config_text
 from export.graphs.variants import PRECISIONS, Precision, variant_file
+from export.triton.config import config_text
+from export.triton.shapes import read_shapes
 from tests.support.paths import ROOT
-from winnow.models.encoders.image import ServedImageEncoder
-from winnow.models.encoders.protocol import Encoder
 from winnow.encoders.settings import TinySettings
-from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import tokenise, train_tokenizer
 from winnow.errors import WinnowError
+from winnow.models.encoders.image import ServedImageEncoder
+from winnow.models.encoders.protocol import Encoder
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.release import sha256
 from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER
 

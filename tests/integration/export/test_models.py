@@ -12,13 +12,13 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from export.graphs.parity import SIZES, ParityError, resized
 from export.repository import export_model
-from export.triton.shapes import check_shapes
 from export.triton.config import Shape, config_text, model_config
+from export.triton.shapes import check_shapes
 from tests.support.paths import ROOT
 from winnow.encoders.settings import TinySettings
-from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import tokenise, train_tokenizer
 from winnow.errors import WinnowError
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.signatures import IMAGE_ENCODER, SIGNATURES, TEXT_ENCODER, ModelSignature, TensorSpec
 
 COMMITTED = ROOT / "model_repository"

@@ -29,9 +29,9 @@ from winnow.errors import DataError, WinnowError
 from winnow.features.extract import POPULARITY, extract, extract_folder, item_numerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.popularity import SUMS
-from winnow.schema import DAY_MS
 from winnow.features.spark.job import compute
 from winnow.features.table import FeatureSet
+from winnow.schema import DAY_MS
 
 JARS = sorted((ROOT / ".tools" / "hadoop-aws").glob("*.jar"))
 

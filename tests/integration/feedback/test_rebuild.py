@@ -12,16 +12,16 @@ from redis import Redis
 from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
 from tests.support.redis_fixtures import server_and_cluster
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import WINDOW_MS, SeenFilter
 from winnow.errors import ReleaseMismatch
 from winnow.feedback import rebuild as module
-from winnow.bloom.hashing import item_hash
 from winnow.feedback.rebuild import rebuild
-from winnow.bloom.seen import WINDOW_MS, SeenFilter
-from winnow.store.user_state import watched
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event, entered
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.user_state import watched
 
 redis_url = server_and_cluster
 

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from export.graphs.onnx_model import write_onnx
 from winnow.encoders.settings import TinySettings
-from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import train_tokenizer
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.signatures import AUDIO_ENCODER
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from redis.exceptions import RedisError
 
+from recommender_transformer.backends.online import OnlineStore
 from tests.support.faults.failover import fail_over
 from tests.support.redis_cluster import MASTERS, Cluster, redis_cluster
 from tests.support.sidecar import start_sidecar
@@ -22,7 +23,6 @@ from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
-from recommender_transformer.backends.online import OnlineStore
 from winnow.store.publish import publish
 
 NUMBER = 6003

@@ -22,11 +22,11 @@ from tests.support.sidecar import small_release, start_sidecar
 from tests.support.until import until
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.feedback.rebuild import rebuild
+from winnow.feedback.stream import entries
 from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import RedisError, connect, connect_async
-from winnow.feedback.stream import entries
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published, publish
 

@@ -13,13 +13,13 @@ import numpy as np
 from tests.support.redis_cluster import Cluster
 from tests.support.until import until
 from winnow import client as endpoints
-from winnow.errors import WinnowError
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
+from winnow.errors import WinnowError
+from winnow.feedback.stream import entries
 from winnow.release import Release
 from winnow.store.connection import FAILURES, Client, connect
 from winnow.store.events import codes_of, parse
-from winnow.feedback.stream import entries
 from winnow.store.keys import EVENTS, Keys
 
 STEADY_S = 3.0

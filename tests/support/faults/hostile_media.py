@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from winnow.encoders.media import MAX_BYTES
 from winnow.errors import WinnowError
+from winnow.fields import MAX_MEDIA_BYTES
 
 COUNT = 200
 RSS_MB = 50
@@ -183,7 +183,7 @@ def _not_base64() -> Iterator[Call]:
         ("letters of no alphabet", "äöü" + good),
         ("a null", good[:8] + "\0" + good[8:]),
         ("nothing", ""),
-        ("more than the limit of a file", "A" * (4 * (MAX_BYTES // 3) + 8)),
+        ("more than the limit of a file", "A" * (4 * (MAX_MEDIA_BYTES // 3) + 8)),
     ):
         for field in ("image", "audio"):
             yield _call(f"{name} as base64", field, {"b64": text})

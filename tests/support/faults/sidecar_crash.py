@@ -14,9 +14,9 @@ import numpy as np
 from tests.support.paths import ROOT
 from tests.support.sidecar import SCHEMA, small_release, start_sidecar
 from tests.support.until import until
-from winnow.errors import WinnowError
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
+from winnow.errors import WinnowError
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect

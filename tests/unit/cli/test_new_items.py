@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.cli import new_items
 from winnow import release as releases
+from winnow.cli import new_items
 from winnow.encoders.inputs import EncoderInputs, ImageInput, TextInput
 from winnow.errors import DataError, WinnowError
-from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
 SCHEMA = FeatureSchema(
     item=(

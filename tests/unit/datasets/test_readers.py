@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.paths import SHARED
-from winnow.datasets.readers.atomic import read_atomic
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.datasets.ingest import ingest
 from winnow.datasets.canonical.spec import DatasetSpec
-from winnow.datasets.readers.tables import read_local
 from winnow.datasets.canonical.validation import validate
+from winnow.datasets.ingest import ingest
+from winnow.datasets.readers.atomic import read_atomic
+from winnow.datasets.readers.tables import read_local
 from winnow.errors import DataError, WinnowError
 
 ML_100K = SHARED / "data" / "ml-100k"

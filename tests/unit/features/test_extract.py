@@ -13,8 +13,8 @@ from winnow.features.extract import extract, item_numerics
 from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.popularity import DAY_MS, HALF_LIVES
-from winnow.schema import FeatureSchema
 from winnow.features.table import FeatureSet
+from winnow.schema import FeatureSchema
 
 START = 1_700_000_000_000
 

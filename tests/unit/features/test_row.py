@@ -12,9 +12,9 @@ from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 from winnow.features.extract import extract
 from winnow.features.row import ItemDescription, RowEncoder, tower_inputs
-from winnow.schema import DAY_MS, NUMERIC_FEATURES
 from winnow.features.table import FeatureSet
 from winnow.release import Release
+from winnow.schema import DAY_MS, NUMERIC_FEATURES
 
 START = 1_700_000_000_000
 ITEMS = {

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from winnow.errors import WinnowError
-from winnow.ports import Ports
 from winnow.local.state import StackState, claim, running
+from winnow.ports import Ports
 
 STATE = StackState(pid=1, release=3, ports=Ports.at(9000), ready=True)
 CLAIM_AND_WAIT = """

@@ -6,11 +6,11 @@ from redis.crc import key_slot
 from winnow.bloom.hashing import item_hash, item_hashes
 from winnow.bloom.seen import WINDOW_MS, SeenFilter
 from winnow.bloom.shadow import SHARE, errors, sampled
-from winnow.store.user_state import State, watched
 from winnow.store import history
 from winnow.store.events import Event
 from winnow.store.item_rows import Item
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.user_state import State, watched
 
 HASHES = item_hashes(f"item-{n}" for n in range(30_000))
 VALUES = list(HASHES)

@@ -8,16 +8,16 @@ import torch
 from numpy.typing import NDArray
 
 from winnow.evaluation.baselines import popularity
-from winnow.metrics import ndcg
 from winnow.features.numerics import NUMERIC_FEATURES
-from winnow.schema import Feature, FeatureSchema
 from winnow.features.table import FeatureSet, Interactions
-from winnow.training.candidate_lists import Sources, past_lists, retrieve
-from winnow.ranking.context import CONTEXT_FEATURES
-from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
-from winnow.retrieval.history import assemble_many
+from winnow.metrics import ndcg
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import ItemInputs
+from winnow.ranking.context import CONTEXT_FEATURES
+from winnow.retrieval.history import assemble_many
+from winnow.schema import Feature, FeatureSchema
+from winnow.training.candidate_lists import Sources, past_lists, retrieve
+from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
 from winnow.training.trained_retriever import RetrieverSettings
 

@@ -14,10 +14,10 @@ from winnow.datasets.canonical.learnable import check_learnable
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.errors import DataError
 from winnow.features.numerics import NUMERIC_FEATURES
-from winnow.schema import Feature, FeatureSchema
 from winnow.features.table import FeatureSet, Interactions
-from winnow.training.candidate_lists import Sources
 from winnow.ranking.context import CONTEXT_FEATURES
+from winnow.schema import Feature, FeatureSchema
+from winnow.training.candidate_lists import Sources
 from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
 from winnow.training.retriever import train_retriever
 from winnow.training.trained_retriever import RetrieverSettings

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.pipeline import recommender
+from recommender_transformer.backends import new_items
+from recommender_transformer.backends.catalog import Catalog, merged
+from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.tiny_release import new_item
 from tests.support.until import async_until
@@ -17,12 +20,9 @@ from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, ContentQuery, RecommendRequest
-from recommender_transformer.backends import new_items
 from winnow.signatures import FRESH_CAPACITY
-from recommender_transformer.backends.catalog import Catalog, merged
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from recommender_transformer.backends.online import OnlineStore
 
 redis_url = server_and_cluster
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from recommender_transformer.backends.online import Lookup, OnlineStore
 from tests.support.redis_fixtures import server_and_cluster
-from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.bloom.hashing import item_hash
+from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from recommender_transformer.backends.online import Lookup, OnlineStore
 from winnow.store.publish import publish
 
 redis_url = server_and_cluster

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recommender_transformer.backends.new_items import write
+from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.pipeline import recommender
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.runner import TIMED, Runner
+from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
 from winnow.release import Release
 from winnow.request import ContentQuery, RecommendRequest
-from recommender_transformer.backends.new_items import write
-from recommender_transformer.backends.online import OnlineStore
 
 SOURCES = ("content", "retriever", "covisitation", "trending", "fresh")
 FILTERS = ("seen", "available", "request", "unlikely")

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
+from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.media_decoder import ContentReader
-from recommender_transformer.pipeline import recommender
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.scorers.content import WEIGHT
+from recommender_transformer.pipeline import recommender
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
 from winnow.encoders.inputs import EncoderInputs, Modality, TextInput
 from winnow.encoders.preparation import Preparation
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, Media, RecommendRequest
-from recommender_transformer.backends.online import OnlineStore
 
 Recommend = Callable[..., Answer]
 

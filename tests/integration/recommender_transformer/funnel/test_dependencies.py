@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from recommender_transformer.backends import new_items
 from recommender_transformer.backends.breaker import FAILURES
-from recommender_transformer.funnel.dependencies import in_order
+from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.pipeline import recommender
+from recommender_transformer.funnel.dependencies import in_order
 from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
 from winnow.ranking.context import SourceList
 from winnow.release import Release
 from winnow.request import RecommendRequest
-from recommender_transformer.backends import new_items
-from recommender_transformer.backends.online import OnlineStore
 
 Talk = Callable[[Runner], Any]
 NEWEST = [305, 304, 303, 302, 301]

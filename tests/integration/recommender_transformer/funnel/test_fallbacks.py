@@ -12,16 +12,16 @@ import pytest
 from redis import Redis
 
 from recommender_transformer.backends.breaker import FAILURES, OPEN_S
-from recommender_transformer.pipeline import recommender
+from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
 from tests.support.until import until
 from winnow.local import redis as local_redis
-from winnow.ports import Ports
 from winnow.local.processes import Process
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.keys import Keys
-from recommender_transformer.backends.online import OnlineStore
 
 Ask = Callable[..., Any]
 

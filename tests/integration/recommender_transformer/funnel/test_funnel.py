@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from recommender_transformer.pipeline import recommender
+from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from recommender_transformer.backends.online import OnlineStore
 
 redis_url = server_and_cluster
 

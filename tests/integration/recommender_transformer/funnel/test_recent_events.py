@@ -11,21 +11,21 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from recommender_transformer.backends.online import OnlineStore, UserState
 from recommender_transformer.funnel.filters.seen import Seen
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.sidecar import start_sidecar
 from tests.support.tiny_release import new_item, write_release
 from tests.support.until import until
-from winnow.store.user_state import State
+from winnow.feedback.append import Limits, append
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store import keys, recent
-from winnow.feedback.append import Limits, append
 from winnow.store.connection import connect, connect_async
 from winnow.store.events import Event
 from winnow.store.keys import EVENTS, Keys
-from recommender_transformer.backends.online import OnlineStore, UserState
 from winnow.store.recent import KEPT, REMEMBERED_S, Recent
+from winnow.store.user_state import State
 
 redis_url = server_and_cluster
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.filters.unlikely import EXPLORE, FEWEST, Unlikely
 from winnow.bloom.categories import CategoryFilter
@@ -14,7 +15,6 @@ from winnow.bloom.hashing import item_hash, item_hashes
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer
-from recommender_transformer.backends.catalog import Catalog
 from winnow.store.keys import Keys
 
 CATEGORIES = ["", "books", "games", "music", "toys"]

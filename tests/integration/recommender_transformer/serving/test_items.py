@@ -6,13 +6,13 @@ from typing import Any
 
 from redis import Redis
 
+from recommender_transformer.backends import new_items
+from recommender_transformer.backends.online import OnlineStore
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
 from tests.support.until import async_until
-from recommender_transformer.backends import new_items
 from winnow.signatures import FRESH_CAPACITY
 from winnow.store.keys import Keys
-from recommender_transformer.backends.online import OnlineStore
 
 
 def new(item_id: str, **fields: Any) -> dict[str, Any]:

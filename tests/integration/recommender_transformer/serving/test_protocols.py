@@ -259,7 +259,9 @@ def test_the_serving_side_needs_no_training_library(release: Release) -> None:
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     only_ours = "import sys; sys.modules.update(dict.fromkeys(['pandas', 'torch', 'pyarrow']));"
-    rooms = "import bloom_sidecar.__main__, recommender_transformer.backends.online, recommender_transformer.funnel.runner"
+    rooms = (
+        "import bloom_sidecar.__main__, recommender_transformer.backends.online, recommender_transformer.funnel.runner"
+    )
     finished = subprocess.run([sys.executable, "-c", only_ours + rooms], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
 
