@@ -1,8 +1,8 @@
 """``python -m tests.support.serve_tiny FOLDER REDIS_URL HTTP_PORT GRPC_PORT [SETTINGS]``: serve a tiny release.
 
 The models are the NumPy ones. Settings are JSON: ``delay_s`` and ``broken`` of the models; ``max_in_flight``,
-``drain_s``, ``limits`` (of events) and ``bounds`` (of connections); ``patience`` replaces time constants of the
-transformer, named ``module.NAME``.
+``drain_s``, ``limits`` (of events) and ``bounds`` (of connections); ``constants`` replaces constants of the
+transformer's modules, by their dotted names.
 """
 
 import importlib
@@ -31,9 +31,12 @@ def main() -> None:
         settings["limits"] = Limits(*settings["limits"])
     if "bounds" in settings:
         settings["bounds"] = Bounds(*settings["bounds"])
-    for name, seconds in settings.pop("patience", {}).items():
+    for name, value in settings.pop("constants", {}).items():
         module, _, constant = name.rpartition(".")
-        setattr(importlib.import_module(f"recommender_transformer.{module}"), constant, seconds)
+        owner = importlib.import_module(module)
+        if not hasattr(owner, constant):
+            raise AttributeError(f"{module} has no {constant} to replace")
+        setattr(owner, constant, value)
     serve(
         release,
         redis_url,

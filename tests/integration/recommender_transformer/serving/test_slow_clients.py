@@ -19,7 +19,8 @@ from tests.support.until import until
 
 PATH = "/v1/models/recommender:predict"
 BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5}]}).encode()
-PATIENCE = {"reception.HEAD_S": 2.0, "reception.GRACE_S": 2.0}
+RECEPTION = "recommender_transformer.serving.connections.reception"
+SHORT_TIMES = {f"{RECEPTION}.HEAD_S": 2.0, f"{RECEPTION}.GRACE_S": 2.0}
 
 
 def head(size: int, *more: str) -> bytes:
@@ -77,7 +78,7 @@ def honest(server: Any, count: int = 20) -> list[int]:
 
 
 def test_slow_senders_take_no_place_and_are_told_that_it_took_too_long(serve_tiny: Any, redis_url: str) -> None:
-    with serve_tiny(redis_url, max_in_flight=2, patience=PATIENCE) as server, ExitStack() as open_:
+    with serve_tiny(redis_url, max_in_flight=2, constants=SHORT_TIMES) as server, ExitStack() as open_:
         bodies, heads, silent = (
             [open_.enter_context(connected(server)) for _ in range(count)] for count in (60, 30, 10)
         )
@@ -109,7 +110,7 @@ def noise() -> bytes:
 
 def test_a_picture_on_a_slow_line_is_answered_and_one_that_trickles_is_not(serve_tiny: Any, redis_url: str) -> None:
     body = noise()
-    with serve_tiny(redis_url, patience=PATIENCE) as server, ExitStack() as open_:
+    with serve_tiny(redis_url, constants=SHORT_TIMES) as server, ExitStack() as open_:
 
         def send(rate: int) -> bytes:
             client = open_.enter_context(connected(server))
@@ -192,8 +193,8 @@ def test_large_bodies_that_are_half_there_are_bounded_together(serve_tiny: Any, 
 
 def test_who_does_not_read_holds_no_place_and_is_cut_off(serve_tiny: Any, redis_url: str) -> None:
     body = json.dumps({"instances": [{"user_id": "user-3", "k": 100, "debug": True}]}).encode()
-    patience = PATIENCE | {"reception.SLOWEST": 100_000}
-    with serve_tiny(redis_url, max_in_flight=2, patience=patience) as server, ExitStack() as open_:
+    constants = SHORT_TIMES | {f"{RECEPTION}.SLOWEST": 100_000}
+    with serve_tiny(redis_url, max_in_flight=2, constants=constants) as server, ExitStack() as open_:
         for _ in range(2):
             client = open_.enter_context(connected(server))
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
