@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_teaches(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     printed = subprocess.run(
         [Path(sys.executable).with_name("winnow"), *command.split(), "--help"],
         capture_output=True,
@@ -93,7 +93,7 @@ def test_a_stack_listens_on_loopback_and_with_host_its_http_and_grpc_on_more(win
         assert json.loads(asked.stdout)["degraded"] == []
 
 
-def test_up_gives_up_where_answers_stay_degraded(winnow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Triton that says it is ready and answers nothing."""
 
     class Hollow(grpc.GenericRpcHandler):
@@ -117,7 +117,7 @@ def test_up_gives_up_where_answers_stay_degraded(winnow, monkeypatch: pytest.Mon
     assert "\n" not in str(caught.value)
 
 
-def test_broken_data_is_reported_whole_and_leaves_nothing(winnow, tmp_path: Path) -> None:
+def test_broken_data_is_reported_in_full_and_nothing_is_written(winnow, tmp_path: Path) -> None:
     data = tmp_path / "shop"
     data.mkdir()
     (data / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")
@@ -145,7 +145,7 @@ def test_recommend_without_a_stack_says_how_to_start_one(winnow, tmp_path: Path)
     assert "winnow up" in refused.stderr
 
 
-def test_evaluate_compares_the_funnel_with_the_classics(winnow) -> None:
+def test_evaluate_compares_the_funnel_with_baselines(winnow) -> None:
     printed = winnow("evaluate", "--json", timeout=900)
     assert printed.returncode == 0, printed.stderr
     report = json.loads(printed.stdout)

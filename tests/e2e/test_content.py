@@ -45,7 +45,7 @@ def itself(item: dict[str, Any]) -> dict[str, Any]:
     return words | {"image": {"b64": base64.b64encode(Path(item["image"]).read_bytes()).decode()}}
 
 
-def test_a_picture_finds_its_own_kind(served, catalog: dict[str, dict[str, Any]]) -> None:
+def test_a_picture_finds_items_of_its_category(served, catalog: dict[str, dict[str, Any]]) -> None:
     hits = 0
     asked = [item for item in catalog.values() if item["image"] and item["available"]][:20]
     for item in asked:
@@ -58,7 +58,7 @@ def test_a_picture_finds_its_own_kind(served, catalog: dict[str, dict[str, Any]]
     assert hits > 2 * by_chance
 
 
-def test_words_and_a_user_meet(served, active_users: ActiveUsers, catalog: dict[str, dict[str, Any]]) -> None:
+def test_a_query_and_a_user_are_blended(served, active_users: ActiveUsers, catalog: dict[str, dict[str, Any]]) -> None:
     [user] = active_users(3)[-1:]
     title = next(item["title"] for item in catalog.values() if item["available"])
     alone = found(served, query={"text": title}, k=10)

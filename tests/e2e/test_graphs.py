@@ -48,7 +48,7 @@ def test_a_release_is_a_repository_of_its_own(winnow: Any, repository: Path) -> 
 
 
 @pytest.mark.parametrize("name", [signature.name for signature in SIGNATURES])
-def test_the_native_backend_takes_the_configurations_and_not_their_templates(repository: Path, name: str) -> None:
+def test_the_native_backend_accepts_the_configurations_but_not_their_templates(repository: Path, name: str) -> None:
     validate = runpy.run_path(str(BACKENDS / "onnxruntime" / "native_rule.py"))["validate"]
     session = onnxruntime.InferenceSession(repository / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])
 
@@ -63,7 +63,7 @@ def test_the_native_backend_takes_the_configurations_and_not_their_templates(rep
 
 
 @pytest.mark.parametrize("name", [signature.name for signature in SIGNATURES])
-def test_profiles_are_of_the_graphs_inputs(repository: Path, name: str) -> None:
+def test_profiles_match_the_graphs_inputs(repository: Path, name: str) -> None:
     """TensorRT: "no associated shape profiles provided" for an input without one."""
     session = onnxruntime.InferenceSession(repository / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])
     config = configuration(repository / name / "configs" / "gpu.pbtxt")
@@ -86,7 +86,7 @@ def test_profiles_are_of_the_graphs_inputs(repository: Path, name: str) -> None:
     assert profiles == [{}, {}, {}]
 
 
-def test_bytes_are_cast_before_anything_else(graphs: list[Path]) -> None:
+def test_byte_inputs_are_cast_first(graphs: list[Path]) -> None:
     for path in graphs:
         graph = onnx.load(path).graph
         kinds = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)

@@ -134,7 +134,7 @@ def test_the_pod_recommends(pod):
 
 
 @pytest.mark.parametrize("container", ["kserve-container", "bloom-sidecar"])
-def test_a_container_can_do_no_more_than_it_needs(pod, container):
+def test_a_container_has_least_privileges(pod, container):
     script = """
         id -u
         grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/1/status
@@ -150,13 +150,13 @@ def test_a_container_can_do_no_more_than_it_needs(pod, container):
     assert all(line.endswith("Read-only file system") for line in said[5:])
 
 
-def test_a_sidecar_that_dies_leaves_the_transformer_serving_and_comes_back(pod):
+def test_the_transformer_serves_while_a_killed_sidecar_restarts(pod):
     pod.kill("bloom-sidecar")
     answered = pod.wait((200, 0)) + pod.wait((200, 200))
     assert {transformer for transformer, _ in answered} == {200}
 
 
-def test_a_transformer_that_dies_leaves_the_sidecar_working_and_comes_back(pod):
+def test_the_sidecar_works_while_a_killed_transformer_restarts(pod):
     pod.kill("kserve-container")
     answered = pod.wait((0, 200)) + pod.wait((200, 200))
     assert {sidecar for _, sidecar in answered} == {200}

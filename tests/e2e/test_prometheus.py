@@ -144,14 +144,14 @@ def _of_a_cluster(text: str) -> bool:
     return any(name.startswith("kube_") for name in metrics_of(text))
 
 
-def test_what_is_asked_for_is_there_under_load(query):
+def test_every_queried_series_exists_under_load(query):
     asked = [(each, text) for each in expressions(render("gpu")) for text in watched(each.text)]
     here = [(each, text) for each, text in asked if not _of_a_cluster(text)]
     assert len(here) > 50
     assert [f"{each.where}: {text}" for each, text in here if not query(text)] == []
 
 
-def test_what_is_asked_of_a_cluster_is_what_kube_state_metrics_tells(query, cluster):
+def test_every_queried_cluster_series_is_of_kube_state_metrics(query, cluster):
     if cluster is None:
         pytest.skip("no kube-state-metrics, kubectl or schemas of the custom kinds: see `make apiserver`")
     asked = [(each, text) for each in expressions(render("gpu")) for text in watched(each.text) if _of_a_cluster(text)]
@@ -159,7 +159,7 @@ def test_what_is_asked_of_a_cluster_is_what_kube_state_metrics_tells(query, clus
     assert [f"{each.where}: {text}" for each, text in asked if not query(text)] == []
 
 
-def test_what_a_cluster_has_is_known_by_name():
+def test_cluster_series_are_listed_by_name():
     """So that nothing is left out of the first test by a misspelling."""
     known = outside()["metrics"]
     for each in expressions(render("gpu")):
@@ -167,6 +167,6 @@ def test_what_a_cluster_has_is_known_by_name():
             assert not name.startswith("kube_") or name in known
 
 
-def test_nothing_is_alarming_about_a_healthy_stack(query):
+def test_no_alert_fires_for_a_healthy_stack(query):
     firing = {found["metric"]["alertname"] for found in query('ALERTS{alertstate="firing"}')}
     assert firing <= {"WinnowSlowFast", "WinnowTritonQueue"}, "a busy machine may be slow, nothing else"

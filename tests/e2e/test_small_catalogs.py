@@ -22,7 +22,7 @@ def winnow(home: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_five_items_of_ids_alone_are_recommended(tmp_path: Path, free_ports: int) -> None:
+def test_a_catalog_of_five_ids_is_built_and_served(tmp_path: Path, free_ports: int) -> None:
     home, data = tmp_path / "home", tmp_path / "shop"
     data.mkdir()
     (data / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")

@@ -17,7 +17,7 @@ def port_of(server: Any) -> int:
     return port
 
 
-def test_what_is_answered_is_counted_and_timed_from_when_it_was_due(server: Any) -> None:
+def test_latency_counts_from_the_time_a_request_was_due(server: Any) -> None:
     answers = carry_out(Plan([port_of(server)], USERS, seconds=2.0, rate=20.0))
     assert len(answers) == 40
     assert answers.full.all()
@@ -28,7 +28,7 @@ def test_what_is_answered_is_counted_and_timed_from_when_it_was_due(server: Any)
     assert len(answers.between(answers.due[10], answers.due[20])) == 10
 
 
-def test_steps_down_and_refusals_are_told_apart(serve_tiny: Any, redis_url: str) -> None:
+def test_degraded_answers_and_refusals_are_counted_apart(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, broken=["ranker"], delay_s={"retriever": 0.5}, max_in_flight=1) as server:
         answers = carry_out(Plan([port_of(server)], USERS, seconds=2.0, rate=20.0))
     assert set(answers.status.tolist()) == {200, 503}
@@ -37,7 +37,7 @@ def test_steps_down_and_refusals_are_told_apart(serve_tiny: Any, redis_url: str)
     assert not answers.items[~answers.ok].any()
 
 
-def test_a_client_that_tries_again_goes_elsewhere_and_one_that_does_not_counts_its_losses(server: Any) -> None:
+def test_a_retry_goes_to_another_endpoint_and_without_retries_requests_are_lost(server: Any) -> None:
     nobody = Ports.free().http
     twice = carry_out(Plan([port_of(server), nobody], USERS, seconds=1.0, rate=20.0, tries=2))
     assert twice.ok.all()
@@ -48,7 +48,7 @@ def test_a_client_that_tries_again_goes_elsewhere_and_one_that_does_not_counts_i
     assert set(alone.status.tolist()) == {0}
 
 
-def test_clients_that_wait_for_their_answers_ask_one_after_another(server: Any) -> None:
+def test_closed_loop_clients_send_one_request_at_a_time(server: Any) -> None:
     answers = carry_out(Plan([port_of(server)], USERS, seconds=1.0, clients=2))
     assert answers.full.all()
     # A client sends its next request when the last one is answered: at most two are open at once.

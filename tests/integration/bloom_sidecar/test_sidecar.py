@@ -78,20 +78,20 @@ def test_events_of_one_user_reach_history_and_filter_once(client: Redis, publish
     assert all(item_hash(event.item_id) in seen(client, published, "user-1") for event in events)
 
 
-def test_an_older_event_takes_its_place_by_time(client: Redis, published: Release) -> None:
+def test_a_late_event_is_sorted_by_time(client: Redis, published: Release) -> None:
     for timestamp in (50, 30, 40):
         applied(client, published, "late", Event("late", f"item-{timestamp}", 1, timestamp, NOW))
     kept = client.lrange(Keys(published.manifest.number).history("late"), 0, -1)
     assert kept == [b"50|1|item-50", b"40|1|item-40", b"30|1|item-30"]
 
 
-def test_an_undeclared_type_is_seen_but_not_history(client: Redis, published: Release) -> None:
+def test_an_undeclared_event_type_is_seen_but_not_in_the_history(client: Redis, published: Release) -> None:
     applied(client, published, "somebody", Event("somebody", "item-7", 0, 5, NOW))
     assert item_hash("item-7") in seen(client, published, "somebody")
     assert not client.exists(Keys(published.manifest.number).history("somebody"))
 
 
-def test_the_categories_of_known_items_are_kept(client: Redis, published: Release) -> None:
+def test_the_categories_of_catalog_items_are_added(client: Redis, published: Release) -> None:
     key = Keys(published.manifest.number).categories("curious")
     applied(client, published, "curious", Event("curious", "no-such-item", 1, 5, NOW))
     assert not client.exists(key)
@@ -102,7 +102,7 @@ def test_the_categories_of_known_items_are_kept(client: Redis, published: Releas
     assert len(touched) == 1
 
 
-def test_a_fresh_items_category_is_kept_and_it_counts(client: Redis, published: Release, consumer: Consumer) -> None:
+def test_a_new_items_category_is_added_and_it_is_counted(client: Redis, published: Release, consumer: Consumer) -> None:
     keys = Keys(published.manifest.number)
     row = np.zeros(1, published.schema.item_dtype)
     row["index"], row["categorical"][0, 0] = 311, 2
@@ -138,7 +138,9 @@ def test_concurrent_writers_lose_no_item(redis_url: str, client: Redis, publishe
     assert client.llen(Keys(published.manifest.number).history("crowded")) == 160
 
 
-def test_entries_of_a_dead_sidecar_are_taken_over(client: Redis, published: Release, consumer: Consumer) -> None:
+def test_unacknowledged_entries_of_a_dead_sidecar_are_taken_over(
+    client: Redis, published: Release, consumer: Consumer
+) -> None:
     keys = Keys(published.manifest.number)
     append(client, "late", 9, "buy", 77)
     client.xadd(EVENTS, {"user_id": "late"})
@@ -155,7 +157,7 @@ def test_entries_of_a_dead_sidecar_are_taken_over(client: Redis, published: Rele
     assert consumer.group.lag() == (0, 0, 0.0)
 
 
-def test_a_filter_that_cannot_be_read_is_counted_and_its_events_wait(
+def test_an_unreadable_filter_is_counted_and_its_events_stay_pending(
     client: Redis, published: Release, consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = Keys(published.manifest.number)
@@ -200,7 +202,7 @@ def test_a_sampled_users_filter_is_measured_and_windows_rotate(
     assert metric("winnow_filter_false_negatives_total") == before["winnow_filter_false_negatives_total"] + 1
 
 
-def test_the_process_serves_its_probes_and_stops_when_told(
+def test_the_process_serves_probes_and_stops_on_sigterm(
     redis_url: str, client: Redis, published: Release, tmp_path: Path
 ) -> None:
     keys = Keys(published.manifest.number)
@@ -225,7 +227,7 @@ def test_the_process_serves_its_probes_and_stops_when_told(
     assert (group["pending"], group["consumers"]) == (0, 0)
 
 
-def test_two_sidecars_one_killed(tmp_path: Path) -> None:
+def test_nothing_is_lost_when_one_of_two_sidecars_is_killed(tmp_path: Path) -> None:
     port = Ports.free().redis
     with local_redis.server(tmp_path, port, tmp_path / "redis.log"):
         crash = crash_a_sidecar(tmp_path, local_redis.url(port), 9001, each=150)
@@ -234,7 +236,7 @@ def test_two_sidecars_one_killed(tmp_path: Path) -> None:
     assert (crash.false_negatives, crash.lost, crash.twice, crash.miscounted) == (0, 0, 0, 0)
 
 
-def test_a_sidecar_that_is_stuck_says_so() -> None:
+def test_a_stuck_sidecar_fails_its_health_probe() -> None:
     port = Ports.free().sidecar
     server = health.serve("127.0.0.1", port, alive=lambda: False, ready=lambda: True)
     try:
@@ -258,7 +260,7 @@ def get(port: int, path: str) -> str:
         return response.read().decode()
 
 
-def test_what_was_read_before_redis_failed_comes_first_afterwards(
+def test_entries_read_before_a_redis_failure_are_read_again_first(
     client: Redis, published: Release, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bloom_sidecar.group._STALE_MS", 3_600_000)

@@ -105,7 +105,7 @@ def build(home: Path) -> Iterator[Callable[..., Building]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
-def test_nothing_outlives_a_build_that_is_ended_alone(
+def test_a_terminated_build_ends_all_its_processes(
     build: Callable[..., Building], shop: Path, number: signal.Signals
 ) -> None:
     building = build(f"--data={shop}")
@@ -130,7 +130,7 @@ def test_a_step_does_not_outlive_the_pipeline(build: Callable[..., Building], sh
     assert alive == []
 
 
-def test_a_second_build_of_a_home_is_refused_and_the_first_goes_on(
+def test_a_second_build_in_a_home_is_refused_and_the_first_continues(
     build: Callable[..., Building], home: Path, shop: Path
 ) -> None:
     first = build(f"--data={shop}")
@@ -148,7 +148,7 @@ def test_a_second_build_of_a_home_is_refused_and_the_first_goes_on(
     assert first.process.poll() is None
 
 
-def test_a_build_that_failed_goes_on_after_its_last_whole_step(
+def test_a_failed_build_resumes_after_its_last_completed_step(
     build: Callable[..., Building], home: Path, shop: Path
 ) -> None:
     failing = build(f"--data={shop}")
@@ -178,7 +178,7 @@ def test_a_build_that_failed_goes_on_after_its_last_whole_step(
     assert errors == "winnow: --resume: no build of this home is unfinished; build without --resume to begin one\n"
 
 
-def test_other_files_are_another_build(build: Callable[..., Building], shop: Path) -> None:
+def test_changed_files_start_another_build(build: Callable[..., Building], shop: Path) -> None:
     failing = build(f"--data={shop}")
     failing.step("ingest").kill()
     assert failing.finish()[0] == 1
@@ -190,7 +190,7 @@ def test_other_files_are_another_build(build: Callable[..., Building], shop: Pat
 
 
 @pytest.mark.parametrize("command", ["build", "demo"])
-def test_a_home_that_cannot_be_is_one_sentence(command: str, tmp_path: Path, shop: Path) -> None:
+def test_an_unusable_home_is_reported_in_one_sentence(command: str, tmp_path: Path, shop: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     refused = subprocess.run(
         [WINNOW, command, f"--data={shop}"],
@@ -223,7 +223,7 @@ def test_a_checkout_in_a_folder_with_a_space_builds(tmp_path: Path, home: Path, 
     assert "items.csv" in refused.stderr
 
 
-def test_the_data_s_report_is_all_that_is_said(build: Callable[..., Building], home: Path, shop: Path) -> None:
+def test_the_data_report_is_the_only_output(build: Callable[..., Building], home: Path, shop: Path) -> None:
     (shop / "items.csv").write_text("item_id\ni0\ni0\n")
     code, printed, errors = build(f"--data={shop}").finish()
     assert (code, printed) == (2, "")

@@ -90,7 +90,7 @@ def test_glue_tables(tmp_path: Path) -> None:
         ingest("glue://nothing", tmp_path / "out")
 
 
-def test_what_is_wrong_on_s3_is_named(tmp_path: Path) -> None:
+def test_errors_on_s3_are_named(tmp_path: Path) -> None:
     put("broken/items.parquet", ITEMS)
     with pytest.raises(DataError, match=r"s3://winnow-data/broken/dataset\.yaml is missing"):
         ingest("s3://winnow-data/broken", tmp_path / "out")
@@ -108,7 +108,7 @@ def test_what_is_wrong_on_s3_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_prefix_is_read_as_a_folder_is(tmp_path: Path) -> None:
+def test_a_prefix_is_read_like_a_folder(tmp_path: Path) -> None:
     put("mixed/dataset.yaml", b"\xef\xbb\xbfname: shop\nevents: {view: 1, buy: 5}\n")
     items = ITEMS.select(["item_id", "image"]).cast(
         pa.schema([("item_id", pa.large_string()), ("image", pa.large_string())])

@@ -75,7 +75,7 @@ def test_only_what_changed_is_encoded_again(tmp_path: Path, store: EmbeddingStor
     assert made.encoded == {"image": 0}
 
 
-def test_another_encoder_or_tokenizer_starts_anew(
+def test_another_encoder_or_tokenizer_encodes_all_again(
     tmp_path: Path, encoders: Path, catalog: Contents, store: EmbeddingStore
 ) -> None:
     extract_embeddings(encoders, catalog, store, show_progress=False)
@@ -113,9 +113,7 @@ extract_embeddings(Path(folder), contents, EmbeddingStore(store), show_progress=
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_stopped_goes_on_where_it_was(
-    tmp_path: Path, store: EmbeddingStore, sent: signal.Signals
-) -> None:
+def test_a_stopped_run_resumes(tmp_path: Path, store: EmbeddingStore, sent: signal.Signals) -> None:
     folder = write_encoders(tmp_path / "encoders", IMAGES)
     contents = pictured(tmp_path / "media", 160)
     command = [sys.executable, "-c", DIES.replace("SIGNAL", sent.name), folder, store.root, tmp_path / "media", "160"]
@@ -134,7 +132,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     np.testing.assert_allclose(made.vectors["image"], whole, atol=1e-6)
 
 
-def test_content_that_changes_meanwhile_is_left_to_the_next_run(tmp_path: Path) -> None:
+def test_content_that_changes_during_a_run_is_left_to_the_next(tmp_path: Path) -> None:
     class Slow(EmbeddingStore):
         def read(self, modality: Modality, encoder: str, dimension: int) -> Iterator[Shard]:
             draw(Path(contents.pictures[3]), 99)

@@ -28,7 +28,7 @@ from winnow.encoders.inputs import EncoderInputs, ImageInput
 from winnow.errors import WinnowError
 
 
-def test_what_cannot_be_read_is_recorded_and_told(encoders: Path, catalog: Contents, store: EmbeddingStore) -> None:
+def test_unreadable_content_is_recorded_and_reported(encoders: Path, catalog: Contents, store: EmbeddingStore) -> None:
     made = extract_embeddings(encoders, catalog, store, show_progress=False)
     audio, image, text = result.told(made, catalog)
     items = len(catalog.item_ids)
@@ -49,7 +49,7 @@ def test_what_cannot_be_read_is_recorded_and_told(encoders: Path, catalog: Conte
     assert set(repaired.problems["image"]) == {None}
 
 
-def test_the_outcome_says_which_modalities_an_item_has(
+def test_the_result_lists_the_modalities_of_every_item(
     encoders: Path, catalog: Contents, store: EmbeddingStore, tmp_path: Path
 ) -> None:
     shutil.rmtree(encoders)
@@ -77,7 +77,7 @@ def test_the_outcome_says_which_modalities_an_item_has(
         write_output(made, catalog, str(tmp_path))
 
 
-def test_a_vector_without_direction_is_a_problem(tmp_path: Path, store: EmbeddingStore) -> None:
+def test_a_zero_vector_is_a_problem(tmp_path: Path, store: EmbeddingStore) -> None:
     folder = write_encoders(tmp_path / "encoders", EncoderInputs(audio=INPUTS.audio))
     silence, tone = tmp_path / "silence.wav", tmp_path / "tone.wav"
     soundfile.write(silence, np.zeros(SAMPLES), RATE)
@@ -90,7 +90,7 @@ def test_a_vector_without_direction_is_a_problem(tmp_path: Path, store: Embeddin
     assert not made.vectors["audio"][0].any()
 
 
-def test_what_is_wrong_with_the_encoders_is_named(
+def test_errors_of_the_encoders_are_named(
     encoders: Path, catalog: Contents, store: EmbeddingStore, tmp_path: Path
 ) -> None:
     with pytest.raises(WinnowError, match=r"Triton at 127\.0\.0\.1:1 \(host:port of its gRPC\) does not run audio_enc"):

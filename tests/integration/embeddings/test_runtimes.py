@@ -25,7 +25,7 @@ from winnow.errors import WinnowError
 from winnow.signatures import SIGNATURES
 
 
-def test_an_encoder_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_encoder_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     number, truth = helper.make_tensor_value_info, TensorProto.BOOL
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["x"], ["y"])],
@@ -49,7 +49,7 @@ def test_an_encoder_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pyt
         forever(np.zeros((3, 2), np.int64))
 
 
-def test_a_store_and_media_on_s3_give_the_same(
+def test_a_store_and_media_on_s3_give_the_same_vectors(
     encoders: Path, catalog: Contents, store: EmbeddingStore, bucket: str, tmp_path: Path
 ) -> None:
     for path in (tmp_path / "media").iterdir():

@@ -172,7 +172,7 @@ def feature(report: SkewReport, name: str) -> FeatureSkew:
     return found
 
 
-def test_a_clean_run_differs_nowhere(answer: Answer, check: Check) -> None:
+def test_a_clean_run_has_no_difference(answer: Answer, check: Check) -> None:
     answer()
     report = check()
     assert differing(report) == []
@@ -227,7 +227,7 @@ def test_a_changed_scaling_is_found_although_it_is_linear(
     assert differing(check()) == ["item.price"]
 
 
-def test_a_row_that_was_written_over_is_found(answer: Answer, check: Check, published: Release, redis_url: str) -> None:
+def test_an_overwritten_row_is_found(answer: Answer, check: Check, published: Release, redis_url: str) -> None:
     client, keys = Redis.from_url(redis_url), Keys(published.manifest.number)
     for number in range(ITEMS):
         row = np.frombuffer(client.get(keys.item(f"thing-{number}")), published.schema.item_dtype).copy()
@@ -276,7 +276,7 @@ def test_a_history_follows_the_stream(
     assert differing(check(limit=2)) == []
 
 
-def test_what_the_stream_holds_no_more_is_not_checked_aloud(
+def test_events_that_left_the_stream_are_reported_as_not_checked(
     answer: Answer, happen: Callable[[int], bytes], check: Check, published: Release, redis_url: str
 ) -> None:
     entry = happen(3)
@@ -289,7 +289,7 @@ def test_what_the_stream_holds_no_more_is_not_checked_aloud(
     assert report["not_checked"] == {"histories with events that the stream holds no more": 1}
 
 
-def test_a_source_that_has_grown_changes_nothing(answer: Answer, check: Check, source: Path, release: Release) -> None:
+def test_rows_added_to_the_source_change_nothing(answer: Answer, check: Check, source: Path, release: Release) -> None:
     answer()
     newer = [item(number) | {"price": 10_000, "colour": "green"} for number in range(ITEMS, ITEMS + 40)]
     write_csv(source / "items.csv", [*newer, *items_of(source)])
@@ -300,7 +300,7 @@ def test_a_source_that_has_grown_changes_nothing(answer: Answer, check: Check, s
     assert report["not_checked"] == {}
 
 
-def test_what_the_source_has_lost_is_not_checked_aloud(answer: Answer, check: Check, source: Path) -> None:
+def test_rows_missing_from_the_source_are_reported_as_not_checked(answer: Answer, check: Check, source: Path) -> None:
     answer()
     users = (source / "users.csv").read_text().splitlines()
     events = (source / "events.csv").read_text().splitlines()
@@ -333,6 +333,6 @@ def test_a_broken_impression_is_counted(answer: Answer, check: Check, redis_url:
     assert report["not_checked"] == {"impressions whose features are not whole": 2}
 
 
-def test_without_impressions_it_says_how_to_get_some(check: Check) -> None:
+def test_without_impressions_the_error_names_the_remedy(check: Check) -> None:
     with pytest.raises(WinnowError, match="one request in 16 does, so ask for some recommendations first"):
         check()

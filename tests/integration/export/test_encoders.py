@@ -72,7 +72,7 @@ def kinds(path: Path) -> set[str]:
     return {node.op_type for node in onnx.load(path).graph.node}
 
 
-def test_every_precision_is_proved_and_smaller_than_the_last(exported: Exported) -> None:
+def test_every_precision_is_compared_and_smaller_than_the_one_before(exported: Exported) -> None:
     folder, given = exported
     for model, (_, samples) in given.items():
         rows = json.loads((folder / "onnx" / model / PARITY_FILE).read_text())
@@ -91,7 +91,7 @@ def test_every_precision_is_proved_and_smaller_than_the_last(exported: Exported)
         assert eighth < 0.25 * full + fixed + 0.2
 
 
-def test_variants_are_what_they_say(exported: Exported) -> None:
+def test_variants_have_their_precision(exported: Exported) -> None:
     folder, _ = exported
     image, text = folder / "onnx" / "image_encoder", folder / "onnx" / "text_encoder"
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds(image / "model.int8.onnx")
@@ -104,7 +104,7 @@ def test_variants_are_what_they_say(exported: Exported) -> None:
         assert tensors == [*served.graph.input, *served.graph.output]
 
 
-def test_files_say_nothing_of_the_machine_that_made_them(exported: Exported) -> None:
+def test_files_contain_no_path_of_the_build_machine(exported: Exported) -> None:
     folder, _ = exported
     root = str(ROOT).encode()
     for path in folder.rglob("*.onnx"):
@@ -127,7 +127,7 @@ def test_pixels_are_normalised_exactly_and_a_plane_at_a_time(exported: Exported,
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("model", MODELS)
-def test_bytes_are_cast_before_anything_else(exported: Exported, model: str, precision: Precision) -> None:
+def test_byte_inputs_are_cast_first(exported: Exported, model: str, precision: Precision) -> None:
     """TensorRT: "UINT8 types for intermediate tensors" are not supported."""
     folder, _ = exported
     graph = onnx.load(folder / "onnx" / model / variant_file(precision)).graph
@@ -171,7 +171,7 @@ def test_a_version_is_the_chosen_variant(exported: Exported, tmp_path: Path) -> 
         install_encoders(folder, 4, tmp_path / "repository")
 
 
-def test_a_file_that_was_not_proved_is_not_installed(exported: Exported, tmp_path: Path) -> None:
+def test_a_file_that_was_not_compared_is_not_installed(exported: Exported, tmp_path: Path) -> None:
     folder, _ = exported
     copy = tmp_path / "onnx" / "image_encoder"
     copy.mkdir(parents=True)
@@ -194,7 +194,7 @@ def test_a_variant_below_its_bound_is_refused(exported: Exported) -> None:
     assert compare(bent, path, IMAGE_ENCODER, "int8", samples).mean < BOUNDS["fp32"].mean
 
 
-def test_a_small_variant_that_is_too_coarse_is_told_of_but_not_served(exported: Exported, tmp_path: Path) -> None:
+def test_a_variant_that_is_too_coarse_is_reported_but_not_served(exported: Exported, tmp_path: Path) -> None:
     folder, _ = exported
     shutil.copytree(folder / "onnx" / "text_encoder", tmp_path / "onnx" / "text_encoder")
     parity = tmp_path / "onnx" / "text_encoder" / PARITY_FILE
@@ -207,7 +207,7 @@ def test_a_small_variant_that_is_too_coarse_is_told_of_but_not_served(exported: 
     assert [row.holds for row in install_encoders(tmp_path, 1, tmp_path / "repository")] == [True]
 
 
-def test_embeddings_do_not_depend_on_the_batch_they_travel_in(exported: Exported) -> None:
+def test_embeddings_do_not_depend_on_their_batch(exported: Exported) -> None:
     folder, given = exported
     encoder, samples = given["text_encoder"]
     path = folder / "onnx" / "text_encoder" / "model.onnx"

@@ -141,7 +141,7 @@ FALLING = [12.0 - item for item in range(12)]
         pytest.param([1.0 + 1e-6 * item for item in range(12)], [4, 0, 1, 2, 3], id="the list ends amid its equals"),
     ],
 )
-def test_the_order_of_items_of_equal_score_is_nobody_s_mistake(
+def test_the_order_of_items_with_equal_scores_may_differ(
     scores: list[float], exported: list[int] | None, tmp_path: Path
 ) -> None:
     model, samples = SmallRetriever(scores, exported), {"history_items": small_samples()["history_items"]}
@@ -157,7 +157,7 @@ def test_the_order_of_items_of_equal_score_is_nobody_s_mistake(
         pytest.param(FALLING, [0, 1, 1, 3, 4], "names an item twice", id="an item twice"),
     ],
 )
-def test_an_item_in_another_s_place_is_not_exported(
+def test_a_list_in_a_wrong_order_is_not_exported(
     scores: list[float], exported: list[int], said: str, tmp_path: Path
 ) -> None:
     model, samples = SmallRetriever(scores, exported), {"history_items": small_samples()["history_items"]}
@@ -165,7 +165,7 @@ def test_an_item_in_another_s_place_is_not_exported(
         export_model(model, CHOICE, 1, tmp_path / "repository", samples, bound=1e-3)
 
 
-def test_an_item_that_the_original_does_not_name_is_not_exported(tmp_path: Path) -> None:
+def test_a_list_with_a_wrong_item_is_not_exported(tmp_path: Path) -> None:
     class Other(SmallRetriever):
         def forward(self, history: Tensor) -> tuple[Tensor, Tensor]:
             items, best = super().forward(history)
@@ -176,7 +176,7 @@ def test_an_item_that_the_original_does_not_name_is_not_exported(tmp_path: Path)
         export_model(Other([12.0 - item for item in range(12)]), CHOICE, 1, tmp_path / "r", samples, bound=1e-3)
 
 
-def test_integers_that_are_no_list_must_be_equal(tmp_path: Path) -> None:
+def test_integer_outputs_that_are_not_a_list_must_be_equal(tmp_path: Path) -> None:
     class Counting(nn.Module):
         def forward(self, history: Tensor) -> Tensor:
             return history.sum(1, keepdim=True).int() + (1 if torch.compiler.is_exporting() else 0)
@@ -212,7 +212,7 @@ def test_a_configuration_states_the_dimensions_of_its_graph(tmp_path: Path) -> N
         ({"scores": ("B", "?", "N")}, "scores"),
     ],
 )
-def test_a_release_fixes_every_dimension_but_three(shapes: dict[str, Shape], named: str) -> None:
+def test_a_release_fixes_all_dimensions_except_three(shapes: dict[str, Shape], named: str) -> None:
     tensors = (*SMALL.inputs, *SMALL.outputs)
     good: dict[str, Shape] = {spec.name: tuple(6 if dim == "L" else dim for dim in spec.dims) for spec in tensors}
     check_shapes(SMALL, good)

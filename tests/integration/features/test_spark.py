@@ -132,7 +132,7 @@ def test_the_marketplace_is_the_same_on_both_engines(spark: SparkSession, market
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_awkward_logs_are_the_same_on_both_engines(spark: SparkSession, tmp_path: Path, ending: str) -> None:
+def test_edge_case_logs_are_the_same_on_both_engines(spark: SparkSession, tmp_path: Path, ending: str) -> None:
     shop = _shop(tmp_path / "shop", ending)
     data = ingest(str(shop), tmp_path / "dataset")
     compute(spark, str(shop), str(tmp_path / "out"))
@@ -156,7 +156,7 @@ def test_one_event_is_enough(spark: SparkSession, tmp_path: Path) -> None:
     _assert_same(PointInTime.read(str(tmp_path / "out"), data), PointInTime.of(data))
 
 
-def test_what_breaks_the_contract_is_reported_together(spark: SparkSession, tmp_path: Path) -> None:
+def test_all_contract_violations_are_reported_together(spark: SparkSession, tmp_path: Path) -> None:
     shop = _shop(tmp_path / "shop", "csv")
     (shop / "items.csv").write_text("item_id\nlate\ntied\nlate\n")
     (shop / "events" / "part-9.csv").write_text(
@@ -176,7 +176,7 @@ def test_what_breaks_the_contract_is_reported_together(spark: SparkSession, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_there_or_in_the_way_is_named(spark: SparkSession, tmp_path: Path) -> None:
+def test_missing_inputs_and_existing_outputs_are_named(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere/dataset\.yaml is missing. Correct the path, or write one"):
         compute(spark, str(tmp_path / "nowhere"), str(tmp_path / "out"))
     shop = _shop(tmp_path / "shop", "parquet")
@@ -207,7 +207,7 @@ def _start(arguments: list[str | Path], conf: dict[str, str] = CONF) -> subproce
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200)
 
 
-def test_spark_submit_writes_what_feature_extraction_takes(marketplace: Path, tmp_path: Path) -> None:
+def test_spark_submit_writes_the_input_of_feature_extraction(marketplace: Path, tmp_path: Path) -> None:
     conf = [part for name, value in CONF.items() for part in ("--conf", f"{name}={value}")]
     script = ROOT / "winnow" / "features" / "spark" / "__main__.py"
     # JOB_NAME is what Glue adds.
@@ -247,7 +247,7 @@ def test_a_missing_column_ends_the_job_with_its_name(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_help_teaches_and_a_misspelt_option_is_found() -> None:
+def test_help_is_printed_and_a_misspelt_option_is_named() -> None:
     module = [sys.executable, "-m", "winnow.features.spark"]
     shown = _start([*module, "--help"])
     assert "spark-submit" in shown.stdout
@@ -272,7 +272,7 @@ def test_numbers_of_another_data_set_are_refused(spark: SparkSession, tmp_path: 
         PointInTime.read(out, replace(data, events=data.events.slice(1)))
 
 
-def test_s3_by_way_of_s3a(aws: None, tmp_path: Path) -> None:
+def test_s3_through_s3a(aws: None, tmp_path: Path) -> None:
     if not JARS:
         pytest.skip("s3a needs hadoop-aws in .tools/hadoop-aws: make tools, where Maven is, fetches it")
     shop = _shop(tmp_path / "shop", "parquet")

@@ -95,7 +95,7 @@ def test_each_entry_is_exported_once(
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_what_was_not_acknowledged_is_exported_again_under_the_same_name(
+def test_an_unacknowledged_export_is_repeated_under_the_same_name(
     client: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
     stream_ids = [append(client, n) for n in range(10)]
@@ -117,9 +117,7 @@ def test_what_was_not_acknowledged_is_exported_again_under_the_same_name(
     assert names(tmp_path) == [stream_ids[0].decode()]
 
 
-def test_an_export_that_is_killed_again_and_again_loses_and_repeats_nothing(
-    client: Redis, redis_url: str, tmp_path: Path
-) -> None:
+def test_a_repeatedly_killed_export_loses_and_repeats_nothing(client: Redis, redis_url: str, tmp_path: Path) -> None:
     code = (
         "import sys; from winnow.feedback import export as module;"
         "module.CHUNK, module._READ = 20, 7;"
@@ -171,7 +169,7 @@ def test_one_export_at_a_time(client: Redis, redis_url: str, tmp_path: Path, mon
     assert exported(tmp_path) == []
 
 
-def test_only_what_everybody_has_acknowledged_is_trimmed(client: Redis, redis_url: str, tmp_path: Path) -> None:
+def test_only_entries_that_every_group_acknowledged_are_trimmed(client: Redis, redis_url: str, tmp_path: Path) -> None:
     stream_ids = [append(client, n) for n in range(10)]
     client.xgroup_create(EVENTS, "r1", id="0")
     assert trim.trim(client).entries == 0
@@ -190,7 +188,7 @@ def test_only_what_everybody_has_acknowledged_is_trimmed(client: Redis, redis_ur
     assert client.get(TRIMMED) == stream_ids[9]
 
 
-def test_a_release_that_has_been_silent_for_a_week_holds_nobody_back(
+def test_a_group_that_was_idle_for_a_week_does_not_delay_trimming(
     client: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(4):
@@ -207,7 +205,7 @@ def test_a_release_that_has_been_silent_for_a_week_holds_nobody_back(
     assert trim.trim(client) == (4, ["r1", "r2"], 0)
 
 
-def test_events_that_were_trimmed_unread_are_told_and_rebuilt_from_the_exports(
+def test_events_trimmed_before_they_were_read_are_reported_and_rebuilt_from_the_exports(
     client: Redis,
     redis_url: str,
     published: Release,
@@ -296,9 +294,7 @@ def test_exports_go_to_s3_and_come_back(client: Redis, redis_url: str, aws: None
     assert [stream_id for stream_id, _ in found.before(stream_ids[2])] == stream_ids[:2]
 
 
-def test_the_command_needs_a_redis_and_no_stack_and_tells_what_it_did(
-    client: Redis, redis_url: str, tmp_path: Path
-) -> None:
+def test_the_command_needs_redis_only_and_prints_a_summary(client: Redis, redis_url: str, tmp_path: Path) -> None:
     for n in range(3):
         append(client, n)
     shown(client, 1)

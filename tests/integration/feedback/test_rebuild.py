@@ -52,7 +52,7 @@ def follow(client: Redis, release: Release, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("at_once", [500_000, 40])
-def test_a_rebuild_makes_what_the_sidecars_made(
+def test_a_rebuild_equals_what_the_sidecars_wrote(
     client: Redis, redis_url: str, published: Release, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", at_once)
@@ -70,7 +70,7 @@ def test_a_rebuild_makes_what_the_sidecars_made(
     assert int(client.get(Keys(number).rebuilds)) == 1
 
 
-def test_the_command_rebuilds_a_release_that_it_is_handed(
+def test_the_command_rebuilds_a_given_release(
     client: Redis, redis_url: str, published: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As a Job does on a cluster, which has the release in a folder and no home with a running stack."""
@@ -88,7 +88,7 @@ def test_the_command_rebuilds_a_release_that_it_is_handed(
     assert dump(client, number, "new-1") == before
 
 
-def test_what_is_applied_during_a_rebuild_is_kept(client: Redis, redis_url: str, published: Release) -> None:
+def test_events_applied_during_a_rebuild_are_kept(client: Redis, redis_url: str, published: Release) -> None:
     number = published.manifest.number
     written: list[Event] = []
     stop = threading.Event()
@@ -121,6 +121,6 @@ def test_what_is_applied_during_a_rebuild_is_kept(client: Redis, redis_url: str,
         assert len(stored) == len(history)
 
 
-def test_a_release_that_is_not_there_is_refused(release: Release, redis_url: str) -> None:
+def test_an_unpublished_release_is_refused(release: Release, redis_url: str) -> None:
     with pytest.raises(ReleaseMismatch, match=f"holds no release {release.manifest.number}"):
         rebuild(release, redis_url, show_progress=False)

@@ -148,7 +148,7 @@ def pid_of(home, service):
     return int((home / "run" / "logs" / f"{service}.log").read_text().split()[0])
 
 
-def test_a_stack_starts_in_order_and_a_parts_death_takes_it_down(home):
+def test_a_stack_starts_in_order_and_stops_when_a_part_dies(home):
     ports = Ports.free()
     with pytest.raises(ProcessFailed, match=r"bloom sidecar stopped by itself \(signal SIGKILL\)"):  # noqa: PT012, SIM117
         with Stack(1, ports, show_progress=False) as stack:
@@ -169,7 +169,7 @@ def test_a_stack_starts_in_order_and_a_parts_death_takes_it_down(home):
     assert running() is None
 
 
-def test_in_the_background_until_down(home):
+def test_a_detached_stack_runs_until_down(home):
     ports = Ports.free()
     state = detach(1, ports, show_progress=False)
     assert state == running()
@@ -221,7 +221,7 @@ def test_a_stack_that_cannot_start_says_why_and_leaves_nothing(home):
     assert running() is None
 
 
-def test_it_serves_once_an_answer_came_back_whole_and_not_before(home, monkeypatch):
+def test_a_stack_is_ready_after_its_first_complete_answer(home, monkeypatch):
     log = home / "run" / "logs" / "recommender_transformer.log"
     with Stack(1, Ports.free(), show_progress=False):
         [asked] = [line for line in log.read_text().splitlines() if line.startswith("/v1/models/recommender:predict")]
@@ -242,7 +242,7 @@ def test_it_serves_once_an_answer_came_back_whole_and_not_before(home, monkeypat
     assert running() is None
 
 
-def test_http_and_grpc_listen_where_they_are_told_and_all_else_on_loopback(home):
+def test_http_and_grpc_listen_on_the_given_host_and_all_else_on_loopback(home):
     ports = Ports.free()
     with Stack(1, ports, host="127.0.0.2", show_progress=False):
         state = running()
@@ -268,7 +268,7 @@ def test_a_home_whose_releases_share_a_repository_is_refused_in_one_sentence(hom
     assert running() is None
 
 
-def test_redis_url_and_triton_url_take_the_place_of_processes(home, monkeypatch):
+def test_redis_url_and_triton_url_replace_the_stacks_own(home, monkeypatch):
     with infrastructure(home / "model_repository" / "1", {"ranker": [1], "retriever": [1]}) as others:
         monkeypatch.setenv("REDIS_URL", others.redis_url)
         monkeypatch.setenv("TRITON_URL", others.triton)

@@ -22,7 +22,7 @@ def small(settings: TinySettings) -> TinyEncoders:
 
 
 @pytest.mark.parametrize("samples", [8_000, 12_345])
-def test_the_small_encoder_exports_whatever_the_batch(samples: int, tmp_path: Path) -> None:
+def test_the_small_encoder_exports_for_every_batch_size(samples: int, tmp_path: Path) -> None:
     encoder = small(TinySettings(samples=samples)).audio
     content = torch.randn(6, samples) / 5
     content[1, 900:] = 0

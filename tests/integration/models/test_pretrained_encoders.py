@@ -110,7 +110,7 @@ def test_an_open_clip_folder_serves_both_towers(tmp_path: Path) -> None:
     )
 
 
-def test_a_published_open_clip_name_takes_a_file_of_weights(tmp_path: Path) -> None:
+def test_a_published_open_clip_name_loads_a_weights_file(tmp_path: Path) -> None:
     model = open_clip.create_model("RN50", pretrained=None)  # published as CLIP with its towers joined
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
     choice = OpenClip(kind="open_clip", model="RN50", pretrained=str(tmp_path / "weights.safetensors"))
@@ -179,7 +179,7 @@ def test_clap_at_its_published_size_exports(tmp_path: Path) -> None:
     in_onnx(encoder, samples, tmp_path / "audio.onnx")
 
 
-def test_a_folder_of_pretrained_encoders_stands_alone(tmp_path: Path) -> None:
+def test_a_folder_of_pretrained_encoders_is_self_contained(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip")
     save_clap(tmp_path / "clap")
     for row in range(2):

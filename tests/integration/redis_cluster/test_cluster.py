@@ -67,7 +67,9 @@ def ids(items: Any) -> list[str]:
     return [item["item_id"] for item in items]
 
 
-def test_the_answers_are_those_of_one_redis(recommend: Any, redis_url: str, published: Release, tmp_path: Path) -> None:
+def test_answers_equal_those_of_a_single_redis(
+    recommend: Any, redis_url: str, published: Release, tmp_path: Path
+) -> None:
     port = Ports.free().redis
     with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
         alone = local_redis.url(port)
@@ -81,7 +83,7 @@ def test_the_answers_are_those_of_one_redis(recommend: Any, redis_url: str, publ
             assert on_cluster["items"] == on_one["items"]
 
 
-def test_what_was_seen_a_moment_ago_is_gone(served: Running) -> None:
+def test_seen_items_are_filtered_at_once(served: Running) -> None:
     for user in ("user-1", "user-2", "user-3", "user-4", "a-stranger"):
         shown = ids(ask(served, user, k=10))[0]
         status, _ = served.server.v1({"user_id": user, "item_id": shown, "event": "view"}, model="events")
@@ -102,7 +104,7 @@ def query(served: Running, text: str) -> Any:
     return body["predictions"][0]["items"]
 
 
-def test_what_many_do_is_trending(served: Running) -> None:
+def test_items_with_many_events_are_trending(served: Running) -> None:
     popular = served.release.array("popular").tolist()
     item = next(f"item-{index}" for index in reversed(popular) if index not in UNAVAILABLE)
     for start in range(0, 600, 60):
@@ -111,7 +113,7 @@ def test_what_many_do_is_trending(served: Running) -> None:
     until(lambda: any(i["item_id"] == item and "trending" in i["sources"] for i in ask(served, "new", k=100)))
 
 
-def test_the_rows_metrics_are_told(served: Running) -> None:
+def test_row_metrics_are_exposed(served: Running) -> None:
     ask(served, "user-5")
     with urllib.request.urlopen(f"{served.server.url}/metrics", timeout=5) as response:
         lines = response.read().decode().splitlines()
@@ -123,20 +125,20 @@ def test_the_rows_metrics_are_told(served: Running) -> None:
     assert 0 < told["winnow_item_rows_held_bytes"] <= told["winnow_item_rows_held_bytes_limit"]
 
 
-def test_a_lone_redis_is_no_cluster(tmp_path: Path) -> None:
+def test_a_single_redis_is_refused_as_a_cluster(tmp_path: Path) -> None:
     port = Ports.free().redis
     refused = pytest.raises(WinnowError, match=rf"redis\+cluster://127\.0\.0\.1:{port}: .*Cluster mode is not enabled")
     with local_redis.server(tmp_path, port, tmp_path / "redis.log"), refused:
         connect(f"redis+cluster://127.0.0.1:{port}")
 
 
-def test_a_node_of_a_cluster_is_no_lone_redis(cluster: Cluster) -> None:
+def test_a_cluster_node_is_refused_as_a_single_redis(cluster: Cluster) -> None:
     port = cluster.masters[0].port
     with pytest.raises(WinnowError, match=rf"begin with redis\+cluster://, because 127\.0\.0\.1:{port}/0 is a node"):
         connect(f"redis://127.0.0.1:{port}/0")
 
 
-def test_a_transaction_whose_connection_died_is_not_gone_on_with(cluster: Cluster) -> None:
+def test_a_transaction_fails_when_its_connection_is_lost(cluster: Cluster) -> None:
     """On a new connection nothing is watched, and what somebody else wrote meanwhile would be lost."""
     node = cluster.masters[cluster.place("key")].client
 
@@ -153,7 +155,7 @@ def test_a_transaction_whose_connection_died_is_not_gone_on_with(cluster: Cluste
     assert node.get("key") == b"theirs"
 
 
-def test_a_node_that_hangs_is_replaced_though_every_read_is_given_up(release: Release) -> None:
+def test_a_hanging_node_is_replaced_although_every_read_is_cancelled(release: Release) -> None:
     """No connection breaks, and nobody waits long enough to see one time out."""
 
     async def read(store: OnlineStore, user: str) -> bool:
@@ -180,11 +182,11 @@ def test_a_node_that_hangs_is_replaced_though_every_read_is_given_up(release: Re
         asyncio.run(work(cluster))
 
 
-def test_a_dead_node_is_replaced_and_nothing_replicated_is_lost(tmp_path: Path) -> None:
+def test_a_killed_node_is_replaced_and_no_replicated_event_is_lost(tmp_path: Path) -> None:
     with redis_cluster(replicas=MASTERS) as cluster, running(tmp_path, cluster.url) as parts:
         found = fail_over(cluster, parts.port, parts.sidecar.pid, parts.release, events=100)
         assert (found.events, found.lost, found.denied, found.refused) == (100, 0, 0, 0)
         assert found.degraded < found.asked
         assert parts.sidecar.poll() is None
         # A user's events count again, which takes the sidecar, and a list is whole.
-        test_what_was_seen_a_moment_ago_is_gone(parts)
+        test_seen_items_are_filtered_at_once(parts)

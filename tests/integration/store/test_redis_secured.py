@@ -145,7 +145,7 @@ def test_everything_works_over_tls_with_a_password(url: str, tmp_path: Path) -> 
     works(url, small_release(tmp_path, 8801), tmp_path)
 
 
-def test_a_cluster_may_want_a_password_too(tmp_path: Path) -> None:
+def test_a_cluster_with_a_password(tmp_path: Path) -> None:
     with redis_cluster(password=PASSWORD) as cluster:
         works(cluster.url, small_release(tmp_path, 8802), tmp_path)
         with pytest.raises(WinnowError, match=r"does not answer at redis\+cluster://"):
@@ -164,7 +164,7 @@ def test_a_wrong_password_or_certificate_is_refused(url: str, secured: str) -> N
         assert "wr0ng" not in str(refused.value)
 
 
-def test_no_message_tells_the_password(url: str, secured: str, tmp_path: Path) -> None:
+def test_no_message_contains_the_password(url: str, secured: str, tmp_path: Path) -> None:
     release = small_release(tmp_path, 8803)
     with connect(url) as client, pytest.raises(ReleaseMismatch, match=f"rediss://{secured}/0 holds no") as refused:
         check_published(client, url, release)
@@ -183,7 +183,7 @@ def test_no_message_tells_the_password(url: str, secured: str, tmp_path: Path) -
 
 
 @pytest.mark.timeout(60)  # a read without a time-out never ends
-def test_a_redis_that_hangs_is_given_up() -> None:
+def test_a_hanging_redis_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(WinnowError, match="does not answer"):

@@ -40,7 +40,7 @@ def test_counts_start_with_the_log(client: Redis, published: Release) -> None:
     assert counts == pytest.approx({str(i).encode(): count for i, count in enumerate(expected) if count > 0})
 
 
-def test_an_entry_counts_once_however_often_it_is_acknowledged(client: Redis, published: Release) -> None:
+def test_an_entry_is_counted_once(client: Redis, published: Release) -> None:
     number = published.manifest.number
     counts = Keys(number).counts
     client.delete(counts)
@@ -58,7 +58,7 @@ def test_an_event_weighs_twice_one_that_is_a_half_life_older() -> None:
     assert trending.increment(3.0, created - 10_000 * HALF_LIFE_MS, created) == 0.0
 
 
-def test_the_list_is_rewritten_by_one_and_completed_by_the_releases_own(client: Redis, published: Release) -> None:
+def test_one_sidecar_rewrites_the_list_and_fills_it_from_the_release(client: Redis, published: Release) -> None:
     number = published.manifest.number
     client.delete(Keys(number).counts, Keys(number).lease)
     client.zadd(Keys(number).counts, {"7": 1.0, "250": 9.0})

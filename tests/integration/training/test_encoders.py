@@ -101,7 +101,7 @@ def test_loss_falls(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) 
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-def test_pictures_texts_and_sounds_of_a_kind_are_near(
+def test_pictures_texts_and_sounds_of_a_category_are_near(
     trained: tuple[Path, Path, NDArray[np.int64], list[float]],
 ) -> None:
     dataset, out, kinds, _ = trained
@@ -113,7 +113,7 @@ def test_pictures_texts_and_sounds_of_a_kind_are_near(
         assert same_kind_share(vectors[present], kinds[present]) > 2.5 / len(KINDS), modality
 
 
-def test_words_find_their_pictures_and_sounds(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
+def test_texts_find_their_pictures_and_sounds(trained: tuple[Path, Path, NDArray[np.int64], list[float]]) -> None:
     dataset, out, kinds, _ = trained
     tokens, _ = Preparation.load(out).prepare_items("text", [" ".join(kind) for kind in KINDS])
     with torch.inference_mode():
@@ -123,7 +123,7 @@ def test_words_find_their_pictures_and_sounds(trained: tuple[Path, Path, NDArray
         assert (nearest == kinds).mean() > 2 / len(KINDS), modality
 
 
-def test_training_repeats_with_its_seed_and_leaves_the_global_generator_alone(tmp_path: Path) -> None:
+def test_training_is_reproducible_and_leaves_the_global_generator_unchanged(tmp_path: Path) -> None:
     write_catalog(tmp_path / "dataset", 12)
     settings = EncoderSettings(tiny=SMALL.model_copy(update={"steps": 2}))
     before = torch.get_rng_state()
@@ -134,7 +134,7 @@ def test_training_repeats_with_its_seed_and_leaves_the_global_generator_alone(tm
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_catalog_without_pictures_trains_on_its_words(tmp_path: Path) -> None:
+def test_a_catalog_without_pictures_trains_on_texts(tmp_path: Path) -> None:
     kinds = write_catalog(tmp_path / "dataset", 24, pictures=False)
     settings = EncoderSettings(tiny=SMALL.model_copy(update={"steps": 15}))
     train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)
@@ -143,7 +143,7 @@ def test_a_catalog_without_pictures_trains_on_its_words(tmp_path: Path) -> None:
     assert same_kind_share(embedded(tmp_path / "dataset", tmp_path / "out", "text"), kinds, top=2) > 2 / len(KINDS)
 
 
-def test_a_catalog_without_words_goes_without_encoders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_catalog_without_texts_has_no_encoders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     nothing = pa.array([None, None], pa.string())
     columns = dict.fromkeys(("title", "category", "description", "image", "audio"), nothing)
     pq.write_table(pa.table({"item_id": ["a", "b"], **columns}), tmp_path / "items.parquet")
@@ -152,7 +152,7 @@ def test_a_catalog_without_words_goes_without_encoders(tmp_path: Path, caplog: p
     assert "no titles, categories or descriptions" in caplog.text
 
 
-def test_a_modality_that_nobody_chose_goes_without(tmp_path: Path) -> None:
+def test_a_modality_without_a_choice_has_no_encoder(tmp_path: Path) -> None:
     write_catalog(tmp_path / "dataset", 12)
     settings = EncoderSettings(text=None, image=None, tiny=SMALL.model_copy(update={"steps": 2}))
     train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)

@@ -143,7 +143,7 @@ def test_an_absent_version_is_not_found(client):
     assert caught.value.status() == "StatusCode.NOT_FOUND"
 
 
-def test_concurrent_requests_run_as_one_and_each_gets_its_own_rows(client):
+def test_concurrent_requests_are_batched_and_each_gets_its_own_rows(client):
     before = executions(client, "product")
     weights = np.arange(1.0, 7.0, dtype=np.float32).reshape(3, 2)
     batches = [np.full((1 + i % 3, 3), i, np.float32) for i in range(12)]
@@ -155,7 +155,7 @@ def test_concurrent_requests_run_as_one_and_each_gets_its_own_rows(client):
     assert runs <= 3
 
 
-def test_a_wrong_shape_is_that_requests_error(client):
+def test_a_wrong_shape_is_an_error_of_that_request(client):
     good, bad = np.ones((1, 3), np.float32), np.ones((1, 5), np.float32)
     first, error, last = at_once([lambda x=x: infer(client, "product", x=x) for x in (good, bad, good)])
     assert error.status() == "StatusCode.INVALID_ARGUMENT"
@@ -194,7 +194,7 @@ def test_every_type_passes_unchanged_and_only_requested_outputs_come_back(client
     assert [output.name for output in some.get_response().outputs] == ["int32_out"]
 
 
-def test_a_running_triton_is_checked_for_what_is_needed(address, tmp_path):
+def test_a_running_triton_must_serve_the_needed_versions(address, tmp_path):
     local_triton.check(address, tmp_path, {"pair": [1, 2]})
     with pytest.raises(WinnowError, match="does not serve pair version 7, absent version 1"):
         local_triton.check(address, tmp_path, {"pair": [1, 7], "absent": [1]})
@@ -269,7 +269,7 @@ def tensors_of(signature):
     return (*signature.inputs, *signature.outputs)
 
 
-def test_only_the_asked_versions_load_and_nothing_is_left_behind(tmp_path):
+def test_only_the_given_versions_load_and_no_file_is_left(tmp_path):
     save_pair(tmp_path / "models", 1, "Add")
     save_pair(tmp_path / "models", 2, "Sub")
     assert local_triton.models_in(tmp_path / "models") == {"pair": [1, 2]}

@@ -27,7 +27,7 @@ def options() -> set[str]:
 
 
 @pytest.mark.parametrize("overlay", ["gpu", "small"])
-def test_triton_knows_the_options_that_it_gets(options, overlay):
+def test_triton_has_the_options_of_the_manifests(options, overlay):
     try:
         (predictor,) = [pod for pod in workloads(render(overlay)) if pod.part == "predictor"]
     except ToolMissing as missing:
@@ -37,7 +37,7 @@ def test_triton_knows_the_options_that_it_gets(options, overlay):
     assert asked - options == set()
 
 
-def test_the_versions_that_are_told_are_those_that_run(tmp_path):
+def test_the_documented_versions_are_those_that_run(tmp_path):
     root = ROOT
     runtime = (root / "kserve_manifests" / "base" / "runtime.yaml").read_text()
     # It says its version, and ends for want of a repository.

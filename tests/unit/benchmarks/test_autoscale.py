@@ -56,11 +56,11 @@ def test_a_total_is_divided_by_the_target_unless_it_is_near(total, replicas, wan
         (0.2, 4, 6, 2),
     ],
 )
-def test_of_cpu_pods_that_start_count_as_idle(used, ready, replicas, wanted):
+def test_starting_pods_count_as_idle_for_cpu(used, ready, replicas, wanted):
     assert by_utilization(used, 0.5, ready, replicas) == wanted
 
 
-def test_the_largest_wish_counts_within_the_limits():
+def test_the_largest_recommendation_counts_within_the_limits():
     assert Autoscaler(PART).decide(0, {CPU: 0.5, "t": 20.0}, 4, 4) == 5
     assert Autoscaler(PART).decide(0, {CPU: 1.0, "t": 16.0}, 4, 4) == 8
     assert Autoscaler(PART).decide(0, {CPU: 0.5, "t": 4000.0}, 16, 16) == 20
@@ -72,7 +72,7 @@ def test_it_grows_by_four_or_twice_a_round():
     assert Autoscaler(PART).decide(0, {CPU: None, "t": 4000.0}, 6, 6) == 12
 
 
-def test_it_grows_at_once_and_shrinks_to_the_largest_wish_of_the_window():
+def test_it_grows_at_once_and_shrinks_to_the_largest_recommendation_of_the_window():
     scaler = Autoscaler(PART)
     assert scaler.decide(0, {CPU: None, "t": 40.0}, 8, 8) == 10
     assert scaler.decide(15, {CPU: None, "t": 12.0}, 10, 10) == 10
@@ -81,7 +81,7 @@ def test_it_grows_at_once_and_shrinks_to_the_largest_wish_of_the_window():
     assert scaler.decide(105, {CPU: None, "t": 4.0}, 6, 6) == 2
 
 
-def test_a_slow_start_waits_for_the_smallest_wish():
+def test_slow_growth_waits_for_the_smallest_recommendation():
     scaler = Autoscaler(replace(PART, settle_up_s=30))
     assert scaler.decide(0, {CPU: None, "t": 40.0}, 4, 4) == 4
     assert scaler.decide(15, {CPU: None, "t": 40.0}, 4, 4) == 4
@@ -119,7 +119,7 @@ def test_the_model_is_a_queue_that_shares_a_processor():
     assert state(100.0, {"transformer": 1, "predictor": 1}, KINDS, SERVICE).refused == pytest.approx(1 / 9)
 
 
-def test_what_triton_cannot_take_is_not_ranked():
+def test_requests_beyond_tritons_capacity_are_not_ranked():
     kinds = {**KINDS, "predictor": replace(KINDS["predictor"], capacity=25.0)}
     assert state(50.0, {"transformer": 1, "predictor": 1}, kinds, SERVICE).plain == pytest.approx(1 - 0.95 / 2)
     assert state(50.0, {"transformer": 1, "predictor": 4}, kinds, SERVICE).plain == 0
@@ -134,7 +134,7 @@ def test_p99_of_a_mix_lies_between_its_parts():
 
 
 @needs_kustomize
-def test_what_is_simulated_is_what_the_manifests_say():
+def test_the_simulation_reads_the_manifests():
     parts = autoscale.shipped(manifests())
     written = {
         (each.part, each.text.partition("{")[0]): float(each.threshold)
@@ -161,7 +161,7 @@ def test_the_shipped_thresholds_hold_the_objective_in_a_spike():
 
 
 @needs_kustomize
-def test_the_shipped_thresholds_hold_the_objective_over_a_day_for_little():
+def test_the_shipped_thresholds_hold_the_objective_over_a_day_at_low_cost():
     passed = autoscale.day(manifests(), autoscale.shipped(manifests()))
     assert passed.load < passed.cost <= 0.6
     assert passed.late <= 0.001
@@ -196,7 +196,7 @@ def test_a_threshold_that_is_too_large_by_a_unit_never_grows(part, trigger):
 
 @needs_kustomize
 @pytest.mark.parametrize(("part", "trigger"), TRIGGERS)
-def test_a_threshold_that_is_too_small_by_a_unit_never_rests(part, trigger):
+def test_a_threshold_that_is_too_small_by_a_unit_never_shrinks(part, trigger):
     parts = autoscale.shipped(manifests())
     assert autoscale.resting(manifests(), parts)[part] == parts[part].least
     assert autoscale.resting(manifests(), autoscale.off(parts, part, trigger, 0.001))[part] == parts[part].most

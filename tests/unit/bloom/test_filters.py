@@ -46,7 +46,7 @@ def test_the_table_points_at_the_bits_that_rbloom_sets() -> None:
         assert set(np.flatnonzero(bits).tolist()) == set(pointed.tolist())
 
 
-def test_nothing_that_went_in_is_denied_however_full_it_gets() -> None:
+def test_no_added_item_is_ever_denied() -> None:
     seen = SeenFilter()
     for start in range(0, 5000, 50):
         seen.update(VALUES[start : start + 50], NOW)
@@ -75,7 +75,7 @@ def test_batch_membership_is_single_membership(met: int) -> None:
     assert seen.contains(items[:0], HASHES).shape == (0,)
 
 
-def test_what_was_met_is_remembered_for_a_window_and_forgotten_after_two() -> None:
+def test_a_seen_item_is_kept_for_one_window_and_dropped_after_two() -> None:
     start = NOW // WINDOW_MS * WINDOW_MS
     seen = SeenFilter()
     assert seen.update(VALUES[:1], start + WINDOW_MS - 1) == 0
@@ -90,7 +90,7 @@ def test_what_was_met_is_remembered_for_a_window_and_forgotten_after_two() -> No
     assert VALUES[2] not in seen
 
 
-def test_what_comes_late_is_put_where_it_belongs() -> None:
+def test_late_events_go_to_their_own_window() -> None:
     seen = SeenFilter()
     seen.update(VALUES[:1], NOW)
     seen.update(VALUES[1:2], NOW - WINDOW_MS)
@@ -107,29 +107,29 @@ def test_another_window_length_forgets_nothing_too_early() -> None:
     assert VALUES[0] in seen
 
 
-def test_it_is_small() -> None:
+def test_a_filter_is_small() -> None:
     assert len(SeenFilter.of(VALUES[:10], NOW).to_bytes()) < 280
     assert len(SeenFilter.of(VALUES[:1000], NOW).to_bytes()) < 2500
 
 
 @pytest.mark.parametrize("cut", [0, 3, 7, 12, 30])
-def test_a_filter_cut_short_is_an_error(cut: int) -> None:
+def test_a_truncated_filter_is_an_error(cut: int) -> None:
     with pytest.raises(ValueError, match=r"(?s)filter.*cut short|another format"):
         SeenFilter.from_bytes(SeenFilter.of(VALUES[:3], NOW).to_bytes()[:cut])
 
 
 @pytest.mark.parametrize("data", [b"\x80\x00\x00\x00" * 20, b"WS\x02\x00", b"WS\x01\x01\x00\x00\x00\x00\x00"])
-def test_bytes_that_are_no_filter_are_an_error(data: bytes) -> None:
+def test_bytes_of_another_format_are_an_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="filter"):
         SeenFilter.from_bytes(data)
 
 
-def test_bytes_too_many_are_an_error() -> None:
+def test_trailing_bytes_are_an_error() -> None:
     with pytest.raises(ValueError, match="1 bytes too many"):
         SeenFilter.from_bytes(SeenFilter.of(VALUES[:3], NOW).to_bytes() + b"x")
 
 
-def test_categories_are_kept_for_ever_and_looked_up_by_code() -> None:
+def test_categories_never_expire_and_are_looked_up_by_code() -> None:
     touched = CategoryFilter()
     touched.update(VALUES[3:200:2])
     touched = CategoryFilter.from_bytes(touched.to_bytes())
@@ -145,7 +145,7 @@ def test_categories_are_kept_for_ever_and_looked_up_by_code() -> None:
         CategoryFilter.from_bytes(SeenFilter().to_bytes())
 
 
-def test_layers_say_how_full_they_are() -> None:
+def test_layers_report_their_fill() -> None:
     layers = Layers(100, 0.01)
     layers.update(VALUES[:50])
     assert (layers.depth, layers.fill) == (1, 0.5)
@@ -154,7 +154,7 @@ def test_layers_say_how_full_they_are() -> None:
     assert len(layers) == pytest.approx(151, abs=3)
 
 
-def test_a_set_beyond_all_measure_is_bounded_and_still_denies_nothing() -> None:
+def test_a_set_far_beyond_its_capacity_is_bounded_and_denies_nothing() -> None:
     layers = Layers(2, 0.01)
     layers.update(VALUES[:4000])
     assert layers.depth == 10
@@ -163,5 +163,5 @@ def test_a_set_beyond_all_measure_is_bounded_and_still_denies_nothing() -> None:
     assert len(layers.to_bytes()) < 8000
 
 
-def test_hashes_of_many_items_come_one_by_one_too() -> None:
+def test_a_table_of_hashes_is_indexed() -> None:
     assert ItemHashes.of(VALUES[:3])[2] == VALUES[2]

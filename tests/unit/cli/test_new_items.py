@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_the_three_forms_say_the_same(release: Release, folder: Path) -> None:
+def test_the_three_formats_give_the_same_items(release: Release, folder: Path) -> None:
     (folder / "items.csv").write_text(
         "item_id,title,price,available,created_at,image,audio,grams,tags,extra\n"
         "007,A ball,3.5,false,2026-01-02T00:00:00,pictures/ball.png,ignored.wav,12,red,x\n"
@@ -141,7 +141,7 @@ def test_every_wrong_row_is_named_and_nothing_is_returned(release: Release, fold
         ("items.xlsx", "", r"must be .csv, .parquet or .jsonl"),
     ],
 )
-def test_files_of_another_form_are_refused(
+def test_files_of_another_format_are_refused(
     release: Release, folder: Path, name: str, content: str, message: str
 ) -> None:
     (folder / name).write_text(content)

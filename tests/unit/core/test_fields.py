@@ -59,7 +59,7 @@ def refused_in_a_file(**change: object) -> str:
         ("user_id", "line\nbreak"),
     ],
 )
-def test_both_doors_refuse_with_the_same_words(field: str, value: object) -> None:
+def test_requests_and_files_are_refused_with_the_same_words(field: str, value: object) -> None:
     said = refused({field: value})
     assert said.startswith(f"instances[0].{field}: must be ")
     words = said.removeprefix(f"instances[0].{field}: ").rpartition(", got ")[0]
@@ -67,13 +67,13 @@ def test_both_doors_refuse_with_the_same_words(field: str, value: object) -> Non
 
 
 @pytest.mark.parametrize("written", ["2026-01-31T12:00:00.5Z", "2026-01-31 12:00:00.50+00", "2026-01-31T12:00:00.5"])
-def test_requests_write_moments_as_files_do(written: str) -> None:
+def test_requests_and_files_write_timestamps_alike(written: str) -> None:
     [told] = parse_all(Told, [{"timestamp": written, "created_at": written}])
     assert told.timestamp == told.created_at == 1_769_860_800_500
 
 
 @pytest.mark.parametrize("value", ["soon", "", str(NOW), True, 1.5, [], None])
-def test_what_is_no_moment_is_named(value: object) -> None:
+def test_an_invalid_timestamp_is_named(value: object) -> None:
     said = refused({"timestamp": value})
     assert said.startswith("instances[0].timestamp: must be ")
     assert said.endswith(f", got {value!r}")
@@ -81,13 +81,13 @@ def test_what_is_no_moment_is_named(value: object) -> None:
         assert moments.IN_WORDS in said
 
 
-def test_a_clock_may_be_a_minute_ahead() -> None:
+def test_a_timestamp_may_be_a_minute_ahead() -> None:
     now = int(time.time() * 1000)
     assert parse_all(Told, [{"timestamp": now + 30_000}])
     assert "must be in the past" in refused({"timestamp": now + 120_000})
 
 
-def test_an_item_may_be_older_than_the_epoch_or_yet_to_come() -> None:
+def test_an_items_date_may_be_before_the_epoch_or_in_the_future() -> None:
     created = [{"created_at": -631_152_000_000}, {"created_at": "1950-01-01"}, {"created_at": NOW + 10**10}]
     assert [told.created_at for told in parse_all(Told, created)][:2] == [-631_152_000_000] * 2
 
@@ -117,7 +117,7 @@ def test_a_cloudevents_attribute_is_named(change: dict[str, str], said: str) -> 
     assert str(raised.value).startswith(said)
 
 
-def test_a_cloudevents_time_is_read_as_every_moment() -> None:
+def test_a_cloudevents_time_is_read_like_every_timestamp() -> None:
     headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/shop", "ce-type": "view"}
     for written in ("2026-01-31t12:00:00.5z", "2026-01-31 12:00:00.500000+00", "2026-01-31T12:00:00.5"):
         [event] = cloudevents.decode(b"{}", headers | {"ce-time": written}, "binary").events

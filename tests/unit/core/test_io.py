@@ -8,7 +8,7 @@ from winnow import files
 from winnow.errors import WinnowError
 
 
-def test_a_file_is_replaced_at_once_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = str(tmp_path / "new folder" / "file.txt")
     files.write(address, b"old")
 

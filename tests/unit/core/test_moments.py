@@ -33,7 +33,7 @@ NOON = 1_767_268_800_123  # 2026-01-01T12:00:00.123Z
         ("1969-12-31T23:59:59.9999Z", -1),  # cut off, not rounded
     ],
 )
-def test_a_moment_is_the_same_at_every_door(text: str, moment: int) -> None:
+def test_requests_and_files_read_a_timestamp_alike(text: str, moment: int) -> None:
     assert moments.parse(text) == moment
     assert times.read(pa.chunked_array([[text]])).to_pylist() == [moment]
 
@@ -51,13 +51,13 @@ def test_a_moment_is_the_same_at_every_door(text: str, moment: int) -> None:
         "01/02/2026",
     ],
 )
-def test_what_is_no_moment_is_none_at_any_door(text: str) -> None:
+def test_requests_and_files_refuse_the_same_timestamps(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         moments.parse(text)
     assert times.read(pa.chunked_array([[text]])).to_pylist() == [None]
 
 
-def test_what_python_writes_is_read() -> None:
+def test_pythons_iso_format_is_read() -> None:
     zones = [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-11)), None]
     for zone in zones:
         for micros in (0, 1, 500_000):
@@ -70,7 +70,7 @@ def test_what_python_writes_is_read() -> None:
                 assert times.read(pa.chunked_array([[text]])).to_pylist() == [expected], text
 
 
-def test_forms_may_be_mixed_in_one_column_and_one_bad_value_costs_only_itself() -> None:
+def test_formats_may_be_mixed_in_a_column_and_a_bad_value_spoils_no_other() -> None:
     forms = ["2026-01-01T12:00:00.123Z", str(NOON), "2026-01-01 17:30:00.123456+05:30", None, "2026-01-01T12:00:00.123"]
     column = pa.chunked_array([forms * 30_000, ["rubbish", *forms]])
     read = times.read(column)
@@ -93,7 +93,7 @@ def test_forms_may_be_mixed_in_one_column_and_one_bad_value_costs_only_itself() 
         (2**70, "looks like micro- or nanoseconds"),
     ],
 )
-def test_an_events_moment_is_plausible(moment: int, said: str | None) -> None:
+def test_an_events_timestamp_is_plausible(moment: int, said: str | None) -> None:
     fault = moments.fault(moment, moments.implausible_events(NOON, 60_000))
     assert fault is None if said is None else said in str(fault)
 
@@ -109,5 +109,5 @@ def test_an_events_moment_is_plausible(moment: int, said: str | None) -> None:
         (-(10**15), False),
     ],
 )
-def test_an_items_moment_may_lie_ahead_or_long_ago(moment: int, plausible: bool) -> None:
+def test_an_items_timestamp_may_be_in_the_future_or_long_ago(moment: int, plausible: bool) -> None:
     assert (moments.fault(moment, moments.IMPLAUSIBLE_CREATION) is None) == plausible

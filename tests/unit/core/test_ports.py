@@ -8,7 +8,7 @@ from winnow.errors import WinnowError
 from winnow.ports import PortInUse, Ports, checked_host, reached_at
 
 
-def test_all_ports_follow_from_the_base():
+def test_all_ports_are_derived_from_the_base():
     ports = Ports.at(9000)
     assert ports.numbers() == (9000, 9001, 9002, 9003, 9004, 9005, 9006)
     assert (ports.http, ports.grpc, ports.redis, ports.sidecar) == (9000, 9001, 9002, 9006)
@@ -35,7 +35,7 @@ def test_a_port_in_use_is_named_with_the_remedy():
             ports.check_free(["http", "redis"])
 
 
-def test_the_address_that_will_be_bound_is_the_one_that_is_probed():
+def test_the_probed_address_is_the_one_to_bind():
     ports = Ports.free()
     with socket.create_server(("127.0.0.2", ports.http)):
         ports.check_free(["http"])
@@ -45,7 +45,7 @@ def test_the_address_that_will_be_bound_is_the_one_that_is_probed():
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "", "127.0.0.1:8080", "10.0.0"])
-def test_what_is_no_ipv4_address_is_refused(host):
+def test_a_host_that_is_not_an_ipv4_address_is_refused(host):
     with pytest.raises(WinnowError, match=r"--host must be an IPv4 address of this machine, got .*0\.0\.0\.0"):
         checked_host(host)
 
@@ -56,6 +56,6 @@ def test_an_address_of_another_machine_is_refused():
         Ports.free().check_free(["http"], checked_host("192.0.2.1"))
 
 
-def test_what_listens_everywhere_is_asked_on_loopback():
+def test_a_server_on_every_address_is_reached_on_loopback():
     assert reached_at("0.0.0.0") == "127.0.0.1"
     assert reached_at("10.1.2.3") == "10.1.2.3"

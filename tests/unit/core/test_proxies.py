@@ -22,7 +22,7 @@ def test_loopback(address):
 @pytest.mark.parametrize(
     "address", ["triton:8001", "10.0.0.1:8001", "localhost.example.com:80", "[2001:db8::1]:80", "[::1", "", ":8001"]
 )
-def test_elsewhere(address):
+def test_other_hosts(address):
     assert not is_loopback(address)
     assert channel_options(address) == []
 
@@ -40,7 +40,7 @@ def proxied(monkeypatch):
     return monkeypatch
 
 
-def test_the_environments_proxies_are_for_elsewhere(proxied):
+def test_the_environments_proxies_apply_to_other_hosts(proxied):
     assert get_environ_proxies("http://127.0.0.1:9000")
     bypass_loopback()
     for host in ("127.0.0.1:9000", "localhost:9000"):
@@ -50,7 +50,7 @@ def test_the_environments_proxies_are_for_elsewhere(proxied):
 
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
-def test_what_the_environment_excepts_stays_excepted(proxied, name):
+def test_the_environments_exceptions_are_kept(proxied, name):
     proxied.setenv(name, "corp.example.com, 127.0.0.1")
     bypass_loopback()
     bypass_loopback()

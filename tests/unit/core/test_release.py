@@ -71,7 +71,7 @@ def test_a_schema_of_another_release_is_refused(tmp_path: Path) -> None:
     assert other.digest[:12] in str(refused.value)
 
 
-def test_a_folder_that_is_no_release_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_folder_without_a_release_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(WinnowError, match="winnow build"):
         Release.open(tmp_path / "9")
 

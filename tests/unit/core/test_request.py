@@ -3,7 +3,7 @@ import pytest
 from winnow.request import MAX_INSTANCES, InvalidRequest, RecommendRequest, parse_all
 
 
-def test_a_request_is_its_user_and_defaults() -> None:
+def test_a_request_has_defaults() -> None:
     (request,) = parse_all(RecommendRequest, [{"user_id": "anna"}])
     assert (request.k, request.debug, request.deadline_ms, request.diversity) == (10, False, None, None)
     assert request.filters.categories is None

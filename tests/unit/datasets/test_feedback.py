@@ -21,7 +21,7 @@ def read(folder: Path, header: str, *rows: str) -> Dataset:
 
 
 @pytest.mark.parametrize("name", ["label", "click", "is_click", "like", "weight", "play_count", "Label"])
-def test_zero_is_no_positive_event(tmp_path: Path, name: str) -> None:
+def test_zero_is_not_a_positive_event(tmp_path: Path, name: str) -> None:
     data = read(tmp_path, f"{name}:float", "1", "0", "3", "-1")
     assert data.events["item_id"].to_pylist() == ["i0", "i2"]
     assert data.spec.events == {"interaction": 1.0}
@@ -32,7 +32,7 @@ def test_zero_is_no_positive_event(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["rating", "stars", "star"])
-def test_a_scale_is_its_steps_and_zero_is_none_of_them(tmp_path: Path, name: str) -> None:
+def test_zero_is_not_a_step_of_a_scale(tmp_path: Path, name: str) -> None:
     data = read(tmp_path, f"{name}:float", "0", "0.5", "3", "5", "-2")
     assert data.events["event"].to_pylist() == ["rated_1", "rated_3", "rated_5"]
     assert data.spec.conversions == ("rated_4", "rated_5")
@@ -41,7 +41,7 @@ def test_a_scale_is_its_steps_and_zero_is_none_of_them(tmp_path: Path, name: str
     )
 
 
-def test_without_feedback_every_row_is_an_event_and_words_are_not_read(tmp_path: Path) -> None:
+def test_without_feedback_every_row_is_an_event(tmp_path: Path) -> None:
     data = read(tmp_path, "review:token_seq", "fine", "poor")
     assert data.events["event"].to_pylist() == ["interaction", "interaction"]
     assert data.account.lines() == [
@@ -65,13 +65,13 @@ def test_without_feedback_every_row_is_an_event_and_words_are_not_read(tmp_path:
         ("rating:float", ["4000"], r"no rating scale"),
     ],
 )
-def test_what_would_be_a_guess_is_refused(tmp_path: Path, header: str, rows: list[str], said: str) -> None:
+def test_ambiguous_feedback_is_refused(tmp_path: Path, header: str, rows: list[str], said: str) -> None:
     with pytest.raises(DataError, match=said) as refused:
         read(tmp_path, header, *rows)
     assert refused.value.exit_code == 2
 
 
-def test_other_numbers_beside_a_rating_are_told(tmp_path: Path) -> None:
+def test_other_numeric_columns_beside_a_rating_are_reported(tmp_path: Path) -> None:
     assert read(tmp_path, "stars:float useful:float", "5 2").account.lines()[-1] == "films.inter: not read: useful"
 
 
@@ -80,7 +80,7 @@ def test_a_row_without_feedback_is_a_bad_row(tmp_path: Path) -> None:
         read(tmp_path, "label:float", "1", "")
 
 
-def test_a_byte_order_mark_swaps_nothing(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     for ending, text in {
         "inter": "item_id:token\tuser_id:token\ttimestamp:float\ni\tu\t1700000000\n",
         "item": "item_id:token\ttitle:token_seq\ni\tLamp\n",
@@ -93,7 +93,7 @@ def test_a_byte_order_mark_swaps_nothing(tmp_path: Path) -> None:
     assert data.users["age"].to_pylist() == [30.0]
 
 
-def test_columns_of_other_names_are_told(tmp_path: Path) -> None:
+def test_ignored_columns_are_reported(tmp_path: Path) -> None:
     (tmp_path / "s.inter").write_text("session:token\titem_id:token\ttimestamp:float\ns\ti\t1700000000\n")
     data = ingest(str(tmp_path), tmp_path / "out")
     assert data.users["user_id"].to_pylist() == ["s"]

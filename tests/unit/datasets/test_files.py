@@ -42,14 +42,14 @@ def test_file_and_folder_are_one_table() -> None:
     assert found.notes == ["events: read from events.parquet and the 3 in events/ together"]
 
 
-def test_what_is_hidden_or_temporary_is_passed_over() -> None:
+def test_hidden_and_temporary_files_are_skipped() -> None:
     junk = ["events/_SUCCESS", "events/.a.csv.crc", "events/a.csv.tmp", "events/_temporary/0/a.csv", "events/a.csv~"]
     found = layout_of(["items.csv", "events/a.csv", *junk], "shop")
     assert found.files["events"] == ["events/a.csv"]
     assert found.notes == []
 
 
-def test_spark_writes_folders_that_are_named_like_files() -> None:
+def test_folders_named_like_files_are_read() -> None:
     found = layout_of(["items.csv/part-0.csv", "items.csv/_SUCCESS", "events.parquet/part-0.snappy.parquet"], "shop")
     assert found.files == {"items": ["items.csv/part-0.csv"], "events": ["events.parquet/part-0.snappy.parquet"]}
 
@@ -66,12 +66,12 @@ def test_spark_writes_folders_that_are_named_like_files() -> None:
         (["items.csv", "events.jsonl"], r"events\.jsonl is not read\. Put"),
     ],
 )
-def test_what_is_not_clear_is_refused(names: list[str], said: str) -> None:
+def test_ambiguous_files_are_refused(names: list[str], said: str) -> None:
     with pytest.raises(DataError, match=said):
         layout_of(names, "shop")
 
 
-def test_pictures_in_a_folder_beside_the_table_are_no_part_of_it() -> None:
+def test_pictures_in_a_folder_beside_the_table_are_not_read_as_a_table() -> None:
     assert layout_of(["items.csv", "items/a.png", "events.csv"], "shop").files["items"] == ["items.csv"]
 
 
@@ -86,7 +86,7 @@ def test_kinds_and_types_may_differ_from_file_to_file(shop: Path) -> None:
     assert data.events["timestamp"].to_pylist() == [1_700_000_000_000 + row for row in range(4)]
 
 
-def test_headings_that_differ_by_case_or_spacing_are_taken_and_told(shop: Path) -> None:
+def test_headings_that_differ_by_case_or_spacing_are_accepted_and_reported(shop: Path) -> None:
     (shop / "items.csv").write_text(
         '\ufeffItem ID," title ",PRICE,Brand-Name,colour\na,Lamp,1,x,red\nb,Chair,2,y,blue\n'
     )
@@ -112,17 +112,17 @@ def test_headings_that_differ_by_case_or_spacing_are_taken_and_told(shop: Path) 
         (["titles"], None, []),
     ],
 )
-def test_one_heading_is_taken_or_none(headings: list[str], taken: int | None, several: list[str]) -> None:
+def test_a_heading_is_matched_unless_ambiguous(headings: list[str], taken: int | None, several: list[str]) -> None:
     found = headers.match(headings, ["title"])
     assert found.places.get("title") == taken
     assert found.several.get("title", []) == several
 
 
-def test_two_known_columns_that_look_alike_are_taken_as_written() -> None:
+def test_two_declared_columns_that_look_alike_are_read_as_written() -> None:
     assert headers.match(["brand", "Brand", "BRAND"], ["brand", "Brand"]).places == {"brand": 0, "Brand": 1}
 
 
-def test_a_column_that_is_there_twice_is_refused(shop: Path) -> None:
+def test_a_duplicate_column_is_refused(shop: Path) -> None:
     (shop / "items.csv").write_text("item_id,title,title,brand_name\na,x,y,z\n")
     assert "items.csv, column title: 2 columns could be it ('title', 'title'); keep one" in refused(shop)
 
@@ -152,12 +152,12 @@ def test_a_column_that_is_there_twice_is_refused(shop: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_csv_is_named_with_its_remedy(shop: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_csv_is_named_with_the_remedy(shop: Path, content: bytes, said: str) -> None:
     (shop / "items.csv").write_bytes(content)
     assert said in refused(shop)
 
 
-def test_every_way_to_write_csv_is_read(shop: Path) -> None:
+def test_every_csv_dialect_is_read(shop: Path) -> None:
     for text in (
         ITEMS.replace("\n", "\r\n"),
         "\ufeff" + ITEMS,
@@ -170,7 +170,7 @@ def test_every_way_to_write_csv_is_read(shop: Path) -> None:
         assert data.items["title"].to_pylist() in (["Lamp", "Chair"], ["Lamp", 'Cha\nir, "red"'])
 
 
-def test_a_description_may_begin_with_a_mark_but_not_be_latin1(shop: Path) -> None:
+def test_a_description_may_have_a_byte_order_mark_but_not_be_latin1(shop: Path) -> None:
     (shop / "dataset.yaml").write_bytes(b"\xef\xbb\xbf" + YAML.encode())
     assert ingest(str(shop), shop.parent / "out").items.num_rows == 2
     (shop / "dataset.yaml").write_bytes("name: caf\xe9\n".encode("latin1"))
@@ -178,18 +178,18 @@ def test_a_description_may_begin_with_a_mark_but_not_be_latin1(shop: Path) -> No
         ingest(str(shop), shop.parent / "out")
 
 
-def test_what_the_operating_system_refuses_is_one_sentence(shop: Path) -> None:
+def test_an_operating_system_error_is_one_sentence(shop: Path) -> None:
     (shop / "dataset.yaml").unlink()
     (shop / "dataset.yaml").mkdir()
     assert "dataset.yaml: cannot be read: Is a directory; correct the place or its permissions" in refused(shop)
 
 
 @pytest.mark.parametrize("out", ["/proc/nothing/out", "/dev/null/out"])
-def test_a_place_that_cannot_be_written_is_one_sentence(shop: Path, out: str) -> None:
+def test_an_unwritable_folder_is_one_sentence(shop: Path, out: str) -> None:
     with pytest.raises(WinnowError, match=rf"{out} cannot be written: .*Set WINNOW_HOME to a folder"):
         ingest(str(shop), Path(out))
 
 
-def test_a_file_is_no_folder(shop: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_refused(shop: Path) -> None:
     with pytest.raises(WinnowError, match=r"items\.csv is a file, not a folder"):
         ingest(str(shop / "items.csv"), shop.parent / "out")

@@ -67,7 +67,7 @@ def test_ingest_writes_what_it_returns(shop: Path, tmp_path: Path) -> None:
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
-def test_a_broken_source_leaves_everything_as_it_was(shop: Path, tmp_path: Path) -> None:
+def test_a_broken_source_changes_no_file(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     ingest(str(shop), out)
     pq.write_table(ITEMS.slice(1), shop / "items.parquet")
@@ -79,7 +79,7 @@ def test_a_broken_source_leaves_everything_as_it_was(shop: Path, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shop"]
 
 
-def test_what_cannot_be_read_says_what_was_looked_for(shop: Path, tmp_path: Path) -> None:
+def test_an_unreadable_source_names_the_expected_files(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(WinnowError, match="There is no folder"):
         ingest(str(tmp_path / "nowhere"), tmp_path / "out")
     (tmp_path / "empty").mkdir()
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_says_what_was_looked_for(shop: Path, tmp_path: Path
         ingest(str(shop), tmp_path / "out")
 
 
-def test_nothing_of_anybody_is_overwritten(shop: Path, tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(shop: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "letter.txt").write_text("dear")

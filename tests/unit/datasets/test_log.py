@@ -40,7 +40,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("row", "column", "said"), BAD)
-def test_one_bad_row_of_thousands_is_left_out_and_told(
+def test_one_bad_row_of_thousands_is_left_out_and_reported(
     shop: Path, tmp_path: Path, row: str, column: str | None, said: str
 ) -> None:
     (shop / "events.csv").write_text(HEADER + GOOD + row)
@@ -57,7 +57,7 @@ def test_one_bad_row_of_thousands_is_left_out_and_told(
     assert (reason["file"], reason["column"], reason["rows"]) == ("events.csv", column, 1)
 
 
-def test_more_than_the_limit_is_refused_with_every_reason(shop: Path, tmp_path: Path) -> None:
+def test_more_bad_rows_than_the_limit_are_refused_with_every_reason(shop: Path, tmp_path: Path) -> None:
     (shop / "events.csv").write_text(HEADER + GOOD + "".join(row for row, _, _ in BAD))
     with pytest.raises(DataError) as refused:
         ingest(str(shop), tmp_path / "out")
@@ -79,7 +79,7 @@ def test_a_row_with_two_faults_is_one_row(shop: Path, tmp_path: Path) -> None:
     assert (account.quarantined, len(account.reasons)) == (1, 3)
 
 
-def test_what_concerns_the_whole_log_is_never_left_out(shop: Path, tmp_path: Path) -> None:
+def test_errors_of_the_whole_log_are_refused(shop: Path, tmp_path: Path) -> None:
     (shop / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\nmax_bad_share: 0.9\n")
     (shop / "events.csv").write_text("user_id,item_id,event\nu,a,view\n")
     with pytest.raises(DataError, match="column timestamp: the column is missing and is required"):
@@ -89,7 +89,7 @@ def test_what_concerns_the_whole_log_is_never_left_out(shop: Path, tmp_path: Pat
         ingest(str(shop), tmp_path / "out")
 
 
-def test_ids_that_no_request_could_name_are_refused_in_the_catalog(shop: Path, tmp_path: Path) -> None:
+def test_ids_that_requests_refuse_are_refused_in_the_catalog(shop: Path, tmp_path: Path) -> None:
     (shop / "items.csv").write_text(f"item_id\na\nb\n{'c' * 257}\nd\x00\n".replace("\x00", "\x85"))
     (shop / "events.csv").write_text(HEADER + GOOD)
     with pytest.raises(DataError) as refused:
@@ -122,7 +122,7 @@ def test_exports_copied_into_the_log_all_count(shop: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("closing", ["", 'u1,a",view,1700000000000\n' + GOOD])
-def test_a_stray_quote_does_not_make_one_bad_row_of_half_a_log(shop: Path, tmp_path: Path, closing: str) -> None:
+def test_a_stray_quote_does_not_swallow_half_a_log(shop: Path, tmp_path: Path, closing: str) -> None:
     (shop / "events.csv").write_text(HEADER + GOOD + 'u1,"a,view,1700000000000\n' + GOOD + closing)
     with pytest.raises(DataError, match=r"Bad rows of the log: 5,00[12] of 1[05],00[12]; up to 1\d would"):
         ingest(str(shop), tmp_path / "out")

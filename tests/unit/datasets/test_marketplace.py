@@ -60,12 +60,12 @@ def test_any_size_is_a_valid_data_set(tmp_path: Path, size: tuple[int, int, int]
     assert (data.items.num_rows, data.users.num_rows, data.events.num_rows) == size
 
 
-def test_an_impossible_size_is_refused() -> None:
+def test_an_invalid_size_is_refused() -> None:
     with pytest.raises(WinnowError, match="events is 5 and must be at least 9"):
         MarketplaceSize(items=5, users=9, events=5)
 
 
-def test_the_log_is_in_order_and_nobody_sees_what_is_not_there_yet(demo: Dataset) -> None:
+def test_the_log_is_ordered_and_no_item_has_events_before_its_creation(demo: Dataset) -> None:
     moment = demo.events["timestamp"].to_numpy()
     assert np.all(np.diff(moment) >= 0)
     assert moment[0] >= START
@@ -74,7 +74,7 @@ def test_the_log_is_in_order_and_nobody_sees_what_is_not_there_yet(demo: Dataset
     assert all(created[row["item_id"]] <= row["timestamp"] for row in demo.events.to_pylist())
 
 
-def test_popularity_is_skewed_and_a_few_things_are_sold_out(demo: Dataset) -> None:
+def test_popularity_is_skewed_and_a_few_items_are_unavailable(demo: Dataset) -> None:
     counts = np.sort(np.unique(demo.events["item_id"].to_numpy(), return_counts=True)[1])[::-1]
     assert counts[:30].sum() > 0.25 * counts.sum()  # a tenth of the items
     assert 0 < demo.items["available"].to_pylist().count(False) < 30
@@ -87,7 +87,7 @@ def test_carts_and_purchases_follow_views(demo: Dataset) -> None:
     assert share["cart"] > share["purchase"] > 0.01
 
 
-def test_tastes_are_narrow_and_the_order_of_a_visit_carries_signal(demo: Dataset) -> None:
+def test_tastes_are_narrow_and_the_order_of_a_session_is_informative(demo: Dataset) -> None:
     category = dict(zip(demo.items["item_id"].to_pylist(), demo.items["category"].to_pylist(), strict=True))
     histories: dict[str, list[str]] = {}
     for row in demo.events.to_pylist():
@@ -104,7 +104,7 @@ def test_tastes_are_narrow_and_the_order_of_a_visit_carries_signal(demo: Dataset
     assert own < 0.35
 
 
-def test_pictures_words_and_sounds_tell_the_category(folder: Path, demo: Dataset) -> None:
+def test_pictures_texts_and_sounds_identify_the_category(folder: Path, demo: Dataset) -> None:
     rows = demo.items.to_pylist()
     assert all(row["description"] for row in rows)
     assert len({row["description"] for row in rows}) > 0.9 * len(rows)

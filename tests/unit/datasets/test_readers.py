@@ -64,7 +64,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return tmp_path
 
 
-def test_tables_read_the_same_in_every_form(folder: Path) -> None:
+def test_tables_read_the_same_in_every_format(folder: Path) -> None:
     data = validate(read_local(folder))
     assert data.items.to_pydict() == {
         "item_id": ["007", "b", "c"],
@@ -86,7 +86,7 @@ def test_tables_read_the_same_in_every_form(folder: Path) -> None:
     assert data.spec.conversions == ("buy",)
 
 
-def test_lists_and_dates_and_whole_ids_are_understood(tmp_path: Path) -> None:
+def test_lists_dates_and_integer_ids_are_read(tmp_path: Path) -> None:
     (tmp_path / "dataset.yaml").write_text("name: x\nevents: {view: 1}\nitems: {categorical: [tags]}\n")
     moment = pa.array([1_700_000_000_123_456], pa.timestamp("us", "UTC"))
     pq.write_table(pa.table({"item_id": [1], "tags": [["a", "b"]], "created_at": moment}), tmp_path / "items.parquet")
@@ -99,7 +99,7 @@ def test_lists_and_dates_and_whole_ids_are_understood(tmp_path: Path) -> None:
     assert data.users.to_pydict() == {"user_id": ["u"]}
 
 
-def test_a_data_set_survives_saving(folder: Path, tmp_path: Path) -> None:
+def test_a_data_set_round_trips(folder: Path, tmp_path: Path) -> None:
     data = validate(read_local(folder))
     data.save(tmp_path / "saved")
     loaded = Dataset.load(tmp_path / "saved")
@@ -112,7 +112,7 @@ def test_a_data_set_survives_saving(folder: Path, tmp_path: Path) -> None:
     assert again.items.equals(data.items)
 
 
-def test_loading_what_is_no_data_set_says_so(tmp_path: Path) -> None:
+def test_loading_a_folder_without_a_data_set_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WinnowError, match=r"dataset\.yaml is missing"):
         Dataset.load(tmp_path)
 
@@ -174,7 +174,7 @@ def test_ten_point_scales_and_logs_without_ratings(tmp_path: Path) -> None:
     assert data.events["user_id"].to_pylist() == ["u"]
 
 
-def test_atomic_columns_find_their_meaning(tmp_path: Path) -> None:
+def test_atomic_columns_are_mapped(tmp_path: Path) -> None:
     data = validate(
         read_atomic(
             atomic(

@@ -34,7 +34,7 @@ def validated(items: dict[str, Any], item_id: str = "a") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", TEXTS, ids=str)
-def test_pictures_and_sounds_are_found_in_every_type_of_text(kind: pa.DataType) -> None:
+def test_pictures_and_sounds_are_read_from_every_text_type(kind: pa.DataType) -> None:
     encoded = kind if pa.types.is_dictionary(kind) else None
     plain = kind.value_type if encoded else kind
     column = {
@@ -65,7 +65,7 @@ def test_pictures_and_sounds_are_found_in_every_type_of_text(kind: pa.DataType) 
     ],
     ids=lambda value: str(getattr(value, "type", value)),
 )
-def test_ids_of_databases_are_ids(values: pa.Array, id_: str) -> None:
+def test_database_ids_are_ids(values: pa.Array, id_: str) -> None:
     assert validated({"item_id": values}, id_)["item_id"] == id_
 
 
@@ -108,7 +108,7 @@ def test_empty_texts_and_columns_of_nulls_are_absent() -> None:
     assert {item[name] for name in (*texts, "tags")} == {None}
 
 
-def test_what_is_no_text_is_left_for_the_report() -> None:
+def test_values_that_are_not_text_are_reported() -> None:
     assert normalised(pa.table({"image": [b"\xff\xd8"]}))["image"].type == pa.binary()
     with pytest.raises(DataError, match=r"column image: expected text; the column's type is binary \(1 row\)"):
         validated({"item_id": ["a"], "image": [b"\xff\xd8" * 10_000]})

@@ -40,7 +40,7 @@ def items(**replaced: list[object]) -> pa.Table:
     return pa.table(columns | replaced)
 
 
-def test_a_sound_source_passes() -> None:
+def test_a_valid_source_passes() -> None:
     assert validate(source()).events.num_rows == 3
 
 
@@ -172,7 +172,7 @@ def test_users_are_derived_from_the_log_where_there_is_no_table() -> None:
     assert validate(source(users=None)).users["user_id"].to_pylist() == ["u", "v"]
 
 
-def test_users_that_only_the_log_knows_get_no_features_as_at_the_endpoint() -> None:
+def test_users_of_the_log_only_get_no_features() -> None:
     spec = DatasetSpec(
         name="x", events={"view": 1, "buy": 5}, users=DeclaredColumns(categorical=("country",), numeric=("age",))
     )

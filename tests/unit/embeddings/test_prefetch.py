@@ -6,7 +6,7 @@ import time
 from winnow.embeddings.prefetch import ahead
 
 
-def test_work_goes_ahead_only_so_far_in_order_and_stops_early() -> None:
+def test_prefetching_is_bounded_ordered_and_stops_early() -> None:
     taken: list[int] = []
     busy, most, lock = [0], [0], threading.Lock()
 

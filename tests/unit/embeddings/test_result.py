@@ -8,7 +8,7 @@ from winnow.embeddings.result import Extraction, told
 from winnow.encoders.catalog import Contents
 
 
-def test_pictures_that_no_encoder_takes_are_told_with_what_is_wrong(tmp_path: Path) -> None:
+def test_pictures_without_an_encoder_are_reported_with_their_problems(tmp_path: Path) -> None:
     missing = [str(tmp_path / f"{item}.png") for item in range(5)]
     contents = Contents([f"i{item}" for item in range(6)], ["Lamp", *[""] * 5], [*missing, ""], [""] * 6)
     vectors = {"text": np.zeros((6, 2), np.float32)}
@@ -20,7 +20,7 @@ def test_pictures_that_no_encoder_takes_are_told_with_what_is_wrong(tmp_path: Pa
     assert text == "text: 1 of 6 items have one"
 
 
-def test_content_that_is_broken_is_counted_with_three_reasons() -> None:
+def test_broken_content_is_counted_with_three_reasons() -> None:
     contents = Contents(["a"] * 1000, [""] * 1000, [""] * 1000, ["x.wav"] * 1000)
     problems: list[str | None] = [*(f"x.wav: reason {item}" for item in range(999)), None]
     vectors = {"audio": np.zeros((1000, 2), np.float32)}

@@ -15,7 +15,7 @@ VECTORS = np.arange(6, dtype=np.float32).reshape(3, 2)
 SHARD = Shard([digest(b"a"), digest(b"b"), digest(b"c")], VECTORS, [None, "it is broken", None])
 
 
-def test_what_was_written_is_read_by_its_encoder_alone(tmp_path: Path) -> None:
+def test_a_shard_is_read_by_its_encoder_only(tmp_path: Path) -> None:
     store = EmbeddingStore(str(tmp_path / "store"))
     assert list(store.read("image", "one", 2)) == []
     store.write("image", "one", SHARD)
@@ -25,21 +25,21 @@ def test_what_was_written_is_read_by_its_encoder_alone(tmp_path: Path) -> None:
     assert list(store.read("image", "two", 2)) == list(store.read("text", "one", 2)) == []
 
 
-def test_a_shard_of_problems_alone_and_one_without_any(tmp_path: Path) -> None:
+def test_shards_with_and_without_problems_are_read(tmp_path: Path) -> None:
     store = EmbeddingStore(str(tmp_path))
     store.write("image", "one", Shard(SHARD.digests[:1], VECTORS[:1], ["it is broken"]))
     store.write("image", "one", Shard(SHARD.digests[1:], VECTORS[1:], [None, None]))
     assert sorted(len(shard.digests) for shard in store.read("image", "one", 2)) == [1, 2]
 
 
-def test_two_writers_and_a_killed_one_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_concurrent_and_killed_writers_leave_complete_shards(tmp_path: Path) -> None:
     for _ in range(2):
         EmbeddingStore(str(tmp_path)).write("image", "one", SHARD)
     (tmp_path / "image" / "one" / ".half.parquet-1.partial").write_bytes(b"PAR1")
     assert len(list(EmbeddingStore(str(tmp_path)).read("image", "one", 2))) == 2
 
 
-def test_a_file_that_is_no_shard_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_shard_is_named(tmp_path: Path) -> None:
     store = EmbeddingStore(str(tmp_path))
     store.write("image", "one", SHARD)
     with pytest.raises(WinnowError, match=r"\.parquet is not a shard of embeddings; delete it: .* not 3 wide"):
@@ -53,7 +53,7 @@ def test_a_file_that_is_no_shard_is_named(tmp_path: Path) -> None:
         list(store.read("image", "one", 2))
 
 
-def test_a_fingerprint_is_of_graph_input_and_tokenizer(tmp_path: Path) -> None:
+def test_a_fingerprint_covers_graph_input_and_tokenizer(tmp_path: Path) -> None:
     model, tokenizer = tmp_path / "model.onnx", tmp_path / "tokenizer.json"
     model.write_bytes(b"graph")
     tokenizer.write_bytes(b"words")

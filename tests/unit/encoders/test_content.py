@@ -45,7 +45,7 @@ def test_pictures_are_cropped_resized_and_flattened_on_white() -> None:
     assert pixels.decode(encoded(Image.new("L", (300, 200), 7), "JPEG"), 64).shape == (64, 64, 3)
 
 
-def test_sixteen_bits_of_grey_keep_their_shades() -> None:
+def test_sixteen_bit_greys_keep_their_shades() -> None:
     ramp = Image.fromarray(np.linspace(0, 65_535, 64, dtype=np.uint16)[None].repeat(64, axis=0))
     shades = pixels.decode(encoded(ramp), 64)[0, :, 0].astype(int)
     np.testing.assert_allclose(shades, np.linspace(0, 255, 64), atol=1.1)
@@ -53,7 +53,7 @@ def test_sixteen_bits_of_grey_keep_their_shades() -> None:
 
 @pytest.mark.parametrize("form", pixels.FORMATS)
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
-def test_cut_pictures_are_refused(form: str, share: float) -> None:
+def test_truncated_pictures_are_refused(form: str, share: float) -> None:
     content = encoded(NOISE.convert("RGB"), form)
     assert pixels.decode(content, 32).shape == (32, 32, 3)
     with pytest.raises(media.BrokenMedia, match="not a readable picture"):
@@ -61,7 +61,7 @@ def test_cut_pictures_are_refused(form: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("form", ["TIFF", "PPM", "ICO", "PDF", "EPS"])
-def test_other_formats_are_refused_whatever_they_are_called(form: str) -> None:
+def test_other_formats_are_refused_whatever_their_name(form: str) -> None:
     with pytest.raises(media.BrokenMedia, match="its format is unknown"):
         pixels.decode(encoded(NOISE, form), 32)
 
@@ -85,7 +85,7 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
         pixels.decode(content, 32)
 
 
-def test_bytes_at_random_never_get_further_than_broken_media() -> None:
+def test_random_bytes_are_broken_media() -> None:
     random = np.random.default_rng(0)
     for form in pixels.FORMATS:
         whole = np.frombuffer(encoded(NOISE.convert("RGB"), form), np.uint8)
@@ -121,7 +121,7 @@ def test_sounds_are_resampled_to_the_same_tone(form: str, subtype: str | None) -
     assert np.abs(heard[2_000:6_000]).max() == pytest.approx(0.375, abs=0.03)
 
 
-def test_sounds_are_cut_or_padded_with_silence() -> None:
+def test_sounds_are_truncated_or_padded_with_silence() -> None:
     content = recorded(TONE[:8_000], 16_000, "WAV", "FLOAT")
     long = sounds.decode(content, 16_000, 12_000)
     np.testing.assert_array_equal(long[:8_000], TONE[:8_000])
@@ -134,7 +134,7 @@ def test_sounds_are_cut_or_padded_with_silence() -> None:
     ("form", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)]
 )
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.6, 0.98])
-def test_cut_sounds_are_refused(form: str, subtype: str | None, share: float) -> None:
+def test_truncated_sounds_are_refused(form: str, subtype: str | None, share: float) -> None:
     content = recorded(np.tile(TONE, 4), 16_000, form, subtype)
     with pytest.raises(media.BrokenMedia, match=r"truncated|not a readable sound|no frames"):
         sounds.decode(content[: int(share * len(content))], 8_000, 8_000)
@@ -155,7 +155,7 @@ def test_cut_sounds_are_refused(form: str, subtype: str | None, share: float) ->
     ],
     ids=["text", "aiff", "au", "no frames", "long", "slow", "nan", "wide", "picture"],
 )
-def test_unfit_sounds_say_why(content: bytes, reason: str) -> None:
+def test_unsupported_sounds_are_refused_with_a_reason(content: bytes, reason: str) -> None:
     with pytest.raises(media.BrokenMedia, match=reason):
         sounds.decode(content, 8_000, 8_000)
 
@@ -167,7 +167,7 @@ def test_many_channels_of_silence_are_refused_by_the_header() -> None:
         sounds.decode(silence, 8_000, 8_000)
 
 
-def test_a_sound_with_random_faults_never_gets_further_than_broken_media() -> None:
+def test_a_corrupted_sound_is_broken_media() -> None:
     random = np.random.default_rng(0)
     for form in sounds.FORMATS:
         whole = np.frombuffer(recorded(TONE, 16_000, form), np.uint8)
@@ -211,7 +211,7 @@ def test_one_preparation_for_all_modalities(tmp_path: Path) -> None:
     assert [str(problem).partition(": ")[2][:10] for problem in problems] == ["not a read", "No such fi"]
 
 
-def test_what_does_not_fit_together_is_named(tmp_path: Path) -> None:
+def test_a_mismatch_of_inputs_is_named(tmp_path: Path) -> None:
     tokenizer = train_tokenizer(["red shoes"], vocabulary=280, context_length=8)
     text = EncoderInputs(text=TextInput(dimension=4, context_length=9))
     with pytest.raises(WinnowError, match="no tokenizer"):

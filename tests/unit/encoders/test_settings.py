@@ -8,7 +8,7 @@ from winnow.encoders.settings import Clap, EncoderSettings, OpenClip, Sentence, 
 from winnow.errors import WinnowError
 
 
-def test_nothing_said_is_winnow_tiny_for_all() -> None:
+def test_the_default_is_winnow_tiny_for_every_modality() -> None:
     settings = EncoderSettings.parse("", "encoders")
     assert settings == EncoderSettings()
     assert settings.image == settings.text == settings.audio == Tiny()
@@ -53,7 +53,7 @@ def test_every_choice_can_be_written(tmp_path: Path) -> None:
         ("image: {kind: [", r"encoders: not readable as YAML"),
     ],
 )
-def test_mistakes_are_named_by_their_field(text: str, told: str) -> None:
+def test_errors_are_named_by_field(text: str, told: str) -> None:
     with pytest.raises(WinnowError, match=told):
         EncoderSettings.parse(text, "encoders")
 

@@ -25,13 +25,13 @@ def test_metrics() -> None:
     assert coverage(TOP, 10, 1) == pytest.approx(0.2)
 
 
-def test_popularity_counts_users_and_leaves_out_what_was_met() -> None:
+def test_popularity_counts_users_and_leaves_out_seen_items() -> None:
     log = log_of([1, 1, 1, 2], [2, 3], [2, 3])
     assert popularity(log, 4, 4).tolist() == [[3, 4, 0, 0], [1, 4, 0, 0], [1, 4, 0, 0]]
 
 
 @pytest.mark.parametrize("baseline", [item_knn, ease])
-def test_a_companion_is_found(baseline) -> None:  # type: ignore[no-untyped-def]
+def test_item_knn_finds_co_occurring_items(baseline) -> None:  # type: ignore[no-untyped-def]
     pairs = [[1, 2], [3, 4]] * 20
     log = log_of(*pairs, [1], [3])
     top = baseline(log, 5, 2)

@@ -58,6 +58,8 @@ def release(folder: Path, holdout: list[list[int]]) -> Release:
         ),
     ],
 )
-def test_nobody_to_ask(holdout: list[list[int]], min_weight: float, said: str, tmp_path: Path) -> None:
+def test_an_evaluation_without_users_names_the_reason(
+    holdout: list[list[int]], min_weight: float, said: str, tmp_path: Path
+) -> None:
     with pytest.raises(WinnowError, match=said):
         evaluate(release(tmp_path, holdout), min_weight, show_progress=False)

@@ -89,7 +89,7 @@ def test_the_ranker_warms_up_and_has_its_ranges_on_a_gpu() -> None:
         assert all(given.zero_data and min(given.dims) > 0 for given in request.inputs.values())
 
 
-def test_all_else_is_as_on_a_cpu() -> None:
+def test_other_settings_equal_those_for_a_cpu() -> None:
     config = gpu_config(RANKER, RANKED)
     plain = model_config(RANKER, RANKED)
     for part in (config, plain):
@@ -107,13 +107,13 @@ def test_all_else_is_as_on_a_cpu() -> None:
         (AUDIO_ENCODER, ("B", 8000), "FP32"),
     ],
 )
-def test_only_what_bears_it_computes_in_half_precision(signature, shape, precision) -> None:  # type: ignore[no-untyped-def]
+def test_only_supported_graphs_compute_in_half_precision(signature, shape, precision) -> None:  # type: ignore[no-untyped-def]
     config = gpu_config(signature, {signature.inputs[0].name: shape, "embedding": ("B", 64)})
     [accelerator] = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.parameters["precision_mode"] == precision
 
 
-def test_sizes_come_from_the_graph(tmp_path: Path) -> None:
+def test_sizes_are_read_from_the_graph(tmp_path: Path) -> None:
     path = release(tmp_path / "models" / "1", 1, 12)
     shapes: dict[str, Shape] = {"tokens": ("B", 12), "embedding": ("B", 8)}
     assert read_shapes(path) == shapes
@@ -125,7 +125,7 @@ def test_sizes_come_from_the_graph(tmp_path: Path) -> None:
         signature_of(path, {"a": (1,), "b": (1,)})
 
 
-def test_a_plan_needs_tensorrt_and_says_so(tmp_path: Path) -> None:
+def test_a_plan_without_tensorrt_is_refused(tmp_path: Path) -> None:
     if tensorrt_plan.importlib.util.find_spec("tensorrt") is not None:
         pytest.skip("TensorRT is installed here")
     path = release(tmp_path / "models", 1, 12)
@@ -136,7 +136,7 @@ def test_a_plan_needs_tensorrt_and_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "model.plan").exists()
 
 
-def test_a_plan_needs_a_gpu_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_without_a_gpu_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     path = release(tmp_path / "models", 1, 12)
@@ -145,7 +145,7 @@ def test_a_plan_needs_a_gpu_and_says_so(tmp_path: Path, monkeypatch: pytest.Monk
         build_plan(path, tmp_path / "model.plan")
 
 
-def test_a_plan_is_of_one_of_the_models(tmp_path: Path) -> None:
+def test_a_plan_of_an_unknown_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("not a model")
     with pytest.raises(WinnowError, match="not an ONNX model"):
         build_plan(tmp_path / "text.onnx", tmp_path / "model.plan")

@@ -61,7 +61,7 @@ def numerics_of(data: Dataset) -> ItemNumerics:
     return item_numerics(data, PointInTime.of(data).popularity)
 
 
-def test_popularity_is_the_faded_count_strictly_before_the_moment() -> None:
+def test_popularity_is_the_decayed_count_strictly_before_the_moment() -> None:
     data = dataset()
     item = np.array([int(name[1:]) + 1 for name in data.events["item_id"].to_pylist()])
     time = data.events["timestamp"].to_numpy()
@@ -83,7 +83,7 @@ def test_popularity_is_the_faded_count_strictly_before_the_moment() -> None:
         assert served[row, 3] == pytest.approx((weight[own].sum() + 10 * average) / (own.sum() + 10), rel=1e-5)
 
 
-def test_a_future_event_moves_no_feature_of_the_past() -> None:
+def test_a_future_event_changes_no_past_feature() -> None:
     moments = np.full(20, START + 50 * DAY_MS)
     items = np.arange(1, 21, dtype=np.int32)
     future = [("u0", "i7", "buy", START + 50 * DAY_MS + later) for later in (0, 1, 40 * DAY_MS)]
@@ -93,7 +93,7 @@ def test_a_future_event_moves_no_feature_of_the_past() -> None:
     assert abs(numerics_of(dataset(past)).at(items, moments)[6] - expected[6]).max() > 1e-3
 
 
-def test_the_served_rows_are_the_features_just_after_the_last_event() -> None:
+def test_served_rows_are_the_features_after_the_last_event() -> None:
     data = dataset()
     features = extract(data, {})
     expected = numerics_of(data).at(np.arange(21, dtype=np.int32), np.full(21, features.as_of))
@@ -129,7 +129,7 @@ def test_interactions_are_sorted_by_user_time_and_position() -> None:
     assert log.item[log.of(1)][-3:].tolist() == [10, 3, 6]
 
 
-def test_a_feature_set_survives_its_folder(tmp_path: Path) -> None:
+def test_a_feature_set_round_trips(tmp_path: Path) -> None:
     features = extract(dataset(), {"text": np.ones((20, 4), np.float32)})
     features.save(tmp_path)
     loaded = FeatureSet.load(tmp_path)
@@ -141,14 +141,14 @@ def test_a_feature_set_survives_its_folder(tmp_path: Path) -> None:
     assert loaded.vocabularies == features.vocabularies
 
 
-def test_the_digest_tells_schemas_apart() -> None:
+def test_schemas_have_different_digests() -> None:
     schema = extract(dataset(), {}).schema
     again = FeatureSchema.model_validate_json(schema.model_dump_json())
     assert again.digest == schema.digest
     assert schema.model_copy(update={"events": ("view", "sell")}).digest != schema.digest
 
 
-def test_categorical_codes_go_by_frequency_and_width() -> None:
+def test_categorical_codes_follow_frequency_and_width() -> None:
     feature, values, codes = encode_categorical("tag", pa.chunked_array([[["b"], ["a", "b"], None, []]]))
     assert (feature.width, feature.cardinality, values) == (2, 3, ["", "b", "a"])
     assert codes.tolist() == [[1, 0], [2, 1], [0, 0], [0, 0]]

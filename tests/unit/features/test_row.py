@@ -101,7 +101,7 @@ def test_an_item_without_events_gets_the_row_it_has_in_the_release(
     assert len(made.tobytes()) == release.schema.item_dtype.itemsize
 
 
-def test_what_people_did_is_all_that_sets_a_known_item_apart(features: FeatureSet, release: Release) -> None:
+def test_a_catalog_item_differs_by_its_events_only(features: FeatureSet, release: Release) -> None:
     made = RowEncoder(release).encode(described(0), 1)
     expected = features.item_rows[1]
     np.testing.assert_array_equal(made["categorical"], expected["categorical"])
@@ -110,14 +110,14 @@ def test_what_people_did_is_all_that_sets_a_known_item_apart(features: FeatureSe
     assert (made["numeric"][:3] < expected["numeric"][:3] - 0.1).all()
 
 
-def test_words_the_release_never_met_are_left_out(release: Release) -> None:
+def test_values_outside_the_vocabulary_are_left_out(release: Release) -> None:
     item = replace(described(3), category="spaceship")
     codes = RowEncoder(release).encode(item, 9)["categorical"]
     assert codes[0] == 0
     assert release.vocabularies["tags"].index("red") in codes[1:]
 
 
-def test_an_item_from_the_future_is_new_and_not_older_than_nothing(release: Release) -> None:
+def test_an_item_created_in_the_future_has_age_zero(release: Release) -> None:
     rows = RowEncoder(release)
     late = replace(described(3), created_at=release.manifest.as_of + 100 * DAY_MS)
     assert rows.encode(late, 1)["numeric"][len(NUMERIC_FEATURES) - 1] == 0

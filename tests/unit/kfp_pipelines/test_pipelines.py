@@ -39,7 +39,7 @@ def test_kfp_compiles_the_package(pipeline: str, steps: set[str], tmp_path: Path
         assert artifacts["retriever"]["artifactType"]["schemaTitle"] == "system.Model"
 
 
-def test_the_screen_keeps_everything_and_shows_steps_and_marked_lines() -> None:
+def test_the_console_logs_everything_and_shows_steps_and_marked_lines() -> None:
     log, terminal = io.StringIO(), io.StringIO()
     screen = Screen(log, terminal)
     said = "12:00:01 - INFO - Executing task \x1b[96m'ingest'\x1b[0m\n    chatter\n    winnow: 7 pictures skipped\n"
@@ -56,7 +56,7 @@ def test_the_screen_keeps_everything_and_shows_steps_and_marked_lines() -> None:
         (WinnowError("no such model"), Outcome(error="no such model", exit_code=1)),
     ],
 )
-def test_what_ends_a_step_is_handed_over(
+def test_the_error_of_a_step_is_passed_on(
     error: WinnowError, expected: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "outcome.json"))
@@ -66,7 +66,7 @@ def test_what_ends_a_step_is_handed_over(
     assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]
 
 
-def test_a_disk_without_room_is_said_and_a_bug_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_a_bug_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "outcome.json"
     monkeypatch.setenv(VARIABLE, str(path))
     for bug in (ValueError("cannot reshape"), FileNotFoundError(errno.ENOENT, "No such file", "weights.pt")):

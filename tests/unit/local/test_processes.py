@@ -36,7 +36,7 @@ def gone(pid, seconds=5.0):
     return not alive(pid)
 
 
-def test_it_is_ready_inside_and_gone_outside(tmp_path):
+def test_a_process_is_ready_inside_the_block_and_gone_after_it(tmp_path):
     with python(tmp_path, "ready.write_text('yes'); print('hello', flush=True); time.sleep(60)") as child:
         child.check()
         pid = child.pid
@@ -45,12 +45,12 @@ def test_it_is_ready_inside_and_gone_outside(tmp_path):
     assert not alive(pid)
 
 
-def test_its_environment_is_what_was_given(tmp_path):
+def test_a_process_gets_the_given_environment(tmp_path):
     with python(tmp_path, "ready.write_text(os.environ['A']); time.sleep(60)", environment={"A": "1"}):
         assert (tmp_path / "ready").read_text() == "1"
 
 
-def test_one_that_dies_while_starting_tells_its_exit_code_and_the_end_of_its_log(tmp_path):
+def test_a_process_that_dies_while_starting_is_an_error_with_its_exit_code_and_log(tmp_path):
     child = python(tmp_path, "print('first line', flush=True); sys.exit('cannot go on')")
     with (
         pytest.raises(ProcessFailed, match=r"(?s)worker stopped by itself \(exit code 1\).*first line.*cannot go on"),
@@ -59,14 +59,14 @@ def test_one_that_dies_while_starting_tells_its_exit_code_and_the_end_of_its_log
         pass
 
 
-def test_one_that_never_answers_is_an_error_and_is_stopped(tmp_path):
+def test_a_process_that_is_never_ready_is_an_error_and_is_stopped(tmp_path):
     child = python(tmp_path, "print(os.getpid(), flush=True); time.sleep(60)", timeout=0.5)
     with pytest.raises(ProcessFailed, match="worker was not ready after"), child:
         pass
     assert not alive(int((tmp_path / "logs" / "worker.log").read_text()))
 
 
-def test_one_that_dies_later_is_noticed(tmp_path):
+def test_a_process_that_dies_later_is_noticed(tmp_path):
     with python(tmp_path, "ready.touch(); time.sleep(60)") as child:
         os.kill(child.pid, signal.SIGKILL)
         assert gone(child.pid)
@@ -74,7 +74,7 @@ def test_one_that_dies_later_is_noticed(tmp_path):
             child.check()
 
 
-def test_one_that_ignores_sigterm_is_killed_after_the_grace(tmp_path):
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path):
     code = """
         signal.signal(signal.SIGTERM, lambda *_: print("SIGTERM ignored", flush=True))
         ready.touch()
@@ -89,7 +89,7 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace(tmp_path):
     assert time.monotonic() - started >= 0.3
 
 
-def test_what_the_child_started_goes_with_it(tmp_path):
+def test_grandchildren_end_with_the_process(tmp_path):
     code = """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         code = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)'
@@ -104,7 +104,7 @@ def test_what_the_child_started_goes_with_it(tmp_path):
     assert gone(grandchild)
 
 
-def test_nothing_survives_a_parent_that_is_killed(tmp_path):
+def test_a_process_ends_when_its_parent_is_killed(tmp_path):
     code = f"""
         import sys, time
         from pathlib import Path

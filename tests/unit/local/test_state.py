@@ -56,7 +56,7 @@ def test_two_homes_hold_two_stacks(other, tmp_path, monkeypatch):
         mine.write(STATE)
 
 
-def test_what_a_killed_stack_left_is_stale(other, home):
+def test_the_state_of_a_killed_stack_is_stale(other, home):
     other.kill()
     other.wait()
     assert '"release": 3' in (home / "run" / "stack.json").read_text()

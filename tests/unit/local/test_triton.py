@@ -21,19 +21,19 @@ def environment(folder: Path, library_folder: Path, base: str = "/opt/python") -
     return folder
 
 
-def test_a_missing_environment_says_how_to_make_it(tmp_path):
+def test_a_missing_environment_names_the_remedy(tmp_path):
     with pytest.raises(WinnowError, match="make setup"):
         triton.interpreter(tmp_path / "nowhere")
 
 
-def test_an_interpreter_without_its_shared_library_says_so(tmp_path):
+def test_an_interpreter_without_its_shared_library_is_refused(tmp_path):
     with pytest.raises(WinnowError, match=r"/opt/python was built without .*libpython3\.11\.so\.1\.0.*--enable-shared"):
         triton.interpreter(environment(tmp_path / "venv", tmp_path))
     (tmp_path / "libpython3.11.so.1.0").touch()
     assert triton.interpreter(tmp_path / "venv") == (tmp_path / "venv", tmp_path, "3.11")
 
 
-def test_an_interpreter_in_a_path_beyond_ascii_says_so(tmp_path):
+def test_an_interpreter_in_a_non_ascii_path_is_refused(tmp_path):
     """Seen: the stub ends with "OSError: [Errno 84] Invalid or incomplete multibyte or wide character"."""
     (tmp_path / "libpython3.11.so.1.0").touch()
     with pytest.raises(WinnowError, match=r"/home/jürgen/python lies in a path with letters beyond ASCII"):
@@ -52,7 +52,7 @@ def test_models_of_a_repository(tmp_path):
         triton.models_in(tmp_path, version=3)
 
 
-def test_a_plain_folder_is_private_and_gone_at_the_end(tmp_path, monkeypatch):
+def test_the_temporary_folder_is_private_and_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with triton.run_folder(tmp_path / "plain") as folder:
         assert folder == tmp_path / "plain"
@@ -74,7 +74,7 @@ def test_a_plain_folder_is_private_and_gone_at_the_end(tmp_path, monkeypatch):
         pass
 
 
-def test_a_repository_that_lacks_a_model_is_refused_in_words(tmp_path):
+def test_a_repository_without_a_model_is_refused(tmp_path):
     """So is a home whose releases shared one repository: there, ``model_repository/1`` does not exist."""
     (tmp_path / "ranker" / "1").mkdir(parents=True)
     (tmp_path / "ranker" / "1" / "model.onnx").touch()

@@ -18,7 +18,7 @@ CLAP = MelLayout(rate=48_000, window=1024, hop=480, bins=64, lowest=0, highest=1
 
 
 @pytest.mark.skipif(not DIGITS.is_dir(), reason="needs the recordings of spoken digits")
-def test_the_spectrogram_of_recordings_is_that_of_claps_extractor() -> None:
+def test_the_spectrogram_equals_that_of_claps_extractor() -> None:
     recordings = [sounds.decode(media.read(str(path)), 48_000, 96_000) for path in sorted(DIGITS.glob("*.wav"))[::60]]
     spoken = [recording[: np.flatnonzero(recording)[-1] + 1] for recording in recordings]
     extractor = ClapFeatureExtractor(truncation="rand_trunc", max_length_s=2)
@@ -29,13 +29,13 @@ def test_the_spectrogram_of_recordings_is_that_of_claps_extractor() -> None:
     np.testing.assert_allclose(ours, expected, atol=0.05)
 
 
-def test_short_sounds_are_said_again_as_often_as_they_fit() -> None:
+def test_short_sounds_are_repeated_as_often_as_they_fit() -> None:
     padded = torch.tensor([[1, 2, 3, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]).float()
     expected = [[1, 2, 3, 1, 2, 3, 0, 0], [1, 2, 3, 4, 5, 0, 0, 0], [0] * 8]
     assert repeat_to_the_end(padded).tolist() == expected
 
 
-def test_the_loss_is_clips_own_and_spares_those_who_say_the_same() -> None:
+def test_the_loss_equals_clips_and_ignores_duplicates() -> None:
     torch.manual_seed(0)
     one, other = (functional.normalize(torch.randn(6, 8), dim=1) for _ in range(2))
     scale = torch.tensor(5.0)

@@ -93,7 +93,7 @@ def test_every_token_of_a_thousand_sentences_is_the_same(served: Tokenizer) -> N
     assert (theirs[:, -1] != 0).sum() > 20, "some are cut"
 
 
-def test_what_differs_is_what_the_module_says(served: Tokenizer) -> None:
+def test_the_known_differences_are_those_of_the_docstring(served: Tokenizer) -> None:
     special = tokenise(served, ["<end_of_text> yes"])[0]
     assert (special == 49_407).sum() == 1, "a text cannot cut itself off"
     assert special[special != 0][-1] == 49_407

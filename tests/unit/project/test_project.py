@@ -16,7 +16,7 @@ def test_transformers_is_hugging_faces_even_from_the_repository_root() -> None:
     assert not (ROOT / "transformers" / "__init__.py").exists()
 
 
-def test_the_library_imports_none_of_the_rooms_around_it() -> None:
+def test_winnow_imports_none_of_the_other_packages() -> None:
     rooms = ("export", "kfp_pipelines", "recommender_transformer", "bloom_sidecar", "benchmarks")
     for path in (ROOT / "winnow").rglob("*.py"):
         for line in path.read_text().splitlines():
@@ -49,7 +49,7 @@ def test_make_help_prints_the_targets() -> None:
         ((3, 14, 0), "3.12", ">=3.11,<3.13"),
     ],
 )
-def test_set_up_takes_the_python_at_hand_or_has_one_fetched(
+def test_set_up_uses_an_installed_python_or_fetches_one(
     tmp_path: Path, version: tuple[int, ...], venv: str, triton: str
 ) -> None:
     python = tmp_path / "python3"
@@ -77,7 +77,7 @@ def test_set_up_takes_the_python_at_hand_or_has_one_fetched(
         (".venv-triton/.installed", "3.11 or 3.12 (for Triton): see above"),
     ],
 )
-def test_a_python_that_cannot_be_fetched_is_named_with_the_remedy(tmp_path: Path, stamp: str, told: str) -> None:
+def test_a_failed_fetch_of_python_names_the_remedy(tmp_path: Path, stamp: str, told: str) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements-triton.txt"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     made = subprocess.run(["make", stamp, "UV=/bin/false"], cwd=tmp_path, capture_output=True, text=True)

@@ -11,7 +11,7 @@ def answer(items: list[int], scores: list[float]) -> SourceList:
     return SourceList(np.array(items, np.int32), np.array(scores, np.float32))
 
 
-def test_each_source_is_read_relative_to_its_best() -> None:
+def test_a_sources_scores_are_relative_to_its_best() -> None:
     answers = {
         "retriever": answer([7, 3, 9], [5.0, 4.0, 1.0]),
         "covisitation": answer([3, 8], [0.4, 0.1]),
@@ -31,7 +31,7 @@ def test_each_source_is_read_relative_to_its_best() -> None:
     assert three["history_length"] == pytest.approx(np.log1p(12))
 
 
-def test_a_source_that_is_missing_says_nothing() -> None:
+def test_a_missing_source_has_neutral_features() -> None:
     context = context_features(np.array([1, 2], np.int32), {}, 0)
     assert not context.any()
 
@@ -42,7 +42,7 @@ def test_mmr_without_diversity_is_the_order_of_the_scores() -> None:
     np.testing.assert_array_equal(mmr(scores, vectors, 5, 1.0), np.argsort(-scores)[:5])
 
 
-def test_mmr_prefers_what_is_unlike_the_chosen() -> None:
+def test_mmr_prefers_items_unlike_the_chosen_ones() -> None:
     scores = np.array([1.0, 0.9, 0.8], np.float32)
     vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     assert mmr(scores, vectors, 2, 0.5).tolist() == [0, 2]
@@ -50,6 +50,6 @@ def test_mmr_prefers_what_is_unlike_the_chosen() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_mmr_never_repeats_and_gives_what_there_is(count: int) -> None:
+def test_mmr_never_repeats_and_returns_at_most_all_items(count: int) -> None:
     chosen = mmr(np.zeros(count, np.float32), np.zeros((count, 2), np.float32), 5)
     assert sorted(chosen.tolist()) == list(range(count))

@@ -11,14 +11,14 @@ def let_in(room: InFlight, asked: int) -> int:
     return sum(room.enter("http") for _ in range(asked))
 
 
-def test_a_burst_goes_beyond_the_limit_and_no_further(clock: Any) -> None:
+def test_a_burst_may_exceed_the_limit_up_to_the_burst_size(clock: Any) -> None:
     room = InFlight(8)
     assert let_in(room, 100) == 24
     room.leave()
     assert let_in(room, 5) == 1
 
 
-def test_a_queue_that_stands_is_cut_back_to_the_limit(clock: Any) -> None:
+def test_a_standing_queue_is_cut_back_to_the_limit(clock: Any) -> None:
     room = InFlight(8)
     let_in(room, 24)
     clock.now += 0.11
@@ -29,7 +29,7 @@ def test_a_queue_that_stands_is_cut_back_to_the_limit(clock: Any) -> None:
     assert let_in(room, 5) == 1
 
 
-def test_a_server_that_is_at_ease_again_bears_the_next_burst(clock: Any) -> None:
+def test_an_idle_server_accepts_the_next_burst(clock: Any) -> None:
     room = InFlight(8)
     let_in(room, 24)
     clock.now += 1.0
@@ -38,7 +38,7 @@ def test_a_server_that_is_at_ease_again_bears_the_next_burst(clock: Any) -> None
     assert let_in(room, 100) == 23
 
 
-def test_a_limit_of_one_lets_one_in(clock: Any) -> None:
+def test_a_limit_of_one_admits_one_request(clock: Any) -> None:
     room = InFlight(1)
     assert room.enter("grpc")
     clock.now += 1.0
@@ -47,7 +47,7 @@ def test_a_limit_of_one_lets_one_in(clock: Any) -> None:
     assert room.enter("grpc")
 
 
-def test_the_metrics_tell_how_many_are_in_and_how_many_were_refused(clock: Any) -> None:
+def test_metrics_count_requests_in_flight_and_refused(clock: Any) -> None:
     def refused() -> float:
         return REGISTRY.get_sample_value("winnow_refused_total", {"protocol": "grpc"}) or 0.0
 

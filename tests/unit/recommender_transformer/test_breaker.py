@@ -19,7 +19,7 @@ def opened(component: str = "part") -> Breaker:
     return part
 
 
-def test_failures_in_a_row_open_the_circuit_and_the_metric_says_so(clock: Any) -> None:
+def test_consecutive_failures_open_the_circuit_and_set_the_metric(clock: Any) -> None:
     part = Breaker("metered")
     for _ in range(FAILURES - 1):
         part.failed()
@@ -30,7 +30,7 @@ def test_failures_in_a_row_open_the_circuit_and_the_metric_says_so(clock: Any) -
     assert is_open("metered") == 1
 
 
-def test_a_success_in_between_starts_the_count_anew(clock: Any) -> None:
+def test_a_success_resets_the_count(clock: Any) -> None:
     part = Breaker("part")
     for _ in range(3):
         for _ in range(FAILURES - 1):
@@ -39,7 +39,7 @@ def test_a_success_in_between_starts_the_count_anew(clock: Any) -> None:
     assert part.admits()
 
 
-def test_one_request_probes_when_it_is_time(clock: Any) -> None:
+def test_one_request_probes_after_the_open_time(clock: Any) -> None:
     part = opened()
     clock.now += OPEN_S * 0.99
     assert not part.admits()
@@ -68,7 +68,7 @@ def test_a_probe_that_fails_keeps_it_open(clock: Any) -> None:
     assert part.admits()
 
 
-def test_a_probe_of_which_nothing_is_heard_is_followed_by_another(clock: Any) -> None:
+def test_a_probe_without_a_result_is_followed_by_another(clock: Any) -> None:
     part = opened()
     clock.now += OPEN_S
     assert part.admits()

@@ -17,7 +17,7 @@ def rows(items: np.ndarray) -> np.ndarray:
     return made
 
 
-def test_the_cache_gives_back_what_it_was_given_and_never_another_items_row() -> None:
+def test_the_cache_returns_the_cached_rows_only() -> None:
     rng = np.random.default_rng(0)
     cache = RowCache(items=200, dtype=DTYPE, limit=50 * ROW_BYTES, ttl_s=60.0)
     for _ in range(300):
@@ -33,7 +33,7 @@ def test_the_cache_gives_back_what_it_was_given_and_never_another_items_row() ->
     assert held.sum() == 50
 
 
-def test_the_cache_has_room_for_every_item_where_all_fit() -> None:
+def test_the_cache_holds_every_item_when_all_fit() -> None:
     cache = RowCache(items=101, dtype=DTYPE, limit=2**20, ttl_s=60.0)
     items = np.random.default_rng(0).permutation(np.arange(1, 102, dtype=np.int32))
     for part in np.array_split(items, 7):
@@ -42,7 +42,7 @@ def test_the_cache_has_room_for_every_item_where_all_fit() -> None:
     assert (cache.get(items).rows["index"] == items).all()
 
 
-def test_two_items_of_one_set_do_not_put_each_other_out() -> None:
+def test_two_items_of_one_set_do_not_evict_each_other() -> None:
     cache = RowCache(items=1000, dtype=DTYPE, limit=10 * ROW_BYTES, ttl_s=60.0)
     both = np.array([3, 3 + 5], dtype=np.int32)
     for item in (3, 8, 3, 8):
@@ -59,12 +59,12 @@ def test_the_arrays_of_the_cache_stay_within_its_bound(items: int, limit: int) -
     assert sum(array.nbytes for array in arrays) <= limit
 
 
-def test_a_cache_without_room_for_a_row_is_refused() -> None:
+def test_a_cache_smaller_than_a_row_is_refused() -> None:
     with pytest.raises(ValueError, match="limit: must hold at least 2 rows of 24 bytes"):
         RowCache(items=10, dtype=DTYPE, limit=10, ttl_s=1.0)
 
 
-def test_old_rows_are_held_but_not_fresh() -> None:
+def test_expired_rows_are_held_but_not_fresh() -> None:
     cache = RowCache(items=9, dtype=DTYPE, limit=2**20, ttl_s=0.02)
     items = np.array([3, 4], dtype=np.int32)
     cache.put(items, rows(items))

@@ -35,7 +35,7 @@ def test_an_empty_history_is_all_padding() -> None:
     assert not any(array.any() for array in assemble(log.item, log.event, log.timestamp, 3))
 
 
-def test_many_histories_at_once_are_the_same_as_one_by_one() -> None:
+def test_batched_histories_equal_single_ones() -> None:
     log = log_of([1, 2, 3], [], [4, 5])
     many = assemble_many(log.item, log.event, log.timestamp, log.offsets[:-1], log.offsets[1:], 4)
     for user in range(log.users):

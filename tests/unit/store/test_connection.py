@@ -24,7 +24,7 @@ from winnow.store.connection import RedisError, connect, connect_async, shown
         ("s3cret@host", "***"),
     ],
 )
-def test_an_address_is_told_without_its_secrets(address: str, told: str) -> None:
+def test_an_address_is_shown_without_its_secrets(address: str, told: str) -> None:
     assert shown(address) == told
 
 
@@ -46,19 +46,19 @@ def test_an_address_is_told_without_its_secrets(address: str, told: str) -> None
         ("redis+cluster://127.0.0.1:1?socket_timeout=s3cret", r"an option after the \?"),
     ],
 )
-def test_what_is_no_address_is_refused_by_name_and_without_its_secrets(address: str, complaint: str) -> None:
+def test_an_invalid_address_is_refused_by_name_without_its_secrets(address: str, complaint: str) -> None:
     with pytest.raises(WinnowError, match=complaint) as refused:
         connect(address)
     assert "cret" not in str(refused.value)
 
 
-def test_nobody_there_is_told_of_one_redis_and_of_a_cluster_alike() -> None:
+def test_an_unreachable_redis_and_cluster_have_the_same_error() -> None:
     for scheme in ("redis", "rediss", "redis+cluster", "rediss+cluster"):
         with pytest.raises(WinnowError, match=rf"does not answer at {scheme}://127\.0\.0\.1:1: ".replace("+", r"\+")):
             connect(f"{scheme}://u:s3cret@127.0.0.1:1")
 
 
-def test_an_address_says_everything() -> None:
+def test_an_address_holds_every_setting() -> None:
     alone = connect_async("rediss://anna:s%403cret@cache:6380/2?ssl_ca_certs=/etc/ca.pem")
     assert isinstance(alone, AsyncRedis)
     settings = alone.connection_pool.connection_kwargs
@@ -77,7 +77,7 @@ def test_a_transaction_on_a_clusters_event_loop_is_refused() -> None:
         connect_async("redis+cluster://127.0.0.1:1").pipeline(transaction=True)
 
 
-def test_a_cluster_that_is_away_is_a_redis_error_to_the_event_loop() -> None:
+def test_an_unreachable_cluster_is_a_redis_error_on_the_event_loop() -> None:
     async def ask() -> None:
         client = connect_async("redis+cluster://127.0.0.1:1,127.0.0.1:2")
         try:

@@ -33,7 +33,7 @@ def fields(given: Served) -> dict[bytes, bytes]:
 
 
 @pytest.mark.parametrize("given", [served(), served(0), served(history=EMPTY)])
-def test_features_come_back_as_they_were(given: Served) -> None:
+def test_features_round_trip(given: Served) -> None:
     read = decode(fields(given), SCHEMA)
     assert (read.items == given.items).all()
     assert read.user == given.user
@@ -43,14 +43,14 @@ def test_features_come_back_as_they_were(given: Served) -> None:
     assert digest(read) == digest(given)
 
 
-def test_the_digest_tells_features_apart() -> None:
+def test_features_have_different_digests() -> None:
     other = served()
     other.items["numeric"][1, 0] += 1e-6
     assert digest(other) != digest(served())
 
 
 @pytest.mark.parametrize("field", ["item_rows", "user_row", "history_items", "history_timestamps"])
-def test_what_is_cut_short_or_missing_is_refused(field: str) -> None:
+def test_truncated_and_missing_features_are_refused(field: str) -> None:
     whole = fields(served())
     for cut in (3, 8):
         with pytest.raises(ValueError, match=r".+"):

@@ -14,14 +14,14 @@ def test_a_users_keys_share_one_hash_tag() -> None:
     assert all(key.startswith("r3:") for key in [*of_anna, keys.manifest, keys.trending, keys.item("x")])
 
 
-def test_history_goes_there_and_back_sorted_by_time() -> None:
+def test_a_history_round_trips_sorted_by_time() -> None:
     entries = [history.encode(30, 2, "b|c"), history.encode(40, 1, "a"), history.encode(10, 1, "gone")]
     items, events, timestamps = history.decode(entries, INDEX)
     assert (items.tolist(), events.tolist(), timestamps.tolist()) == ([2, 1], [2, 1], [30, 40])
     assert history.decode([], INDEX) is history.EMPTY
 
 
-def test_events_of_one_moment_keep_their_order() -> None:
+def test_events_with_equal_timestamps_keep_their_order() -> None:
     newest_first = [history.encode(5, 1, "b|c"), history.encode(5, 1, "a")]
     assert history.decode(newest_first, INDEX).items.tolist() == [1, 2]
 

@@ -18,7 +18,7 @@ NOW = 1_760_000_000_000
 SAMPLED = next(f"user-{n}" for n in range(100 * SHARE) if sampled(f"user-{n}"))
 
 
-def test_what_is_written_together_lies_in_one_slot() -> None:
+def test_keys_that_are_written_together_share_a_slot() -> None:
     """Redis Cluster refuses transactions and scripts over several."""
     keys = Keys(7)
     assert len({key_slot(key.encode()) for key in watched(7, "anna {b}")}) == 1
@@ -29,7 +29,7 @@ def event(user_id: str, number: int, at_ms: int = NOW) -> Event:
     return Event(user_id, f"item-{number}", 1, 1_000 + number, at_ms)
 
 
-def test_a_state_is_the_same_whatever_the_order_of_its_events() -> None:
+def test_a_state_is_the_same_for_every_order_of_events() -> None:
     events = [event("anna", number) for number in range(history.KEPT + 50)]
     ahead, shuffled = State.new("anna"), State.new("anna")
     ahead.apply(events, {}, WINDOW_MS)
@@ -40,7 +40,7 @@ def test_a_state_is_the_same_whatever_the_order_of_its_events() -> None:
     assert all(item_hash(e.item_id) in state.seen for e in events for state in (ahead, shuffled))
 
 
-def test_a_state_knows_the_categories_of_the_items_it_knows() -> None:
+def test_a_state_has_the_categories_of_catalog_items() -> None:
     state = State.new("anna")
     state.apply([event("anna", 1), event("anna", 2)], {"item-1": Item(1, (VALUES[7], VALUES[8]))}, WINDOW_MS)
     assert VALUES[7] in state.categories
@@ -48,7 +48,7 @@ def test_a_state_knows_the_categories_of_the_items_it_knows() -> None:
     assert len(state.categories) == 2
 
 
-def test_a_shadow_is_what_the_filter_holds_exactly() -> None:
+def test_a_shadow_holds_the_filters_items_exactly() -> None:
     state = State.new(SAMPLED)
     state.apply([event(SAMPLED, 1, NOW - WINDOW_MS), event(SAMPLED, 2)], {}, WINDOW_MS)
     assert set(state.shadow) == {item_hash("item-1"), item_hash("item-2")}

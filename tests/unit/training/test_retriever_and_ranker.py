@@ -108,11 +108,11 @@ def test_the_retriever_learns_what_comes_next(features: FeatureSet, retrieval: R
     assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
 
 
-def test_the_rehearsal_does_not_learn_from_the_newest_events(retrieval: RetrieverTraining) -> None:
+def test_the_holdout_fit_does_not_learn_from_the_newest_events(retrieval: RetrieverTraining) -> None:
     assert (retrieval.until == np.arange(1, USERS + 1) * EVENTS - SMALL.withheld).all()
 
 
-def test_an_item_nobody_met_is_known_by_its_features_alone(retrieval: RetrieverTraining) -> None:
+def test_an_item_without_events_is_placed_by_its_features(retrieval: RetrieverTraining) -> None:
     vectors = retrieval.served.item_vectors
     assert not vectors[0].any()
     assert torch.linalg.vector_norm(vectors[1:], dim=1).tolist() == pytest.approx([1.0] * ITEMS, abs=1e-5)
@@ -125,9 +125,7 @@ def test_an_item_nobody_met_is_known_by_its_features_alone(retrieval: RetrieverT
     torch.testing.assert_close(before, after)
 
 
-def test_the_served_item_tower_places_a_newcomer_where_training_would(
-    features: FeatureSet, retrieval: RetrieverTraining
-) -> None:
+def test_the_served_item_tower_equals_the_trained_one(features: FeatureSet, retrieval: RetrieverTraining) -> None:
     trained = retrieval.served
     newcomer = ItemInputs.of(features, trained.shapes).take(torch.tensor([ITEMS]))
     served = ServedItemTower(trained.item_tower, trained.shapes, trained.item_vectors, 7).eval()
@@ -140,7 +138,7 @@ def test_the_served_item_tower_places_a_newcomer_where_training_would(
     assert (scores[:, :-1] >= scores[:, 1:]).all()
 
 
-def test_a_picture_that_is_missing_is_not_a_black_one(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+def test_a_missing_picture_differs_from_a_black_one(features: FeatureSet, retrieval: RetrieverTraining) -> None:
     trained = retrieval.served
     served = ServedItemTower(trained.item_tower, trained.shapes, trained.item_vectors, 3).eval()
     numeric, nothing = torch.zeros(1, 1), torch.zeros(1, 8)
@@ -150,7 +148,7 @@ def test_a_picture_that_is_missing_is_not_a_black_one(features: FeatureSet, retr
     torch.testing.assert_close(missing[0], expected)
 
 
-def test_training_again_gives_the_same_model(features: FeatureSet) -> None:
+def test_training_is_reproducible(features: FeatureSet) -> None:
     short = SMALL.model_copy(update={"max_epochs": 2})
     first, second = (train_retriever(features, short, show_progress=False).served for _ in range(2))
     torch.testing.assert_close(first.item_vectors, second.item_vectors, rtol=0, atol=0)
@@ -164,7 +162,7 @@ def test_a_large_catalog_is_sampled(features: FeatureSet) -> None:
     assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
 
 
-def test_served_candidates_are_the_best_unmet_items(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retrieval: RetrieverTraining) -> None:
     served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, 20).eval()
     inputs = model_inputs(features, 7)
     with torch.no_grad():
@@ -177,7 +175,7 @@ def test_served_candidates_are_the_best_unmet_items(features: FeatureSet, retrie
         assert not set(row) & {0, *met}
 
 
-def test_padding_is_no_candidate_even_when_everything_is_asked_for(retrieval: RetrieverTraining) -> None:
+def test_padding_is_never_a_candidate(retrieval: RetrieverTraining) -> None:
     served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS).eval()
     with torch.no_grad():
         candidates, _, _ = served(*model_inputs(world()[0], 3))
@@ -186,7 +184,7 @@ def test_padding_is_no_candidate_even_when_everything_is_asked_for(retrieval: Re
         ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS + 1)
 
 
-def test_saved_models_come_back(
+def test_saved_models_round_trip(
     tmp_path: Path, features: FeatureSet, retrieval: RetrieverTraining, ranker: TrainedRanker
 ) -> None:
     retrieval.save(tmp_path / "retriever")
@@ -202,7 +200,9 @@ def test_saved_models_come_back(
         torch.testing.assert_close(again.model.state_dict()[name], value, rtol=0, atol=0)
 
 
-def test_lists_are_of_withheld_moments_and_of_strangers(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+def test_lists_come_from_held_out_moments_and_cold_start_users(
+    features: FeatureSet, retrieval: RetrieverTraining
+) -> None:
     lists = past_lists(features, retrieval, numerics_at, SOURCES, 1000, show_progress=False)
     log = features.interactions
     known = lists.history > 0
@@ -231,7 +231,7 @@ def test_the_ranker_puts_padding_last_and_gives_probabilities(features: FeatureS
     assert (scores[:, :-2] > -1e3).all()
 
 
-def test_a_candidate_s_score_does_not_depend_on_the_others(features: FeatureSet, ranker: TrainedRanker) -> None:
+def test_a_candidates_score_does_not_depend_on_the_others(features: FeatureSet, ranker: TrainedRanker) -> None:
     items = torch.tensor([[3, 9, 0]], dtype=torch.int32)
     categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
     numeric = torch.randn(1, 3, len(NUMERICS) + len(CONTEXT_FEATURES))
@@ -252,7 +252,7 @@ def test_an_empty_history_is_ranked(features: FeatureSet, ranker: TrainedRanker)
     assert torch.isfinite(scores).all()
 
 
-def test_a_fresh_item_is_ranked_by_the_vector_that_comes_with_it(features: FeatureSet, ranker: TrainedRanker) -> None:
+def test_a_new_item_is_ranked_by_its_own_vector(features: FeatureSet, ranker: TrainedRanker) -> None:
     items = torch.tensor([[5, 9, 5]], dtype=torch.int32)
     categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
     numeric = torch.randn(1, 3, len(NUMERICS) + len(CONTEXT_FEATURES))

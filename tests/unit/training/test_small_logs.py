@@ -80,7 +80,7 @@ def trained(features: FeatureSet, settings: RankerSettings = RANKER) -> TrainedR
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3], ids=["once", "every event doubled", "view, cart, purchase"])
-def test_the_ranker_is_validated_though_nobody_s_last_event_is_a_first_meeting(repeats: int) -> None:
+def test_the_ranker_is_validated_when_every_last_event_is_a_repeat(repeats: int) -> None:
     assert trained(features_of(walks(60, 40, 12), 40, repeats)).unlearned == ""
 
 
@@ -99,13 +99,13 @@ def test_short_histories_leave_lists_to_train_on() -> None:
         pytest.param(features_of([[1, 2] * 40, *[[1]] * 30], 3), id="a bot and the rest"),
     ],
 )
-def test_with_too_few_lists_no_order_is_learned_and_it_is_said(features: FeatureSet) -> None:
+def test_with_too_few_lists_no_ranker_is_learned_and_a_message_is_printed(features: FeatureSet) -> None:
     ranker = trained(features)
     assert ranker.unlearned.startswith("the log gives only ")
     assert "fewer than 20" in ranker.unlearned
 
 
-def test_a_ranker_that_steps_aside_scores_as_the_retriever_does(tmp_path) -> None:
+def test_a_disabled_ranker_scores_like_the_retriever(tmp_path) -> None:
     ranker = trained(features_of(walks(60, 40, 12), 40), RANKER.model_copy(update={"fewest": 10_000}))
     ranker.save(tmp_path)
     loaded = TrainedRanker.load(tmp_path)
@@ -124,7 +124,7 @@ def test_a_ranker_that_steps_aside_scores_as_the_retriever_does(tmp_path) -> Non
     assert (scores.argsort(dim=1) == context[:, :, base].argsort(dim=1)).all()
 
 
-def test_a_log_without_a_rehearsal_is_learned_from_all_the_same() -> None:
+def test_a_log_without_a_holdout_fit_is_still_trained_on() -> None:
     histories = [[1, 2], [3, 4], [5, 6]] * 30
     features = features_of(histories, 6)
     served = train_retriever(features, RETRIEVER.model_copy(update={"unrehearsed": 30}), show_progress=False).served
@@ -136,7 +136,7 @@ def test_a_log_without_a_rehearsal_is_learned_from_all_the_same() -> None:
     assert scores.argmax(axis=1).tolist() == [2, 4, 6]
 
 
-def test_a_batch_without_a_first_meeting_does_not_end_the_training_in_nan() -> None:
+def test_a_batch_without_a_first_event_gives_no_nan() -> None:
     # With one window per batch, each of the users who met one item again and again is a batch without a target.
     features = features_of([[1, 2, 3, 4, 5, 6], *[[1] * 6] * 10], 6)
     trained_one = train_retriever(features, RETRIEVER.model_copy(update={"batch": 1}), show_progress=False)
@@ -153,7 +153,7 @@ def dataset(items: int, events: Sequence[tuple[str, str]]) -> Dataset:
     )
 
 
-def test_what_has_an_order_passes() -> None:
+def test_a_learnable_log_passes() -> None:
     check_learnable(dataset(2, [("u", "i0"), ("u", "i1")]), "shop")
 
 
@@ -168,13 +168,13 @@ def test_what_has_an_order_passes() -> None:
     ],
     ids=["one item", "no user with two"],
 )
-def test_what_holds_no_order_is_refused_before_anything_is_trained(refused: Dataset, said: str) -> None:
+def test_an_unlearnable_log_is_refused_before_training(refused: Dataset, said: str) -> None:
     with pytest.raises(DataError, match=said):
         check_learnable(refused, "shop")
     assert DataError.exit_code == 2
 
 
-def test_a_log_that_the_held_out_events_empty_is_refused() -> None:
+def test_a_log_that_is_empty_after_the_holdout_is_refused() -> None:
     full = dataset(3, [("u", "i0"), ("u", "i1")])
     with pytest.raises(DataError, match="no events are left"):
         check_learnable(replace(full, events=full.events.slice(0, 0)), "shop")

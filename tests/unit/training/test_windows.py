@@ -18,7 +18,7 @@ def log_of(*users: list[int]) -> Interactions:
     return Interactions(offsets, items, np.ones_like(items), times)
 
 
-def test_windows_teach_every_event_but_the_first_and_repeats() -> None:
+def test_windows_have_every_event_except_first_ones_and_repeats_as_target() -> None:
     log = log_of([1, 2, 1, 3, 4, 5, 6, 7], [8], [9, 9, 2])
     windows = epoch_windows(log, log.offsets[1:], first_meetings(log), 3, np.random.default_rng(0))
     learned = sorted(
@@ -35,14 +35,14 @@ def test_windows_teach_every_event_but_the_first_and_repeats() -> None:
                 assert his.index(target) == his.index(item) + 1
 
 
-def test_windows_stop_before_what_is_withheld() -> None:
+def test_windows_end_before_held_out_events() -> None:
     log = log_of([1, 2, 3, 4, 5])
     windows = epoch_windows(log, np.array([3]), first_meetings(log), 4, np.random.default_rng(1))
     assert set(windows.target.ravel()) - {0} == {2, 3}
     assert set(windows.history.items.ravel()) - {0} == {1, 2}
 
 
-def test_neighbours_are_met_together_closest_first() -> None:
+def test_neighbours_are_ordered_by_co_visitation() -> None:
     log = log_of([1, 2, 3], [1, 2, 4], [1, 2, 3], [5, 6])
     neighbours, weights = covisitation_table(log, log.offsets[1:], items=7, kept=4)
     assert neighbours[1, 0] == 2
@@ -52,13 +52,13 @@ def test_neighbours_are_met_together_closest_first() -> None:
     assert (np.diff(weights, axis=1) <= 0).all()
 
 
-def test_the_table_does_not_see_withheld_events() -> None:
+def test_the_table_ignores_held_out_events() -> None:
     log = log_of([1, 2, 3])
     neighbours, _ = covisitation_table(log, np.array([2]), items=3, kept=2)
     assert set(neighbours.ravel()) == {0, 1, 2}
 
 
-def test_the_sampled_softmax_comes_close_to_the_full_one() -> None:
+def test_the_sampled_softmax_approximates_the_full_one() -> None:
     torch.manual_seed(0)
     wanted, vectors = torch.randn(64, 8), torch.randn(500, 8)
     target = torch.randint(1, 501, (64,))

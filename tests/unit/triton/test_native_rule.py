@@ -58,7 +58,7 @@ def refusal(configured: dict[str, Any], session: Any) -> str:
         (["A", 3], config([-1, 3], batch=0)),
     ],
 )
-def test_what_agrees_is_taken(shape: list[Any], configured: dict[str, Any]) -> None:
+def test_matching_configurations_are_accepted(shape: list[Any], configured: dict[str, Any]) -> None:
     RULE["validate"]("m", configured, graph(shape))
 
 
@@ -78,14 +78,14 @@ def test_an_output_is_equal_to_the_graphs() -> None:
     )
 
 
-def test_an_output_is_a_number_where_onnx_runtime_infers_one() -> None:
+def test_an_output_dimension_is_fixed_where_onnx_runtime_infers_it() -> None:
     """A letter in the file does not make a dimension symbolic: what ONNX Runtime knows is what counts."""
     session = graph(["B", 3], ["B", "K"])
     RULE["validate"]("m", config([3]), session)
     assert "tensor 'y'" in refusal(config([3], [-1]), session)
 
 
-def test_the_number_of_dimensions_is_the_graphs() -> None:
+def test_the_number_of_dimensions_equals_the_graphs() -> None:
     assert refusal(config([3, 1], [3]), graph(["B", 3])) == (
         "model 'm', tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model configuration specifies "
         f"3 dimensions ({COMPLETE} shape [-1,3,1])"
@@ -109,7 +109,7 @@ def test_without_batching_the_shape_is_the_whole_shape() -> None:
     assert "specifies 1 dimensions (shape [3])" in refusal(config([2, 3], [3], batch=0), graph([2, 3]))
 
 
-def test_a_scalar_has_ones_for_dimensions() -> None:
+def test_a_scalar_has_dimensions_of_one() -> None:
     session = graph([])
     RULE["validate"]("m", config([1], batch=0), session)
     assert refusal(config([1], [2], batch=0), session) == (
@@ -118,7 +118,7 @@ def test_a_scalar_has_ones_for_dimensions() -> None:
     )
 
 
-def test_a_reshape_is_what_the_graph_sees() -> None:
+def test_a_reshape_is_compared_with_the_graph() -> None:
     configured = config([1])
     configured["input"][0]["reshape"] = {"shape": []}
     configured["output"][0]["reshape"] = {"shape": []}
@@ -127,7 +127,7 @@ def test_a_reshape_is_what_the_graph_sees() -> None:
     assert "tensor 'y': the model expects 1 dimensions (shape [-1])" in refusal(configured, graph(["B"]))
 
 
-def test_there_are_as_many_inputs_as_in_the_graph() -> None:
+def test_the_number_of_inputs_equals_the_graphs() -> None:
     configured = config([3])
     configured["input"] *= 2
     assert refusal(configured, graph(["B", 3])) == (
@@ -138,7 +138,7 @@ def test_there_are_as_many_inputs_as_in_the_graph() -> None:
 
 
 @pytest.mark.parametrize("kind", ["input", "output"])
-def test_names_are_the_graphs(kind: str) -> None:
+def test_names_equal_the_graphs(kind: str) -> None:
     configured = config([3])
     configured[kind][0]["name"] = "z"
     allowed = {"input": "x", "output": "y"}[kind]
@@ -150,7 +150,7 @@ def test_outputs_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", ["input", "output"])
-def test_data_types_are_the_graphs(kind: str) -> None:
+def test_data_types_equal_the_graphs(kind: str) -> None:
     configured = config([3])
     tensor = configured[kind][0]
     tensor["data_type"] = "TYPE_INT32"
@@ -174,7 +174,7 @@ def test_data_types_are_the_graphs(kind: str) -> None:
         ("TYPE_FP64", TensorProto.DOUBLE),
     ],
 )
-def test_every_data_type_is_the_native_ones(declared: str, kind: int) -> None:
+def test_every_data_type_equals_that_of_the_native_backend(declared: str, kind: int) -> None:
     configured = config([3])
     configured["input"][0]["data_type"] = configured["output"][0]["data_type"] = declared
     RULE["validate"]("m", configured, graph(["B", 3], kind=kind))
@@ -210,7 +210,7 @@ def test_only_tensors_are_served(given: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("feature", ["sequence_batching", "batch_input", "batch_output"])
-def test_what_only_the_native_one_serves_is_refused(feature: str) -> None:
+def test_features_of_the_native_backend_only_are_refused(feature: str) -> None:
     assert f"{feature} is not served" in refusal(config([3], **{feature: [{}]}), graph(["B", 3]))
     RULE["validate"]("m", config([3], **{feature: []}), graph(["B", 3]))
 

@@ -90,14 +90,14 @@ async def abandon_one(predictor: Predictor) -> None:
     ("version", "end"),
     [("2.51.0", "answered"), ("2.56.0", "cancelled"), ("3.0.0", "cancelled"), ("unheard-of", "answered")],
 )
-def test_a_call_is_cancelled_where_the_server_bears_it(version: str, end: str) -> None:
+def test_a_call_is_cancelled_where_the_server_supports_it(version: str, end: str) -> None:
     predictor = Predictor(version)
     asyncio.run(abandon_one(predictor))
     assert predictor.ended == ["answered", end]
     assert predictor.asked == 1
 
 
-def test_a_server_that_does_not_say_its_version_is_spared_and_asked_again() -> None:
+def test_a_server_without_a_known_version_gets_no_cancellation_and_is_asked_again() -> None:
     predictor = Predictor("2.60.0", metadata_down=True)
 
     async def talk() -> None:

@@ -33,7 +33,7 @@ def run(work: Any) -> Any:
     return asyncio.run(work)
 
 
-def test_the_catalog_has_room_and_replaces(release: Release) -> None:
+def test_the_catalog_has_spare_rows_and_replaces_them(release: Release) -> None:
     catalog = Catalog(release)
     assert len(catalog.item_ids) == len(catalog.hashes) == len(catalog.rows) == len(catalog.vectors)
     assert len(catalog.rows) == ITEMS + 1 + FRESH_CAPACITY
@@ -55,7 +55,7 @@ def test_the_catalog_has_room_and_replaces(release: Release) -> None:
     )
 
 
-def test_two_lists_merge_as_if_they_had_been_one() -> None:
+def test_two_sorted_lists_merge_into_one() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(50).astype(np.float32)
     order = np.argsort(-scores, kind="stable")[:20].astype(np.int32)
@@ -66,7 +66,7 @@ def test_two_lists_merge_as_if_they_had_been_one() -> None:
     np.testing.assert_array_equal(theirs, scores[best])
 
 
-def test_slots_are_given_once_and_not_beyond_the_room(published: Release, redis_url: str) -> None:
+def test_every_slot_is_assigned_once_up_to_the_capacity(published: Release, redis_url: str) -> None:
     async def work() -> None:
         store = OnlineStore(published, redis_url)
         try:
@@ -86,7 +86,7 @@ def test_slots_are_given_once_and_not_beyond_the_room(published: Release, redis_
     run(work())
 
 
-def test_another_process_learns_of_items_and_goes_on_after_redis_was_away(published: Release, redis_url: str) -> None:
+def test_another_process_learns_of_items_also_after_redis_was_away(published: Release, redis_url: str) -> None:
     client = connect(redis_url)
 
     async def work() -> None:
@@ -152,7 +152,7 @@ def told(answer: Answer, item_id: str) -> dict[str, Any]:
     return candidate
 
 
-def test_a_fresh_item_is_retrieved_with_its_exact_score_and_ranked(
+def test_a_new_item_is_retrieved_by_its_exact_score_and_ranked(
     ask: Callable[..., Answer], published: Release, models: Any
 ) -> None:
     liked = np.asarray(published.array("item_vectors"))[models_history(published, 3)].mean(axis=0)
@@ -180,7 +180,7 @@ def models_history(release: Release, user: int) -> Any:
     return np.asarray(release.array("item"))[max(offsets[user], offsets[user + 1] - 12) : offsets[user + 1]]
 
 
-def test_a_stranger_is_told_of_the_newest(ask: Callable[..., Answer], published: Release) -> None:
+def test_a_cold_start_user_gets_the_newest_items(ask: Callable[..., Answer], published: Release) -> None:
     items = [new_item(published, f"new-{n}", slot=n, numeric=0.99) for n in range(60)]
     answer = ask("nobody", items, k=100)
     named = {c["item_id"] for c in answer["trace"]["candidates"] if "fresh" in c["sources"]}
@@ -190,7 +190,7 @@ def test_a_stranger_is_told_of_the_newest(ask: Callable[..., Answer], published:
     assert all("title" not in item for item in answer["items"] if item["item_id"].startswith("item-"))
 
 
-def test_filters_hold_for_fresh_items(ask: Callable[..., Answer], published: Release, redis_url: str) -> None:
+def test_filters_apply_to_new_items(ask: Callable[..., Answer], published: Release, redis_url: str) -> None:
     names = ("met", "sold-out", "of-books", "left-out", "stays")
     items = [new_item(published, name, slot=n, numeric=0.99) for n, name in enumerate(names)]
     items[1] = new_item(published, "sold-out", slot=1, available=0)
@@ -214,9 +214,7 @@ def test_filters_hold_for_fresh_items(ask: Callable[..., Answer], published: Rel
     assert "stays" in [item["item_id"] for item in answer["items"]]
 
 
-def test_a_query_finds_fresh_items_by_their_vectors(
-    ask: Callable[..., Answer], published: Release, models: Any
-) -> None:
+def test_a_query_finds_new_items_by_their_vectors(ask: Callable[..., Answer], published: Release, models: Any) -> None:
     ask(None, [], text="a red ball")
     [tower] = [given for name, given in models.asked if name == "item_tower"]
     placed = asyncio.run(models.tower(tower))
@@ -227,7 +225,7 @@ def test_a_query_finds_fresh_items_by_their_vectors(
     assert "unlike" not in [c["item_id"] for c in answer["trace"]["candidates"]]
 
 
-def test_without_redis_the_fresh_items_that_were_learnt_stay(published: Release, models: Any) -> None:
+def test_without_redis_the_learnt_new_items_stay(published: Release, models: Any) -> None:
     async def work() -> Answer:
         store = OnlineStore(published, "redis://127.0.0.1:1/0")
         store.learn(new_item(published, "known", slot=0, numeric=5.0))
@@ -241,7 +239,7 @@ def test_without_redis_the_fresh_items_that_were_learnt_stay(published: Release,
     assert answer["items"][0]["item_id"] == "known"
 
 
-def test_events_of_fresh_items_count_and_are_no_history(published: Release, redis_url: str, models: Any) -> None:
+def test_events_of_new_items_are_seen_but_not_in_the_history(published: Release, redis_url: str, models: Any) -> None:
     client = connect(redis_url)
     keys = Keys(published.manifest.number)
 

@@ -44,7 +44,7 @@ def with_store(
     return asyncio.run(run())
 
 
-def test_a_user_reads_back_as_the_log_has_it(published: Release, redis_url: str, client: Redis) -> None:
+def test_a_user_is_read_as_the_log_has_it(published: Release, redis_url: str, client: Redis) -> None:
     state = with_store(published, redis_url, lambda store: store.user_state("user-4"))
     offsets = published.array("offsets")
     log = slice(int(offsets[4]), int(offsets[5]))
@@ -63,7 +63,7 @@ def test_a_user_reads_back_as_the_log_has_it(published: Release, redis_url: str,
 
 
 @pytest.mark.parametrize("redis_url", ["server"], indirect=True)
-def test_a_user_costs_one_round_trip(published: Release, redis_url: str, client: Redis) -> None:
+def test_reading_a_user_takes_one_round_trip(published: Release, redis_url: str, client: Redis) -> None:
     """Both commands of a read arrive in one batch: Redis counts two commands and one read from a socket."""
 
     async def count(store: OnlineStore) -> tuple[int, int]:
@@ -77,7 +77,7 @@ def test_a_user_costs_one_round_trip(published: Release, redis_url: str, client:
     assert after - before == 11
 
 
-def test_a_stranger_is_known_as_one(published: Release, redis_url: str) -> None:
+def test_a_cold_start_user_has_an_empty_state(published: Release, redis_url: str) -> None:
     state = with_store(published, redis_url, lambda store: store.user_state("nobody"))
     assert not len(state.history.items)
     assert state.seen is None
@@ -105,7 +105,7 @@ def test_unknown_items_are_dropped_and_counted(published: Release, redis_url: st
     assert 0 < lookups[1].oldest_s < 5
 
 
-def test_rows_say_how_old_they_are(published: Release, redis_url: str) -> None:
+def test_rows_have_an_age(published: Release, redis_url: str) -> None:
     async def read(store: OnlineStore) -> list[float]:
         await store.item_rows(np.array([1], np.int32))
         await asyncio.sleep(0.1)
@@ -118,7 +118,7 @@ def test_rows_say_how_old_they_are(published: Release, redis_url: str) -> None:
     assert np.isnan(never)
 
 
-def test_reads_that_were_given_up_leave_no_answer_to_others(published: Release, redis_url: str, client: Redis) -> None:
+def test_cancelled_reads_leave_no_answer_to_later_reads(published: Release, redis_url: str, client: Redis) -> None:
     # A cluster's client would pause one node.
     alone = isinstance(client, Redis)
     servers = [client] if alone else [client.get_redis_connection(node) for node in client.get_primaries()]
@@ -141,7 +141,7 @@ def test_reads_that_were_given_up_leave_no_answer_to_others(published: Release, 
     assert with_store(published, redis_url, give_up) == list(range(20))
 
 
-def test_a_changed_row_is_read_again_when_its_time_is_over(published: Release, redis_url: str, client: Redis) -> None:
+def test_a_changed_row_is_read_again_after_its_time_to_live(published: Release, redis_url: str, client: Redis) -> None:
     key = Keys(published.manifest.number).item("item-7")
     item = np.array([7], dtype=np.int32)
 
@@ -158,14 +158,14 @@ def test_a_changed_row_is_read_again_when_its_time_is_over(published: Release, r
     assert with_store(published, redis_url, read, ttl_s=0.2) == [1, 1, 0]
 
 
-def test_publishing_again_leaves_what_happened_since(published: Release, redis_url: str, client: Redis) -> None:
+def test_publishing_again_keeps_later_events(published: Release, redis_url: str, client: Redis) -> None:
     history = Keys(published.manifest.number).history("user-1")
     client.lpush(history, "1800000000000|1|item-1")
     publish(published.folder, redis_url, show_progress=False)
     assert client.lindex(history, 0) == b"1800000000000|1|item-1"
 
 
-def test_rows_that_an_older_version_put_elsewhere_are_written_again(
+def test_rows_under_the_keys_of_an_older_version_are_written_again(
     published: Release, redis_url: str, client: Redis
 ) -> None:
     keys = Keys(published.manifest.number)
@@ -178,7 +178,7 @@ def test_rows_that_an_older_version_put_elsewhere_are_written_again(
     assert client.lindex(keys.history("user-1"), 0) == b"1800000000000|1|item-1"
 
 
-def test_a_publication_cut_short_is_done_again(published: Release, redis_url: str, client: Redis) -> None:
+def test_an_interrupted_publication_is_repeated(published: Release, redis_url: str, client: Redis) -> None:
     keys = Keys(published.manifest.number)
     length = client.llen(keys.history("user-1"))
     client.delete(keys.manifest, keys.item("item-1"))
@@ -193,6 +193,6 @@ def test_another_release_under_the_same_number_is_refused(published: Release, re
         publish(published.folder, redis_url, show_progress=False)
 
 
-def test_a_redis_that_is_not_there_is_named(release: Release) -> None:
+def test_an_unreachable_redis_is_named(release: Release) -> None:
     with pytest.raises(WinnowError, match=r"Redis does not answer at redis://127\.0\.0\.1:1/0"):
         publish(release.folder, "redis://127.0.0.1:1/0", show_progress=False)

@@ -31,7 +31,7 @@ async def replica(asked: Counter[int], number: int) -> tuple[Any, int]:
     return server, port
 
 
-def test_requests_take_turns_between_replicas():
+def test_requests_rotate_between_replicas():
     async def main() -> Counter[int]:
         asked: Counter[int] = Counter()
         servers = [await replica(asked, number) for number in range(2)]

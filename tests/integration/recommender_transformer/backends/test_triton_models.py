@@ -104,7 +104,7 @@ def user() -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_exactly_the_pinned_version_answers(address: str, version: int) -> None:
+def test_the_pinned_version_answers(address: str, version: int) -> None:
     async def ask() -> Any:
         models = TritonModels(address, version)
         try:
@@ -167,7 +167,7 @@ def test_encoders_and_item_tower(address: str) -> None:
     assert placed.scores.tolist() == [[0.5, 0.25]]
 
 
-def test_start_up_names_what_triton_serves_instead(address: str) -> None:
+def test_start_up_names_the_versions_that_triton_serves(address: str) -> None:
     check_versions(address, 1, ("retriever", "ranker"))
     with pytest.raises(ReleaseMismatch, match=r"pinned to release 2, but Triton at \S+ serves ranker in version 1"):
         check_versions(address, 2, ("retriever", "ranker"))
@@ -177,6 +177,6 @@ def test_start_up_names_what_triton_serves_instead(address: str) -> None:
         check_versions("127.0.0.1:1", 1, ("retriever",), timeout_s=0.3)
 
 
-def test_a_host_without_a_port_is_not_dialled_at_443() -> None:
+def test_a_host_without_a_port_is_refused() -> None:
     assert address_of("recommender-predictor.shop") == "recommender-predictor.shop:80"
     assert address_of("127.0.0.1:8001") == "127.0.0.1:8001"

@@ -54,7 +54,7 @@ def named(components: tuple[Any, ...], name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_source_names_items_once_best_first(check, name: str) -> None:
+def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
     async def work(pipeline: Pipeline, query: Query) -> None:
         source = named(pipeline.sources, name)
         assert source.wanted(query)
@@ -68,7 +68,7 @@ def test_a_source_names_items_once_best_first(check, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_filter_judges_each_candidate_and_changes_none(check, name: str) -> None:
+def test_a_filter_has_one_decision_per_candidate_and_changes_none(check, name: str) -> None:
     async def work(pipeline: Pipeline, query: Query) -> None:
         component = named(pipeline.filters, name)
         candidates = query.trace.merged[0]
@@ -126,7 +126,7 @@ def test_orderers_choose_distinct_candidates(check, k: int) -> None:
     check(work)
 
 
-def test_every_component_is_in_the_contract(check) -> None:
+def test_every_component_has_a_contract(check) -> None:
     async def work(pipeline: Pipeline, query: Query) -> None:
         assert tuple(source.name for source in pipeline.sources) == SOURCES
         assert tuple(component.name for component in pipeline.filters) == FILTERS

@@ -39,7 +39,7 @@ def asked(models: Any) -> list[str]:
     return [name for name, _ in models.asked]
 
 
-def test_content_alone_gives_the_nearest_items_and_asks_neither_retriever_nor_ranker(
+def test_a_query_without_a_user_gives_the_nearest_items_without_retriever_and_ranker(
     recommend: Recommend, release: Release, models: Any
 ) -> None:
     answer = recommend(None, query={"text": "a red ball"}, k=10, diversity=0.0)
@@ -61,7 +61,7 @@ def test_content_alone_gives_the_nearest_items_and_asks_neither_retriever_nor_ra
 
 
 @pytest.mark.parametrize("modalities", [("image",), ("audio",), ("audio", "image", "text")])
-def test_each_modality_has_its_encoder_and_all_make_one_query(
+def test_every_modality_is_encoded_and_all_form_one_query(
     recommend: Recommend, models: Any, modalities: tuple[str, ...]
 ) -> None:
     everything = {"audio": sound(), "image": picture(), "text": "a blue book"}
@@ -77,7 +77,7 @@ def test_different_pictures_find_different_items(recommend: Recommend) -> None:
     assert indices(red) != indices(blue)
 
 
-def test_with_a_known_user_half_of_the_score_is_content(recommend: Recommend, release: Release, models: Any) -> None:
+def test_with_a_user_half_of_the_score_is_the_querys(recommend: Recommend, release: Release, models: Any) -> None:
     answer = recommend("user-3", query={"text": "a red ball"}, k=100, diversity=0.0)
     assert answer["degraded"] == []
     assert set(asked(models)) == {"text_encoder", "item_tower", "retriever", "ranker"}
@@ -96,20 +96,20 @@ def test_with_a_known_user_half_of_the_score_is_content(recommend: Recommend, re
     assert WEIGHT == 0.5
 
 
-def test_a_stranger_who_looks_for_something_gets_it(recommend: Recommend, models: Any) -> None:
+def test_a_cold_start_users_query_is_answered(recommend: Recommend, models: Any) -> None:
     answer = recommend("nobody", query={"text": "a red ball"}, k=10, diversity=0.0)
     alone = recommend(None, query={"text": "a red ball"}, k=10, diversity=0.0)
     assert indices(answer) == indices(alone)
     assert "ranker" not in asked(models)
 
 
-def test_the_callers_limits_hold_for_queries_too(recommend: Recommend, release: Release) -> None:
+def test_request_filters_apply_to_queries(recommend: Recommend, release: Release) -> None:
     answer = recommend(None, query={"text": "a red ball"}, k=10, filters={"categories": ["toys"]})
     assert (release.array("item_rows")["categorical"][indices(answer), 0] == 4).all()
 
 
 @pytest.mark.parametrize("broken", ["text_encoder", "item_tower"])
-def test_without_the_encoders_the_rest_answers(recommend: Recommend, models: Any, broken: str) -> None:
+def test_without_encoders_the_other_sources_answer(recommend: Recommend, models: Any, broken: str) -> None:
     models.broken = {broken}
     answer = recommend("user-3", query={"text": "a red ball"}, k=10)
     assert answer["degraded"] == ["content: ConnectionError"]
@@ -119,7 +119,7 @@ def test_without_the_encoders_the_rest_answers(recommend: Recommend, models: Any
     assert len(nobody["items"]) == 10
 
 
-def test_plain_requests_take_no_turn_for_content_or_fresh_items(recommend: Recommend, models: Any) -> None:
+def test_requests_without_a_query_skip_content_and_new_items(recommend: Recommend, models: Any) -> None:
     answer = recommend("user-3", k=5, debug=True)
     turns = {step["component"] for step in answer["trace"]["stages"]}
     assert not turns & {"content", "content_score", "fresh"}
@@ -148,7 +148,7 @@ def test_a_modality_without_an_encoder_is_refused(models: Any, redis_url: str, t
         ask(bare, {"text": "a ball"})
 
 
-def test_a_wrong_thing_in_a_query_is_named_over_http(server: Any) -> None:
+def test_an_error_in_a_query_is_named_over_http(server: Any) -> None:
     field = "instances[0].query"
     url = {"url": "http://169.254.169.254/latest/meta-data"}
     cases: list[tuple[Any, str]] = [
@@ -185,7 +185,7 @@ def test_a_wrong_thing_in_a_query_is_named_over_http(server: Any) -> None:
     assert (status, answer["error"][:45]) == (400, "instances[1].query.image: not a readable pict")
 
 
-def test_a_query_travels_over_every_protocol(server: Any) -> None:
+def test_a_query_is_the_same_over_every_protocol(server: Any) -> None:
 
     query = {"text": "a red ball", "image": picture()}
     status, v1 = server.v1({"query": query, "k": 5}, {"user_id": "user-3", "query": query, "k": 5})

@@ -59,7 +59,7 @@ def is_newest(found: SourceList) -> bool:
 
 
 @pytest.mark.parametrize("trouble", ["late", "down"])
-def test_only_the_source_that_failed_is_called_degraded(together: Any, models: Any, trouble: str) -> None:
+def test_only_the_failed_source_is_marked_degraded(together: Any, models: Any, trouble: str) -> None:
     if trouble == "late":
         models.delay_s = {"retriever": 30.0}
     else:
@@ -79,7 +79,7 @@ def test_only_the_source_that_failed_is_called_degraded(together: Any, models: A
     assert (REGISTRY.get_sample_value("winnow_degraded_total", {"component": "fresh"}) or 0.0) == before
 
 
-def test_a_stranger_has_no_retriever_and_nothing_is_degraded(together: Any) -> None:
+def test_a_cold_start_user_skips_the_retriever_without_degradation(together: Any) -> None:
     async def talk(runner: Runner) -> None:
         degraded, found = await ask(runner, "nobody-at-all")
         assert degraded == []
@@ -112,7 +112,7 @@ class Named:
         self.name, self.needs = name, needs
 
 
-def test_each_comes_after_what_it_needs() -> None:
+def test_every_source_runs_after_its_dependencies() -> None:
     sources = [Named("a", "b", "c"), Named("b", "d"), Named("c"), Named("d")]
     for given in permutations(sources):
         ordered = [source.name for source in in_order(given)]
@@ -129,7 +129,9 @@ def test_each_comes_after_what_it_needs() -> None:
         ([Named("a", "a")], "sources need each other: a -> a"),
     ],
 )
-def test_a_need_that_cannot_be_met_is_refused_at_the_start(together: Any, sources: list[Any], message: str) -> None:
+def test_an_unknown_or_circular_dependency_is_refused_at_start_up(
+    together: Any, sources: list[Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         in_order(sources)
 

@@ -76,7 +76,7 @@ def own_redis(tmp_path: Path) -> Iterator[Redises]:
     redises.process.stop()
 
 
-def test_a_part_that_keeps_failing_is_not_asked_for_a_moment_and_then_taken_back(together: Any, models: Any) -> None:
+def test_a_failing_component_is_skipped_for_a_while_and_then_used_again(together: Any, models: Any) -> None:
     def asked() -> int:
         return sum(name == "ranker" for name, _ in models.asked)
 
@@ -96,7 +96,7 @@ def test_a_part_that_keeps_failing_is_not_asked_for_a_moment_and_then_taken_back
     together(talk)
 
 
-def test_while_a_late_part_is_spared_nobody_waits_for_it(together: Any, models: Any) -> None:
+def test_a_component_with_an_open_circuit_is_not_called(together: Any, models: Any) -> None:
     async def talk(ask: Ask) -> None:
         models.delay_s = {"retriever": 5.0}
         # More than it takes: on a busy machine a time-out may come too late to count.
@@ -110,7 +110,7 @@ def test_while_a_late_part_is_spared_nobody_waits_for_it(together: Any, models: 
     together(talk)
 
 
-def test_deadlines_that_leave_no_time_say_nothing_about_a_part(together: Any, models: Any) -> None:
+def test_time_outs_of_short_deadlines_do_not_open_a_circuit(together: Any, models: Any) -> None:
     async def talk(ask: Ask) -> None:
         models.delay_s = {"ranker": 0.05}
         for _ in range(3 * FAILURES):
@@ -120,7 +120,7 @@ def test_deadlines_that_leave_no_time_say_nothing_about_a_part(together: Any, mo
     together(talk)
 
 
-def test_one_users_broken_filter_is_told_and_costs_nothing_else(
+def test_one_users_unreadable_filter_degrades_only_that_users_answers(
     together: Any, published: Release, redis_url: str
 ) -> None:
     client, key = Redis.from_url(redis_url), Keys(published.manifest.number).seen("user-3")
@@ -146,7 +146,9 @@ def test_one_users_broken_filter_is_told_and_costs_nothing_else(
     assert healed["items"] == before["items"]
 
 
-def test_a_killed_redis_shows_in_marks_and_metrics_and_nothing_else(serve_tiny: Any, own_redis: Redises) -> None:
+def test_a_killed_redis_is_marked_and_counted_and_every_request_is_answered(
+    serve_tiny: Any, own_redis: Redises
+) -> None:
     unfiltered = 'winnow_filter_open_total{filter="seen",reason="not read"}'
     with serve_tiny(own_redis.url) as server:
 
@@ -169,7 +171,7 @@ def test_a_killed_redis_shows_in_marks_and_metrics_and_nothing_else(serve_tiny: 
         assert server.metric('winnow_circuit_open{component="user_state"}') == 0
 
 
-def test_a_redis_that_hangs_holds_no_answer_beyond_its_deadline(serve_tiny: Any, own_redis: Redises) -> None:
+def test_a_hanging_redis_delays_no_answer_beyond_its_deadline(serve_tiny: Any, own_redis: Redises) -> None:
     with serve_tiny(own_redis.url) as server:
         assert server.v1({"user_id": "user-3"})[1]["predictions"][0]["degraded"] == []
         os.kill(own_redis.process.pid, signal.SIGSTOP)

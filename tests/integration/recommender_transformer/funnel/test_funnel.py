@@ -48,7 +48,7 @@ def available(release: Release) -> set[int]:
 
 
 @pytest.mark.parametrize("user", range(6))
-def test_never_a_met_item_never_an_unavailable_one_never_one_twice(
+def test_seen_and_unavailable_items_are_left_out_and_none_repeats(
     recommend: Recommend, release: Release, user: int
 ) -> None:
     answer = recommend(f"user-{user}", k=100)
@@ -59,7 +59,7 @@ def test_never_a_met_item_never_an_unavailable_one_never_one_twice(
     assert [item["position"] for item in answer["items"]] == list(range(100))
 
 
-def test_a_stranger_is_answered_from_trending(recommend: Recommend, release: Release, models) -> None:
+def test_a_cold_start_user_gets_trending_items(recommend: Recommend, release: Release, models) -> None:
     answer = recommend("nobody", k=20)
     assert answer["degraded"] == []
     assert {source for item in answer["items"] for source in item["sources"]} == {"trending"}
@@ -67,7 +67,7 @@ def test_a_stranger_is_answered_from_trending(recommend: Recommend, release: Rel
     assert "retriever" not in [name for name, _ in models.asked]
 
 
-def test_what_happened_a_moment_ago_counts(recommend: Recommend, published: Release, redis_url: str) -> None:
+def test_a_new_event_counts_in_the_next_answer(recommend: Recommend, published: Release, redis_url: str) -> None:
     first = ids(recommend("user-2", k=1, diversity=0.0))[0]
     client = connect(redis_url)
     client.lpush(Keys(published.manifest.number).history("user-2"), f"1900000000000|1|{first}")
@@ -83,7 +83,7 @@ def test_without_diversity_the_order_is_the_rankers(recommend: Recommend, releas
     assert [item["click"] for item in answer["items"]] == scores
 
 
-def test_the_callers_limits_hold(recommend: Recommend, release: Release) -> None:
+def test_request_filters_apply(recommend: Recommend, release: Release) -> None:
     left_out = ids(recommend("user-1", k=5))
     answer = recommend("user-1", k=40, filters={"categories": ["toys"], "exclude_items": [*left_out, "unheard-of"]})
     toys = set(np.flatnonzero(release.array("item_rows")["categorical"][:, 0] == 4).tolist())
@@ -111,7 +111,7 @@ def test_without_the_retriever_the_other_sources_answer(recommend: Recommend, mo
 
 
 @pytest.mark.parametrize("fault", ["down", "late"])
-def test_without_the_ranker_the_order_is_the_retrieval_order(recommend: Recommend, models, fault: str) -> None:
+def test_without_the_ranker_the_order_is_that_of_retrieval(recommend: Recommend, models, fault: str) -> None:
     models.broken, models.delay_s = ({"ranker"}, {}) if fault == "down" else (set(), {"ranker": 5.0})
     answer = recommend("user-3", k=10, deadline_ms=400, diversity=0.0, debug=True)
     reason = "ConnectionError" if fault == "down" else "no answer within 380 ms"
@@ -123,7 +123,7 @@ def test_without_the_ranker_the_order_is_the_retrieval_order(recommend: Recommen
 
 
 @pytest.mark.parametrize("user_id", ["user-3", "someone-new"], ids=["somebody known", "a stranger"])
-def test_a_release_without_a_learned_ranker_answers_whole_and_in_the_order_of_the_sources(
+def test_a_release_without_a_learned_ranker_orders_by_the_sources(
     published: Release, models, redis_url: str, user_id: str
 ) -> None:
     manifest = published.manifest.model_copy(update={"unranked": "the log gives only 8 lists"})
@@ -147,7 +147,7 @@ def test_a_release_without_a_learned_ranker_answers_whole_and_in_the_order_of_th
     assert all(first in item["sources"] for item in answer["items"])
 
 
-def test_answers_are_timed_apart_by_whether_a_part_was_missing(recommend: Recommend, models) -> None:
+def test_degraded_answers_have_a_latency_metric_of_their_own(recommend: Recommend, models) -> None:
     def counted() -> dict[str, float]:
         return {
             degraded: REGISTRY.get_sample_value("winnow_request_seconds_count", {"degraded": degraded}) or 0.0
@@ -161,7 +161,7 @@ def test_answers_are_timed_apart_by_whether_a_part_was_missing(recommend: Recomm
     assert counted() == {degraded: count + 1 for degraded, count in before.items()}
 
 
-def test_without_redis_the_popular_list_answers(recommend: Recommend, release: Release) -> None:
+def test_without_redis_popular_items_are_recommended(recommend: Recommend, release: Release) -> None:
     answer = recommend("user-3", url=NOWHERE, k=10)
     assert [entry.split(":")[0] for entry in answer["degraded"]] == ["user_state", "seen", "trending", "item_rows"]
     assert len(answer["items"]) == 10
@@ -169,13 +169,13 @@ def test_without_redis_the_popular_list_answers(recommend: Recommend, release: R
 
 
 @pytest.mark.timeout(60)  # a read without a time-out never ends
-def test_a_silent_redis_does_not_hold_an_answer_beyond_its_deadline(recommend: Recommend, silent_redis: str) -> None:
+def test_a_silent_redis_delays_no_answer_beyond_its_deadline(recommend: Recommend, silent_redis: str) -> None:
     answer = recommend("user-3", url=silent_redis, k=10, deadline_ms=300)
     assert len(answer["items"]) == 10
     assert answer["degraded"][0] == "user_state: no answer within 75 ms"
 
 
-def test_with_everything_gone_the_popular_list_answers_in_its_order(
+def test_without_redis_and_models_the_popular_list_is_the_answer(
     recommend: Recommend, release: Release, models
 ) -> None:
     models.broken = {"retriever", "ranker"}
@@ -186,7 +186,7 @@ def test_with_everything_gone_the_popular_list_answers_in_its_order(
 
 
 @pytest.mark.parametrize("redis_url", ["server"], indirect=True)
-def test_redis_heals_by_itself(published: Release, redis_url: str, models) -> None:
+def test_answers_recover_after_redis_paused(published: Release, redis_url: str, models) -> None:
     """A read that was given up half way must not leave its answer to the next reader of the connection."""
     client = connect(redis_url)
 
@@ -236,7 +236,7 @@ def test_the_trace_accounts_for_every_candidate(recommend: Recommend) -> None:
     assert "trace" not in recommend("user-5", k=8)
 
 
-def test_candidates_are_padded_to_a_bucket_and_the_tensors_are_the_contracts(recommend: Recommend, models) -> None:
+def test_candidates_are_padded_and_the_tensors_match_the_signature(recommend: Recommend, models) -> None:
     recommend("user-5", k=8)
     name, tensors = models.asked[-1]
     assert name == "ranker"

@@ -41,7 +41,7 @@ def show(release: Release, url: str, models: Any, *request_ids: str, k: int = 3)
     return asyncio.run(run())
 
 
-def test_an_impression_says_what_was_shown_where_and_why(
+def test_an_impression_records_items_positions_and_sources(
     client: Redis, published: Release, redis_url: str, models: Any
 ) -> None:
     [answer] = show(published, redis_url, models, OTHER)
@@ -59,7 +59,7 @@ def test_an_impression_says_what_was_shown_where_and_why(
     assert len(kept["features"]) == 16
 
 
-def test_a_sampled_impression_has_the_served_features_themselves(
+def test_a_sampled_impression_holds_the_served_features(
     client: Redis, published: Release, redis_url: str, models: Any
 ) -> None:
     [answer] = show(published, redis_url, models, SAMPLED)
@@ -78,7 +78,7 @@ def test_a_sampled_impression_has_the_served_features_themselves(
         assert held.tolist() == published.array(column)[newest].tolist()
 
 
-def test_what_is_trimmed_before_it_was_exported_is_counted(
+def test_impressions_trimmed_before_their_export_are_counted(
     client: Redis, published: Release, redis_url: str, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(impressions, "_KEPT", 50)

@@ -90,7 +90,7 @@ def meet(first: Any, second: Any, user_id: str, trials: int) -> list[str]:
     return stale
 
 
-def test_two_transformers_know_it_at_once_while_the_sidecar_lives_dies_and_comes_back(
+def test_two_transformers_read_an_event_at_once_with_and_without_a_sidecar(
     serve_published: Callable[..., Any], published: Release, redis_url: str, client: Redis, tmp_path: Path
 ) -> None:
     # A sidecar reads the stream from its beginning, with what other tests did to users of the release.
@@ -122,7 +122,7 @@ def test_two_transformers_know_it_at_once_while_the_sidecar_lives_dies_and_comes
     assert alone.history.items.tolist()[-2:] == applied.history.items.tolist()[-12:-10]
 
 
-def test_the_models_are_given_the_event_and_the_trace_says_why_its_item_is_gone(
+def test_the_models_get_the_event_and_the_trace_names_the_filter(
     published: Release, redis_url: str, recommend: Any, models: Any, client: Redis
 ) -> None:
     before = recommend("user-5", k=100)
@@ -140,9 +140,7 @@ def test_the_models_are_given_the_event_and_the_trace_says_why_its_item_is_gone(
     assert f"{LATER}|2|{met}".encode() not in client.lrange(Keys(published.manifest.number).history("user-5"), 0, -1)
 
 
-def test_an_event_is_known_to_every_release_by_its_own_codes(
-    published: Release, redis_url: str, tmp_path: Path
-) -> None:
+def test_every_release_reads_an_event_by_its_own_codes(published: Release, redis_url: str, tmp_path: Path) -> None:
     other = write_release(tmp_path / "other", published.manifest.number + 500)
     happen(redis_url, event("between", 4, "buy"), event("between", 5, "of-another-release"))
     for release in (published, other):
@@ -151,7 +149,7 @@ def test_an_event_is_known_to_every_release_by_its_own_codes(
         assert state.recent == ("item-5", "item-4")
 
 
-def test_what_is_undeclared_or_unknown_or_fresh_is_met_and_no_more(
+def test_undeclared_events_and_unknown_items_are_seen_but_not_in_the_history(
     published: Release, redis_url: str, recommend: Any
 ) -> None:
     popular = [item["item_id"] for item in recommend("newcomer", k=50)["items"]]
@@ -160,7 +158,7 @@ def test_what_is_undeclared_or_unknown_or_fresh_is_met_and_no_more(
     assert len(state_of(published, redis_url, "newcomer").history.items) == 0
 
 
-def test_a_fresh_item_that_was_met_is_not_shown(published: Release, redis_url: str) -> None:
+def test_a_seen_new_item_is_filtered(published: Release, redis_url: str) -> None:
     async def kept() -> list[bool]:
         store = OnlineStore(published, redis_url)
         try:
@@ -178,7 +176,7 @@ def test_a_fresh_item_that_was_met_is_not_shown(published: Release, redis_url: s
     assert asyncio.run(kept()) == [True, False]
 
 
-def test_an_event_that_is_not_kept_for_its_user_is_not_acknowledged_and_sending_it_again_mends_it(
+def test_an_event_that_is_not_in_the_recent_list_is_not_acknowledged_and_a_retry_repairs_it(
     redis_url: str, client: Redis
 ) -> None:
     client.set(keys.recent("unlucky"), "what does not belong there")
@@ -197,7 +195,7 @@ def test_an_event_that_is_not_kept_for_its_user_is_not_acknowledged_and_sending_
     assert client.zcard(keys.recent("unlucky")) == 1
 
 
-def test_a_refused_acknowledgement_is_503(serve_published: Callable[..., Any], client: Redis) -> None:
+def test_an_unacknowledged_event_is_503(serve_published: Callable[..., Any], client: Redis) -> None:
     given = event("refused", 3, event_id="refused-1", timestamp=1_700_000_000_000)
     client.set(keys.recent("refused"), "what does not belong there")
     with serve_published() as server:
@@ -209,7 +207,7 @@ def test_a_refused_acknowledgement_is_503(serve_published: Callable[..., Any], c
         assert (status, answer["predictions"][0]["duplicate"]) == (200, True)
 
 
-def test_the_list_is_bounded_in_length_and_time(redis_url: str, client: Redis) -> None:
+def test_the_recent_list_is_bounded_in_length_and_time(redis_url: str, client: Redis) -> None:
     key = keys.recent("busy")
     for start in range(0, KEPT + 50, 50):
         happen(redis_url, *(event("busy", n + 1, timestamp=LATER + n) for n in range(start, start + 50)))
@@ -226,7 +224,7 @@ def entries(events: Sequence[Event]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_was_applied_in_whatever_order_the_history_is_that_of_all(seed: int) -> None:
+def test_the_history_is_the_same_for_every_order_of_applied_events(seed: int) -> None:
     draw = random.Random(seed)
     count = draw.choice([1, 5, 30, 150, 300])
     same_time = seed % 3 == 0

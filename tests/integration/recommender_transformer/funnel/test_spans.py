@@ -119,7 +119,7 @@ def ask(server: Any, trace_id: str, sampled: bool = True, **fields: Any) -> dict
     return answer["predictions"][0]
 
 
-def test_a_request_is_one_trace_that_continues_the_callers(traced: Any, collector: Collector) -> None:
+def test_a_request_continues_the_callers_trace(traced: Any, collector: Collector) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     before = time.time_ns()
     answer = ask(traced, trace_id, debug=True)
@@ -161,7 +161,7 @@ def test_grpc_metadata_continues_a_trace_too(traced: Any, collector: Collector) 
     assert spans["recommend"].parent_span_id.hex() == PARENT
 
 
-def test_what_the_caller_does_not_sample_is_not_sent(traced: Any, collector: Collector) -> None:
+def test_an_unsampled_trace_is_not_exported(traced: Any, collector: Collector) -> None:
     left_out, later = "1" * 32, "2" * 32
     ask(traced, left_out, sampled=False)
     ask(traced, later)
@@ -169,7 +169,7 @@ def test_what_the_caller_does_not_sample_is_not_sent(traced: Any, collector: Col
     assert not collector.spans(left_out)
 
 
-def test_a_broken_traceparent_begins_a_trace_of_its_own(traced: Any, collector: Collector) -> None:
+def test_a_broken_traceparent_starts_a_new_trace(traced: Any, collector: Collector) -> None:
     held = len(collector.received)
     status, _ = traced.post(
         "/v1/models/recommender:predict", b'{"instances":[{"user_id":"user-3"}]}', {"traceparent": "nonsense"}
@@ -178,7 +178,7 @@ def test_a_broken_traceparent_begins_a_trace_of_its_own(traced: Any, collector: 
     until(lambda: len(collector.received) > held)
 
 
-def test_a_collector_that_is_away_holds_up_neither_answers_nor_the_end(
+def test_an_unreachable_collector_delays_neither_answers_nor_shutdown(
     tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
@@ -190,7 +190,7 @@ def test_a_collector_that_is_away_holds_up_neither_answers_nor_the_end(
         assert running.process.wait(timeout=30) == 0
 
 
-def test_a_degraded_turn_is_marked(published: Release, redis_url: str, models: Any) -> None:
+def test_a_failed_component_is_an_error_span(published: Release, redis_url: str, models: Any) -> None:
     models.broken = {"ranker"}
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -210,7 +210,7 @@ def test_a_degraded_turn_is_marked(published: Release, redis_url: str, models: A
     assert spans["recommend"].attributes["winnow.degraded"] == ("ranker: ConnectionError",)
 
 
-def test_without_an_endpoint_there_is_no_such_component(
+def test_without_an_endpoint_there_is_no_span_component(
     published: Release, redis_url: str, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)

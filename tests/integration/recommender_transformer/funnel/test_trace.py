@@ -21,7 +21,7 @@ from winnow.store.keys import Keys
 Recommend = Callable[..., Answer]
 
 
-def test_features_are_told_by_name_as_the_row_has_them(recommend: Recommend, published: Release) -> None:
+def test_the_trace_names_the_features_of_every_row(recommend: Recommend, published: Release) -> None:
     trace = recommend("user-5", k=8, debug=True)["trace"]
     rows, words = published.array("item_rows"), published.vocabularies
     numbers = [feature.name for feature in published.schema.item if feature.kind == "numeric"]
@@ -68,7 +68,7 @@ def test_every_removal_has_its_reason(recommend: Recommend, published: Release, 
             assert ("features" in candidate) == (candidate.get("removed_by") != "unknown")
 
 
-def test_moves_lead_from_the_ranked_place_to_the_final_position(recommend: Recommend) -> None:
+def test_moves_lead_from_the_rank_to_the_final_position(recommend: Recommend) -> None:
     answer = recommend("user-5", k=8, debug=True, diversity=0.7)
     final = sorted((c for c in answer["trace"]["candidates"] if "position" in c), key=lambda c: c["position"])
     assert [c["item_id"] for c in final] == [item["item_id"] for item in answer["items"]]
@@ -77,7 +77,7 @@ def test_moves_lead_from_the_ranked_place_to_the_final_position(recommend: Recom
     assert all(c["propensity"] == 1 for c in final)
 
 
-def test_a_stage_says_when_it_began_and_how_long_it_took(recommend: Recommend) -> None:
+def test_a_stage_has_its_start_and_duration(recommend: Recommend) -> None:
     stages = recommend("user-5", k=8, debug=True)["trace"]["stages"]
     ends = [step["at"] + step["ms"] for step in stages]
     assert all(step["at"] >= 0 for step in stages)
@@ -85,7 +85,7 @@ def test_a_stage_says_when_it_began_and_how_long_it_took(recommend: Recommend) -
     assert [(step["in"], step["out"]) for step in stages if step["component"] == "mmr"] == [(stages[-2]["in"], 8)]
 
 
-def test_the_age_of_a_row_counts_from_its_reading(published: Release, redis_url: str, models) -> None:
+def test_a_rows_age_counts_from_its_read(published: Release, redis_url: str, models) -> None:
     async def run() -> tuple[list[float], list[float | None]]:
         store = OnlineStore(published, redis_url)
         try:
@@ -107,6 +107,6 @@ def test_the_age_of_a_row_counts_from_its_reading(published: Release, redis_url:
     assert sum(age != age for age in all_ages) == 300 - len(ages), "of what was never read there is no age"
 
 
-def test_without_redis_the_releases_own_rows_have_no_age(recommend: Recommend) -> None:
+def test_without_redis_the_releases_rows_have_no_age(recommend: Recommend) -> None:
     trace = recommend("user-5", url="redis://127.0.0.1:1/0", k=8, debug=True)["trace"]
     assert all(c["features_age_s"] is None and c["features"]["category"] for c in trace["candidates"])

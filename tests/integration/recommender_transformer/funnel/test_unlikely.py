@@ -55,7 +55,7 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
     return Candidates(np.arange(1, len(codes) + 1, dtype=np.int32), np.zeros((len(codes), 1), np.float32), rows)
 
 
-def test_likely_items_and_those_without_a_category_stay(catalog: Catalog) -> None:
+def test_likely_items_and_items_without_a_category_stay(catalog: Catalog) -> None:
     offered = candidates(np.tile([[1], [2], [0], [4]], (500, 1)))
     kept = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7).keep(Asked("books"), offered)
     code = offered.rows["categorical"][:, 0]
@@ -87,14 +87,14 @@ def test_exploration_is_drawn_by_user_release_and_item_alone(catalog: Catalog) -
     assert (once != other).any()
 
 
-def test_few_items_met_say_nothing_of_what_is_missing(catalog: Catalog) -> None:
+def test_a_user_with_few_seen_items_keeps_all_categories(catalog: Catalog) -> None:
     component = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7)
     offered = candidates(np.full((400, 1), 2))
     assert component.keep(Asked("books", met=FEWEST - 1), offered).all()
     assert not component.keep(Asked("books"), offered).all()
 
 
-def test_a_category_touched_a_moment_ago_is_likely_and_its_item_counts(catalog: Catalog) -> None:
+def test_a_category_of_a_recent_event_is_likely(catalog: Catalog) -> None:
     component = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7)
     code = int(catalog.rows["categorical"][1, 0])
     other = next(n for n in range(1, 5) if n != code)
@@ -137,7 +137,7 @@ def category_of(release: Release, answer: Answer) -> list[str]:
     return [CATEGORIES[rows["categorical"][index, 0]] for index in indices]
 
 
-def test_the_funnel_drops_the_unlikely_and_the_trace_says_so(
+def test_the_funnel_removes_unlikely_items_and_the_trace_names_the_filter(
     recommend: Recommend, only_books: str, release: Release
 ) -> None:
     answer = recommend(only_books, k=10, debug=True)
@@ -153,14 +153,14 @@ def test_the_funnel_drops_the_unlikely_and_the_trace_says_so(
     assert propensities == [pytest.approx(EXPLORE) if unlikely else 1.0 for unlikely in explored]
 
 
-def test_who_says_what_is_wanted_gets_it(recommend: Recommend, only_books: str, release: Release) -> None:
+def test_requested_categories_are_not_removed(recommend: Recommend, only_books: str, release: Release) -> None:
     toys = recommend(only_books, k=20, filters={"categories": ["toys"]}, debug=True)
     assert set(category_of(release, toys)) == {"toys"}
     looked_for = recommend(only_books, k=20, query={"text": "a red ball"}, debug=True)
     assert "unlikely" not in toys["trace"]["removed"] | looked_for["trace"]["removed"]
 
 
-def test_an_answer_is_never_shorter_for_it(recommend: Recommend, published: Release, redis_url: str) -> None:
+def test_the_filter_never_shortens_an_answer(recommend: Recommend, published: Release, redis_url: str) -> None:
     """Of nothing touched, all is unlikely: the best of what the sources named come back before the reserve is asked."""
     write(published, redis_url, "no category of this release")
     answer = recommend("user-3", k=60, debug=True)
@@ -174,7 +174,7 @@ def test_an_answer_is_never_shorter_for_it(recommend: Recommend, published: Rele
     assert sum(place > min(removed) for place in stayed) < 20
 
 
-def test_the_reserve_gives_way_too(recommend: Recommend, only_books: str) -> None:
+def test_backfill_items_may_be_unlikely(recommend: Recommend, only_books: str) -> None:
     """Nearly everything is left out, so the reserve is all there is; what it has that is unlikely is still shown."""
     answer = recommend(only_books, k=40, filters={"exclude_items": [f"item-{n}" for n in range(1, 231)]})
     assert len(answer["items"]) == 40

@@ -52,7 +52,7 @@ def call() -> pb.ModelInferRequest:
     return request
 
 
-def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(slow: Any) -> None:
+def test_requests_beyond_the_limit_get_503_with_retry_after(slow: Any) -> None:
     with ThreadPoolExecutor(2) as pool, closing(connect(slow)) as refused:
         inside = [pool.submit(once, slow) for _ in range(2)]
         until(lambda: slow.metric("winnow_in_flight") == 2)
@@ -77,7 +77,7 @@ def test_what_is_beyond_the_limit_is_refused_at_once_and_says_when_to_come_back(
     assert slow.metric("winnow_in_flight") == 0
 
 
-def test_grpc_calls_fill_the_same_room(slow: Any) -> None:
+def test_http_and_grpc_share_one_limit(slow: Any) -> None:
     inside = [slow.infer.future(call(), timeout=30) for _ in range(2)]
     until(lambda: slow.metric("winnow_in_flight") == 2)
     time.sleep(0.2)
@@ -86,7 +86,7 @@ def test_grpc_calls_fill_the_same_room(slow: Any) -> None:
     assert once(slow) == 200
 
 
-def test_a_client_that_hangs_up_leaves_no_work_behind(serve_tiny: Any, redis_url: str) -> None:
+def test_in_flight_work_is_cancelled_when_the_client_disconnects(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, delay_s={"retriever": 20.0}) as server:
         where = urlsplit(server.url)
         with socket.create_connection((where.hostname, where.port)) as client:

@@ -41,7 +41,7 @@ def is_ready(server: Any, method: str, question: Any, answer: Any) -> bool:
     return bool(asked(question, timeout=5).ready)
 
 
-def test_a_server_that_leaves_says_so_and_serves_on_for_a_while(serve_tiny: Any, redis_url: str) -> None:
+def test_a_draining_server_is_not_ready_and_still_serves(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, drain_s=2.0) as server:
         assert ask(server) == (200, None)
         assert is_ready(server, "ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse)
@@ -60,7 +60,7 @@ def test_a_server_that_leaves_says_so_and_serves_on_for_a_while(serve_tiny: Any,
         assert server.process.wait(timeout=20) == 0
 
 
-def test_what_is_under_way_is_answered_and_written_down(serve_tiny: Any, redis_url: str) -> None:
+def test_in_flight_requests_are_answered_and_recorded(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, delay_s={"retriever": 1.0}) as server, ThreadPoolExecutor(3) as pool:
         under_way = [pool.submit(ask, server, f"last-{number}") for number in range(3)]
         time.sleep(0.3)

@@ -38,14 +38,14 @@ def items(answer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("encoding", PACKED)
-def test_a_packed_request_is_the_request(server: Any, encoding: str) -> None:
+def test_a_compressed_request_equals_the_plain_one(server: Any, encoding: str) -> None:
     status, plain = server.post(PATH, BODY)
     assert status == 200
     status, answer = server.post(PATH, PACKED[encoding](BODY), {"Content-Encoding": encoding})
     assert (status, items(answer)) == (200, items(plain))
 
 
-def test_a_large_one_is_unpacked_too(server: Any) -> None:
+def test_a_large_body_is_decompressed(server: Any) -> None:
     noise = "".join(random.Random(0).choices("abcdefgh", k=300_000))
     body = json.dumps({"instances": [{"user_id": "user-3", "k": 5, "filters": {"exclude_items": ["x"]}}]}).encode()
     for padded in (body + b" " * 500_000, body + b" " * (MAX_BODY_BYTES - len(body))):
@@ -115,7 +115,7 @@ def test_other_encodings_are_415(server: Any, path: str, encoding: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", [PATH, "/v2/models/recommender/infer", "/v1/models/events:predict"])
-def test_what_is_broken_is_400(server: Any, path: str, body: bytes, encoding: str, message: str) -> None:
+def test_broken_compression_is_400(server: Any, path: str, body: bytes, encoding: str, message: str) -> None:
     status, answer = server.post(path, body, {"Content-Encoding": encoding})
     assert status == 400
     assert answer["error"].startswith(f"body: cannot be read as {encoding}: ")
@@ -128,7 +128,7 @@ def bomb(size: int) -> bytes:
     return b"".join([*(packer.compress(bytes(2**20)) for _ in range(size // 2**20)), packer.flush()])
 
 
-def test_bombs_are_413_whatever_they_would_unpack_to(server: Any) -> None:
+def test_decompression_bombs_are_413(server: Any) -> None:
     refused = (413, {"error": f"body: must be at most {MAX_BODY_BYTES} bytes"})
     packed = bomb(512 * 2**20)
     assert len(packed) < 2**20
@@ -141,7 +141,7 @@ def test_bombs_are_413_whatever_they_would_unpack_to(server: Any) -> None:
     assert server.post(PATH, BODY)[0] == 200
 
 
-def test_nothing_is_unpacked_beyond_the_limit() -> None:
+def test_decompression_stops_at_the_limit() -> None:
     packed = gzip.compress(b"a" * 1000)
     assert decode(packed, "gzip", 1000) == b"a" * 1000
     with pytest.raises(TooLarge):

@@ -61,7 +61,7 @@ def post(server: Any, body: bytes, headers: dict[str, str]) -> tuple[int, Any, d
         return error.code, json.loads(error.read()), dict(error.headers)
 
 
-def test_an_event_that_is_sent_again_is_taken_once(server: Any, client: Redis, new_id: str) -> None:
+def test_a_repeated_event_is_stored_once(server: Any, client: Redis, new_id: str) -> None:
     event = EVENT | {"event_id": new_id}
     _, first = server.v1(event, model="events")
     length = client.xlen(keys.EVENTS)
@@ -86,7 +86,7 @@ def test_one_id_twice_in_a_batch_is_one_event(server: Any, client: Redis, new_id
     assert [one.get("event_id") for one in newest(client, 3)] == [new_id, None, new_id + "b"]
 
 
-def test_an_event_id_travels_as_a_tensor(server: Any, client: Redis, new_id: str) -> None:
+def test_an_event_id_may_be_a_tensor(server: Any, client: Redis, new_id: str) -> None:
     tensors = [
         {"name": n, "datatype": "BYTES", "shape": [1], "data": [v]} for n, v in (EVENT | {"event_id": new_id}).items()
     ]
@@ -98,7 +98,7 @@ def test_an_event_id_travels_as_a_tensor(server: Any, client: Redis, new_id: str
     assert newest(client)[0]["event_id"] == new_id
 
 
-def test_a_cloud_event_in_headers_is_taken_once_and_answered_in_kind(server: Any, client: Redis, new_id: str) -> None:
+def test_a_cloud_event_in_headers_is_stored_once_and_answered_as_one(server: Any, client: Redis, new_id: str) -> None:
     headers = {f"ce-{name}": value for name, value in cloud(new_id, time="2026-01-31T12:00:00.25+01:00").items()}
     headers |= {"ce-subject": "caf%C3%A9", "Content-Type": "application/json; charset=utf-8"}
     body = json.dumps({"user_id": "me", "item_id": "item-3"}).encode()
@@ -128,7 +128,7 @@ def test_a_cloud_event_in_the_body_and_in_base64(server: Any, client: Redis, new
     assert newest(client)[0]["event_id"] == f"/shop {new_id}b"
 
 
-def test_a_batch_of_cloud_events_is_taken_whole_or_not_at_all(server: Any, client: Redis, new_id: str) -> None:
+def test_a_batch_of_cloud_events_is_stored_completely_or_not_at_all(server: Any, client: Redis, new_id: str) -> None:
     batch = [cloud(f"{new_id}-{n}", data=EVENT | {"user_id": f"user-{n}"}) for n in range(3)]
     status, answer, told = post(server, json.dumps([*batch, batch[0]]).encode(), {"Content-Type": BATCH})
     assert (status, told["content-type"]) == (200, BATCH)
@@ -204,7 +204,7 @@ def test_half_a_cloud_event_is_400(server: Any, headers: dict[str, str], body: b
     assert (status, answer["error"][: len(message)]) == (400, message)
 
 
-def test_only_events_take_cloud_events(server: Any) -> None:
+def test_only_the_events_model_accepts_cloud_events(server: Any) -> None:
     headers = {f"ce-{name}": value for name, value in CLOUD.items()}
     body = json.dumps({"instances": [{"user_id": "me"}]}).encode()
     status, answer = server.post("/v1/models/recommender:predict", body, headers)
@@ -229,7 +229,7 @@ def grpc_event(server: Any, event_id: str) -> Any:
     return server.infer(request, timeout=10)
 
 
-def test_a_full_stream_refuses_what_is_new_and_trims_nothing(
+def test_a_full_stream_refuses_new_events_and_trims_nothing(
     serve_tiny: Callable[..., Any], own_redis: tuple[Process, str]
 ) -> None:
     client = Redis.from_url(own_redis[1])
@@ -254,7 +254,7 @@ def test_a_full_stream_refuses_what_is_new_and_trims_nothing(
         assert client.xlen(keys.EVENTS) == 5
 
 
-def test_a_redis_that_hangs_is_503_in_time_and_the_event_can_be_sent_again(
+def test_a_hanging_redis_is_503_and_the_event_can_be_sent_again(
     serve_tiny: Callable[..., Any], own_redis: tuple[Process, str]
 ) -> None:
     process, url = own_redis

@@ -25,7 +25,7 @@ def shown(server: Any, **request: Any) -> list[str]:
     return [item["item_id"] for item in body["predictions"][0]["items"]]
 
 
-def test_an_item_is_taken_and_found_at_once(growing_server: Any, redis_url: str) -> None:
+def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> None:
     whole = new(
         "whole",
         description="A picture book about a red ball.",
@@ -126,7 +126,7 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
     assert Redis.from_url(redis_url).xlen(Keys(6002).fresh_items) == stored
 
 
-def test_a_full_release_says_to_build_the_next(growing_server: Any, redis_url: str) -> None:
+def test_a_full_release_asks_for_a_new_build(growing_server: Any, redis_url: str) -> None:
     client, key = Redis.from_url(redis_url), Keys(6002).fresh_slots
     before = client.hgetall(key)
     filling = {f"filling-{n}": n for n in range(len(before), FRESH_CAPACITY)}

@@ -59,7 +59,7 @@ def test_all_protocols_give_the_same_list(server: Any) -> None:
     assert grpc_v2.model_version == v2["model_version"] == "6001"
 
 
-def test_every_field_travels_as_a_tensor(server: Any) -> None:
+def test_every_field_may_be_a_tensor(server: Any) -> None:
     left_out = server.v1({"user_id": "user-3", "k": 1})[1]["predictions"][0]["items"][0]["item_id"]
     fields = {"categories": ["toys", "books"], "exclude_items": [left_out]}
     request = {"user_id": "user-3", "k": 5, "debug": True, "filters": fields, "diversity": 0.5, "deadline_ms": 5000}
@@ -266,7 +266,7 @@ def test_the_serving_side_needs_no_training_library(release: Release) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-def test_it_listens_on_every_address_unless_told_otherwise(server: Any) -> None:
+def test_the_server_listens_on_every_address_by_default(server: Any) -> None:
     """In a container, probes and the gateway come from outside."""
     sockets = psutil.Process(server.process.pid).connections("inet")
     addresses = {one.laddr.port: one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
@@ -274,7 +274,7 @@ def test_it_listens_on_every_address_unless_told_otherwise(server: Any) -> None:
     assert all(addresses[port] in (EVERYWHERE, "::") for port in server.ports)
 
 
-def test_a_release_that_redis_does_not_hold_is_refused(release: Release, redis_url: str) -> None:
+def test_an_unpublished_release_is_refused(release: Release, redis_url: str) -> None:
     command = [sys.executable, "-m", "recommender_transformer", "--release-dir", str(release.folder)]
     finished = subprocess.run(
         [*command, "--redis-url", redis_url, "--predictor_host", "127.0.0.1:1"],

@@ -77,7 +77,7 @@ def honest(server: Any, count: int = 20) -> list[int]:
     return statuses
 
 
-def test_slow_senders_take_no_place_and_are_told_that_it_took_too_long(serve_tiny: Any, redis_url: str) -> None:
+def test_slow_senders_take_no_slot_and_get_408(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, max_in_flight=2, constants=SHORT_TIMES) as server, ExitStack() as open_:
         bodies, heads, silent = (
             [open_.enter_context(connected(server)) for _ in range(count)] for count in (60, 30, 10)
@@ -108,7 +108,7 @@ def noise() -> bytes:
     return json.dumps({"instances": [{"query": {"image": content}, "deadline_ms": 5000}]}).encode()
 
 
-def test_a_picture_on_a_slow_line_is_answered_and_one_that_trickles_is_not(serve_tiny: Any, redis_url: str) -> None:
+def test_a_picture_on_a_slow_line_is_answered_and_a_trickling_one_is_not(serve_tiny: Any, redis_url: str) -> None:
     body = noise()
     with serve_tiny(redis_url, constants=SHORT_TIMES) as server, ExitStack() as open_:
 
@@ -136,7 +136,7 @@ def test_a_picture_on_a_slow_line_is_answered_and_one_that_trickles_is_not(serve
         assert set(served) == {200}
 
 
-def test_beyond_the_bounds_those_furthest_behind_must_go(serve_tiny: Any, redis_url: str) -> None:
+def test_beyond_the_bounds_the_slowest_connections_are_closed(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, bounds=[20, 10, 1_000_000]) as server, ExitStack() as open_:
         first = [open_.enter_context(connected(server)) for _ in range(14)]
         for client in first:
@@ -172,7 +172,7 @@ def test_beyond_the_bounds_those_furthest_behind_must_go(serve_tiny: Any, redis_
         assert ended(server, "crowded") >= 8
 
 
-def test_large_bodies_that_are_half_there_are_bounded_together(serve_tiny: Any, redis_url: str) -> None:
+def test_the_memory_of_incomplete_bodies_is_bounded(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, bounds=[100, 100, 1_000_000]) as server, ExitStack() as open_:
         clients = [open_.enter_context(connected(server)) for _ in range(5)]
         for client in clients:
@@ -191,7 +191,7 @@ def test_large_bodies_that_are_half_there_are_bounded_together(serve_tiny: Any, 
             assert rest(client).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_who_does_not_read_holds_no_place_and_is_cut_off(serve_tiny: Any, redis_url: str) -> None:
+def test_a_client_that_does_not_read_takes_no_slot_and_is_closed(serve_tiny: Any, redis_url: str) -> None:
     body = json.dumps({"instances": [{"user_id": "user-3", "k": 100, "debug": True}]}).encode()
     constants = SHORT_TIMES | {f"{RECEPTION}.SLOWEST": 100_000}
     with serve_tiny(redis_url, max_in_flight=2, constants=constants) as server, ExitStack() as open_:
@@ -207,7 +207,7 @@ def test_who_does_not_read_holds_no_place_and_is_cut_off(serve_tiny: Any, redis_
         assert honest(server) == [200] * 40
 
 
-def test_http_is_spoken_as_before(server: Any) -> None:
+def test_http_features_still_work(server: Any) -> None:
     with connected(server) as client:
         # Whoever asks first whether to send is told to.
         client.sendall(head(len(BODY), "Expect: 100-continue"))

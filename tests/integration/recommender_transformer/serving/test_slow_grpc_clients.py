@@ -76,7 +76,7 @@ def honest(server: Any) -> None:
         assert server.v1({"user_id": "user-3", "k": 5})[0] == 200
 
 
-def test_half_a_message_takes_no_place_and_ends(serve_tiny: Any, redis_url: str) -> None:
+def test_an_incomplete_message_takes_no_slot_and_times_out(serve_tiny: Any, redis_url: str) -> None:
     constants = {f"{MODULE}._SENDING_S": 4.0}
     with serve_tiny(redis_url, max_in_flight=2, constants=constants) as server, ExitStack() as open_:
         for _ in range(4):
@@ -89,7 +89,7 @@ def test_half_a_message_takes_no_place_and_ends(serve_tiny: Any, redis_url: str)
         honest(server)
 
 
-def test_an_answer_that_is_not_taken_holds_no_place_and_ends(serve_tiny: Any, redis_url: str) -> None:
+def test_an_unread_answer_takes_no_slot_and_times_out(serve_tiny: Any, redis_url: str) -> None:
     constants = {f"{MODULE}.GRACE_S": 2.0}
     with serve_tiny(redis_url, max_in_flight=2, constants=constants) as server, ExitStack() as open_:
         for _ in range(4):
@@ -100,7 +100,7 @@ def test_an_answer_that_is_not_taken_holds_no_place_and_ends(serve_tiny: Any, re
         honest(server)
 
 
-def test_too_many_calls_that_wait_and_the_oldest_end(serve_tiny: Any, redis_url: str) -> None:
+def test_beyond_the_bound_the_oldest_waiting_calls_end(serve_tiny: Any, redis_url: str) -> None:
     with serve_tiny(redis_url, constants={f"{MODULE}._CALLS": 30}) as server, ExitStack() as open_:
         for _ in range(2):
             client = open_.enter_context(connected(server))
@@ -110,7 +110,7 @@ def test_too_many_calls_that_wait_and_the_oldest_end(serve_tiny: Any, redis_url:
         honest(server)
 
 
-def test_pings_without_end_close_the_connection(server: Any) -> None:
+def test_excessive_pings_close_the_connection(server: Any) -> None:
     with connected(server) as client:
         received, begun = b"", time.monotonic()
         # Read beside sending, or the farewell is lost with what was sent after it.
@@ -124,7 +124,7 @@ def test_pings_without_end_close_the_connection(server: Any) -> None:
     honest(server)
 
 
-def test_a_packed_message_is_bounded_unpacked(server: Any) -> None:
+def test_a_compressed_message_is_bounded_by_its_decompressed_size(server: Any) -> None:
     call = pb.ModelInferRequest.FromString(request())
     assert server.infer(call, timeout=20, compression=grpc.Compression.Gzip).outputs
     call.id = "x" * (16 * 2**20)
