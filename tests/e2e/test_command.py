@@ -1,4 +1,4 @@
-"""The command line as a person meets it."""
+"""The command line: help, errors, and a demo from start to Ctrl-C."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_demo_once_shows_three_users_over_three_protocols(winnow, free_ports: in
     assert "someone-new" in shown.stdout
     assert "a query by text" in shown.stdout
     assert "a query by picture" in shown.stdout
-    # It found the release that was there.
+    # The demo used the existing release.
     assert [path.name for path in (winnow.home / "releases").iterdir()] == ["1"]
 
 
@@ -50,7 +50,7 @@ def test_demo_once_shows_three_users_over_three_protocols(winnow, free_ports: in
 def up(winnow, *options: str) -> Iterator[list[psutil.Process]]:
     """The processes of a stack in the foreground, ended by Ctrl-C."""
     command = [Path(sys.executable).with_name("winnow"), "up", *options]
-    # A session of its own stands for the terminal, whose Ctrl-C reaches the foreground process.
+    # A session of its own stands in for a terminal, whose Ctrl-C reaches the foreground process group.
     with subprocess.Popen(
         command, env=winnow.environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as parent:
@@ -64,7 +64,7 @@ def up(winnow, *options: str) -> Iterator[list[psutil.Process]]:
 
 
 def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
-    """The addresses and ports that processes listen on; gRPC's sockets speak IPv6 and say so."""
+    """The addresses and ports that processes listen on; gRPC's sockets are IPv6."""
     return {
         (EVERYWHERE if socket.laddr.ip == "::" else socket.laddr.ip.removeprefix("::ffff:"), socket.laddr.port)
         for process in processes
@@ -94,11 +94,11 @@ def test_a_stack_listens_on_loopback_and_with_host_its_http_and_grpc_on_more(win
 
 
 def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Triton that says it is ready and answers nothing."""
+    """A Triton that is ready and answers no inference."""
 
     class Hollow(grpc.GenericRpcHandler):
         def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-            # ModelReadyResponse, whose first field says yes; gRPC itself answers UNIMPLEMENTED to all else.
+            # ModelReadyResponse with ready=true; gRPC answers UNIMPLEMENTED to every other method.
             if call.method.endswith("/ModelReady"):
                 return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")
             return None

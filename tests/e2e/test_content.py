@@ -1,4 +1,4 @@
-"""Looking for items by content, and items that are newer than the release, on the running stack."""
+"""Queries by content, and items added after the release, on the running stack."""
 
 import base64
 import json

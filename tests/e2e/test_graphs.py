@@ -1,4 +1,4 @@
-"""What a release lays down for Triton: every graph, at every precision, as GPU nodes must take it."""
+"""A release's model repository: every graph at every precision is accepted by TensorRT and the native backend."""
 
 import ctypes
 import runpy
@@ -57,7 +57,7 @@ def test_the_native_backend_accepts_the_configurations_but_not_their_templates(r
 
     hold(repository / name / "config.pbtxt")
     hold(repository / name / "configs" / "gpu.pbtxt")
-    # The templates are what every release was served with.
+    # The templates are the configurations without dimensions.
     with pytest.raises(ValueError, match=rf"^model '{name}', tensor '\w+': the model expects . dimensions \(shape "):
         hold(TEMPLATES / name / "config.pbtxt")
 
@@ -100,14 +100,14 @@ def test_tensorrt_reads_every_graph(graphs: list[Path]) -> None:
     for path in graphs:
         try:
             read(path)
-        except Exception as error:  # ONNX Runtime's errors have no base of their own
+        except Exception as error:  # ONNX Runtime's errors have no base class
             refused[path] = str(error)
-    # Eight bits are for CPUs: TensorRT has no dynamic quantisation.
+    # int8 is for CPUs: TensorRT has no dynamic quantisation.
     assert not {path: error for path, error in refused.items() if "int8" not in path.name}
 
 
 def reader() -> Callable[[Path], object]:
-    """TensorRT's parser, through its own package or ONNX Runtime's provider; skips where there is neither."""
+    """TensorRT's parser, from its own package or ONNX Runtime's provider; skips where both are missing."""
     if PROVIDER in onnxruntime.get_available_providers():
         try:
             ctypes.CDLL("libnvonnxparser.so.10")
@@ -115,7 +115,7 @@ def reader() -> Callable[[Path], object]:
         except OSError as missing:
             pytest.skip(f"ONNX Runtime has TensorRT's provider, but {missing}")
         options = onnxruntime.SessionOptions()
-        # Else what TensorRT refuses would go to the CPU without a word.
+        # Without this, nodes that TensorRT refuses fall back to the CPU silently.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         return lambda path: onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
     try:

@@ -1,6 +1,6 @@
-"""A real Prometheus with the manifests' rules scrapes the local stack: what is asked for there, it has.
+"""A real Prometheus with the manifests' rules scrapes the local stack: every series that the rules query exists.
 
-A second transformer stands for the canary. What a cluster tells of itself comes from the real kube-state-metrics over a
+A second transformer stands in for the canary. A cluster's own series come from the real kube-state-metrics over a
 real API server, which holds the pods and autoscalers as the kubelet and the autoscalers' controllers would write them.
 """
 
@@ -30,7 +30,7 @@ Query = Callable[[str], list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[int | None]:
-    """The port of kube-state-metrics; null where it or the API server is not here."""
+    """The port of kube-state-metrics; ``None`` where it or the API server is missing."""
     try:
         with api_server() as server, kube_state_metrics(server) as port:
             _populate(server)
@@ -74,7 +74,7 @@ def query(served, cluster, tmp_path_factory) -> Iterator[Query]:
     folder = tmp_path_factory.mktemp("prometheus")
     rules = {f"{each['metadata']['name']}.yaml": each["spec"]["groups"] for each in render("gpu").of("PrometheusRule")}
     for name, groups in rules.items():
-        # Recorded every few seconds, as there is no hour to wait.
+        # Recorded every few seconds, so that the test need not wait for an hour.
         (folder / name).write_text(yaml.safe_dump({"groups": [group | {"interval": "5s"} for group in groups]}))
     port = Ports.free().http
     command = [
@@ -160,7 +160,7 @@ def test_every_queried_cluster_series_is_of_kube_state_metrics(query, cluster):
 
 
 def test_cluster_series_are_listed_by_name():
-    """So that nothing is left out of the first test by a misspelling."""
+    """The list of cluster series has no misspelt name, which the first test would skip."""
     known = outside()["metrics"]
     for each in expressions(render("gpu")):
         for name in metrics_of(each.text):

@@ -1,4 +1,4 @@
-"""What the running stack answers, over every protocol."""
+"""Answers of the running stack, over every protocol."""
 
 import json
 import subprocess
@@ -63,7 +63,7 @@ def test_seen_and_unavailable_items_are_left_out_and_none_repeats(served, active
 
 
 def test_an_unknown_user_gets_trending_items(served) -> None:
-    answer = served.recommend("nobody-ever", k=10)
+    answer = served.recommend("cold-start-user", k=10)
     assert len(answer["items"]) == 10
     assert answer["degraded"] == []
     # Another test may have added items.

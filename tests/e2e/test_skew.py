@@ -1,4 +1,4 @@
-"""``winnow skew`` on what the running stack has shown."""
+"""``winnow skew`` on the impressions of the running stack."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The smallest of shops, of which nothing but ids is known, is built and served like any other."""
+"""The smallest catalogs, of ids only, are built and served."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from winnow.release import Release
 
 
 def winnow(home: Path, *arguments: str) -> str:
-    """What ``winnow`` prints in a home of its own."""
+    """The output of ``winnow`` in a home of its own."""
     outside = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "TRITON_URL")}
     command = [Path(sys.executable).with_name("winnow"), *arguments]
     done = subprocess.run(

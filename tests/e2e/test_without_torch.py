@@ -1,4 +1,4 @@
-"""The serving extra alone serves: no torch, no training library."""
+"""The serving extra is enough to serve: no torch, no training library."""
 
 import json
 import subprocess

@@ -47,7 +47,7 @@ class Node:
         return str(self.client.cluster("MYID").decode())
 
     def kill(self) -> None:
-        """SIGKILL: it can tell nobody."""
+        """Kill the node with SIGKILL."""
         os.kill(self.process.pid, signal.SIGKILL)
 
     @contextmanager

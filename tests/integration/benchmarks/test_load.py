@@ -1,4 +1,4 @@
-"""The load generator of the benchmarks sees what is there: answers, refusals, steps down, and nobody at all."""
+"""The load generator of the benchmarks counts answers, refusals, degraded answers and failed connections."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,13 +38,13 @@ def test_degraded_answers_and_refusals_are_counted_apart(serve_tiny: Any, redis_
 
 
 def test_a_retry_goes_to_another_endpoint_and_without_retries_requests_are_lost(server: Any) -> None:
-    nobody = Ports.free().http
-    twice = carry_out(Plan([port_of(server), nobody], USERS, seconds=1.0, rate=20.0, tries=2))
+    closed = Ports.free().http
+    twice = carry_out(Plan([port_of(server), closed], USERS, seconds=1.0, rate=20.0, tries=2))
     assert twice.ok.all()
     assert set(twice.tries.tolist()) == {1, 2}
-    once = carry_out(Plan([port_of(server), nobody], USERS, seconds=1.0, rate=20.0))
+    once = carry_out(Plan([port_of(server), closed], USERS, seconds=1.0, rate=20.0))
     assert set(once.status.tolist()) == {0, 200}
-    alone = carry_out(Plan([nobody], USERS, seconds=1.0, rate=20.0))
+    alone = carry_out(Plan([closed], USERS, seconds=1.0, rate=20.0))
     assert set(alone.status.tolist()) == {0}
 
 

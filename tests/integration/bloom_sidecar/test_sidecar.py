@@ -1,4 +1,4 @@
-"""The sidecar against a real Redis: nothing is lost, nothing twice."""
+"""The sidecar with a real Redis: no event is lost or applied twice."""
 
 import logging
 import signal
@@ -50,7 +50,7 @@ def applied(client: Redis, release: Release, user_id: str, *events: Event) -> No
 
 @pytest.fixture
 def consumer(client: Redis, published: Release, monkeypatch: pytest.MonkeyPatch) -> Consumer:
-    """A member of a group that has read the whole stream, and takes over at once."""
+    """A consumer of a group that has read the whole stream; it takes over pending entries at once."""
     monkeypatch.setattr("bloom_sidecar.group._STALE_MS", 0)
     monkeypatch.setattr("bloom_sidecar.group._LOOK_S", 0.0)
     monkeypatch.setattr("bloom_sidecar.group._BLOCK_MS", 1)
@@ -86,9 +86,9 @@ def test_a_late_event_is_sorted_by_time(client: Redis, published: Release) -> No
 
 
 def test_an_undeclared_event_type_is_seen_but_not_in_the_history(client: Redis, published: Release) -> None:
-    applied(client, published, "somebody", Event("somebody", "item-7", 0, 5, NOW))
-    assert item_hash("item-7") in seen(client, published, "somebody")
-    assert not client.exists(Keys(published.manifest.number).history("somebody"))
+    applied(client, published, "a-user", Event("a-user", "item-7", 0, 5, NOW))
+    assert item_hash("item-7") in seen(client, published, "a-user")
+    assert not client.exists(Keys(published.manifest.number).history("a-user"))
 
 
 def test_the_categories_of_catalog_items_are_added(client: Redis, published: Release) -> None:
@@ -144,7 +144,7 @@ def test_unacknowledged_entries_of_a_dead_sidecar_are_taken_over(
     keys = Keys(published.manifest.number)
     append(client, "late", 9, "buy", 77)
     client.xadd(EVENTS, {"user_id": "late"})
-    # Another member read them and died before it acknowledged.
+    # Another consumer read them and died before it acknowledged them.
     client.xreadgroup(keys.group, "dead", {EVENTS: ">"}, count=10_000)
     lag = consumer.group.lag()
     assert (lag.pending, lag.behind) == (2, 0)
@@ -195,7 +195,7 @@ def test_a_sampled_users_filter_is_measured_and_windows_rotate(
     assert client.zrange(Keys(published.manifest.number).shadow(user_id), 0, -1) == [
         item_hash("item-8").to_bytes(16, "little", signed=True)
     ]
-    # A filter that denies what its shadow holds is a defect, and told as one.
+    # A filter that denies an item of its shadow is defective and counted.
     client.set(keys.seen(user_id), SeenFilter.of([1], int(time.time() * 1000)).to_bytes())
     append(client, user_id, 9)
     consumer.step()
@@ -223,7 +223,7 @@ def test_the_process_serves_probes_and_stops_on_sigterm(
         process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0
     group = next(g for g in client.xinfo_groups(EVENTS) if g["name"] == keys.group.encode())
-    # What was read is acknowledged, and nobody is left behind in the group.
+    # Every read entry is acknowledged, and the group has no consumer left.
     assert (group["pending"], group["consumers"]) == (0, 0)
 
 

@@ -1,4 +1,4 @@
-"""``winnow build`` as a process: alone in its home, gone with its parent, and resumed where it stopped."""
+"""``winnow build`` as a process: one per home, ended with its parent, and resumed after a failure."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Eight items and thirty people, of whom nothing but ids is known."""
+    """Eight items and thirty users, of ids only."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")
@@ -44,7 +44,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 class Building:
-    """A build that runs."""
+    """A running build."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.errors = home.with_name("build.err")
@@ -72,7 +72,7 @@ class Building:
         raise AssertionError(f"step {name} never ran")
 
     def finish(self) -> tuple[int, str, str]:
-        """Exit code, what it printed, and its errors."""
+        """Exit code, standard output and standard error."""
         printed, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode, printed, self.errors.read_text()
 
@@ -87,9 +87,9 @@ def is_step(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def build(home: Path) -> Iterator[Callable[..., Building]]:
-    """Start builds; none outlives the test."""
+    """Start builds; all end with the test."""
     started: list[Building] = []
-    # A job in a shell's background ignores it, and what it starts would, too.
+    # Background jobs of a shell ignore SIGINT, and child processes inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*arguments: str) -> Building:
@@ -169,7 +169,7 @@ def test_a_failed_build_resumes_after_its_last_completed_step(
     assert printed == f"release 1: {home / 'releases' / '1'}\n"
     assert "goes on after its step extract" in errors
     assert [line for line in errors.splitlines() if line.startswith("▸")] == ["▸ train", "▸ release"]
-    # Thirty people of four events each do not validate a ranker: the release says so, and who reads the console knows.
+    # Thirty users of four events each cannot validate a ranker: the release and the console report it.
     assert "no ranker was learned, recommendations come in the order of the sources" in errors
     assert Release.open(home / "releases" / "1").manifest.unranked.startswith("the log gives only ")
 
@@ -218,7 +218,7 @@ def test_a_checkout_in_a_folder_with_a_space_builds(tmp_path: Path, home: Path, 
         text=True,
         timeout=120,
     )
-    # The first step ran, and refused the data.
+    # The first step ran and refused the data.
     assert refused.returncode == 2, refused.stderr
     assert "items.csv" in refused.stderr
 

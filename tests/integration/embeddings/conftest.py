@@ -12,9 +12,9 @@ from winnow.encoders.catalog import Contents
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Contents:
-    """Ten items. 8 has no content; 9 has what 0 has.
+    """Ten items. Item 8 has no content; item 9 has the content of item 0.
 
-    Picture 1 is cut off, 2 is missing, 7 is that of 6. Sound 3 is none, and from 5 on there are no sounds.
+    Picture 1 is truncated, 2 is missing, 7 equals 6. Sound 3 is not a sound file; items from 5 on have no sound.
     """
     folder = tmp_path / "media"
     pictures = [draw(folder / f"{item}.png", min(item, 6)) for item in range(8)]

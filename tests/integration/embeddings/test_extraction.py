@@ -54,7 +54,7 @@ def test_nothing_is_encoded_twice(encoders: Path, catalog: Contents, store: Embe
     shards = sorted(Path(store.root).rglob("*"))
     second = extract_embeddings(encoders, catalog, store, show_progress=False)
     assert set(second.encoded.values()) == {0}
-    # The broken ones were not tried again either: their problems would be a new shard.
+    # Broken content is not tried again either: its problems would be a new shard.
     assert sorted(Path(store.root).rglob("*")) == shards
     assert set(stored(store).values()) == {1}
     same(first, second)
@@ -89,7 +89,7 @@ def test_another_encoder_or_tokenizer_encodes_all_again(
 DIES = """
 import os, signal, sys
 from pathlib import Path
-# Whoever starts the tests in the background of a shell has interrupts ignored in all that follow.
+# Background jobs of a shell ignore interrupts, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from winnow.encoders.catalog import Contents
 from winnow.embeddings.extraction import extract_embeddings
@@ -119,7 +119,7 @@ def test_a_stopped_run_resumes(tmp_path: Path, store: EmbeddingStore, sent: sign
     command = [sys.executable, "-c", DIES.replace("SIGNAL", sent.name), folder, store.root, tmp_path / "media", "160"]
     died = subprocess.run(command, capture_output=True, check=False)
     assert died.returncode == -sent, died.stderr
-    # Two shards of 16 batches of 2 are there; the third was written, but not in place.
+    # Two shards of 16 batches of 2 are complete; the third was written, but not renamed.
     assert sum(stored(store).values()) == 64
     leftovers = list(Path(store.root).rglob("*.partial"))
     assert len(leftovers) == (1 if sent == signal.SIGKILL else 0)

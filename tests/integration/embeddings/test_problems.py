@@ -40,7 +40,7 @@ def test_unreadable_content_is_recorded_and_reported(encoders: Path, catalog: Co
     assert [item for item, problem in enumerate(problems) if problem] == [1, 2]
     assert problems[1].startswith(f"{catalog.pictures[1]}: not a readable picture")
     assert problems[2] == f"{catalog.pictures[2]}: No such file or directory"
-    # The cut picture's bytes are known to be bad; the missing one is looked for again.
+    # The truncated picture's bytes are recorded as bad; the missing picture is looked for again.
     draw(Path(catalog.pictures[2]), 2)
     assert extract_embeddings(encoders, catalog, store, show_progress=False).encoded["image"] == 1
     draw(Path(catalog.pictures[1]), 1)

@@ -93,7 +93,7 @@ def test_a_triton_gives_the_same_vectors_and_must_serve_the_same_encoder(
         np.testing.assert_allclose(there.vectors[modality], vectors, atol=1e-6)
     with grpcclient.InferenceServerClient(address) as client:
         statistics = client.get_inference_statistics("text_encoder", "1", as_json=True)["model_stats"][0]
-    assert int(statistics["inference_count"]) == ENCODED["text"] + 4  # and those that were tried first
+    assert int(statistics["inference_count"]) == ENCODED["text"] + 4  # and the ones tried first
 
     other = write_encoders(tmp_path / "other", INPUTS, seed=1)
     with pytest.raises(WinnowError, match="serves another audio encoder"):

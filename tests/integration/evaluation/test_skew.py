@@ -1,4 +1,4 @@
-"""Served features beside the same features computed again from a source that a person could have given."""
+"""Served features beside the same features recomputed from the release's source."""
 
 import asyncio
 import csv
@@ -64,7 +64,7 @@ def items_of(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A shop's folder."""
+    """A data folder of a shop."""
     folder = tmp_path / "shop"
     folder.mkdir()
     rng = np.random.default_rng(3)
@@ -92,7 +92,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def release(tmp_path: Path, source: Path) -> Release:
-    """A release whose rows are what feature extraction makes of that folder; its models' arrays are random."""
+    """A release whose rows come from feature extraction of that folder; its models' arrays are random."""
     features = extract(ingest(str(source), tmp_path / "dataset"), {})
     tiny = write_release(tmp_path, 1)
     rng, number, log = np.random.default_rng(0), next(_numbers), features.interactions
@@ -137,7 +137,7 @@ Check = Callable[..., SkewReport]
 
 @pytest.fixture
 def answer(published: Release, redis_url: str, models: Any) -> Answer:
-    """Answer users, a stranger among them, under request ids whose features are kept."""
+    """Answer users, among them a cold-start user, under request ids whose features are sampled."""
 
     def run(users: int = USERS, fresh: int = 0) -> None:
         ids = (f"asked-{number}" for number in count())
@@ -220,7 +220,7 @@ def test_a_changed_half_life_is_found_and_named(answer: Answer, check: Check, mo
 def test_a_changed_scaling_is_found_although_it_is_linear(
     answer: Answer, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Standard scores forget scale; so the release's own mean and scale are taken, never new ones."""
+    """Standard scores hide a change of scale, so the release's own mean and scale are used."""
     answer()
     as_before = extraction._log_price
     monkeypatch.setattr(extraction, "_log_price", lambda column: extraction.pc.multiply(as_before(column), 2.0))
@@ -244,7 +244,7 @@ def test_an_overwritten_row_is_found(answer: Answer, check: Check, published: Re
 
 @pytest.fixture
 def happen(redis_url: str) -> Iterator[Callable[[int], bytes]]:
-    """Append an event of the first shopper; gone from the stream at the end, which other tests read too."""
+    """Append an event of the first user; it is removed from the stream afterwards, which other tests read too."""
     client, added = Redis.from_url(redis_url), []
 
     def run(number: int) -> bytes:
@@ -266,7 +266,7 @@ def test_a_history_follows_the_stream(
 ) -> None:
     happen(3)
     answer(users=1)
-    assert differing(check()) == [], "it has only just happened: nobody can say whether the answer had to have it"
+    assert differing(check()) == [], "an event just before the answer: it may or may not count"
     monkeypatch.setattr(recompute, "SETTLING_MS", 0)
     report = check()
     assert differing(report) == ["history"]
@@ -309,7 +309,7 @@ def test_rows_missing_from_the_source_are_reported_as_not_checked(answer: Answer
     (source / "events.csv").write_text("\n".join(line for line in events if not line.startswith(gone)) + "\n")
     report = check()
     assert report["not_checked"] == {"rows of users that the source has no more": 1}
-    # Fewer events are another popularity, and that is a difference.
+    # Fewer events give another popularity, which is a difference.
     assert "item.popularity" in differing(report)
     assert "item.price" not in differing(report)
 

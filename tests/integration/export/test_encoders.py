@@ -1,4 +1,4 @@
-"""Encoders are exported in three precisions, each proved; a release serves one of them."""
+"""Encoders are exported in three precisions, each compared with PyTorch; a release serves one of them."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ Exported = tuple[Path, dict[str, tuple[Encoder, NDArray[Any]]]]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """An encoders folder with untrained encoders, exported; model -> encoder and the samples it was proved on."""
+    """An encoders folder with untrained encoders, exported; model -> encoder and the samples it was compared on."""
     folder = tmp_path_factory.mktemp("encoders")
     tokenizer = train_tokenizer(TEXTS, SETTINGS.vocabulary, SETTINGS.context_length)
     with torch.random.fork_rng(devices=[]):
@@ -60,7 +60,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 def inner(path: Path, operator: str, samples: NDArray[Any], *names: str) -> list[NDArray[Any]]:
-    """What the graph's first such operator gives, and outputs by name."""
+    """The output of the graph's first operator of a type, and outputs by name."""
     model = onnx.load(path)
     name = next(node.output[0] for node in model.graph.node if node.op_type == operator)
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
@@ -137,7 +137,7 @@ def test_byte_inputs_are_cast_first(exported: Exported, model: str, precision: P
 
 
 class TransposedBytes(nn.Module):
-    """Planes first, as bytes: half the memory traffic, and nothing for TensorRT."""
+    """A byte transpose: half the memory traffic, but unsupported by TensorRT."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         return nn.functional.normalize(pixels.permute(0, 3, 1, 2).float().mean((2, 3)), dim=-1)
@@ -216,7 +216,7 @@ def test_embeddings_do_not_depend_on_their_batch(exported: Exported) -> None:
 
 
 class Sounds(nn.Module):
-    """A network behind a log-mel front, whose power is far outside of fp16's range."""
+    """A network after a log-mel front end, whose power is far outside of fp16's range."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ class Sounds(nn.Module):
 
 @pytest.mark.parametrize("write", [write_half, write_int8], ids=["fp16", "int8"])
 def test_the_spectrogram_stays_exact(write: Any, tmp_path: Path) -> None:
-    """Every value up to the logarithm is the fp32 graph's; the network behind is what changes."""
+    """Every value up to the logarithm equals the fp32 graph's; only the network after it changes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = Sounds().eval()

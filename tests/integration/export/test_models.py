@@ -38,7 +38,7 @@ class SmallRanker(nn.Module):
 
 
 class Unfaithful(SmallRanker):
-    """Says something else when it is traced."""
+    """Gives another output while it is traced."""
 
     def forward(self, history: Tensor, candidates: Tensor) -> Tensor:
         return super().forward(history, candidates) + (0.01 if torch.compiler.is_exporting() else 0.0)
@@ -52,10 +52,10 @@ CHOICE = ModelSignature(
 
 
 class SmallRetriever(nn.Module):
-    """The best five of twelve items, whose scores are given.
+    """The best five of twelve items with given scores.
 
-    ``exported`` may reorder them in the exported graph only: what an operator that breaks ties otherwise would do, or
-    one that is translated wrongly.
+    ``exported`` may reorder them in the exported graph only: like an operator that breaks ties in another way, or
+    an operator that is exported wrongly.
     """
 
     def __init__(self, scores: list[float], exported: list[int] | None = None) -> None:
@@ -102,8 +102,8 @@ def test_encoders_equal_their_originals(signature: ModelSignature, tmp_path: Pat
     path = tmp_path / "repository" / signature.name / "3" / "model.onnx"
     assert row.megabytes == path.stat().st_size / 1e6
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    assert row.megabytes < 4.4 * parameters / 1e6 + 0.2  # the weights of this tower alone, once
-    assert {opset.domain for opset in onnx.load(path).opset_import} == {""}  # no operators of one runtime only
+    assert row.megabytes < 4.4 * parameters / 1e6 + 0.2  # the weights of this tower only, once
+    assert {opset.domain for opset in onnx.load(path).opset_import} == {""}  # no operators of a single runtime
     assert sorted(path.name for path in tmp_path.iterdir()) == ["repository"]
 
 
@@ -229,9 +229,9 @@ def test_committed_configurations_are_the_generated_ones(signature: ModelSignatu
     assert parsed.backend == "onnxruntime"
     assert parsed.version_policy.WhichOneof("policy_choice") == "all"
     assert parsed.HasField("dynamic_batching")
-    assert parsed.dynamic_batching.max_queue_delay_microseconds == 0, "nobody waits for company"
+    assert parsed.dynamic_batching.max_queue_delay_microseconds == 0, "a single request is not delayed"
     policy = parsed.dynamic_batching.default_queue_policy
-    assert 0 < policy.max_queue_size <= 1024, "a queue without end would be over everybody's deadline"
+    assert 0 < policy.max_queue_size <= 1024, "requests beyond this bound would miss every deadline"
     assert policy.default_timeout_microseconds == 10_000 * 1000, "no request may ask for a longer deadline"
     assert [(tensor.name, len(tensor.dims)) for tensor in parsed.input] == [
         (spec.name, len(spec.dims) - 1) for spec in signature.inputs

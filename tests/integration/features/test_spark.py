@@ -1,7 +1,7 @@
-"""Spark and DuckDB give the same rows: a real local session, the job as people start it, and S3 through s3a.
+"""Spark and DuckDB give the same rows: a real local session, the job by spark-submit, and S3 through s3a.
 
 Tolerance: integers, counts and the order of rows are equal; sums of floating-point numbers to 1e-9, relative, because
-the engines add in another order (about 1e-15 is what is seen).
+the engines add in another order (observed: about 1e-15).
 """
 
 import gc
@@ -67,7 +67,7 @@ CONF = {
     "spark.sql.shuffle.partitions": "2",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # So small that a file is several tasks' and the tasks' order is not that of the rows.
+    # So small that several tasks share a file and the tasks' order differs from that of the rows.
     "spark.sql.files.maxPartitionBytes": "20k",
     "spark.sql.files.openCostInBytes": "1k",
 }
@@ -83,13 +83,13 @@ def spark() -> Iterator[SparkSession]:
         session = builder.getOrCreate()
         yield session
         session.stop()
-    # Its connections are to go now, where nobody minds how, and not in another module's tests.
+    # Collects its connections here: a warning in another module's tests would fail them.
     gc.collect()
 
 
 @pytest.fixture(scope="module")
 def marketplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo marketplace, ingested, last events held out, its log in many row groups."""
+    """The demo marketplace, ingested with its last events held out; the log has many row groups."""
     folder = tmp_path_factory.mktemp("home") / "dataset"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("WINNOW_HOME", str(folder.parent))
@@ -138,7 +138,7 @@ def test_edge_case_logs_are_the_same_on_both_engines(spark: SparkSession, tmp_pa
     compute(spark, str(shop), str(tmp_path / "out"))
     theirs, ours = PointInTime.read(str(tmp_path / "out"), data), PointInTime.of(data)
     _assert_same(theirs, ours)
-    # Every moment there is an event at, the milliseconds around it, and long after, for every item.
+    # For every item: the timestamp of every event, the milliseconds around it, and long after.
     moments = np.unique([time + near for *_, time in EVENTS for near in (-1, 0, 1, 400 * DAY_MS)])
     items = np.repeat(np.arange(6, dtype=np.int32), len(moments))
     asked = items, np.tile(moments, 6)
@@ -191,15 +191,15 @@ def test_missing_inputs_and_existing_outputs_are_named(spark: SparkSession, tmp_
     pq.write_table(ITEMS.set_column(0, "item_id", pa.array([1.5] * 5)), shop / "items.parquet")
     with pytest.raises(DataError, match=r"column item_id: expected an id: a string or an integer; .* type is double"):
         compute(spark, str(shop), str(tmp_path / "out"))
-    with pytest.raises(WinnowError, match=r"nobody://x cannot be read: .*nobody"):
-        compute(spark, "nobody://x", str(tmp_path / "out"))
+    with pytest.raises(WinnowError, match=r"scheme://x cannot be read: .*scheme"):
+        compute(spark, "scheme://x", str(tmp_path / "out"))
 
 
 def _start(arguments: list[str | Path], conf: dict[str, str] = CONF) -> subprocess.CompletedProcess[str]:
-    """Run something that starts a Spark of its own."""
+    """Run a command that starts a Spark session of its own."""
     flags = " ".join(f"--conf {name}={value}" for name, value in conf.items())
     environment = os.environ | {
-        # spark-submit's own Python; a job that is started as a module brings its own.
+        # spark-submit's own Python; a job started as a module uses its own.
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "PYSPARK_SUBMIT_ARGS": f"--master local[2] {flags} pyspark-shell",

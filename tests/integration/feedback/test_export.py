@@ -1,4 +1,4 @@
-"""The streams as files: every entry once whatever dies, and nothing trimmed that somebody still needs."""
+"""The streams as files: every entry once, also after a kill, and only acknowledged entries are trimmed."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ from winnow.store.user_state import watched
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
-    """A Redis of our own: what is trimmed concerns everybody who reads the stream."""
+    """A Redis of its own: trimming affects every reader of the stream."""
     port = Ports.free().redis
     with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
         yield local_redis.url(port)
@@ -65,7 +65,7 @@ def test_each_entry_is_exported_once(
     monkeypatch.setattr(module, "CHUNK", 50)
     monkeypatch.setattr(module, "_READ", 20)
     stream_ids = [append(client, n, **({"event_id": f"e{n}"} if n % 2 else {})) for n in range(120)]
-    client.xadd(EVENTS, {"user_id": "nobody"})
+    client.xadd(EVENTS, {"user_id": "incomplete"})
     impression = shown(client, 1)
     done = export(str(tmp_path), redis_url, show_progress=False)
     assert (done.events, done.impressions, done.malformed, len(done.files)) == (120, 1, 1, 4)
@@ -143,11 +143,11 @@ def test_a_repeatedly_killed_export_loses_and_repeats_nothing(client: Redis, red
             written, deadline = len(names(tmp_path)), time.monotonic() + 60
             while len(names(tmp_path)) < written + 2 and time.monotonic() < deadline:
                 time.sleep(0.01)
-            # Killed at another moment of its work each time.
+            # Killed at another point of its work each time.
             time.sleep(0.037 * round_)
             process.kill()
             process.wait()
-            # In half a minute it would be free by itself.
+            # The lease would expire after half a minute.
             client.delete(module._LOCK)
             process.stdout.close()
     finally:
@@ -163,7 +163,7 @@ def test_a_repeatedly_killed_export_loses_and_repeats_nothing(client: Redis, red
 def test_one_export_at_a_time(client: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOCK_S", 0.2)
     append(client, 1)
-    client.set(module._LOCK, "somebody else")
+    client.set(module._LOCK, "another export")
     with pytest.raises(WinnowError, match="another export of these streams is at work"):
         export(str(tmp_path), redis_url, show_progress=False)
     assert exported(tmp_path) == []
@@ -181,7 +181,7 @@ def test_only_entries_that_every_group_acknowledged_are_trimmed(client: Redis, r
     assert client.get(TRIMMED) == stream_ids[4]
     client.xack(EVENTS, "r1", stream_ids[5])
     stream_ids.append(append(client, 10))
-    # What came after the export stays, whoever has applied it.
+    # Entries after the export stay, even if every group has applied them.
     client.xreadgroup("r1", "member", {EVENTS: ">"}, count=8)
     client.xack(EVENTS, "r1", *stream_ids[8:])
     assert trim.trim(client) == (5, [], 1)
@@ -240,7 +240,7 @@ def test_events_trimmed_before_they_were_read_are_reported_and_rebuilt_from_the_
     whole = dump()
     rebuild(published, redis_url, show_progress=False)
     assert dump() == whole
-    # A release that comes later finds the stream trimmed.
+    # A later release finds the stream trimmed.
     assert export(str(tmp_path / "kept"), redis_url, show_progress=False).trimmed.entries == 100
     client.xgroup_destroy(EVENTS, Keys(number).group)
     for user_id in users:
@@ -251,7 +251,7 @@ def test_events_trimmed_before_they_were_read_are_reported_and_rebuilt_from_the_
     assert "`winnow filters rebuild`" in caplog.text
     assert client.get(Keys(number).gap) == client.get(TRIMMED)
     assert REGISTRY.get_sample_value("winnow_sidecar_missed_events") == 1
-    # Others of the group, and those that start later, say so too.
+    # Other consumers of the group, also later ones, report it too.
     caplog.clear()
     with caplog.at_level(logging.ERROR, "bloom_sidecar"):
         follow("three")
@@ -311,7 +311,7 @@ def test_the_command_needs_redis_only_and_prints_a_summary(client: Redis, redis_
     assert len(exported(tmp_path / "events")) == 3
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert f"exported 0 events and 0 impressions to {tmp_path / 'events'}" in told
-    # Where nothing answers it says so.
+    # An unreachable Redis is named.
     environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr[:29]) == (1, "winnow: Redis does not answer")

@@ -73,7 +73,7 @@ def test_a_rebuild_equals_what_the_sidecars_wrote(
 def test_the_command_rebuilds_a_given_release(
     client: Redis, redis_url: str, published: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As a Job does on a cluster, which has the release in a folder and no home with a running stack."""
+    """Like a Job on a cluster, which has the release in a folder and no home with a running stack."""
     for n in range(10):
         append(client, "new-1", n)
     follow(client, published, monkeypatch)

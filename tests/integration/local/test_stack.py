@@ -1,7 +1,7 @@
 """The supervised stack: real Redis, Triton and publication of a tiny release.
 
-The sidecar and the transformer are stood in for by servers that only say that they are ready: what is shown here is
-how parts are started, watched and stopped. ``tests/e2e`` runs the whole with the real ones.
+Stubs replace the sidecar and the transformer; they only report that they are ready. These tests show
+how parts are started, watched and stopped; ``tests/e2e`` runs the whole stack.
 """
 
 import os
@@ -70,10 +70,10 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(packages))
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.delenv("TRITON_URL", raising=False)
-    folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name is a home of such a name
+    folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name has a home of such a name
     monkeypatch.setenv("WINNOW_HOME", str(folder))
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # a stack that is killed leaves its folder there
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # a killed stack leaves its folder there
     write_models(folder / "model_repository" / "1")
     write_release(folder / "releases" / "1")
     return folder
@@ -128,7 +128,7 @@ def write_release(folder):
 
 
 def listening(ports):
-    """Which of the ports somebody listens on."""
+    """The ports that accept connections."""
     found = []
     for port in ports.numbers():
         with socket.socket() as probe:
@@ -173,13 +173,13 @@ def test_a_detached_stack_runs_until_down(home):
     ports = Ports.free()
     state = detach(1, ports, show_progress=False)
     assert state == running()
-    assert len(listening(ports)) == 6  # no gRPC: the stand-in has none
+    assert len(listening(ports)) == 6  # no gRPC: the stub has none
     with pytest.raises(WinnowError, match="a stack runs already"):
         detach(1, Ports.free(), show_progress=False)
     assert down() == state
     assert listening(ports) == []
     assert down() is None
-    # What Redis held is there again, without publishing.
+    # Redis has its data again, without publishing.
     server = local_redis.server(home / "redis", ports.redis, home / "redis.log")
     with server, Redis(port=ports.redis) as redis:
         assert redis.llen("r1:{u:u1}:history") == 1
@@ -226,7 +226,7 @@ def test_a_stack_is_ready_after_its_first_complete_answer(home, monkeypatch):
     with Stack(1, Ports.free(), show_progress=False):
         [asked] = [line for line in log.read_text().splitlines() if line.startswith("/v1/models/recommender:predict")]
     assert "winnow-up" in asked
-    assert "'user_id': 'u1'" in asked  # one with a history, for whom every model is asked
+    assert "'user_id': 'u1'" in asked  # a user with a history, for whom every model is called
     monkeypatch.setenv("DEGRADED", "retriever:UNAVAILABLE ranker:UNAVAILABLE")
     monkeypatch.setattr("winnow.local.stack.WHOLE_SECONDS", 1.0)
     ports = Ports.free()
@@ -250,7 +250,7 @@ def test_http_and_grpc_listen_on_the_given_host_and_all_else_on_loopback(home):
         logs = home / "run" / "logs"
         assert "'host': '127.0.0.2'" in (logs / "recommender_transformer.log").read_text()
         assert "'health_host': '127.0.0.1'" in (logs / "bloom_sidecar.log").read_text()
-    # Free on loopback, but not where it is to be bound.
+    # Free on loopback, but not on the address to bind.
     with (
         socket.create_server(("127.0.0.2", ports.grpc)),
         pytest.raises(PortInUse, match=rf"{ports.grpc} \(grpc"),
@@ -282,7 +282,7 @@ def test_redis_url_and_triton_url_replace_the_stacks_own(home, monkeypatch):
                 told = log.read_text().splitlines()[0]
                 pid = told.split()[0]
                 assert told.endswith(others.redis_url)
-                # Whoever may list processes sees command lines, and the address may hold a password.
+                # Command lines are visible in process lists, and the address may hold a password.
                 assert "redis://" not in Path(f"/proc/{pid}/cmdline").read_text()
         monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         with pytest.raises(WinnowError, match=r"does not answer at redis://127.0.0.1:1/0: .*unset it to start"):

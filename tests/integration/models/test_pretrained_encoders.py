@@ -1,4 +1,4 @@
-"""Pretrained encoders, from folders and from the cache, give what their own libraries give, and export to ONNX."""
+"""Pretrained encoders, from folders and from the cache, equal their own libraries and export to ONNX."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def weights_at_random() -> None:
 
 
 def in_onnx(encoder: Encoder, prepared: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
-    """What ONNX Runtime makes of prepared content, after checking that it is what PyTorch makes of it."""
+    """ONNX Runtime's embeddings of prepared content, checked against PyTorch's."""
     name = encoder.signature.inputs[0].name
     write_onnx(encoder.module, encoder.signature, {name: torch.from_numpy(prepared)}, path)
     with torch.inference_mode():
@@ -111,7 +111,7 @@ def test_an_open_clip_folder_serves_both_towers(tmp_path: Path) -> None:
 
 
 def test_a_published_open_clip_name_loads_a_weights_file(tmp_path: Path) -> None:
-    model = open_clip.create_model("RN50", pretrained=None)  # published as CLIP with its towers joined
+    model = open_clip.create_model("RN50", pretrained=None)  # published as a CLIP model with both towers in one module
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
     choice = OpenClip(kind="open_clip", model="RN50", pretrained=str(tmp_path / "weights.safetensors"))
     encoder = load_open_clip_text(choice)
@@ -219,7 +219,7 @@ def test_a_folder_of_pretrained_encoders_is_self_contained(tmp_path: Path) -> No
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of Hugging Face's."""
+    """An empty Hugging Face cache."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

@@ -1,4 +1,4 @@
-"""Events appended to a cluster: by whom each is held, and in which order they are exported."""
+"""Events appended to a cluster: replication before the acknowledgement, and the export."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The real transformer and the real sidecar on a real Redis Cluster, and the death of one of its nodes."""
+"""The real transformer and sidecar on a real Redis Cluster, and the loss of one of its nodes."""
 
 import asyncio
 import time
@@ -50,7 +50,7 @@ def running(folder: Path, redis_url: str) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Running]:
-    """Release 6003 on the cluster that no test may harm."""
+    """Release 6003 on the shared cluster."""
     with running(tmp_path_factory.mktemp("served"), redis_url) as parts:
         yield parts
 
@@ -75,7 +75,7 @@ def test_answers_equal_those_of_a_single_redis(
         alone = local_redis.url(port)
         publish(published.folder, alone, show_progress=False)
         for user in range(USERS):
-            # Each client is new, and asks for the cluster's nodes first: on a busy machine that takes a while.
+            # Each client is new and discovers the cluster's nodes first: on a busy machine that takes a while.
             on_cluster, on_one = (
                 recommend(f"user-{user}", k=50, url=url, deadline_ms=10_000) for url in (redis_url, alone)
             )
@@ -84,7 +84,7 @@ def test_answers_equal_those_of_a_single_redis(
 
 
 def test_seen_items_are_filtered_at_once(served: Running) -> None:
-    for user in ("user-1", "user-2", "user-3", "user-4", "a-stranger"):
+    for user in ("user-1", "user-2", "user-3", "user-4", "cold-start-user"):
         shown = ids(ask(served, user, k=10))[0]
         status, _ = served.server.v1({"user_id": user, "item_id": shown, "event": "view"}, model="events")
         assert status == 200
@@ -139,7 +139,7 @@ def test_a_cluster_node_is_refused_as_a_single_redis(cluster: Cluster) -> None:
 
 
 def test_a_transaction_fails_when_its_connection_is_lost(cluster: Cluster) -> None:
-    """On a new connection nothing is watched, and what somebody else wrote meanwhile would be lost."""
+    """A new connection watches no key, so a concurrent write would be lost."""
     node = cluster.masters[cluster.place("key")].client
 
     def update(pipe: Any) -> None:
@@ -156,7 +156,7 @@ def test_a_transaction_fails_when_its_connection_is_lost(cluster: Cluster) -> No
 
 
 def test_a_hanging_node_is_replaced_although_every_read_is_cancelled(release: Release) -> None:
-    """No connection breaks, and nobody waits long enough to see one time out."""
+    """No connection breaks, and no read waits until its socket time-out."""
 
     async def read(store: OnlineStore, user: str) -> bool:
         with suppress(TimeoutError, RedisError):
@@ -188,5 +188,5 @@ def test_a_killed_node_is_replaced_and_no_replicated_event_is_lost(tmp_path: Pat
         assert (found.events, found.lost, found.denied, found.refused) == (100, 0, 0, 0)
         assert found.degraded < found.asked
         assert parts.sidecar.poll() is None
-        # A user's events count again, which takes the sidecar, and a list is whole.
+        # Events count again, which needs the sidecar, and lists are complete.
         test_seen_items_are_filtered_at_once(parts)

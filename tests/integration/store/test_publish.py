@@ -15,7 +15,7 @@ def publish(release: Release, url: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_release_is_published_once(release: Release, redis_url: str) -> None:
-    url = f"{redis_url.rpartition('/')[0]}/9"  # a database that nobody else fills
+    url = f"{redis_url.rpartition('/')[0]}/9"  # a database that no other test uses
     with Redis.from_url(url) as client:
         assert published(client, release.manifest.number) is None
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Redis behind TLS and a password: everything works by the address alone, and nothing tells the password."""
+"""Redis behind TLS and a password: the URL is the only setting, and no message shows the password."""
 
 import asyncio
 import datetime
@@ -35,7 +35,7 @@ PASSWORD = "s3cret"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of 127.0.0.1 that vouches for itself, and its key."""
+    """A self-signed certificate of 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
     now = datetime.datetime.now(datetime.UTC)
@@ -61,7 +61,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @contextmanager
 def tls_before(port: int, certificate: tuple[Path, Path]) -> Iterator[int]:
-    """A door that speaks TLS, before a server that does not: the wheel's Redis is built without."""
+    """A TLS proxy before a server without TLS: the wheel's Redis is built without."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     loop = asyncio.new_event_loop()
@@ -98,7 +98,7 @@ def tls_before(port: int, certificate: tuple[Path, Path]) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]) -> Iterator[str]:
-    """``127.0.0.1:PORT`` of a Redis behind TLS that wants a password."""
+    """``127.0.0.1:PORT`` of a Redis behind TLS with a password."""
     folder, port = tmp_path_factory.mktemp("redis"), Ports.free().redis
     with (
         local_redis.server(folder, port, folder / "redis.log", requirepass=PASSWORD),
@@ -109,17 +109,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, P
 
 @pytest.fixture
 def url(secured: str, certificate: tuple[Path, Path]) -> str:
-    """Its address, whole."""
+    """Its URL, with every setting."""
     return f"rediss://:{PASSWORD}@{secured}/0?ssl_ca_certs={certificate[0]}"
 
 
 def works(url: str, release: Release, folder: Path) -> None:
-    """Publish, follow the stream with a sidecar of its own process, rebuild, read as the transformer does."""
+    """Publish, run a sidecar process, rebuild, and read as the transformer does."""
     publish(release.folder, url, show_progress=False)
     keys = Keys(release.manifest.number)
     sidecar = start_sidecar(release, url, folder, Ports.free().sidecar)
     try:
-        # Whoever may list processes sees this.
+        # Command lines are visible in process lists.
         assert PASSWORD not in Path(f"/proc/{sidecar.pid}/cmdline").read_text()
         with connect(url) as client:
             client.xadd(EVENTS, {"user_id": "anna", "item_id": "item-4", "event": "view", "timestamp": 99})
@@ -182,7 +182,7 @@ def test_no_message_contains_the_password(url: str, secured: str, tmp_path: Path
     assert PASSWORD not in finished.stderr
 
 
-@pytest.mark.timeout(60)  # a read without a time-out never ends
+@pytest.mark.timeout(60)  # without a time-out the read never ends
 def test_a_hanging_redis_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

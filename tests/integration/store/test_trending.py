@@ -1,4 +1,4 @@
-"""Counts that several sidecars keep together, and the list that is made of them."""
+"""Counts that several sidecars share, and the trending list made from them."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The encoders learn from a small drawn catalog, and broken pictures cost nothing but themselves."""
+"""The encoders learn from a small generated catalog; broken pictures are left out."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def strike(path: Path, kind: int, random: np.random.Generator) -> None:
 
 
 def write_catalog(folder: Path, count: int, pictures: bool = True) -> NDArray[np.int64]:
-    """``count`` drawn items; returns their kinds."""
+    """Draw ``count`` items; returns their kinds."""
     random = np.random.default_rng(1)
     kinds = np.arange(count) % len(KINDS)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def write_catalog(folder: Path, count: int, pictures: bool = True) -> NDArray[np
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, NDArray[np.int64], list[float]]:
-    """A catalog of 60 items, with picture 7 and sound 9 cut and picture 8 gone; encoders; kinds; losses."""
+    """A catalog of 60 items (picture 7 and sound 9 are truncated, picture 8 is missing); encoders; kinds; losses."""
     dataset, out = tmp_path_factory.mktemp("dataset"), tmp_path_factory.mktemp("encoders")
     kinds = write_catalog(dataset, 60)
     (dataset / "7.png").write_bytes((dataset / "7.png").read_bytes()[:60])
@@ -77,7 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, NDArr
 
 
 def embedded(dataset: Path, out: Path, modality: Modality) -> NDArray[np.float32]:
-    """What the encoder in ``out`` makes of the catalog's items; zeros where an item's content cannot be read."""
+    """Embeddings of the catalog's items by the encoder in ``out``; zeros where an item's content is unreadable."""
     content = read_contents(dataset).of(modality)
     prepared, problems = Preparation.load(out).prepare_items(modality, content)
     vectors = np.zeros((len(content), 64), np.float32)

@@ -113,7 +113,7 @@ def infer(client, model, version="1", outputs=None, **tensors):
 
 
 def at_once(calls):
-    """Run all calls concurrently; an exception is a result too."""
+    """Run all calls concurrently; exceptions are returned as results."""
 
     def attempt(call):
         try:
@@ -171,7 +171,7 @@ def test_a_bad_value_in_a_joined_batch_fails_alone(client):
     assert "out of data bounds" in answers[2].message()
     for position in (0, 1, 3):
         np.testing.assert_array_equal(answers[position].as_numpy("value"), [[10.0 + indices[position]]])
-    # The bad one travelled with others: otherwise this test would show nothing.
+    # The bad request was batched with others: otherwise this test would show nothing.
     assert np.subtract(executions(client, "lookup"), before)[1] < len(indices)
 
 
@@ -231,9 +231,9 @@ SHAPES = {
 
 @pytest.mark.parametrize("signature", SIGNATURES, ids=lambda signature: signature.name)
 def test_a_configuration_without_dimensions_is_refused_as_on_a_gpu_node(signature, tmp_path):
-    """Each model's tensors with the sizes of the demo's release, in a graph of constants.
+    """Each model's tensors with the sizes of the demo's release, as a graph of constants.
 
-    The templates are what all releases shared: the native backend refused each of the six, and this one took them.
+    The templates have no dimensions: the native backend refuses each of the six, and so must this one.
     """
     kinds = {spec.name: TYPES[{"FP32": "fp32"}.get(spec.dtype, spec.dtype.lower())] for spec in tensors_of(signature)}
     inputs, outputs = ({n: (kinds[n], dims) for n, dims in shapes.items()} for shapes in SHAPES[signature.name])
@@ -280,7 +280,7 @@ def test_only_the_given_versions_load_and_no_file_is_left(tmp_path):
             assert not client.is_model_ready("pair", "1")
         groups = [process.pid for process in parts.processes]
         assert all(members(group) for group in groups)
-        # ONNX Runtime's usage database would be open in the process that runs the model.
+        # ONNX Runtime's telemetry database would be open in the process that runs the model.
         stub = next(pid for pid in members(groups[1]) if "backend_stub" in Path(f"/proc/{pid}/cmdline").read_text())
         opened = [os.readlink(descriptor) for descriptor in Path(f"/proc/{stub}/fd").iterdir()]
         assert not [path for path in opened if ".onnxruntime" in path]
@@ -295,7 +295,7 @@ def test_only_the_given_versions_load_and_no_file_is_left(tmp_path):
 
 
 def test_paths_that_a_shell_would_split_are_served(tmp_path, monkeypatch):
-    """A home, and Triton's environment, in a checkout under such a folder; temporary folders keep plain names."""
+    """A home and Triton's environment in a checkout under such a folder; temporary folders keep plain names."""
     odd = tmp_path / "My Prøjects 'n' $HOME"
     save_pair(odd / "models", 1, "Add")
     (odd / ".venv-triton").symlink_to(local_triton.ENVIRONMENT)

@@ -1,4 +1,4 @@
-"""What the cluster's Triton is told is what a Triton knows: the local one, which is older, lists its options."""
+"""The options of the cluster's Triton exist: the local Triton, which is older, lists its options."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def test_triton_has_the_options_of_the_manifests(options, overlay):
 def test_the_documented_versions_are_those_that_run(tmp_path):
     root = ROOT
     runtime = (root / "kserve_manifests" / "base" / "runtime.yaml").read_text()
-    # It says its version, and ends for want of a repository.
+    # It logs its version and exits without a repository.
     local = re.search(r"server_version *\| *([0-9.]+)", said_by(f"--model-repository={tmp_path / 'none'}"))[1]
     said = (root / "docs" / "decisions" / "0027-what-is-installed-is-what-was-read.md").read_text()
     assert f"Triton {re.search(r'tritonserver:([0-9.]+)-py3', runtime)[1]}" in said

@@ -1,4 +1,4 @@
-"""The autoscaler's arithmetic by hand, and what the shipped thresholds hold and a wrong unit does not."""
+"""The simulated autoscaler (benchmarks' own code): its arithmetic by hand, the shipped thresholds, and a wrong unit."""
 
 import shutil
 from dataclasses import replace
@@ -34,7 +34,7 @@ def manifests() -> Objects:
         (8.0, 2, 2),
         (8.7, 2, 2),  # 9 % above: tolerated
         (8.9, 2, 3),
-        (40.0, 2, 10),  # the total decides, however many there are
+        (40.0, 2, 10),  # the total decides, whatever the number of replicas
         (40.0, 20, 10),
         (36.5, 10, 10),  # 9 % below: tolerated
         (35.0, 10, 9),
@@ -49,9 +49,9 @@ def test_a_total_is_divided_by_the_target_unless_it_is_near(total, replicas, wan
     [
         (0.8, 4, 4, 7),  # ceil(4 * 1.6)
         (0.54, 4, 4, 4),
-        (0.8, 4, 5, 7),  # one that starts counts as idle: ceil(5 * 1.6 * 4 / 5)
-        (0.8, 4, 6, 6),  # with two of them it is near enough
-        (0.8, 4, 8, 8),  # with four it would turn round, so nothing happens
+        (0.8, 4, 5, 7),  # a starting pod counts as idle: ceil(5 * 1.6 * 4 / 5)
+        (0.8, 4, 6, 6),  # with two starting pods the ratio is within the tolerance
+        (0.8, 4, 8, 8),  # with four the direction would change, so nothing happens
         (0.2, 4, 4, 2),
         (0.2, 4, 6, 2),
     ],
@@ -147,8 +147,8 @@ def test_the_simulation_reads_the_manifests():
     assert parts["transformer"].cores == 1.25
     assert parts["transformer"].settle_down_s == 600
     assert window_s(manifests(), "winnow:request_seconds:p99_times_replicas") == 120
-    with pytest.raises(LookupError, match="nobody"):
-        part_of(manifests(), "nobody", "transformer")
+    with pytest.raises(LookupError, match="no-such-chain"):
+        part_of(manifests(), "no-such-chain", "transformer")
 
 
 @needs_kustomize

@@ -84,7 +84,7 @@ def test_a_seen_item_is_kept_for_one_window_and_dropped_after_two() -> None:
     assert VALUES[0] in seen
     assert seen.update(VALUES[1:2], start + 2 * WINDOW_MS) == 1
     assert VALUES[0] not in seen
-    # Met again in the window that is now the current one: the older window's end does not take it away.
+    # Seen again in the current window: the end of the older window does not drop it.
     assert seen.update([], start + 3 * WINDOW_MS) == 1
     assert VALUES[1] in seen
     assert VALUES[2] not in seen

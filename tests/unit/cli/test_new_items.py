@@ -1,4 +1,4 @@
-"""Files of new items are checked whole, and what is wrong is named by its row."""
+"""Files of new items are checked completely, and errors are named by row."""
 
 import json
 from pathlib import Path
@@ -89,7 +89,7 @@ def test_the_three_formats_give_the_same_items(release: Release, folder: Path) -
                 "features": {"tags": tags, "grams": 12.0},
             },
         )
-        # The release has no encoder for sounds, so the file that is missing is not missed.
+        # The release has no audio encoder, so the missing file is no error.
         assert ball.media == {"image": str(folder / "pictures" / "ball.png")}
         assert (cube.row, cube.instance, cube.media) == (2, {"item_id": "008", "title": "A cube"}, {})
 

@@ -1,4 +1,4 @@
-"""Ids and moments in requests: refused with the sentence that a file with the same mistake gets."""
+"""Ids and timestamps in requests: refused with the same sentence as in files."""
 
 import time
 
@@ -20,7 +20,7 @@ SPEC = DatasetSpec(name="x", events={"view": 1})
 
 
 class Told(Contract):
-    """The fields of events and items that have rules of their own."""
+    """The fields of events and items with checks of their own."""
 
     user_id: Identifier = Field(default="u", description=fields.LENGTH)
     timestamp: Happened = NOW

@@ -1,4 +1,4 @@
-"""What a moment may look like: one by one as requests have it, and a column at once as files have it."""
+"""Formats of timestamps: single values as in requests, and whole columns as in files."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -30,7 +30,7 @@ NOON = 1_767_268_800_123  # 2026-01-01T12:00:00.123Z
         ("2026-01-01", NOON - 123 - 12 * 3_600_000),
         ("1890-01-01 00:00:00+00:53:28", -2_524_524_808_000),  # local mean time
         ("2016-12-31T23:59:60Z", 1_483_228_800_000),  # a leap second
-        ("1969-12-31T23:59:59.9999Z", -1),  # cut off, not rounded
+        ("1969-12-31T23:59:59.9999Z", -1),  # truncated, not rounded
     ],
 )
 def test_requests_and_files_read_a_timestamp_alike(text: str, moment: int) -> None:

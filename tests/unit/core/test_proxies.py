@@ -1,4 +1,4 @@
-"""Loopback goes directly; what is elsewhere goes as the environment says."""
+"""Loopback connections are direct; other hosts use the environment's proxies."""
 
 import os
 import urllib.request

@@ -1,4 +1,4 @@
-"""A release is written whole, never twice, and knows when it was tampered with."""
+"""A release is written completely and once, and a changed file is detected."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Data folders that once broke a build: each is read whole, or refused with the sentence that says why."""
+"""Data folders that once broke a build: each is read completely, or refused with the reason in one sentence."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ CASES = SHARED / "cases"
 
 
 class Read(NamedTuple):
-    """How many rows there are, and what was told."""
+    """The number of rows, and the messages."""
 
     items: int
     users: int
@@ -22,7 +22,7 @@ class Read(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """What the one sentence names."""
+    """The names in the sentence."""
 
     facts: tuple[str, ...]
 

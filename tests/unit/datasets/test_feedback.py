@@ -1,4 +1,4 @@
-"""What the columns of an atomic log say about liking is interpreted by a rule that is told, or refused."""
+"""Feedback columns of an atomic log are interpreted by a rule that is printed, or refused."""
 
 from pathlib import Path
 

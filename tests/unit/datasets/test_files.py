@@ -1,4 +1,4 @@
-"""Which files are read, which headings are known, and what is said of files that cannot be read."""
+"""Which files are read, which headings match, and the errors of unreadable files."""
 
 import gzip
 from pathlib import Path

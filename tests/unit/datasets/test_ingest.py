@@ -1,4 +1,4 @@
-"""Holding out, and writing all of a data set or nothing."""
+"""The holdout, and writing a data set completely or not at all."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ ROWS = [
     ("u", "a", NOON + 5),
     ("v", "a", NOON),
     ("u", "b", NOON + 9),
-    ("u", "c", NOON + 9),  # as late as b, further down the log: the last
+    ("u", "c", NOON + 9),  # the time of b, further down the log: the last event
     ("v", "b", NOON + 1),
     ("u", "d", NOON + 1),
-    ("w", "a", NOON + 3),  # the last of w, though first in the log
+    ("w", "a", NOON + 3),  # the last event of w, although first in the log
     ("w", "b", NOON + 2),
     ("w", "c", NOON + 1),
 ]

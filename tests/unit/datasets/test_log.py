@@ -1,4 +1,4 @@
-"""Bad rows of a log are counted and left out, up to a limit; ids and moments are what they are for requests."""
+"""Bad rows of a log are counted and left out, up to a limit; ids and timestamps follow the rules of requests."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The demo marketplace: the same from the same seed, and full of the signals it promises."""
+"""The demo marketplace: reproducible from its seed, with the documented signals."""
 
 import hashlib
 import wave
@@ -97,7 +97,7 @@ def test_tastes_are_narrow_and_the_order_of_a_session_is_informative(demo: Datas
     for history in histories.values():
         for pair in pairwise(history):
             transitions[pair] = transitions.get(pair, 0) + 1
-    # What goes with a thing is looked at after it, more often than before it; co-occurrence alone cannot see that.
+    # Accessories are viewed after their item more often than before it; co-occurrence alone cannot tell.
     assert transitions[("lamp", "chair")] > 1.5 * transitions[("chair", "lamp")]
     # By chance, twenty views would touch nearly ten of the twelve categories.
     own = np.mean([len(set(history)) / len(history) for history in histories.values() if len(history) >= 20])
@@ -125,7 +125,7 @@ def test_pictures_texts_and_sounds_identify_the_category(folder: Path, demo: Dat
 
 
 def _nearest_shares_category(features: np.ndarray, categories: list[str]) -> float:
-    """How often the nearest neighbour is of the same category; by chance, one time in twelve."""
+    """Share of items whose nearest neighbour has the same category; by chance, one in twelve."""
     vectors = features.astype(np.float64)
     squares = (vectors**2).sum(axis=1)
     distance = squares[:, None] + squares[None] - 2 * vectors @ vectors.T

@@ -107,7 +107,7 @@ def test_a_data_set_round_trips(folder: Path, tmp_path: Path) -> None:
     assert loaded.items.equals(data.items)
     assert loaded.users.equals(data.users)
     assert loaded.events.equals(data.events)
-    # What is saved is itself a data set of tables.
+    # A saved data set is itself a data set of tables.
     again = validate(read_local(tmp_path / "saved"))
     assert again.items.equals(data.items)
 

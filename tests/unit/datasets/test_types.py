@@ -1,4 +1,4 @@
-"""Whatever type a writer chose, a value is the same."""
+"""A value is read the same from every column type."""
 
 import uuid
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Work that is done ahead of its reader: bounded, in order, and stopped early."""
+"""Prefetching: bounded, in order, and stopped early."""
 
 import threading
 import time

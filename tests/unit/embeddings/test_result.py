@@ -1,4 +1,4 @@
-"""What the console is told of each modality of a catalog."""
+"""The console's line about each modality of a catalog."""
 
 from pathlib import Path
 

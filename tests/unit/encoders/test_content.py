@@ -1,4 +1,4 @@
-"""Raw content to model input, without torch, and without trust."""
+"""Untrusted raw content becomes model input, without torch."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""The choice of encoders is a small YAML file whose mistakes are named."""
+"""Encoders are chosen in a small YAML file; errors are named."""
 
 from pathlib import Path
 

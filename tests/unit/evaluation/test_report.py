@@ -1,4 +1,4 @@
-"""An evaluation that has nobody to ask says why."""
+"""An evaluation without users to ask is refused with the reason."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ SCHEMA = FeatureSchema(
 
 
 def release(folder: Path, holdout: list[list[int]]) -> Release:
-    """One user who has met items 1 and 2, and what was held out of the log."""
+    """One user with events of items 1 and 2, and the held-out events."""
     return releases.write(
         folder / "1",
         {

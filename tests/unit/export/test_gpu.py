@@ -1,4 +1,4 @@
-"""Configurations for GPU nodes, and TensorRT plans: what can be known without a GPU."""
+"""Configurations for GPU nodes, and TensorRT plans, as far as they can be tested without a GPU."""
 
 import re
 import subprocess
@@ -154,7 +154,7 @@ def test_a_plan_of_an_unknown_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_onnxruntime_comes_with_cpu_or_gpu_and_nothing_else() -> None:
-    """Both wheels install the package ``onnxruntime``: whichever comes second breaks the first."""
+    """Installing both wheels corrupts the environment: they share the package directory ``onnxruntime``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = {"dependencies": project["dependencies"], **project["optional-dependencies"]}
     names = {

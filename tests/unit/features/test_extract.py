@@ -66,7 +66,7 @@ def test_popularity_is_the_decayed_count_strictly_before_the_moment() -> None:
     item = np.array([int(name[1:]) + 1 for name in data.events["item_id"].to_pylist()])
     time = data.events["timestamp"].to_numpy()
     weight = np.where(np.array(data.events["event"].to_pylist()) == "buy", 5.0, 1.0)
-    # Moments at the very millisecond of an event, which must not count itself.
+    # Timestamps equal to an event's, which must not count itself.
     asked_items = item[:50].astype(np.int32)
     asked_times = time[:50]
     served = numerics_of(data).at(asked_items, asked_times)

@@ -1,4 +1,4 @@
-"""One item's row, made when serving, is the row that feature extraction makes of the whole catalog."""
+"""An item's row made by serving equals the row made by feature extraction of the whole catalog."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ ITEMS = {
 
 @pytest.fixture(scope="module")
 def features() -> FeatureSet:
-    """Nothing ever happened to the last two items."""
+    """The last two items have no events."""
     rng = np.random.default_rng(0)
     count = 60
     events = {

@@ -1,4 +1,4 @@
-"""The pipelines compile with kfp's own command; what a run prints is for people, and what it hands back is a file."""
+"""The pipelines compile with kfp's own command; a run prints to the console and returns its result in a file."""
 
 import errno
 import io

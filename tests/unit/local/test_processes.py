@@ -1,4 +1,4 @@
-"""Supervised child processes: ready, watched, and gone for certain."""
+"""Supervised child processes: started, watched, and always ended."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from winnow.local.processes import Process, ProcessFailed
 
 
 def python(tmp_path, code, ready=None, **settings):
-    """A child that runs ``code``; it is ready once it has written the file ``ready``."""
+    """A child process that runs ``code``; it is ready when the file ``ready`` exists."""
     flag = tmp_path / "ready"
     preamble = f"import os, pathlib, signal, subprocess, sys, time\nready = pathlib.Path({str(flag)!r})\n"
     command = [sys.executable, "-I", "-S", "-c", preamble + textwrap.dedent(code)]

@@ -1,4 +1,4 @@
-"""One stack per home, and nothing a dead one left behind is believed."""
+"""One stack per home; the state of a dead stack is ignored."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def other():
-    """Another process that holds the home."""
+    """Another process that holds the home's lock."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", CLAIM_AND_WAIT], **pipes) as process:
         assert process.stdout.readline() == "claimed\n"

@@ -75,7 +75,7 @@ def test_the_temporary_folder_is_private_and_removed(tmp_path, monkeypatch):
 
 
 def test_a_repository_without_a_model_is_refused(tmp_path):
-    """So is a home whose releases shared one repository: there, ``model_repository/1`` does not exist."""
+    """A home whose releases share one repository has no ``model_repository/1``, and is refused alike."""
     (tmp_path / "ranker" / "1").mkdir(parents=True)
     (tmp_path / "ranker" / "1" / "model.onnx").touch()
     with pytest.raises(WinnowError, match=r"has no ranker/config\.pbtxt: .*build it again with `winnow build`"):

@@ -1,4 +1,4 @@
-"""The spectrogram inside the graph is CLAP's own, and small audio encoders learn to tell sounds apart."""
+"""The spectrogram inside the graph equals CLAP's; the contrastive loss and the views of sounds."""
 
 import numpy as np
 import pytest

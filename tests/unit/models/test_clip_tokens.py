@@ -1,4 +1,4 @@
-"""CLIP's tokenizer as one JSON file splits real text as open_clip's own does."""
+"""CLIP's tokenizer as one JSON file splits real text like open_clip's own."""
 
 # ruff: noqa: RUF001 - letters of other scripts that look like Latin ones are the point
 
@@ -64,7 +64,7 @@ EMOJI = {unicodedata.name(chr(code)).lower(): chr(code) for code in range(0x1F30
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """As serving reads it."""
+    """The tokenizer as serving loads it."""
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     clip_tokenizer(77).save(str(path))
     return Tokenizer.from_file(str(path))

@@ -1,4 +1,4 @@
-"""The rules of the house that a person would otherwise have to remember."""
+"""The project's own rules: imports, constraints, and the Makefile's targets."""
 
 import subprocess
 import sys

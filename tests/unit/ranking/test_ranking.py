@@ -1,4 +1,4 @@
-"""What the funnel tells the ranker of a candidate, and how the final order is made."""
+"""The context features of a candidate, and the final order by MMR."""
 
 import numpy as np
 import pytest

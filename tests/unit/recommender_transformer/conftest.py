@@ -1,4 +1,4 @@
-"""What several unit tests use."""
+"""A manual clock for breakers and admission."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from recommender_transformer.serving.connections import admission
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that advances by assignment only."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -18,7 +18,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of breakers and limits."""
+    """The clock of breakers and admission."""
     moved = Clock()
     for module in (breaker, admission):
         monkeypatch.setattr(module, "monotonic", moved)

@@ -1,4 +1,4 @@
-"""How many recommendations are let in, by a clock that the tests move."""
+"""Admission of recommendations, with a manual clock."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The circuit breaker, by a clock that the tests move."""
+"""The circuit breaker, with a manual clock."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The address of Redis: what it may say, what is refused, and that no message tells a secret."""
+"""Redis URLs: valid settings, refused ones, and messages without secrets."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from winnow.store.connection import RedisError, connect, connect_async, shown
         ("redis://:s3cret@cache.example?ssl_password=s3cret", "redis://cache.example"),
         ("redis+cluster://u:s3cret@a:1,b:2", "redis+cluster://a:1,b:2"),
         ("rediss+cluster://u:s3cret@[::1]:7000,b", "rediss+cluster://[::1]:7000,b"),
-        # What cannot be told from a secret is not told.
+        # A part that may be a secret is not shown.
         ("redis://:s3/cret@host:6379", "redis://***"),
         ("redis://:s3?cret@host:6379", "redis://***"),
         ("s3cret@host", "***"),

@@ -1,4 +1,4 @@
-"""The features of an answer come back from the stream as the models were given them."""
+"""Features in impressions round-trip exactly."""
 
 import numpy as np
 import pytest

@@ -19,7 +19,7 @@ SAMPLED = next(f"user-{n}" for n in range(100 * SHARE) if sampled(f"user-{n}"))
 
 
 def test_keys_that_are_written_together_share_a_slot() -> None:
-    """Redis Cluster refuses transactions and scripts over several."""
+    """Redis Cluster refuses transactions and scripts over several slots."""
     keys = Keys(7)
     assert len({key_slot(key.encode()) for key in watched(7, "anna {b}")}) == 1
     assert len({key_slot(key.encode()) for key in (EVENTS, keys.counts, keys.lease)}) == 1

@@ -1,4 +1,4 @@
-"""The retriever and the ranker, trained in seconds on a world where what comes next can be learned."""
+"""The retriever and the ranker, trained in seconds on a synthetic log whose next items are predictable."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ NUMERICS = (*NUMERIC_FEATURES, "price")
 
 
 def world(newcomer: bool = True) -> tuple[FeatureSet, NDArray[np.int32]]:
-    """People walk the catalog in steps of one to three; what each would meet next is held out."""
+    """Users walk the catalog in steps of one to three; the next item of each is held out."""
     rng = np.random.default_rng(0)
     last = ITEMS - 1 if newcomer else ITEMS
     walks = (rng.integers(0, last, (USERS, 1)) + rng.integers(1, 4, (USERS, EVENTS + 1)).cumsum(axis=1)) % last + 1
@@ -211,7 +211,7 @@ def test_lists_come_from_held_out_moments_and_cold_start_users(
     np.testing.assert_array_equal(lists.items[np.arange(len(lists.end)), lists.target], log.item[lists.end])
     for end, user, items in zip(lists.end[known], lists.user[known], lists.items[known], strict=True):
         assert not np.isin(items[items > 0], log.item[log.offsets[user] : end]).any()
-    assert (lists.items[~known] <= SOURCES.trending).all(), "a stranger is offered what is popular"
+    assert (lists.items[~known] <= SOURCES.trending).all(), "a cold-start user's list has popular items only"
 
 
 def test_the_ranker_puts_padding_last_and_gives_probabilities(features: FeatureSet, ranker: TrainedRanker) -> None:
@@ -243,12 +243,12 @@ def test_a_candidates_score_does_not_depend_on_the_others(features: FeatureSet, 
 
 
 def test_an_empty_history_is_ranked(features: FeatureSet, ranker: TrainedRanker) -> None:
-    nobody = tuple(torch.zeros_like(tensor) for tensor in model_inputs(features, 1))
+    padding = tuple(torch.zeros_like(tensor) for tensor in model_inputs(features, 1))
     items = torch.arange(1, 9, dtype=torch.int32).unsqueeze(0)
     categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
     numeric = torch.zeros(1, 8, len(NUMERICS) + len(CONTEXT_FEATURES))
     with torch.no_grad():
-        _, scores = ranker.model(*nobody, items, categorical, numeric, no_fresh(1))
+        _, scores = ranker.model(*padding, items, categorical, numeric, no_fresh(1))
     assert torch.isfinite(scores).all()
 
 

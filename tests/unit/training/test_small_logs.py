@@ -1,4 +1,4 @@
-"""Logs that are small or one-sided: no empty sample is learned from, and what cannot be learned from is refused."""
+"""Small or one-sided logs: no empty sample is trained on, and unlearnable logs are refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ RANKER = RankerSettings(width=8, epochs=3, best=10, others=10, fewest=20)
 
 
 def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1, at_once: bool = False) -> FeatureSet:
-    """Ids alone: every user's items in order, each met ``repeats`` times in a row; ``at_once`` gives all one time."""
+    """Ids only: every user's items in order, each ``repeats`` times in a row; ``at_once`` gives all one timestamp."""
     met = [np.repeat(history, repeats) for history in histories]
     offsets = np.cumsum([0, *map(len, met)]).astype(np.int64)
     time = np.concatenate([np.arange(len(history)) * 60_000 for history in met])
@@ -61,7 +61,7 @@ def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1
 
 
 def walks(users: int, items: int, events: int) -> list[list[int]]:
-    """People who walk the catalog, one item after the other."""
+    """Users who walk the catalog, one item after another."""
     starts = np.random.default_rng(0).integers(0, items, users)
     return [[int((start + step) % items) + 1 for step in range(events)] for start in starts]
 
@@ -85,7 +85,7 @@ def test_the_ranker_is_validated_when_every_last_event_is_a_repeat(repeats: int)
 
 
 def test_short_histories_leave_lists_to_train_on() -> None:
-    # One event of each is withheld, so every list is its user's newest: half of them train, half validate.
+    # One event per user is held out, so every list is its user's newest: half of them train, half validate.
     assert trained(features_of(walks(120, 40, 5), 40)).unlearned == ""
 
 
@@ -94,7 +94,7 @@ def test_short_histories_leave_lists_to_train_on() -> None:
     [
         pytest.param(features_of([[1, 2, 3, 4]], 5), id="one user"),
         pytest.param(features_of([[1, 2], [3, 4], [2, 5], [4, 1]], 5), id="five items, two events each"),
-        pytest.param(features_of([[1, 2], *[[item] for item in range(1, 6)] * 20], 5), id="nearly everybody once"),
+        pytest.param(features_of([[1, 2], *[[item] for item in range(1, 6)] * 20], 5), id="nearly every user once"),
         pytest.param(features_of(walks(15, 12, 9), 12, at_once=True), id="all at one time"),
         pytest.param(features_of([[1, 2] * 40, *[[1]] * 30], 3), id="a bot and the rest"),
     ],
@@ -137,7 +137,7 @@ def test_a_log_without_a_holdout_fit_is_still_trained_on() -> None:
 
 
 def test_a_batch_without_a_first_event_gives_no_nan() -> None:
-    # With one window per batch, each of the users who met one item again and again is a batch without a target.
+    # With one window per batch, every user with one repeated item is a batch without a target.
     features = features_of([[1, 2, 3, 4, 5, 6], *[[1] * 6] * 10], 6)
     trained_one = train_retriever(features, RETRIEVER.model_copy(update={"batch": 1}), show_progress=False)
     assert torch.isfinite(trained_one.served.item_vectors).all()

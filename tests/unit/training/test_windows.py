@@ -48,7 +48,7 @@ def test_neighbours_are_ordered_by_co_visitation() -> None:
     assert neighbours[1, 0] == 2
     assert set(neighbours[1][weights[1] > 0]) == {2, 3, 4}
     assert not neighbours[0].any()
-    assert not weights[7].any(), "an item nobody met has no neighbours"
+    assert not weights[7].any(), "an item without events has no neighbours"
     assert (np.diff(weights, axis=1) <= 0).all()
 
 

@@ -1,6 +1,6 @@
-"""The Python-based ONNX Runtime backend refuses what the native one refuses, in its words: a test per clause.
+"""The Python-based ONNX Runtime backend refuses what the native one refuses, with its messages: a test per clause.
 
-The sentences are those of ``onnxruntime.cc``, ``onnxruntime_utils.cc`` and ``backend_common.cc`` of Triton 25.08.
+The messages are those of ``onnxruntime.cc``, ``onnxruntime_utils.cc`` and ``backend_common.cc`` of Triton 25.08.
 """
 
 import runpy
@@ -23,7 +23,7 @@ COMPLETE = (
 def graph(
     shape: list[Any], given: list[Any] | None = None, kind: int = FLOAT, constants: tuple[str, ...] = ()
 ) -> onnxruntime.InferenceSession:
-    """``x`` to ``y``, and defaults that a request may override."""
+    """A model from ``x`` to ``y``, with configuration defaults."""
     x, y = (helper.make_tensor_value_info(n, kind, s) for n, s in (("x", shape), ("y", given or shape)))
     defaults = [helper.make_tensor(name, FLOAT, [1], [0.0]) for name in constants]
     inputs = [x, *(helper.make_tensor_value_info(name, FLOAT, [1]) for name in constants)]
@@ -50,7 +50,7 @@ def refusal(configured: dict[str, Any], session: Any) -> str:
     [
         (["B", 3], config([3])),
         (["B", "N"], config([-1])),
-        # The configuration may give an input a number where the graph has none.
+        # The configuration may fix a dimension that is free in the graph.
         (["B", "N"], config([5], [-1])),
         (["B", 3, "N"], config([3, -1])),
         (["B"], config([])),
@@ -79,7 +79,7 @@ def test_an_output_is_equal_to_the_graphs() -> None:
 
 
 def test_an_output_dimension_is_fixed_where_onnx_runtime_infers_it() -> None:
-    """A letter in the file does not make a dimension symbolic: what ONNX Runtime knows is what counts."""
+    """A name in the file does not make a dimension symbolic: ONNX Runtime's inferred shape decides."""
     session = graph(["B", 3], ["B", "K"])
     RULE["validate"]("m", config([3]), session)
     assert "tensor 'y'" in refusal(config([3], [-1]), session)

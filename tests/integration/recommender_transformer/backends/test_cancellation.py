@@ -1,4 +1,4 @@
-"""Calls to Triton that nobody waits for any more: cancelled where the server bears it, else left to end."""
+"""Abandoned calls to Triton: cancelled where the server supports it, else left to end."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ SERVICE = "inference.GRPCInferenceService"
 
 @dataclass
 class Predictor:
-    """A gRPC server that says it is some version of Triton, and notes how its calls end."""
+    """A gRPC server that reports a version of Triton, and records how its calls end."""
 
     version: str
     slow: bool = False
@@ -70,12 +70,12 @@ class Predictor:
 
 
 async def abandon_one(predictor: Predictor) -> None:
-    """One call that is answered, then one that its caller gives up."""
+    """One call that is answered, then one that its caller abandons."""
     server, address = await predictor.serve()
     models = TritonModels(address, 1)
     inputs = {"candidate_items": np.zeros((1, 1), np.int32)}
     await models.rank(inputs)
-    # The question which version it is travels beside the calls.
+    # The version is requested beside the calls.
     await asyncio.sleep(0.3)
     predictor.slow = True
     with pytest.raises(TimeoutError):

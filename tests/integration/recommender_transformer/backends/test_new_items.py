@@ -1,4 +1,4 @@
-"""Items that came after the release: written once, known to every process, and treated as any other."""
+"""New items after the release: written once, read by every process, and recommended like catalog items."""
 
 import asyncio
 import time
@@ -72,7 +72,7 @@ def test_every_slot_is_assigned_once_up_to_the_capacity(published: Release, redi
         try:
             assert await new_items.slots(store, ["a", "b"]) == [0, 1]
             assert await new_items.slots(store, ["c", "a"]) == [2, 0]
-            # Many at once never share one.
+            # Concurrent requests never share a slot.
             given = await asyncio.gather(*(new_items.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
             assert sorted(slot for pair in given for slot in pair) == list(range(3, 43))
             await new_items.slots(store, [f"more-{n}" for n in range(FRESH_CAPACITY - 44)])
@@ -102,7 +102,7 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
             await asyncio.sleep(0.05)
             await new_items.write(writer, [new_item(published, "after", slot=2)])
             await async_until(lambda: "after" in reader.catalog.item_index)
-            # What is not ours is left out, and does not stop the reader.
+            # Unreadable entries are skipped and do not stop the reader.
             keys = Keys(published.manifest.number)
             client.xadd(keys.fresh_items, {"item_id": "odd", "slot": 3, "vector": b"short", "row": b"", "title": ""})
             client.xadd(keys.fresh_items, {"nothing": "known"})
@@ -110,7 +110,7 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
             await async_until(lambda: reader.catalog.rows[ITEMS + 2]["available"] == 0)
             assert "odd" not in reader.catalog.item_index
             assert reader.catalog.fresh.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
-            # One entry an item, however often it is replaced.
+            # One entry per item, however often it is replaced.
             assert client.xlen(keys.fresh_items) == 3 + 2
             rows, known = await reader.item_rows(reader.catalog.fresh)
             assert known.all()
@@ -126,7 +126,7 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
 
 @pytest.fixture
 def ask(published: Release, models: Any, redis_url: str) -> Callable[..., Answer]:
-    """Ask the funnel once fresh items are there: ``added`` names them, ``prepare`` may change the store."""
+    """Run the funnel with the new items ``added``; ``prepare`` may change the store."""
 
     def once(user_id: str | None, added: list[Any], text: str | None = None, **fields: Any) -> Answer:
         async def work() -> Answer:
@@ -182,7 +182,7 @@ def models_history(release: Release, user: int) -> Any:
 
 def test_a_cold_start_user_gets_the_newest_items(ask: Callable[..., Answer], published: Release) -> None:
     items = [new_item(published, f"new-{n}", slot=n, numeric=0.99) for n in range(60)]
-    answer = ask("nobody", items, k=100)
+    answer = ask("cold-start-user", items, k=100)
     named = {c["item_id"] for c in answer["trace"]["candidates"] if "fresh" in c["sources"]}
     assert named == {f"new-{n}" for n in range(10, 60)}
     [shown] = [item for item in answer["items"] if item["item_id"] == "new-59"]

@@ -1,4 +1,4 @@
-"""Publishing to a real Redis, and reading it back as the funnel does."""
+"""Publication to a real Redis, and reads as the funnel does them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -64,7 +64,7 @@ def test_a_user_is_read_as_the_log_has_it(published: Release, redis_url: str, cl
 
 @pytest.mark.parametrize("redis_url", ["server"], indirect=True)
 def test_reading_a_user_takes_one_round_trip(published: Release, redis_url: str, client: Redis) -> None:
-    """Both commands of a read arrive in one batch: Redis counts two commands and one read from a socket."""
+    """Both commands of a read are sent in one batch: Redis counts two commands and one read from a socket."""
 
     async def count(store: OnlineStore) -> tuple[int, int]:
         await store.user_state("user-1")
@@ -78,7 +78,7 @@ def test_reading_a_user_takes_one_round_trip(published: Release, redis_url: str,
 
 
 def test_a_cold_start_user_has_an_empty_state(published: Release, redis_url: str) -> None:
-    state = with_store(published, redis_url, lambda store: store.user_state("nobody"))
+    state = with_store(published, redis_url, lambda store: store.user_state("cold-start-user"))
     assert not len(state.history.items)
     assert state.seen is None
     assert state.categories is None
@@ -119,7 +119,7 @@ def test_rows_have_an_age(published: Release, redis_url: str) -> None:
 
 
 def test_cancelled_reads_leave_no_answer_to_later_reads(published: Release, redis_url: str, client: Redis) -> None:
-    # A cluster's client would pause one node.
+    # A cluster's client would pause one node only.
     alone = isinstance(client, Redis)
     servers = [client] if alone else [client.get_redis_connection(node) for node in client.get_primaries()]
 

@@ -1,4 +1,4 @@
-"""Several replicas of Triton behind one name each get their share."""
+"""Several replicas of Triton behind one DNS name share the requests."""
 
 import asyncio
 from collections import Counter
@@ -38,13 +38,13 @@ def test_requests_rotate_between_replicas():
         models = TritonModels(f"ipv4:{','.join(f'127.0.0.1:{port}' for _, port in servers)}", 1)
         try:
             async with asyncio.timeout(10):
-                # Who is connected first is asked alone until the other is.
+                # The replica that connects first gets every request until the other connects.
                 while len(asked) < len(servers):
                     await models.rank({})
             asked.clear()
             for _ in range(40):
                 await models.rank({})
-            # One of them goes away: the other takes all, and nothing fails for longer than it takes to notice.
+            # One replica stops: the other takes every request, and calls fail only until the client notices.
             await servers[0][0].stop(None)
             await asyncio.sleep(0.1)
             before = asked[1]

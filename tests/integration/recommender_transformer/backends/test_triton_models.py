@@ -1,4 +1,4 @@
-"""The client of the models against a real Triton that serves two versions of them."""
+"""The client of the models with a real Triton that serves two versions of them."""
 
 import asyncio
 from pathlib import Path
@@ -28,7 +28,7 @@ CANDIDATES = {"candidate_items": (INT, 1), "candidate_categorical": (INT, 2), "c
 def save(
     repository: Path, name: str, version: int, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any]
 ) -> None:
-    """A model of the wire contract's names and types; ``{name: (type, dimensions beside the batch)}``."""
+    """A model with the signature's names and types: ``{name: (type, dimensions without the batch)}``."""
 
     def values(tensors: dict[str, Any]) -> list[Any]:
         return [

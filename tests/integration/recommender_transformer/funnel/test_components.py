@@ -1,4 +1,4 @@
-"""What every component keeps, whatever it does. A new one joins with its stage's line in the table."""
+"""Contracts that hold for every component of a stage; a new component joins by its stage's line in the table."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -24,9 +24,9 @@ Check = Callable[[Pipeline, Query], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def check(published: Release, models, redis_url: str) -> Callable[[Check], None]:
-    """Run a check on the pipeline and a query of a known user who looks for something, after retrieval.
+    """Run a check on the pipeline and a query of a user with a history and a text, after retrieval.
 
-    There is a fresh item too: so every component has something to say.
+    The catalog has a new item, so that every component has work.
     """
 
     def run(work: Check) -> None:

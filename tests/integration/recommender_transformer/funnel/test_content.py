@@ -1,4 +1,4 @@
-"""Looking for items by text, picture and sound: alone, and blended with what the user likes."""
+"""Queries by text, picture and sound: alone, and blended with the user's preferences."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def test_a_query_without_a_user_gives_the_nearest_items_without_retriever_and_ra
         "item_numeric": ((1, 2), "float32"),
         "embeddings": ((1, 12), "float32"),
     }
-    # Of the three modalities, in alphabetical order, only the text is known.
+    # Of the three modalities, in alphabetical order, only the text is present.
     assert not given["embeddings"][0, :8].any()
     assert np.linalg.norm(given["embeddings"][0, 8:]) == pytest.approx(1, abs=1e-5)
     rows = release.array("item_rows")
@@ -97,7 +97,7 @@ def test_with_a_user_half_of_the_score_is_the_querys(recommend: Recommend, relea
 
 
 def test_a_cold_start_users_query_is_answered(recommend: Recommend, models: Any) -> None:
-    answer = recommend("nobody", query={"text": "a red ball"}, k=10, diversity=0.0)
+    answer = recommend("cold-start-user", query={"text": "a red ball"}, k=10, diversity=0.0)
     alone = recommend(None, query={"text": "a red ball"}, k=10, diversity=0.0)
     assert indices(answer) == indices(alone)
     assert "ranker" not in asked(models)
@@ -114,9 +114,9 @@ def test_without_encoders_the_other_sources_answer(recommend: Recommend, models:
     answer = recommend("user-3", query={"text": "a red ball"}, k=10)
     assert answer["degraded"] == ["content: ConnectionError"]
     assert indices(answer) == indices(recommend("user-3", k=10))
-    nobody = recommend(None, query={"text": "a red ball"}, k=10)
-    assert nobody["degraded"] == ["content: ConnectionError"]
-    assert len(nobody["items"]) == 10
+    anonymous = recommend(None, query={"text": "a red ball"}, k=10)
+    assert anonymous["degraded"] == ["content: ConnectionError"]
+    assert len(anonymous["items"]) == 10
 
 
 def test_requests_without_a_query_skip_content_and_new_items(recommend: Recommend, models: Any) -> None:

@@ -1,4 +1,4 @@
-"""Sources that need another's answer: they wait for it, and are not blamed for it."""
+"""Sources that depend on another source wait for it, and are not marked when it fails."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ NEWEST = [305, 304, 303, 302, 301]
 
 @pytest.fixture
 def together(published: Release, models: Any, redis_url: str) -> Callable[..., Any]:
-    """Run a conversation with one runner of a catalog with five fresh items."""
+    """Run several requests with one runner and a catalog with five new items."""
 
     def run(talk: Talk, changed: Callable[[Pipeline], Pipeline] = lambda pipeline: pipeline) -> Any:
         async def connected() -> Any:
@@ -48,7 +48,7 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[..., A
 
 
 async def ask(runner: Runner, user_id: str = "user-3") -> tuple[list[str], SourceList]:
-    """What the answer calls degraded, and what the fresh source said."""
+    """The degraded parts of the answer, and the candidates of the source of new items."""
     query = runner.admit(RecommendRequest(user_id=user_id, k=100), "test")
     answer = await runner.recommend(query)
     return answer["degraded"], query.found["fresh"]
@@ -69,7 +69,7 @@ def test_only_the_failed_source_is_marked_degraded(together: Any, models: Any, t
         together = await asyncio.gather(*(ask(runner) for _ in range(2 * FAILURES)))
         for degraded, found in [*together, last := await ask(runner)]:
             assert [entry.split(":")[0] for entry in degraded] == ["retriever"]
-            # It still says what it can.
+            # It still gives its candidates.
             assert is_newest(found)
         assert last[0] == ["retriever: circuit open"]
         assert REGISTRY.get_sample_value("winnow_circuit_open", {"component": "fresh"}) == 0
@@ -81,7 +81,7 @@ def test_only_the_failed_source_is_marked_degraded(together: Any, models: Any, t
 
 def test_a_cold_start_user_skips_the_retriever_without_degradation(together: Any) -> None:
     async def talk(runner: Runner) -> None:
-        degraded, found = await ask(runner, "nobody-at-all")
+        degraded, found = await ask(runner, "cold-start-user")
         assert degraded == []
         assert is_newest(found)
 
@@ -100,13 +100,13 @@ def test_the_order_of_the_list_does_not_matter(together: Any) -> None:
         return replace(pipeline, sources=pipeline.sources[::-1], source_names=names)
 
     as_it_is = together(talk)
-    # The products with the user's vector, which the retriever tells.
+    # The products with the user's vector, which the retriever returns.
     assert as_it_is != pytest.approx([1 / n for n in range(5, 0, -1)])
     assert together(talk, backwards) == as_it_is
 
 
 class Named:
-    """As much of a source as its place needs."""
+    """A source as far as its order needs it."""
 
     def __init__(self, name: str, *needs: str) -> None:
         self.name, self.needs = name, needs

@@ -1,4 +1,4 @@
-"""How the funnel steps down when a part is late, down or broken, and that it comes back by itself."""
+"""The funnel degrades when a component is late, down or broken, and recovers by itself."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture
 def together(published: Release, models: Any, redis_url: str) -> Callable[[Callable[[Ask], Any]], Any]:
-    """Run a conversation with one runner, whose breakers remember."""
+    """Run several requests with one runner, which keeps its circuit breakers."""
 
     def run(talk: Callable[[Ask], Any]) -> Any:
         async def connected() -> Any:
@@ -50,7 +50,7 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[[Calla
 
 
 class Redises:
-    """A Redis that a test may kill, stop for a while and start again where it was."""
+    """A Redis that a test may kill, freeze, and restart on its port."""
 
     def __init__(self, folder: Path) -> None:
         self._port = Ports.free().redis
@@ -99,7 +99,7 @@ def test_a_failing_component_is_skipped_for_a_while_and_then_used_again(together
 def test_a_component_with_an_open_circuit_is_not_called(together: Any, models: Any) -> None:
     async def talk(ask: Ask) -> None:
         models.delay_s = {"retriever": 5.0}
-        # More than it takes: on a busy machine a time-out may come too late to count.
+        # More requests than needed: on a busy machine a time-out may come too late to count.
         await asyncio.gather(*(ask() for _ in range(4 * FAILURES)))
         asked = len(models.asked)
         answer = await ask()
@@ -137,7 +137,7 @@ def test_one_users_unreadable_filter_degrades_only_that_users_answers(
     before, *broken, other, healed = together(talk)
     assert before["degraded"] == other["degraded"] == healed["degraded"] == []
     assert [answer["degraded"] for answer in broken] == [["seen: filter unreadable"]] * len(broken)
-    # Still this user: the retriever read the history, and what is in it stays away.
+    # The history was read: the retriever uses it, and its items are left out.
     offsets = published.array("offsets")
     newest = published.array("item")[offsets[3] : offsets[4]][-published.manifest.history_length :].tolist()
     shown = {int(item["item_id"].removeprefix("item-")) for answer in broken for item in answer["items"]}

@@ -1,4 +1,4 @@
-"""The whole funnel over a real Redis, with models computed by numpy."""
+"""The whole funnel with a real Redis and the NumPy models."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ Recommend = Callable[..., Answer]
 
 @pytest.fixture
 def silent_redis() -> Iterator[str]:
-    """Something that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
@@ -60,7 +60,7 @@ def test_seen_and_unavailable_items_are_left_out_and_none_repeats(
 
 
 def test_a_cold_start_user_gets_trending_items(recommend: Recommend, release: Release, models) -> None:
-    answer = recommend("nobody", k=20)
+    answer = recommend("cold-start-user", k=20)
     assert answer["degraded"] == []
     assert {source for item in answer["items"] for source in item["sources"]} == {"trending"}
     assert set(indices(answer)) <= set(release.array("popular")[:50].tolist())
@@ -89,7 +89,7 @@ def test_request_filters_apply(recommend: Recommend, release: Release) -> None:
     toys = set(np.flatnonzero(release.array("item_rows")["categorical"][:, 0] == 4).tolist())
     assert set(indices(answer)) <= toys
     assert not set(ids(answer)) & set(left_out)
-    # Every toy that may be shown is: the reserve fills what the sources left short.
+    # Every toy that may be recommended is: the backfill completes a short list.
     allowed = (toys & available(release)) - met(release, 1) - {int(i.removeprefix("item-")) for i in left_out}
     assert len(ids(answer)) >= min(40, len(allowed)) - 1
     assert any(item["sources"] == ["popular"] for item in answer["items"])
@@ -122,7 +122,7 @@ def test_without_the_ranker_the_order_is_that_of_retrieval(recommend: Recommend,
     assert all("retriever" in item["sources"] for item in answer["items"])
 
 
-@pytest.mark.parametrize("user_id", ["user-3", "someone-new"], ids=["somebody known", "a stranger"])
+@pytest.mark.parametrize("user_id", ["user-3", "someone-new"], ids=["user with a history", "cold-start user"])
 def test_a_release_without_a_learned_ranker_orders_by_the_sources(
     published: Release, models, redis_url: str, user_id: str
 ) -> None:
@@ -168,7 +168,7 @@ def test_without_redis_popular_items_are_recommended(recommend: Recommend, relea
     assert set(indices(answer)) <= set(release.array("popular")[:50].tolist()) & available(release)
 
 
-@pytest.mark.timeout(60)  # a read without a time-out never ends
+@pytest.mark.timeout(60)  # without a time-out the read never ends
 def test_a_silent_redis_delays_no_answer_beyond_its_deadline(recommend: Recommend, silent_redis: str) -> None:
     answer = recommend("user-3", url=silent_redis, k=10, deadline_ms=300)
     assert len(answer["items"]) == 10
@@ -187,7 +187,7 @@ def test_without_redis_and_models_the_popular_list_is_the_answer(
 
 @pytest.mark.parametrize("redis_url", ["server"], indirect=True)
 def test_answers_recover_after_redis_paused(published: Release, redis_url: str, models) -> None:
-    """A read that was given up half way must not leave its answer to the next reader of the connection."""
+    """A cancelled read must not leave its answer to the next reader of the connection."""
     client = connect(redis_url)
 
     async def run() -> list[Answer]:

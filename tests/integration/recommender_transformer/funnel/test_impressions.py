@@ -1,4 +1,4 @@
-"""What was shown, as the stream has it: enough to learn from, and to check the served features by."""
+"""Impressions in the stream: enough to train on, and to check the served features."""
 
 import asyncio
 import json

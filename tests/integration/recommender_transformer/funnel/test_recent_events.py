@@ -1,4 +1,4 @@
-"""A user reads their own writes: what was acknowledged is known to every answer that begins afterwards."""
+"""Users read their own writes: an acknowledged event counts in every answer that starts afterwards."""
 
 import asyncio
 import random
@@ -79,7 +79,7 @@ def shown(server: Any, user_id: str, k: int = 10) -> list[str]:
 
 
 def meet(first: Any, second: Any, user_id: str, trials: int) -> list[str]:
-    """Meet what is shown, by one transformer, and ask the other; returns what was shown again."""
+    """Send an event of the first item to one transformer, then ask both; returns items that are shown again."""
     stale = []
     for trial in range(trials):
         here, there = (first, second) if trial % 2 else (second, first)
@@ -93,10 +93,10 @@ def meet(first: Any, second: Any, user_id: str, trials: int) -> list[str]:
 def test_two_transformers_read_an_event_at_once_with_and_without_a_sidecar(
     serve_published: Callable[..., Any], published: Release, redis_url: str, client: Redis, tmp_path: Path
 ) -> None:
-    # A sidecar reads the stream from its beginning, with what other tests did to users of the release.
+    # A sidecar reads the stream from its beginning, including other tests' events of the same users.
     user, keeping = f"reader-{published.manifest.number}", Keys(published.manifest.number)
     with serve_published() as first, serve_published() as second:
-        # No sidecar has ever run.
+        # Without a sidecar so far.
         assert meet(first, second, user, 10) == []
         sidecar = start_sidecar(published, redis_url, tmp_path, Ports.free().sidecar)
         assert meet(first, second, user, 20) == []
@@ -112,7 +112,7 @@ def test_two_transformers_read_an_event_at_once_with_and_without_a_sidecar(
         finally:
             again.terminate()
             assert again.wait(timeout=20) == 0
-    # What the sidecar made of the same events is what was read before it had them: nothing twice, nothing amiss.
+    # The state that the sidecar wrote equals the one that was read from the recent list.
     both = state_of(published, redis_url, user)
     client.delete(keys.recent(user))
     applied = state_of(published, redis_url, user)
@@ -136,7 +136,7 @@ def test_the_models_get_the_event_and_the_trace_names_the_filter(
     assert met not in {item["item_id"] for item in answer["items"]}
     [told] = [c for c in answer["trace"]["candidates"] if c["item_id"] == met and "removed_by" in c] or [None]
     assert told is None or told["reason"] == "in the user's recent history"
-    # Nothing but the list knows of it.
+    # The event is in the recent list only.
     assert f"{LATER}|2|{met}".encode() not in client.lrange(Keys(published.manifest.number).history("user-5"), 0, -1)
 
 
@@ -163,7 +163,7 @@ def test_a_seen_new_item_is_filtered(published: Release, redis_url: str) -> None
         store = OnlineStore(published, redis_url)
         try:
             state = await store.user_state("pioneer")
-            # This process learns of the item after it has read the user.
+            # This process learns of the item after it read the user.
             index = store.catalog.put(new_item(published, "new-7", slot=7))
             query = type("Query", (), {"state": state})()
             offered = type("Offered", (), {"items": store.catalog.known(["item-1", "new-7"])})()
@@ -185,7 +185,7 @@ def test_an_event_that_is_not_in_the_recent_list_is_not_acknowledged_and_a_retry
         happen(redis_url, given)
     client.delete(keys.recent("unlucky"))
     length = client.xlen(EVENTS)
-    # Whoever sends it again says now another time: the first counts.
+    # The retry has another timestamp: the first one counts.
     [appended] = happen(redis_url, given | {"timestamp": LATER + 5})
     assert appended.duplicate
     assert client.xlen(EVENTS) == length
@@ -212,13 +212,13 @@ def test_the_recent_list_is_bounded_in_length_and_time(redis_url: str, client: R
     for start in range(0, KEPT + 50, 50):
         happen(redis_url, *(event("busy", n + 1, timestamp=LATER + n) for n in range(start, start + 50)))
     kept = recent.decode(client.zrange(key, 0, -1))
-    # The newest, in the order in which they came, within one millisecond too.
+    # The newest events, in the order of arrival, also within one millisecond.
     assert [one.item_id for one in kept] == [f"item-{n}" for n in range(KEPT + 50, 50, -1)]
     assert REMEMBERED_S - 60 <= client.ttl(key) <= REMEMBERED_S
 
 
 def entries(events: Sequence[Event]) -> list[bytes]:
-    state = State.new("whoever")
+    state = State.new("user-1")
     state.apply(events, {}, 90 * 86_400_000)
     return state.history
 
@@ -230,12 +230,12 @@ def test_the_history_is_the_same_for_every_order_of_applied_events(seed: int) ->
     same_time = seed % 3 == 0
     times = [LATER + (0 if same_time else n * 10 - draw.randrange(200)) for n in range(count)]
     times = times if same_time else [time * 1000 + n for n, time in enumerate(times)]
-    # Two equal events of one moment are one.
+    # Two equal events with one timestamp are one event.
     items = [n if same_time else draw.randrange(400) for n in range(count)]
     events = [Event("u", f"item-{n}", draw.choice([1, 2]), time, 0) for n, time in zip(items, times, strict=True)]
     names = {code: kind for kind, code in CODES.items()}
     newest_first = [Recent(names[e.code], e.item_id, e.timestamp) for e in reversed(events)][:KEPT]
-    # Of those that are no longer in the list all have been applied; of the others, some, in any order of the groups.
+    # Events that left the list have all been applied; of the others, some, in any order.
     applied = events[: max(0, count - KEPT)]
     later = events[len(applied) :]
     applied += later[: draw.randrange(len(later) + 1)] if same_time else draw.sample(later, draw.randrange(len(later)))

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans, as a collector receives them from the server's own process."""
+"""OpenTelemetry spans, as a collector receives them from the server's process."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ PARENT = "00f067aa0ba902b7"
 
 @dataclass
 class Collector:
-    """An OTLP/HTTP collector that keeps what it is sent."""
+    """An OTLP/HTTP collector that keeps every request."""
 
     received: list[tuple[str, ExportTraceServiceRequest]] = field(default_factory=list)
     port: int = 0
@@ -63,7 +63,7 @@ class Collector:
         }
 
     def whole(self, trace_id: str) -> dict[str, Any]:
-        """The same, once its root is there."""
+        """The spans of a trace, once its root has arrived."""
         until(lambda: "recommend" in self.spans(trace_id))
         return self.spans(trace_id)
 
@@ -81,7 +81,7 @@ def collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Silence."""
+            """No log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -99,7 +99,7 @@ Serving = Callable[[Path, int, str], AbstractContextManager[Any]]
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory, redis_url: str, collector: Collector) -> Iterator[Any]:
-    """Release 6010, served with a collector named in the environment."""
+    """Release 6010, served with the collector's address in the environment."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.port}")
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")

@@ -1,4 +1,4 @@
-"""What a user has never touched is shown rarely, and the answer is never shorter for it."""
+"""Items of categories that a user never touched are shown rarely, and the answer is never shorter for it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ CATEGORIES = ["", "books", "games", "music", "toys"]
 
 @pytest.fixture
 def catalog(release: Release) -> Catalog:
-    """The items of a release that nobody has published."""
+    """The items of an unpublished release."""
     return Catalog(release)
 
 
@@ -33,12 +33,12 @@ def filter_of(*names: str) -> CategoryFilter:
 
 
 def met_by(count: int) -> SeenFilter:
-    """The filter of somebody who met so many items, none of them of this release."""
+    """The seen filter of a user with ``count`` seen items, none of them of this release."""
     return SeenFilter.of([item_hash(f"gone-{n}") for n in range(count)], 1_800_000_000_000)
 
 
 class Asked:
-    """As much of a query as the filter looks at."""
+    """A query with the fields that the filter reads."""
 
     def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1", recent: tuple[str, ...] = ()) -> None:
         self.categories = None
@@ -50,7 +50,7 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
     width = codes.shape[1]
     rows = np.zeros(len(codes), np.dtype([("categorical", "<i4", (width + 1,))]))
     rows["categorical"][:, :width] = codes
-    # The column beside it must not be read as a category.
+    # The neighbouring column must not be read as a category.
     rows["categorical"][:, width] = 1
     return Candidates(np.arange(1, len(codes) + 1, dtype=np.int32), np.zeros((len(codes), 1), np.float32), rows)
 
@@ -101,7 +101,7 @@ def test_a_category_of_a_recent_event_is_likely(catalog: Catalog) -> None:
     offered = candidates(np.array([[code], [other]] * 200))
     kept = component.keep(Asked(CATEGORIES[other], recent=("item-1", "unheard-of")), offered)
     assert kept.all()
-    # The hundredth item met is the one of a moment ago, unless the filter knows it already.
+    # The recent item is the hundredth seen one, unless the filter holds it already.
     asked = Asked(CATEGORIES[other], met=FEWEST - 1)
     assert component.keep(asked, offered).all()
     asked.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
@@ -117,7 +117,7 @@ Recommend = Callable[..., Answer]
 
 @pytest.fixture
 def only_books(published: Release, redis_url: str) -> str:
-    """A user who met much, but books only."""
+    """A user with many seen items, of books only."""
     write(published, redis_url, "books")
     return "user-3"
 
@@ -161,7 +161,7 @@ def test_requested_categories_are_not_removed(recommend: Recommend, only_books: 
 
 
 def test_the_filter_never_shortens_an_answer(recommend: Recommend, published: Release, redis_url: str) -> None:
-    """Of nothing touched, all is unlikely: the best of what the sources named come back before the reserve is asked."""
+    """Without a touched category all items are unlikely: the sources' best come back before the backfill."""
     write(published, redis_url, "no category of this release")
     answer = recommend("user-3", k=60, debug=True)
     candidates = answer["trace"]["candidates"]
@@ -170,11 +170,11 @@ def test_the_filter_never_shortens_an_answer(recommend: Recommend, published: Re
     removed = [c["retrieved"] for c in candidates if c.get("removed_by") == "unlikely"]
     stayed = [c["retrieved"] for c in candidates if "removed_by" not in c]
     assert len(stayed) == 60
-    # But for the explored ones, whoever the sources named first.
+    # Except for explored items, in the order of the sources.
     assert sum(place > min(removed) for place in stayed) < 20
 
 
 def test_backfill_items_may_be_unlikely(recommend: Recommend, only_books: str) -> None:
-    """Nearly everything is left out, so the reserve is all there is; what it has that is unlikely is still shown."""
+    """Nearly every item is excluded, so only the backfill is left; its unlikely items are still shown."""
     answer = recommend(only_books, k=40, filters={"exclude_items": [f"item-{n}" for n in range(1, 231)]})
     assert len(answer["items"]) == 40

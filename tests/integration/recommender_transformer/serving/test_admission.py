@@ -1,4 +1,4 @@
-"""A bounded number of recommendations at once, and what becomes of those whose client leaves."""
+"""Admission: a bounded number of recommendations at once; disconnected clients free their slot."""
 
 import http.client
 import json
@@ -56,16 +56,16 @@ def test_requests_beyond_the_limit_get_503_with_retry_after(slow: Any) -> None:
     with ThreadPoolExecutor(2) as pool, closing(connect(slow)) as refused:
         inside = [pool.submit(once, slow) for _ in range(2)]
         until(lambda: slow.metric("winnow_in_flight") == 2)
-        # Longer than a burst may last.
+        # Longer than a burst is tolerated.
         time.sleep(0.2)
-        # The connection stays usable although the bodies were not read; its first request is refused by other code.
+        # The connection stays usable although the bodies were not read; the first request takes another code path.
         answers = [ask(refused, BODY + b" " * blanks) for blanks in (0, 0, 300_000)]
         assert answers == [(503, "1", {"error": BUSY})] * 3
         with pytest.raises(grpc.RpcError) as raised:
             slow.infer(call(), timeout=10)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "try again in a second" in raised.value.details()
-        # Nobody else is.
+        # Other endpoints are not limited.
         assert slow.get("/v2/health/ready") == slow.get("/v2/models/recommender/ready") == 200
         event = {"user_id": "user-3", "item_id": "item-3", "event": "view"}
         assert slow.v1(event, model="events")[0] == 200
@@ -104,6 +104,6 @@ def test_in_flight_work_is_cancelled_when_the_client_disconnects(serve_tiny: Any
         until(lambda: server.metric("winnow_in_flight") == 1)
         left.cancel()
         until(lambda: server.metric("winnow_in_flight") == 0, 8)
-        # And who stays is served: a stranger needs no retriever.
-        assert server.v1({"user_id": "nobody"})[0] == 200
+        # Other clients are served: a cold-start user needs no retriever.
+        assert server.v1({"user_id": "cold-start-user"})[0] == 200
         assert server.metric("winnow_clients_left_total") == 1

@@ -51,7 +51,7 @@ def test_a_draining_server_is_not_ready_and_still_serves(serve_tiny: Any, redis_
         assert server.get("/v2/health/live") == 200
         assert not is_ready(server, "ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse)
         assert not is_ready(server, "ModelReady", pb.ModelReadyRequest(name="recommender"), pb.ModelReadyResponse)
-        # Who asks all the same is answered, and told to open the next connection elsewhere.
+        # Requests are still answered, with `Connection: close`.
         assert ask(server) == (200, "close")
         request = pb.ModelInferRequest(model_name="recommender")
         request.inputs.add(name="user_id", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"user-3")

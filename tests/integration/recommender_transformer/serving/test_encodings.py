@@ -30,7 +30,7 @@ PACKED = {
     "GZIP": lambda body: gzip.compress(body[:20]) + gzip.compress(body[20:]),
     "identity": lambda body: body,
 }
-"""By the header's value; what HTTP calls deflate has zlib's frame, and some leave it out."""
+"""By the header's value; HTTP's deflate has zlib's frame, which some clients leave out."""
 
 
 def items(answer: Any) -> list[str]:
@@ -63,7 +63,7 @@ def test_tensors_in_json_and_in_binary(server: Any, encoding: str) -> None:
     status, answer = server.post("/v2/models/recommender/infer", packed, {"Content-Encoding": encoding})
     assert (status, answer["outputs"][0]) == (200, plain["outputs"][0])
 
-    # The length of the JSON part is that of the unpacked body.
+    # The length of the JSON part counts in the decompressed body.
     raw = struct.pack("<I", 6) + b"user-3"
     described = {"name": "user_id", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(raw)}}
     told = json.dumps({"inputs": [described]}).encode()
@@ -123,7 +123,7 @@ def test_broken_compression_is_400(server: Any, path: str, body: bytes, encoding
 
 
 def bomb(size: int) -> bytes:
-    """So many zeros, in gzip's own form."""
+    """That many zeros, as gzip."""
     packer = zlib.compressobj(9, wbits=31)
     return b"".join([*(packer.compress(bytes(2**20)) for _ in range(size // 2**20)), packer.flush()])
 
@@ -135,7 +135,7 @@ def test_decompression_bombs_are_413(server: Any) -> None:
     for path in (PATH, "/v2/models/recommender/infer", "/v1/models/events:predict"):
         assert server.post(path, packed, {"Content-Encoding": "gzip"}) == refused
     assert server.post(PATH, zlib.compress(bytes(MAX_BODY_BYTES + 1)), {"Content-Encoding": "deflate"}) == refused
-    # Twice half of it, as two members.
+    # Two gzip members of half the size.
     half = gzip.compress(bytes(MAX_BODY_BYTES // 2 + 1))
     assert server.post(PATH, half * 2, {"Content-Encoding": "gzip"}) == refused
     assert server.post(PATH, BODY)[0] == 200

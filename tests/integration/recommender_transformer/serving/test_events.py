@@ -1,4 +1,4 @@
-"""Events over every protocol, into a real Redis: once each, never silently lost, refused while there is no room."""
+"""Events over every protocol into a real Redis: stored once, never silently lost, refused while the stream is full."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ def client(redis_url: str) -> Redis:
 
 @pytest.fixture
 def new_id() -> str:
-    """An event id that nobody has used."""
+    """An unused event id."""
     return f"event-{next(_ids)}"
 
 
@@ -65,7 +65,7 @@ def test_a_repeated_event_is_stored_once(server: Any, client: Redis, new_id: str
     event = EVENT | {"event_id": new_id}
     _, first = server.v1(event, model="events")
     length = client.xlen(keys.EVENTS)
-    _, again = server.v1(event | {"user_id": "whoever"}, model="events")
+    _, again = server.v1(event | {"user_id": "another-user"}, model="events")
     [one], [other] = first["predictions"], again["predictions"]
     assert other == one | {"duplicate": True}
     assert one["duplicate"] is False
@@ -109,7 +109,7 @@ def test_a_cloud_event_in_headers_is_stored_once_and_answered_as_one(server: Any
     assert newest(client) == [EVENT | {"timestamp": "1769857200250", "event_id": f"/shop {new_id}"}]
     _, again, _ = post(server, body, headers)
     assert again["predictions"] == [answer["predictions"][0] | {"duplicate": True}]
-    # The same id of another source is another event.
+    # The same id from another source is another event.
     _, other, _ = post(server, body, headers | {"ce-source": "/other"})
     assert other["predictions"][0]["duplicate"] is False
 
@@ -121,7 +121,7 @@ def test_a_cloud_event_in_the_body_and_in_base64(server: Any, client: Redis, new
     assert status == 200
     assert told["content-type"] == STRUCTURED
     assert answer["data"]["predictions"][0]["duplicate"] is False
-    # What the data says leads.
+    # Fields of the data take precedence.
     assert newest(client) == [EVENT | {"timestamp": "1700000000123", "event_id": f"/shop {new_id}"}]
     coded = cloud(new_id + "b", data_base64=base64.b64encode(json.dumps(EVENT).encode()).decode())
     assert post(server, json.dumps(coded).encode(), {"Content-Type": STRUCTURED})[0] == 200
@@ -215,7 +215,7 @@ def test_only_the_events_model_accepts_cloud_events(server: Any) -> None:
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[tuple[Process, str]]:
-    """A Redis that may be hurt."""
+    """A Redis that a test may freeze."""
     port = Ports.free().redis
     with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log") as process:
         yield process, local_redis.url(port)
@@ -248,7 +248,7 @@ def test_a_full_stream_refuses_new_events_and_trims_nothing(
             grpc_event(server, "new")
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "`winnow events export` makes room" in caught.value.details()
-        # What it holds already needs no room.
+        # A stored event needs no room.
         status, answer = server.v1(EVENT | {"event_id": "1"}, model="events")
         assert (status, answer["predictions"][0]["duplicate"]) == (200, True)
         assert client.xlen(keys.EVENTS) == 5
@@ -286,7 +286,7 @@ def test_an_event_is_acknowledged_when_enough_replicas_hold_it(
             assert held.xlen(keys.EVENTS) == 1
             os.kill(replica.pid, signal.SIGSTOP)
             try:
-                # Told again, it is no more replicated than before.
+                # A retry does not make the event replicated.
                 for _ in range(2):
                     status, answer = server.v1(EVENT | {"event_id": "2"}, model="events")
                     assert status == 503

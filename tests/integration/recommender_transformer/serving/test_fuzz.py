@@ -1,4 +1,4 @@
-"""Generated requests against the real server: whatever comes, nobody is answered 5xx and nothing hangs."""
+"""Generated requests to the real server: no 5xx and no hang."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from winnow.release import Release
 def test_generated_requests_are_never_answered_5xx(
     serve_tiny: Callable[..., Any], redis_url: str, release: Release
 ) -> None:
-    # A server of its own: some of them add items.
+    # A server of its own: some requests add items.
     with serve_tiny(redis_url) as server:
         answered = send(vocabulary_of(release), *server.ports, count=400, seed=2)
     assert answered.broken == []

@@ -1,4 +1,4 @@
-"""The ``items`` model: new items over every protocol, checked as strictly as everything else."""
+"""The ``items`` model: new items over every protocol, with strict checks."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> Non
     answer = growing_server.v1({"query": {"text": "Title of whole"}, "k": 100})[1]["predictions"][0]
     [mine] = [item for item in answer["items"] if item["item_id"] == "whole"]
     assert mine["title"] == "Title of whole"
-    # Over v2, and in place of itself.
+    # Over v2, as a replacement.
     tensors = [
         {"name": name, "datatype": kind, "shape": [1], "data": [value]}
         for name, kind, value in (
@@ -64,7 +64,7 @@ def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> Non
     keys = Keys(6002)
     client = Redis.from_url(redis_url)
     assert client.xlen(keys.fresh_items) == client.hlen(keys.fresh_slots) >= 2
-    # An event of it is taken, and takes it out of the user's answers.
+    # An event of the item is accepted and removes it from the user's answers.
     status, _ = growing_server.v1({"user_id": "buyer", "item_id": "whole", "event": "buy"}, model="events")
     assert status == 200
 

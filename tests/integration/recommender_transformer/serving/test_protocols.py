@@ -38,10 +38,12 @@ def text(*values: str) -> bytes:
 
 
 def test_all_protocols_give_the_same_list(server: Any) -> None:
-    _, v1 = server.v1({"user_id": "user-3", "k": 7}, {"user_id": "nobody", "k": 7})
-    _, v2 = server.v2(tensor("user_id", "BYTES", "user-3", "nobody"), tensor("k", "INT32", 7))
+    _, v1 = server.v1({"user_id": "user-3", "k": 7}, {"user_id": "cold-start-user", "k": 7})
+    _, v2 = server.v2(tensor("user_id", "BYTES", "user-3", "cold-start-user"), tensor("k", "INT32", 7))
     grpc_v2 = server.infer(
-        raw_request(("user_id", "BYTES", [2], text("user-3", "nobody")), ("k", "INT64", [1], struct.pack("<q", 7)))
+        raw_request(
+            ("user_id", "BYTES", [2], text("user-3", "cold-start-user")), ("k", "INT64", [1], struct.pack("<q", 7))
+        )
     )
     lists = [[item["item_id"] for item in answer["items"]] for answer in v1["predictions"]]
     outputs = {output["name"]: output for output in v2["outputs"]}
@@ -86,7 +88,7 @@ def test_every_field_may_be_a_tensor(server: Any) -> None:
 def test_a_short_answer_is_padded(server: Any) -> None:
     items = [f"item-{n}" for n in range(1, 296)]
     filters = json.dumps({"exclude_items": items})
-    _, v2 = server.v2(tensor("user_id", "BYTES", "nobody"), tensor("filters", "BYTES", filters))
+    _, v2 = server.v2(tensor("user_id", "BYTES", "cold-start-user"), tensor("filters", "BYTES", filters))
     outputs = {output["name"]: output["data"] for output in v2["outputs"]}
     assert outputs["item_ids"][5:] == [""] * 5
     assert outputs["scores"][5:] == [0.0] * 5
@@ -239,7 +241,7 @@ def test_wrong_events_are_400_and_nothing_is_stored(
 
 
 def test_the_serving_side_needs_no_training_library(release: Release) -> None:
-    """KServe itself imports pandas; nothing else may be there."""
+    """KServe itself imports pandas; no other training library may be imported."""
     blocked = [
         "torch",
         "pyarrow",
@@ -267,7 +269,7 @@ def test_the_serving_side_needs_no_training_library(release: Release) -> None:
 
 
 def test_the_server_listens_on_every_address_by_default(server: Any) -> None:
-    """In a container, probes and the gateway come from outside."""
+    """In a container, probes and the gateway connect from outside."""
     sockets = psutil.Process(server.process.pid).connections("inet")
     addresses = {one.laddr.port: one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
     assert set(server.ports) <= set(addresses)

@@ -1,4 +1,4 @@
-"""Clients that send slowly, or not at all, or never read: they harm themselves, and are told so."""
+"""Clients that send slowly, never send or never read are closed, with an error where possible."""
 
 import base64
 import http.client
@@ -36,7 +36,7 @@ def connected(server: Any, address: str = "127.0.0.1") -> Iterator[socket.socket
 
 
 def rest(client: socket.socket) -> bytes:
-    """What comes until the server closes the connection."""
+    """The bytes until the server closes the connection."""
     parts = []
     try:
         while part := client.recv(65536):
@@ -47,7 +47,7 @@ def rest(client: socket.socket) -> bytes:
 
 
 def is_open(client: socket.socket) -> bool:
-    """Whether the server has neither answered nor closed."""
+    """Whether the server has neither answered nor closed the connection."""
     client.setblocking(False)
     try:
         client.recv(1, socket.MSG_PEEK)
@@ -65,7 +65,7 @@ def ended(server: Any, reason: str) -> float:
 
 
 def honest(server: Any, count: int = 20) -> list[int]:
-    """The statuses of requests on new connections and on one that is kept."""
+    """The statuses of requests on new connections and on a keep-alive connection."""
     where = urlsplit(server.url)
     statuses = [server.v1({"user_id": "user-3", "k": 5})[0] for _ in range(count)]
     with closing(http.client.HTTPConnection(where.hostname, where.port, timeout=30)) as kept:
@@ -93,7 +93,7 @@ def test_slow_senders_take_no_slot_and_get_408(serve_tiny: Any, redis_url: str) 
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n"), answer
             assert b"connection: close" in answer
             assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "the request was not there in time"}
-        # There is nobody to tell.
+        # Without a request there is no answer.
         assert {rest(client) for client in silent} == {b""}
         assert ended(server, "slow") == 100
         assert server.metric('winnow_connections_waiting{what="sending"}') == 0
@@ -101,7 +101,7 @@ def test_slow_senders_take_no_slot_and_get_408(serve_tiny: Any, redis_url: str) 
 
 
 def noise() -> bytes:
-    """A request with a picture that cannot be made smaller: some 70 kB."""
+    """A request with an incompressible picture of about 70 kB."""
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (130, 130, 3), np.uint8)).save(file, "PNG")
     content = {"b64": base64.b64encode(file.getvalue()).decode()}
@@ -144,14 +144,14 @@ def test_beyond_the_bounds_the_slowest_connections_are_closed(serve_tiny: Any, r
         others = [open_.enter_context(connected(server, "127.0.0.2")) for _ in range(9)]
         for client in others:
             client.sendall(head(len(BODY)) + BODY[:20])
-        # New ones are let in, whoever they come from, by those who had their moment.
+        # New connections are accepted from every address; the ones past their time are closed.
         time.sleep(1.2)
         assert honest(server) == [200] * 40
         until(lambda: sum(map(is_open, first)) <= 9)
         assert all(map(is_open, others))
         answers = {rest(client)[:12] for client in first if not is_open(client)}
         assert answers <= {b"HTTP/1.1 503", b""}
-        # Who hurries up is served as any other.
+        # A connection that completes its request is served.
         [late] = [client for client in first if is_open(client)][-1:]
         late.sendall(BODY[20:])
         assert late.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -178,14 +178,14 @@ def test_the_memory_of_incomplete_bodies_is_bounded(serve_tiny: Any, redis_url: 
         for client in clients:
             client.sendall(head(4_000_000) + b" " * 400_000)
         until(lambda: ended(server, "memory") >= 2)
-        # Small ones pass.
+        # Small bodies pass.
         assert honest(server) == [200] * 40
         gone = [client for client in clients if not is_open(client)]
         assert 2 <= len(gone) <= 3
         assert {rest(client)[:12] for client in gone} <= {b"HTTP/1.1 503", b""}
         for client in clients:
             client.close()
-        # What was held is free again.
+        # The memory is free again.
         with connected(server) as client:
             client.sendall(head(len(BODY) + 900_000, "Connection: close") + BODY + b" " * 900_000)
             assert rest(client).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -209,12 +209,12 @@ def test_a_client_that_does_not_read_takes_no_slot_and_is_closed(serve_tiny: Any
 
 def test_http_features_still_work(server: Any) -> None:
     with connected(server) as client:
-        # Whoever asks first whether to send is told to.
+        # `Expect: 100-continue` is answered.
         client.sendall(head(len(BODY), "Expect: 100-continue"))
         assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(BODY)
         assert client.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
-        # Two at once, the second of them in pieces.
+        # Two pipelined requests, the second in pieces.
         client.sendall(head(len(BODY)) + BODY + head(len(BODY), "Connection: close") + BODY[:9])
         time.sleep(0.5)
         client.sendall(BODY[9:])

@@ -1,4 +1,4 @@
-"""gRPC clients that send half a message, ping without end, or never take an answer."""
+"""gRPC clients that send incomplete messages, excessive pings, or never read an answer."""
 
 import socket
 import struct
@@ -31,7 +31,7 @@ def frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
 
 
 def headers(stream: int) -> bytes:
-    """A call's, each name and value as it is."""
+    """The headers of a call, as literal names and values."""
     fields = {
         ":method": "POST",
         ":scheme": "http",
@@ -52,7 +52,7 @@ def message(content: bytes) -> bytes:
 
 
 def frames(received: bytes) -> list[tuple[int, bytes]]:
-    """Kind and content of each that has come whole."""
+    """Type and payload of each complete frame."""
     found = []
     while len(received) >= 9 and len(received) >= 9 + int.from_bytes(received[:3]):
         end = 9 + int.from_bytes(received[:3])
@@ -63,7 +63,7 @@ def frames(received: bytes) -> list[tuple[int, bytes]]:
 
 @contextmanager
 def connected(server: Any, window: int = 65535) -> Iterator[socket.socket]:
-    """A connection that has said hello."""
+    """A connection after the HTTP/2 preface."""
     with socket.create_connection(("127.0.0.1", server.ports[1]), timeout=30) as client:
         settings = frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW, window)) + frame(SETTINGS, 1, 0)
         client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
@@ -113,7 +113,7 @@ def test_beyond_the_bound_the_oldest_waiting_calls_end(serve_tiny: Any, redis_ur
 def test_excessive_pings_close_the_connection(server: Any) -> None:
     with connected(server) as client:
         received, begun = b"", time.monotonic()
-        # Read beside sending, or the farewell is lost with what was sent after it.
+        # Reads while it sends: after a reset the GOAWAY frame would be lost.
         client.settimeout(0.05)
         while GOAWAY not in [kind for kind, _ in frames(received)] and time.monotonic() < begun + 120:
             client.sendall(frame(PING, 0, 0, bytes(8)))
