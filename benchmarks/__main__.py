@@ -29,7 +29,7 @@ BENCHMARKS = {
     "slow_clients": ("faults.slow_clients", "20 honest clients with and without 500 clients that send slowly."),
     "failures": (
         "faults.fault_injection",
-        "Redis killed and slowed, the ranker unloaded, Triton and the sidecar killed, each under load.",
+        "Redis killed, slowed and frozen, the ranker unloaded, Triton and the sidecar killed, each under load.",
     ),
     "drain": ("faults.drain", "SIGTERM to one of two transformers under load: requests lost, seconds until exit."),
     "cluster": ("faults.redis_cluster", "A real Redis Cluster: equal answers, freshness, and a node that is killed."),

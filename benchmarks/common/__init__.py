@@ -1,1 +1,1 @@
-"""What several benchmarks share: rows, the stack, the load generator, encoders to measure."""
+"""Modules of several benchmarks: rows, the stack, the load generator, encoders to measure."""

@@ -43,11 +43,11 @@ class Subject:
     """An encoder to measure, and real inputs for it.
 
     Attributes:
-        name: what the rows call it.
+        name: of the encoder in the rows.
         encoder: in evaluation mode, on the CPU.
         samples: real inputs, [n, ...].
-        folder: where it is exported, in every precision.
-        figures: how each precision compares with PyTorch.
+        folder: of the exported files, in every precision.
+        figures: comparison of each precision with PyTorch.
     """
 
     name: str
@@ -58,15 +58,15 @@ class Subject:
 
 
 def subjects(scratch: Path, show_progress: bool) -> list[Subject]:
-    """``winnow-tiny``'s three encoders after a short training, and the sentence encoder; all of them exported.
+    """Export ``winnow-tiny``'s three encoders after a short training, and the sentence encoder.
 
     Args:
-        scratch: a folder to work in; the exported files are in it.
+        scratch: folder for the data set, the encoders and the exported files.
         show_progress: draw progress bars.
 
     Raises:
-        WinnowError: the real data or the sentence encoder's package is not here.
-        ParityError: an fp32 export is not its original.
+        WinnowError: the real data or the sentence encoder's package is missing.
+        ParityError: an fp32 export differs from its original.
     """
     photographs = files("clothing", "*/*.jpg")
     recordings = files("spoken-digits", "*.wav")
@@ -99,10 +99,10 @@ def _exported(name: str, encoder: Encoder, preparation: Preparation, content: li
 
 
 def real_sentences(count: int) -> list[str]:
-    """Different sentences from the descriptions of installed packages.
+    """Distinct sentences from the descriptions of installed packages.
 
     Raises:
-        WinnowError: there are too few.
+        WinnowError: the descriptions have too few sentences.
     """
     found: dict[str, None] = {}
     for package in sorted(distributions(), key=lambda package: package.name.lower()):
@@ -123,7 +123,7 @@ def _sentence_encoder() -> TextEncoder:
 
 
 def _write_catalog(folder: Path, photographs: list[Path], recordings: list[Path], sentences: list[str]) -> None:
-    """Photographs with their class, recordings with their digit and speaker, and sentences, which are items too."""
+    """Write a catalog of photographs with their class, recordings with digit and speaker, and sentences."""
     spoken = [path.stem.split("_") for path in recordings]
     titles = [path.parent.name for path in photographs] + [f"the digit {digit}, by {who}" for digit, who, _ in spoken]
     titles += sentences

@@ -1,8 +1,8 @@
-"""Load on the endpoint from a process of its own: requests leave when they are due, whatever became of those before.
+"""An open-loop load generator in a process of its own: every request is sent when it is due.
 
-A client that waits for an answer before it sends the next request slows down with the server, and so never sees how
-late it is (coordinated omission). Here latency counts from the moment at which a request was to be sent. The process
-shares its two cores with all it measures, so it sends bytes made beforehand and looks at answers, not into them.
+A closed-loop client slows down with the server and hides its delay (coordinated omission). Here latency counts from the
+time at which a request was due. The generator shares two cores with the measured processes, so it sends prepared bytes
+and inspects answers without parsing them.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from winnow.errors import WinnowError
 K = 10
 
 _PATIENCE_S = 12.0
-"""For answers, after the last request has left; no deadline is longer than 10 seconds."""
+"""Seconds to wait for answers after the last request was sent; no deadline is longer than 10 seconds."""
 
 _AGAIN_S = 0.1
-"""Longer each time: the wait before a request is sent for the third time, twice this before the fourth."""
+"""Wait before the second retry; the wait before each later retry is longer by the same time."""
 
 _AWAY_S = 1.0
 
@@ -41,16 +41,16 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send.
+    """A load to generate.
 
     Attributes:
-        ports: of the endpoints' HTTP; requests take turns among them.
-        users: who asks, in turn.
-        seconds: how long to send.
-        rate: requests a second, at random moments (a Poisson process); 0 for as many as ``clients`` manage.
-        clients: with ``rate`` 0, how many ask one after another.
-        tries: how often a request that got no answer, or a 503, is sent before it counts as lost.
-        fields: more fields of every request.
+        ports: HTTP ports of the endpoints; requests rotate among them.
+        users: ids of the requests, in rotation.
+        seconds: duration of the load.
+        rate: requests a second at random times (a Poisson process); 0 for a closed loop of ``clients``.
+        clients: with ``rate`` 0, the number of clients that send one request after another.
+        tries: attempts per request; it is repeated without an answer or after a 503.
+        fields: further fields of every request.
     """
 
     ports: Sequence[int]
@@ -64,15 +64,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Answers:
-    """What came of each request, in the order in which they were due.
+    """The answers of a load, in the order in which the requests were due.
 
     Attributes:
-        due: when it was to be sent, seconds since the epoch.
-        ms: from then until its last answer.
-        status: of that answer; 0 where there was none.
-        degraded: whether the answer names a step down.
-        items: how many items it holds.
-        tries: how often it was sent.
+        due: when the request was due, seconds since the epoch.
+        ms: from ``due`` until the last answer.
+        status: of the last answer; 0 without one.
+        degraded: whether the answer names a degraded part.
+        items: number of items in the answer.
+        tries: number of attempts.
     """
 
     due: NDArray[np.float64]
@@ -86,31 +86,31 @@ class Answers:
         return len(self.due)
 
     def where(self, chosen: NDArray[np.bool_]) -> Self:
-        """Some of them."""
+        """The chosen answers."""
         return type(self)(**{name: values[chosen] for name, values in vars(self).items()})
 
     def between(self, start: float, end: float) -> Self:
-        """Those that were due from ``start`` until before ``end``, seconds since the epoch."""
+        """Answers due from ``start`` until before ``end``, seconds since the epoch."""
         return self.where((self.due >= start) & (self.due < end))
 
     @property
     def ok(self) -> NDArray[np.bool_]:
-        """Which were answered 200."""
+        """Whether each was answered 200."""
         answered: NDArray[np.bool_] = self.status == 200
         return answered
 
     @property
     def full(self) -> NDArray[np.bool_]:
-        """Which were answered in full: 200, and no step down."""
+        """Whether each was answered 200 and not degraded."""
         return self.ok & ~self.degraded
 
     def percentile(self, share: float) -> float:
-        """That percentile of the milliseconds; 0 where there are no answers."""
+        """A percentile of the milliseconds; 0 without answers."""
         return float(np.percentile(self.ms, share)) if len(self) else 0.0
 
 
 class Load:
-    """A plan that is being carried out by a process of its own."""
+    """A running load generator."""
 
     def __init__(self, plan: Plan) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="winnow-load-")
@@ -129,7 +129,7 @@ class Load:
         self._folder.cleanup()
 
     def answers(self) -> Answers:
-        """Wait until it is done.
+        """Wait until the load has ended.
 
         Raises:
             WinnowError: the process failed.
@@ -141,7 +141,7 @@ class Load:
 
 
 def carry_out(plan: Plan) -> Answers:
-    """Carry out a plan and wait for it.
+    """Generate a load and wait for its answers.
 
     Raises:
         WinnowError: the process failed.
@@ -151,7 +151,7 @@ def carry_out(plan: Plan) -> Answers:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection: a request at a time."""
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self, sender: "_Sender", port: int) -> None:
         self.port = port
@@ -162,7 +162,7 @@ class _Connection(asyncio.Protocol):
         self._request: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are transports in all but name.
+        # uvloop's transports do not inherit from asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
 
     def send(self, request: int, content: bytes) -> None:
@@ -197,7 +197,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Sender:
-    """Sends a plan's requests and notes what comes of them."""
+    """Sends a plan's requests and records the answers."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -255,9 +255,9 @@ class _Sender:
         self._send(len(self._due) - 1)
 
     def _send(self, request: int) -> None:
-        """On an idle connection, the one that was used last, or on a new one; every try goes to the next endpoint.
+        """Send on the most recently used idle connection, or on a new one; every attempt goes to the next endpoint.
 
-        One that took no connection is left out for a second, as those who balance load do it.
+        Like a load balancer does, an endpoint that refused a connection is left out for a second.
         """
         now = time.perf_counter()
         ports = [port for port in self._plan.ports if self._away[port] < now] or self._plan.ports
@@ -292,12 +292,12 @@ class _Sender:
         self._note(request, status, degraded, answer.count(b'"item_id"'))
 
     def failed(self, request: int) -> None:
-        """The connection broke or could not be made."""
+        """Record a connection that broke or could not be opened."""
         if not self._again(request):
             self._note(request, 0, False, 0)
 
     def _again(self, request: int) -> bool:
-        """Send it once more, the first time at once, then after a longer while each time; false where it is enough."""
+        """Retry at once, then after longer waits; false after the last attempt."""
         tries = self._tries[request]
         if tries < self._plan.tries:
             asyncio.get_running_loop().call_later((tries - 1) * _AGAIN_S, self._send, request)
@@ -318,7 +318,7 @@ def _content(user: str, fields: dict[str, Any]) -> bytes:
 
 
 def main() -> None:
-    """``python -m benchmarks.common.load PLAN ANSWERS``: carry out a plan and write what came of it."""
+    """``python -m benchmarks.common.load PLAN ANSWERS``: generate a load and write its answers."""
     plan, file = Plan(**json.loads(sys.argv[1])), sys.argv[2]
 
     async def run() -> Answers:

@@ -1,4 +1,4 @@
-"""What every benchmark reports: rows of a measure, its value, and whether it holds its target."""
+"""The report of a benchmark: rows with a measure, its value, its target, and whether the value meets it."""
 
 import json
 import operator
@@ -16,11 +16,11 @@ class Row:
     """One measurement.
 
     Attributes:
-        measure: what was measured.
+        measure: its description.
         value: the figure.
-        unit: its unit, such as ``ms`` or ``x`` for a ratio.
-        target: ``<= 3`` or ``>= 0.9``, or empty where the figure is there to be read.
-        holds: whether the value meets the target; null without one.
+        unit: such as ``ms``, or ``x`` for a ratio.
+        target: ``<= 3`` or ``>= 0.9``; empty without one.
+        holds: whether the value meets the target; ``None`` without one.
     """
 
     measure: str
@@ -31,7 +31,7 @@ class Row:
 
 
 def row(measure: str, value: float, unit: str, target: str = "") -> Row:
-    """A row, judged by its target."""
+    """Make a row and compare its value with its target."""
     holds = None
     if target:
         matched = re.fullmatch(r"(<=|>=) (\S+)", target)
@@ -42,7 +42,7 @@ def row(measure: str, value: float, unit: str, target: str = "") -> Row:
 
 
 def render(rows: list[Row], as_json: bool) -> None:
-    """Print rows for a person, or as a JSON list."""
+    """Print rows as a table, or as a JSON list."""
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1))  # noqa: T201
         return

@@ -1,1 +1,1 @@
-"""What breaks and what holds: killed processes, overload, hostile and slow clients."""
+"""Faults: killed processes, overload, hostile and slow clients."""

@@ -1,6 +1,6 @@
-"""SIGTERM to one of two transformers under load: does a client that tries again lose a request?
+"""SIGTERM to one of two transformers under load: does a client that retries lose a request?
 
-The load is 70 % of what the one that stays can answer: who stops one of two must be able to do without it.
+The load is 70 % of the capacity of one transformer, so that the remaining one can serve all of it.
 """
 
 import os
@@ -23,7 +23,7 @@ USERS = 200
 
 
 def measure() -> list[Row]:
-    """Stop one of two under load.
+    """Stop one of two transformers under load.
 
     Raises:
         WinnowError: there is no release.
@@ -47,19 +47,19 @@ def measure() -> list[Row]:
                 watched.join()
     since = answers.where(answers.due >= told)
     return [
-        row("capacity of the one that stays", peak, "requests/s"),
+        row("capacity of the remaining transformer", peak, "requests/s"),
         row("requests lost", float((~answers.ok).sum()), "requests", "<= 0"),
-        row("of these refused to the last", float((answers.status == 503).sum()), "requests"),
+        row("of these refused at the last attempt", float((answers.status == 503).sum()), "requests"),
         row("requests sent since SIGTERM", float(len(since)), "requests"),
         row("sent more than once, since SIGTERM", float((since.tries > 1).mean()), "share"),
         row("p99 since SIGTERM", since.percentile(99), "ms"),
-        row("not ready any more after", watched.not_ready_s, "s"),
+        row("not ready after", watched.not_ready_s, "s"),
         row("exit after", watched.exit_s, "s", "<= 30"),
     ]
 
 
 class _Watch(Thread):
-    """Tells a process to stop and notes when it says that it is not ready, and when it is gone."""
+    """Sends SIGTERM to a process and records when it is not ready and when it has exited."""
 
     def __init__(self, process: Process, port: int) -> None:
         super().__init__()
@@ -74,6 +74,6 @@ class _Watch(Thread):
         while http_ok(self._port, "/v2/health/ready"):
             time.sleep(0.01)
         self.not_ready_s = time.perf_counter() - started
-        # Reaped by its parent, which is this process: until then it is a zombie, and no more than that.
+        # WNOWAIT: the exited process stays a zombie for its parent object, which reaps it.
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         self.exit_s = time.perf_counter() - started

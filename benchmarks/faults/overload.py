@@ -1,9 +1,9 @@
-"""Three times the capacity for a minute: is the excess refused at once, and does the rest lose nothing by it?
+"""Three times the capacity for a minute: is the excess refused at once, and are admitted requests served as before?
 
-The capacity is what clients that wait for their answers get out of the endpoint, and half of it the normal load. From
-one minute to the next a machine's speed drifts by more than what is asked here, so these three take turns of a few
-seconds: goodput is held against the capacity of the same moments, and the normal load's p99 after an overload against
-that before it. Then comes the minute, whose refusals and memory count.
+The capacity is the goodput of closed-loop clients; the normal load is half of it. A machine's speed drifts by more than
+the measured effects within a minute, so capacity, overload and normal load take turns of a few seconds: goodput is
+compared with the capacity of the same turns, and the normal load's p99 after an overload with that before it. A minute
+of overload follows for refusals and memory.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ USERS = 200
 
 @dataclass(frozen=True)
 class _Round:
-    """Normal load, turns of capacity and overload, and normal load from some seconds later.
+    """Normal load, turns of capacity and overload, and normal load some seconds later.
 
     Attributes:
-        capacity: answers in full a second, over all turns.
-        goodput: the same of three times that.
-        before: the p99 of the normal load, milliseconds.
-        after: the same when the overload has been over for some seconds.
+        capacity: complete answers a second, over all turns.
+        goodput: the same at three times that load.
+        before: p99 of the normal load, milliseconds.
+        after: p99 of the normal load, some seconds after the overload.
     """
 
     capacity: float
@@ -43,7 +43,7 @@ class _Round:
 
 
 def measure() -> list[Row]:
-    """Find the capacity, exceed it, and look again, in turns and then for a minute.
+    """Measure the capacity and exceed it, in turns and then for a minute.
 
     Raises:
         WinnowError: there is no release.
@@ -56,7 +56,7 @@ def measure() -> list[Row]:
             return carry_out(Plan([ports.http], users, seconds, rate, CLIENTS))
 
         def normal(capacity: float) -> float:
-            # The same random arrivals each time, so that a burst among them is on both sides.
+            # The same random arrivals each time, so that both sides have the same bursts.
             answers = load(SETTLED_S + NORMAL_S, NORMAL * capacity)
             return answers.where(answers.due >= answers.due[0] + SETTLED_S).percentile(99)
 

@@ -1,8 +1,8 @@
-"""Winnow on a real Redis Cluster: the same answers, the same freshness, and one node killed.
+"""Winnow on a real Redis Cluster: equal answers, equal freshness, and one node killed.
 
-What is guaranteed when a master dies: every event that was acknowledged to its sender *and* had reached the replica
-that takes over is kept and applied. Redis replicates asynchronously, so an event acknowledged in the last milliseconds
-before the death may not have reached it. The benchmark waits for the replica's word (``WAIT 1``) before it kills.
+When a master dies, every event that was acknowledged *and* had reached the replica that takes over is kept and applied.
+Redis replicates asynchronously, so an event acknowledged in the last milliseconds may not have reached it: the
+benchmark waits for the replica (``WAIT 1``) before it kills the master.
 """
 
 import time
@@ -25,14 +25,14 @@ TRIALS = 100
 EVENTS = 500
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.05
-"""Between trials, so that the machine is not measured under its own load."""
+"""Pause between trials, so that the trials' own load is not measured."""
 
 
 def measure() -> list[Row]:
     """Serve the newest release from one Redis, then from a cluster of three masters with a replica each.
 
     Raises:
-        WinnowError: there is no release, or something does not come about.
+        WinnowError: there is no release, or the cluster does not start or recover.
     """
     served = newest()
     with serving(served) as ports, endpoints.http(ports.http) as endpoint:
@@ -53,10 +53,10 @@ def measure() -> list[Row]:
         row("node killed, events acknowledged and replicated before", found.events, ""),
         row("node killed, events lost", found.lost, "", "<= 0"),
         row("node killed, events that their user's filter denies", found.denied, "", "<= 0"),
-        row("node killed, recommendations asked for until all was steady", found.asked, ""),
+        row("node killed, recommendations requested until service was steady", found.asked, ""),
         row("node killed, recommendations refused", found.refused, "", "<= 0"),
-        row("node killed, recommendations without some part", found.degraded, ""),
-        row("node killed, until every answer was whole and every event taken", found.seconds, "s"),
+        row("node killed, degraded recommendations", found.degraded, ""),
+        row("node killed, until every answer was complete and every event accepted", found.seconds, "s", "<= 20"),
     ]
 
 
@@ -72,7 +72,7 @@ def _answers(endpoint: httpx.Client, served: Release) -> list[list[tuple[str, fl
 
 
 def _freshness(endpoint: httpx.Client, served: Release) -> list[float]:
-    """Milliseconds from an event's acknowledgement until the answer that lacks its item, of each trial."""
+    """For each trial, milliseconds from an event's acknowledgement until an answer without its item."""
     waited = []
     for trial in range(TRIALS):
         time.sleep(_PAUSE_S)

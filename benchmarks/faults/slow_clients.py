@@ -1,9 +1,8 @@
-"""500 clients that send slowly beside 20 honest ones: do the honest notice?
+"""500 clients that send slowly beside 20 honest ones: does the honest clients' latency change?
 
-From one minute to the next a machine's speed drifts by more than what is asked here, so turns with and without the slow
-ones alternate; the turns with them last a minute together. A slow client sends a few bytes a second of a head or of a
-body, or none at all, and comes again as soon as it is shut out. All are on this machine and share its address, which is
-the hardest case: the bound for each client's address holds them and the honest together.
+A machine's speed drifts by more than the measured effect within a minute, so turns with and without the slow clients
+alternate. A slow client sends a few bytes a second of a head or of a body, or none at all, and reconnects when it is
+closed. All clients share one address, which is the hardest case: the bound per client address holds for both kinds.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from tests.support.faults.hostile_media import resident_mb
 
 SLOW, HONEST = 500, 20
 RATE = 40.0
-"""Requests a second of all honest ones together."""
+"""Requests a second of all honest clients together."""
 
 TURNS, TURN_S, WARM_S = 6, 10.0, 4.0
 USERS = 200
@@ -33,7 +32,7 @@ _HEAD = b"POST /v1/models/recommender:predict HTTP/1.1\r\nHost: here\r\nContent-
 
 
 def measure() -> list[Row]:
-    """Ask without and with them, in turns.
+    """Measure honest clients without and with slow ones, in turns.
 
     Raises:
         WinnowError: there is no release.
@@ -68,15 +67,15 @@ def measure() -> list[Row]:
         row("honest p99 without them", median(answers.percentile(99) for answers in alone), "ms"),
         row("honest p99 beside them", median(answers.percentile(99) for answers in beside), "ms"),
         row("honest p99 beside / without", median(ratios), "x", "<= 2"),
-        row("slow clients shut out with an answer", ends["answered"], "times"),
-        row("slow clients shut out without one", ends["closed"], "times"),
+        row("slow clients closed with an answer", ends["answered"], "times"),
+        row("slow clients closed without an answer", ends["closed"], "times"),
         row("growth of resident memory", grown, "MB"),
     ]
 
 
 @contextmanager
 def _slow(port: int, ends: "Counter[str]") -> Iterator[None]:
-    """The slow clients, at work."""
+    """Run the slow clients inside the block."""
     stop = Event()
 
     async def client(number: int) -> None:

@@ -1,4 +1,4 @@
-"""A way to a server that can be made slow: every answer arrives so much later, none is lost or torn."""
+"""A TCP proxy that delays every answer by a set time and keeps its bytes and order."""
 
 import asyncio
 import threading
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 
 
-class SlowWay:
-    """Forwards a port of its own to another one of this machine.
+class SlowProxy:
+    """Forwards a port of its own to another local port.
 
     Attributes:
-        port: where it listens.
-        delay_s: how much later each piece of an answer arrives; it may be changed while it works.
+        port: that it listens on.
+        delay_s: delay of each part of an answer; it may be changed while the proxy runs.
     """
 
     def __init__(self, target: int) -> None:
@@ -31,15 +31,15 @@ class SlowWay:
 
     @property
     def target(self) -> int:
-        """The port behind it."""
+        """The port that it forwards to."""
         return self._target
 
 
 class _Near(asyncio.Protocol):
-    """The side of the client."""
+    """The client's connection."""
 
-    def __init__(self, way: SlowWay, loop: asyncio.AbstractEventLoop) -> None:
-        self.way, self.loop = way, loop
+    def __init__(self, proxy: SlowProxy, loop: asyncio.AbstractEventLoop) -> None:
+        self.proxy, self.loop = proxy, loop
         self.far: asyncio.Transport | None = None
         self._early = bytearray()
 
@@ -50,7 +50,7 @@ class _Near(asyncio.Protocol):
 
     async def _connect(self) -> None:
         try:
-            self.far, _ = await self.loop.create_connection(lambda: _Far(self), "127.0.0.1", self.way.target)
+            self.far, _ = await self.loop.create_connection(lambda: _Far(self), "127.0.0.1", self.proxy.target)
         except OSError:
             self.transport.close()
             return
@@ -68,31 +68,31 @@ class _Near(asyncio.Protocol):
 
 
 class _Far(asyncio.Protocol):
-    """The side of the server."""
+    """The server's connection."""
 
     def __init__(self, near: _Near) -> None:
         self._near = near
 
     def data_received(self, data: bytes) -> None:
-        # Timers of one delay end in the order in which they began, so the pieces stay in order.
-        self._near.loop.call_later(self._near.way.delay_s, self._near.transport.write, data)
+        # Timers with equal delays fire in the order of their creation, so the parts stay in order.
+        self._near.loop.call_later(self._near.proxy.delay_s, self._near.transport.write, data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._near.loop.call_later(self._near.way.delay_s, self._near.transport.close)
+        self._near.loop.call_later(self._near.proxy.delay_s, self._near.transport.close)
 
 
 @contextmanager
-def slow_way(target: int) -> Iterator[SlowWay]:
-    """A way to ``target`` in a thread of its own; gone afterwards."""
-    way, ready = SlowWay(target), threading.Event()
+def slow_proxy(target: int) -> Iterator[SlowProxy]:
+    """Run a proxy to ``target`` in a thread of its own inside the block."""
+    proxy, ready = SlowProxy(target), threading.Event()
     loop = asyncio.new_event_loop()
-    serving = loop.create_task(way.serve(ready))
+    serving = loop.create_task(proxy.serve(ready))
     serving.add_done_callback(lambda _: loop.stop())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     ready.wait(10)
     try:
-        yield way
+        yield proxy
     finally:
         loop.call_soon_threadsafe(partial(serving.cancel))
         thread.join(10)

@@ -1,1 +1,1 @@
-"""How long: requests, events, new items, encoders."""
+"""Latency: requests, events, new items, encoders."""

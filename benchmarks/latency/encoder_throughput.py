@@ -1,6 +1,6 @@
-"""How much faster than PyTorch the exported encoders are: the same model, a batch of 32, one thread each.
+"""Throughput of the exported encoders beside PyTorch: the same model, a batch of 32, one thread each.
 
-Blocks of calls take turns and medians are compared, so that a noisy machine disturbs all alike.
+Blocks of calls alternate and medians are compared, so that a noisy machine affects all alike.
 """
 
 import time
@@ -65,7 +65,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _medians(calls: dict[str, Call]) -> dict[str, float]:
-    """Median seconds of a call, from blocks that take turns."""
+    """Median seconds of a call, from alternating blocks."""
     sizes = {}
     for label, call in calls.items():
         call()

@@ -1,6 +1,6 @@
-"""How soon what just happened counts: in the next answer, whichever of two transformers gives it.
+"""How soon an event counts: in the next answer, of either of two transformers.
 
-A trial asks one transformer, lets the user meet what is shown first, and once that is acknowledged asks the other. An
+A trial asks one transformer, sends an event of the first item, and asks the other one after the acknowledgement. An
 answer that still has the item is stale.
 """
 
@@ -22,14 +22,14 @@ from winnow.request import Answer
 
 TRIALS = 1000
 LOAD_PER_S = 20
-"""Requests of others meanwhile: a small shop's."""
+"""Background requests a second of other users: a small shop's load."""
 
 K = 10
 PATIENCE_S = 5.0
 
 
 def measure() -> list[Row]:
-    """Serve the newest release apart from everything else, and let its users meet what they are shown.
+    """Serve the newest release on a stack of its own and send events of recommended items.
 
     Raises:
         WinnowError: there is no release, or an event was not acknowledged.
@@ -57,7 +57,7 @@ def measure() -> list[Row]:
             while True:
                 answer = _answer(there, user)
                 seconds = time.perf_counter() - acknowledged
-                # A list that was made without knowing the user says nothing.
+                # A degraded list may lack the user's state, so it does not count.
                 if not answer["degraded"] and met not in (item["item_id"] for item in answer["items"]):
                     waited.append(seconds)
                     break
@@ -81,7 +81,7 @@ def measure() -> list[Row]:
         row("stale answers after an acknowledgement, two transformers", stale, f"of {TRIALS}", "<= 0"),
         row("acknowledgement of an event, p50", float(np.median(acknowledgements)), "ms", "<= 5"),
         row("acknowledgement of an event, p99", float(np.percentile(acknowledgements, 99)), "ms"),
-        row("freshness, requests of others meanwhile", load, ""),
+        row("freshness, background requests of other users", load, ""),
     ]
 
 
@@ -99,7 +99,7 @@ def _answer(endpoint: httpx.Client, user: str) -> Answer:
 
 @contextmanager
 def _load(port: int, users: list[str], per_second: int) -> Iterator[list[None]]:
-    """Others who ask meanwhile, at a steady pace; the list grows by one for each."""
+    """Background requests at a steady rate; the list grows by one for each."""
     stop, asked = threading.Event(), list[None]()
 
     def ask() -> None:

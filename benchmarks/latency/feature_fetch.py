@@ -1,7 +1,7 @@
-"""How fast the features of 500 items come from Redis: packed rows in one MGET, beside a hash per item.
+"""Time to read the features of 500 items from Redis: packed rows in one MGET, beside a hash per item.
 
-The hashes hold the same numbers and are read as one would read them: a redis-py asyncio pipeline of 500 HGETALL, each
-field made a number. Both clients parse with hiredis; they take turns, and nothing is cached in the process.
+The hashes hold the same numbers and are read the usual way: a redis-py asyncio pipeline of 500 HGETALL, with each field
+converted to a number. Both clients parse with hiredis; they alternate, and nothing is cached in the process.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ def measure() -> list[Row]:
 
 
 async def _take_turns(served: Release, address: str) -> dict[str, list[float]]:
-    # A row that is held for no time is fetched every time.
+    # With a time to live of zero every row is fetched every time.
     store, client = OnlineStore(served, address, row_ttl_s=0.0), AsyncRedis.from_url(address)
     rows = np.asarray(served.array("item_rows"))
     random = np.random.default_rng(0)

@@ -1,8 +1,8 @@
-"""How long a recommendation takes, end to end and stage by stage, against a floor measured in the same run.
+"""Latency of a recommendation, end to end and stage by stage, against a floor measured in the same run.
 
-The floor is what no serving can go below: the same two ONNX graphs called in this process, one after the other, and one
-Redis round trip. The served floor is the same with Triton running the graphs: what a funnel that cost nothing would
-take. Both floors, gRPC and HTTP take turns, so that a noisy machine disturbs all alike.
+The floor is a lower bound of any serving: the two ONNX graphs called in this process, one after the other, and one
+Redis round trip. The served floor is the same with Triton running the graphs: a funnel without any cost. Both floors,
+gRPC and HTTP alternate, so that a noisy machine affects all alike.
 """
 
 import http.client
@@ -42,7 +42,7 @@ Infer = Callable[[str, list[str], dict[str, NDArray[Any]]], list[NDArray[Any]]]
 
 
 def measure(requests: int) -> list[Row]:
-    """Serve the newest release apart from everything else, and time it.
+    """Serve the newest release on a stack of its own and measure it.
 
     Args:
         requests: per protocol and number of connections.
@@ -69,7 +69,7 @@ def measure(requests: int) -> list[Row]:
 
 
 def _one_connection(ports: Ports, users: list[str], requests: int, floors: dict[str, Ask]) -> list[Row]:
-    """All take turns; so the ratios compare like with like."""
+    """Floors and protocols alternate, so that their ratios are comparable."""
     times: dict[str, list[float]] = defaultdict(list)
     with _grpc(ports) as over_grpc, _http(ports) as over_http:
         asked = floors | {"gRPC": over_grpc, "HTTP": over_http}
@@ -91,7 +91,7 @@ def _one_connection(ports: Ports, users: list[str], requests: int, floors: dict[
 def _together(
     connect: Callable[[Ports], AbstractContextManager[Ask]], ports: Ports, users: list[str], requests: int
 ) -> tuple[list[float], float]:
-    """Milliseconds of every request over :data:`MANY` connections at once, and the seconds all of it took."""
+    """Milliseconds of every request over :data:`MANY` concurrent connections, and the total seconds."""
     times: list[float] = []
     ready = threading.Barrier(MANY + 1)
 
@@ -118,7 +118,7 @@ def _together(
 
 
 def _stages(ports: Ports, users: list[str], requests: int) -> tuple[dict[str, list[float]], int]:
-    """Each component's milliseconds as the trace tells them, and how many candidates are ranked in the middle."""
+    """Milliseconds of each component from the trace, and the median number of ranked candidates."""
     stages: dict[str, list[float]] = defaultdict(list)
     ranked = []
     with _http(ports, debug=True) as ask:
@@ -134,7 +134,7 @@ def _stages(ports: Ports, users: list[str], requests: int) -> tuple[dict[str, li
 
 
 def _floor(served: Release, users: list[str], redis_port: int, ranked: int, infer: Infer) -> Ask:
-    """Retriever, ranker over the median number of candidates, one Redis round trip; nothing else."""
+    """The floor: retriever, ranker over the median number of candidates, and one Redis round trip."""
     store = redis.Redis.from_url(url(redis_port))
     known: NDArray[Any] = served.array("user_ids")
     place = {user: position for position, user in enumerate(known.tolist())}
@@ -201,7 +201,7 @@ def _grpc(ports: Ports) -> Iterator[Ask]:
     k = grpcclient.InferInput("k", [1], "INT32")
     k.set_data_from_numpy(np.array([K], np.int32))
 
-    # A channel of its own for each: gRPC would let clients of one process share a connection.
+    # A subchannel pool of its own: otherwise gRPC clients of one process share a connection.
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpcclient.InferenceServerClient(f"127.0.0.1:{ports.grpc}", channel_args=options) as client:
 

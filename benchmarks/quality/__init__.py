@@ -1,1 +1,1 @@
-"""How good: encoders, filters, features."""
+"""Quality: encoders, filters, features."""

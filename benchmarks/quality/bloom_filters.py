@@ -1,4 +1,4 @@
-"""The filters: how often they err, how fast they answer, how small they are, and what a killed sidecar costs."""
+"""Bloom filters: error rates, lookup times, sizes, and a sidecar that is killed."""
 
 import importlib
 import math
@@ -32,21 +32,21 @@ IDS = [f"item-{number}" for number in range(ITEMS)]
 
 
 def measure() -> list[Row]:
-    """Rows of errors, time, size and survival."""
+    """Rows of error rates, times, sizes, and the killed sidecar."""
     table = item_hashes(IDS)
     values = list(table)
     return [*_errors(values), *_times(values), *_sizes(values), *_survival()]
 
 
 def _errors(values: list[int]) -> list[Row]:
-    """Share of items not met that a filter holds back, by the share it is made for; each at the end of its capacity."""
+    """False-positive rates relative to the configured ones, each at the end of its capacity."""
     table = item_hashes(IDS)
     full = SMALLEST
     one, both, grown = SeenFilter(), SeenFilter(), SeenFilter()
     one.update(values[:full], _NOW)
     for window, seen in ((0, both), (1, both)):
         seen.update(values[window * full : (window + 1) * full], _NOW + window * WINDOW_MS)
-    # Five layers, 128 to 2048 items, in either window.
+    # Five layers, 128 to 2048 items, in each window.
     for window in range(2):
         grown.update(values[window * 31 * full : (window + 1) * 31 * full], _NOW + window * WINDOW_MS)
     unmet = np.arange(62 * full, ITEMS, dtype=np.int32)
@@ -63,7 +63,7 @@ def _errors(values: list[int]) -> list[Row]:
 
 
 def _times(values: list[int]) -> list[Row]:
-    """Microseconds of a lookup of the candidates, reading the stored bytes included; some of them were met."""
+    """Microseconds to look up the candidates, including reading the stored bytes; some candidates are seen."""
     table = item_hashes(IDS)
     rng = np.random.default_rng(0)
     items = rng.choice(ITEMS, CANDIDATES, replace=False).astype(np.int32)
@@ -76,10 +76,10 @@ def _times(values: list[int]) -> list[Row]:
         "one window": _microseconds(_lookup(published.to_bytes(), items, table)),
         "two windows grown to three layers each": _microseconds(_lookup(grown.to_bytes(), items, table)),
     }
-    rows = [row(f"{CANDIDATES} candidates, {MET} met, {name}", value, "us") for name, value in ours.items()]
+    rows = [row(f"{CANDIDATES} candidates, {MET} seen, {name}", value, "us") for name, value in ours.items()]
     theirs = _pybloom(items)
     rows += [
-        row(f"{CANDIDATES} candidates, {MET} met, pybloom_live {name}", value, "us") for name, value in theirs.items()
+        row(f"{CANDIDATES} candidates, {MET} seen, pybloom_live {name}", value, "us") for name, value in theirs.items()
     ]
     if theirs:
         rows += [
@@ -99,7 +99,7 @@ def _lookup(stored: bytes, items: NDArray[np.int32], table: Any) -> Callable[[],
 
 
 def _pybloom(items: NDArray[np.int32]) -> dict[str, float]:
-    """The same by pybloom_live, which is spared the reading of bytes; nothing where it is not installed."""
+    """The same with pybloom_live, without reading stored bytes; empty where it is not installed."""
     try:
         pybloom: Any = importlib.import_module("pybloom_live")
     except ImportError:
@@ -121,12 +121,12 @@ def _ask(peer: Any, wanted: list[str]) -> list[bool]:
 
 
 def _microseconds(work: Callable[[], object]) -> float:
-    """The best of several rounds: what the machine does besides is nobody's merit or fault."""
+    """The best of several rounds: other load on the machine only adds time."""
     return min(timeit.repeat(work, number=_CALLS, repeat=_REPEATS)) / _CALLS * 1e6
 
 
 def _sizes(values: list[int]) -> list[Row]:
-    """Bytes of a filter as it is stored, beside n log2(1 / p) / ln 2 / 8, the fewest that a Bloom filter can have."""
+    """Bytes of a stored filter, beside the minimum of a Bloom filter: n log2(1 / p) / ln 2 / 8."""
     rows = []
     for met in (20, 200, 1000, 5000):
         followed = SeenFilter()

@@ -1,9 +1,9 @@
-"""Does each modality earn its place? Recall of items that training has never met, known by some of their content.
+"""What does each modality add? Recall of items without events, by some of their content only.
 
-200 items of the demo marketplace that have a picture, a text and a sound are kept from the encoders' training, and all
-their events from the log. Each user who met one later is asked, with the history up to then, for the last one met:
-is it among the first 50 of the whole catalog (less what the history holds), and among the first 10 of the cold items
-alone? The item's id, category, brand and price are hidden, so that only the modalities named speak for it.
+200 items of the demo marketplace with a picture, a text and a sound are left out of the encoders' training, and all
+their events out of the log. For each user with a later event of one, the last such item is the question: is it among
+the first 50 of the whole catalog (without the history), and among the first 10 of the cold items alone? The item's id,
+category, brand and price are hidden, so that only the named modalities count.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ SEED = 0
 
 
 class Questions(NamedTuple):
-    """Who is asked for what: user, row of the log after the history's end, cold item; each int64 [q]."""
+    """User, end of the history in the log, and cold item of every question; each int64 [q]."""
 
     user: NDArray[np.int64]
     end: NDArray[np.int64]
@@ -46,7 +46,7 @@ class Questions(NamedTuple):
 
 
 def measure(show_progress: bool) -> list[Row]:
-    """Recall@50 of cold items by what is known of them.
+    """Recall@50 of cold items by their known content.
 
     Args:
         show_progress: draw progress bars.
@@ -62,7 +62,7 @@ def measure(show_progress: bool) -> list[Row]:
         contents = read_contents(folder / "dataset")
         store = EmbeddingStore(str(folder / "store"))
         vectors = extract_embeddings(folder / "encoders", contents, store, show_progress).vectors
-        # Every item keeps its place; only the events of the cold ones are gone.
+        # Every item keeps its index; only the cold items' events are removed.
         features = extract(dataclasses.replace(dataset, events=warm.events), dict(vectors))
         questions = _questions(extract(dataset, {}), features, cold)
         retriever = train_retriever(features, RetrieverSettings(), show_progress).served
@@ -95,14 +95,14 @@ def _views(features: FeatureSet) -> dict[str, Collection[str]]:
 
 
 def _cold(dataset: Dataset) -> NDArray[np.int64]:
-    """Rows of the items table."""
+    """Rows of the cold items in the items table."""
     whole = pc.and_(dataset.items["audio"].is_valid(), dataset.items["image"].is_valid())
     rows = np.flatnonzero(whole.to_numpy(zero_copy_only=False))
     return np.sort(np.random.default_rng(SEED).permutation(rows)[:COLD])
 
 
 def _without(dataset: Dataset, cold: NDArray[np.int64]) -> Dataset:
-    """The data set as it was before the cold items came."""
+    """The data set before the cold items were added."""
     ids = dataset.items["item_id"].take(cold)
     kept = {
         name: table.filter(pc.invert(pc.is_in(table["item_id"], value_set=ids.combine_chunks())))
@@ -112,7 +112,7 @@ def _without(dataset: Dataset, cold: NDArray[np.int64]) -> Dataset:
 
 
 def _questions(everything: FeatureSet, features: FeatureSet, cold: NDArray[np.int64]) -> Questions:
-    """For each user the last cold item met, with at least one event before it."""
+    """For each user the last cold item, if at least one event precedes it."""
     is_cold = np.zeros(features.items + 1, np.bool_)
     is_cold[cold + 1] = True
     asked = []
@@ -135,7 +135,7 @@ def _recall(
     cold: NDArray[np.int64],
     names: Collection[str],
 ) -> tuple[float, float]:
-    """Recall in the whole catalog and among the cold items when of these only ``names`` are known."""
+    """Recall in the whole catalog and among the cold items, whose only known modalities are ``names``."""
     modalities = list(retriever.shapes.modalities)
     items = torch.from_numpy(cold + 1)
     inputs = ItemInputs.of(features, retriever.shapes).take(items)
@@ -162,6 +162,6 @@ def _recall(
 
 
 def _place(scores: NDArray[np.float32], item: int, random: np.random.Generator) -> int:
-    """How many are better than ``item``; items of which nothing is known are all alike, and chance decides."""
+    """The rank of ``item``; items with equal scores are ordered at random."""
     equal = np.isclose(scores, scores[item], rtol=0, atol=1e-6)
     return int((scores[~equal] > scores[item]).sum() + random.integers(equal.sum()))

@@ -1,6 +1,6 @@
-"""Is any content encoded that need not be? A catalog is embedded again: unchanged, changed, and after a SIGKILL.
+"""Is any content encoded unnecessarily? A catalog is embedded again: unchanged, changed, and after a SIGKILL.
 
-The encoders are one random matrix each: what counts is which contents are encoded, not what their vectors mean.
+Each encoder is one random matrix: which contents are encoded counts, not their vectors.
 """
 
 import signal
@@ -38,7 +38,7 @@ INPUTS = EncoderInputs(
     text=TextInput(dimension=WIDTH, context_length=48),
 )
 _SMALL_BATCH = 2
-"""So that a killed run has stored many shards before it is halfway."""
+"""Small, so that a killed run has stored many shards before it is halfway."""
 
 _PATIENCE_S = 60.0
 _RUN = f"""
@@ -55,13 +55,13 @@ extract_embeddings(Path(encoders), contents, EmbeddingStore(store), show_progres
 
 
 def measure(show_progress: bool) -> list[Row]:
-    """Contents that were encoded although their vectors were known.
+    """Contents that are encoded although their vectors are stored.
 
     Args:
         show_progress: draw progress bars.
 
     Raises:
-        WinnowError: the run that should be killed ended by itself.
+        WinnowError: the run to kill ended by itself.
     """
     with tempfile.TemporaryDirectory(prefix="winnow-extraction-") as scratch:
         folder = Path(scratch)
@@ -90,7 +90,7 @@ def measure(show_progress: bool) -> list[Row]:
 
 
 def _after_a_kill(encoders: Path, dataset: Path, folder: Path) -> list[Row]:
-    """Kill a run when half of the contents are stored, run again, and look for what was done twice."""
+    """Kill a run when half of the contents are stored, run again, and count contents encoded twice."""
     contents, store = read_contents(dataset), EmbeddingStore(str(folder))
     half = sum(len({entry for entry in contents.of(name) if entry}) for name in INPUTS.widths) // 2
     command: list[str | Path] = [sys.executable, "-c", _RUN, encoders, dataset, folder]
@@ -113,7 +113,7 @@ def _after_a_kill(encoders: Path, dataset: Path, folder: Path) -> list[Row]:
 
 
 def _stored(folder: Path) -> Counter[str]:
-    """How often each digest is in a store."""
+    """Number of times each digest is in a store."""
     paths = sorted(folder.rglob("*.parquet"))
     return Counter(entry for path in paths for entry in pq.read_table(path, columns=["digest"])["digest"].to_pylist())
 
@@ -123,7 +123,7 @@ def _encoded(extraction: Extraction) -> int:
 
 
 def _change(contents: Contents) -> tuple[Contents, dict[str, int]]:
-    """Give some items other content; returns the catalog, and how many contents of each modality are new."""
+    """Change the content of some items; returns the catalog, and the changed contents of each modality."""
     items = np.random.default_rng(0).permutation(len(contents.item_ids))[:CHANGED].tolist()
     captions = list(contents.captions)
     sounds = 0

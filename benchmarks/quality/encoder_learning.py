@@ -1,7 +1,7 @@
-"""What the small encoders learn from real photographs and recordings, beside doing without and beside chance.
+"""Quality of the small encoders on real photographs and recordings, beside raw inputs and chance.
 
-Both data sets say no more of an item than its class: the caption is the class's name. The half (the take) that is
-measured on is never seen in training.
+Both data sets have only a class per item: the caption is the class's name. The half of the photographs (the take of the
+recordings) that is measured is not in training.
 """
 
 import tempfile
@@ -31,11 +31,11 @@ _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def photographs(folder: Path, show_progress: bool = False) -> list[Row]:
-    """Train on half of a folder of photographs, and look for the same class among the other half.
+    """Train on half of a folder of photographs, and search the same class among the other half.
 
     Args:
         folder: a folder of JPEGs per class.
-        show_progress: show bars.
+        show_progress: draw progress bars.
 
     Returns:
         Precision among the 10 nearest, of the encoder, of raw pixels and of chance, and their ratios.
@@ -68,11 +68,11 @@ def photographs(folder: Path, show_progress: bool = False) -> list[Row]:
 
 
 def recordings(folder: Path, show_progress: bool = False) -> list[Row]:
-    """Train on recordings of spoken digits, and name the digits of takes that were not trained on.
+    """Train on recordings of spoken digits, and classify the takes that are not in training.
 
     Args:
-        folder: ``{digit}_{speaker}_{take}.wav``; takes 0 to 3 are trained on.
-        show_progress: show bars.
+        folder: ``{digit}_{speaker}_{take}.wav``; takes 0 to 3 are in training.
+        show_progress: draw progress bars.
 
     Returns:
         The accuracy of the nearest caption, of chance, and their ratio.
@@ -127,7 +127,7 @@ def _embed(encoder: Encoder, prepared: NDArray[np.generic]) -> NDArray[np.float3
 
 
 def _precision(similarity: NDArray[np.floating], classes: NDArray[np.str_]) -> float:
-    """The mean share of the same class among the nearest, oneself apart."""
+    """The mean share of the same class among the nearest other items."""
     similarity = similarity.copy()
     np.fill_diagonal(similarity, -np.inf)
     nearest = np.argsort(-similarity, axis=1)[:, :_NEAREST]
@@ -135,12 +135,12 @@ def _precision(similarity: NDArray[np.floating], classes: NDArray[np.str_]) -> f
 
 
 def measure(show_progress: bool) -> list[Row]:
-    """Both, on the real data beside the project.
+    """Both measurements, on the real data beside the repository.
 
     Args:
         show_progress: draw progress bars.
 
     Raises:
-        WinnowError: the real data is not here.
+        WinnowError: the real data is missing.
     """
     return photographs(FOLDER / "clothing", show_progress) + recordings(FOLDER / "spoken-digits", show_progress)

@@ -58,7 +58,7 @@ def _rows(name: str, figure: EncoderRow) -> list[Row]:
 
 
 def _served(subject: Subject, folder: Path) -> Row:
-    """The worst cosine of what Triton answers to PyTorch's embedding."""
+    """The worst cosine of Triton's embeddings with PyTorch's."""
     signature, repository = subject.encoder.signature, folder / "model_repository"
     repository.mkdir(parents=True)
     with new_version(signature, 1, repository) as partial:

@@ -1,4 +1,4 @@
-"""Training-serving skew of a served release: none as it is, and a changed definition is found and named."""
+"""Training-serving skew of a served release: none without a change, and a changed definition is named."""
 
 import time
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ HALF = REQUESTS // 2
 
 CHANGED = "popularity_7d"
 LIMIT = 1000
-STRANGERS = 20
+COLD_START = 20
 WRITTEN_S = 0.5
-"""Within this time an impression is in the stream."""
+"""Seconds until an impression is in the stream."""
 
 
 def measure() -> list[Row]:
-    """Serve the newest release apart from everything else, ask it, and compute what it served once more.
+    """Serve the newest release on a stack of its own, send requests, and recompute the served features.
 
     Raises:
-        WinnowError: there is no release, or its data lies elsewhere.
+        WinnowError: there is no release, or its data set is missing.
     """
     served = newest()
     with serving(served) as ports:
@@ -53,11 +53,11 @@ def measure() -> list[Row]:
 
 
 def _ask(endpoint: httpx.Client, served: Release) -> None:
-    """Strangers and people ask; who is to ask in the second half clicks during the first, on what others are shown."""
+    """Requests of cold-start and known users; users of the second half click during the first half."""
     users = _users(served)
     for number, user in enumerate(users):
         request: client.Instance = {"user_id": user, "k": 10, "deadline_ms": client.PATIENCE_MS}
-        # Ids of our own, so that the same requests are sampled in every run.
+        # Fixed request ids, so that the same requests are sampled in every run.
         endpoint.headers["x-request-id"] = f"skew-{number}"
         [answer] = client.over_http_v1(endpoint, [request])
         if number < HALF:
@@ -67,13 +67,13 @@ def _ask(endpoint: httpx.Client, served: Release) -> None:
 
 
 def _users(served: Release) -> list[str]:
-    known = np.random.default_rng(0).permutation(served.array("user_ids"))[: REQUESTS - STRANGERS].tolist()
-    return [*(f"stranger-{number}" for number in range(STRANGERS)), *known]
+    known = np.random.default_rng(0).permutation(served.array("user_ids"))[: REQUESTS - COLD_START].tolist()
+    return [*(f"cold-start-{number}" for number in range(COLD_START)), *known]
 
 
 @contextmanager
 def _another_half_life(name: str) -> Iterator[None]:
-    """Features computed meanwhile fade twice as slowly: what a careless change of a definition would do."""
+    """Double a half-life inside the block, like an accidental change of a definition."""
     before = HALF_LIVES[name]
     HALF_LIVES[name] = 2 * before
     try:

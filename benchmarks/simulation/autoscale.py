@@ -19,20 +19,20 @@ CAPACITY = 327.0
 """Requests a second of one transformer on about one core (``benchmarks overload``, decision 14)."""
 
 HALF_P99_S = 0.033
-"""Measured by the same at half the capacity; the model's mean is there 6.1 ms, the measured median 6 to 8 ms."""
+"""p99 of the same benchmark at half the capacity; the model's mean there is 6.1 ms, the measured median 6 to 8 ms."""
 
 LIMIT, BURST = 8, 24
-"""``limits.py``: what a transformer that is short of capacity lets in, and one that was at ease a moment ago."""
+"""``admission.py``: requests in flight that a transformer admits under load, and in a short burst."""
 
 OBJECTIVE_S, OBJECTIVE = 0.1, 0.99
-"""The alerts' (base/monitoring): 99 % of the recommendations within 100 ms. Refused or not ranked is missed, too."""
+"""The objective of the alerts (base/monitoring): 99 % within 100 ms. Refused or unranked answers miss it, too."""
 
 KINDS = {
-    # Ready 4 s after its start (`benchmarks failures`, demo data); 20 s more for the image and the release folder. Two
+    # Ready 4 s after its start (`benchmarks failures`, demo data), plus 20 s for the image and the release folder. Two
     # pods of 1.25 cores fit beside the daemons of a node of 4 cores. Karpenter has a CPU node ready in about a minute.
     "transformer": Replica(CAPACITY, cores=1.0, pod_s=24, node_s=60, per_node=2, keep_s=300, price=0.2016),
-    # Beside the transformer above Triton used the other of the two cores, without a GPU: twice as much with the two
-    # cores it requests. A guess for a GPU, and a low one. Ready 6 s after its start; 30 s more for the models. A GPU
+    # Beside that transformer, Triton without a GPU used the other of two cores: twice the capacity with the two
+    # cores it requests, a low guess for a GPU. Ready 6 s after its start, plus 30 s for the models. A GPU
     # node has its driver in the image, but Triton's image is 20 GiB unpacked: four minutes. One GPU, so one pod.
     "predictor": Replica(2 * CAPACITY, cores=2.0, pod_s=36, node_s=240, per_node=1, keep_s=600, price=0.8048),
 }
@@ -41,22 +41,22 @@ KINDS = {
 SPIKE, SPIKE_S, BEFORE_S = 5, 1200, 600
 DAY_S = 86_400
 PEAK = 2500.0
-"""Requests a second in the evening: what most of the replicas that there may be are needed for."""
+"""Requests a second at the evening peak, which needs most of the allowed replicas."""
 
 NIGHT, PEAK_HOUR, SLENDER = 0.18, 20, 1.5
-"""The load at night / in the evening; when the evening is; and by how much days are shorter than a sine's."""
+"""The load at night as a share of the peak; the hour of the peak; exponent that narrows the sine of a day."""
 
 
 @dataclass(frozen=True)
 class Spike:
-    """How the chain came through.
+    """The chain in a spike.
 
     Attributes:
         settled_s: from the step until the objective holds to the end of the spike.
-        p99_s: the longest after the stated scale-up time.
-        missed: the largest share after it.
-        refused: share of all requests until it has settled.
-        plain: share of those that were answered without the ranker.
+        p99_s: largest p99 after the stated scale-up time.
+        missed: largest missed share after that time.
+        refused: refused share of all requests until ``settled_s``.
+        plain: share answered without the ranker until ``settled_s``.
     """
 
     settled_s: int
@@ -68,14 +68,14 @@ class Spike:
 
 @dataclass(frozen=True)
 class Day:
-    """What a day cost and how it was.
+    """The cost and quality of a day.
 
     Attributes:
-        cost: of all nodes / of those that the peak needs with the headroom of the shipped targets, all day.
-        bare: of all nodes / of the fewest with which the peak just holds the objective, all day.
+        cost: of all nodes, relative to static provisioning for the peak with the shipped targets' headroom.
+        bare: of all nodes, relative to the fewest nodes that hold the objective at the peak.
         load: mean / largest.
-        late: share of the time in which p99 was over the objective.
-        missed: share of the requests.
+        late: share of the time with p99 above the objective.
+        missed: share of the requests that miss the objective.
     """
 
     cost: float
@@ -86,10 +86,10 @@ class Day:
 
 
 def measure() -> list[Row]:
-    """Simulate a spike and a day, and what each trigger is good for.
+    """Simulate a spike and a day, and each trigger alone and in a wrong unit.
 
     Raises:
-        ToolMissing: neither kustomize nor kubectl is here.
+        ToolMissing: neither kustomize nor kubectl is installed.
     """
     objects = render(OVERLAY)
     parts = shipped(objects)
@@ -127,24 +127,24 @@ def shipped(objects: Objects) -> dict[str, Part]:
 
 
 def off(parts: dict[str, Part], name: str, trigger: str, factor: float) -> dict[str, Part]:
-    """The same with one target in another unit."""
+    """The parts with one target in another unit."""
     part = parts[name]
     return {**parts, name: replace(part, targets={**part.targets, trigger: factor * part.targets[trigger]})}
 
 
 def alone(parts: dict[str, Part], name: str, trigger: str) -> dict[str, Part]:
-    """The same, with no other trigger in that part."""
+    """The parts with one trigger only in one part."""
     return {**parts, name: replace(parts[name], targets={trigger: parts[name].targets[trigger]})}
 
 
 def scale_up_s(objects: Objects, parts: dict[str, Part]) -> int:
-    """How long the slower part may take: a full window of its metrics, a node and a pod."""
+    """The scale-up time of the slower part: a full window of its metrics, a node and a pod."""
     seen = max(_windows(objects, parts).values()) + SCRAPE_S + LAG_S + SYNC_S
     return seen + max(kind.node_s + kind.pod_s for kind in KINDS.values())
 
 
 def spike(objects: Objects, parts: dict[str, Part]) -> Spike:
-    """Half of what the smallest numbers of replicas can answer, then suddenly more."""
+    """Simulate half of the capacity of the smallest number of replicas, then a sudden multiple."""
     moments = _run(objects, parts, BEFORE_S + SPIKE_S)[BEFORE_S:]
     bad = [second for second, each in enumerate(moments) if each.state.missed > 1 - OBJECTIVE]
     settled = bad[-1] + 1 if bad else 0
@@ -160,7 +160,7 @@ def spike(objects: Objects, parts: dict[str, Part]) -> Spike:
 
 
 def resting(objects: Objects, parts: dict[str, Part]) -> dict[str, int]:
-    """Replicas that are there after ten minutes at the spike's base."""
+    """Replicas after ten minutes at the spike's base load."""
     return dict(_run(objects, parts, BEFORE_S)[-1].ready)
 
 
@@ -171,13 +171,13 @@ def _run(objects: Objects, parts: dict[str, Part], seconds: int) -> list[Moment]
 
 
 def load_at(second: int) -> float:
-    """Requests a second of a day that begins and ends at midnight."""
+    """The load of a day from midnight to midnight, requests a second."""
     turn = 2 * math.pi * (second // SYNC_S * SYNC_S / 3600 - PEAK_HOUR) / 24
     return PEAK * (NIGHT + (1 - NIGHT) * math.pow((1 + math.cos(turn)) / 2, SLENDER))
 
 
 def day(objects: Objects, parts: dict[str, Part]) -> Day:
-    """A day, after half an hour that does not count because it begins with too few or too many replicas."""
+    """Simulate a day; the half hour before it lets the replicas settle and does not count."""
     early = 1800
     start = {
         name: min(part.most, max(part.least, math.ceil(load_at(0) / 0.7 / KINDS[name].capacity)))
@@ -235,7 +235,7 @@ def _state(rate: float, replicas: dict[str, int]) -> State:
 
 
 def _service() -> Service:
-    """With the tail that makes the p99 at half the capacity the measured one, waiting in Triton included."""
+    """The service whose p99 at half the capacity is the measured one, including the queue in Triton."""
     plain = Service(1.0, LIMIT, BURST, OBJECTIVE_S)
     half = state(CAPACITY / 2, dict.fromkeys(KINDS, 1), KINDS, plain)
     return replace(plain, tail=HALF_P99_S / half.mean_s)

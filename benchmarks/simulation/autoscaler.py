@@ -1,7 +1,7 @@
-"""What Kubernetes' autoscaler makes of a part's triggers, which are read from the rendered manifests, never copied.
+"""Kubernetes' HorizontalPodAutoscaler for the triggers of a part, which are read from the rendered manifests.
 
-KServe's ``keda`` class makes a ScaledObject of ``autoScaling``, KEDA a HorizontalPodAutoscaler of that; the arithmetic
-here is kube-controller-manager's, with its defaults, for the two kinds of metrics that result.
+KServe's ``keda`` class makes a ScaledObject of ``autoScaling``, KEDA a HorizontalPodAutoscaler of that. The arithmetic
+is kube-controller-manager's, with its defaults, for the two kinds of metrics that result.
 """
 
 import math
@@ -14,30 +14,30 @@ from typing import Any
 from validation.objects import Objects
 
 SYNC_S = 15
-"""--horizontal-pod-autoscaler-sync-period. KEDA asks Prometheus anew for each of its questions."""
+"""--horizontal-pod-autoscaler-sync-period. KEDA queries Prometheus for every evaluation."""
 
 TOLERANCE = 0.1
-"""--horizontal-pod-autoscaler-tolerance: so far off its target a metric changes nothing."""
+"""--horizontal-pod-autoscaler-tolerance: smaller deviations from the target change nothing."""
 
 GROWTH, GROWTH_PODS = 2, 4
-"""The default scaleUp policies, of which the more generous counts: in 15 s twice as many, or four more."""
+"""The default scaleUp policies: within 15 s twice as many, or four more, the larger of both."""
 
 CPU = "cpu"
-"""Name of the trigger on CPU; the others are called by the series they ask for."""
+"""Name of the CPU trigger; other triggers have the name of their series."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """How a part of the chain is scaled.
+    """The scaling settings of a part of the chain.
 
     Attributes:
         name: ``transformer`` or ``predictor``.
-        least: replicas.
-        most: replicas.
-        targets: by trigger; of CPU the share of what the pod requests.
-        settle_up_s: stabilization when growing.
-        settle_down_s: stabilization when shrinking.
-        cores: what one pod requests.
+        least: fewest replicas.
+        most: most replicas.
+        targets: by trigger; for CPU as a share of the pod's request.
+        settle_up_s: stabilization window when growing.
+        settle_down_s: stabilization window when shrinking.
+        cores: requested by one pod.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Part:
 
 
 def part_of(objects: Objects, chain: str, name: str) -> Part:
-    """Read one part.
+    """Read a part's settings from the manifests.
 
     Raises:
         LookupError: there is no such chain.
@@ -84,10 +84,10 @@ def _cores(container: Mapping[str, Any]) -> float:
 
 
 def window_s(objects: Objects, record: str) -> int:
-    """Over how many seconds a recorded series looks back, through the series it is made of.
+    """The window of a recorded series in seconds, including the series that it is computed from.
 
     Raises:
-        LookupError: nothing records it.
+        LookupError: no rule records the series.
     """
     for rule in objects.of("PrometheusRule"):
         for each in (each for group in rule["spec"]["groups"] for each in group["rules"]):
@@ -102,18 +102,18 @@ _SECONDS = {"s": 1, "m": 60}
 
 
 def by_total(total: float, target: float, replicas: int) -> int:
-    """Replicas wanted for an ``AverageValue`` metric, whose query gives a total."""
+    """Recommended replicas for an ``AverageValue`` metric, whose query gives a total."""
     if abs(total / (target * replicas) - 1) <= TOLERANCE:
         return replicas
     return math.ceil(total / target)
 
 
 def by_utilization(used: float, target: float, ready: int, replicas: int) -> int:
-    """Replicas wanted for CPU: pods that are not ready yet count as idle where it would grow, and not where it shrinks.
+    """Recommended replicas for CPU: pods that are not ready count as idle when growing, and not at all when shrinking.
 
     Args:
         used: mean share of their requests that the ready pods use.
-        target: the share that they should.
+        target: of that share.
         ready: replicas that report.
         replicas: all of them.
     """
@@ -128,19 +128,19 @@ def by_utilization(used: float, target: float, ready: int, replicas: int) -> int
 
 @dataclass
 class Autoscaler:
-    """One HorizontalPodAutoscaler: the largest wish counts, and of the wishes within a window the most careful."""
+    """One HorizontalPodAutoscaler: the largest recommendation, stabilized over the windows."""
 
     part: Part
     _wishes: deque[tuple[int, int]] = field(default_factory=deque)
 
     def decide(self, now_s: int, values: Mapping[str, float | None], ready: int, replicas: int) -> int:
-        """How many replicas there shall be.
+        """The number of replicas to run.
 
         Args:
             now_s: on any clock.
-            values: total of every trigger's query, and mean share of CPU; null where there is none yet.
+            values: total of every trigger's query, and mean share of CPU; ``None`` without a sample.
             ready: replicas that report.
-            replicas: that were asked for before.
+            replicas: requested so far.
         """
         wishes = [
             by_utilization(value, target, ready, replicas) if name == CPU else by_total(value, target, replicas)
@@ -149,7 +149,7 @@ class Autoscaler:
         ]
         wish = max(wishes, default=replicas)
         if not self._wishes:
-            self._wishes.append((now_s, replicas))  # what was there before counts as the first wish
+            self._wishes.append((now_s, replicas))  # the earlier number counts as the first recommendation
         self._wishes.append((now_s, wish))
         longest = max(self.part.settle_up_s, self.part.settle_down_s, SYNC_S)
         while self._wishes[0][0] <= now_s - longest:

@@ -1,11 +1,11 @@
-"""A chain under a load that changes: who answers how late, and which replicas and nodes come when.
+"""A simulated chain under a changing load: latency, refusals, replicas and nodes, second by second.
 
 A model, not a measurement. A replica is one server that works on all its requests at once (M/M/1 with processor
 sharing: Kleinrock, Queueing Systems II, 4.4): at utilisation r the mean time is S / (1 - r) and r / (1 - r) requests
-are under way, S being a second's share of the capacity. The limit on requests in flight refuses as M/M/1/K does. Times
-are taken as exponential but for the factor between p99 and mean, which is set so that half the capacity gives the p99
-that was measured there. Triton is the same, and what its replicas cannot take is answered without the ranker. Load is
-spread evenly, replicas are equal, nothing fails, and clients that are refused do not come again.
+are in flight, S being a second's share of the capacity. The limit on requests in flight refuses like M/M/1/K. Times are
+exponential except for the factor between p99 and mean, which is set so that half the capacity gives the measured p99.
+Triton is modelled alike; requests beyond its capacity are answered without the ranker. Load is spread evenly, replicas
+are equal, nothing fails, and refused clients do not retry.
 """
 
 import math
@@ -16,23 +16,23 @@ from dataclasses import dataclass, field
 from benchmarks.simulation.autoscaler import CPU, SYNC_S, Autoscaler, Part
 
 SCRAPE_S = 15
-"""Of the PodMonitors; the rules are evaluated as often."""
+"""Scrape interval of the PodMonitors; rules are evaluated as often."""
 
 LAG_S = SCRAPE_S
-"""How old the newest sample is when a rule has been evaluated over it, at worst."""
+"""Largest age of the newest sample when a rule is evaluated."""
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What one replica of a part can do, and what it takes to have one more.
+    """A replica of a part, and the cost of one more.
 
     Attributes:
         capacity: requests a second.
-        cores: that it uses at its capacity.
-        pod_s: from being put on a node until it is ready.
-        node_s: from the wish for a node until a pod can be put on it.
-        per_node: how many fit on one.
-        keep_s: how long an empty node stays.
+        cores: used at its capacity.
+        pod_s: from scheduling until it is ready.
+        node_s: from the request of a node until pods can be scheduled on it.
+        per_node: replicas that fit on one node.
+        keep_s: time that an empty node is kept.
         price: of a node, dollars an hour.
     """
 
@@ -47,13 +47,13 @@ class Replica:
 
 @dataclass(frozen=True)
 class Service:
-    """How the chain answers.
+    """The service of the chain.
 
     Attributes:
         tail: p99 / mean of the time.
         limit: requests in flight in one transformer.
-        burst: so many, where it is not short of capacity.
-        objective_s: an answer that takes longer is missed.
+        burst: the same without a shortage of capacity.
+        objective_s: slower answers miss the objective.
     """
 
     tail: float
@@ -64,18 +64,18 @@ class Service:
 
 @dataclass(frozen=True)
 class State:
-    """One moment.
+    """The chain at one time.
 
     Attributes:
-        rate: requests a second that come.
+        rate: incoming requests a second.
         refused: share of them.
-        plain: share of the others that is answered without the ranker.
-        mean_s: time of an answer.
-        p99_s: time of an answer.
-        queue_s: waiting in Triton.
+        plain: share of the admitted ones answered without the ranker.
+        mean_s: mean time of an answer.
+        p99_s: p99 of the time of an answer.
+        queue_s: queueing time in Triton.
         busy: utilisation by part.
-        tritons: that were there.
-        missed: share of all that is not answered within the objective and in full.
+        tritons: number of replicas of Triton.
+        missed: share of all requests that is not answered completely within the objective.
     """
 
     rate: float
@@ -90,13 +90,13 @@ class State:
 
 
 def state(rate: float, replicas: Mapping[str, int], kinds: Mapping[str, Replica], service: Service) -> State:
-    """How a load is answered by so many replicas of each part."""
+    """The state under a load with a number of replicas of each part."""
     transformer, predictor = kinds["transformer"], kinds["predictor"]
     load = rate / replicas["transformer"] / transformer.capacity
     refused, under_way = _limited(load, service.burst if load < 1 else service.limit)
     answered = rate * (1 - refused)
     busy = answered / replicas["predictor"] / predictor.capacity
-    # What is not ranked in time holds nobody up for long: a circuit breaker spares it.
+    # Requests without a timely ranking are not delayed for long: the circuit breaker opens.
     ranked = min(busy, _FULL)
     queue_s = ranked / (1 - ranked) / predictor.capacity
     plain = max(0.0, 1 - _FULL / busy)
@@ -116,13 +116,13 @@ def state(rate: float, replicas: Mapping[str, int], kinds: Mapping[str, Replica]
 
 
 _FULL = 0.95
-"""Busier than this Triton answers too late for the ranker's share of the deadline."""
+"""Largest utilisation at which Triton answers within the ranker's share of the deadline."""
 
 _LN_100 = math.log(100)
 
 
 def _limited(load: float, most: int) -> tuple[float, float]:
-    """Share that is refused and mean number under way, of M/M/1/K."""
+    """Refused share and mean number in flight of M/M/1/K."""
     if abs(load - 1) < 1e-9:
         return 1 / (most + 1), most / 2
     power = load ** (most + 1)
@@ -142,11 +142,11 @@ def quantile(parts: list[tuple[float, float]]) -> float:
 
 @dataclass
 class Pool:
-    """The pods of one part and the nodes they are on.
+    """The pods of one part and their nodes.
 
     Attributes:
-        kind: of replica.
-        replicas: that there shall be.
+        kind: of the replicas.
+        replicas: requested number.
         nodes: that are paid for.
     """
 
@@ -166,11 +166,11 @@ class Pool:
         return math.ceil(self.replicas / self.kind.per_node)
 
     def ready(self, now_s: int) -> int:
-        """Replicas that answer."""
+        """Ready replicas."""
         return sum(at <= now_s for at in self._ready_at)
 
     def scale(self, now_s: int, replicas: int) -> None:
-        """Have so many: new pods fill the nodes that are there before they wait for new ones; the youngest go first."""
+        """Scale to a number of pods: new ones fill existing nodes before new nodes; the youngest are removed first."""
         for number in range(self.replicas, replicas):
             node = number // self.kind.per_node
             if node == len(self._node_at):
@@ -180,7 +180,7 @@ class Pool:
         self.replicas = replicas
 
     def tick(self, now_s: int) -> None:
-        """Give back nodes that have been empty for long enough."""
+        """Remove nodes that have been empty for longer than ``keep_s``."""
         if self._needed() == len(self._node_at):
             self._spare_since = None
         elif self._spare_since is None:
@@ -192,7 +192,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Moment:
-    """What was at one second: the state, and by part the replicas that were ready and the nodes that were paid for."""
+    """One second of a simulation: the state, and by part the ready replicas and the paid nodes."""
 
     state: State
     ready: Mapping[str, int]
@@ -200,7 +200,7 @@ class Moment:
 
 
 Series = Callable[[list[State], Mapping[str, int]], float]
-"""A recorded series: from the samples in its window and the replicas that report."""
+"""The value of a recorded series from the samples in its window and the reporting replicas."""
 
 SERIES: dict[str, Series] = {
     "winnow:request_seconds:p99_times_replicas": lambda seen, ready: (
@@ -217,18 +217,18 @@ SERIES: dict[str, Series] = {
         1e6 * sum(each.busy["predictor"] * each.tritons for each in seen) / len(seen)
     ),
 }
-"""What the manifests' queries mean, in their units."""
+"""The values of the manifests' queries, in their units."""
 
 
 @dataclass
 class Simulation:
-    """A chain, second by second.
+    """A simulation of a chain, second by second.
 
     Args:
-        parts: how each is scaled.
-        kinds: what a replica of each can do.
-        service: how the chain answers.
-        windows: seconds that each trigger's series looks back.
+        parts: scaling settings of each part.
+        kinds: replica of each part.
+        service: of the chain.
+        windows: seconds of the window of each trigger's series.
     """
 
     parts: Mapping[str, Part]
@@ -237,7 +237,7 @@ class Simulation:
     windows: Mapping[str, int]
 
     def run(self, rate: Callable[[int], float], seconds: int, replicas: Mapping[str, int]) -> list[Moment]:
-        """From a number of replicas on, under a rate that is a function of the second."""
+        """Run from a number of replicas, under a rate that is a function of the second."""
         pools = {name: Pool(self.kinds[name], replicas[name]) for name in self.parts}
         scalers = {name: Autoscaler(part) for name, part in self.parts.items()}
         samples: deque[State] = deque(maxlen=max(self.windows.values(), default=0) // SCRAPE_S + 1 + LAG_S // SCRAPE_S)
@@ -259,7 +259,7 @@ class Simulation:
         return moments
 
     def within(self, part: Part, rate: float, replicas: Mapping[str, int]) -> bool:
-        """Whether a part would want no more replicas under a load that stays."""
+        """Whether a part stays at its number of replicas under a constant load."""
         settled = deque([state(rate, replicas, self.kinds, self.service)] * 2)
         values = self._values(part, settled, replicas)
         totals = {name: (value or 0.0) / (1 if name == CPU else replicas[part.name]) for name, value in values.items()}

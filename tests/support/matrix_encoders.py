@@ -29,7 +29,7 @@ TENSORS: dict[Modality, tuple[str, int, list[int]]] = {
     "text": ("tokens", TensorProto.INT64, [CONTEXT]),
 }
 ENCODED = {"audio": 4, "image": 5, "text": 8}
-"""Distinct contents of ``catalog`` that have a vector."""
+"""Number of distinct contents of ``catalog`` with a vector."""
 
 
 def weights(modality: Modality, seed: int = 0) -> np.ndarray:
@@ -38,7 +38,7 @@ def weights(modality: Modality, seed: int = 0) -> np.ndarray:
 
 
 def write_encoders(folder: Path, inputs: EncoderInputs = INPUTS, seed: int = 0) -> Path:
-    """Encoders that multiply by a random matrix, and make the length 1."""
+    """Write encoders that multiply by a random matrix and normalise the result."""
     folder.mkdir(parents=True)
     (folder / "encoders.json").write_text(inputs.model_dump_json())
     train_tokenizer(["a red ball", "a blue book"], 300, CONTEXT).save(str(folder / "tokenizer.json"))
@@ -79,7 +79,7 @@ def pictured(folder: Path, items: int) -> Contents:
 
 
 def stored(store: EmbeddingStore) -> Counter[str]:
-    """How often each digest is in a local store."""
+    """Number of times each digest is in a local store."""
     found = sorted(Path(store.root).rglob("*.parquet"))
     return Counter(digest for path in found for digest in pq.read_table(path)["digest"].to_pylist())
 

@@ -1,4 +1,4 @@
-"""A real Redis Cluster on this machine's loopback, for tests and benchmarks: there inside the block, gone outside."""
+"""A real Redis Cluster on loopback, running inside a block."""
 
 import os
 import random
@@ -21,10 +21,10 @@ from winnow.local.redis import server
 MASTERS = 3
 SLOTS = 16_384
 NODE_TIMEOUT_MS = 1_000
-"""A node that is silent for so long is voted out. Redis' own default is 15 s; on loopback a second is plenty."""
+"""A node without an answer for this time is voted out. Redis' default is 15 s; on loopback a second is enough."""
 
 _BUS = 10_000
-"""Redis Cluster's nodes talk among themselves on their port plus this."""
+"""Offset of the cluster bus port from a node's port."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Node:
     """A node of the cluster.
 
     Attributes:
-        port: where it listens.
-        process: what runs it.
-        client: connection to this node alone.
+        port: that it listens on.
+        process: of the server.
+        client: connection to this node only.
     """
 
     port: int
@@ -43,7 +43,7 @@ class Node:
 
     @property
     def id(self) -> str:
-        """What the other nodes call it."""
+        """The node's id in the cluster."""
         return str(self.client.cluster("MYID").decode())
 
     def kill(self) -> None:
@@ -52,7 +52,7 @@ class Node:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Inside the block it hangs: its connections stay, and nothing answers."""
+        """Freeze the node inside the block: connections stay open without an answer."""
         os.kill(self.process.pid, signal.SIGSTOP)
         try:
             yield
@@ -62,12 +62,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Masters, and what stands behind them.
+    """Masters and their replicas.
 
     Attributes:
         masters: each holds a third of the slots.
-        replicas: each of the master of the same place; there may be fewer of them, or none.
-        password: that every node asks for; none where empty.
+        replicas: the first masters' replicas, in the same order; possibly none.
+        password: of every node; empty for none.
     """
 
     masters: Sequence[Node]
@@ -76,31 +76,31 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Its address; it names every master, so that it holds when one is gone."""
+        """The URL; it names every master, so that it stays valid when one is gone."""
         user = f":{self.password}@" if self.password else ""
         return f"redis+cluster://{user}" + ",".join(f"127.0.0.1:{node.port}" for node in self.masters)
 
     @property
     def nodes(self) -> list[Node]:
-        """All of them."""
+        """Masters and replicas."""
         return [*self.masters, *self.replicas]
 
     def place(self, key: str) -> int:
-        """Which of the masters was given the slot of ``key``."""
+        """Index of the master that was assigned the slot of ``key``."""
         slot = int(self.masters[0].client.cluster("KEYSLOT", key))
         return next(place for place in range(MASTERS) if slot < _first(place + 1))
 
 
 @contextmanager
 def redis_cluster(replicas: int = 0, password: str = "") -> Iterator[Cluster]:
-    """A cluster of three masters.
+    """Run a cluster of three masters inside the block.
 
     Args:
-        replicas: how many of the masters have one, the first ones first.
-        password: that every node asks for; none where empty.
+        replicas: number of masters with a replica, the first ones first.
+        password: of every node; empty for none.
 
     Raises:
-        WinnowError: it does not come about.
+        WinnowError: the cluster does not start.
     """
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="winnow-cluster-")))
@@ -113,7 +113,7 @@ def redis_cluster(replicas: int = 0, password: str = "") -> Iterator[Cluster]:
             node.client.cluster("MEET", "127.0.0.1", nodes[0].port)
         until(lambda: all(_info(node)["cluster_known_nodes"] == str(len(nodes)) for node in nodes))
         for master, replica in zip(cluster.masters, cluster.replicas, strict=False):
-            # Who was just met may not be known well enough to be followed.
+            # A replica may not know a newly met master yet.
             until(lambda master=master, replica=replica: _follows(replica, master))  # type: ignore[misc]
         until(lambda: all(_info(node)["cluster_state"] == "ok" for node in nodes))
         until(lambda: all(_linked(replica) for replica in cluster.replicas))
@@ -121,7 +121,7 @@ def redis_cluster(replicas: int = 0, password: str = "") -> Iterator[Cluster]:
 
 
 def _first(place: int) -> int:
-    """The first slot of a master; of the one after the last, their number."""
+    """The first slot of a master; for the index after the last one, the number of slots."""
     return -(-SLOTS * place // MASTERS)
 
 
@@ -132,7 +132,7 @@ def _start(exits: ExitStack, folder: Path, port: int, password: str) -> Node:
         folder / f"{port}.log",
         cluster_enabled="yes",
         cluster_node_timeout=str(NODE_TIMEOUT_MS),
-        # A replica takes over however long it was apart: the tests kill, they do not wait.
+        # A replica may take over however old its data is: the tests kill nodes without waiting.
         cluster_replica_validity_factor="0",
         repl_diskless_sync="yes",
         repl_diskless_sync_delay="0",
@@ -162,7 +162,7 @@ def _linked(replica: Node) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free together with the ones on which the nodes talk among themselves."""
+    """Ports that are free together with their cluster bus ports."""
     with ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:

@@ -1,4 +1,4 @@
-"""The node that holds the event stream is killed: what is lost, and how long until everything is as before?"""
+"""Kill the node that holds the event stream: lost events, and the time until full service is back."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from winnow.store.events import codes_of, parse
 from winnow.store.keys import EVENTS, Keys
 
 STEADY_S = 3.0
-"""Full service is back once it has lasted for so long."""
+"""Full service is back when it has lasted for this time."""
 
 _PATIENCE_S = 60.0
 _HAPPENED = 1_750_000_000_000
@@ -31,16 +31,16 @@ _HAPPENED = 1_750_000_000_000
 
 @dataclass(frozen=True)
 class FailedOver:
-    """What was found after the node was killed.
+    """The result of a fail-over.
 
     Attributes:
-        events: events that were acknowledged to their senders before, and by the replica to its master.
-        lost: how many of them the stream lacks, and of those that were acknowledged afterwards.
-        denied: of all acknowledged events, those of which the user's seen filter knows nothing.
-        asked: recommendations asked for until full service was back and steady.
-        refused: how many of them were not answered.
-        degraded: how many were answered without some part.
-        seconds: from the kill until every recommendation was whole again and every event taken.
+        events: events acknowledged to their senders before the kill, and by the replica to its master.
+        lost: events missing from the stream, of these and of those acknowledged later.
+        denied: acknowledged events whose user's seen filter denies the item.
+        asked: recommendations requested until full service was back and steady.
+        refused: of these, the ones without an answer.
+        degraded: of these, the ones with a degraded part.
+        seconds: from the kill until every recommendation was complete and every event accepted.
     """
 
     events: int
@@ -53,17 +53,17 @@ class FailedOver:
 
 
 def fail_over(cluster: Cluster, http_port: int, sidecar: int, release: Release, events: int) -> FailedOver:
-    """Send events, kill the node that holds their stream, and go on asking and sending until all is well.
+    """Send events, kill the node with their stream, and keep sending requests and events until full service is back.
 
     Args:
-        cluster: every one of its masters has a replica; one of them is gone afterwards.
+        cluster: every master has a replica; one master is dead afterwards.
         http_port: of the transformer that serves ``release`` from this cluster.
-        sidecar: process id of the sidecar, held up until the node is gone so that it has yet to apply them all.
-        release: of which the users and the items are taken.
-        events: how many to send before.
+        sidecar: process id of the sidecar; it is stopped until the kill, so that it applies every event afterwards.
+        release: source of users and items.
+        events: number of events before the kill.
 
     Raises:
-        WinnowError: something that must come about does not.
+        WinnowError: events are refused before the kill, or full service does not return.
     """
     master = cluster.masters[cluster.place(EVENTS)]
     happening = _happenings(release)
@@ -76,7 +76,7 @@ def fail_over(cluster: Cluster, http_port: int, sidecar: int, release: Release, 
                 if not _send(endpoint, release, event):
                     raise WinnowError("an event was refused while all was well")
                 acknowledged.add(event)
-            # WAIT speaks for its own connection, so the last event goes by this one; the stream is replicated in order.
+            # WAIT covers its own connection only, so the last event is sent here; the stream is replicated in order.
             user_id, item_id, at = event = next(happening)
             fields = {"user_id": user_id, "item_id": item_id, "event": release.schema.events[0], "timestamp": at}
             master.client.xadd(EVENTS, fields)  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def fail_over(cluster: Cluster, http_port: int, sidecar: int, release: Release, 
 
 
 def _happenings(release: Release) -> Iterator[tuple[str, str, int]]:
-    """Users, items and moments, no moment twice."""
+    """Users, items and distinct timestamps."""
     random = np.random.default_rng(0)
     users, items = release.array("user_ids").tolist(), release.array("item_ids").tolist()
     for number in count():

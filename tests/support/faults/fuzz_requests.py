@@ -22,11 +22,11 @@ _DATATYPES = ("BYTES", "BOOL", "INT32", "INT64", "UINT8", "FP16", "FP32", "FP64"
 _PACKED = {"BOOL": "?", "INT32": "i", "INT64": "q", "UINT8": "B", "FP32": "f", "FP64": "d"}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 _LARGE = 200_000
-"""Bytes of a body at most: the limits of size have tests of their own."""
+"""Bytes of a body at most; other tests cover the size limits."""
 
 
 class Http(NamedTuple):
-    """A call over HTTP."""
+    """A request over HTTP."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Http(NamedTuple):
 
 
 class Grpc(NamedTuple):
-    """A call over gRPC: a ``ModelInferRequest``."""
+    """A request over gRPC: a ``ModelInferRequest``."""
 
     message: Any
 
@@ -64,7 +64,7 @@ _TEXT = st.text(max_size=20)
 _ID = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)
 _MOMENT = st.integers(10**11, 1_700_000_000_000)
 _ODD = st.sampled_from(["\ud800", "me\udfff"]) | _TEXT
-"""Half a character now and then, which JSON can spell."""
+"""A lone surrogate now and then, which JSON can encode."""
 
 _JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | _ODD,
@@ -74,12 +74,12 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 def _chance(of: int) -> st.SearchStrategy[int]:
-    """One of so many, all alike; Hypothesis would rather draw the ends of a range."""
+    """A uniform draw; Hypothesis prefers the ends of a range."""
     return st.sampled_from(range(of))
 
 
 def calls(vocabulary: Vocabulary) -> st.SearchStrategy[Call]:
-    """Calls of every kind."""
+    """Requests of every kind."""
     instances = {model: _instance(vocabulary, model) for model in MODELS}
     lists = {model: st.lists(instance, min_size=1, max_size=3) for model, instance in instances.items()}
     bodies = {model: lists[model].map(lambda given: {"instances": given}) for model in MODELS}
@@ -90,8 +90,8 @@ def calls(vocabulary: Vocabulary) -> st.SearchStrategy[Call]:
 
 
 def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:
-    """What the schema allows; mostly with names and a time that the release knows, and without files and columns."""
-    # A new item has a name of its own.
+    """An instance of the schema; mostly with the release's ids and event types, and without media and features."""
+    # A new item has an id of its own.
     names = {} if model == "items" else {"item_id": vocabulary.items}
     names |= {"user_id": vocabulary.users, "event": vocabulary.events}
     drawn: dict[str, st.SearchStrategy[Any]] = {name: st.sampled_from(values) for name, values in names.items()}
@@ -109,7 +109,7 @@ def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:
 
 
 def _of(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """What a schema allows. hypothesis-jsonschema 0.23 cannot make objects with the Hypothesis of today; these can."""
+    """An instance of a schema. hypothesis-jsonschema 0.23 cannot generate objects with current Hypothesis."""
     if "$ref" in schema:
         return _of(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     if "anyOf" in schema:
@@ -127,7 +127,7 @@ def _of(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def _mutated(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> Any:
-    """A document; every other time with one thing in it that is not as it should be."""
+    """A document; half of them with one fault."""
     document = draw(documents)
     if draw(_chance(2)):
         return document
@@ -155,7 +155,7 @@ def _mutated(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> Any:
 
 @st.composite
 def _bytes(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> bytes:
-    """A document as it travels; now and then not JSON any more."""
+    """A document as bytes; some are no longer JSON."""
     body = json.dumps(draw(documents)).encode()[:_LARGE]
     match draw(_chance(20)):
         case 0:
@@ -267,7 +267,7 @@ def _cloud(draw: st.DrawFn, events: st.SearchStrategy[Any]) -> Call:
 
 
 def _elsewhere() -> st.SearchStrategy[Call]:
-    """The paths around the models."""
+    """Paths other than the models'."""
     names = st.sampled_from([*MODELS, "nothing", "%00", "..", "é".encode().hex()])
     paths = st.builds(
         lambda form, name: form.format(name),
@@ -296,7 +296,7 @@ def _elsewhere() -> st.SearchStrategy[Call]:
 
 
 def _columns(instances: Any) -> dict[str, list[Any]]:
-    """A tensor per field, of the values of those instances that have it."""
+    """A tensor per field, with the values of the instances that have the field."""
     given = [one for one in instances if isinstance(one, dict)] if isinstance(instances, list) else []
     names = dict.fromkeys(name for one in given for name in one)
     columns = {name: [one[name] for one in given if one.get(name) is not None] for name in names}
@@ -309,7 +309,7 @@ def _datatype(values: list[Any]) -> str:
 
 
 def _packed(datatype: str, values: list[Any]) -> bytes:
-    """As raw tensors travel; what does not fit the type travels as text."""
+    """Raw tensor contents; values that do not fit the type are sent as text."""
     try:
         return struct.pack(f"<{len(values)}{_PACKED[datatype]}", *values)
     except (KeyError, struct.error, OverflowError):
