@@ -18,9 +18,9 @@ from redis import Redis
 from bloom_sidecar import health
 from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
-from tests.support.faults.sidecar_crash import PRODUCERS, crash_a_sidecar
 from tests.support.redis_fixtures import server_and_cluster
-from tests.support.sidecar import CATEGORIES, start_sidecar
+from tests.support.sidecar.crash import PRODUCERS, crash_a_sidecar
+from tests.support.sidecar.process import CATEGORIES, start_sidecar
 from tests.support.until import until
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hash

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from recommender_transformer.backends.online import OnlineStore
 from tests.support.faults.failover import fail_over
 from tests.support.redis_cluster import MASTERS, Cluster, redis_cluster
-from tests.support.sidecar import start_sidecar
+from tests.support.sidecar.process import start_sidecar
 from tests.support.tiny_release import UNAVAILABLE, USERS
 from tests.support.transformer_server import serving
 from tests.support.until import until

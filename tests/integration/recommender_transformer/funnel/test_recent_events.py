@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from recommender_transformer.backends.online import OnlineStore, UserState
 from recommender_transformer.funnel.filters.seen import Seen
 from tests.support.redis_fixtures import server_and_cluster
-from tests.support.sidecar import start_sidecar
+from tests.support.sidecar.process import start_sidecar
 from tests.support.tiny_release import new_item, write_release
 from tests.support.until import until
 from winnow.feedback.append import Limits, append
