@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from validation.objects import ToolMissing, render
-from validation.workloads import workloads
+from cluster_validation.manifests.objects import ToolMissing, render
+from cluster_validation.manifests.workloads import workloads
 from winnow.local.triton import ENVIRONMENT, interpreter
 
 

@@ -9,8 +9,8 @@ import pytest
 from benchmarks import autoscale
 from benchmarks.hpa import CPU, Autoscaler, Part, by_total, by_utilization, part_of, window_s
 from benchmarks.scaling import Pool, Replica, Service, quantile, state
-from validation.objects import TOOLS, Objects, render
-from validation.promql import expressions
+from cluster_validation.manifests.objects import TOOLS, Objects, render
+from cluster_validation.metrics.expressions import expressions
 
 needs_kustomize = pytest.mark.skipif(
     not (shutil.which("kubectl") or shutil.which("kustomize") or (TOOLS / "kustomize").exists()),
