@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from cluster_validation.manifests.objects import TOOLS, Object, ToolMissing, outside
 from cluster_validation.schemas.crds import CRDS, resource_names
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 _MESSAGE_LENGTH = 4_000
 """Characters kept of kubectl's error, which may include a whole object."""

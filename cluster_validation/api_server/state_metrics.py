@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cluster_validation.api_server.server import ApiServer
 from cluster_validation.manifests.objects import TOOLS, ToolMissing
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 
 @contextmanager

@@ -25,7 +25,11 @@ def check(charts: Mapping[str, Chart] | None = None) -> Iterator[Finding]:
                 "charts.txt", release, f"{chart.version} is older than {source['least'][0]}: {source['least'][1]}"
             )
         if "kubernetes" in source and KUBERNETES not in source["kubernetes"].get(minor, ()):
-            yield Finding("charts.txt", release, f"sources.yaml does not list Kubernetes {KUBERNETES} as supported by {chart.version}")
+            yield Finding(
+                "charts.txt",
+                release,
+                f"sources.yaml does not list Kubernetes {KUBERNETES} as supported by {chart.version}",
+            )
         tag = values(release).get("image", {}).get("tag", "")
         if "image" in source and not tag.startswith(f"v{KUBERNETES}."):
             yield Finding(

@@ -9,7 +9,7 @@ CONFIGURATION = "--model-config-name=gpu"
 """The flag with which Triton uses each model's ``configs/gpu.pbtxt`` (docs/gpu.md)."""
 
 ENGINES = "/engines"
-"""The folder in which those files let TensorRT cache its engines (``export.gpu_config.ENGINES``)."""
+"""The folder in which those files let TensorRT cache its engines (``export.triton.gpu_config.ENGINES``)."""
 
 
 def check(objects: Objects) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.terraform import LOCAL, MIRRORS, Terraform
+from tests.support.cluster.terraform import LOCAL, MIRRORS, Terraform
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.iam import as_list, check_least_privilege
-from tests.support.terraform import ACCOUNT, BUCKET, LOCAL, REGION, WITHOUT_UNSUPPORTED, Terraform
+from tests.support.cluster.iam import as_list, check_least_privilege
+from tests.support.cluster.terraform import ACCOUNT, BUCKET, LOCAL, REGION, WITHOUT_UNSUPPORTED, Terraform
 
 KINDS = {
     "VPCs": ("ec2", "describe_vpcs", "Vpcs"),

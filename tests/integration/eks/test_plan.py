@@ -10,8 +10,8 @@ import boto3
 import pytest
 
 from cluster_validation.manifests.objects import EKS
-from tests.support.iam import check_least_privilege
-from tests.support.terraform import of_kind
+from tests.support.cluster.iam import check_least_privilege
+from tests.support.cluster.terraform import of_kind
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
@@ -50,7 +50,7 @@ def test_every_invalid_variable_is_refused_by_name(whole):
         "redis": {"replicas": 0},
         "log_days": 3,
     }
-    refused = whole("plan", "-input=false", "-lock=false", check=False, **wrong)
+    refused = whole.attempt("plan", "-input=false", "-lock=false", **wrong)
     assert refused.returncode == 1
     error = " ".join(refused.stderr.split())
     assert [name for name in wrong if f"{name}: " not in error] == []

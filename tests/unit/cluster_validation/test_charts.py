@@ -8,7 +8,7 @@ from cluster_validation.charts import check as charts
 from cluster_validation.charts.installed import Chart, installed
 from cluster_validation.manifests.objects import EKS, MANIFESTS, ROOT
 from cluster_validation.schemas.core import KUBERNETES
-from tests.support.eks import chart_values, terraform_file
+from tests.support.cluster.eks import chart_values, terraform_file
 
 CHARTS = [line.split() for line in (EKS / "charts.txt").read_text().splitlines() if not line.startswith("#")]
 

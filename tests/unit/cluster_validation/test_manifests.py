@@ -9,8 +9,8 @@ from cluster_validation.__main__ import CHECKS
 from cluster_validation.checks import gpu
 from cluster_validation.manifests.objects import ROOT, ToolMissing, overlays
 from cluster_validation.metrics import rules
-from tests.support.faults import FAULTS
-from tests.support.manifests import changed, findings, rendered
+from tests.support.cluster.faults import FAULTS
+from tests.support.cluster.manifests import changed, findings, rendered
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -32,7 +32,7 @@ def test_faults_are_planted_for_every_check():
 
 
 def test_the_gpu_check_and_the_export_use_the_same_folder_of_engines():
-    source = (ROOT / "export" / "gpu_config.py").read_text()
+    source = (ROOT / "export" / "triton" / "gpu_config.py").read_text()
     assert f'ENGINES = "{gpu.ENGINES}"' in source
 
 

@@ -6,7 +6,7 @@ from cluster_validation.metrics import rules
 from cluster_validation.metrics.expressions import expressions
 from cluster_validation.metrics.promql import watched
 from cluster_validation.metrics.units import Units
-from tests.support.manifests import rendered
+from tests.support.cluster.manifests import rendered
 
 
 def test_units_are_derived_through_rates_quotients_and_quantiles():

@@ -10,7 +10,7 @@ import pytest
 from cluster_validation.checks.routes import backends
 from cluster_validation.manifests.objects import MANIFESTS, overlays
 from cluster_validation.schemas import check as schemas
-from tests.support.manifests import changed, findings, put, rendered
+from tests.support.cluster.manifests import changed, findings, put, rendered
 
 HEADER = "x-winnow-bucket"
 BUCKETS = 20

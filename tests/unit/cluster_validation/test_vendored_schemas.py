@@ -12,7 +12,7 @@ from cluster_validation.schemas import __main__ as command
 from cluster_validation.schemas.check import check_all
 from cluster_validation.schemas.core import CORE
 from cluster_validation.schemas.crds import CRDS, custom_schemas, vendored
-from tests.support.manifests import rendered
+from tests.support.cluster.manifests import rendered
 
 ORIGINALS = ROOT.parent / "shared" / "crds"
 

@@ -5,7 +5,7 @@ import pytest
 from cluster_validation.manifests.objects import add_ons
 from cluster_validation.schemas.check import check_all
 from cluster_validation.schemas.core import CORE
-from tests.support.eks import add_on
+from tests.support.cluster.eks import add_on
 
 CUSTOM = [each for each in add_ons() if each["apiVersion"] not in CORE]
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from cluster_validation.manifests.objects import MANIFESTS, ROOT
-from tests.support.eks import add_on, chart_values, terraform_file
+from tests.support.cluster.eks import add_on, chart_values, terraform_file
 
 
 def test_spark_reads_the_data_set_to_which_events_are_exported():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cluster_validation.manifests.objects import ToolMissing, add_ons, render
-from tests.support.eks import add_on, chart_values, terraform_file
+from tests.support.cluster.eks import add_on, chart_values, terraform_file
 
 
 def test_karpenter_uses_the_names_that_terraform_creates():
