@@ -5,9 +5,9 @@ from typing import Any
 from tests.support.cluster.terraform import REGION
 
 ANY_RESOURCE = {
-    ("karpenter", "LookAround"): "EC2 takes no resource for describing",
-    ("karpenter", "Prices"): "the price list is one for all",
-    ("autoscaler", "LookAround"): "EC2 and Auto Scaling take no resource for describing",
+    ("karpenter", "DescribeResources"): "EC2 supports no resources for describing",
+    ("karpenter", "Prices"): "the price list is global",
+    ("autoscaler", "DescribeResources"): "EC2 and Auto Scaling support no resources for describing",
 }
 """Reason why a statement, by role and id, has the resource ``*``."""
 
@@ -25,5 +25,5 @@ def check_least_privilege(role: str, statements: list[dict[str, Any]]) -> None:
         assert not [action for action in as_list(statement["Action"]) if "*" in action], where
         everywhere = "*" in as_list(statement["Resource"])
         assert everywhere == (where in ANY_RESOURCE), where
-        if where[1] == "LookAround":
+        if where[1] == "DescribeResources":
             assert statement["Condition"]["StringEquals"]["aws:RequestedRegion"] == REGION

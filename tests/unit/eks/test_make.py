@@ -77,7 +77,7 @@ def test_a_name_of_another_account_is_refused(tools):
             text=True,
             check=True,
         )
-    assert "not this account's:\n1:image: 123456789012" in refused.value.stderr
+    assert "names of another account:\n1:image: 123456789012" in refused.value.stderr
     assert refused.value.stdout == ""
 
 

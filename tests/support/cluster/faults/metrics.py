@@ -108,7 +108,7 @@ FAULTS: dict[str, tuple[Check, Mutation, str]] = {
     "a panel on a metric that does not exist": (
         metrics.check,
         panel("nv_inference_exec_count", "nv_inference_batches"),
-        "serving.json 'Requests joined per batch': no process exposes the metric nv_inference_batches",
+        "serving.json 'Requests per batch': no process exposes the metric nv_inference_batches",
     ),
     "a query that is not PromQL": (
         metrics.check,
