@@ -91,10 +91,10 @@ _OPEN = {"extraArgs", "resources", "nodeSelector"}
 """Values that accept more keys than a chart's defaults list."""
 
 
-def _unknown(ours: Mapping[str, Any], known: Mapping[str, Any], where: str = "") -> Iterator[str]:
+def _unknown(given: Mapping[str, Any], defaults: Mapping[str, Any], where: str = "") -> Iterator[str]:
     """Paths of values without a default in the chart; a value whose default is empty may hold anything."""
-    for name, value in ours.items():
-        if name not in known:
+    for name, value in given.items():
+        if name not in defaults:
             yield f"{where}{name}"
-        elif isinstance(value, dict) and isinstance(known[name], dict) and known[name] and name not in _OPEN:
-            yield from _unknown(value, known[name], f"{where}{name}.")
+        elif isinstance(value, dict) and isinstance(defaults[name], dict) and defaults[name] and name not in _OPEN:
+            yield from _unknown(value, defaults[name], f"{where}{name}.")

@@ -64,7 +64,9 @@ def _image(objects: Objects, pod: Workload, container: Mapping[str, Any], where:
     ours = re.search(r"(?:^|/)winnow/([a-z]+)$", match["name"])
     if ours and match["name"] != f"winnow/{ours[1]}":
         yield Finding(
-            pod.title, where, f"image {image}: name it winnow/{ours[1]}, or eks/ours cannot rename it for an account"
+            pod.title,
+            where,
+            f"image {image}: name it winnow/{ours[1]}, which eks/set-names replaces",
         )
     if ours and not (ROOT / "images" / ours[1] / "Dockerfile").exists():
         yield Finding(pod.title, where, f"image {image}: there is no images/{ours[1]}/Dockerfile")
@@ -111,14 +113,14 @@ def _ports(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[
 def _flags(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:
     match container.get("command", ()):
         case ["python", "-m", module]:
-            name, known = module, flags_of("-m", module)
+            name, flags = module, flags_of("-m", module)
         case ["winnow", *words]:
-            name, known = " ".join(["winnow", *words]), flags_of("-c", "from winnow.cli.app import app; app()", *words)
+            name, flags = " ".join(["winnow", *words]), flags_of("-c", "from winnow.cli.app import app; app()", *words)
         case _:
             return
     for arg in container.get("args", ()):
         flag = arg.partition("=")[0]
-        if flag.startswith("--") and flag not in known:
+        if flag.startswith("--") and flag not in flags:
             yield Finding(pod.title, where, f"{name} has no flag {flag}")
 
 

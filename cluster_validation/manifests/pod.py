@@ -39,10 +39,10 @@ def transformer_pod(objects: Objects, chain: str, release: Path, redis_url: str,
         # The host's network needs no port mapping, and podman runs probes with curl from a systemd timer.
         for field in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
             container.pop(field, None)
-    known = ("containers", "volumes", "securityContext", "terminationGracePeriodSeconds")
+    kept = ("containers", "volumes", "securityContext", "terminationGracePeriodSeconds")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": workload.name, "labels": dict(workload.labels)},
-        "spec": {key: pod[key] for key in known} | {"hostNetwork": True, "restartPolicy": "Always"},
+        "spec": {key: pod[key] for key in kept} | {"hostNetwork": True, "restartPolicy": "Always"},
     }

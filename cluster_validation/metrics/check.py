@@ -24,11 +24,11 @@ def check(objects: Objects) -> Iterator[Finding]:
     """All PromQL expressions, and the fields of the autoscaling triggers."""
     found = expressions(objects)
     records = {each.record: each.text for each in found if each.record}
-    known = own_metrics() | objects.outside["metrics"]
-    units = Units(known, records)
+    exposed = own_metrics() | objects.outside["metrics"]
+    units = Units(exposed, records)
     for each in found:
         try:
-            unknown = sorted({*metrics_of(each.text)} - {*known, *records})
+            unknown = sorted({*metrics_of(each.text)} - {*exposed, *records})
             unit = units.of(each.text)
         except Incompatible as error:
             yield Finding(each.owner, each.where, str(error))

@@ -71,7 +71,7 @@ def test_served_objects_have_the_names_of_the_account_and_one_tag(tools, overlay
 def test_a_name_of_another_account_is_refused(tools):
     with pytest.raises(subprocess.CalledProcessError) as refused:
         subprocess.run(
-            [EKS / "ours", "1.dkr.ecr.aws/winnow", "winnow-1-eu", "a"],
+            [EKS / "set-names", "1.dkr.ecr.aws/winnow", "winnow-1-eu", "a"],
             input="image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.1.0\n",
             capture_output=True,
             text=True,

@@ -83,11 +83,11 @@ def _installed(image: str) -> set[str]:
 def _named(distribution: str, extras: set[str]) -> list[Requirement]:
     """The requirements of a distribution with some of its extras, on this Python and system."""
     try:
-        asked = [Requirement(line) for line in requires(distribution) or ()]
+        found = [Requirement(line) for line in requires(distribution) or ()]
     except PackageNotFoundError:  # It is installed only on another Python or system.
         return []
     chosen = ["", *extras]
-    return [one for one in asked if one.marker is None or any(one.marker.evaluate({"extra": each}) for each in chosen)]
+    return [one for one in found if one.marker is None or any(one.marker.evaluate({"extra": each}) for each in chosen)]
 
 
 @pytest.mark.parametrize("image", ROOTS)

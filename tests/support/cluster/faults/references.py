@@ -124,7 +124,7 @@ FAULTS: dict[str, tuple[Check, Mutation, str]] = {
         put(
             ISVC, "recommender", f"{SIDECAR}/image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.1.0"
         ),
-        "eks/ours cannot rename it for an account",
+        "name it winnow/serving, which eks/set-names replaces",
     ),
     "an image with a tag that is not built": (
         links.check,
