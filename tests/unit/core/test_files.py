@@ -1,4 +1,4 @@
-"""Files in a local folder: missing ones, sizes, listing; on S3 see tests/integration."""
+"""Files in a local folder: atomic writes, missing files, listing; tests/integration/core tests S3."""
 
 from pathlib import Path
 
@@ -30,3 +30,18 @@ def test_a_listing_leaves_out_subfolders_and_unfinished_writes(tmp_path: Path) -
     assert files.listed(str(tmp_path), ".txt") == [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
     assert files.listed(str(tmp_path / "none"), ".txt") == []
     assert [files.size(address) for address in files.listed(str(tmp_path), ".txt")] == [1, 2]
+
+
+def test_a_file_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = str(tmp_path / "new folder" / "file.txt")
+    files.write(address, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(WinnowError, match=r"file\.txt: No space left on device"):
+        files.write(address, b"new")
+    assert files.read(address) == b"old"
+    assert files.listed(str(tmp_path / "new folder"), ".txt") == [address]
+    assert len(list((tmp_path / "new folder").iterdir())) == 1

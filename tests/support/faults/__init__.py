@@ -1,0 +1,1 @@
+"""Drivers of faults: a killed Redis node, generated requests, hostile media."""
