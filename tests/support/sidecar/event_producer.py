@@ -1,4 +1,4 @@
-"""``python -m tests.support.faults.event_producer URL PRODUCER EACH``: append a share of the events, one by one.
+"""``python -m tests.support.sidecar.event_producer URL PRODUCER EACH``: append a share of the events, one by one.
 
 Every producer is a process of its own, so this module imports only what it needs.
 """

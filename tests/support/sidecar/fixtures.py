@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sidecar import small_release
+from tests.support.sidecar.process import small_release
 from winnow.release import Release
 from winnow.store.connection import Client, connect
 from winnow.store.publish import publish

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.paths import ROOT
-from tests.support.sidecar import SCHEMA, small_release, start_sidecar
+from tests.support.sidecar.process import SCHEMA, small_release, start_sidecar
 from tests.support.until import until
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
@@ -69,7 +69,7 @@ def crash_a_sidecar(folder: Path, redis_url: str, number: int, each: int) -> Cra
         sidecars = [start_sidecar(release, redis_url, folder, Ports.free().sidecar) for _ in range(2)]
         try:
             started = time.perf_counter()
-            command = [sys.executable, "-m", "tests.support.faults.event_producer", redis_url]
+            command = [sys.executable, "-m", "tests.support.sidecar.event_producer", redis_url]
             producers = [
                 subprocess.Popen([*command, str(producer), str(each)], cwd=ROOT) for producer in range(PRODUCERS)
             ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.faults.event_producer import ITEMS
+from tests.support.sidecar.event_producer import ITEMS
 from tests.support.until import until
 from winnow import release as releases
 from winnow.local.processes import http_ok
