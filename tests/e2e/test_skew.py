@@ -6,7 +6,7 @@ import time
 from redis import Redis
 
 from winnow.evaluation.skew import differing
-from winnow.store.impressions import sampled
+from winnow.feedback.impressions import sampled
 from winnow.store.keys import IMPRESSIONS
 
 

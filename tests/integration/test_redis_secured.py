@@ -23,7 +23,7 @@ from benchmarks.sidecars import start_sidecar, tiny_release
 from benchmarks.waiting import until
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.feedback.rebuild import rebuild
-from winnow.feedback.stream import entries
+from winnow.feedback.streams import entries
 from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release

@@ -24,7 +24,7 @@ from winnow.local import redis as local_redis
 from winnow.local.infrastructure import infrastructure
 from winnow.local.processes import ProcessFailed, http_ok
 from winnow.local.stack import Stack, detach, down
-from winnow.local.state import running
+from winnow.local.stack_state import running
 from winnow.ports import PortInUse, Ports
 from winnow.schema import Feature, FeatureSchema
 

@@ -10,14 +10,14 @@ from redis.crc import key_slot
 from winnow.bloom import categories
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import WORDS, ItemHashes, item_hash, item_hashes
-from winnow.bloom.scalable import Layers
-from winnow.bloom.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
+from winnow.bloom.scalable import ScalableBloomFilter
+from winnow.bloom.seen import FALSE_POSITIVE_RATE, INITIAL_CAPACITY, WINDOW_MS, SeenFilter
 from winnow.bloom.shadow import SHARE, errors, sampled
 from winnow.store import history
 from winnow.store.events import Event
-from winnow.store.item_rows import Item
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.user_state import State, watched
+from winnow.store.stored_items import StoredItem
+from winnow.store.user_activity import UserActivity, watched
 
 HASHES = item_hashes(f"item-{n}" for n in range(30_000))
 VALUES = list(HASHES)
@@ -63,10 +63,10 @@ def test_nothing_that_went_in_is_denied_however_full_it_gets() -> None:
 
 def test_false_positives_stay_below_the_rate_when_both_windows_outgrow_their_capacity() -> None:
     seen = SeenFilter()
-    seen.update(VALUES[: 20 * SMALLEST], NOW)
-    seen.update(VALUES[20 * SMALLEST : 40 * SMALLEST], NOW + WINDOW_MS)
+    seen.update(VALUES[: 20 * INITIAL_CAPACITY], NOW)
+    seen.update(VALUES[20 * INITIAL_CAPACITY : 40 * INITIAL_CAPACITY], NOW + WINDOW_MS)
     assert [layers.depth for layers in seen.windows.values()] == [5, 5]
-    unmet = np.arange(40 * SMALLEST, len(HASHES), dtype=np.int32)
+    unmet = np.arange(40 * INITIAL_CAPACITY, len(HASHES), dtype=np.int32)
     assert 0 < seen.contains(unmet, HASHES).mean() <= FALSE_POSITIVE_RATE
 
 
@@ -152,7 +152,7 @@ def test_categories_are_kept_for_ever_and_looked_up_by_code() -> None:
 
 
 def test_layers_say_how_full_they_are() -> None:
-    layers = Layers(100, 0.01)
+    layers = ScalableBloomFilter(100, 0.01)
     layers.update(VALUES[:50])
     assert (layers.depth, layers.fill) == (1, 0.5)
     layers.update(VALUES[:151])
@@ -161,7 +161,7 @@ def test_layers_say_how_full_they_are() -> None:
 
 
 def test_a_set_beyond_all_measure_is_bounded_and_still_denies_nothing() -> None:
-    layers = Layers(2, 0.01)
+    layers = ScalableBloomFilter(2, 0.01)
     layers.update(VALUES[:4000])
     assert layers.depth == 10
     assert layers.fill > 1
@@ -182,7 +182,7 @@ def event(user_id: str, number: int, at_ms: int = NOW) -> Event:
 
 def test_a_state_is_the_same_whatever_the_order_of_its_events() -> None:
     events = [event("anna", number) for number in range(history.KEPT + 50)]
-    ahead, shuffled = State.new("anna"), State.new("anna")
+    ahead, shuffled = UserActivity.new("anna"), UserActivity.new("anna")
     ahead.apply(events, {}, WINDOW_MS)
     for position in np.random.default_rng(0).permutation(len(events)).tolist():
         shuffled.apply([events[position]] * 2, {}, WINDOW_MS)
@@ -192,15 +192,15 @@ def test_a_state_is_the_same_whatever_the_order_of_its_events() -> None:
 
 
 def test_a_state_knows_the_categories_of_the_items_it_knows() -> None:
-    state = State.new("anna")
-    state.apply([event("anna", 1), event("anna", 2)], {"item-1": Item(1, (VALUES[7], VALUES[8]))}, WINDOW_MS)
+    state = UserActivity.new("anna")
+    state.apply([event("anna", 1), event("anna", 2)], {"item-1": StoredItem(1, (VALUES[7], VALUES[8]))}, WINDOW_MS)
     assert VALUES[7] in state.categories
     assert VALUES[8] in state.categories
     assert len(state.categories) == 2
 
 
 def test_a_shadow_is_what_the_filter_holds_exactly() -> None:
-    state = State.new(SAMPLED)
+    state = UserActivity.new(SAMPLED)
     state.apply([event(SAMPLED, 1, NOW - WINDOW_MS), event(SAMPLED, 2)], {}, WINDOW_MS)
     assert set(state.shadow) == {item_hash("item-1"), item_hash("item-2")}
     assert errors(state.seen, state.shadow, VALUES[1:501]) == (498, 0, 0)
@@ -209,7 +209,7 @@ def test_a_shadow_is_what_the_filter_holds_exactly() -> None:
     assert errors(SeenFilter.of(VALUES[1:9], NOW), state.shadow, VALUES[1:9]) == (6, 6, 0)
     state.apply([event(SAMPLED, 3, NOW + WINDOW_MS)], {}, WINDOW_MS)
     assert set(state.shadow) == {item_hash("item-2"), item_hash("item-3")}
-    assert State.new(next(f"user-{n}" for n in range(SHARE) if not sampled(f"user-{n}"))).shadow is None
+    assert UserActivity.new(next(f"user-{n}" for n in range(SHARE) if not sampled(f"user-{n}"))).shadow is None
 
 
 def test_hashes_of_many_items_come_one_by_one_too() -> None:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, cast
 from winnow.bloom.shadow import Errors, errors
 from winnow.store.connection import Client
 from winnow.store.events import Event
-from winnow.store.item_rows import Item
-from winnow.store.user_state import State, watched
+from winnow.store.stored_items import StoredItem
+from winnow.store.user_activity import UserActivity, watched
 
 
 class Applied(NamedTuple):
@@ -20,7 +20,7 @@ class Applied(NamedTuple):
         errors: how the filter as it was before compares with its shadow; none for a user who has none.
     """
 
-    state: State
+    state: UserActivity
     size: int
     rotated: int
     errors: Errors | None
@@ -31,7 +31,7 @@ def apply(
     release: int,
     user_id: str,
     events: Sequence[Event],
-    items: Mapping[str, Item],
+    items: Mapping[str, StoredItem],
     window_ms: int,
     probes: Sequence[int] = (),
 ) -> Applied:
@@ -56,7 +56,7 @@ def apply(
     """
 
     def update(pipe: Any) -> Applied:
-        state = State.read(pipe, release, user_id)
+        state = UserActivity.read(pipe, release, user_id)
         found = errors(state.seen, state.shadow, probes) if state.shadow else None
         rotated = state.apply(events, items, window_ms)
         pipe.multi()

@@ -14,9 +14,9 @@ from winnow.bloom.seen import FALSE_POSITIVE_RATE, WINDOW_MS
 from winnow.release import Release
 from winnow.store import trending
 from winnow.store.connection import FAILURES, Client
-from winnow.store.events import Event, codes_of, entered, parse
-from winnow.store.item_rows import Item, Items
+from winnow.store.events import Event, entered_ms, event_codes, parse
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.stored_items import StoredItem, StoredItems
 from winnow.store.trending import Done
 
 log = logging.getLogger(__name__)
@@ -53,14 +53,14 @@ class Consumer:
         self._release = manifest.number
         self._name = name
         self._window_ms = window_ms
-        self._codes = codes_of(schema.events)
+        self._codes = event_codes(schema.events)
         self._weights = (0.0, *schema.event_weights)
         self._created = trending.created_ms(manifest)
         self._as_of = manifest.as_of
         # What is older is in the log that the counts were started with.
         self._counted_from = min(self._created, manifest.as_of)
         self._popular = np.asarray(release.array("popular"), np.int32)
-        self._items = Items(client, release)
+        self._items = StoredItems(client, release)
         item_ids = release.array("item_ids")
         drawn = np.random.default_rng().integers(1, len(item_ids), _PROBES)
         self._probes = [item_hash(item_id) for item_id in item_ids[drawn].tolist()]
@@ -127,7 +127,7 @@ class Consumer:
             self._measure(applied)
             metrics.EVENTS.labels("applied").inc(len(events))
             for stream_id, event in events:
-                metrics.LATENCY.observe(max(0.0, time.time() - entered(stream_id) / 1000))
+                metrics.LATENCY.observe(max(0.0, time.time() - entered_ms(stream_id) / 1000))
                 done.append(self._done(stream_id, event, items.get(event.item_id)))
         trending.acknowledge(self._client, self._release, done)
         return len(entries)
@@ -135,10 +135,10 @@ class Consumer:
     def _join(self) -> None:
         trimmed = self.group.join()
         # What happened before the log's end is for the log to have.
-        if trimmed is not None and entered(trimmed) > self._as_of:
+        if trimmed is not None and entered_ms(trimmed) > self._as_of:
             self._client.set(Keys(self._release).gap, trimmed)
 
-    def _done(self, stream_id: bytes, event: Event, item: Item | None) -> Done:
+    def _done(self, stream_id: bytes, event: Event, item: StoredItem | None) -> Done:
         weight = self._weights[event.code]
         if item is None or not weight or event.at_ms < self._counted_from:
             return Done(stream_id)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 from redis.exceptions import ResponseError
 
 from winnow.store.connection import Client
-from winnow.store.events import Entry, entered, position
+from winnow.store.events import Entry, entered_ms, position
 from winnow.store.keys import EVENTS, TRIMMED
 
 BATCH = 256
@@ -127,7 +127,7 @@ class Group:
         count = _COUNTED if behind is None else 1
         unread = cast("list[Entry]", self._client.xrange(EVENTS, b"(" + ours["last-delivered-id"], "+", count=count))
         oldest = [
-            entered(stream_id) for stream_id in (waiting["min"], *(entry[0] for entry in unread[:1])) if stream_id
+            entered_ms(stream_id) for stream_id in (waiting["min"], *(entry[0] for entry in unread[:1])) if stream_id
         ]
         age = max(0.0, time.time() - min(oldest) / 1000) if oldest else 0.0
         return Lag(waiting["pending"], len(unread) if behind is None else behind, age)

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.bloom.hashing import ItemHashes
-from winnow.bloom.scalable import Layers
+from winnow.bloom.scalable import ScalableBloomFilter
 
 FALSE_POSITIVE_RATE = 0.01
 """Share of untouched categories that the filter may take for touched ones."""
 
-SMALLEST = 16
+INITIAL_CAPACITY = 16
 """Capacity of the first layer: 24 bytes; most people keep to a handful of categories."""
 
 _HEAD = b"WC\x01"
@@ -27,7 +27,7 @@ class CategoryFilter:
     """The set of categories a user has touched, by :func:`~winnow.bloom.hashing.item_hash` of their names."""
 
     def __init__(self) -> None:
-        self._layers = Layers(SMALLEST, FALSE_POSITIVE_RATE)
+        self._layers = ScalableBloomFilter(INITIAL_CAPACITY, FALSE_POSITIVE_RATE)
 
     def update(self, hashes: Iterable[int]) -> None:
         """Add categories."""
@@ -65,7 +65,7 @@ class CategoryFilter:
                 f"a category filter of another format ({data[:3]!r}): `winnow filters rebuild` writes it anew"
             )
         categories = cls()
-        categories._layers, end = Layers.read(data, len(_HEAD), FALSE_POSITIVE_RATE)
+        categories._layers, end = ScalableBloomFilter.read(data, len(_HEAD), FALSE_POSITIVE_RATE)
         if end != len(data):
             raise ValueError(f"a category filter has {len(data) - end} bytes too many")
         return categories

@@ -40,7 +40,7 @@ class _Layer:
     count: int
 
 
-class Layers:
+class ScalableBloomFilter:
     """A set of 128-bit hashes; may say yes wrongly (rarely), never no wrongly.
 
     Args:
@@ -101,7 +101,7 @@ class Layers:
         return b"".join(parts)
 
     @classmethod
-    def read(cls, data: bytes, offset: int, rate: float) -> tuple[Layers, int]:
+    def read(cls, data: bytes, offset: int, rate: float) -> tuple[ScalableBloomFilter, int]:
         """Read what :meth:`to_bytes` wrote at ``offset``; returns the layers and where they end.
 
         Raises:

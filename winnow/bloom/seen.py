@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.bloom.hashing import ItemHashes
-from winnow.bloom.scalable import Layers
+from winnow.bloom.scalable import ScalableBloomFilter
 
 FALSE_POSITIVE_RATE = 0.01
 """Share of unseen items that the filter, all windows and layers together, may hold back."""
 
-SMALLEST = 128
+INITIAL_CAPACITY = 128
 """Capacity of a window's first layer: 0.2 kB."""
 
 WINDOW_DAYS = 90
@@ -41,7 +41,7 @@ class SeenFilter:
     """The set of items a user has met; may say yes wrongly (rarely), never no wrongly within a window's length."""
 
     def __init__(self) -> None:
-        self._windows: dict[int, Layers] = {}
+        self._windows: dict[int, ScalableBloomFilter] = {}
 
     @classmethod
     def of(cls, hashes: Sequence[int], at_ms: int, window_ms: int = WINDOW_MS) -> SeenFilter:
@@ -81,7 +81,7 @@ class SeenFilter:
         return sum(map(len, self._windows.values()))
 
     @property
-    def windows(self) -> dict[int, Layers]:
+    def windows(self) -> dict[int, ScalableBloomFilter]:
         """End in seconds since the epoch -> what was met in that window."""
         return self._windows
 
@@ -125,7 +125,9 @@ class SeenFilter:
             offset = _HEAD.size
             for _ in range(windows):
                 (end,) = _END.unpack_from(data, offset)
-                seen._windows[end], offset = Layers.read(data, offset + _END.size, FALSE_POSITIVE_RATE / _LIVE)
+                seen._windows[end], offset = ScalableBloomFilter.read(
+                    data, offset + _END.size, FALSE_POSITIVE_RATE / _LIVE
+                )
         except struct.error:
             raise ValueError("a seen filter is cut short") from None
         if offset != len(data):
@@ -138,5 +140,5 @@ def window_end(at_ms: int, window_ms: int) -> int:
     return (at_ms // window_ms + 1) * window_ms // 1000
 
 
-def _layers(expected: int) -> Layers:
-    return Layers(max(expected, SMALLEST), FALSE_POSITIVE_RATE / _LIVE)
+def _layers(expected: int) -> ScalableBloomFilter:
+    return ScalableBloomFilter(max(expected, INITIAL_CAPACITY), FALSE_POSITIVE_RATE / _LIVE)

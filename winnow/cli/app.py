@@ -11,7 +11,7 @@ from winnow import home, proxies, release
 from winnow.cli import events as event_commands
 from winnow.cli import filters as filter_commands
 from winnow.cli import items as item_commands
-from winnow.cli.running import Json, running
+from winnow.cli.running_stack import Json, running
 from winnow.cli.skew import skew
 from winnow.errors import WinnowError, as_winnow_error
 
@@ -240,7 +240,7 @@ def run_build(source: release.Source, holdout: str, resume: bool = False) -> rel
     Raises:
         BuildFailed: it ended without a release.
     """
-    from winnow.local.building import retrain
+    from winnow.local.build import retrain
 
     return release.Release.open(home.releases() / str(retrain(source, holdout, resume)))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from winnow import home
-from winnow.cli.running import Json, redis_url
+from winnow.cli.running_stack import Json, redis_url
 
 commands = typer.Typer(no_args_is_help=True, help="What people did, and what they were shown.")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from winnow import home
-from winnow.cli.running import ReleaseDir, redis_url, release_folder
+from winnow.cli.running_stack import ReleaseDir, redis_url, release_folder
 
 commands = typer.Typer(no_args_is_help=True, help="The Bloom filters of what users have met.")
 

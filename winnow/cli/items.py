@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from winnow import home, release
-from winnow.cli.running import Json, running
+from winnow.cli.running_stack import Json, running
 
 commands = typer.Typer(no_args_is_help=True, help="Items that are newer than the release.")
 

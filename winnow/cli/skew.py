@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import release
-from winnow.cli.running import Json, ReleaseDir, redis_url, release_folder
+from winnow.cli.running_stack import Json, ReleaseDir, redis_url, release_folder
 
 if TYPE_CHECKING:
     from winnow.evaluation.skew import SkewReport

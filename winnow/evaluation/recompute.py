@@ -17,13 +17,13 @@ from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import WinnowError
 from winnow.features.extract import Known, extract
-from winnow.feedback.stream import entries
+from winnow.feedback.streams import entries
 from winnow.release import Release
 from winnow.store import history
-from winnow.store.events import Event, codes_of, entered, parse
+from winnow.store.events import Event, entered_ms, event_codes, parse
 from winnow.store.history import History
 from winnow.store.release_log import ReleaseLog
-from winnow.store.user_state import State
+from winnow.store.user_activity import UserActivity
 
 SETTLING_MS = 2000
 """How long before (or after) an answer an event may have entered the stream without anybody knowing whether the answer
@@ -95,9 +95,9 @@ class Histories:
         self._length = release.manifest.history_length
         self._events: dict[str, list[Event]] = defaultdict(list)
         self._begins: int | None = None
-        codes, wanted = codes_of(release.schema.events), set(user_ids)
+        codes, wanted = event_codes(release.schema.events), set(user_ids)
         for entry in entries(client):
-            self._begins = entered(entry[0]) if self._begins is None else self._begins
+            self._begins = entered_ms(entry[0]) if self._begins is None else self._begins
             event = parse(entry, codes)
             if event is not None and event.user_id in wanted:
                 self._events[event.user_id].append(event)
@@ -121,7 +121,7 @@ class Histories:
 
     def _entries(self, user_id: str, events: Iterable[Event]) -> list[bytes]:
         place = self._places.get(user_id)
-        state = State.new(user_id) if place is None else self._log.state(place)
+        state = UserActivity.new(user_id) if place is None else self._log.state(place)
         state.apply(events, {}, WINDOW_MS)
         return state.history
 

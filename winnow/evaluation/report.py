@@ -136,7 +136,7 @@ def _funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -> 
     ports = Ports.free()
     with (
         tempfile.TemporaryDirectory(prefix="winnow-evaluate-") as folder,
-        Stack(release.manifest.number, ports, apart=Path(folder), show_progress=show_progress),
+        Stack(release.manifest.number, ports, state_dir=Path(folder), show_progress=show_progress),
         client.grpc(ports.grpc) as endpoint,
         ThreadPoolExecutor(_CONNECTIONS) as pool,
     ):

@@ -1,6 +1,6 @@
 """Training-serving skew: the features that answers were made from, beside the same features computed anew.
 
-One impression in sixteen carries its features as the models were given them (:mod:`winnow.store.impressions`). Here
+One impression in sixteen carries its features as the models were given them (:mod:`winnow.feedback.impressions`). Here
 they are computed a second time, from the source, the log and the event stream, and compared by name.
 """
 
@@ -15,12 +15,12 @@ from redis import Redis
 from winnow.errors import WinnowError
 from winnow.evaluation.comparison import EXAMPLES, Comparison, Example, FeatureSkew
 from winnow.evaluation.recompute import Histories, Rows, rows
+from winnow.feedback import impressions
+from winnow.feedback.impressions import Served
 from winnow.release import Release
-from winnow.store import impressions
 from winnow.store.connection import connect
 from winnow.store.events import Entry
 from winnow.store.history import History
-from winnow.store.impressions import Served
 from winnow.store.keys import IMPRESSIONS
 from winnow.store.publish import check_published
 

@@ -4,8 +4,8 @@ One script appends a batch, so it is taken whole or not at all. An event with an
 appended once: for an hour after it was last sent, sending it again gives the stream's id that it got the first time. An
 hour covers the retries of senders over a rollout or an outage, and costs some 200 bytes an event while it lasts.
 
-Before it is acknowledged an event is also kept with its user (:mod:`winnow.store.recent`), whose answers know of it
-from then on. On a cluster that is another slot than the stream's, so it is a second step; a sender who is not told that
+Before it is acknowledged an event is also kept with its user (:mod:`winnow.store.recent_events`), whose answers know of
+it from then on. On a cluster that is another slot than the stream's, so it is a second step; a sender who is not told that
 both were done sends the event again, and what was missing is done then.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from winnow.errors import WinnowError
-from winnow.store import keys, recent
+from winnow.store import keys, recent_events
 from winnow.store.connection import AsyncClient
 
 TIMEOUT_S = 2.0
@@ -74,7 +74,7 @@ without one ``WAIT`` would answer for whatever the connection wrote before, and 
 fields are those of the first, and none once it has been trimmed: by then every release has applied it."""
 
 
-class Limits(NamedTuple):
+class AppendOptions(NamedTuple):
     """What an appended event has to meet.
 
     Attributes:
@@ -107,7 +107,7 @@ class NotReplicated(WinnowError):
 
 
 async def append(
-    client: AsyncClient, events: Sequence[Mapping[str, str | int | None]], limits: Limits
+    client: AsyncClient, events: Sequence[Mapping[str, str | int | None]], limits: AppendOptions
 ) -> list[Appended]:
     """Append a batch, in order, and keep it where its users' next answers find it.
 
@@ -142,7 +142,7 @@ async def append(
                 "stored, but may be lost with this Redis. Sending them again is safe where they have an event_id"
             )
         stored = ((stream_id, dict(zip(flat[::2], flat[1::2], strict=True))) for stream_id, _, flat in answers if flat)
-        await recent.remember(client, stored)
+        await recent_events.remember(client, stored)
     return [Appended(stream_id.decode(), bool(duplicate)) for stream_id, duplicate, _ in answers]
 
 

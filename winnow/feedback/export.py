@@ -13,8 +13,8 @@ from redis.exceptions import LockError, RedisError, ResponseError
 from tqdm import tqdm
 
 from winnow.errors import WinnowError
-from winnow.feedback import tables
-from winnow.feedback.tables import EVENT_KIND, IMPRESSION_KIND, Kind
+from winnow.feedback import export_files
+from winnow.feedback.export_files import EVENT_TABLE, IMPRESSION_TABLE, StreamTable
 from winnow.feedback.trim import Trimmed, trim
 from winnow.store.connection import Client, connect
 from winnow.store.events import Entry
@@ -70,8 +70,8 @@ def export(folder: str, redis_url: str, show_progress: bool) -> Exported:
         try:
             _join(client, EVENTS)
             _join(client, IMPRESSIONS)
-            events, event_files, wrong = _export(client, lock, folder, EVENT_KIND, show_progress)
-            shown, shown_files, malformed = _export(client, lock, folder, IMPRESSION_KIND, show_progress)
+            events, event_files, wrong = _export(client, lock, folder, EVENT_TABLE, show_progress)
+            shown, shown_files, malformed = _export(client, lock, folder, IMPRESSION_TABLE, show_progress)
             return Exported(events, shown, wrong + malformed, event_files + shown_files, trim(client))
         except LockError as error:
             raise WinnowError("this export was held up so long that another may have begun: start it again") from error
@@ -82,7 +82,9 @@ def export(folder: str, redis_url: str, show_progress: bool) -> Exported:
                 lock.release()
 
 
-def _export(client: Client, lock: Any, folder: str, kind: Kind, show_progress: bool) -> tuple[int, list[str], int]:
+def _export(
+    client: Client, lock: Any, folder: str, kind: StreamTable, show_progress: bool
+) -> tuple[int, list[str], int]:
     written, files, malformed = 0, [], 0
     total = int(client.xlen(kind.stream))
     with tqdm(desc=f"export {kind.stream}", unit="entry", disable=not show_progress) as bar:
@@ -90,7 +92,7 @@ def _export(client: Client, lock: Any, folder: str, kind: Kind, show_progress: b
             rows = [row for row in map(kind.row, chunk) if row is not None]
             if rows:
                 lock.reacquire()
-                files.append(tables.write(folder, kind, rows))
+                files.append(export_files.write(folder, kind, rows))
             last = chunk[-1][0]
             pipe = client.pipeline(transaction=True)
             pipe.xack(kind.stream, EXPORT_GROUP, *(stream_id for stream_id, _ in chunk))

@@ -12,16 +12,16 @@ from zlib import crc32
 from tqdm import tqdm
 
 from winnow.bloom.seen import WINDOW_MS
-from winnow.feedback.exported import Exports
-from winnow.feedback.stream import entries
+from winnow.feedback.exported_events import ExportedEvents
+from winnow.feedback.streams import entries
 from winnow.release import Release
 from winnow.store.connection import Client, connect
-from winnow.store.events import Entry, Event, codes_of, parse
-from winnow.store.item_rows import Item, Items
+from winnow.store.events import Entry, Event, event_codes, parse
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published
 from winnow.store.release_log import ReleaseLog
-from winnow.store.user_state import State, clear, watched
+from winnow.store.stored_items import StoredItem, StoredItems
+from winnow.store.user_activity import UserActivity, clear, watched
 
 _AT_ONCE = 500_000
 """Events held in memory at most: some 200 MB; a longer stream is read several times, for a part of the users each."""
@@ -70,7 +70,7 @@ def rebuild(
         log = ReleaseLog(release, window_ms)
         places = log.places
         gap = client.get(Keys(number).gap)
-        kept = Exports(client, exports)
+        kept = ExportedEvents(client, exports)
         parts = (int(client.xlen(EVENTS)) + kept.count()) // _AT_ONCE + 1
         users = events = 0
         with tqdm(desc=f"rebuild release {number}", total=len(places), unit="user", disable=not show_progress) as bar:
@@ -91,15 +91,15 @@ def rebuild(
 class _Events:
     """The events of one part of the users, exported ones first, as far as the stream was read."""
 
-    def __init__(self, client: Client, release: Release, exports: Exports, part: int, parts: int) -> None:
+    def __init__(self, client: Client, release: Release, exports: ExportedEvents, part: int, parts: int) -> None:
         self._client = client
-        self._codes = codes_of(release.schema.events)
-        self._read = Items(client, release).read
+        self._codes = event_codes(release.schema.events)
+        self._read = StoredItems(client, release).read
         self._part, self._parts = part, parts
         self._first, self._last = b"", b""
         self.events = 0
         self.of: dict[str, list[Event]] = defaultdict(list)
-        self.items: dict[str, Item] = {}
+        self.items: dict[str, StoredItem] = {}
         self.catch_up()
         # What is trimmed from now on has been read, and what was trimmed before has been exported.
         newer, self.of = self.of, defaultdict(list)
@@ -149,7 +149,7 @@ def _write(
 ) -> None:
     def update(pipe: Any) -> None:
         events.catch_up()
-        state = State.new(user_id) if place is None else log.state(place)
+        state = UserActivity.new(user_id) if place is None else log.state(place)
         state.apply(events.of.get(user_id, ()), events.items, window_ms)
         pipe.multi()
         clear(pipe, number, user_id)

@@ -8,7 +8,7 @@ import time
 from typing import Any, NamedTuple
 
 from winnow.store.connection import Client
-from winnow.store.events import entered
+from winnow.store.events import entered_ms
 from winnow.store.keys import EVENTS, EXPORT_GROUP, TRIMMED
 
 SILENT_MS = 7 * 86_400_000
@@ -96,4 +96,4 @@ def _oldest_needed(client: Client, group: str) -> int | None:
     delivered = next(of["last-delivered-id"] for of in client.xinfo_groups(EVENTS) if of["name"] == group.encode())
     unread: Any = client.xrange(EVENTS, b"(" + delivered, "+", count=1)
     found = [waiting["min"], *(stream_id for stream_id, _ in unread)]
-    return min((entered(stream_id) for stream_id in found if stream_id), default=None)
+    return min((entered_ms(stream_id) for stream_id in found if stream_id), default=None)

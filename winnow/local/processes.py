@@ -15,7 +15,7 @@ from typing import IO, Self
 from winnow.errors import WinnowError
 from winnow.ports import LOOPBACK
 
-TETHER = Path(__file__).with_name("parent_death_signal.py")
+_PARENT_DEATH_SIGNAL = Path(__file__).with_name("parent_death_signal.py")
 POLL_SECONDS = 0.05
 TAIL_LINES = 20
 
@@ -87,7 +87,7 @@ class Process:
         """Start it without waiting."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
-            self._child = tethered(self._command, self._environment, stdout=log, stderr=subprocess.STDOUT)
+            self._child = spawn_child(self._command, self._environment, stdout=log, stderr=subprocess.STDOUT)
 
     def wait_until_ready(self) -> None:
         """Wait until it answers.
@@ -122,7 +122,7 @@ class Process:
             self._child = None
 
 
-def tethered(
+def spawn_child(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
     stdout: IO[bytes] | None = None,
@@ -138,7 +138,7 @@ def tethered(
     """
     # A session of its own: Ctrl-C in the terminal reaches only the parent, which stops its children in order.
     return subprocess.Popen(  # noqa: S603 (the command is the caller's own)
-        [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command],
+        [sys.executable, "-I", "-S", str(_PARENT_DEATH_SIGNAL), str(os.getpid()), *command],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -148,7 +148,7 @@ def tethered(
 
 
 def end_group(child: subprocess.Popen[bytes], grace: float) -> None:
-    """End a :func:`tethered` child and its whole group: SIGTERM, then SIGKILL after ``grace`` seconds."""
+    """End a :func:`spawn_child` child and its whole group: SIGTERM, then SIGKILL after ``grace`` seconds."""
     if child.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGTERM)

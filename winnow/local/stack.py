@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from winnow import home
 from winnow.errors import WinnowError
-from winnow.local.first_answer import wait_until_whole
 from winnow.local.infrastructure import Infrastructure, infrastructure
 from winnow.local.processes import Process, ProcessFailed, http_ok, tail
-from winnow.local.state import StackState, claim, running
+from winnow.local.readiness import wait_until_not_degraded
+from winnow.local.stack_state import StackState, claim, running
 from winnow.ports import LOOPBACK, Ports, reached_at
 from winnow.release import Release
 
@@ -44,7 +44,7 @@ class Stack:
         ports: Ports,
         *,
         host: str = LOOPBACK,
-        apart: Path | None = None,
+        state_dir: Path | None = None,
         redis_url: str | None = None,
         show_progress: bool = True,
     ) -> None:
@@ -54,17 +54,17 @@ class Stack:
             release: Number of the release.
             ports: Where the parts listen.
             host: The IPv4 address that HTTP and gRPC listen on; everything else listens on loopback, always.
-            apart: Takes Redis' data, logs and state instead of this home, so that a stack of this home may run beside
-                it; the environment's Redis and Triton are then left alone.
+            state_dir: Takes Redis' data, logs and state instead of this home, so that a stack of this home may run
+                beside it; the environment's Redis and Triton are then left alone.
             redis_url: A running Redis, instead of the environment's or of one that is started.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
         self.ports = ports
         self.host = host
-        self._folder = apart or home.home()
-        self._apart = apart is not None
-        self._redis_url = redis_url or (None if self._apart else os.environ.get("REDIS_URL"))
+        self._folder = state_dir or home.home()
+        self._has_own_state = state_dir is not None
+        self._redis_url = redis_url or (None if self._has_own_state else os.environ.get("REDIS_URL"))
         self._show_progress = show_progress
         self._processes: list[Process] = []
 
@@ -93,7 +93,7 @@ class Stack:
                     ports=self.ports,
                     folder=self._folder,
                     redis_url=self._redis_url,
-                    triton_url=None if self._apart else os.environ.get("TRITON_URL"),
+                    triton_url=None if self._has_own_state else os.environ.get("TRITON_URL"),
                 )
             )
             self._processes = list(parts.processes)
@@ -106,7 +106,7 @@ class Stack:
                 self._processes.append(exits.enter_context(service))
             bar.update()
             bar.set_description("asking for a recommendation")
-            wait_until_whole(release, self.ports.http, state.reached, self._logs, WHOLE_SECONDS, self._check)
+            wait_until_not_degraded(release, self.ports.http, state.reached, self._logs, WHOLE_SECONDS, self._check)
             bar.close()
             claimed.write(replace(state, ready=True))
             self._exits = exits.pop_all()

@@ -30,7 +30,7 @@ def parse(entry: Entry, codes: Mapping[str, int]) -> Event | None:
 
     Args:
         entry: of the stream.
-        codes: event type -> code, of :func:`codes_of`.
+        codes: event type -> code, of :func:`event_codes`.
     """
     stream_id, fields = entry
     try:
@@ -39,18 +39,18 @@ def parse(entry: Entry, codes: Mapping[str, int]) -> Event | None:
             item_id=fields[b"item_id"].decode(),
             code=codes.get(fields[b"event"].decode(), 0),
             timestamp=int(fields[b"timestamp"]),
-            at_ms=entered(stream_id),
+            at_ms=entered_ms(stream_id),
         )
     except (KeyError, ValueError):
         return None
 
 
-def codes_of(event_types: Sequence[str]) -> dict[str, int]:
+def event_codes(event_types: Sequence[str]) -> dict[str, int]:
     """Code by declared event type."""
     return {event: code for code, event in enumerate(event_types, 1)}
 
 
-def entered(stream_id: bytes) -> int:
+def entered_ms(stream_id: bytes) -> int:
     """When an entry entered the stream, milliseconds since the epoch."""
     return int(stream_id.split(b"-")[0])
 

@@ -37,7 +37,7 @@ def event_id(given: str) -> str:
 
 
 def recent(user_id: str) -> str:
-    """Sorted set: what the user did a moment ago (see :mod:`winnow.store.recent`), in the slot of the user's keys."""
+    """Sorted set: what the user did a moment ago (:mod:`winnow.store.recent_events`), in the slot of the user's keys."""
     return f"{{u:{user_id}}}:recent"
 
 

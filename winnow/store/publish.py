@@ -16,7 +16,7 @@ from winnow.store import trending
 from winnow.store.connection import Client, connect, shown
 from winnow.store.keys import Keys
 from winnow.store.release_log import ReleaseLog
-from winnow.store.user_state import clear
+from winnow.store.user_activity import clear
 
 _CHUNK = 500
 """Keys per pipeline: large enough to hide the round trip, small enough not to hold Redis up."""

@@ -13,9 +13,9 @@ from winnow.bloom.seen import WINDOW_MS, SeenFilter, window_end
 from winnow.bloom.shadow import MOST
 from winnow.release import Release
 from winnow.store import history
-from winnow.store.item_rows import RowReader
+from winnow.store.stored_items import RowReader
 from winnow.store.trending import created_ms
-from winnow.store.user_state import State
+from winnow.store.user_activity import UserActivity
 
 
 class ReleaseLog:
@@ -44,9 +44,9 @@ class ReleaseLog:
         """Place of each user in the log by id."""
         return {user_id: place for place, user_id in enumerate(self.user_ids)}
 
-    def state(self, place: int) -> State:
+    def state(self, place: int) -> UserActivity:
         """The state of the user at ``place``."""
-        state = State.new(self.user_ids[place])
+        state = UserActivity.new(self.user_ids[place])
         first, end = self._offsets[place], self._offsets[place + 1]
         if first == end:
             return state

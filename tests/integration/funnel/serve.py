@@ -14,7 +14,7 @@ import numpy as np
 
 from recommender_transformer.__main__ import serve
 from recommender_transformer.serving.connections.waiting import Bounds
-from winnow.feedback.append import Limits
+from winnow.feedback.append import AppendOptions
 from winnow.release import Release
 
 spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("conftest.py"))
@@ -29,7 +29,7 @@ models = tiny.NumpyModels(
     np.asarray(release.array("item_vectors")), settings.pop("delay_s", {}), set(settings.pop("broken", ()))
 )
 if "limits" in settings:
-    settings["limits"] = Limits(*settings["limits"])
+    settings["limits"] = AppendOptions(*settings["limits"])
 if "bounds" in settings:
     settings["bounds"] = Bounds(*settings["bounds"])
 for name, seconds in settings.pop("patience", {}).items():

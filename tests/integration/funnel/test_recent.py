@@ -15,15 +15,15 @@ from benchmarks.sidecars import start_sidecar
 from benchmarks.waiting import until
 from recommender_transformer.backends.online import OnlineStore, UserState
 from recommender_transformer.funnel.filters.seen import Seen
-from winnow.feedback.append import Limits, append
+from winnow.feedback.append import AppendOptions, append
 from winnow.ports import Ports
 from winnow.release import Release
-from winnow.store import keys, recent
+from winnow.store import keys, recent_events
 from winnow.store.connection import connect, connect_async
 from winnow.store.events import Event
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.recent import KEPT, REMEMBERED_S, Recent
-from winnow.store.user_state import State
+from winnow.store.recent_events import KEPT, REMEMBERED_S, RecentEvent
+from winnow.store.user_activity import UserActivity
 
 LENGTH = 12
 """Events that the tiny release's models read."""
@@ -55,7 +55,7 @@ def happen(url: str, *events: dict[str, Any]) -> list[Any]:
     async def send() -> list[Any]:
         client = connect_async(url)
         try:
-            return await append(client, events, Limits())
+            return await append(client, events, AppendOptions())
         finally:
             await client.aclose()
 
@@ -187,7 +187,7 @@ def test_an_event_that_is_not_kept_for_its_user_is_not_acknowledged_and_sending_
     [appended] = happen(redis_url, given | {"timestamp": LATER + 5})
     assert appended.duplicate
     assert client.xlen(EVENTS) == length
-    assert recent.decode(client.zrange(keys.recent("unlucky"), 0, -1)) == [Recent("view", "item-3", LATER)]
+    assert recent_events.decode(client.zrange(keys.recent("unlucky"), 0, -1)) == [RecentEvent("view", "item-3", LATER)]
     [again] = happen(redis_url, given)
     assert again == appended
     assert client.zcard(keys.recent("unlucky")) == 1
@@ -209,14 +209,14 @@ def test_the_list_is_bounded_in_length_and_time(redis_url: str, client: Redis) -
     key = keys.recent("busy")
     for start in range(0, KEPT + 50, 50):
         happen(redis_url, *(event("busy", n + 1, timestamp=LATER + n) for n in range(start, start + 50)))
-    kept = recent.decode(client.zrange(key, 0, -1))
+    kept = recent_events.decode(client.zrange(key, 0, -1))
     # The newest, in the order in which they came, within one millisecond too.
     assert [one.item_id for one in kept] == [f"item-{n}" for n in range(KEPT + 50, 50, -1)]
     assert REMEMBERED_S - 60 <= client.ttl(key) <= REMEMBERED_S
 
 
 def entries(events: Sequence[Event]) -> list[bytes]:
-    state = State.new("whoever")
+    state = UserActivity.new("whoever")
     state.apply(events, {}, 90 * 86_400_000)
     return state.history
 
@@ -232,11 +232,11 @@ def test_whatever_was_applied_in_whatever_order_the_history_is_that_of_all(seed:
     items = [n if same_time else draw.randrange(400) for n in range(count)]
     events = [Event("u", f"item-{n}", draw.choice([1, 2]), time, 0) for n, time in zip(items, times, strict=True)]
     names = {code: kind for kind, code in CODES.items()}
-    newest_first = [Recent(names[e.code], e.item_id, e.timestamp) for e in reversed(events)][:KEPT]
+    newest_first = [RecentEvent(names[e.code], e.item_id, e.timestamp) for e in reversed(events)][:KEPT]
     # Of those that are no longer in the list all have been applied; of the others, some, in any order of the groups.
     applied = events[: max(0, count - KEPT)]
     later = events[len(applied) :]
     applied += later[: draw.randrange(len(later) + 1)] if same_time else draw.sample(later, draw.randrange(len(later)))
     for length in (LENGTH, KEPT):
         held = entries(applied)[:length]
-        assert list(recent.on_top(held, newest_first, CODES, length)) == entries(events)[:length]
+        assert list(recent_events.merge_into_history(held, newest_first, CODES, length)) == entries(events)[:length]

@@ -23,11 +23,11 @@ from winnow.evaluation.comparison import FeatureSkew
 from winnow.evaluation.skew import SkewReport, differing
 from winnow.features import extract as extraction
 from winnow.features.extract import extract
+from winnow.feedback.impressions import sampled
 from winnow.feedback.rebuild import rebuild
 from winnow.release import Release
 from winnow.request import RecommendRequest
 from winnow.schema import DAY_MS, HALF_LIVES
-from winnow.store.impressions import sampled
 from winnow.store.keys import EVENTS, IMPRESSIONS, Keys
 
 ITEMS, USERS, LOGGED = 120, 12, 700

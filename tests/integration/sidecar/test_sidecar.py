@@ -29,8 +29,8 @@ from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event
-from winnow.store.item_rows import Items
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.stored_items import StoredItems
 
 NOW = 1_790_000_000_000
 
@@ -40,7 +40,7 @@ def seen(client: Redis, release: Release, user_id: str) -> SeenFilter:
 
 
 def applied(client: Redis, release: Release, user_id: str, *events: Event) -> None:
-    items = Items(client, release).read([event.item_id for event in events])
+    items = StoredItems(client, release).read([event.item_id for event in events])
     apply(client, release.manifest.number, user_id, events, items, WINDOW_MS)
 
 

@@ -17,7 +17,7 @@ from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.serving.protocols import codec
 from recommender_transformer.serving.protocols.cloudevents import CloudEvents
 from winnow import fields, moments
-from winnow.feedback.append import TIMEOUT_S, Appended, Limits, NotReplicated, StreamFull, append
+from winnow.feedback.append import TIMEOUT_S, Appended, AppendOptions, NotReplicated, StreamFull, append
 from winnow.fields import Happened, Identifier
 from winnow.release import Release
 from winnow.request import Contract, InvalidRequest, parse_all, quote
@@ -77,7 +77,7 @@ class EventsModel(Model):  # type: ignore[misc]
         limits: what an event has to meet in Redis before it is acknowledged.
     """
 
-    def __init__(self, release: Release, connect: Callable[[], Awaitable[OnlineStore]], limits: Limits) -> None:
+    def __init__(self, release: Release, connect: Callable[[], Awaitable[OnlineStore]], limits: AppendOptions) -> None:
         super().__init__(NAME)
         self._limits = limits
         self._release = release.manifest.number

@@ -26,7 +26,7 @@ REMEMBERED_S = 3600
 """How long after the user's last event: a sidecar that is away for longer is an outage that alerts tell of."""
 
 
-class Recent(NamedTuple):
+class RecentEvent(NamedTuple):
     """An acknowledged event of a user.
 
     Attributes:
@@ -66,7 +66,7 @@ async def remember(client: AsyncClient, events: Iterable[tuple[bytes, Mapping[by
     await pipe.execute()
 
 
-def decode(members: Sequence[bytes]) -> list[Recent]:
+def decode(members: Sequence[bytes]) -> list[RecentEvent]:
     """The events of a user's list, the newest first.
 
     Args:
@@ -75,10 +75,14 @@ def decode(members: Sequence[bytes]) -> list[Recent]:
     Raises:
         ValueError: they are not what :func:`remember` writes.
     """
-    return [Recent(event, item_id, timestamp) for _, event, item_id, timestamp in map(orjson.loads, reversed(members))]
+    return [
+        RecentEvent(event, item_id, timestamp) for _, event, item_id, timestamp in map(orjson.loads, reversed(members))
+    ]
 
 
-def on_top(held: Sequence[bytes], events: Sequence[Recent], codes: Mapping[str, int], length: int) -> Sequence[bytes]:
+def merge_into_history(
+    held: Sequence[bytes], events: Sequence[RecentEvent], codes: Mapping[str, int], length: int
+) -> Sequence[bytes]:
     """A history with recent events in their places; one that it has already is not put there twice.
 
     Args:

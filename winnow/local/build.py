@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from winnow.errors import WinnowError
-from winnow.local.processes import end_group, tethered
+from winnow.local.processes import end_group, spawn_child
 from winnow.release import Source
 from winnow.result import VARIABLE, Outcome
 
@@ -39,7 +39,7 @@ def retrain(source: Source, holdout: str, resume: bool = False) -> int:
     command += ["--resume"] if resume else []
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
         path = Path(folder) / "outcome.json"
-        pipeline = tethered(command, os.environ | {VARIABLE: str(path)})
+        pipeline = spawn_child(command, os.environ | {VARIABLE: str(path)})
         try:
             code = pipeline.wait()
         finally:

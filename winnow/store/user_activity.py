@@ -15,12 +15,12 @@ from winnow.bloom.seen import SeenFilter, window_end
 from winnow.bloom.shadow import MOST, Shadow, sampled
 from winnow.store import history
 from winnow.store.events import Event
-from winnow.store.item_rows import Item
 from winnow.store.keys import Keys
+from winnow.store.stored_items import StoredItem
 
 
 @dataclass
-class State:
+class UserActivity:
     """A user's state, as far as events change it.
 
     Attributes:
@@ -40,12 +40,12 @@ class State:
     """The history as Redis has it."""
 
     @classmethod
-    def new(cls, user_id: str) -> State:
+    def new(cls, user_id: str) -> UserActivity:
         """The state of a user of whom Redis knows nothing."""
         return cls(user_id, shadow={} if sampled(user_id) else None)
 
     @classmethod
-    def read(cls, pipe: Any, release: int, user_id: str) -> State:
+    def read(cls, pipe: Any, release: int, user_id: str) -> UserActivity:
         """Read a user, from a pipeline that is watching (and so answers at once).
 
         Raises:
@@ -68,7 +68,7 @@ class State:
             state.categories = CategoryFilter.from_bytes(categories)
         return state
 
-    def apply(self, events: Iterable[Event], items: Mapping[str, Item], window_ms: int) -> int:
+    def apply(self, events: Iterable[Event], items: Mapping[str, StoredItem], window_ms: int) -> int:
         """Take up events; one that was taken up before changes nothing.
 
         Args:
@@ -130,7 +130,7 @@ class State:
 
 
 def watched(release: int, user_id: str) -> list[str]:
-    """Every key that :class:`State` reads or writes; all lie in one slot."""
+    """Every key that :class:`UserActivity` reads or writes; all lie in one slot."""
     keys = Keys(release)
     return [keys.seen(user_id), keys.history(user_id), keys.categories(user_id), keys.shadow(user_id)]
 

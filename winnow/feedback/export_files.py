@@ -64,7 +64,7 @@ IMPRESSION_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Kind:
+class StreamTable:
     """One of the two streams.
 
     Attributes:
@@ -111,11 +111,11 @@ def _impression(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     }
 
 
-EVENT_KIND = Kind(EVENTS, EVENT_SCHEMA, _event)
-IMPRESSION_KIND = Kind(IMPRESSIONS, IMPRESSION_SCHEMA, _impression)
+EVENT_TABLE = StreamTable(EVENTS, EVENT_SCHEMA, _event)
+IMPRESSION_TABLE = StreamTable(IMPRESSIONS, IMPRESSION_SCHEMA, _impression)
 
 
-def write(folder: str, kind: Kind, rows: Sequence[dict[str, Any]]) -> str:
+def write(folder: str, kind: StreamTable, rows: Sequence[dict[str, Any]]) -> str:
     """Write rows as one file, at once; returns its address.
 
     Raises:
@@ -128,7 +128,7 @@ def write(folder: str, kind: Kind, rows: Sequence[dict[str, Any]]) -> str:
     return address
 
 
-def written(folder: str, kind: Kind) -> list[str]:
+def written(folder: str, kind: StreamTable) -> list[str]:
     """The addresses of all exported files of a kind, oldest first; others may lie beside them.
 
     Raises:

@@ -25,7 +25,7 @@ _AGAIN_SECONDS = 1.0
 """Longer than the transformer spares a part that keeps failing, so that each answer tells why it failed."""
 
 
-def wait_until_whole(
+def wait_until_not_degraded(
     release: Release, port: int, host: str, logs: Path, timeout: float, check: Callable[[], None]
 ) -> None:
     """Ask for recommendations until one is not degraded.

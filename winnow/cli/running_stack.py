@@ -10,7 +10,7 @@ from winnow import home
 from winnow.errors import WinnowError
 
 if TYPE_CHECKING:
-    from winnow.local.state import StackState
+    from winnow.local.stack_state import StackState
 
 ReleaseDir = Annotated[
     Path | None,
@@ -25,7 +25,7 @@ def running() -> "StackState":
     Raises:
         WinnowError: there is none.
     """
-    from winnow.local import state as stacks
+    from winnow.local import stack_state as stacks
 
     state = stacks.running()
     if state is None:

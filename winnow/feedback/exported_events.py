@@ -8,7 +8,7 @@ from winnow.store.events import Entry, position
 from winnow.store.keys import TRIMMED
 
 
-class Exports:
+class ExportedEvents:
     """The events that were trimmed from the stream.
 
     Args:
@@ -29,9 +29,9 @@ class Exports:
         if self._trimmed() is None or self._folder is None:
             return 0
         # Only a stream that was trimmed needs the libraries that read files.
-        from winnow.feedback import tables
+        from winnow.feedback import export_files
 
-        return sum(map(tables.count, tables.written(self._folder, tables.EVENT_KIND)))
+        return sum(map(export_files.count, export_files.written(self._folder, export_files.EVENT_TABLE)))
 
     def before(self, first: bytes) -> Iterator[Entry]:
         """The exported events that are older than entry ``first`` of the stream (all where it is empty).
@@ -44,10 +44,10 @@ class Exports:
             return
         last = b""
         if self._folder is not None:
-            from winnow.feedback import tables
+            from winnow.feedback import export_files
 
-            for address in tables.written(self._folder, tables.EVENT_KIND):
-                for entry in tables.events(address):
+            for address in export_files.written(self._folder, export_files.EVENT_TABLE):
+                for entry in export_files.events(address):
                     last = entry[0]
                     if not first or position(last) < position(first):
                         yield entry

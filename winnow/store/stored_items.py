@@ -13,7 +13,7 @@ from winnow.store.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class StoredItem:
     """What an item's row says that matters here.
 
     Attributes:
@@ -25,7 +25,7 @@ class Item:
     categories: tuple[int, ...]
 
 
-class Items:
+class StoredItems:
     """Items of a release, the fresh ones included, as Redis has them.
 
     Args:
@@ -39,7 +39,7 @@ class Items:
         self._dtype = release.schema.item_dtype
         self._reader = RowReader(release)
 
-    def read(self, item_ids: Collection[str]) -> dict[str, Item]:
+    def read(self, item_ids: Collection[str]) -> dict[str, StoredItem]:
         """The items that Redis knows of those asked for, in one round trip.
 
         Raises:
@@ -65,9 +65,9 @@ class RowReader:
         self._width = release.schema.item[0].width
         self._hashes = list(item_hashes(release.vocabularies.get("category", ())))
 
-    def read(self, row: np.void) -> Item:
+    def read(self, row: np.void) -> StoredItem:
         """The item of a row."""
-        return Item(int(row["index"]), tuple(self.categories(row["categorical"])))
+        return StoredItem(int(row["index"]), tuple(self.categories(row["categorical"])))
 
     def categories(self, categorical: NDArray[np.int32]) -> list[int]:
         """Hashes of the categories of items, each once.
