@@ -205,7 +205,7 @@ def test_a_shadow_is_what_the_filter_holds_exactly() -> None:
     assert set(state.shadow) == {item_hash("item-1"), item_hash("item-2")}
     assert errors(state.seen, state.shadow, VALUES[1:501]) == (498, 0, 0)
     denying = SeenFilter.of(VALUES[1:2], NOW)
-    assert errors(denying, state.shadow, []).missing == 1
+    assert errors(denying, state.shadow, []).false_negatives == 1
     assert errors(SeenFilter.of(VALUES[1:9], NOW), state.shadow, VALUES[1:9]) == (6, 6, 0)
     state.apply([event(SAMPLED, 3, NOW + WINDOW_MS)], {}, WINDOW_MS)
     assert set(state.shadow) == {item_hash("item-2"), item_hash("item-3")}

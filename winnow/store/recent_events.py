@@ -1,13 +1,13 @@
-"""What a user did a moment ago: acknowledged events that a sidecar may not have applied yet.
+"""A user's recent events: acknowledged, but possibly not yet applied by the sidecars.
 
-A user reads their own writes: an answer that begins after an event's acknowledgement knows of it, whichever process
-gives it, and whether or not a sidecar runs. So whoever appends an event also keeps it in a short list of its user
-(:func:`remember`), and whoever reads the user's state puts that list on top of it. What an event does to a user (an
-item met, a category touched, an entry of the history) is the same however often it is done: nothing here has to know
-what which release's sidecars have applied, or in which order.
+Users read their own writes: a recommendation that starts after an event was acknowledged reflects the event, in every
+process and with or without a running sidecar. The events model therefore also writes each event to a short list of its
+user (:func:`remember`), and the online store merges this list into the user state that it reads. Applying an event (a
+seen item, a touched category, an entry of the history) is idempotent, so the list needs no record of which release's
+sidecars have applied which events, or in which order.
 
-The list belongs to no release. It lies in its user's hash slot and holds the user's newest :data:`KEPT` events, for
-:data:`REMEMBERED_S` after the last of them.
+The list is shared by all releases. It is in its user's hash slot and holds the newest :data:`KEPT` events; it expires
+:data:`REMEMBERED_S` seconds after the last one.
 """
 
 from collections import defaultdict
@@ -20,19 +20,19 @@ from winnow.store import history, keys
 from winnow.store.connection import AsyncClient
 
 KEPT = history.KEPT
-"""Events of one user: as many as a history has."""
+"""Maximum number of events per user: the length of a history."""
 
 REMEMBERED_S = 3600
-"""How long after the user's last event: a sidecar that is away for longer is an outage that alerts tell of."""
+"""Expiry after the user's last event, in seconds; a sidecar that is down for longer has raised an alert."""
 
 
 class RecentEvent(NamedTuple):
-    """An acknowledged event of a user.
+    """An acknowledged event.
 
     Attributes:
-        event: its type.
-        item_id: what was met.
-        timestamp: when, as the sender says, milliseconds since the epoch.
+        event: event type.
+        item_id: id of the item.
+        timestamp: when the event happened by the sender's clock, in milliseconds since the epoch.
     """
 
     event: str
@@ -41,11 +41,11 @@ class RecentEvent(NamedTuple):
 
 
 async def remember(client: AsyncClient, events: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
-    """Keep events in the lists of their users; those that are there already change nothing.
+    """Add events to their users' lists; events that are already listed change nothing.
 
     Args:
-        client: connection to Redis, answering bytes.
-        events: id in the stream, and the stream's fields.
+        client: connection to Redis that returns bytes.
+        events: stream id and fields of each event.
 
     Raises:
         RedisError: Redis refuses.
@@ -67,13 +67,13 @@ async def remember(client: AsyncClient, events: Iterable[tuple[bytes, Mapping[by
 
 
 def decode(members: Sequence[bytes]) -> list[RecentEvent]:
-    """The events of a user's list, the newest first.
+    """Parse a user's list; returns the events newest first.
 
     Args:
-        members: what ``ZRANGE`` returned, the oldest first.
+        members: the result of ``ZRANGE``, oldest first.
 
     Raises:
-        ValueError: they are not what :func:`remember` writes.
+        ValueError: a member does not have the format that :func:`remember` writes.
     """
     return [
         RecentEvent(event, item_id, timestamp) for _, event, item_id, timestamp in map(orjson.loads, reversed(members))
@@ -83,25 +83,28 @@ def decode(members: Sequence[bytes]) -> list[RecentEvent]:
 def merge_into_history(
     held: Sequence[bytes], events: Sequence[RecentEvent], codes: Mapping[str, int], length: int
 ) -> Sequence[bytes]:
-    """A history with recent events in their places; one that it has already is not put there twice.
+    """Merge recent events into a history by time, without duplicates.
 
     Args:
-        held: the newest entries of the history (see :mod:`winnow.store.history`), newest first.
-        events: the newest first.
-        codes: code by event type; of other types the models know nothing.
-        length: how many entries to keep.
+        held: the newest entries of the history (:mod:`winnow.store.history`), newest first.
+        events: recent events, newest first.
+        codes: event type -> code; events of other types are dropped, because the models have no code for them.
+        length: number of entries to return.
+
+    Returns:
+        Entries of the merged history, newest first.
     """
     recent = [history.encode(e.timestamp, codes[e.event], e.item_id) for e in events if e.event in codes]
     known = set(held)
     if all(entry in known for entry in recent):
         return held
-    # The stream's order decides between events of the same time, and what is not in the list came before them all.
+    # Events with equal timestamps keep the stream's order: entries that are only in the history came earlier.
     merged = sorted(dict.fromkeys([*recent, *held]), key=history.timestamp, reverse=True)
     return merged[:length]
 
 
 def _encode(stream_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[int, bytes]:
-    """Score and member. Events of one millisecond are told apart, and ordered, by the beginning of the member."""
+    """Score and member of an event. The member's prefix distinguishes and orders events of one millisecond."""
     ms, sequence = (int(part) for part in stream_id.split(b"-"))
     event, item_id = fields[b"event"].decode(), fields[b"item_id"].decode()
     return ms, orjson.dumps((f"{ms:013}-{sequence:06}", event, item_id, int(fields[b"timestamp"])))

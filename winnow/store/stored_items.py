@@ -1,4 +1,4 @@
-"""Item rows in Redis, read for the parts that do not rank: an item's index, and the hashes of its categories."""
+"""Items as Redis stores them, for the code that applies events: an item's index and the hashes of its categories."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from winnow.store.keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """What an item's row says that matters here.
+    """The fields of an item's row that an event needs.
 
     Attributes:
-        index: the item's index.
-        categories: hashes of the names of its categories.
+        index: index of the item.
+        categories: hashes of the names of its categories, as the category filters hold them.
     """
 
     index: int
@@ -26,51 +26,51 @@ class StoredItem:
 
 
 class StoredItems:
-    """Items of a release, the fresh ones included, as Redis has them.
+    """The items of a release in Redis, new items included.
 
     Args:
-        client: connection to Redis, answering bytes.
-        release: whose items.
+        client: connection to Redis that returns bytes.
+        release: the published release.
     """
 
     def __init__(self, client: Client, release: Release) -> None:
         self._client = client
         self._keys = Keys(release.manifest.number)
         self._dtype = release.schema.item_dtype
-        self._reader = RowReader(release)
+        self._categories = CategoryHashes(release)
 
     def read(self, item_ids: Collection[str]) -> dict[str, StoredItem]:
-        """The items that Redis knows of those asked for, in one round trip.
+        """Read items in one round trip; an id without a whole row in Redis is absent from the result.
 
         Raises:
             RedisError: Redis does not answer.
         """
-        wanted = list(dict.fromkeys(item_ids))
+        distinct = list(dict.fromkeys(item_ids))
         pipe = self._client.pipeline(transaction=False)
-        for item_id in wanted:
+        for item_id in distinct:
             pipe.get(self._keys.item(item_id))
-        rows = zip(wanted, pipe.execute(), strict=True)
-        whole = [(item_id, row) for item_id, row in rows if isinstance(row, bytes) and len(row) == self._dtype.itemsize]
-        return {item_id: self._reader.read(np.frombuffer(row, self._dtype)[0]) for item_id, row in whole}
+        found: dict[str, StoredItem] = {}
+        for item_id, packed in zip(distinct, pipe.execute(), strict=True):
+            if isinstance(packed, bytes) and len(packed) == self._dtype.itemsize:
+                [row] = np.frombuffer(packed, self._dtype)
+                found[item_id] = StoredItem(int(row["index"]), tuple(self._categories.of(row["categorical"])))
+        return found
 
 
-class RowReader:
-    """Reads packed item rows.
+class CategoryHashes:
+    """Maps the categorical columns of item rows to category hashes.
 
     Args:
-        release: whose rows.
+        release: whose schema and category vocabulary the rows were packed with.
     """
 
     def __init__(self, release: Release) -> None:
+        # The category is the first item feature of every schema.
         self._width = release.schema.item[0].width
         self._hashes = list(item_hashes(release.vocabularies.get("category", ())))
 
-    def read(self, row: np.void) -> StoredItem:
-        """The item of a row."""
-        return StoredItem(int(row["index"]), tuple(self.categories(row["categorical"])))
-
-    def categories(self, categorical: NDArray[np.int32]) -> list[int]:
-        """Hashes of the categories of items, each once.
+    def of(self, categorical: NDArray[np.int32]) -> list[int]:
+        """The distinct category hashes of one or more items.
 
         Args:
             categorical: int32 [..., C], the categorical columns of their rows.

@@ -150,7 +150,7 @@ def test_an_export_that_is_killed_again_and_again_loses_and_repeats_nothing(
             process.kill()
             process.wait()
             # In half a minute it would be free by itself.
-            client.delete(module._LOCK)
+            client.delete(module.EXPORT_LOCK)
             process.stdout.close()
     finally:
         stop.set()
@@ -165,8 +165,8 @@ def test_an_export_that_is_killed_again_and_again_loses_and_repeats_nothing(
 def test_one_export_at_a_time(client: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOCK_S", 0.2)
     append(client, 1)
-    client.set(module._LOCK, "somebody else")
-    with pytest.raises(WinnowError, match="another export of these streams is at work"):
+    client.set(module.EXPORT_LOCK, "somebody else")
+    with pytest.raises(WinnowError, match="another export of these streams is running"):
         export(str(tmp_path), redis_url, show_progress=False)
     assert exported(tmp_path) == []
 
@@ -216,7 +216,7 @@ def test_events_that_were_trimmed_unread_are_told_and_rebuilt_from_the_exports(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("bloom_sidecar.group._BLOCK_MS", 1)
-    monkeypatch.setattr("bloom_sidecar.consumer._LOOK_S", 0.0)
+    monkeypatch.setattr("bloom_sidecar.consumer._MAINTENANCE_S", 0.0)
     number = published.manifest.number
     users = [f"user-{n}" for n in range(25)]
 
@@ -225,7 +225,7 @@ def test_events_that_were_trimmed_unread_are_told_and_rebuilt_from_the_exports(
         consumer._join()
         while consumer.step():
             pass
-        consumer._look()
+        consumer._maintain()
         return consumer
 
     def dump() -> list[Any]:

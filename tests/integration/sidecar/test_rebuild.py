@@ -52,7 +52,7 @@ def follow(client: Redis, release: Release, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_rebuild_makes_what_the_sidecars_made(
     client: Redis, redis_url: str, published: Release, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(module, "_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "_EVENTS_PER_PASS", at_once)
     number = published.manifest.number
     users = [f"user-{n}" for n in range(20)] + ["new-1", "new-2"]
     for n in range(150):

@@ -48,7 +48,7 @@ def applied(client: Redis, release: Release, user_id: str, *events: Event) -> No
 def consumer(client: Redis, published: Release, monkeypatch: pytest.MonkeyPatch) -> Consumer:
     """A member of a group that has read the whole stream, and takes over at once."""
     monkeypatch.setattr("bloom_sidecar.group._STALE_MS", 0)
-    monkeypatch.setattr("bloom_sidecar.group._LOOK_S", 0.0)
+    monkeypatch.setattr("bloom_sidecar.group._CLAIM_S", 0.0)
     monkeypatch.setattr("bloom_sidecar.group._BLOCK_MS", 1)
     consumer = Consumer(client, published, "alive")
     client.xgroup_create(EVENTS, f"r{published.manifest.number}", id="$", mkstream=True)
