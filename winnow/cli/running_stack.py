@@ -1,10 +1,8 @@
-"""What the commands share: what runs, and how to print."""
+"""Finds the stack, the release and the Redis that a command is about."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from winnow import home
 from winnow.errors import WinnowError
@@ -12,41 +10,35 @@ from winnow.errors import WinnowError
 if TYPE_CHECKING:
     from winnow.local.stack_state import StackState
 
-ReleaseDir = Annotated[
-    Path | None,
-    typer.Option(help="The release's folder. By default that of the running stack.", show_default=False),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 def running() -> "StackState":
     """The stack that runs in this home.
 
     Raises:
-        WinnowError: there is none.
+        WinnowError: no stack is running.
     """
-    from winnow.local import stack_state as stacks
+    from winnow.local import stack_state
 
-    state = stacks.running()
+    state = stack_state.running()
     if state is None:
-        raise WinnowError("nothing is running; start it with `winnow up`")
+        raise WinnowError("no stack is running: start one with `winnow up`")
     return state
 
 
-def release_folder(named: Path | None) -> Path:
-    """The release that a command is about: the one it was named, or else the running stack's.
+def release_folder(given: Path | None) -> Path:
+    """The folder given to the command, or else that of the running stack's release.
 
     Raises:
-        WinnowError: none is named, and nothing is running.
+        WinnowError: no folder is given, and no stack is running.
     """
-    return named or home.releases() / str(running().release)
+    return given or home.releases() / str(running().release)
 
 
 def redis_url() -> str:
-    """Where the online store is: ``REDIS_URL``, or else the running stack's.
+    """The address in ``REDIS_URL``, or else that of the running stack's Redis.
 
     Raises:
-        WinnowError: there is neither.
+        WinnowError: ``REDIS_URL`` is not set, and no stack is running.
     """
     from winnow.local import redis
 

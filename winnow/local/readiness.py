@@ -1,7 +1,7 @@
-"""Whether a stack serves: once a recommendation has come back whole, and not before.
+"""Readiness of a stack: it is ready when a recommendation is not degraded.
 
-Servers that say they are ready may still not reach one another, and the transformer answers without its models and
-without Redis too, only worse. ``degraded`` of a real answer tells.
+Parts that report ready may still be unable to reach each other, and the transformer also answers without its models and
+without Redis. Only the ``degraded`` field of a recommendation shows that every part took part.
 """
 
 import time
@@ -16,30 +16,30 @@ from winnow.errors import WinnowError
 from winnow.release import Release
 
 REQUEST_ID = "winnow-up"
-"""Of the requests asked here, which are logged as impressions like any other."""
+"""Request id of these requests: they are logged as impressions like all others."""
 
 _DEADLINE_MS = 10_000
-"""The longest that a request may have: what is cold is slow, but not away."""
+"""The maximum deadline of a request: cold caches and models answer slowly."""
 
-_AGAIN_SECONDS = 1.0
-"""Longer than the transformer spares a part that keeps failing, so that each answer tells why it failed."""
+_RETRY_SECONDS = 1.0
+"""Longer than the transformer's circuit breaker stays open, so that each answer has the cause of a failure."""
 
 
 def wait_until_not_degraded(
     release: Release, port: int, host: str, logs: Path, timeout: float, check: Callable[[], None]
 ) -> None:
-    """Ask for recommendations until one is not degraded.
+    """Request recommendations until one is not degraded.
 
     Args:
-        release: What is served; one of its users who have a history is asked for, so that every model takes part.
-        port: The transformer's HTTP.
-        host: Where it is reached.
-        logs: Folder with the parts' logs.
-        timeout: Seconds.
-        check: Raises when a part has stopped; called before each request.
+        release: The served release; the requests are for a user with a history, so that every model takes part.
+        port: HTTP port of the transformer.
+        host: Address of the transformer.
+        logs: Folder with the parts' logs, for the message.
+        timeout: Time-out of the whole wait, in seconds.
+        check: Called before each request; raises when a part has stopped.
 
     Raises:
-        WinnowError: Every answer was degraded, or there was none; the message names the missing parts.
+        WinnowError: Every recommendation was degraded or failed; the message names the missing parts.
     """
     deadline = time.monotonic() + timeout
     instance: client.Instance = {"user_id": _user(release), "k": 10, "deadline_ms": _DEADLINE_MS}
@@ -52,16 +52,16 @@ def wait_until_not_degraded(
                 return
             if time.monotonic() > deadline:
                 raise WinnowError(
-                    f"the stack runs, but after {timeout:.0f} s it still answers without some of its parts "
-                    f"({'; '.join(missing)}): look for the reason in {logs}/recommender_transformer.log and the logs "
-                    "beside it, make sure that REDIS_URL and TRITON_URL, where they are set, can be reached from "
-                    "here, and start it again"
+                    f"the stack runs, but after {timeout:.0f} s its recommendations are still degraded "
+                    f"({'; '.join(missing)}): look for the cause in {logs}/recommender_transformer.log and the logs "
+                    "beside it, check that REDIS_URL and TRITON_URL, if set, can be reached from this machine, and "
+                    "start the stack again"
                 )
-            time.sleep(_AGAIN_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
 
 def _missing(endpoint: httpx.Client, instance: client.Instance) -> list[str]:
-    """What one answer did without, each part with its reason."""
+    """The parts missing from one recommendation, each with its reason."""
     try:
         [answer] = client.over_http_v1(endpoint, [instance])
     except WinnowError as error:
@@ -70,6 +70,6 @@ def _missing(endpoint: httpx.Client, instance: client.Instance) -> list[str]:
 
 
 def _user(release: Release) -> str:
-    """A user with a history; of a release that knows none, nobody in particular."""
-    known = np.flatnonzero(np.diff(release.array("offsets")))
-    return str(release.array("user_ids")[known[0]]) if len(known) else REQUEST_ID
+    """A user with a history, or a cold-start user where the release has none."""
+    active = np.flatnonzero(np.diff(release.array("offsets")))
+    return str(release.array("user_ids")[active[0]]) if len(active) else REQUEST_ID
