@@ -65,7 +65,7 @@ class CategoryFilter:
         """
         if not data.startswith(_HEAD):
             raise ValueError(
-                f"a category filter of another format ({data[:3]!r}): `winnow filters rebuild` writes it anew"
+                f"a category filter of another format ({data[:3]!r}): run `winnow filters rebuild`"
             )
         categories = cls()
         categories._layers, end = ScalableBloomFilter.read(data, len(_HEAD), FALSE_POSITIVE_RATE)

@@ -123,7 +123,7 @@ class SeenFilter:
             magic, version, windows = _HEAD.unpack_from(data)
             if (magic, version) != (_MAGIC, _VERSION):
                 raise ValueError(
-                    f"a seen filter of another format ({data[:3]!r}): `winnow filters rebuild` writes it anew"
+                    f"a seen filter of another format ({data[:3]!r}): run `winnow filters rebuild`"
                 )
             offset = _HEAD.size
             for _ in range(windows):
