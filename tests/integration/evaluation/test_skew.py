@@ -334,5 +334,5 @@ def test_a_broken_impression_is_counted(answer: Answer, check: Check, redis_url:
 
 
 def test_without_impressions_the_error_names_the_remedy(check: Check) -> None:
-    with pytest.raises(WinnowError, match="one request in 16 does, so ask for some recommendations first"):
+    with pytest.raises(WinnowError, match="one request in 16: request some recommendations first"):
         check()
