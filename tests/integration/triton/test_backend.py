@@ -311,7 +311,7 @@ def test_paths_that_a_shell_would_split_are_served(tmp_path, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
     monkeypatch.setattr(tempfile, "tempdir", str(odd))
     with (
-        pytest.raises(WinnowError, match="set WINNOW_HOME or TMPDIR to a folder that has one"),
+        pytest.raises(WinnowError, match="set WINNOW_HOME or TMPDIR to such a folder"),
         infrastructure(odd / "models", {"pair": [1]}, folder=odd),
     ):
         pass
