@@ -29,7 +29,7 @@ COLD_START_USER = "someone-new"
 def answer(given: Answer, release: Release) -> None:
     """Print the recommended items as a table."""
     titles = _titles(release)
-    table = Table("", "item", "title", "score", "click", "conversion", "from", box=None, header_style="dim")
+    table = Table("", "item", "title", "score", "click", "conversion", "sources", box=None, header_style="dim")
     for item in given["items"]:
         chances = [f"{chance:.1%}" if chance is not None else "" for chance in (item["click"], item["conversion"])]
         sources = ", ".join(item["sources"])
