@@ -64,9 +64,7 @@ class CategoryFilter:
             ValueError: the bytes are truncated, too long or of another format version.
         """
         if not data.startswith(_HEAD):
-            raise ValueError(
-                f"a category filter of another format ({data[:3]!r}): run `winnow filters rebuild`"
-            )
+            raise ValueError(f"a category filter of another format ({data[:3]!r}): run `winnow filters rebuild`")
         categories = cls()
         categories._layers, end = ScalableBloomFilter.read(data, len(_HEAD), FALSE_POSITIVE_RATE)
         if end != len(data):

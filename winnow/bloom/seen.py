@@ -122,9 +122,7 @@ class SeenFilter:
         try:
             magic, version, windows = _HEAD.unpack_from(data)
             if (magic, version) != (_MAGIC, _VERSION):
-                raise ValueError(
-                    f"a seen filter of another format ({data[:3]!r}): run `winnow filters rebuild`"
-                )
+                raise ValueError(f"a seen filter of another format ({data[:3]!r}): run `winnow filters rebuild`")
             offset = _HEAD.size
             for _ in range(windows):
                 (end,) = _END.unpack_from(data, offset)
