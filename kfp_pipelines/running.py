@@ -46,13 +46,11 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
     try:
         with held(root / "lock", refusal), _whole_group():
             outcome = _run(pipeline, root, resume, arguments)
-    except WinnowError as error:
-        outcome = RunResult.of(error)
-    except OSError as error:
-        said = as_winnow_error(error)
-        if said is None:
+    except (WinnowError, OSError) as error:
+        shown = as_winnow_error(error)
+        if shown is None:
             raise
-        outcome = RunResult.of(said)
+        outcome = RunResult.of(shown)
     if given:
         outcome.write(Path(given))
     elif outcome.error:

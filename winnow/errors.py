@@ -48,8 +48,15 @@ def file_error(error: OSError, path: Path | str | None = None) -> WinnowError:
     )
 
 
-def as_winnow_error(error: OSError) -> WinnowError | None:
-    """:func:`file_error` where the file system is the cause; ``None`` where the error may be a bug."""
-    if error.errno not in _FILE_SYSTEM or (error.filename is None and error.errno not in _DISK_FULL):
+def as_winnow_error(error: Exception) -> WinnowError | None:
+    """The error to show to a user in place of ``error``; ``None`` where ``error`` is a bug and needs its traceback.
+
+    A :class:`WinnowError` is returned as it is; an ``OSError`` of the file system becomes its :func:`file_error`.
+    """
+    if isinstance(error, WinnowError):
+        return error
+    if not isinstance(error, OSError) or error.errno not in _FILE_SYSTEM:
+        return None
+    if error.filename is None and error.errno not in _DISK_FULL:
         return None
     return file_error(error)

@@ -61,8 +61,7 @@ def reported() -> Iterator[None]:
     try:
         yield
     except (WinnowError, OSError) as error:
-        correctable = as_winnow_error(error) if isinstance(error, OSError) else error
-        path = os.environ.get(VARIABLE)
-        if path and correctable:
-            RunResult.of(correctable).write(Path(path))
+        path, shown = os.environ.get(VARIABLE), as_winnow_error(error)
+        if path and shown:
+            RunResult.of(shown).write(Path(path))
         raise
