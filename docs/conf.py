@@ -1,0 +1,42 @@
+"""Sphinx's settings: the guides in Markdown and the API reference read from the source, without importing it.
+
+The source directory is the repository, so that README, guides and code can link to each other and every link is checked.
+"""
+
+import tomllib
+from pathlib import Path
+
+from astroid.manager import AstroidManager
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("winnow", "transformers/recommender_transformer", "transformers/bloom_sidecar", "export", "kfp_pipelines")
+
+OURS = {Path(package).name for package in PACKAGES}
+
+project = "Winnow"
+author = "The Winnow authors"
+release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+extensions = ["myst_parser", "sphinx.ext.napoleon", "autoapi.extension"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**", "*/README.md", "*/*/README.md"]
+exclude_patterns = [".*", "**/.*", "build", "**/node_modules"]
+html_theme = "furo"
+
+autoapi_dirs = [str(ROOT / package) for package in PACKAGES]
+autoapi_root = "docs/api"
+autoapi_file_patterns = ["*.py"]
+autoapi_options = ["members", "show-inheritance", "show-module-summary"]
+autoapi_member_order = "bysource"
+autoapi_python_class_content = "class"
+autoapi_add_toctree_entry = False
+
+
+class OtherPackages(set[str]):
+    """Every module but ours: what a value of torch's or NumPy's is need not be inferred, which takes minutes."""
+
+    def __contains__(self, module: object) -> bool:
+        return str(module).split(".")[0] not in OURS
+
+
+AstroidManager().module_denylist = OtherPackages()
