@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from benchmarks.rows import Row, row
 from benchmarks.sidecars import WRITERS, survive
-from winnow.filtering import categories
-from winnow.filtering.categories import CategoryFilter
-from winnow.filtering.hashing import item_hashes
-from winnow.filtering.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
+from winnow.bloom import categories
+from winnow.bloom.categories import CategoryFilter
+from winnow.bloom.hashing import item_hashes
+from winnow.bloom.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
 from winnow.local import redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 
 MET = 1000
 CANDIDATES = 500

@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 
 from benchmarks.rows import Row, row
 from export.encoders import export_encoders
-from winnow.datasets.dataset import Dataset
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.embeddings.extraction import extract_embeddings
 from winnow.embeddings.store import EmbeddingStore
-from winnow.encoders.build import train_encoders
 from winnow.encoders.catalog import read_contents
 from winnow.encoders.settings import EncoderSettings
 from winnow.features.extract import extract
 from winnow.features.table import FeatureSet
-from winnow.retrieval.towers import ItemInputs
-from winnow.retrieval.train import train_retriever
-from winnow.retrieval.trained import RetrieverSettings, TrainedRetriever
+from winnow.models.towers import ItemInputs
+from winnow.training.encoders.build import train_encoders
+from winnow.training.retriever import train_retriever
+from winnow.training.trained_retriever import RetrieverSettings, TrainedRetriever
 
 COLD = 200
 K, K_AMONG = 50, 10

@@ -25,21 +25,21 @@ from benchmarks.data import files
 from benchmarks.rows import Row, row
 from export.cosine import BOUNDS, EncoderRow, original_vectors
 from export.encoders import export_encoder
-from export.triton_config import MAX_BATCH
-from export.variants import variant_file
-from export.version import MODEL_FILE, new_version
-from winnow.encoders.build import load_encoders, train_encoders
-from winnow.encoders.clip_tokens import clip_tokenizer
+from export.graphs.variants import variant_file
+from export.triton.config import MAX_BATCH
+from export.triton.version import MODEL_FILE, new_version
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.protocol import Encoder
-from winnow.encoders.sentence import load_sentence
 from winnow.encoders.settings import EncoderSettings, Sentence, TinySettings
-from winnow.encoders.text import TextEncoder
 from winnow.encoders.tokens import tokenise
 from winnow.errors import WinnowError
 from winnow.local import triton
-from winnow.local.ports import Ports
+from winnow.models.encoders.clip_tokens import clip_tokenizer
+from winnow.models.encoders.protocol import Encoder
+from winnow.models.encoders.sentence import load_sentence
+from winnow.models.encoders.text import TextEncoder
+from winnow.ports import Ports
+from winnow.training.encoders.build import load_encoders, train_encoders
 
 PHOTOGRAPHS = 256
 SENTENCES = 512

@@ -22,7 +22,7 @@ from benchmarks.rows import Row, row
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize, generate
 from winnow.embeddings.extraction import extract_embeddings
-from winnow.embeddings.outcome import Extraction
+from winnow.embeddings.result import Extraction
 from winnow.embeddings.store import EmbeddingStore
 from winnow.encoders.catalog import Contents, read_contents
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput

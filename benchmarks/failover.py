@@ -13,12 +13,13 @@ import numpy as np
 from benchmarks.redis_cluster import Cluster
 from benchmarks.waiting import until
 from winnow import client as endpoints
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import SeenFilter
 from winnow.errors import WinnowError
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
+from winnow.feedback.stream import entries
 from winnow.release import Release
 from winnow.store.connection import FAILURES, Client, connect
-from winnow.store.events import codes_of, entries, parse
+from winnow.store.events import codes_of, parse
 from winnow.store.keys import EVENTS, Keys
 
 STEADY_S = 3.0

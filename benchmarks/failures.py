@@ -25,9 +25,9 @@ from benchmarks.serving import active_users, newest, stack, transformer
 from benchmarks.slow import slow_way
 from benchmarks.waiting import until
 from bloom_sidecar.group import Group
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import SeenFilter
 from winnow.errors import WinnowError
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
 from winnow.local.processes import Process
 from winnow.local.redis import url
 from winnow.local.stack import Stack

@@ -19,11 +19,11 @@ from redis.utils import HIREDIS_AVAILABLE
 
 from benchmarks.rows import Row, row
 from benchmarks.serving import newest
+from recommender_transformer.backends.online import OnlineStore
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
 from winnow.local.redis import server, url
+from winnow.ports import Ports
 from winnow.release import Release
-from winnow.store.online import OnlineStore
 from winnow.store.publish import publish
 
 ITEMS = 500

@@ -15,8 +15,9 @@ import numpy as np
 
 from benchmarks.rows import Row, row
 from benchmarks.serving import active_users, newest, serving
-from winnow import additions, client
-from winnow.additions import Addition
+from winnow import client
+from winnow.cli import new_items
+from winnow.cli.new_items import Addition
 from winnow.datasets.origin import items_of
 from winnow.encoders.caption import caption
 from winnow.errors import WinnowError
@@ -48,13 +49,13 @@ def measure() -> list[Row]:
             for likes in _ids(endpoint, {"user_id": user, "k": TRIED}):
                 item_id = f"copy-{number}-of-{likes}"
                 file.write_text(json.dumps(catalog[likes] | {"item_id": item_id, "available": True}, default=str))
-                query = _query(additions.read(file, served)[0])
+                query = _query(new_items.read(file, served)[0])
                 # What cannot be found itself says nothing of how soon its copy is; that is the encoders' to answer for.
                 if likes in _ids(endpoint, query):
                     break
             else:
                 raise WinnowError(f"none of {TRIED} items that suit {user} is found by its own words and picture")
-            additions.add(endpoint, file, additions.read(file, served), show_progress=False)
+            new_items.add(endpoint, file, new_items.read(file, served), show_progress=False)
             waited.append(_seconds_until(endpoint, query, item_id))
             places.append(_ids(endpoint, query).index(item_id) + 1)
             answer = _ids(endpoint, {"user_id": user, "k": DEPTH})

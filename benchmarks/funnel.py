@@ -26,8 +26,8 @@ from benchmarks.rows import Row, row
 from benchmarks.serving import active_users, newest, serving
 from winnow import home
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
 from winnow.local.redis import url
+from winnow.ports import Ports
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.release import Release
 from winnow.retrieval.history import assemble, user_tensors

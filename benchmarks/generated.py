@@ -30,8 +30,8 @@ TIMEOUT_S = 5.0
 
 _SCHEMAS = """
 import json
-from recommender_transformer.events import Event
-from recommender_transformer.items import NewItem
+from recommender_transformer.serving.events import Event
+from recommender_transformer.serving.items import NewItem
 from winnow.request import RecommendRequest
 contracts = {"recommender": RecommendRequest, "events": Event, "items": NewItem}
 print(json.dumps({model: contract.model_json_schema() for model, contract in contracts.items()}))

@@ -22,8 +22,8 @@ from PIL import Image
 from benchmarks.rows import Row, row
 from benchmarks.serving import newest, serving
 from winnow import client
-from winnow.encoders.media import MAX_BYTES
 from winnow.errors import WinnowError
+from winnow.fields import MAX_MEDIA_BYTES
 
 COUNT = 200
 RSS_MB = 50
@@ -197,7 +197,7 @@ def _not_base64() -> Iterator[Hostile]:
         ("letters of no alphabet", "äöü" + good),
         ("a null", good[:8] + "\0" + good[8:]),
         ("nothing", ""),
-        ("more than one file may have", "A" * (4 * (MAX_BYTES // 3) + 8)),
+        ("more than one file may have", "A" * (4 * (MAX_MEDIA_BYTES // 3) + 8)),
     ):
         for field in ("image", "audio"):
             yield _call(f"{name} as base64", field, {"b64": text})

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from benchmarks.data import FOLDER
 from benchmarks.rows import Row, row
-from winnow.encoders.build import load_encoders, train_encoders
 from winnow.encoders.inputs import Modality
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.protocol import Encoder
 from winnow.encoders.settings import EncoderSettings, TinySettings
 from winnow.errors import WinnowError
+from winnow.models.encoders.protocol import Encoder
+from winnow.training.encoders.build import load_encoders, train_encoders
 
 PHOTOGRAPHS = EncoderSettings(audio=None, tiny=TinySettings(steps=400))
 RECORDINGS = EncoderSettings(image=None, tiny=TinySettings(steps=400))

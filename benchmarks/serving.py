@@ -10,9 +10,9 @@ import numpy as np
 
 from winnow import home, release
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
 from winnow.local.stack import Stack
+from winnow.ports import Ports
 from winnow.release import Release
 
 

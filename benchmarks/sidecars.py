@@ -16,13 +16,13 @@ import numpy as np
 from benchmarks.waiting import until
 from benchmarks.writer import ITEMS
 from winnow import release as releases
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import SeenFilter
 from winnow.errors import WinnowError
-from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
-from winnow.local.ports import Ports
 from winnow.local.processes import http_ok
+from winnow.ports import Ports
 from winnow.release import Release
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.store.connection import connect
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import publish

@@ -11,9 +11,9 @@ from benchmarks.rows import Row, row
 from benchmarks.serving import newest, serving
 from winnow import client
 from winnow.evaluation.skew import SkewReport, check, differing
-from winnow.features.schema import HALF_LIVES
 from winnow.local.redis import url
 from winnow.release import Release
+from winnow.schema import HALF_LIVES
 
 REQUESTS = 300
 HALF = REQUESTS // 2

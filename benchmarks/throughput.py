@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.encoders_parity import Subject
 from benchmarks.rows import Row, row
-from export.variants import Precision, variant_file
+from export.graphs.variants import Precision, variant_file
 
 BATCH = 32
 ROUNDS = 15

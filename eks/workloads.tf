@@ -29,7 +29,7 @@ locals {
   # Listing tells names; reading stays with the prefixes.
   lists_all = ["predictor", "transformer", "feedback", "spark"]
 
-  # Those that read catalogs as glue://DATABASE (winnow.datasets.cloud): tables and their partitions, nothing of Athena.
+  # Those that read catalogs as glue://DATABASE (winnow.datasets.readers.cloud): tables and their partitions, nothing of Athena.
   glue_readers = { pipelines = "${var.name}*", spark = "${var.name}*" }
 }
 

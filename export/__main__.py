@@ -16,7 +16,7 @@ def configs(
     folder: Annotated[Path, typer.Option(help="Where to write NAME/config.pbtxt.")] = Path("model_repository"),
 ) -> None:
     """Write every model's config.pbtxt as its signature alone makes it; a release fills in its dimensions."""
-    from export.triton_config import write_configs
+    from export.triton.config import write_configs
 
     for path in write_configs(folder):
         Console().print(str(path), soft_wrap=True)
@@ -28,7 +28,7 @@ def plan(
     out: Annotated[Path, typer.Argument(help="The plan to write.")],
 ) -> None:
     """Build a TensorRT plan; needs TensorRT and an NVIDIA GPU."""
-    from export.tensorrt_plan import build_plan
+    from export.triton.tensorrt_plan import build_plan
 
     build_plan(model, out)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from export.parity import ParityError
-from export.variants import Precision
+from export.graphs.parity import ParityError
+from export.graphs.variants import Precision
 from winnow.release import sha256
 from winnow.signatures import ModelSignature
 

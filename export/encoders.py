@@ -14,17 +14,17 @@ from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from export.cosine import EncoderRow, compare, original_vectors
-from export.onnx_model import write_onnx
-from export.variants import PRECISIONS, Precision, variant_file, write_variants
-from export.version import MODEL_FILE, new_version
-from winnow.encoders.build import load_encoders
+from export.graphs.onnx_model import write_onnx
+from export.graphs.variants import PRECISIONS, Precision, variant_file, write_variants
+from export.triton.version import MODEL_FILE, new_version
 from winnow.encoders.catalog import Contents, read_contents
 from winnow.encoders.inputs import Modality
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.protocol import Encoder
 from winnow.errors import WinnowError
+from winnow.models.encoders.protocol import Encoder
 from winnow.release import sha256
 from winnow.signatures import SIGNATURES
+from winnow.training.encoders.build import load_encoders
 
 PARITY_FILE = "parity.json"
 

@@ -14,25 +14,25 @@ from torch import Tensor
 from tqdm import tqdm
 
 from export.encoders import install_encoders
-from export.parity import ParityRow
+from export.graphs.parity import ParityRow
 from export.repository import export_model
-from export.version import MODEL_FILE
+from export.triton.version import MODEL_FILE
 from winnow import release
-from winnow.datasets.dataset import HOLDOUT, Dataset
+from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
-from winnow.ranking.candidates import Sources
+from winnow.models.served import ServedItemTower, ServedRetriever
+from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, context_features
-from winnow.ranking.train import TrainedRanker
 from winnow.release import Release, Source
 from winnow.retrieval.history import assemble_many, user_tensors
-from winnow.retrieval.neighbours import covisitation_table
-from winnow.retrieval.served import ServedItemTower, ServedRetriever
-from winnow.retrieval.towers import Shapes
-from winnow.retrieval.trained import TrainedRetriever
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
+from winnow.training.candidate_lists import Sources
+from winnow.training.covisitation import covisitation_table
+from winnow.training.ranker import TrainedRanker
+from winnow.training.trained_retriever import TrainedRetriever
 
 BOUND = 1e-3
 """Largest absolute difference from PyTorch that a score may show; scores are logits of some tens."""

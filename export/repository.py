@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from export.onnx_model import write_onnx
-from export.parity import ParityRow, measure
-from export.version import MODEL_FILE, new_version
+from export.graphs.onnx_model import write_onnx
+from export.graphs.parity import ParityRow, measure
+from export.triton.version import MODEL_FILE, new_version
 from winnow.signatures import ModelSignature
 
 

@@ -2,7 +2,7 @@
 
 A component's source travels inside the compiled pipeline and runs alone, so it imports what it uses in its body, and
 its docstring's arguments are what the Kubeflow UI shows. What a person can put right reaches the terminal of a run on
-one machine by way of :mod:`winnow.outcome`.
+one machine by way of :mod:`winnow.result`.
 """
 
 import os
@@ -31,11 +31,11 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
     """
     from pathlib import Path
 
+    from winnow.datasets.canonical.learnable import check_learnable
     from winnow.datasets.ingest import ingest
-    from winnow.datasets.learnable import check_learnable
     from winnow.datasets.marketplace import MarketplaceSize
-    from winnow.outcome import reported
     from winnow.release import checked_holdout
+    from winnow.result import reported
 
     with reported():
         size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
@@ -74,12 +74,12 @@ def encode(
 
     from export.encoders import export_encoders
     from winnow.embeddings.extraction import extract_embeddings
-    from winnow.embeddings.outcome import told, write_output
+    from winnow.embeddings.result import told, write_output
     from winnow.embeddings.store import EmbeddingStore
-    from winnow.encoders.build import train_encoders
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
-    from winnow.outcome import reported
+    from winnow.result import reported
+    from winnow.training.encoders.build import train_encoders
 
     with reported():
         tables, folder = Path(dataset.path), Path(encoders.path)
@@ -114,7 +114,7 @@ def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str,
     from pathlib import Path
 
     from winnow.features.extract import extract_folder
-    from winnow.outcome import reported
+    from winnow.result import reported
 
     with reported():
         extracted = extract_folder(Path(dataset.path), Path(encoders.path), Path(features.path), point_in_time)
@@ -141,8 +141,8 @@ def train(
     import json
     from pathlib import Path
 
-    from winnow.outcome import reported
-    from winnow.training import train_models
+    from winnow.result import reported
+    from winnow.training.train import train_models
 
     with reported():
         measured = train_models(
@@ -195,8 +195,8 @@ def release(
     from pathlib import Path
 
     from export.release import TrainedParts, export_release
-    from winnow.outcome import reported
     from winnow.release import Source, checked_holdout
+    from winnow.result import reported
 
     with reported():
         parts = TrainedParts(

@@ -13,12 +13,12 @@ from types import FrameType
 import typer
 from kfp import local
 
-from kfp_pipelines.screen import Screen
+from kfp_pipelines.console import Screen
 from kfp_pipelines.unfinished import Started, Unfinished
 from winnow import home
 from winnow.errors import WinnowError, about_machine
-from winnow.local.lock import held
-from winnow.outcome import VARIABLE, Outcome
+from winnow.home import held
+from winnow.result import VARIABLE, Outcome
 
 TAIL_LINES = 15
 

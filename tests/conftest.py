@@ -8,7 +8,7 @@ import pytest
 
 from winnow.local import redis
 from winnow.local import triton as local_triton
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.proxies import bypass_loopback
 
 # What tests ask is on this machine.

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from validation.objects import TOOLS, Finding, Object, Objects, ToolMissing, outside
 from validation.schemas import CRDS
 from validation.workloads import Workload, workloads
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 _SAID = 4_000
 """Characters kept of what is said; kubectl may add an object to it."""

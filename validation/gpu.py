@@ -9,7 +9,7 @@ CONFIGURATION = "--model-config-name=gpu"
 """Triton takes each model's ``configs/gpu.pbtxt`` only when it is told so (docs/gpu.md)."""
 
 ENGINES = "/engines"
-"""Where those files tell TensorRT to keep its engines (``export.gpu_config.ENGINES``)."""
+"""Where those files tell TensorRT to keep its engines (``export.triton.gpu_config.ENGINES``)."""
 
 
 def check(objects: Objects) -> Iterator[Finding]:

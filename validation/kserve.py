@@ -13,8 +13,8 @@ from typing import Any
 
 from validation.apiserver import ApiServer
 from validation.objects import TOOLS, ToolMissing
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 _RESOURCES = {"cpuRequest": "100m", "memoryRequest": "100Mi", "cpuLimit": "1", "memoryLimit": "1Gi"}
 

@@ -125,7 +125,7 @@ def _flags(pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[
         case ["python", "-m", module]:
             name, known = module, flags_of("-m", module)
         case ["winnow", *words]:
-            name, known = " ".join(["winnow", *words]), flags_of("-c", "from winnow.cli import app; app()", *words)
+            name, known = " ".join(["winnow", *words]), flags_of("-c", "from winnow.cli.app import app; app()", *words)
         case _:
             return
     for arg in container.get("args", ()):

@@ -10,7 +10,7 @@ import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from winnow.errors import WinnowError
-from winnow.local.ports import LOOPBACK
+from winnow.ports import LOOPBACK
 from winnow.proxies import DIRECT, inference_client
 from winnow.request import Answer
 

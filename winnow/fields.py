@@ -1,12 +1,30 @@
-"""Fields that several requests have, with the rules that files follow, too: ids and moments."""
+"""Fields that requests and files share, with one rule for both: identifiers, moments and the size of media.
 
+A rule's words complete "must be …", so that a request and a file are refused with the same sentence.
+"""
+
+import re
 import time
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from winnow import identifiers, moments
+from winnow import moments
+
+LONGEST_IDENTIFIER = 256
+"""Characters (code points) of a user's, an item's or an event's id."""
+
+LENGTH = f"a string of 1 to {LONGEST_IDENTIFIER} characters"
+PLAIN = "free of control characters"
+
+CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+"""Unicode's control characters (Cc), as Python's ``re`` and RE2 both read it."""
+
+_CONTROL = re.compile(CONTROL)
+
+MAX_MEDIA_BYTES = 4 * 2**20
+"""Of an encoded picture or sound, in a catalog and in a request alike."""
 
 FAULT = "fault"
 """The type of an error whose message completes "must be …"."""
@@ -17,13 +35,20 @@ _AHEAD_MS = 60_000
 V = TypeVar("V")
 
 
+def identifier_fault(text: str) -> str | None:
+    """What ``text`` must be to be an id; None where it is one."""
+    if not 1 <= len(text) <= LONGEST_IDENTIFIER:
+        return LENGTH
+    return PLAIN if _CONTROL.search(text) else None
+
+
 def event_fault(moment: int) -> str | None:
     """What the moment of an event must be instead; None where it is plausible."""
     return moments.fault(moment, moments.implausible_events(time.time_ns() // 1_000_000, _AHEAD_MS))
 
 
 def _identifier(text: str) -> str:
-    return _without(text, identifiers.fault(text))
+    return _without(text, identifier_fault(text))
 
 
 def _written(value: object) -> object:
@@ -49,11 +74,11 @@ def _without(value: V, fault: str | None) -> V:
     return value
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=identifiers.LONGEST)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_IDENTIFIER)]
 """A text as short as an id."""
 
 Identifier = Annotated[Name, AfterValidator(_identifier)]
-"""An id, as :mod:`winnow.identifiers` defines it."""
+"""An id, as :func:`identifier_fault` defines it."""
 
 Happened = Annotated[int, BeforeValidator(_written), AfterValidator(_happened)]
 """When an event happened, milliseconds since the epoch; :mod:`winnow.moments` says how it may be written."""

@@ -44,7 +44,7 @@ def inference_client(address: str, options: Options | None = None) -> "Inference
         address: ``HOST:PORT``.
         options: of its channel (default: :func:`channel_options`).
     """
-    # Not above: the transformer cannot import it (see recommender_transformer.triton).
+    # Not above: the transformer cannot import it (see recommender_transformer.backends.triton).
     from tritonclient.grpc import InferenceServerClient
 
     # Options replace the client's own, which bound no message.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.features.schema import FeatureSchema
+from winnow.schema import FeatureSchema
 
 Holdout = Literal["none", "last"]
 """Which events a build leaves out, so that it can be asked for them."""

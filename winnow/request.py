@@ -10,10 +10,9 @@ from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeV
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from winnow import identifiers
-from winnow.encoders.media import MAX_BYTES
+from winnow import fields
 from winnow.errors import WinnowError
-from winnow.fields import FAULT, Identifier, Name
+from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name
 
 MAX_INSTANCES = 64
 """Requests in one call."""
@@ -53,7 +52,9 @@ class Media(Contract):
     remark: ClassVar[str] = "; URLs are not fetched"
 
     b64: str = Field(
-        min_length=1, max_length=-(-MAX_BYTES // 3) * 4, description=f"base64 text of 1 to {MAX_BYTES} bytes"
+        min_length=1,
+        max_length=-(-MAX_MEDIA_BYTES // 3) * 4,
+        description=f"base64 text of 1 to {MAX_MEDIA_BYTES} bytes",
     )
 
 
@@ -107,7 +108,7 @@ class RecommendRequest(Contract):
         diversity: 0 orders by score alone, 1 by dissimilarity alone; the server's own setting where absent.
     """
 
-    user_id: Identifier | None = Field(default=None, description=identifiers.LENGTH)
+    user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
     query: ContentQuery | None = Field(default=None, description="an object")
     k: int = Field(default=10, ge=1, le=100, description="a whole number between 1 and 100")
     debug: bool = Field(default=False, description="true or false")
@@ -119,7 +120,7 @@ class RecommendRequest(Contract):
     def _asks_for_something(self) -> Self:
         if self.user_id is None and self.query is None:
             raise PydanticCustomError(
-                _WHOLE, f".user_id: is required, and must be {identifiers.LENGTH}, unless there is a query"
+                _WHOLE, f".user_id: is required, and must be {fields.LENGTH}, unless there is a query"
             )
         return self
 
@@ -198,16 +199,16 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
     model: type[Contract] = contract
     for step in detail["loc"]:
         if isinstance(step, int):
-            where, expected = f"{where}[{step}]", identifiers.LENGTH
+            where, expected = f"{where}[{step}]", fields.LENGTH
             continue
         where = f"{where}.{quote(step)[1:-1]}"
-        fields: Mapping[str, Any] = model.model_fields
-        if detail["type"] == "extra_forbidden" and step not in fields:
-            return f"{where}: is not a field; the fields are {', '.join(fields)}{model.remark}"
-        if step not in fields:
+        known: Mapping[str, Any] = model.model_fields
+        if detail["type"] == "extra_forbidden" and step not in known:
+            return f"{where}: is not a field; the fields are {', '.join(known)}{model.remark}"
+        if step not in known:
             continue
-        expected = fields[step].description or expected
-        model = _inner(fields[step].annotation) or model
+        expected = known[step].description or expected
+        model = _inner(known[step].annotation) or model
     if detail["type"] == _WHOLE:
         # About several fields together; the message says it all. A field it begins with continues the path.
         return f"{where}{detail['msg']}"

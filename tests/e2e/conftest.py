@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 
 NOBODY = "http://127.0.0.1:9"

@@ -16,7 +16,7 @@ import pytest
 
 from winnow.errors import WinnowError
 from winnow.local import stack
-from winnow.local.ports import EVERYWHERE, Ports
+from winnow.ports import EVERYWHERE, Ports
 
 COMMANDS = ("build", "up", "down", "recommend", "items add", "evaluate", "skew", "demo")
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.tensorrt_plan import NoTensorRT, read_network, tensorrt
+from export.triton.tensorrt_plan import NoTensorRT, read_network, tensorrt
 from winnow.local.triton import BACKENDS
 from winnow.signatures import SIGNATURES
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recommender_transformer.models import Ranked, Retrieved, Tensors
+from recommender_transformer.backends import new_items
+from recommender_transformer.backends.models import Ranked, Retrieved, Tensors
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
-from winnow.ranking.train import TrainedRanker
+from winnow.models.served import ServedRetriever
 from winnow.request import Answer, RecommendRequest
-from winnow.retrieval.served import ServedRetriever
-from winnow.retrieval.trained import TrainedRetriever
 from winnow.signatures import RANKER, RETRIEVER
-from winnow.store import fresh
-from winnow.store.online import OnlineStore
+from winnow.training.ranker import TrainedRanker
+from winnow.training.trained_retriever import TrainedRetriever
 
 
 class TorchModels:
@@ -48,7 +48,7 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
     async def offline() -> list[Answer]:
         store = OnlineStore(release, f"redis://127.0.0.1:{served.ports.redis}/0")
         try:
-            await fresh.catch_up(store)
+            await new_items.catch_up(store)
             runner = Runner(recommender(release, store, models), store.stranger, deadline_ms=10_000)
             requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
             return [await runner.recommend(runner.admit(request, "test")) for request in requests]

@@ -19,8 +19,8 @@ from benchmarks.serving import transformer
 from validation.apiserver import ApiServer, api_server, kube_state_metrics
 from validation.objects import ToolMissing, outside, render
 from validation.promql import expressions, metrics_of, watched
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 LOAD_S = 45
 """Long enough for two scrapes within every rate, and for the sidecar to rewrite the trending list."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from winnow.datasets.spec import DatasetSpec
+from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.encoders.settings import EncoderSettings
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 
 

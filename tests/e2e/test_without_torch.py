@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 ROOT = Path(__file__).parents[2]
 

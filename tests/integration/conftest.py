@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 
 
 @pytest.fixture(scope="module")

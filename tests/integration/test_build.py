@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from winnow.outcome import Outcome
 from winnow.release import Release
+from winnow.result import Outcome
 
 WINNOW = Path(sys.executable).with_name("winnow")
 PATIENCE_SECONDS = 240.0
@@ -210,7 +210,7 @@ def test_a_checkout_in_a_folder_with_a_space_builds(tmp_path: Path, home: Path, 
     environment = tmp_path / "My Projects" / "environment"
     environment.parent.mkdir()
     environment.symlink_to(sys.prefix)
-    command = "from winnow.cli import app; app()"
+    command = "from winnow.cli.app import app; app()"
     refused = subprocess.run(
         [environment / "bin" / "python", "-P", "-c", command, "build", f"--data={shop}"],
         env=os.environ | {"WINNOW_HOME": str(home)},

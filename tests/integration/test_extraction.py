@@ -20,11 +20,11 @@ import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from export.shapes import read_shapes
-from export.triton_config import config_text
-from winnow.embeddings import outcome, runtime
+from export.triton.config import config_text
+from export.triton.shapes import read_shapes
+from winnow.embeddings import result, runtime
 from winnow.embeddings.extraction import extract_embeddings
-from winnow.embeddings.outcome import Extraction, write_output
+from winnow.embeddings.result import Extraction, write_output
 from winnow.embeddings.store import EmbeddingStore, Shard
 from winnow.encoders import media
 from winnow.encoders.catalog import Contents
@@ -252,7 +252,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
 
 def test_what_cannot_be_read_is_recorded_and_told(encoders: Path, catalog: Contents, store: EmbeddingStore) -> None:
     made = extract_embeddings(encoders, catalog, store, show_progress=False)
-    audio, image, text = outcome.told(made, catalog)
+    audio, image, text = result.told(made, catalog)
     items = len(catalog.item_ids)
     assert audio.startswith(f"audio: 6 of {items} items have one; 1 cannot be used: ")
     assert image.startswith(f"image: 9 of {items} items have one; 2 cannot be used: {catalog.pictures[1]}: not a")

@@ -22,12 +22,12 @@ from benchmarks.redis_cluster import redis_cluster
 from benchmarks.sidecars import start_sidecar, tiny_release
 from benchmarks.waiting import until
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.filtering.rebuild import rebuild
+from winnow.feedback.rebuild import rebuild
+from winnow.feedback.stream import entries
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import RedisError, connect, connect_async
-from winnow.store.events import entries
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published, publish
 

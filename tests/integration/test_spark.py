@@ -21,16 +21,16 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from winnow.datasets.dataset import Dataset
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import DataError, WinnowError
 from winnow.features.extract import POPULARITY, extract, extract_folder, item_numerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.popularity import SUMS
-from winnow.features.schema import DAY_MS
 from winnow.features.spark.job import compute
 from winnow.features.table import FeatureSet
+from winnow.schema import DAY_MS
 
 ROOT = Path(__file__).parents[2]
 JARS = sorted((ROOT / ".tools" / "hadoop-aws").glob("*.jar"))

@@ -20,13 +20,13 @@ from redis import Redis
 
 from winnow import release as releases
 from winnow.errors import WinnowError
-from winnow.features.schema import Feature, FeatureSchema
 from winnow.local import redis as local_redis
 from winnow.local.infrastructure import infrastructure
-from winnow.local.ports import PortInUse, Ports
 from winnow.local.processes import ProcessFailed, http_ok
 from winnow.local.stack import Stack, detach, down
 from winnow.local.state import running
+from winnow.ports import PortInUse, Ports
+from winnow.schema import Feature, FeatureSchema
 
 SERVICE = """
 import argparse, http.server, json, pathlib, os

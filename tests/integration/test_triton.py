@@ -13,8 +13,8 @@ import tritonclient.grpc as grpcclient
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from export.shapes import read_shapes
-from export.triton_config import config_text
+from export.triton.config import config_text
+from export.triton.shapes import read_shapes
 from winnow.errors import WinnowError
 from winnow.local import triton as local_triton
 from winnow.local.infrastructure import infrastructure

@@ -2,7 +2,8 @@
 
 import pytest
 
-from recommender_transformer import breaker, limits
+from recommender_transformer.backends import breaker
+from recommender_transformer.serving.connections import admission
 
 
 class Clock:
@@ -19,6 +20,6 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of breakers and limits."""
     moved = Clock()
-    for module in (breaker, limits):
+    for module in (breaker, admission):
         monkeypatch.setattr(module, "monotonic", moved)
     return moved

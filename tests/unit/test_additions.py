@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow import additions
 from winnow import release as releases
+from winnow.cli import new_items
 from winnow.encoders.inputs import EncoderInputs, ImageInput, TextInput
 from winnow.errors import DataError, WinnowError
-from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
 SCHEMA = FeatureSchema(
     item=(
@@ -77,7 +77,7 @@ def test_the_three_forms_say_the_same(release: Release, folder: Path) -> None:
     )
     pq.write_table(pa.Table.from_pylist([line, {"item_id": "008", "title": "A cube"}]), folder / "items.parquet")
     for form, tags in (("csv", "red"), ("jsonl", ["red"]), ("parquet", ["red"])):
-        ball, cube = additions.read(folder / f"items.{form}", release)
+        ball, cube = new_items.read(folder / f"items.{form}", release)
         assert (ball.row, ball.instance) == (
             1,
             {
@@ -109,7 +109,7 @@ def test_every_wrong_row_is_named_and_nothing_is_returned(release: Release, fold
     ]
     (folder / "items.csv").write_text("\n".join(rows))
     with pytest.raises(DataError) as caught:
-        additions.read(folder / "items.csv", release)
+        new_items.read(folder / "items.csv", release)
     lines = str(caught.value).splitlines()
     assert lines[0].endswith("items.csv cannot be added: 8 problems. Nothing was sent.")
     for line, message in zip(
@@ -146,9 +146,9 @@ def test_files_of_another_form_are_refused(
 ) -> None:
     (folder / name).write_text(content)
     with pytest.raises(WinnowError, match=message):
-        additions.read(folder / name, release)
+        new_items.read(folder / name, release)
     with pytest.raises(WinnowError, match="there is no file"):
-        additions.read(folder / "nowhere.csv", release)
+        new_items.read(folder / "nowhere.csv", release)
 
 
 @pytest.mark.parametrize(
@@ -171,19 +171,19 @@ def test_a_file_of_new_items_follows_the_rules_of_a_catalog(
 ) -> None:
     (folder / "items.csv").write_bytes(content)
     if not message:
-        assert additions.read(folder / "items.csv", release)[0].instance["title"] == "x"
+        assert new_items.read(folder / "items.csv", release)[0].instance["title"] == "x"
         return
     with pytest.raises(DataError, match=message):
-        additions.read(folder / "items.csv", release)
+        new_items.read(folder / "items.csv", release)
 
 
 def test_headings_moments_and_types_are_read_as_in_a_catalog(release: Release, folder: Path) -> None:
     (folder / "items.csv").write_text("\ufeffItem ID, Title,created_at\na,Ball,2026-01-02 03:04:05.123456+00\n")
-    [addition] = additions.read(folder / "items.csv", release)
+    [addition] = new_items.read(folder / "items.csv", release)
     assert addition.instance == {"item_id": "a", "title": "Ball", "created_at": 1_767_323_045_123}
     large = pa.table({"item_id": pa.array(["a"], pa.large_string()), "title": pa.array(["Ball"]).dictionary_encode()})
     pq.write_table(large, folder / "items.parquet")
-    assert additions.read(folder / "items.parquet", release)[0].instance == {"item_id": "a", "title": "Ball"}
+    assert new_items.read(folder / "items.parquet", release)[0].instance == {"item_id": "a", "title": "Ball"}
     (folder / "items.jsonl").write_text('{"item_id": 7, "price": 3}\n{"item_id": "b", "tags": ["x"], "price": null}\n')
-    ids = [one.instance["item_id"] for one in additions.read(folder / "items.jsonl", release)]
+    ids = [one.instance["item_id"] for one in new_items.read(folder / "items.jsonl", release)]
     assert ids == ["7", "b"]

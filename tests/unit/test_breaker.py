@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from recommender_transformer.breaker import FAILURES, OPEN_S, Breaker
+from recommender_transformer.backends.breaker import FAILURES, OPEN_S, Breaker
 
 
 def is_open(component: str) -> float | None:

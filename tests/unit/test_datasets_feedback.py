@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.datasets.dataset import Dataset
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.errors import DataError
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.datasets import headers
+from winnow.datasets.canonical import headers
 from winnow.datasets.ingest import ingest
-from winnow.datasets.layout import layout_of
+from winnow.datasets.readers.layout import layout_of
 from winnow.errors import DataError, WinnowError
 
 YAML = "name: shop\nevents: {view: 1}\nitems: {categorical: [brand_name]}\n"

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.datasets.dataset import Dataset, hold_out_last
+from winnow.datasets.canonical.dataset import Dataset, hold_out_last
+from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
-from winnow.datasets.spec import DatasetSpec
 from winnow.errors import DataError, WinnowError
 
 NOON = 1_700_000_000_000

@@ -7,12 +7,12 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.datasets.atomic import read_atomic
-from winnow.datasets.dataset import Dataset
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.canonical.spec import DatasetSpec
+from winnow.datasets.canonical.validation import validate
 from winnow.datasets.ingest import ingest
-from winnow.datasets.spec import DatasetSpec
-from winnow.datasets.tables import read_local
-from winnow.datasets.validation import validate
+from winnow.datasets.readers.atomic import read_atomic
+from winnow.datasets.readers.tables import read_local
 from winnow.errors import DataError, WinnowError
 
 ML_100K = Path(__file__).parents[3] / "shared/data/ml-100k"

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from winnow.datasets.source import Source, SourceTable
-from winnow.datasets.spec import DatasetSpec, DeclaredColumns
-from winnow.datasets.types import normalised
-from winnow.datasets.validation import validate
+from winnow.datasets.canonical.source import Source, SourceTable
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.types import normalised
+from winnow.datasets.canonical.validation import validate
 from winnow.errors import DataError
 
 TEXTS = [

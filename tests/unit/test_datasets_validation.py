@@ -5,9 +5,9 @@ import time
 import pyarrow as pa
 import pytest
 
-from winnow.datasets.source import Source, SourceTable
-from winnow.datasets.spec import DatasetSpec, DeclaredColumns
-from winnow.datasets.validation import validate
+from winnow.datasets.canonical.source import Source, SourceTable
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.validation import validate
 from winnow.errors import DataError
 
 NOW = int(time.time() * 1000)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.embeddings.outcome import Extraction, told
+from winnow.embeddings.result import Extraction, told
 from winnow.encoders.catalog import Contents
 
 

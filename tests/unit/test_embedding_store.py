@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.embeddings import files
-from winnow.embeddings.ahead import ahead
+from winnow import files
+from winnow.embeddings.prefetch import ahead
 from winnow.embeddings.store import EmbeddingStore, Shard, digest, fingerprint
 from winnow.encoders.inputs import ImageInput
 from winnow.errors import WinnowError

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from winnow.encoders.build import load_encoders, train_encoders
 from winnow.encoders.catalog import read_contents
 from winnow.encoders.inputs import MODALITIES, Modality
 from winnow.encoders.preparation import Preparation
 from winnow.encoders.settings import EncoderSettings, TinySettings
 from winnow.encoders.tokens import END, PAD, START
-from winnow.encoders.views import drop_tokens, shift_and_flip
 from winnow.errors import WinnowError
+from winnow.training.encoders.build import load_encoders, train_encoders
+from winnow.training.encoders.views import drop_tokens, shift_and_flip
 
 SMALL = TinySettings(steps=40, batch_size=32, vocabulary=400, context_length=16, learning_rate=2e-3)
 SETTINGS = EncoderSettings(tiny=SMALL)

@@ -10,16 +10,16 @@ from open_clip import ClipLoss
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from export.onnx_model import write_onnx
+from export.graphs.onnx_model import write_onnx
 from transformers import ClapFeatureExtractor
 from winnow.encoders import media, sounds
-from winnow.encoders.audio import LogMel, MelLayout, repeat_to_the_end
 from winnow.encoders.settings import TinySettings
-from winnow.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import train_tokenizer
-from winnow.encoders.training import contrast
-from winnow.encoders.views import louder_and_later
+from winnow.models.encoders.audio import LogMel, MelLayout, repeat_to_the_end
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.signatures import AUDIO_ENCODER
+from winnow.training.encoders.contrastive import contrast
+from winnow.training.encoders.views import louder_and_later
 
 DIGITS = Path(__file__).parents[3] / "shared" / "data" / "spoken-digits"
 CLAP = MelLayout(rate=48_000, window=1024, hop=480, bins=64, lowest=0, highest=14_000)

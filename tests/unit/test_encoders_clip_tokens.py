@@ -11,8 +11,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from winnow.datasets.marketplace.catalog import make_catalog
-from winnow.encoders.clip_tokens import clip_tokenizer
 from winnow.encoders.tokens import tokenise
+from winnow.models.encoders.clip_tokens import clip_tokenizer
 
 SENTENCES = {  # Article 1 of the Universal Declaration of Human Rights
     "Arabic": "يولد جميع الناس أحرارًا متساوين في الكرامة والحقوق.",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer
 
+from winnow import fields
 from winnow.encoders import media, pixels, sounds
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
 from winnow.encoders.preparation import Preparation
@@ -70,7 +71,7 @@ def test_empty_and_oversized_content_is_refused() -> None:
         with pytest.raises(media.BrokenMedia, match="empty"):
             decode(b"")
         with pytest.raises(media.BrokenMedia, match=r"4,194,305 bytes are more than the 4,194,304"):
-            decode(b"\xff\xd8" + bytes(media.MAX_BYTES - 1))
+            decode(b"\xff\xd8" + bytes(fields.MAX_MEDIA_BYTES - 1))
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -161,7 +162,7 @@ def test_unfit_sounds_say_why(content: bytes, reason: str) -> None:
 
 def test_many_channels_of_silence_are_refused_by_the_header() -> None:
     silence = recorded(np.zeros((59 * 96_000, 8), np.float32), 96_000, "FLAC", "PCM_16")
-    assert len(silence) < media.MAX_BYTES
+    assert len(silence) < fields.MAX_MEDIA_BYTES
     with pytest.raises(media.BrokenMedia, match=r"of 8 channels are more than the 25,000,000 samples"):
         sounds.decode(silence, 8_000, 8_000)
 
@@ -227,7 +228,7 @@ def test_absent_and_oversized_files_are_broken_media(tmp_path: Path) -> None:
     with pytest.raises(media.BrokenMedia, match=r"gone\.png: No such file"):
         media.read(str(tmp_path / "gone.png"))
     with (tmp_path / "large.wav").open("wb") as file:
-        file.truncate(media.MAX_BYTES + 1)
+        file.truncate(fields.MAX_MEDIA_BYTES + 1)
     with pytest.raises(media.BrokenMedia, match=r"large\.wav: 4,194,305 bytes"):
         media.read(str(tmp_path / "large.wav"))
 

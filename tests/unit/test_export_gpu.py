@@ -12,12 +12,12 @@ from google.protobuf import text_format
 from torch import Tensor, nn
 from tritonclient.grpc import model_config_pb2 as triton
 
-from export import tensorrt_plan
-from export.gpu_config import gpu_config
 from export.repository import export_model
-from export.shapes import read_shapes, signature_of
-from export.tensorrt_plan import NoTensorRT, build_plan
-from export.triton_config import MAX_BATCH, Shape, model_config
+from export.triton import tensorrt_plan
+from export.triton.config import MAX_BATCH, Shape, model_config
+from export.triton.gpu_config import gpu_config
+from export.triton.shapes import read_shapes, signature_of
+from export.triton.tensorrt_plan import NoTensorRT, build_plan
 from winnow.errors import WinnowError
 from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, RANKER, TEXT_ENCODER
 

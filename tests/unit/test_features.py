@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from winnow.datasets.dataset import Dataset
-from winnow.datasets.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 from winnow.features.columns import encode_categorical, encode_numeric
 from winnow.features.extract import extract, item_numerics
 from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.popularity import DAY_MS, HALF_LIVES
-from winnow.features.schema import FeatureSchema
 from winnow.features.table import FeatureSet
+from winnow.schema import FeatureSchema
 
 START = 1_700_000_000_000
 

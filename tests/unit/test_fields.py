@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 from pydantic import Field
 
-from recommender_transformer import cloudevents
-from winnow import identifiers, moments
-from winnow.datasets.source import Source, SourceTable
-from winnow.datasets.spec import DatasetSpec
-from winnow.datasets.validation import validate
+from recommender_transformer.serving.protocols import cloudevents
+from winnow import fields, moments
+from winnow.datasets.canonical.source import Source, SourceTable
+from winnow.datasets.canonical.spec import DatasetSpec
+from winnow.datasets.canonical.validation import validate
 from winnow.errors import DataError
 from winnow.fields import Created, Happened, Identifier
 from winnow.request import Contract, InvalidRequest, RecommendRequest, parse_all
@@ -22,7 +22,7 @@ SPEC = DatasetSpec(name="x", events={"view": 1})
 class Told(Contract):
     """The fields of events and items that have rules of their own."""
 
-    user_id: Identifier = Field(default="u", description=identifiers.LENGTH)
+    user_id: Identifier = Field(default="u", description=fields.LENGTH)
     timestamp: Happened = NOW
     created_at: Created | None = None
 

@@ -7,16 +7,17 @@ import pytest
 from rbloom import Bloom
 from redis.crc import key_slot
 
-from winnow.filtering import categories
-from winnow.filtering.categories import CategoryFilter
-from winnow.filtering.hashing import WORDS, ItemHashes, item_hash, item_hashes
-from winnow.filtering.layers import Layers
-from winnow.filtering.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
-from winnow.filtering.shadow import SHARE, errors, sampled
-from winnow.filtering.state import State, watched
+from winnow.bloom import categories
+from winnow.bloom.categories import CategoryFilter
+from winnow.bloom.hashing import WORDS, ItemHashes, item_hash, item_hashes
+from winnow.bloom.scalable import Layers
+from winnow.bloom.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
+from winnow.bloom.shadow import SHARE, errors, sampled
 from winnow.store import history
-from winnow.store.events import Event, Item
+from winnow.store.events import Event
+from winnow.store.item_rows import Item
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.user_state import State, watched
 
 HASHES = item_hashes(f"item-{n}" for n in range(30_000))
 VALUES = list(HASHES)
@@ -25,7 +26,7 @@ SAMPLED = next(f"user-{n}" for n in range(100 * SHARE) if sampled(f"user-{n}"))
 
 
 def test_hashes_are_the_same_in_every_process() -> None:
-    code = "from winnow.filtering.hashing import item_hash; print(item_hash('Käse 7'))"
+    code = "from winnow.bloom.hashing import item_hash; print(item_hash('Käse 7'))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(other.stdout) == item_hash("Käse 7")
     assert len(set(VALUES)) == len(VALUES)

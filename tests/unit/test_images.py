@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 ROOTS = {
     "serving": ["recommender_transformer.__main__", "bloom_sidecar.__main__", "winnow.store.__main__"],
-    "training": ["winnow.commands.events", "winnow.commands.filters", "winnow.commands.skew"],
+    "training": ["winnow.cli.events", "winnow.cli.filters", "winnow.cli.skew"],
 }
 """What the manifests run in an image."""
 

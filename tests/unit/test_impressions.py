@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from winnow.features.schema import Feature, FeatureSchema
+from winnow.schema import Feature, FeatureSchema
 from winnow.store.history import EMPTY, History
 from winnow.store.impressions import ONE_IN, Served, decode, digest, encode, sampled
 

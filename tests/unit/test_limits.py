@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from recommender_transformer.limits import InFlight
+from recommender_transformer.serving.connections.admission import InFlight
 
 
 def let_in(room: InFlight, asked: int) -> int:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from winnow.errors import WinnowError
-from winnow.local.ports import PortInUse, Ports, checked_host, reached_at
+from winnow.ports import PortInUse, Ports, checked_host, reached_at
 
 
 def test_all_ports_follow_from_the_base():

@@ -571,7 +571,7 @@ def test_a_planted_fault_is_caught_and_named(fault):
 
 
 def test_the_configuration_for_gpus_keeps_its_engines_where_the_check_looks():
-    source = (Path(gpu.__file__).parents[1] / "export" / "gpu_config.py").read_text()
+    source = (Path(gpu.__file__).parents[1] / "export" / "triton" / "gpu_config.py").read_text()
     assert f'ENGINES = "{gpu.ENGINES}"' in source
 
 

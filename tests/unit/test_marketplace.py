@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from winnow.datasets.dataset import Dataset
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.canonical.validation import validate
 from winnow.datasets.marketplace import MarketplaceSize, generate, generated
 from winnow.datasets.marketplace.catalog import END, START
-from winnow.datasets.tables import read_local
-from winnow.datasets.validation import validate
+from winnow.datasets.readers.tables import read_local
 from winnow.errors import WinnowError
 
 SIZE = MarketplaceSize(items=300, users=400, events=12_000)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from winnow import moments
-from winnow.datasets import times
+from winnow.datasets.canonical import times
 
 NOON = 1_767_268_800_123  # 2026-01-01T12:00:00.123Z
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kfp_pipelines.screen import Screen
+from kfp_pipelines.console import Screen
 from winnow.errors import DataError, WinnowError
-from winnow.outcome import VARIABLE, Outcome, reported
+from winnow.result import VARIABLE, Outcome, reported
 
 ROOT = Path(__file__).parents[2]
 

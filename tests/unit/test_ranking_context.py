@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from winnow.ordering.mmr import mmr
 from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
+from winnow.ranking.mmr import mmr
 
 
 def answer(items: list[int], scores: list[float]) -> SourceList:

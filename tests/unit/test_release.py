@@ -8,8 +8,8 @@ import pytest
 
 from winnow import release
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.features.schema import Feature, FeatureSchema
 from winnow.release import Release, Source
+from winnow.schema import Feature, FeatureSchema
 
 SCHEMA = FeatureSchema(
     item=(Feature(name="category", kind="categorical", cardinality=3), Feature(name="popularity", kind="numeric")),

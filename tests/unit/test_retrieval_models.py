@@ -8,18 +8,18 @@ import torch
 from numpy.typing import NDArray
 
 from winnow.evaluation.baselines import popularity
-from winnow.evaluation.metrics import ndcg
 from winnow.features.numerics import NUMERIC_FEATURES
-from winnow.features.schema import Feature, FeatureSchema
 from winnow.features.table import FeatureSet, Interactions
-from winnow.ranking.candidates import Sources, past_lists, retrieve
+from winnow.metrics import ndcg
+from winnow.models.served import ServedItemTower, ServedRetriever
+from winnow.models.towers import ItemInputs
 from winnow.ranking.context import CONTEXT_FEATURES
-from winnow.ranking.train import RankerSettings, TrainedRanker, train_ranker
 from winnow.retrieval.history import assemble_many
-from winnow.retrieval.served import ServedItemTower, ServedRetriever
-from winnow.retrieval.towers import ItemInputs
-from winnow.retrieval.train import RetrieverTraining, train_retriever
-from winnow.retrieval.trained import RetrieverSettings
+from winnow.schema import Feature, FeatureSchema
+from winnow.training.candidate_lists import Sources, past_lists, retrieve
+from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
+from winnow.training.retriever import RetrieverTraining, train_retriever
+from winnow.training.trained_retriever import RetrieverSettings
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)

@@ -11,9 +11,9 @@ from torch.nn import functional
 from winnow.features.table import Interactions
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.history import assemble, assemble_many
-from winnow.retrieval.neighbours import covisitation_table
-from winnow.retrieval.softmax import next_item_loss
-from winnow.retrieval.windows import epoch_windows, first_meetings
+from winnow.training.covisitation import covisitation_table
+from winnow.training.softmax import next_item_loss
+from winnow.training.windows import epoch_windows, first_meetings
 
 
 def log_of(*users: list[int]) -> Interactions:

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pytest
 
 from winnow import release as releases
-from winnow.datasets.dataset import Dataset
-from winnow.datasets.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 from winnow.features.extract import extract
 from winnow.features.row import ItemDescription, RowEncoder, tower_inputs
-from winnow.features.schema import DAY_MS, NUMERIC_FEATURES
 from winnow.features.table import FeatureSet
 from winnow.release import Release
+from winnow.schema import DAY_MS, NUMERIC_FEATURES
 
 START = 1_700_000_000_000
 ITEMS = {

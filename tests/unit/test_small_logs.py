@@ -9,18 +9,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from winnow.datasets.dataset import Dataset
-from winnow.datasets.learnable import check_learnable
-from winnow.datasets.spec import DatasetSpec
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.canonical.learnable import check_learnable
+from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.errors import DataError
 from winnow.features.numerics import NUMERIC_FEATURES
-from winnow.features.schema import Feature, FeatureSchema
 from winnow.features.table import FeatureSet, Interactions
-from winnow.ranking.candidates import Sources
 from winnow.ranking.context import CONTEXT_FEATURES
-from winnow.ranking.train import RankerSettings, TrainedRanker, train_ranker
-from winnow.retrieval.train import train_retriever
-from winnow.retrieval.trained import RetrieverSettings
+from winnow.schema import Feature, FeatureSchema
+from winnow.training.candidate_lists import Sources
+from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
+from winnow.training.retriever import train_retriever
+from winnow.training.trained_retriever import RetrieverSettings
 
 LENGTH = 10
 RETRIEVER = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=4)

@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
+from recommender_transformer.backends.row_cache import RowCache
 from winnow.store import history
-from winnow.store.cache import RowCache
 from winnow.store.keys import ITEM_TAGS, Keys
 
 DTYPE = np.dtype([("index", "<u4"), ("value", "<f4", (2,))])

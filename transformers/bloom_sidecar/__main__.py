@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bloom_sidecar import health
 from bloom_sidecar.consumer import Consumer
+from winnow.bloom.seen import WINDOW_DAYS
 from winnow.errors import WinnowError
-from winnow.filtering.seen import WINDOW_DAYS
 from winnow.release import Release
 from winnow.store.connection import LOCAL, connect
 from winnow.store.publish import check_published

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from winnow.filtering.shadow import Errors, errors
-from winnow.filtering.state import State, watched
+from winnow.bloom.shadow import Errors, errors
 from winnow.store.connection import Client
-from winnow.store.events import Event, Item
+from winnow.store.events import Event
+from winnow.store.item_rows import Item
+from winnow.store.user_state import State, watched
 
 
 class Applied(NamedTuple):

@@ -9,12 +9,13 @@ import numpy as np
 from bloom_sidecar import metrics
 from bloom_sidecar.apply import Applied, apply, by_user
 from bloom_sidecar.group import Group
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import FALSE_POSITIVE_RATE, WINDOW_MS
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import FALSE_POSITIVE_RATE, WINDOW_MS
 from winnow.release import Release
 from winnow.store import trending
 from winnow.store.connection import FAILURES, Client
-from winnow.store.events import Event, Item, Items, codes_of, entered, parse
+from winnow.store.events import Event, codes_of, entered, parse
+from winnow.store.item_rows import Item, Items
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.trending import Done
 

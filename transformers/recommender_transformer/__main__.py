@@ -20,27 +20,28 @@ import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
-from recommender_transformer.check import check
-from recommender_transformer.drain import DRAIN_S, MAX_DRAIN_S
-from recommender_transformer.events import EventsModel
-from recommender_transformer.items import ItemsModel
-from recommender_transformer.limits import MAX_IN_FLIGHT, InFlight
-from recommender_transformer.model import RecommenderModel
-from recommender_transformer.models import Models
-from recommender_transformer.pipeline import Pipeline, recommender
-from recommender_transformer.row_metrics import observe, watch
-from recommender_transformer.runner import DEADLINE_MS, Runner
-from recommender_transformer.server import model_server
-from recommender_transformer.triton import TritonModels
-from recommender_transformer.waiting import Bounds
+from recommender_transformer.backends import new_items
+from recommender_transformer.backends.models import Models
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.row_metrics import observe, watch
+from recommender_transformer.backends.triton import TritonModels
+from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
+from recommender_transformer.pipeline import recommender
+from recommender_transformer.serving.check import check
+from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, InFlight
+from recommender_transformer.serving.connections.waiting import Bounds
+from recommender_transformer.serving.drain import DRAIN_S, MAX_DRAIN_S
+from recommender_transformer.serving.events import EventsModel
+from recommender_transformer.serving.items import ItemsModel
+from recommender_transformer.serving.recommender import RecommenderModel
+from recommender_transformer.serving.server import model_server
 from winnow.errors import WinnowError
-from winnow.local.ports import EVERYWHERE
+from winnow.feedback.append import Limits
+from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
-from winnow.store import fresh
-from winnow.store.append import Limits
 from winnow.store.connection import LOCAL, RedisError
-from winnow.store.online import OnlineStore
 
 _FILES = 16_384
 
@@ -167,7 +168,7 @@ def serve(
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.stranger, deadline_ms)
         runners.append(runner)
-        background.append(asyncio.create_task(fresh.follow(store, redis_url, await _caught_up(store))))
+        background.append(asyncio.create_task(new_items.follow(store, redis_url, await _caught_up(store))))
         await runner.warm_up()
         # What was imported stays; looking through it again and again would stop everything for a tenth of a second.
         gc.collect()
@@ -215,7 +216,7 @@ def _allow_files() -> None:
 async def _caught_up(store: OnlineStore) -> str:
     """The position of the stream of fresh items after reading it all; its beginning where Redis is away."""
     try:
-        return await fresh.catch_up(store)
+        return await new_items.catch_up(store)
     except (RedisError, OSError):
         return "0"
 

@@ -7,14 +7,14 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from winnow.datasets import cloud, tables
-from winnow.datasets.atomic import is_atomic, read_atomic
-from winnow.datasets.dataset import HOLDOUT, Dataset, hold_out_last
+from winnow.datasets.canonical.dataset import HOLDOUT, Dataset, hold_out_last
+from winnow.datasets.canonical.report import reading
+from winnow.datasets.canonical.source import Source
+from winnow.datasets.canonical.spec import FILE
+from winnow.datasets.canonical.validation import validate
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
-from winnow.datasets.report import reading
-from winnow.datasets.source import Source
-from winnow.datasets.spec import FILE
-from winnow.datasets.validation import validate
+from winnow.datasets.readers import cloud, tables
+from winnow.datasets.readers.atomic import is_atomic, read_atomic
 from winnow.errors import WinnowError
 from winnow.home import home
 
@@ -33,7 +33,7 @@ def ingest(
             ``glue://database``, or None for the demo marketplace.
         out: the folder to write; a data set that is there already is replaced.
         holdout: ``last`` takes every user's last event away and writes it to ``holdout.parquet``; see
-            :func:`winnow.datasets.dataset.hold_out_last`.
+            :func:`winnow.datasets.canonical.dataset.hold_out_last`.
         marketplace: how large the demo marketplace is.
         show_progress: show a bar while the demo marketplace is drawn.
 

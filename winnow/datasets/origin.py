@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.datasets import tables, validation
+from winnow.datasets.canonical import validation
 from winnow.datasets.marketplace import MarketplaceSize, generated
+from winnow.datasets.readers import tables
 from winnow.home import home
 from winnow.release import Source
 

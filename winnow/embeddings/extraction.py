@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from winnow.embeddings.ahead import ahead
 from winnow.embeddings.exported import ExportedEncoder, Ready
-from winnow.embeddings.known import Known
-from winnow.embeddings.outcome import Extraction, save
+from winnow.embeddings.index import Known
+from winnow.embeddings.prefetch import ahead
+from winnow.embeddings.result import Extraction, save
 from winnow.embeddings.runtime import Runtime
 from winnow.embeddings.store import EmbeddingStore, Shard, digest
 from winnow.encoders import media
@@ -43,7 +43,7 @@ def extract_embeddings(
     """Embed every item, and write ``embeddings/{modality}.npy`` and ``items.parquet`` into the encoders' folder.
 
     A picture or sound that cannot be decoded is recorded in the store, and not tried again while its bytes are the
-    same. One that cannot be read at all is tried again by the next run. :func:`winnow.embeddings.outcome.told` counts
+    same. One that cannot be read at all is tried again by the next run. :func:`winnow.embeddings.result.told` counts
     both.
 
     Args:

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from winnow.embeddings import files
-from winnow.embeddings.ahead import ahead
+from winnow import files
+from winnow.embeddings.prefetch import ahead
 from winnow.encoders.inputs import AudioInput, ImageInput, Modality, TextInput
 from winnow.errors import WinnowError
 from winnow.release import sha256

@@ -1,6 +1,4 @@
-"""Pictures, words and sounds as unit vectors: the encoders, and their training on a catalog.
+"""Inputs of the encoders: raw text, pictures and sounds as tensors, the same offline and online, without torch.
 
-``preparation`` (with ``pixels``, ``tokens``, ``sounds`` and ``media``) prepares raw content and imports no torch, so
-that serving can use it. ``settings`` is the choice per modality: ``tiny`` is trained on the catalog itself, ``clap``,
-``open_clip_model``, ``sentence`` and ``timm_image`` are pretrained. The rest is offline work.
+The networks are in :mod:`winnow.models.encoders`, their training in :mod:`winnow.training.encoders`.
 """

@@ -4,10 +4,8 @@ import io
 from pathlib import Path
 
 from winnow.errors import WinnowError
-from winnow.s3 import s3
-
-MAX_BYTES = 4 * 2**20
-"""Of an encoded picture or sound, in a catalog and in a request alike."""
+from winnow.fields import MAX_MEDIA_BYTES
+from winnow.files import s3
 
 
 class BrokenMedia(WinnowError):
@@ -15,15 +13,15 @@ class BrokenMedia(WinnowError):
 
 
 def check_size(count: int) -> None:
-    """Refuse content of no bytes or of more than ``MAX_BYTES``.
+    """Refuse content of no bytes or of more than ``MAX_MEDIA_BYTES``.
 
     Raises:
         BrokenMedia: it is empty or too large.
     """
     if count == 0:
         raise BrokenMedia("it is empty")
-    if count > MAX_BYTES:
-        raise BrokenMedia(f"{count:,} bytes are more than the {MAX_BYTES:,} that are read")
+    if count > MAX_MEDIA_BYTES:
+        raise BrokenMedia(f"{count:,} bytes are more than the {MAX_MEDIA_BYTES:,} that are read")
 
 
 def read(uri: str) -> bytes:

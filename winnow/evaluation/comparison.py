@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.features.schema import Feature
+from winnow.schema import Feature
 
 TOLERANCE = 1e-5
 """Of a number, relative where it is above 1: what two orders of summation may differ by. A float32 holds 1e-7."""

@@ -11,18 +11,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from redis import Redis
 
-from winnow.datasets.dataset import Dataset
+from winnow.bloom.seen import WINDOW_MS
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import WinnowError
 from winnow.features.extract import Known, extract
-from winnow.filtering.log import ReleaseLog
-from winnow.filtering.seen import WINDOW_MS
-from winnow.filtering.state import State
+from winnow.feedback.stream import entries
 from winnow.release import Release
 from winnow.store import history
-from winnow.store.events import Event, codes_of, entered, entries, parse
+from winnow.store.events import Event, codes_of, entered, parse
 from winnow.store.history import History
+from winnow.store.release_log import ReleaseLog
+from winnow.store.user_state import State
 
 SETTLING_MS = 2000
 """How long before (or after) an answer an event may have entered the stream without anybody knowing whether the answer

@@ -10,12 +10,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from winnow import client, home
+from winnow import client, home, metrics
 from winnow.errors import WinnowError
-from winnow.evaluation import baselines, metrics
+from winnow.evaluation import baselines
 from winnow.features.table import Interactions
-from winnow.local.ports import Ports
 from winnow.local.stack import Stack
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from winnow.features.row import known_codes, standard_scores
-from winnow.features.schema import Feature
+from winnow.schema import Feature
 
 MAX_VALUES = 10_000
 """Values of a categorical column that get a code of their own; the rest share code 0."""

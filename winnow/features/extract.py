@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from winnow.datasets.dataset import Dataset
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.features.columns import encode_categorical, encode_numeric
 from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
 from winnow.features.point_in_time import PointInTime
-from winnow.features.schema import Feature, FeatureSchema, row_dtype
 from winnow.features.table import FeatureSet, Interactions
+from winnow.schema import Feature, FeatureSchema, row_dtype
 
 POPULARITY = "popularity.parquet"
 """Lies beside a feature set for whoever asks for numbers at past moments: :func:`item_numerics`."""

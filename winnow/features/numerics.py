@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from winnow.features.popularity import SUMS
 from winnow.features.row import log_age
-from winnow.features.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES
+from winnow.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES
 
 __all__ = ["NUMERIC_FEATURES", "ItemNumerics"]
 

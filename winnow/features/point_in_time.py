@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from winnow.datasets.dataset import Dataset
-from winnow.embeddings.files import inside, listed, read
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.errors import WinnowError
 from winnow.features.log import in_index_space, numbered
 from winnow.features.popularity import popularity_after
+from winnow.files import inside, listed, read
 
 ITEMS, USERS, LOG, POPULARITY = "items", "users", "log", "popularity"
 """The folders of Parquet files that Spark writes."""

@@ -9,7 +9,7 @@ is a matter of fading further, which :class:`winnow.features.numerics.ItemNumeri
 import ibis
 import ibis.expr.types as ir
 
-from winnow.features.schema import DAY_MS, HALF_LIVES, POPULARITY_FEATURES
+from winnow.schema import DAY_MS, HALF_LIVES, POPULARITY_FEATURES
 
 __all__ = ["DAY_MS", "HALF_LIVES", "POPULARITY_FEATURES", "SUMS", "popularity_after"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.features.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
+from winnow.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES, Feature, FeatureSchema
 
 
 def known_codes(values: Sequence[str], code: Mapping[str, int], width: int) -> list[int]:

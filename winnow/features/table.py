@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.features.schema import FeatureSchema
+from winnow.schema import FeatureSchema
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from winnow.embeddings import files
+from winnow import files
 from winnow.store.events import Entry
 from winnow.store.keys import EVENTS, IMPRESSIONS
 

@@ -3,8 +3,8 @@
 import sys
 
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
 from winnow.local.stack import serve
+from winnow.ports import Ports
 
 if __name__ == "__main__":
     host, (release, *ports) = sys.argv[1], map(int, sys.argv[2:])

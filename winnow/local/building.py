@@ -8,8 +8,8 @@ from pathlib import Path
 
 from winnow.errors import WinnowError
 from winnow.local.processes import end_group, tethered
-from winnow.outcome import VARIABLE, Outcome
 from winnow.release import Source
+from winnow.result import VARIABLE, Outcome
 
 
 class BuildFailed(WinnowError):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from winnow.local import redis, triton
-from winnow.local.ports import Ports
 from winnow.local.processes import Process
+from winnow.ports import Ports
 
 
 @dataclass(frozen=True)

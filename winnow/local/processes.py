@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import IO, Self
 
 from winnow.errors import WinnowError
-from winnow.local.ports import LOOPBACK
+from winnow.ports import LOOPBACK
 
-TETHER = Path(__file__).with_name("tether.py")
+TETHER = Path(__file__).with_name("parent_death_signal.py")
 POLL_SECONDS = 0.05
 TAIL_LINES = 20
 

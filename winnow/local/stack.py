@@ -17,9 +17,9 @@ from winnow import home
 from winnow.errors import WinnowError
 from winnow.local.first_answer import wait_until_whole
 from winnow.local.infrastructure import Infrastructure, infrastructure
-from winnow.local.ports import LOOPBACK, Ports, reached_at
 from winnow.local.processes import Process, ProcessFailed, http_ok, tail
 from winnow.local.state import StackState, claim, running
+from winnow.ports import LOOPBACK, Ports, reached_at
 from winnow.release import Release
 
 WATCH_SECONDS = 0.25

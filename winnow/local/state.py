@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from winnow import home
-from winnow.local.lock import held, taken
-from winnow.local.ports import LOOPBACK, Ports, reached_at
+from winnow.home import held, taken
+from winnow.ports import LOOPBACK, Ports, reached_at
 
 # Somebody who only looks holds the lock too, for an instant.
 PATIENCE_SECONDS = 1.0

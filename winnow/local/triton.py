@@ -19,8 +19,8 @@ from pathlib import Path
 from tritonclient.utils import InferenceServerException
 
 from winnow.errors import WinnowError
-from winnow.local.ports import Ports
 from winnow.local.processes import Process, http_ok
+from winnow.ports import Ports
 from winnow.proxies import inference_client
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-triton"

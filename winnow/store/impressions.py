@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.features.schema import FeatureSchema
+from winnow.schema import FeatureSchema
 from winnow.store.history import History
 
 ONE_IN = 16

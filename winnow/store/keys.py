@@ -32,7 +32,7 @@ EXPORT_GROUP = "export"
 
 
 def event_id(given: str) -> str:
-    """Stream id of the event that the sender calls ``given``; forgotten after a while (see ``winnow.store.append``)."""
+    """Stream id of the event that the sender calls ``given``; forgotten after an hour (``winnow.feedback.append``)."""
     return f"{{events}}:id:{given}"
 
 
@@ -64,7 +64,7 @@ class Keys:
 
     @property
     def fresh_items(self) -> str:
-        """Stream of the items that came after the release was made (see :mod:`winnow.store.fresh`)."""
+        """Stream of the items that came after the release was made."""
         return f"r{self.release}:{{fresh}}:items"
 
     @property
@@ -90,11 +90,11 @@ class Keys:
         return f"r{self.release}:{{u:{user_id}}}:history"
 
     def seen(self, user_id: str) -> str:
-        """The user's Bloom filter (see :mod:`winnow.filtering.seen`)."""
+        """The user's Bloom filter (see :mod:`winnow.bloom.seen`)."""
         return f"r{self.release}:{{u:{user_id}}}:seen"
 
     def categories(self, user_id: str) -> str:
-        """The user's category filter (see :mod:`winnow.filtering.categories`)."""
+        """The user's category filter (see :mod:`winnow.bloom.categories`)."""
         return f"r{self.release}:{{u:{user_id}}}:categories"
 
     def shadow(self, user_id: str) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from winnow.errors import ReleaseMismatch
-from winnow.filtering.log import ReleaseLog
-from winnow.filtering.state import clear
 from winnow.release import Release
 from winnow.store import trending
 from winnow.store.connection import Client, connect, shown
 from winnow.store.keys import Keys
+from winnow.store.release_log import ReleaseLog
+from winnow.store.user_state import clear
 
 _CHUNK = 500
 """Keys per pipeline: large enough to hide the round trip, small enough not to hold Redis up."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.client import Pipeline
 
-from winnow.features.schema import DAY_MS, HALF_LIVES
 from winnow.release import Manifest, Release
+from winnow.schema import DAY_MS, HALF_LIVES
 from winnow.store.connection import Client
 from winnow.store.keys import EVENTS, Keys
 

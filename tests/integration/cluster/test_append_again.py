@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.redis_cluster import MASTERS, redis_cluster
+from winnow.feedback.append import Appended, Limits, NotReplicated, append
 from winnow.feedback.export import export
-from winnow.store.append import Appended, Limits, NotReplicated, append
 from winnow.store.connection import connect, connect_async
 from winnow.store.keys import EVENTS
 

@@ -17,12 +17,12 @@ from benchmarks.failover import fail_over
 from benchmarks.redis_cluster import MASTERS, Cluster, redis_cluster
 from benchmarks.sidecars import start_sidecar
 from benchmarks.waiting import until
+from recommender_transformer.backends.online import OnlineStore
 from winnow.errors import WinnowError
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.online import OnlineStore
 from winnow.store.publish import publish
 
 spec = importlib.util.spec_from_file_location("cluster_tiny", Path(__file__).parents[1] / "funnel" / "conftest.py")

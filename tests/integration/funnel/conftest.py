@@ -25,19 +25,19 @@ import pytest
 import soundfile
 from PIL import Image
 
-from recommender_transformer.models import Placed, Ranked, Retrieved, Tensors
+from recommender_transformer.backends.catalog import FreshItem
+from recommender_transformer.backends.models import Placed, Ranked, Retrieved, Tensors
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
 from winnow import release as releases
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, Modality, TextInput
 from winnow.encoders.tokens import train_tokenizer
-from winnow.features.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
-from winnow.store.catalog import FreshItem
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.store.connection import connect
 from winnow.store.keys import recent
-from winnow.store.online import OnlineStore
 from winnow.store.publish import publish
 
 ITEMS, USERS, EVENTS, WIDTH, LENGTH, RETRIEVED = 300, 20, 1200, 8, 12, 60

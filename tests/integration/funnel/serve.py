@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from recommender_transformer.__main__ import serve
-from recommender_transformer.waiting import Bounds
+from recommender_transformer.serving.connections.waiting import Bounds
+from winnow.feedback.append import Limits
 from winnow.release import Release
-from winnow.store.append import Limits
 
 spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("conftest.py"))
 tiny = importlib.util.module_from_spec(spec)

@@ -8,8 +8,8 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from recommender_transformer import triton
-from recommender_transformer.triton import TritonModels
+from recommender_transformer.backends import triton
+from recommender_transformer.backends.triton import TritonModels
 
 SERVICE = "inference.GRPCInferenceService"
 

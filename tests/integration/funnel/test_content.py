@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 from tritonclient.grpc import service_pb2 as pb
 
-from recommender_transformer.contents import ContentReader
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.media_decoder import ContentReader
+from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.funnel.scorers.content import WEIGHT
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
-from recommender_transformer.scorers.content import WEIGHT
 from winnow.encoders.inputs import EncoderInputs, TextInput
 from winnow.encoders.preparation import Preparation
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, Media, RecommendRequest
-from winnow.store.online import OnlineStore
 
 Recommend = Callable[..., Answer]
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.pipeline import Pipeline, recommender
-from recommender_transformer.query import Query
-from recommender_transformer.runner import TIMED, Runner
+from recommender_transformer.backends.new_items import write
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.runner import TIMED, Runner
+from recommender_transformer.pipeline import recommender
 from winnow.release import Release
 from winnow.request import ContentQuery, RecommendRequest
-from winnow.store.fresh import write
-from winnow.store.online import OnlineStore
 
 SOURCES = ("content", "retriever", "covisitation", "trending", "fresh")
 FILTERS = ("seen", "available", "request", "unlikely")

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from recommender_transformer.breaker import FAILURES
-from recommender_transformer.dependencies import in_order
-from recommender_transformer.pipeline import Pipeline, recommender
-from recommender_transformer.runner import Runner
+from recommender_transformer.backends import new_items
+from recommender_transformer.backends.breaker import FAILURES
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.dependencies import in_order
+from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
 from winnow.ranking.context import SourceList
 from winnow.release import Release
 from winnow.request import RecommendRequest
-from winnow.store import fresh
-from winnow.store.online import OnlineStore
 
 Talk = Callable[[Runner], Any]
 NEWEST = [305, 304, 303, 302, 301]
@@ -32,7 +33,7 @@ def together(published: Release, models: Any, redis_url: str, fresh_item: Any) -
         async def connected() -> Any:
             store = OnlineStore(published, redis_url)
             items = [fresh_item(published, f"new-{n}", slot=n) for n in range(5)]
-            await fresh.write(store, items)
+            await new_items.write(store, items)
             for item in items:
                 store.learn(item)
             try:

@@ -18,11 +18,11 @@ import pytest
 from redis import Redis
 from tritonclient.grpc import service_pb2 as pb
 
+from winnow.feedback.append import REMEMBERED_S
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
 from winnow.local.processes import Process
+from winnow.ports import Ports
 from winnow.store import keys
-from winnow.store.append import REMEMBERED_S
 
 PATH = "/v1/models/events:predict"
 EVENT = {"user_id": "me", "item_id": "item-3", "event": "buy"}

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recommender_transformer.backends import new_items
+from recommender_transformer.backends.catalog import Catalog, merged
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, ContentQuery, RecommendRequest
-from winnow.store import fresh
-from winnow.store.catalog import FRESH_CAPACITY, Catalog, merged
+from winnow.signatures import FRESH_CAPACITY
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.online import OnlineStore
 
 ITEMS = 300
 
@@ -71,16 +72,16 @@ def test_slots_are_given_once_and_not_beyond_the_room(published: Release, redis_
     async def work() -> None:
         store = OnlineStore(published, redis_url)
         try:
-            assert await fresh.slots(store, ["a", "b"]) == [0, 1]
-            assert await fresh.slots(store, ["c", "a"]) == [2, 0]
+            assert await new_items.slots(store, ["a", "b"]) == [0, 1]
+            assert await new_items.slots(store, ["c", "a"]) == [2, 0]
             # Many at once never share one.
-            given = await asyncio.gather(*(fresh.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
+            given = await asyncio.gather(*(new_items.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
             assert sorted(slot for pair in given for slot in pair) == list(range(3, 43))
-            await fresh.slots(store, [f"more-{n}" for n in range(FRESH_CAPACITY - 44)])
-            assert await fresh.slots(store, ["the last"]) == [FRESH_CAPACITY - 1]
-            with pytest.raises(fresh.NoRoom, match=r"takes 4096 new items; build the next release"):
-                await fresh.slots(store, ["b", "one too many"])
-            assert await fresh.slots(store, ["b"]) == [1]
+            await new_items.slots(store, [f"more-{n}" for n in range(FRESH_CAPACITY - 44)])
+            assert await new_items.slots(store, ["the last"]) == [FRESH_CAPACITY - 1]
+            with pytest.raises(new_items.NoRoom, match=r"takes 4096 new items; build the next release"):
+                await new_items.slots(store, ["b", "one too many"])
+            assert await new_items.slots(store, ["b"]) == [1]
         finally:
             await store.close()
 
@@ -94,24 +95,24 @@ def test_another_process_learns_of_items_and_goes_on_after_redis_was_away(
 
     async def work() -> None:
         writer, reader = OnlineStore(published, redis_url), OnlineStore(published, redis_url)
-        await fresh.write(writer, [fresh_item(published, "early", slot=0)])
-        position = await fresh.catch_up(reader)
+        await new_items.write(writer, [fresh_item(published, "early", slot=0)])
+        position = await new_items.catch_up(reader)
         assert reader.catalog.item_index["early"] == ITEMS + 1
-        following = asyncio.create_task(fresh.follow(reader, redis_url, position))
+        following = asyncio.create_task(new_items.follow(reader, redis_url, position))
         try:
             started = time.monotonic()
-            await fresh.write(writer, [fresh_item(published, "later", slot=1)])
+            await new_items.write(writer, [fresh_item(published, "later", slot=1)])
             await until(lambda: "later" in reader.catalog.item_index)
             assert time.monotonic() - started < 1.0
             client.client_kill_filter(_type="normal", skipme=True)
             await asyncio.sleep(0.05)
-            await fresh.write(writer, [fresh_item(published, "after", slot=2)])
+            await new_items.write(writer, [fresh_item(published, "after", slot=2)])
             await until(lambda: "after" in reader.catalog.item_index)
             # What is not ours is left out, and does not stop the reader.
             keys = Keys(published.manifest.number)
             client.xadd(keys.fresh_items, {"item_id": "odd", "slot": 3, "vector": b"short", "row": b"", "title": ""})
             client.xadd(keys.fresh_items, {"nothing": "known"})
-            await fresh.write(writer, [fresh_item(published, "later", slot=1, available=0)])
+            await new_items.write(writer, [fresh_item(published, "later", slot=1, available=0)])
             await until(lambda: reader.catalog.rows[ITEMS + 2]["available"] == 0)
             assert "odd" not in reader.catalog.item_index
             assert reader.catalog.fresh.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
@@ -137,8 +138,8 @@ def ask(published: Release, models: Any, redis_url: str, fresh_item: Any) -> Cal
         async def work() -> Answer:
             store = OnlineStore(published, redis_url)
             try:
-                await fresh.write(store, added)
-                await fresh.catch_up(store)
+                await new_items.write(store, added)
+                await new_items.catch_up(store)
                 runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=2000)
                 query = ContentQuery(text=text) if text else None
                 request = RecommendRequest(user_id=user_id, query=query, debug=True, **fields)

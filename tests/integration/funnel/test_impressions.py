@@ -11,13 +11,13 @@ import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
 
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.funnel.side_effects import impressions
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
-from recommender_transformer.side_effects import impressions
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.keys import EXPORTED, IMPRESSIONS
-from winnow.store.online import OnlineStore
 
 SAMPLED = next(f"request-{n}" for n in range(100) if crc32(f"request-{n}".encode()) % 16 == 0)
 OTHER = next(f"request-{n}" for n in range(100) if crc32(f"request-{n}".encode()) % 16)

@@ -7,10 +7,10 @@ from typing import Any
 
 from redis import Redis
 
-from winnow.store import fresh
-from winnow.store.catalog import FRESH_CAPACITY
+from recommender_transformer.backends import new_items
+from recommender_transformer.backends.online import OnlineStore
+from winnow.signatures import FRESH_CAPACITY
 from winnow.store.keys import Keys
-from winnow.store.online import OnlineStore
 
 
 def new(item_id: str, **fields: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def test_a_second_transformer_of_the_release_shows_it_within_a_second(
 
     async def work() -> float:
         store = OnlineStore(release, redis_url)
-        following = asyncio.create_task(fresh.follow(store, redis_url))
+        following = asyncio.create_task(new_items.follow(store, redis_url))
         try:
             posted = await asyncio.to_thread(growing.v1, new("elsewhere", image=picture("blue")), model="items")
             assert posted[0] == 200

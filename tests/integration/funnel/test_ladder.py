@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from recommender_transformer.breaker import FAILURES, OPEN_S
+from recommender_transformer.backends.breaker import FAILURES, OPEN_S
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
 from winnow.local.processes import Process
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.keys import Keys
-from winnow.store.online import OnlineStore
 
 Ask = Callable[..., Any]
 

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from recommender_transformer.limits import BUSY
+from recommender_transformer.serving.connections.admission import BUSY
 
 BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5, "deadline_ms": 10_000}]}).encode()
 PATH = "/v1/models/recommender:predict"

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from benchmarks.load import Plan, carry_out
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 
 USERS = [f"user-{number}" for number in range(10)]
 

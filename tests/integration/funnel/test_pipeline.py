@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.online import OnlineStore
 
 NOWHERE = "redis://127.0.0.1:1/0"
 Recommend = Callable[..., Answer]

@@ -13,17 +13,17 @@ from redis.exceptions import ResponseError
 
 from benchmarks.sidecars import start_sidecar
 from benchmarks.waiting import until
-from recommender_transformer.filters.seen import Seen
-from winnow.filtering.state import State
-from winnow.local.ports import Ports
+from recommender_transformer.backends.online import OnlineStore, UserState
+from recommender_transformer.funnel.filters.seen import Seen
+from winnow.feedback.append import Limits, append
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store import keys, recent
-from winnow.store.append import Limits, append
 from winnow.store.connection import connect, connect_async
 from winnow.store.events import Event
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.online import OnlineStore, UserState
 from winnow.store.recent import KEPT, REMEMBERED_S, Recent
+from winnow.store.user_state import State
 
 LENGTH = 12
 """Events that the tiny release's models read."""

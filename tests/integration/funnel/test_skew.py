@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
 from winnow import release as releases
 from winnow.datasets.ingest import ingest
 from winnow.errors import WinnowError
@@ -22,13 +23,12 @@ from winnow.evaluation.comparison import FeatureSkew
 from winnow.evaluation.skew import SkewReport, differing
 from winnow.features import extract as extraction
 from winnow.features.extract import extract
-from winnow.features.schema import DAY_MS, HALF_LIVES
-from winnow.filtering.rebuild import rebuild
+from winnow.feedback.rebuild import rebuild
 from winnow.release import Release
 from winnow.request import RecommendRequest
+from winnow.schema import DAY_MS, HALF_LIVES
 from winnow.store.impressions import sampled
 from winnow.store.keys import EVENTS, IMPRESSIONS, Keys
-from winnow.store.online import OnlineStore
 
 ITEMS, USERS, LOGGED = 120, 12, 700
 START = 1_700_000_000_000

@@ -18,13 +18,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tritonclient.grpc import service_pb2 as pb
 
-from recommender_transformer.models import Models
+from recommender_transformer.backends.models import Models
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.funnel.side_effects.spans import Spans
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
-from recommender_transformer.side_effects.spans import Spans
 from winnow.release import Release
 from winnow.request import RecommendRequest
-from winnow.store.online import OnlineStore
 
 STAGES = {
     "query_hydrators/user_state",

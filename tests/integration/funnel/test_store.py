@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from recommender_transformer.backends.online import Lookup, OnlineStore
+from winnow.bloom.hashing import item_hash
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.filtering.hashing import item_hash
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.online import Lookup, OnlineStore
 from winnow.store.publish import publish
 
 T = TypeVar("T")

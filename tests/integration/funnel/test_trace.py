@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from recommender_transformer.filters.unlikely import FEWEST
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.filters.unlikely import FEWEST
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.runner import Runner
-from winnow.filtering.categories import CategoryFilter
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import SeenFilter
+from winnow.bloom.categories import CategoryFilter
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.keys import Keys
-from winnow.store.online import OnlineStore
 
 Recommend = Callable[..., Answer]
 

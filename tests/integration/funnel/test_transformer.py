@@ -14,7 +14,7 @@ from redis import Redis
 from tritonclient.grpc import service_pb2 as pb
 
 from winnow import moments
-from winnow.local.ports import EVERYWHERE
+from winnow.ports import EVERYWHERE
 from winnow.release import Release
 from winnow.store.keys import EVENTS
 
@@ -259,7 +259,9 @@ def test_the_serving_side_needs_no_training_library(release: Release) -> None:
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     only_ours = "import sys; sys.modules.update(dict.fromkeys(['pandas', 'torch', 'pyarrow']));"
-    rooms = "import bloom_sidecar.__main__, winnow.store.online, recommender_transformer.runner"
+    rooms = (
+        "import bloom_sidecar.__main__, recommender_transformer.backends.online, recommender_transformer.funnel.runner"
+    )
     finished = subprocess.run([sys.executable, "-c", only_ours + rooms], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from recommender_transformer.triton import TritonModels, address_of, check_versions
+from recommender_transformer.backends.triton import TritonModels, address_of, check_versions
 from winnow.encoders.inputs import Modality
 from winnow.errors import ReleaseMismatch, WinnowError
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from recommender_transformer.candidates import Candidates
-from recommender_transformer.filters.unlikely import EXPLORE, FEWEST, Unlikely
-from winnow.filtering.categories import CategoryFilter
-from winnow.filtering.hashing import item_hash, item_hashes
-from winnow.filtering.seen import SeenFilter
+from recommender_transformer.backends.catalog import Catalog
+from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.filters.unlikely import EXPLORE, FEWEST, Unlikely
+from winnow.bloom.categories import CategoryFilter
+from winnow.bloom.hashing import item_hash, item_hashes
+from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer
-from winnow.store.catalog import Catalog
 from winnow.store.keys import Keys
 
 CATEGORIES = ["", "books", "games", "music", "toys"]

@@ -24,12 +24,12 @@ from winnow.feedback import export as module
 from winnow.feedback import tables, trim
 from winnow.feedback.export import export
 from winnow.feedback.exported import Exports
-from winnow.filtering.rebuild import rebuild
-from winnow.filtering.state import watched
+from winnow.feedback.rebuild import rebuild
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.keys import EVENTS, EXPORTED, IMPRESSIONS, TRIMMED, Keys
+from winnow.store.user_state import watched
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_the_command_needs_a_redis_and_no_stack_and_tells_what_it_did(
         append(client, n)
     shown(client, 1)
     environment = {**os.environ, "REDIS_URL": redis_url, "WINNOW_HOME": str(tmp_path)}
-    command = [sys.executable, "-c", "from winnow.cli import app; app()", "events", "export"]
+    command = [sys.executable, "-c", "from winnow.cli.app import app; app()", "events", "export"]
     told = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True).stdout
     assert json.loads(told) | {"files": []} == {
         "events": 3,

@@ -11,16 +11,16 @@ from redis import Redis
 
 from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import WINDOW_MS, SeenFilter
 from winnow.errors import ReleaseMismatch
-from winnow.filtering import rebuild as module
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.rebuild import rebuild
-from winnow.filtering.seen import WINDOW_MS, SeenFilter
-from winnow.filtering.state import watched
+from winnow.feedback import rebuild as module
+from winnow.feedback.rebuild import rebuild
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event, entered
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.user_state import watched
 
 
 @pytest.fixture(autouse=True)

@@ -20,15 +20,16 @@ from benchmarks.waiting import until
 from bloom_sidecar import health
 from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
-from winnow.filtering.categories import CategoryFilter
-from winnow.filtering.hashing import item_hash
-from winnow.filtering.seen import WINDOW_MS, SeenFilter
-from winnow.filtering.shadow import sampled
+from winnow.bloom.categories import CategoryFilter
+from winnow.bloom.hashing import item_hash
+from winnow.bloom.seen import WINDOW_MS, SeenFilter
+from winnow.bloom.shadow import sampled
 from winnow.local import redis as local_redis
-from winnow.local.ports import Ports
+from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.events import Event, Items
+from winnow.store.events import Event
+from winnow.store.item_rows import Items
 from winnow.store.keys import EVENTS, Keys
 
 NOW = 1_790_000_000_000

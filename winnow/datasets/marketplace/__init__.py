@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.datasets.canonical.spec import FILE, DatasetSpec, DeclaredColumns
 from winnow.datasets.marketplace.attributes import BRANDS, CATEGORY_NAMES, COUNTRIES, SEGMENTS
 from winnow.datasets.marketplace.behaviour import EVENTS, Log, simulate
 from winnow.datasets.marketplace.catalog import Catalog, make_catalog
 from winnow.datasets.marketplace.people import People, make_people
 from winnow.datasets.marketplace.pictures import draw_pictures
 from winnow.datasets.marketplace.sounds import record_sounds
-from winnow.datasets.spec import FILE, DatasetSpec, DeclaredColumns
 from winnow.errors import WinnowError
 
 _RECIPE = 1

@@ -1,6 +1,6 @@
 """What would make rows vanish or double, counted by Spark before any work starts.
 
-The rest of the data contract is checked when a data set is ingested (:mod:`winnow.datasets.validation`).
+The rest of the data contract is checked when a data set is ingested (:mod:`winnow.datasets.canonical.validation`).
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
-from winnow.datasets.columns import EVENT_COLUMNS, IN_WORDS
-from winnow.datasets.report import Problem, data_error
+from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
+from winnow.datasets.canonical.report import Problem, data_error
 from winnow.features.spark.source import SparkSource, SparkTable
 
 

@@ -1,6 +1,6 @@
 """A data set's tables as Spark reads them, in the canonical columns that the log needs.
 
-The layout is that of :mod:`winnow.datasets.tables`, in whatever file system Spark knows: a folder, ``s3a://…``.
+The layout is that of :mod:`winnow.datasets.readers.tables`, in whatever file system Spark knows: a folder, ``s3a://…``.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as Spark's own documentation has it
 from pyspark.sql import types as T  # noqa: N812
 
-from winnow.datasets.columns import EVENT_COLUMNS, IN_WORDS, ITEM_COLUMNS, USER_COLUMNS, Kind
-from winnow.datasets.layout import ENDINGS
-from winnow.datasets.report import Problem, data_error
-from winnow.datasets.spec import EXAMPLE, FILE, DatasetSpec
+from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS, ITEM_COLUMNS, USER_COLUMNS, Kind
+from winnow.datasets.canonical.report import Problem, data_error
+from winnow.datasets.canonical.spec import EXAMPLE, FILE, DatasetSpec
+from winnow.datasets.readers.layout import ENDINGS
 from winnow.errors import DataError, WinnowError
 
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)

@@ -1,0 +1,1 @@
+"""ONNX graphs: export from PyTorch, simplification, precisions, and parity with PyTorch."""

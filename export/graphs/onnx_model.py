@@ -1,0 +1,105 @@
+"""A PyTorch module to one ONNX file."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from export.graphs.parity import resized
+from export.graphs.simplify import simplify
+from export.graphs.structure import check_bytes
+from winnow.errors import WinnowError
+from winnow.signatures import BATCH, CANDIDATES, FRESH, ModelSignature
+
+OPSET = 20
+
+_ONNX_TYPES = {
+    "FP32": onnx.TensorProto.FLOAT,
+    "INT32": onnx.TensorProto.INT32,
+    "INT64": onnx.TensorProto.INT64,
+    "UINT8": onnx.TensorProto.UINT8,
+}
+
+_TRACED = {BATCH: 3, CANDIDATES: 5, FRESH: 7}
+"""Sizes to trace with: distinct, and not 1, which the exporter would take for a constant."""
+
+
+def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[str, Tensor], path: Path) -> None:
+    """Export a module, batch, candidates and fresh items left free, and check the graph.
+
+    Args:
+        module: in evaluation mode; its ``forward`` takes the signature's inputs in order.
+        signature: what the graph's tensors are called.
+        samples: input name -> a tensor of the right type; free dimensions may have any size.
+        path: the file to write, weights included.
+
+    Raises:
+        WinnowError: the graph's tensors are not the signature's, or bytes meet another operator than a cast.
+    """
+    inputs = resized(signature, samples, _TRACED)
+    free = {name: torch.export.Dim(name) for name in _TRACED}
+    shapes = tuple(
+        {axis: free[str(dim)] for axis, dim in enumerate(spec.dims) if dim in free} for spec in signature.inputs
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            input_names=[spec.name for spec in signature.inputs],
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    simplify(program.model.graph)
+    check_bytes(program.model.graph, signature.name)
+    _name_outputs(program.model.graph, signature)
+    _forget_origins(program.model)
+    program.save(path, external_data=False)
+    onnx.checker.check_model(path, full_check=True)
+    _check_tensors(onnx.load(path).graph, signature)
+
+
+def _name_outputs(graph: ir.Graph, signature: ModelSignature) -> None:
+    """Give the outputs their names.
+
+    The exporter names inner values after their operators and does not look whether an output is called the same:
+    every ``nn.Embedding`` makes an ``embedding``.
+    """
+    taken = {spec.name for spec in (*signature.inputs, *signature.outputs)}
+    for node in graph:
+        for value in node.outputs:
+            if value.name in taken:
+                value.name = f"{value.name}.inner"
+    for value, spec in zip(graph.outputs, signature.outputs, strict=True):
+        value.name = spec.name
+
+
+def _forget_origins(model: ir.Model) -> None:
+    """Drop the exporter's notes: stack traces, with this machine's paths, which can outweigh a small model."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    values = [*model.graph.inputs, *model.graph.initializers.values()]
+    for node in model.graph:
+        node.metadata_props.clear()
+        values += node.outputs
+    for value in values:
+        value.metadata_props.clear()
+
+
+def _check_tensors(graph: onnx.GraphProto, signature: ModelSignature) -> None:
+    written = [(value.name, value.type.tensor_type.elem_type) for value in (*graph.input, *graph.output)]
+    declared = [(spec.name, _ONNX_TYPES[spec.dtype]) for spec in (*signature.inputs, *signature.outputs)]
+    if written != declared:
+        raise WinnowError(
+            f"{signature.name}: the exported graph has the tensors {written}, its signature says {declared} "
+            "(names and ONNX types): an output that is a view of an input or of another output loses its name; "
+            "end the module with an operation that makes a new tensor"
+        )

@@ -1,0 +1,1 @@
+"""Triton: configurations and version folders of the model repository, and TensorRT plans."""

@@ -1,0 +1,84 @@
+"""The sizes of an exported graph: what a release fixed, and how far what is free may go."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime
+
+from export.triton.config import MAX_BATCH, Shape, Shapes
+from winnow.errors import WinnowError
+from winnow.signatures import BATCH, CANDIDATES, FRESH, SIGNATURES, ModelSignature
+
+
+@dataclass(frozen=True)
+class Span:
+    """Sizes of a free dimension: an engine takes ``least`` to ``most`` and is tuned for ``usual``."""
+
+    least: int
+    usual: int
+    most: int
+
+
+_FREE = {CANDIDATES: Span(1, 512, 2048), FRESH: Span(1, 64, 512)}
+
+
+def span(signature: ModelSignature, dim: int | str) -> Span:
+    """The sizes of one dimension of a model's input."""
+    if isinstance(dim, int):
+        return Span(dim, dim, dim)
+    if dim == BATCH:
+        most = MAX_BATCH[signature.name]
+        return Span(1, max(1, most // 4), most)
+    return _FREE[dim]
+
+
+def read_shapes(path: Path) -> dict[str, Shape]:
+    """The shapes of an ONNX file's inputs, then of its outputs.
+
+    They are what ONNX Runtime makes of them, inferred numbers included, for Triton's backend compares these with
+    ``config.pbtxt``.
+
+    Raises:
+        WinnowError: there is no such file, or it is no ONNX model.
+    """
+    if not path.is_file():
+        raise WinnowError(f"there is no {path}: name the model.onnx of a release")
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no base of their own
+        raise WinnowError(f"{path} is not an ONNX model: {error}") from error
+    tensors = (*session.get_inputs(), *session.get_outputs())
+    return {tensor.name: tuple("?" if dim is None else dim for dim in tensor.shape) for tensor in tensors}
+
+
+def signature_of(path: Path, shapes: Shapes) -> ModelSignature:
+    """Which model a graph is, by the names of its tensors.
+
+    Raises:
+        WinnowError: it is none of Winnow's.
+    """
+    for signature in SIGNATURES:
+        if list(shapes) == [spec.name for spec in (*signature.inputs, *signature.outputs)]:
+            return signature
+    names = ", ".join(model.name for model in SIGNATURES)
+    raise WinnowError(f"{path} has the tensors {', '.join(shapes)}: it is none of {names}")
+
+
+def check_shapes(signature: ModelSignature, shapes: Shapes) -> None:
+    """Refuse a graph whose configuration would be refused: a release fixes every dimension but batch, N and F.
+
+    Raises:
+        WinnowError: a dimension is open that should be a number, or the other way round.
+    """
+    for spec in (*signature.inputs, *signature.outputs):
+        shape = shapes[spec.name]
+        free = [dim in (BATCH, CANDIDATES, FRESH) for dim in spec.dims]
+        fits = len(shape) == len(free) and all(
+            isinstance(dim, str) == open_ for dim, open_ in zip(shape, free, strict=True)
+        )
+        numbers = zip(spec.dims, shape, strict=fits)
+        if not fits or any(isinstance(wanted, int) and wanted != dim for wanted, dim in numbers):
+            raise WinnowError(
+                f"{signature.name}: {spec.name} has the shape {shape} in the exported graph, its signature says "
+                f"{spec.dims}, where only {BATCH}, {CANDIDATES} and {FRESH} stay open"
+            )

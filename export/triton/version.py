@@ -1,0 +1,50 @@
+"""A Triton model of a release appears whole, or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from export.triton.config import config_text
+from export.triton.gpu_config import gpu_text
+from export.triton.shapes import check_shapes, read_shapes
+from winnow.errors import WinnowError
+from winnow.signatures import ModelSignature
+
+MODEL_FILE = "model.onnx"
+
+
+@contextmanager
+def new_version(signature: ModelSignature, version: int, repository: Path) -> Iterator[Path]:
+    """A folder to put ``model.onnx`` in; when the block ends well it becomes ``{repository}/{model}/{version}``.
+
+    The configurations come with it, ``config.pbtxt`` and ``configs/gpu.pbtxt``, with the graph's own dimensions. Triton
+    may poll the repository, and refuses one that has a configuration without its version: so the model's folder lies
+    outside of the repository until all of it is there.
+
+    Args:
+        signature: the model.
+        version: the release.
+        repository: Triton's model repository of that release.
+
+    Raises:
+        WinnowError: the model exists already, or the graph's dimensions are not the signature's.
+    """
+    final = repository / signature.name
+    if final.exists():
+        raise WinnowError(f"{final} exists already: releases are never overwritten; choose another number")
+    partial = repository.parent / f".{repository.name}-{signature.name}-{os.getpid()}.partial"
+    folder = partial / str(version)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        shapes = read_shapes(folder / MODEL_FILE)
+        check_shapes(signature, shapes)
+        (partial / "config.pbtxt").write_text(config_text(signature, shapes))
+        (partial / "configs").mkdir()
+        (partial / "configs" / "gpu.pbtxt").write_text(gpu_text(signature, shapes))
+        repository.mkdir(parents=True, exist_ok=True)
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

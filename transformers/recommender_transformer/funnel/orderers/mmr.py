@@ -1,0 +1,32 @@
+"""Diversity: maximal marginal relevance over the item vectors of the release."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.query import Query
+from winnow.ranking.mmr import TRADE_OFF, mmr
+
+_POOL = 4
+"""Candidates looked at per item of the answer."""
+
+
+class Mmr:
+    """Chooses k items, each good and unlike those before it.
+
+    Args:
+        item_vectors: float32 [n + 1, D].
+    """
+
+    name = "mmr"
+
+    def __init__(self, item_vectors: NDArray[np.float32]) -> None:
+        self._vectors = item_vectors
+
+    def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
+        """Positions of the chosen k; the request's ``diversity`` is the share that unlikeness has in the choice."""
+        asked = query.request.diversity
+        trade_off = TRADE_OFF if asked is None else 1.0 - asked
+        pool = slice(0, _POOL * query.request.k)
+        vectors = self._vectors.take(candidates.items[pool], 0)
+        return mmr(candidates.score[pool], vectors, query.request.k, trade_off)

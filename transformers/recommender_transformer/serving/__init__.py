@@ -1,0 +1,1 @@
+"""The KServe server: its models, start-up checks and shutdown."""

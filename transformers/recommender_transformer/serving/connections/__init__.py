@@ -1,0 +1,1 @@
+"""HTTP and gRPC connections: limits, time-outs, compression, and what happens when a client disconnects."""

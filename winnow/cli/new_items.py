@@ -1,0 +1,243 @@
+"""New items from a file, in the form of a catalog: all of it is checked, row by row, before anything is sent."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+from tqdm import tqdm
+
+from winnow import client, fields, moments
+from winnow.datasets.canonical import columns, headers
+from winnow.datasets.canonical.columns import ITEM_COLUMNS, Kind
+from winnow.datasets.canonical.types import normalised
+from winnow.datasets.readers.reading import check_text, read_part
+from winnow.encoders import media
+from winnow.encoders.inputs import EncoderInputs, Modality
+from winnow.encoders.preparation import INPUTS_FILE
+from winnow.errors import DataError, WinnowError
+from winnow.features.row import declared_columns
+from winnow.release import Release
+from winnow.request import MAX_BODY_BYTES
+from winnow.signatures import FRESH_CAPACITY
+
+MEDIA: tuple[Modality, ...] = ("image", "audio")
+
+_TOGETHER = 32
+"""Items of one call at most."""
+
+_CALL_BYTES = MAX_BODY_BYTES - (1 << 20)
+"""Pictures and sounds of one call at most, in base64; the rest is left for words."""
+
+_SHOWN = 20
+"""Problems of one report."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A row of the file that has passed every check.
+
+    Attributes:
+        row: as people count; the first is 1.
+        instance: what the ``items`` model takes, but for pictures and sounds.
+        media: field -> where its picture or sound is.
+    """
+
+    row: int
+    instance: dict[str, Any]
+    media: dict[Modality, str]
+
+
+def read(path: Path, release: Release) -> list[Addition]:
+    """Read a CSV, Parquet or JSON Lines file of items.
+
+    A picture or sound of a modality that the release has no encoder for is left out.
+
+    Args:
+        path: the file; relative ``image`` and ``audio`` paths are meant from its folder.
+        release: what the items are added to.
+
+    Raises:
+        DataError: rows break the contract; the message names each by its number.
+        WinnowError: there is no such file, or it is of another kind.
+    """
+    table = _table(path)
+    if not 1 <= table.num_rows <= FRESH_CAPACITY:
+        rows = f"{table.num_rows:,} rows"
+        raise DataError(f"{path} has {rows}; a release takes 1 to {FRESH_CAPACITY:,} new items: build the next")
+    categorical, numeric = declared_columns(release.schema)
+    kinds: dict[str, Kind] = ITEM_COLUMNS | dict.fromkeys(categorical, "choice") | dict.fromkeys(numeric, "number")
+    problems: list[tuple[int, str]] = []
+    found = _found(path, table, kinds)
+    read = {name: _converted(name, column, kinds[name], problems) for name, column in found.items()}
+    encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes()).widths
+    taken = [name for name in MEDIA if name in encoders]
+    additions = []
+    for position in range(table.num_rows):
+        given = {name: values[position] for name, values in read.items() if values[position] not in (None, "")}
+        places = {name: _place(path, given[name]) for name in taken if name in given}
+        features = {name: given[name] for name in (*categorical, *numeric) if name in given}
+        instance = {name: value for name, value in given.items() if name in ITEM_COLUMNS and name not in MEDIA}
+        additions.append(Addition(position + 1, instance | ({"features": features} if features else {}), places))
+    problems += _wrong(additions)
+    if problems:
+        raise _report(path, problems)
+    return additions
+
+
+def add(endpoint: httpx.Client, path: Path, additions: list[Addition], show_progress: bool) -> list[dict[str, Any]]:
+    """Send items to the running endpoint, a few at a time.
+
+    Returns:
+        Per item what the endpoint said: ``item_id``, whether it was ``replaced``, and the ``nearest`` items.
+
+    Raises:
+        WinnowError: the endpoint is not there or refused an item; the message names its row, and how many are in.
+    """
+    added: list[dict[str, Any]] = []
+    with tqdm(total=len(additions), desc="adding items", unit="item", disable=not show_progress) as bar:
+        for batch in _batches(additions):
+            try:
+                answered = client.add_items(endpoint, [_complete(addition) for addition in batch])
+            except WinnowError as error:
+                said = _by_row(str(error), batch)
+                raise WinnowError(
+                    f"{path}: {said}\n{len(added)} of {len(additions)} items were added; run it again when this is "
+                    "put right: items that are in already are replaced"
+                ) from error
+            added += answered
+            bar.update(len(batch))
+    return added
+
+
+def _table(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise WinnowError(f"there is no file {path}")
+    if path.suffix in (".csv", ".parquet"):
+        return read_part(path, str(path.parent), path.name).table
+    if path.suffix in (".jsonl", ".ndjson"):
+        return _json_lines(path)
+    raise WinnowError(f"{path} must be .csv, .parquet or .jsonl")
+
+
+def _json_lines(path: Path) -> pa.Table:
+    check_text(path, str(path.parent), path.name)
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, row {number}: is not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, row {number}: must be an object")
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """JSON's values; as text where they are of several kinds, so that each is judged by itself."""
+    if any(isinstance(value, list) for value in values):
+        values = [value if value is None or isinstance(value, list) else [value] for value in values]
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values])
+
+
+def _found(path: Path, table: pa.Table, kinds: dict[str, Kind]) -> dict[str, pa.ChunkedArray]:
+    """The columns of the file that are an item's, in the types that every source is read in."""
+    matched = headers.match(table.column_names, kinds)
+    if matched.several:
+        name, headings = next(iter(matched.several.items()))
+        raise DataError(f"{path} has several columns that could be {name}: {', '.join(headings)}; keep one")
+    if "item_id" not in matched.places:
+        raise DataError(f"{path} has no column item_id; its columns are {', '.join(table.column_names)}")
+    return {name: normalised(table.select([place])).column(0) for name, place in matched.places.items()}
+
+
+def _converted(name: str, column: pa.ChunkedArray, kind: Kind, problems: list[tuple[int, str]]) -> list[Any]:
+    """The column's values in the type of its kind; what cannot be read is a problem of its row."""
+    try:
+        return list(columns.convert(column, kind).to_pylist())
+    except ValueError:
+        pass
+    converted: list[Any] = []
+    for row in range(len(column)):
+        try:
+            converted += columns.convert(column.slice(row, 1), kind).to_pylist()
+        except ValueError:
+            value = column[row].as_py()
+            problems.append((row + 1, f"column {name}: expected {columns.IN_WORDS[kind]}, got {value!r:.80}"))
+            converted.append(None)
+    return converted
+
+
+def _place(path: Path, location: str) -> str:
+    return location if "://" in location else str(path.resolve().parent / location)
+
+
+def _wrong(additions: Iterable[Addition]) -> Iterator[tuple[int, str]]:
+    first: dict[str, int] = {}
+    for addition in additions:
+        row, item = addition.row, addition.instance
+        if "item_id" not in item:
+            yield row, "column item_id: no value; fill it in"
+        elif first.setdefault(item["item_id"], row) != row:
+            yield row, f"column item_id: {item['item_id']!r} is in row {first[item['item_id']]} already"
+        elif fault := fields.identifier_fault(item["item_id"]):
+            yield row, f"column item_id: must be {fault}, got {item['item_id']!r:.80}"
+        if item.get("price", 0) < 0:
+            yield row, f"column price: a negative price, {item['price']}"
+        if "created_at" in item and (fault := moments.fault(item["created_at"], moments.IMPLAUSIBLE_CREATION)):
+            yield row, f"column created_at: must be {fault}, got {item['created_at']}"
+        sizes = 0
+        for name, location in addition.media.items():
+            if "://" in location and not location.startswith("s3://"):
+                yield row, f"column {name}: URLs are not fetched; give a local file, got {location!r:.80}"
+                continue
+            try:
+                sizes += _base64_size(len(media.read(location)))
+            except media.BrokenMedia as error:
+                yield row, f"column {name}: {error}"
+        if sizes > _CALL_BYTES:
+            yield row, f"picture and sound together are more than the {_CALL_BYTES:,} bytes of one call, in base64"
+
+
+def _report(path: Path, problems: list[tuple[int, str]]) -> DataError:
+    lines = [f"  {path.name}, row {row}, {what}" for row, what in sorted(problems)]
+    more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    return DataError("\n".join([f"{path} cannot be added: {count}. Nothing was sent.", *lines[:_SHOWN], *more]))
+
+
+def _batches(additions: Iterable[Addition]) -> Iterator[list[Addition]]:
+    batch: list[Addition] = []
+    size = 0
+    for addition in additions:
+        more = sum(_base64_size(len(media.read(location))) for location in addition.media.values())
+        if batch and (len(batch) == _TOGETHER or size + more > _CALL_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(addition)
+        size += more
+    if batch:
+        yield batch
+
+
+def _by_row(message: str, batch: list[Addition]) -> str:
+    return re.sub(r"instances\[(\d+)\]", lambda match: f"row {batch[int(match[1])].row}", message)
+
+
+def _complete(addition: Addition) -> dict[str, Any]:
+    contents = {name: client.encoded(media.read(location)) for name, location in addition.media.items()}
+    return addition.instance | contents
+
+
+def _base64_size(count: int) -> int:
+    return math.ceil(count / 3) * 4

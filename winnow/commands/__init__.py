@@ -1,1 +1,0 @@
-"""Commands and groups of commands of ``winnow``, a file each."""

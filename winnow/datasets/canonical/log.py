@@ -1,0 +1,136 @@
+"""The log of a source: its good rows, and what is wrong with the others.
+
+In a log of millions one broken record is no reason to stop. Rows with something wrong are left out and counted, and
+too many of them (``max_bad_share``) are refused; so is what concerns the log as a whole, such as a missing column.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow import moments
+from winnow.datasets.canonical import checks, convert
+from winnow.datasets.canonical.checks import Fault
+from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
+from winnow.datasets.canonical.convert import Contract, Read
+from winnow.datasets.canonical.report import Problem
+from winnow.datasets.canonical.source import Source
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+
+_AHEAD_MS = 86_400_000
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Known:
+    """The items that an event may name, and the table they are in."""
+
+    ids: pa.ChunkedArray
+    file: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log in canonical columns.
+
+    Attributes:
+        table: the rows that nothing is wrong with.
+        rows: how many there were in all.
+        bad: how many of them are left out.
+        reasons: why, each with its count and examples.
+        problems: what is wrong with the log as a whole.
+        notes: what a person should know.
+    """
+
+    table: pa.Table
+    rows: int
+    bad: int
+    reasons: list[Problem]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def read_log(source: Source, known: Known | None) -> Log:
+    """Read and check the log.
+
+    Args:
+        source: whose log.
+        known: the items; None where their ids cannot be read.
+    """
+    found = source.events
+    contract = Contract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
+    reads = [convert.read_part(part, contract) for part in found.parts]
+    reasons: dict[tuple[str | None, str], Problem] = {}
+    good, bad, swallowed = [], 0, 0
+    for part, read in zip(found.parts, reads, strict=True):
+        faults = list(_faults(read, source.spec, known))
+        reported = [fault.problem(part.file) for fault in faults]
+        if part.broken:
+            what = "rows with more or fewer values than the header, or a quote that is never closed; correct them"
+            reported.append(Problem(part.file, None, what, part.broken, part.examples))
+        for problem in reported:
+            if problem:
+                key = problem.column, problem.what
+                reasons[key] = _added(reasons[key], problem, found.file) if key in reasons else problem
+        wrong = _any([fault.wrong for fault in faults])
+        bad += part.broken
+        if wrong is None:
+            good.append(read.table)
+            continue
+        good.append(read.table.filter(pc.invert(wrong)))
+        bad += pc.sum(wrong).as_py() or 0
+        swallowed += _swallowed(read, wrong)
+    table, problems = convert.together(found, good, contract)
+    rows = sum(part.table.num_rows + part.broken for part in found.parts) + swallowed
+    if rows == 0:
+        problems.append(convert.empty(found))
+    problems = [problem for read in reads for problem in read.problems] + problems
+    return Log(table, rows, bad + swallowed, list(reasons.values()), problems, list(convert.notes(found, reads)))
+
+
+def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Fault]:
+    table = read.table
+    for name in table.column_names:
+        yield checks.missing(name, read.given[name])
+    for name in (name for name in ("user_id", "item_id") if name in table.column_names):
+        values = table[name].cast(pa.string())
+        yield from checks.no_ids(name, values)
+        if name == "item_id" and known:
+            stranger = pc.invert(pc.is_in(values, known.ids))
+            stranger = pc.and_(pc.and_(stranger, pc.is_valid(values)), pc.not_equal(values, ""))
+            yield Fault(name, f"not in {known.file}; add its row there or remove these events", stranger, values)
+    if "event" in table.column_names:
+        values = table["event"].cast(pa.string())
+        undeclared = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, pa.array([*spec.events]))))
+        declared = ", ".join(spec.events)
+        what = f"not declared under events in dataset.yaml, which has {declared}; add it with a weight"
+        yield Fault("event", what, undeclared, values)
+    if "timestamp" in table.column_names:
+        moment, given = table["timestamp"].cast(pa.int64()), read.given["timestamp"]
+        lost = pc.and_(pc.is_null(moment), pc.is_valid(given))
+        if pa.types.is_string(given.type):
+            lost = pc.and_(lost, pc.not_equal(given, ""))
+        what = f"expected {IN_WORDS['moment']}; the column's type is {given.type}"
+        yield Fault("timestamp", what, lost, given)
+        spans = moments.implausible_events(time.time_ns() // 1_000_000, _AHEAD_MS)
+        yield from checks.implausible("timestamp", moment, given, spans)
+
+
+def _swallowed(read: Read, wrong: pa.ChunkedArray) -> int:
+    """Lines that are part of a bad row's values: a quote that is never closed makes one value of all that follow."""
+    texts = [given.filter(wrong) for given in read.given.values() if pa.types.is_string(given.type)]
+    return sum(pc.sum(pc.count_substring(text, "\n")).as_py() or 0 for text in texts)
+
+
+def _any(masks: list[pa.ChunkedArray]) -> pa.ChunkedArray | None:
+    return reduce(pc.or_, [pc.fill_null(mask, False) for mask in masks]) if masks else None
+
+
+def _added(one: Problem, other: Problem, file: str) -> Problem:
+    """The same problem in two files."""
+    examples = tuple(dict.fromkeys(one.examples + other.examples))[:_EXAMPLES]
+    return Problem(file, one.column, one.what, one.count + other.count, examples)

@@ -1,0 +1,162 @@
+"""What a data set says about itself: ``dataset.yaml``."""
+
+import math
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from winnow import fields
+from winnow.datasets.canonical.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
+from winnow.datasets.canonical.report import reading
+from winnow.errors import DataError
+
+FILE = "dataset.yaml"
+
+EXAMPLE = """\
+name: my-shop
+events: {view: 1, cart: 3, purchase: 10}   # every event type, with its weight
+conversions: [purchase]                    # optional: by default the types of the largest weight
+items:
+  categorical: [brand]                     # further columns of the items table
+  numeric: [weight]
+users:
+  categorical: [country]
+  numeric: [age]
+max_bad_share: 0.001                       # optional: bad rows of the log that are left out, not refused
+"""
+
+
+class DeclaredColumns(BaseModel):
+    """Columns beyond the canonical ones that become features.
+
+    Attributes:
+        categorical: columns of strings, or of lists of strings.
+        numeric: columns of numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every declared column, the categorical ones first."""
+        return self.categorical + self.numeric
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} declared more than once; declare each column once")
+        return self
+
+
+class DatasetSpec(BaseModel):
+    """The contract of one data set.
+
+    Attributes:
+        name: what to call the data set.
+        events: event type -> weight, how much one event of that type says; their order is the order of the codes.
+        conversions: the event types that count as success; by default those of the largest weight.
+        items: declared columns of the items table.
+        users: declared columns of the users table.
+        max_bad_share: how much of the log may be left out because something is wrong with it; more is refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    events: dict[str, float] = Field(min_length=1)
+    conversions: tuple[str, ...] = Field(default=(), validate_default=True)
+    items: DeclaredColumns = DeclaredColumns()
+    users: DeclaredColumns = DeclaredColumns()
+    max_bad_share: float = Field(default=0.001, ge=0, lt=1)
+
+    @field_validator("events")
+    @classmethod
+    def _weights_are_positive(cls, events: dict[str, float]) -> dict[str, float]:
+        wrong = sorted(name for name, weight in events.items() if not (weight > 0 and math.isfinite(weight)))
+        if wrong:
+            raise ValueError(
+                f"the weight of {', '.join(wrong)} is not a positive number; give each type one, such as 1"
+            )
+        for name in events:
+            if fault := fields.identifier_fault(name):
+                raise ValueError(f"the event type {name!r:.60} must be {fault}")
+        return events
+
+    @field_validator("items")
+    @classmethod
+    def _items_are_not_canonical(cls, declared: DeclaredColumns) -> DeclaredColumns:
+        return _beyond(declared, ITEM_COLUMNS)
+
+    @field_validator("users")
+    @classmethod
+    def _users_are_not_canonical(cls, declared: DeclaredColumns) -> DeclaredColumns:
+        return _beyond(declared, USER_COLUMNS)
+
+    @field_validator("conversions")
+    @classmethod
+    def _conversions_are_declared(cls, conversions: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        events: dict[str, float] = info.data.get("events", {})
+        unknown = [name for name in conversions if name not in events]
+        if unknown and events:
+            raise ValueError(f"{', '.join(unknown)} is not among the events; declare it there with its weight")
+        return conversions or tuple(name for name, weight in events.items() if weight == max(events.values()))
+
+    @classmethod
+    def read(cls, path: Path, origin: str | None = None) -> "DatasetSpec":
+        """Read ``dataset.yaml``.
+
+        Args:
+            path: the file.
+            origin: what the message calls it, where it came from somewhere else.
+
+        Raises:
+            DataError: the file is missing or broken; the message names the field and the remedy.
+        """
+        origin = origin or str(path)
+        with reading(origin.rpartition("/")[0], FILE):
+            if not path.exists():
+                raise DataError(f"{origin} is missing. Write one, for example:\n\n{EXAMPLE}")
+            return cls.parse(path.read_text(encoding="utf-8-sig"), origin)
+
+    @classmethod
+    def parse(cls, text: str, origin: str) -> "DatasetSpec":
+        """Parse the text of a ``dataset.yaml``; ``origin`` is where it came from, for the error message.
+
+        Raises:
+            DataError: the text is no valid description; the message names every wrong field and the remedy.
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            reason = f"it is not valid YAML: {error}"
+        except ValidationError as error:
+            reason = "".join(
+                f"\n  {'.'.join(str(part) for part in problem['loc']) or 'the file'}: {_in_words(problem['msg'])}"
+                for problem in error.errors()
+            )
+        raise DataError(f"{origin} is broken: {reason}\n\nA valid one looks like this:\n\n{EXAMPLE}")
+
+    def write(self, path: Path) -> None:
+        """Write ``dataset.yaml``."""
+        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def _beyond(declared: DeclaredColumns, canonical: dict[str, Any]) -> DeclaredColumns:
+    taken = [name for name in declared.names if name in canonical or name in EVENT_COLUMNS]
+    if taken:
+        raise ValueError(f"{', '.join(taken)} is read by that name already; remove it from the declared columns")
+    return declared
+
+
+def _in_words(message: str) -> str:
+    if message.startswith("Extra inputs"):
+        return "no such field; correct its spelling or remove it"
+    if message == "Field required":
+        return "missing; add it"
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,145 @@
+"""Every check of the data contract, made before any work starts and reported together."""
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.datasets.canonical import checks, columns, convert
+from winnow.datasets.canonical.account import Account
+from winnow.datasets.canonical.checks import Fault
+from winnow.datasets.canonical.columns import ITEM_COLUMNS, USER_COLUMNS
+from winnow.datasets.canonical.convert import Contract
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.canonical.log import Known, Log, read_log
+from winnow.datasets.canonical.report import Problem, data_error
+from winnow.datasets.canonical.source import Source
+from winnow.datasets.canonical.spec import DatasetSpec
+from winnow.moments import IMPLAUSIBLE_CREATION
+
+_ABSOLUTE = r"^(/|[a-z][a-z0-9+.-]*://)"
+
+
+def validate(source: Source) -> Dataset:
+    """Check a source and bring it into canonical columns.
+
+    Users are derived from the log where the source has no users table. Rows of the log that something is wrong with
+    are left out, up to ``max_bad_share`` of it; the account says which.
+
+    Raises:
+        DataError: the source breaks the contract; the message reports every problem there is.
+    """
+    items, problems, notes = _items(source)
+    users = None
+    if source.users:
+        contract = Contract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
+        users, more, said = convert.read_table(source.users, contract)
+        problems += more + list(_found(source.users.file, _about_ids(users, "user_id")))
+        notes += said
+    known = Known(items["item_id"], source.items.file) if "item_id" in items.column_names else None
+    log = read_log(source, known)
+    problems += log.problems
+    allowed = int(source.spec.max_bad_share * log.rows)
+    too_many = log.bad > allowed
+    if problems or too_many:
+        remark = _remark(log, source.spec, allowed) if too_many else None
+        raise data_error(source.name, problems + (log.reasons if too_many else []), remark)
+    if source.users and users is not None:
+        users = _with_strangers(source, users, log.table, notes)
+    account = Account((*source.notes, *notes, *log.notes), log.rows, log.bad, tuple(log.reasons))
+    return Dataset(
+        source.spec, items, _known_from(log.table, source.spec) if users is None else users, log.table, account
+    )
+
+
+def items_of(source: Source) -> pa.Table:
+    """The items of a source in canonical columns.
+
+    Raises:
+        DataError: they break the contract.
+    """
+    items, problems, _ = _items(source)
+    if problems:
+        raise data_error(source.name, problems)
+    return items
+
+
+def _items(source: Source) -> tuple[pa.Table, list[Problem], list[str]]:
+    items, problems, notes = convert.read_table(
+        source.items, Contract.of(ITEM_COLUMNS, ("item_id",), source.spec.items)
+    )
+    problems += _found(source.items.file, [*_about_ids(items, "item_id"), *_about_items(items)])
+    for name in (name for name in ("image", "audio", "available") if name in items.column_names):
+        values = items[name]
+        filled = pc.fill_null(values, True) if name == "available" else _absolute(values, source.root)
+        items = items.set_column(items.column_names.index(name), name, filled)
+    return items, problems, notes
+
+
+def _absolute(path: pa.ChunkedArray, root: str) -> pa.ChunkedArray:
+    absolute = pc.match_substring_regex(path, _ABSOLUTE)
+    joined = pc.binary_join_element_wise(root.rstrip("/"), path, "/")
+    return pc.if_else(absolute, path, joined)
+
+
+def _found(file: str, faults: Iterable[Fault]) -> Iterator[Problem]:
+    return (problem for fault in faults if (problem := fault.problem(file)))
+
+
+def _about_ids(table: pa.Table, column: str) -> Iterator[Fault]:
+    if column not in table.column_names:
+        return
+    ids = table[column]
+    yield checks.missing(column, ids)
+    counted = ids.drop_null().value_counts()
+    twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    repeated = pc.and_(pc.is_in(ids, twice), pc.not_equal(ids, ""))
+    yield Fault(column, "the same id in several rows; keep one row for each", repeated, ids)
+    yield from checks.no_ids(column, ids)
+
+
+def _about_items(items: pa.Table) -> Iterator[Fault]:
+    if "price" in items.column_names:
+        price = items["price"]
+        yield Fault("price", "a negative price; leave unknown prices empty", pc.less(price, 0), price)
+    if "created_at" in items.column_names:
+        created = items["created_at"]
+        yield from checks.implausible("created_at", created, created, IMPLAUSIBLE_CREATION)
+
+
+def _remark(log: Log, spec: DatasetSpec, allowed: int) -> str:
+    return (
+        f"Bad rows of the log: {log.bad:,} of {log.rows:,}; up to {allowed:,} would be left out (max_bad_share in "
+        f"dataset.yaml: {spec.max_bad_share:g})."
+    )
+
+
+def _with_strangers(source: Source, users: pa.Table, events: pa.Table, notes: list[str]) -> pa.Table:
+    """The users, and those that only the log knows: the endpoint takes their events, too.
+
+    Raises:
+        DataError: the table has nobody of the log, so the two write ids differently.
+    """
+    assert source.users is not None
+    seen = pc.unique(events["user_id"])
+    strangers = seen.filter(pc.invert(pc.is_in(seen, users["user_id"])))
+    if not len(strangers):
+        return users
+    examples = ", ".join(map(repr, strangers[:3].to_pylist()))
+    if len(strangers) == len(seen):
+        what = f"has no user of the log, such as {examples}; write the ids alike in both"
+        raise data_error(source.name, [Problem(source.users.file, "user_id", what)])
+    notes.append(
+        f"{source.users.file}: {len(strangers):,} of the log's {len(seen):,} users are not in it and get no features, "
+        f"for example {examples}"
+    )
+    nothing = {name: pa.nulls(len(strangers), users[name].type) for name in users.column_names}
+    return pa.concat_tables([users, pa.table(nothing | {"user_id": strangers})])
+
+
+def _known_from(events: pa.Table, spec: DatasetSpec) -> pa.Table:
+    ids = pc.unique(events["user_id"])
+    kinds = Contract.of(USER_COLUMNS, (), spec.users).kinds
+    return pa.table(
+        {"user_id": ids} | {name: columns.absent(len(ids), kind) for name, kind in kinds.items() if name != "user_id"}
+    )

@@ -1,0 +1,93 @@
+"""Which files of a folder, or of a prefix on S3, are the tables of a data set.
+
+A table ``events`` is ``events.parquet`` or ``events.csv``, and the files of these two kinds anywhere in ``events/`` (or
+in a folder ``events.csv/``, as Spark writes them); where there are both, all of them. Hidden and temporary files
+(``_SUCCESS``, ``.part-0.csv.crc``) are passed over.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from winnow.datasets.canonical.report import Problem, data_error
+from winnow.errors import DataError
+
+TABLES = ("items", "users", "events")
+ENDINGS = (".parquet", ".csv")
+
+_HIDDEN = (".", "_")
+_TEMPORARY = ("~", ".tmp", ".crc", ".partial")
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What was found.
+
+    Attributes:
+        files: table -> its files, in the order in which they are read.
+        notes: what a person should know.
+    """
+
+    files: dict[str, list[str]]
+    notes: list[str]
+
+
+def layout_of(names: Iterable[str], source: str) -> Layout:
+    """Find the tables among file names.
+
+    Args:
+        names: relative to the data set, with ``/`` between folders.
+        source: the data set, as the report names it.
+
+    Raises:
+        DataError: it is not clear what belongs to a table, or the items or the events are missing.
+    """
+    names = sorted(name for name in names if not _passed_over(name))
+    files: dict[str, list[str]] = {}
+    notes: list[str] = []
+    problems: list[Problem] = []
+    for table in TABLES:
+        folders = {table, *(table + ending for ending in ENDINGS)}
+        inside = [name for name in names if "/" in name and name.partition("/")[0] in folders]
+        beside = [name for name in names if "/" not in name and name.partition(".")[0].casefold() == table]
+        single = [name for name in beside if name in {table + ending for ending in ENDINGS}]
+        several = [name for name in inside if name.endswith(ENDINGS)]
+        strange = [name for name in inside if name not in several]
+        if strange and (several or not single):
+            what = f"only .parquet and .csv files are read, and {_list(strange)} is none; convert it or take it away"
+            problems.append(Problem(f"{table}/", None, what))
+        notes += [f"{name} is not read" for name in beside if name not in single]
+        twice = [
+            stem for stem, count in Counter(name.rpartition(".")[0] for name in single + several).items() if count > 1
+        ]
+        problems += [
+            Problem(f"{stem}.*", None, f"there is {stem}.parquet and {stem}.csv: keep the one to read, or rename one")
+            for stem in twice
+        ]
+        if single and several:
+            notes.append(f"{table}: read from {single[0]} and the {len(several)} in {table}/ together")
+        if single or several:
+            files[table] = single + several
+    if problems:
+        raise data_error(source, problems)
+    for needed in ("items", "events"):
+        if needed not in files:
+            looked = ", ".join([*(needed + ending for ending in ENDINGS), f"{needed}/ with such files"])
+            found = f" {'; '.join(notes)}." if notes else ""
+            raise DataError(f"{source} has no {needed} table. Looked for {looked}.{found} Put one of them there.")
+    return Layout(files, notes)
+
+
+def concerns(name: str) -> bool:
+    """Whether a file may be part of a table or beside one, by its name relative to the data set."""
+    return name.partition("/")[0].partition(".")[0].casefold() in TABLES
+
+
+def _passed_over(name: str) -> bool:
+    return name.endswith(_TEMPORARY) or any(part.startswith(_HIDDEN) for part in name.split("/"))
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

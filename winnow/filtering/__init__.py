@@ -1,1 +1,0 @@
-"""Bloom filters over what a user has met."""

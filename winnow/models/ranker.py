@@ -1,0 +1,205 @@
+"""The ranker: crossed features and attention over the history, on top of the order that the sources give.
+
+Crosses are DCN-v2's low-rank ones (Wang et al., 2021), attention is between a candidate and the history (DIN: Zhou et
+al., 2018), a conversion is a click that converts (ESMM: Ma et al., 2018).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from winnow.models.towers import GAP_BUCKETS, CodeEmbedding, Shapes
+from winnow.ranking.context import CONTEXT_FEATURES
+
+PADDED = -1e9
+"""Score of a padding candidate."""
+
+OUTLIER = 4.0
+"""Standard deviations at which a number is cut off, so that a drifted one cannot drown the others."""
+
+
+class RankerOutput(NamedTuple):
+    """Logits of the two heads and what the order is made from, each float32 [B, N]."""
+
+    click: Tensor
+    converts: Tensor
+    scores: Tensor
+
+
+class Cross(nn.Module):
+    """One low-rank cross layer: ``x0 * (U V x + b) + x``."""
+
+    def __init__(self, width: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, rank, bias=False)
+        self.up = nn.Linear(rank, width)
+
+    def forward(self, first: Tensor, states: Tensor) -> Tensor:
+        """Both [..., width]."""
+        crossed: Tensor = first * self.up(self.down(states)) + states
+        return crossed
+
+
+class HistoryAttention(nn.Module):
+    """What of the history speaks for a candidate."""
+
+    def __init__(self, dimension: int, width: int, events: int, length: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(dimension, width, bias=False)
+        self.key = nn.Linear(dimension, width, bias=False)
+        self.value = nn.Linear(dimension, width, bias=False)
+        self.event = nn.Embedding(events + 1, width)
+        self.position = nn.Embedding(length, width)
+        self.gap = nn.Embedding(GAP_BUCKETS, width)
+        for table in (self.event, self.position, self.gap):
+            nn.init.normal_(table.weight, std=0.02)
+        self.recency = nn.Parameter(torch.linspace(-4.0, 0.0, length))
+        self.sharpness = nn.Parameter(torch.tensor(4.0))
+        self.register_buffer("gap_bounds", torch.tensor([2.0**i - 1 for i in range(1, GAP_BUCKETS)]), False)
+        self.gap_bounds: Tensor
+
+    def forward(self, candidates: Tensor, history: Tensor, items: Tensor, events: Tensor, gaps: Tensor) -> Tensor:
+        """Attended history and the likeness of each candidate to it.
+
+        Args:
+            candidates: unit vectors [B, N, D].
+            history: unit vectors [B, L, D].
+            items: integers [B, L], only to tell padding.
+            events: integers [B, L].
+            gaps: float32 [B, L].
+
+        Returns:
+            float32 [B, N, width + 2].
+        """
+        bucket = (gaps.unsqueeze(-1) >= self.gap_bounds).sum(-1)
+        marks = self.event(events) + self.position.weight + self.gap(bucket)
+        keys, values = self.key(history) + marks, self.value(history) + marks
+        likeness = candidates @ history.transpose(1, 2)
+        weight = self.query(candidates) @ keys.transpose(1, 2) + self.sharpness * likeness + self.recency
+        present = (items != 0).float().unsqueeze(1)
+        # Not a plain masked softmax: an empty history must give zeros, not a mean over padding.
+        share = functional.softmax(weight + (present - 1.0) * 1e9, dim=-1) * present
+        recent = functional.softmax(self.recency + (present - 1.0) * 1e9, dim=-1) * present
+        nearest = (likeness * share).sum(-1, keepdim=True)
+        near_recent = (likeness * recent).sum(-1, keepdim=True)
+        return torch.cat([share @ values, nearest, near_recent], dim=-1)
+
+
+class ServedRanker(nn.Module):
+    """Scores candidates; the graph that Triton serves.
+
+    Args:
+        shapes: sizes that the feature set fixed.
+        numerics: ``M``, numeric columns of an item row.
+        item_vectors: float32 [n + 1, D], the retriever's.
+        length: ``L``.
+        width: of attention and projections.
+        dropout: in the deep part.
+    """
+
+    def __init__(
+        self, shapes: Shapes, numerics: int, item_vectors: Tensor, length: int, width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        dimension = item_vectors.shape[1]
+        numbers = numerics + len(CONTEXT_FEATURES)
+        self.user_numerics = shapes.user_numerics
+        self.first_context = numerics
+        self.register_buffer("item_vectors", item_vectors)
+        self.item_vectors: Tensor
+        self.register_buffer("mean", torch.zeros(numbers))
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(numbers))
+        self.register_buffer("calibration", torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+        self.calibration: Tensor
+        self.attention = HistoryAttention(dimension, width, shapes.events, length)
+        self.item = nn.Linear(dimension, width)
+        self.categories = CodeEmbedding(shapes.item_cardinalities, shapes.item_tables, width // 2)
+        self.traits = CodeEmbedding(shapes.user_cardinalities, shapes.user_tables, width // 2)
+        inputs = numbers + (width + 2) + width + width // 2 + width // 2 + shapes.user_numerics
+        self.crosses = nn.ModuleList(Cross(inputs, width) for _ in range(2))
+        self.deep = nn.Sequential(
+            nn.Linear(inputs, 2 * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * width, width), nn.ReLU()
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.Linear(inputs + width, 3)
+        nn.init.zeros_(self.heads.weight)
+        nn.init.zeros_(self.heads.bias)
+        self.trust = nn.Parameter(torch.tensor(0.0))
+        self.slope = nn.Parameter(torch.tensor(1.0))
+        self.base = CONTEXT_FEATURES.index("retriever_score") + numerics
+
+    def logits(
+        self,
+        history_items: Tensor,
+        history_events: Tensor,
+        history_gaps: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+        candidate_items: Tensor,
+        candidate_categorical: Tensor,
+        candidate_numeric: Tensor,
+        fresh_vectors: Tensor | None = None,
+    ) -> RankerOutput:
+        """Logits before calibration; tensors as the wire contract has them. Training knows no fresh items."""
+        count = candidate_items.shape[1]
+        if fresh_vectors is None:
+            candidates = functional.embedding(candidate_items, self.item_vectors)
+        else:
+            candidates = self._vectors(candidate_items, fresh_vectors)
+        history = functional.embedding(history_items, self.item_vectors)
+        attended = self.attention(candidates, history, history_items, history_events, history_gaps)
+        standard = ((candidate_numeric - self.mean) / self.scale).clamp(-OUTLIER, OUTLIER)
+        user = self.traits(user_categorical)
+        if self.user_numerics:
+            user = torch.cat([user, user_numeric], dim=-1)
+        user = user.unsqueeze(1).expand(-1, count, -1)
+        parts = [standard, attended, self.item(candidates), self.categories(candidate_categorical), user]
+        first = torch.cat(parts, dim=-1)
+        states = first
+        for cross in self.crosses:
+            states = cross(first, states)
+        residual, click, converts = self.heads(torch.cat([self.dropout(states), self.deep(first)], dim=-1)).unbind(-1)
+        scores = candidate_numeric[..., self.base] * self.trust.exp() + residual
+        return RankerOutput(scores * self.slope + click, converts, scores)
+
+    def forward(
+        self,
+        history_items: Tensor,
+        history_events: Tensor,
+        history_gaps: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+        candidate_items: Tensor,
+        candidate_categorical: Tensor,
+        candidate_numeric: Tensor,
+        fresh_vectors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Tensors of the wire contract: ``probabilities`` (click, conversion) and ``scores``."""
+        click, converts, scores = self.logits(
+            history_items,
+            history_events,
+            history_gaps,
+            user_categorical,
+            user_numeric,
+            candidate_items,
+            candidate_categorical,
+            candidate_numeric,
+            fresh_vectors,
+        )
+        clicked = torch.sigmoid(click * self.calibration[0, 0] + self.calibration[0, 1])
+        converted = clicked * torch.sigmoid(converts * self.calibration[1, 0] + self.calibration[1, 1])
+        padded = candidate_items == 0
+        probabilities = torch.stack([clicked, converted], dim=-1).masked_fill(padded.unsqueeze(-1), 0.0)
+        return probabilities, scores.masked_fill(padded, PADDED)
+
+    def _vectors(self, candidate_items: Tensor, fresh_vectors: Tensor) -> Tensor:
+        """[B, N, D]: an index beyond the release's items means a row of ``fresh_vectors`` [B, F, D]."""
+        first = len(self.item_vectors)
+        fresh = candidate_items >= first
+        places = (candidate_items - first).clamp(min=0).long().unsqueeze(-1).expand(-1, -1, fresh_vectors.shape[-1])
+        known = functional.embedding(candidate_items.masked_fill(fresh, 0), self.item_vectors)
+        return torch.where(fresh.unsqueeze(-1), fresh_vectors.gather(1, places), known)

@@ -1,0 +1,96 @@
+"""The two towers as Triton serves them, each with the item index in the same graph."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
+
+HIDDEN = -1e9
+"""Score of what must not be a candidate."""
+
+
+class ServedRetriever(nn.Module):
+    """From a user's history to the best ``candidates`` items of the whole catalog.
+
+    Items of the history that is given come last, with the score -1e9; item 0 never comes.
+
+    Args:
+        tower: the trained user tower.
+        item_vectors: float32 [n + 1, D].
+        candidates: ``K``, at most ``n``.
+
+    Raises:
+        ValueError: ``candidates`` is not within the catalog.
+    """
+
+    def __init__(self, tower: UserTower, item_vectors: Tensor, candidates: int) -> None:
+        super().__init__()
+        if not 1 <= candidates < len(item_vectors):
+            raise ValueError(f"candidates is {candidates}, but the catalog has {len(item_vectors) - 1} items")
+        self.tower = tower
+        self.register_buffer("item_vectors", item_vectors)
+        self.item_vectors: Tensor
+        self.candidates = candidates
+
+    def forward(
+        self,
+        history_items: Tensor,
+        history_events: Tensor,
+        history_gaps: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tensors of the wire contract: ``candidates``, ``candidate_scores``, ``user_vector``."""
+        wanted = self.tower(
+            history_items,
+            functional.embedding(history_items, self.item_vectors),
+            history_events,
+            history_gaps,
+            user_categorical,
+            user_numeric,
+        )
+        user_vector = wanted[:, -1] * 1.0
+        scores = user_vector @ self.item_vectors.T
+        scores = scores.scatter(1, history_items.long(), HIDDEN)
+        # Padding comes after everything, so that it is not a candidate even where a history covers the catalog.
+        scores = scores.scatter(1, torch.zeros_like(history_items[:, :1]).long(), 2 * HIDDEN)
+        best, items = scores.topk(self.candidates, dim=1)
+        return items.to(torch.int32), best, user_vector
+
+
+class ServedItemTower(nn.Module):
+    """From what is known of an item that nobody has met to its vector, and to the items most like it.
+
+    It places a new item among the old ones, and answers a query by content: that is an item of which little is known.
+
+    Args:
+        tower: the trained item tower.
+        shapes: sizes that the feature set fixed.
+        item_vectors: float32 [n + 1, D].
+        candidates: ``K``, at most ``n``.
+    """
+
+    def __init__(self, tower: ItemTower, shapes: Shapes, item_vectors: Tensor, candidates: int) -> None:
+        super().__init__()
+        self.tower = tower
+        self.categories = len(shapes.item_cardinalities)
+        self.numbers = len(shapes.item_numerics)
+        self.widths = list(shapes.modalities.values())
+        self.register_buffer("item_vectors", item_vectors[1:])
+        self.item_vectors: Tensor
+        self.candidates = candidates
+
+    def forward(self, item_categorical: Tensor, item_numeric: Tensor, embeddings: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the wire contract: ``item_vector``, ``candidates``, ``candidate_scores`` (cosine)."""
+        parts = torch.split(embeddings[:, : sum(self.widths)], self.widths, dim=1)
+        inputs = ItemInputs(
+            item_categorical[:, : self.categories],
+            item_numeric[:, : self.numbers],
+            torch.zeros_like(item_numeric[:, :1]),
+            parts,
+            tuple((part != 0).any(-1, keepdim=True) for part in parts),
+        )
+        item_vector = self.tower(torch.zeros_like(item_categorical[:, 0]).long(), inputs)
+        best, items = (item_vector @ self.item_vectors.T).topk(self.candidates, dim=1)
+        return item_vector, (items + 1).to(torch.int32), best

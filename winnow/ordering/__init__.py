@@ -1,1 +1,0 @@
-"""From scores to the order that is shown."""

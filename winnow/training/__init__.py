@@ -1,0 +1,1 @@
+"""Training of a release's models: the retriever, the ranker and the tables that are fitted rather than learned."""

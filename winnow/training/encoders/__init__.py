@@ -1,0 +1,1 @@
+"""Training of the encoders on the captioned items of a catalog."""

@@ -1,0 +1,124 @@
+"""Contrastive training of the encoders of all modalities on a catalog, in one space.
+
+Three terms, each CLIP's symmetric loss (Radford et al. 2021): a picture finds its own caption among the batch's, a
+sound does, and a caption with some of its words missing finds the same caption with others missing (SimCSE, Gao et al.
+2021, with dropout on the tokens). The last is what a catalog without pictures and sounds learns from. Items of the
+same caption are each other's positives, not negatives (Khosla et al. 2020): a catalog may say no more than a class.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from winnow.encoders.settings import TinySettings
+from winnow.models.encoders.tiny import TinyEncoders, TinyModel
+from winnow.training.encoders.examples import Examples
+from winnow.training.encoders.views import drop_tokens, louder_and_later, shift_and_flip
+
+_LARGEST_SCALE = math.log(100)  # of the logits, as in CLIP
+
+
+def train_contrastive(
+    model: TinyModel, encoders: TinyEncoders, examples: Examples, settings: TinySettings, show_progress: bool
+) -> list[float]:
+    """Train in place; the weights are left on the CPU, in evaluation mode.
+
+    On the CPU it keeps to one thread: the towers are so small that threads wait for each other more than they compute,
+    and where others use the cores too, a step takes many times as long.
+
+    Args:
+        model: what owns the parameters.
+        encoders: on the model's towers.
+        examples: at least two captions.
+        settings: steps, batch size, learning rate, seed.
+        show_progress: show a bar.
+
+    Returns:
+        The loss of every step.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _train(model, encoders, examples, settings, show_progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy, its target spread evenly over all that say the same.
+
+    Args:
+        one: float32 [B, D], unit vectors.
+        other: float32 [B, D], unit vectors; row i belongs to row i of ``one``.
+        same: bool [B, B], symmetric, with a true diagonal: which rows are each other's positives.
+        scale: of the cosines.
+
+    Returns:
+        The mean loss; with a bare diagonal, CLIP's own.
+    """
+    logits = scale * one @ other.T
+    target = same / same.sum(dim=1, keepdim=True)
+    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+
+
+def _train(
+    model: TinyModel, encoders: TinyEncoders, examples: Examples, settings: TinySettings, show_progress: bool
+) -> list[float]:
+    random = np.random.default_rng(settings.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    modules = (model, encoders.audio.module, encoders.image.module, encoders.text.module)
+    for module in modules:
+        module.to(device).train()
+    captions = np.unique(examples.tokens, axis=0, return_inverse=True)[1].reshape(-1)
+    optimiser = torch.optim.AdamW(_parameter_groups(model), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+    )
+    losses: list[float] = []
+    with tqdm(total=settings.steps, desc="encoders", unit="step", disable=not show_progress) as bar:
+        while len(losses) < settings.steps:
+            for rows in _batches(len(examples.tokens), settings.batch_size, random)[: settings.steps - len(losses)]:
+                views = [drop_tokens(examples.tokens[rows], settings.token_dropout, random) for _ in range(2)]
+                one, other = encoders.text.module(torch.from_numpy(np.concatenate(views)).to(device)).chunk(2)
+                same = torch.from_numpy(captions[rows][:, None] == captions[rows]).to(device)
+                loss = contrast(one, other, same, model.logit_scale.exp())
+                seen = np.flatnonzero(examples.picture[rows] >= 0)
+                if len(seen) > 1:
+                    pixels = shift_and_flip(examples.pixels[examples.picture[rows[seen]]], random)
+                    pictures = encoders.image.module(torch.from_numpy(pixels).to(device))
+                    loss = loss + contrast(pictures, one[seen], same[seen][:, seen], model.logit_scale.exp())
+                heard = np.flatnonzero(examples.sound[rows] >= 0)
+                if len(heard) > 1:
+                    samples = louder_and_later(examples.samples[examples.sound[rows[heard]]], random)
+                    sounds = encoders.audio.module(torch.from_numpy(samples).to(device))
+                    loss = loss + contrast(sounds, one[heard], same[heard][:, heard], model.logit_scale.exp())
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                schedule.step()
+                with torch.no_grad():
+                    model.logit_scale.clamp_(0, _LARGEST_SCALE)
+                losses.append(loss.item())
+                bar.update()
+                bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+    for module in modules:
+        module.cpu().eval()
+    return losses
+
+
+def _parameter_groups(model: nn.Module) -> list[dict[str, object]]:
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [
+        p for p in model.parameters() if p.ndim <= 1
+    ]  # gains, biases and the logit scale have no reason to be small
+    return [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+
+
+def _batches(count: int, size: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
+    order = random.permutation(count)
+    return np.array_split(order, max(1, round(count / size)))

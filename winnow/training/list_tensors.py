@@ -1,0 +1,100 @@
+"""Candidate lists as tensors, as the ranker reads them in training."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from winnow.features.table import FeatureSet
+from winnow.ranking.context import CONTEXT_FEATURES
+from winnow.retrieval.history import assemble_many
+from winnow.training.candidate_lists import CandidateLists, NumericsAt
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Lists as the model reads them.
+
+    Attributes:
+        inputs: the wire contract's eight tensors, all over the same lists.
+        weight: float32 [Q, N], how many candidates of the full list each one stands for; 0 for padding.
+        target: int64 [Q].
+        conversion: float32 [Q].
+    """
+
+    inputs: tuple[Tensor, ...]
+    weight: Tensor
+    target: Tensor
+    conversion: Tensor
+
+    def take(self, chosen: Tensor) -> "Tensors":
+        """The chosen lists."""
+        inputs = tuple(tensor[chosen] for tensor in self.inputs)
+        return Tensors(inputs, self.weight[chosen], self.target[chosen], self.conversion[chosen])
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+class Moments:
+    """Turns candidate lists into tensors."""
+
+    def __init__(self, features: FeatureSet, numerics_at: NumericsAt, length: int) -> None:
+        self.features = features
+        self.numerics_at = numerics_at
+        self.length = length
+
+    def tensors(self, lists: CandidateLists, best: int, others: int, rng: np.random.Generator) -> Tensors:
+        """The lists' tensors.
+
+        Args:
+            lists: of past moments.
+            best: candidates of a list that are always kept: those that some source ranks highest.
+            others: candidates kept of the rest, drawn at random.
+            rng: source of the draw.
+        """
+        log, rows = self.features.interactions, self.features.user_rows[lists.user]
+        kept, weight = _thin(lists, best, others, rng)
+        items = np.take_along_axis(lists.items, kept, 1)
+        context = np.take_along_axis(lists.context, kept[:, :, None], 1)
+        target = np.zeros_like(lists.target)
+        times = np.repeat(log.timestamp[lists.end], items.shape[1])
+        numeric = self.numerics_at(items.ravel(), times).reshape(*items.shape, -1)
+        history = assemble_many(log.item, log.event, log.timestamp, lists.end - lists.history, lists.end, self.length)
+        # Every other list without history is a stranger's, of whom not even the row is known.
+        known = (lists.history > 0) | (np.arange(len(lists.user)) % 2 == 0)
+        arrays = (
+            *history,
+            rows["categorical"] * known[:, None],
+            (rows["numeric"] * known[:, None]).astype(np.float32),
+            items,
+            self.features.item_rows["categorical"][items],
+            np.concatenate([numeric, context], axis=2),
+        )
+        inputs = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+        return Tensors(
+            inputs, torch.from_numpy(weight), torch.from_numpy(target), torch.from_numpy(lists.conversion).float()
+        )
+
+
+def _thin(
+    lists: CandidateLists, best: int, others: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions to keep, the target's first, and how many candidates each stands for."""
+    ranks = [CONTEXT_FEATURES.index(name) for name in CONTEXT_FEATURES if name.endswith("_rank")]
+    unnamed = 1e3 * (1.0 - lists.context[:, :, [rank + 1 for rank in ranks]])
+    place = (lists.context[:, :, ranks] + unnamed).min(axis=2) + rng.random(lists.items.shape) * 1e-3
+    place[lists.items == 0] = np.inf
+    place[np.arange(len(place)), lists.target] = -1.0
+    order = np.argsort(place, axis=1)
+    count = (lists.items > 0).sum(axis=1)
+    draw = rng.random(order.shape)
+    draw[:, :best] = -1.0
+    draw[np.arange(order.shape[1]) >= count[:, None]] = 2.0
+    position = np.argsort(draw, axis=1, kind="stable")[:, : best + others]
+    drawn = np.minimum(np.maximum(count - best, 0), others)
+    share = np.maximum(count - best, 0) / np.maximum(drawn, 1)
+    weight = np.where(position < best, 1.0, share[:, None]) * (position < count[:, None])
+    return np.take_along_axis(order, position, 1), weight.astype(np.float32)
