@@ -43,11 +43,25 @@ up: setup  ## serve the newest release
 test: develop  ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
 
+.PHONY: test-unit
+test-unit: develop  ## run the unit tests: no servers, under two minutes
+	.venv/bin/python -m pytest -m unit tests/unit $(ARGS)
+
 .PHONY: lint
-lint: develop  ## check style and types
+lint: develop  ## check style, types and declared dependencies
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/deptry winnow transformers export kfp_pipelines
+
+.PHONY: format
+format: develop  ## format the code and apply the fixes that ruff knows
+	.venv/bin/ruff check --fix-only --exit-zero .
+	.venv/bin/ruff format .
+
+.PHONY: docs
+docs: develop  ## build the guides and the API reference into build/docs; a broken link fails
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs $(ARGS) . build/docs
 
 .PHONY: validate
 validate: develop  ## check what runs on the cluster: schemas, links, security, metrics, units
@@ -86,7 +100,7 @@ bench: develop  ## measure the newest release's funnel (ARGS names another bench
 
 .PHONY: clean
 clean:  ## remove what setup and the tools made; .winnow (releases, logs) stays
-	rm -rf .venv .venv-triton .tools/uv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-triton .tools/uv build docs/api *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv comes as a wheel, so any Python with venv brings it, whatever its version.
@@ -109,7 +123,7 @@ PROJECT = $(INSTALL) $(TORCH) --python .venv/bin/python --constraint constraints
 	touch $@
 
 .venv/.developing: .venv/.installed
-	$(PROJECT) '.[serving,training,cpu,pipelines,local,spark,dev]'
+	$(PROJECT) '.[serving,training,cpu,pipelines,local,spark,dev,docs]'
 	touch $@
 
 # Without dependencies: the wheel asks for gRPC, protobuf and more for its Python API, which Winnow does not use.

@@ -1,6 +1,6 @@
 """Sphinx's settings: the guides in Markdown and the API reference read from the source, without importing it.
 
-The source directory is the repository, so that README, guides and code can link to each other and every link is checked.
+The source directory is the repository: README, guides and code link to each other, and every link is checked.
 """
 
 import tomllib

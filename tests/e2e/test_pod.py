@@ -31,7 +31,7 @@ events_logger = "file"
 """
 """What makes podman run where systemd does not, and where limits cannot be raised."""
 
-IMAGE = "localhost/winnow/serving:0.1.0"
+IMAGE = "localhost/winnow/serving:0.2.0"
 PORTS = (8080, 8081, 8090)
 
 

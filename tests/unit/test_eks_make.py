@@ -53,7 +53,7 @@ def _make(target: str, tools: dict[str, str], *arguments: str) -> str:
 
 def test_manifests_get_this_accounts_registry_and_buckets(tools):
     applied = _make("manifests", tools)
-    assert "image: 1.dkr.ecr.aws/winnow/training:0.1.0" in applied
+    assert "image: 1.dkr.ecr.aws/winnow/training:0.2.0" in applied
     assert not FOREIGN.search(applied)
 
 
@@ -75,7 +75,7 @@ def test_what_would_be_another_accounts_is_refused(tools):
     with pytest.raises(subprocess.CalledProcessError) as refused:
         subprocess.run(
             [EKS / "ours", "1.dkr.ecr.aws/winnow", "winnow-1-eu", "a"],
-            input="image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.1.0\n",
+            input="image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.2.0\n",
             capture_output=True,
             text=True,
             check=True,
@@ -153,7 +153,7 @@ def test_who_is_told_of_an_alert_is_a_file_of_ones_own(tools, tmp_path):
 
 def test_each_spark_run_has_an_output_of_its_own_and_says_where(tools):
     applied = _make("features", tools, "RUN=7")
-    assert "image: 1.dkr.ecr.aws/winnow/spark:0.1.0" in applied
+    assert "image: 1.dkr.ecr.aws/winnow/spark:0.2.0" in applied
     assert "- s3a://winnow-1-eu-features/data\n" in applied
     assert "- s3a://winnow-1-eu-features/features/point-in-time-7\n" in applied
     assert "point_in_time: s3://winnow-1-eu-features/features/point-in-time-7" in applied

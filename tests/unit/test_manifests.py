@@ -256,8 +256,8 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     ),
     "an image that nobody builds": (
         links.check,
-        put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/sidecar:0.1.0"),
-        "image winnow/sidecar:0.1.0: there is no images/sidecar/Dockerfile",
+        put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/sidecar:0.2.0"),
+        "image winnow/sidecar:0.2.0: there is no images/sidecar/Dockerfile",
     ),
     "an account that is not there": (
         links.check,
@@ -321,13 +321,13 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     ),
     "a Job whose name outlives its image": (
         release.check,
-        put("Job", "recommender-publish-0-1-0-release-1", "metadata/name", "recommender-publish-release-1"),
-        "Job recommender-publish-release-1: metadata.name: does not say 0-1-0: with another one it is refused",
+        put("Job", "recommender-publish-0-2-0-release-1", "metadata/name", "recommender-publish-release-1"),
+        "Job recommender-publish-release-1: metadata.name: does not say 0-2-0: with another one it is refused",
     ),
     "an image of another account's": (
         links.check,
         put(
-            ISVC, "recommender", f"{SIDECAR}/image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.1.0"
+            ISVC, "recommender", f"{SIDECAR}/image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.2.0"
         ),
         "eks/ours could not make it this account's",
     ),
@@ -455,7 +455,7 @@ FAULTS: dict[str, tuple[Callable[[Objects], Any], Mutation, str]] = {
     ),
     "a release that nobody publishes": (
         release.check,
-        remove("Job", "recommender-canary-publish-0-1-0-release-2"),
+        remove("Job", "recommender-canary-publish-0-2-0-release-2"),
         "no Job publishes release 2",
     ),
     "a canary percentage, which Standard mode ignores": (
