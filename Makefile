@@ -63,6 +63,10 @@ format: develop  ## format the code and apply the fixes that ruff knows
 docs: develop  ## build the guides and the API reference into build/docs; a broken link fails
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs $(ARGS) . build/docs
 
+.PHONY: graph
+graph:  ## print which folder imports which, level by level
+	@"$(PYTHON)" -m tests.support.folder_graph
+
 .PHONY: validate
 validate: develop  ## check what runs on the cluster: schemas, links, security, metrics, units
 	.venv/bin/python -m validation
