@@ -3,9 +3,11 @@
 The source directory is the repository: README, guides and code link to each other, and every link is checked.
 """
 
+import sys
 import tomllib
 from pathlib import Path
 
+from astroid.astroid_manager import MANAGER
 from astroid.manager import AstroidManager
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +23,7 @@ extensions = ["myst_parser", "sphinx.ext.napoleon", "autoapi.extension"]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "*/README.md", "*/*/README.md"]
 exclude_patterns = [".*", "**/.*", "build", "**/node_modules"]
+myst_heading_anchors = 3
 html_theme = "furo"
 
 autoapi_dirs = [str(ROOT / package) for package in PACKAGES]
@@ -30,13 +33,18 @@ autoapi_options = ["members", "show-inheritance", "show-module-summary"]
 autoapi_member_order = "bysource"
 autoapi_python_class_content = "class"
 autoapi_add_toctree_entry = False
+# Constants assigned in one statement (START, END = ...) are found where they are defined, but not through an import.
+suppress_warnings = ["autoapi.python_import_resolution"]
+napoleon_use_ivar = True
+# Every page carries the whole tree of contents: with each function in it, the build takes minutes.
+autoapi_add_objects_to_toctree = False
 
 
 class OtherPackages(set[str]):
-    """Every module but ours: what a value of torch's or NumPy's is need not be inferred, which takes minutes."""
+    """Every module but ours: inferring what values of torch or NumPy are would take minutes, and the pages need none."""
 
     def __contains__(self, module: object) -> bool:
-        return str(module).split(".")[0] not in OURS
+        return str(module).split(".")[0] not in OURS | sys.stdlib_module_names
 
 
-AstroidManager().module_denylist = OtherPackages()
+AstroidManager.brain["module_denylist"] = MANAGER.module_denylist = OtherPackages()
