@@ -41,7 +41,7 @@ autoapi_add_objects_to_toctree = False
 
 
 class OtherPackages(set[str]):
-    """Every module but ours: inferring what values of torch or NumPy are would take minutes, and the pages need none."""
+    """Every module but ours: inferring the values of torch or NumPy takes minutes, and no page needs them."""
 
     def __contains__(self, module: object) -> bool:
         return str(module).split(".")[0] not in OURS | sys.stdlib_module_names
