@@ -91,3 +91,10 @@ def test_text_files_keep_to_the_editorconfig() -> None:
             assert any(
                 fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(Path(name).name, pattern) for pattern in tabbed
             )
+
+
+def test_the_index_of_decisions_lists_every_page_with_its_title() -> None:
+    folder = ROOT / "docs/decisions"
+    index = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+\.md)\) \|", (folder / "README.md").read_text(), re.MULTILINE)
+    pages = {path.name: path.read_text().splitlines()[0] for path in folder.glob("[0-9]*.md")}
+    assert {name: f"# {number}. {title}" for number, title, name in index} == pages
