@@ -58,3 +58,10 @@ def test_triton_has_no_package_that_its_backend_does_not_import() -> None:
         Requirement(line).name for line in (ROOT / "requirements-triton.txt").read_text().splitlines() if line[0] != "#"
     }
     assert names == {"nvidia-pytriton", "numpy", "onnxruntime", "packaging"}
+
+
+def test_the_wheel_contains_the_products_packages_only(tmp_path: Path) -> None:
+    names = ("winnow", "export", "kfp_pipelines", "recommender_transformer", "bloom_sidecar", "benchmarks", "tests")
+    question = f"from importlib.util import find_spec; print([name for name in {names} if find_spec(name)])"
+    printed = subprocess.run([sys.executable, "-c", question], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert printed.stdout.strip() == str(list(names[:5]))
