@@ -47,7 +47,7 @@ def write_shop(folder: Path) -> None:
 
 def winnow(home: Path, *arguments: str) -> None:
     """Run a `winnow` command whose state is in ``home``."""
-    command = [Path(sys.executable).with_name("winnow"), *arguments]
+    command = [str(Path(sys.executable).with_name("winnow")), *arguments]
     subprocess.run(command, env=os.environ | {"WINNOW_HOME": str(home)}, check=True)
 
 
