@@ -69,7 +69,7 @@ graph:  ## print which folder imports which, level by level
 
 .PHONY: validate
 validate: develop  ## check the cluster's manifests: schemas, links, security, metrics, units
-	.venv/bin/python -m validation
+	.venv/bin/python -m cluster_validation
 
 .PHONY: images
 images:  ## build and tag the container images, with docker, podman or buildah
@@ -89,7 +89,7 @@ tools: $(UV)  ## install checkov, kustomize and helm (with Go) and S3A (with Mav
 apiserver: export GOFLAGS := -trimpath -ldflags=-s
 apiserver:  ## build a Kubernetes API server, kube-state-metrics and KServe's controller into .tools/ (Go; about 7 minutes)
 	@command -v go >/dev/null || { echo "SKIPPED the API server: Go is not on the PATH"; exit 0; }; set -x; \
-	cd validation/go; \
+	cd cluster_validation/api_server/go; \
 	go build -o "$(CURDIR)/.tools/etcd" go.etcd.io/etcd/server/v3; \
 	go build -o "$(CURDIR)/.tools/kube-state-metrics" k8s.io/kube-state-metrics/v2; \
 	go build -o "$(CURDIR)/.tools/kube-apiserver" k8s.io/kubernetes/cmd/kube-apiserver; \
