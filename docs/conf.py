@@ -36,8 +36,8 @@ autoapi_add_toctree_entry = False
 # Constants assigned in one statement (START, END = ...) are found where they are defined, but not through an import.
 suppress_warnings = ["autoapi.python_import_resolution"]
 napoleon_use_ivar = True
-# Every function, method, module and constant that a docstring refers to must exist. Classes are not checked: most of them are
-# the annotations' and belong to other packages.
+# Every function, method, module and constant that a docstring refers to must exist. Classes are not checked: most of
+# them come from annotations and belong to other packages.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:(class|exc|obj)", ".*")]
 # Every page carries the whole tree of contents: with each function in it, the build takes minutes.

@@ -129,7 +129,7 @@ FAULTS: dict[str, tuple[Check, Mutation, str]] = {
     "an image with a tag that is not built": (
         links.check,
         put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/serving:0.0.9"),
-        r"image winnow/serving:0\.0\.9: `make images` tags 0\.1\.0",
+        r"image winnow/serving:0\.0\.9: `make images` tags 0\.2\.0",
     ),
     "a flag that a command does not have": (
         links.check,
