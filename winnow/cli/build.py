@@ -1,0 +1,80 @@
+"""``winnow build``: run the retraining pipeline."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from winnow import home, release
+from winnow.cli.options import Data, Events, Items, Users
+from winnow.errors import WinnowError
+
+
+def build(
+    data: Data = None,
+    items: Items = 2000,
+    users: Users = 3000,
+    events: Events = 150_000,
+    holdout: Annotated[
+        Literal["none", "last"],
+        typer.Option(help="'last' holds out every user's last event, for `winnow evaluate`."),
+    ] = "none",
+    encoders: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file that selects the encoders, such as `text: {kind: sentence, model: FOLDER}`. Default: "
+            "winnow-tiny, trained on the catalog.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue this home's unfinished build after its last complete step, with the same options.",
+        ),
+    ] = False,
+) -> None:
+    """Build a release: run the retraining pipeline on a data set.
+
+    Reads and validates the data, trains the encoders, the retriever and the ranker, exports them to ONNX, and checks
+    that each exported model equals its PyTorch model. Exit code 2: the data set breaks its contract; the message lists
+    the faults.
+    """
+    source = source_of(data, items, users, events)
+    if encoders is not None:
+        from winnow.encoders.settings import EncoderSettings
+
+        settings = EncoderSettings.load(encoders).model_dump_json(exclude_defaults=True)
+        source = source.model_copy(update={"encoders": settings})
+    built = run_build(source, holdout, resume)
+    typer.echo(f"release {built.manifest.number}: {built.folder}")
+
+
+def newest() -> release.Release:
+    """The newest release that was built for serving.
+
+    Raises:
+        WinnowError: there is no such release.
+    """
+    found = release.latest(home.releases())
+    if found is None:
+        raise WinnowError(f"no release in {home.releases()}: build one with `winnow build`")
+    return found
+
+
+def source_of(data: str | None, items: int, users: int, events: int) -> release.Source:
+    """The source of a build; a folder becomes an absolute path, so that it is recognised from every directory."""
+    address = data if data is None or "://" in data else str(Path(data).resolve())
+    return release.Source(data=address or "", items=items, users=users, events=events)
+
+
+def run_build(source: release.Source, holdout: str, resume: bool = False) -> release.Release:
+    """Run the retraining pipeline in a child process.
+
+    Raises:
+        BuildFailed: the pipeline failed.
+    """
+    from winnow.local.build import build_release
+
+    return release.Release.open(home.releases() / str(build_release(source, holdout, resume)))
