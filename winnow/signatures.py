@@ -1,6 +1,6 @@
 """The tensors of every Triton model, in one place: export names them, config.pbtxt declares them, serving sends them.
 
-docs/architecture.md says what each means. A dimension is a number where it never changes; else a letter.
+docs/reference.md describes each of them. A dimension is a number where it never changes; else a letter.
 """
 
 from dataclasses import dataclass

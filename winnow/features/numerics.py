@@ -43,7 +43,7 @@ class ItemNumerics:
             timestamps: int64 [k].
 
         Returns:
-            float32 [k, 5 + D], columns as :data:`NUMERIC_FEATURES` and then the declared ones.
+            float32 [k, 5 + D], columns as :data:`winnow.schema.NUMERIC_FEATURES` and then the declared ones.
         """
         count = len(self._created_at) - 1
         own, of_all = self._before(items, timestamps), self._before(np.zeros_like(items), timestamps)
