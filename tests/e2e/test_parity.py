@@ -49,7 +49,7 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
         store = OnlineStore(release, f"redis://127.0.0.1:{served.ports.redis}/0")
         try:
             await new_items.catch_up(store)
-            runner = Runner(recommender(release, store, models), store.stranger, deadline_ms=10_000)
+            runner = Runner(recommender(release, store, models), store.cold_start_state, deadline_ms=10_000)
             requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
             return [await runner.recommend(runner.admit(request, "test")) for request in requests]
         finally:

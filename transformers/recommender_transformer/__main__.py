@@ -29,8 +29,8 @@ from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.serving.check import check
-from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, InFlight
-from recommender_transformer.serving.connections.waiting import Bounds
+from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
+from recommender_transformer.serving.connections.waiting import ConnectionLimits
 from recommender_transformer.serving.drain import DRAIN_S, MAX_DRAIN_S
 from recommender_transformer.serving.events import EventsModel
 from recommender_transformer.serving.items import ItemsModel
@@ -69,14 +69,14 @@ def main() -> None:
     parser.add_argument(
         "--max-connections",
         type=int,
-        default=Bounds().connections,
+        default=ConnectionLimits().connections,
         help="HTTP connections that send a request, and as many that lie idle; beyond it those furthest behind are "
         "closed.",
     )
     parser.add_argument(
         "--max-connections-per-client",
         type=int,
-        default=Bounds().per_client,
+        default=ConnectionLimits().per_client,
         help="Of these, from one address. Behind a gateway all clients have the gateway's.",
     )
     parser.add_argument(
@@ -122,7 +122,7 @@ def main() -> None:
         max_in_flight=args.max_in_flight,
         drain_s=args.drain_seconds,
         limits=Limits(args.event_stream_max, args.event_replicas),
-        bounds=Bounds(args.max_connections, args.max_connections_per_client),
+        bounds=ConnectionLimits(args.max_connections, args.max_connections_per_client),
         host=args.host,
     )
 
@@ -137,7 +137,7 @@ def serve(
     max_in_flight: int = MAX_IN_FLIGHT,
     drain_s: float = DRAIN_S,
     limits: Limits = Limits(),  # noqa: B008
-    bounds: Bounds = Bounds(),  # noqa: B008
+    bounds: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
@@ -166,7 +166,7 @@ def serve(
         return recommender(release, store, models())
 
     async def connect() -> Runner:
-        runner = Runner(pipeline(), store.stranger, deadline_ms)
+        runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
         background.append(asyncio.create_task(new_items.follow(store, redis_url, await _caught_up(store))))
         await runner.warm_up()
@@ -192,7 +192,7 @@ def serve(
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     # It also asks for a loop before it runs one of its own.
     asyncio.set_event_loop(asyncio.new_event_loop())
-    server = model_server(http_port, grpc_port, InFlight(max_in_flight), drain_s, finish, bounds, host)
+    server = model_server(http_port, grpc_port, AdmissionControl(max_in_flight), drain_s, finish, bounds, host)
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

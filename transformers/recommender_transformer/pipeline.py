@@ -5,18 +5,18 @@ import numpy as np
 from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.content_lookup import Placing
+from recommender_transformer.funnel.content_lookup import ContentLookup
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.filters.available import Available
 from recommender_transformer.funnel.filters.request import Allowed
 from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
-from recommender_transformer.funnel.media_decoder import ContentReader
+from recommender_transformer.funnel.media_decoder import MediaDecoder
 from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.scorers.content import ContentScorer
-from recommender_transformer.funnel.scorers.naming import NamingOrder
+from recommender_transformer.funnel.scorers.naming import SourceOrder
 from recommender_transformer.funnel.scorers.ranker import Ranker
 from recommender_transformer.funnel.side_effects.impressions import Impressions
 from recommender_transformer.funnel.side_effects.spans import spans
@@ -43,8 +43,8 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     categories = release.vocabularies[category.name]
     allowed = Allowed(catalog.item_index, categories, category.width)
     unlikely = Unlikely(catalog, item_hashes(categories), category.width, manifest.number)
-    contents = ContentReader(Preparation.load(release.folder))
-    placing = Placing(models, contents.inputs, schema.item_dtype)
+    contents = MediaDecoder(Preparation.load(release.folder))
+    placing = ContentLookup(models, contents.inputs, schema.item_dtype)
     sources: tuple[Source, ...] = (
         Content(placing, catalog),
         Retriever(models, catalog),
@@ -69,7 +69,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         sources=sources,
         item_hydrators=(ItemRows(store, catalog.rows),),
         filters=filters,
-        scorers=(NamingOrder() if manifest.unranked else Ranker(models, catalog), ContentScorer(catalog)),
+        scorers=(SourceOrder() if manifest.unranked else Ranker(models, catalog), ContentScorer(catalog)),
         orderers=(Mmr(catalog.vectors),),
         side_effects=(Impressions(store), *spans()),
         allowed=allowed,

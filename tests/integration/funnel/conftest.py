@@ -25,8 +25,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from recommender_transformer.backends.catalog import FreshItem
-from recommender_transformer.backends.models import Placed, Ranked, Retrieved, Tensors
+from recommender_transformer.backends.catalog import NewItem
+from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
 from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
@@ -151,7 +151,7 @@ class NumpyModels:
         projected = flat @ projection(f"{modality} encoder", flat.shape[1], 4)
         return projected / np.linalg.norm(projected, axis=1, keepdims=True)
 
-    async def tower(self, inputs: Tensors) -> Placed:
+    async def tower(self, inputs: Tensors) -> SimilarItems:
         """A random projection of all there is, and the items nearest to it."""
         await self._meet("item_tower", inputs)
         wanted = inputs["embeddings"] @ projection("tower", inputs["embeddings"].shape[1], WIDTH)
@@ -159,7 +159,7 @@ class NumpyModels:
         vector = wanted / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-9)
         scores = vector[0] @ self.vectors[1:].T
         best = np.argsort(-scores, kind="stable")[:RETRIEVED]
-        return Placed(vector, (best + 1)[None].astype(np.int32), scores[best][None])
+        return SimilarItems(vector, (best + 1)[None].astype(np.int32), scores[best][None])
 
     async def _meet(self, name: str, inputs: Tensors) -> None:
         self.asked.append((name, inputs))
@@ -174,18 +174,18 @@ def projection(name: str, rows: int, columns: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 
-def make_fresh(release: Release, item_id: str, slot: int, **row: Any) -> FreshItem:
+def make_fresh(release: Release, item_id: str, slot: int, **row: Any) -> NewItem:
     """A fresh item with the category books and a random vector."""
     packed = np.zeros(1, SCHEMA.item_dtype)
     packed["index"], packed["available"], packed["categorical"][0, 0] = ITEMS + 1 + slot, 1, 1
     for name, value in row.items():
         packed[name] = value
     vector = projection(item_id, 1, WIDTH)[0]
-    return FreshItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], item_id.replace("-", " "))
+    return NewItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], item_id.replace("-", " "))
 
 
 @pytest.fixture(scope="session")
-def fresh_item() -> Callable[..., FreshItem]:
+def fresh_item() -> Callable[..., NewItem]:
     """Make a fresh item of a release."""
     return make_fresh
 
@@ -222,7 +222,7 @@ def recommend(published: Release, models: NumpyModels, redis_url: str) -> Recomm
     def ask(user_id: str | None, url: str = redis_url, deadline_ms: int = 2000, **fields: Any) -> Answer:
         async def run() -> Answer:
             store = OnlineStore(published, url)
-            runner = Runner(recommender(published, store, models), store.stranger, deadline_ms)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms)
             request = RecommendRequest.model_validate({"user_id": user_id, **fields})
             try:
                 [content] = await runner.read([request])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender_transformer.__main__ import serve
-from recommender_transformer.serving.connections.waiting import Bounds
+from recommender_transformer.serving.connections.waiting import ConnectionLimits
 from winnow.feedback.append import Limits
 from winnow.release import Release
 
@@ -31,7 +31,7 @@ models = tiny.NumpyModels(
 if "limits" in settings:
     settings["limits"] = Limits(*settings["limits"])
 if "bounds" in settings:
-    settings["bounds"] = Bounds(*settings["bounds"])
+    settings["bounds"] = ConnectionLimits(*settings["bounds"])
 for name, seconds in settings.pop("patience", {}).items():
     module, _, constant = name.rpartition(".")
     setattr(importlib.import_module(f"recommender_transformer.{module}"), constant, seconds)

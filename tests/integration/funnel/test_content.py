@@ -16,7 +16,7 @@ from PIL import Image
 from tritonclient.grpc import service_pb2 as pb
 
 from recommender_transformer.backends.online import OnlineStore
-from recommender_transformer.funnel.media_decoder import ContentReader
+from recommender_transformer.funnel.media_decoder import MediaDecoder
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.scorers.content import WEIGHT
 from recommender_transformer.pipeline import recommender
@@ -136,7 +136,7 @@ def test_a_modality_without_an_encoder_is_refused(
     def ask(release: Release, query: dict[str, Any]) -> None:
         async def run() -> None:
             store = OnlineStore(release, redis_url)
-            runner = Runner(recommender(release, store, models), store.stranger)
+            runner = Runner(recommender(release, store, models), store.cold_start_state)
             try:
                 await runner.read([RecommendRequest.model_validate({"query": query})])
             finally:
@@ -224,7 +224,7 @@ def test_reading_does_not_hold_the_event_loop(release: Release) -> None:
     file = io.BytesIO()
     Image.effect_noise((3000, 2000), 90).save(file, "JPEG", quality=60)
     large = Media(b64=base64.b64encode(file.getvalue()).decode())
-    reader = ContentReader(Preparation.load(release.folder))
+    reader = MediaDecoder(Preparation.load(release.folder))
 
     async def run() -> tuple[float, float]:
         await reader.read({"image": large}, "here")

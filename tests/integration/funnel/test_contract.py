@@ -35,7 +35,7 @@ def check(published: Release, models, redis_url: str, fresh_item) -> Callable[[C
                 store.learn(fresh_item(published, "new-1", slot=0))
                 await write(store, [fresh_item(published, "new-1", slot=0)])
                 pipeline = recommender(published, store, models)
-                runner = Runner(pipeline, store.stranger)
+                runner = Runner(pipeline, store.cold_start_state)
                 request = RecommendRequest(user_id="user-7", query=ContentQuery(text="a red ball"), k=10)
                 [content] = await runner.read([request])
                 await work(pipeline, await runner.retrieve(runner.admit(request, "contract", content=content)))
@@ -56,7 +56,7 @@ def named(components: tuple[Any, ...], name: str) -> Any:
 def test_a_source_names_items_once_best_first(check, name: str) -> None:
     async def work(pipeline: Pipeline, query: Query) -> None:
         source = named(pipeline.sources, name)
-        assert source.wanted(query)
+        assert source.enabled(query)
         for items, scores in (await source.find(query), source.fallback(query)):
             assert (items.dtype, scores.dtype) == (np.int32, np.float32)
             assert len(items) == len(scores) == len(set(items.tolist()))
@@ -102,7 +102,7 @@ def test_scorers_score_every_candidate(check, way: str) -> None:
     async def work(pipeline: Pipeline, query: Query) -> None:
         query.candidates.score[:] = np.nan
         for scorer in pipeline.scorers:
-            assert scorer.wanted(query)
+            assert scorer.enabled(query)
             scored = getattr(scorer, way)(query, query.candidates)
             if way == "score":
                 await scored

@@ -14,7 +14,7 @@ from recommender_transformer.backends import new_items
 from recommender_transformer.backends.breaker import FAILURES
 from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.dependencies import in_order
+from recommender_transformer.funnel.dependencies import dependency_order
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow.ranking.context import SourceList
@@ -37,7 +37,7 @@ def together(published: Release, models: Any, redis_url: str, fresh_item: Any) -
             for item in items:
                 store.learn(item)
             try:
-                return await talk(Runner(changed(recommender(published, store, models)), store.stranger, 2000))
+                return await talk(Runner(changed(recommender(published, store, models)), store.cold_start_state, 2000))
             finally:
                 await store.close()
 
@@ -114,7 +114,7 @@ class Named:
 def test_each_comes_after_what_it_needs() -> None:
     sources = [Named("a", "b", "c"), Named("b", "d"), Named("c"), Named("d")]
     for given in permutations(sources):
-        ordered = [source.name for source in in_order(given)]
+        ordered = [source.name for source in dependency_order(given)]
         assert sorted(ordered) == ["a", "b", "c", "d"]
         for source in sources:
             assert all(ordered.index(need) < ordered.index(source.name) for need in source.needs)
@@ -130,7 +130,7 @@ def test_each_comes_after_what_it_needs() -> None:
 )
 def test_a_need_that_cannot_be_met_is_refused_at_the_start(together: Any, sources: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        in_order(sources)
+        dependency_order(sources)
 
     async def talk(runner: Runner) -> None:
         raise AssertionError("never reached")

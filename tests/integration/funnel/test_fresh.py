@@ -17,7 +17,7 @@ from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, ContentQuery, RecommendRequest
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
 
@@ -38,14 +38,14 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 def test_the_catalog_has_room_and_replaces(release: Release, fresh_item: Any) -> None:
     catalog = Catalog(release)
     assert len(catalog.item_ids) == len(catalog.hashes) == len(catalog.rows) == len(catalog.vectors)
-    assert len(catalog.rows) == ITEMS + 1 + FRESH_CAPACITY
-    assert not len(catalog.fresh)
+    assert len(catalog.rows) == ITEMS + 1 + NEW_ITEM_CAPACITY
+    assert not len(catalog.new_items)
     hashes, vectors = catalog.hashes, catalog.vectors
     assert catalog.put(fresh_item(release, "one", slot=0)) == ITEMS + 1
-    assert catalog.put(fresh_item(release, "last", slot=FRESH_CAPACITY - 1)) == ITEMS + FRESH_CAPACITY
+    assert catalog.put(fresh_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)) == ITEMS + NEW_ITEM_CAPACITY
     again = fresh_item(release, "one", slot=0, available=0)
     catalog.put(again)
-    assert catalog.fresh.tolist() == [ITEMS + 1, ITEMS + FRESH_CAPACITY]
+    assert catalog.new_items.tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
     assert catalog.rows[ITEMS + 1]["available"] == 0
     assert (hashes[ITEMS + 1], catalog.item_index["one"]) == (item_hash("one"), ITEMS + 1)
     assert vectors is catalog.vectors
@@ -77,8 +77,8 @@ def test_slots_are_given_once_and_not_beyond_the_room(published: Release, redis_
             # Many at once never share one.
             given = await asyncio.gather(*(new_items.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
             assert sorted(slot for pair in given for slot in pair) == list(range(3, 43))
-            await new_items.slots(store, [f"more-{n}" for n in range(FRESH_CAPACITY - 44)])
-            assert await new_items.slots(store, ["the last"]) == [FRESH_CAPACITY - 1]
+            await new_items.slots(store, [f"more-{n}" for n in range(NEW_ITEM_CAPACITY - 44)])
+            assert await new_items.slots(store, ["the last"]) == [NEW_ITEM_CAPACITY - 1]
             with pytest.raises(new_items.NoRoom, match=r"takes 4096 new items; build the next release"):
                 await new_items.slots(store, ["b", "one too many"])
             assert await new_items.slots(store, ["b"]) == [1]
@@ -115,12 +115,12 @@ def test_another_process_learns_of_items_and_goes_on_after_redis_was_away(
             await new_items.write(writer, [fresh_item(published, "later", slot=1, available=0)])
             await until(lambda: reader.catalog.rows[ITEMS + 2]["available"] == 0)
             assert "odd" not in reader.catalog.item_index
-            assert reader.catalog.fresh.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
+            assert reader.catalog.new_items.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
             # One entry an item, however often it is replaced.
             assert client.xlen(keys.fresh_items) == 3 + 2
-            rows, known = await reader.item_rows(reader.catalog.fresh)
+            rows, known = await reader.item_rows(reader.catalog.new_items)
             assert known.all()
-            assert rows["index"].tolist() == reader.catalog.fresh.tolist()
+            assert rows["index"].tolist() == reader.catalog.new_items.tolist()
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -140,7 +140,7 @@ def ask(published: Release, models: Any, redis_url: str, fresh_item: Any) -> Cal
             try:
                 await new_items.write(store, added)
                 await new_items.catch_up(store)
-                runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=2000)
+                runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
                 query = ContentQuery(text=text) if text else None
                 request = RecommendRequest(user_id=user_id, query=query, debug=True, **fields)
                 [content] = await runner.read([request])
@@ -239,7 +239,7 @@ def test_without_redis_the_fresh_items_that_were_learnt_stay(published: Release,
     async def work() -> Answer:
         store = OnlineStore(published, "redis://127.0.0.1:1/0")
         store.learn(fresh_item(published, "known", slot=0, numeric=5.0))
-        runner = Runner(recommender(published, store, models), store.stranger)
+        runner = Runner(recommender(published, store, models), store.cold_start_state)
         try:
             return await runner.recommend(runner.admit(RecommendRequest(user_id="user-1", k=5, diversity=0.0), "t"))
         finally:

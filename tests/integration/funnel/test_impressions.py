@@ -31,7 +31,7 @@ def client(redis_url: str) -> Redis:
 def show(release: Release, url: str, models: Any, *request_ids: str, k: int = 3) -> list[Answer]:
     async def run() -> list[Answer]:
         store = OnlineStore(release, url)
-        runner = Runner(recommender(release, store, models), store.stranger, 2000)
+        runner = Runner(recommender(release, store, models), store.cold_start_state, 2000)
         request = RecommendRequest(user_id="user-1", k=k)
         answers = [await runner.recommend(runner.admit(request, request_id)) for request_id in request_ids]
         await asyncio.sleep(0.3)

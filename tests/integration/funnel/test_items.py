@@ -9,7 +9,7 @@ from redis import Redis
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.online import OnlineStore
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.keys import Keys
 
 
@@ -133,7 +133,7 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing: Any, redis_url: str,
 def test_a_full_release_says_to_build_the_next(growing: Any, redis_url: str) -> None:
     client, key = Redis.from_url(redis_url), Keys(6002).fresh_slots
     before = client.hgetall(key)
-    filling = {f"filling-{n}": n for n in range(len(before), FRESH_CAPACITY)}
+    filling = {f"filling-{n}": n for n in range(len(before), NEW_ITEM_CAPACITY)}
     client.hset(key, mapping=filling)
     try:
         status, answer = growing.v1(new("no room"), model="items")

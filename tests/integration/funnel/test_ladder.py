@@ -32,7 +32,7 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[[Calla
     def run(talk: Callable[[Ask], Any]) -> Any:
         async def connected() -> Any:
             store = OnlineStore(published, redis_url)
-            runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=400)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=400)
 
             async def ask(user_id: str = "user-3", **fields: Any) -> Answer:
                 request = RecommendRequest(user_id=user_id, k=10, diversity=0.0, **fields)

@@ -128,7 +128,7 @@ def test_a_release_without_a_learned_ranker_answers_whole_and_in_the_order_of_th
 
     async def run() -> Answer:
         store = OnlineStore(published, redis_url)
-        runner = Runner(recommender(Release(published.folder, manifest), store, models), store.stranger, 2000)
+        runner = Runner(recommender(Release(published.folder, manifest), store, models), store.cold_start_state, 2000)
         try:
             request = RecommendRequest(user_id=user_id, k=20, diversity=0.0, debug=True)
             return await runner.recommend(runner.admit(request, "test"))
@@ -190,7 +190,7 @@ def test_redis_heals_by_itself(published: Release, redis_url: str, models) -> No
 
     async def run() -> list[Answer]:
         store = OnlineStore(published, redis_url)
-        runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=200)
+        runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=200)
 
         async def ask(user: int) -> Answer:
             request = RecommendRequest(user_id=f"user-{user}", k=20)

@@ -164,7 +164,7 @@ def test_a_fresh_item_that_was_met_is_not_shown(published: Release, redis_url: s
             # This process learns of the item after it has read the user.
             index = store.catalog.put(fresh_item(published, "new-7", slot=7))
             query = type("Query", (), {"state": state})()
-            offered = type("Offered", (), {"items": store.catalog.known(["item-1", "new-7"])})()
+            offered = type("Offered", (), {"items": store.catalog.indices(["item-1", "new-7"])})()
             assert offered.items.tolist() == [1, index]
             return Seen(store.catalog).keep(query, offered).tolist()
         finally:

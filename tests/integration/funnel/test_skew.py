@@ -144,7 +144,7 @@ def answer(published: Release, redis_url: str, models: Any, fresh_item: Any) -> 
 
         async def inside() -> None:
             store = OnlineStore(published, redis_url)
-            runner = Runner(recommender(published, store, models), store.stranger, 5000)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, 5000)
             try:
                 for user in [*(f"shopper-{n}" for n in range(users)), "someone-new"]:
                     request = RecommendRequest(user_id=user, k=10)

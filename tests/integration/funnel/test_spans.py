@@ -204,7 +204,7 @@ def test_a_degraded_turn_is_marked(published: Release, redis_url: str, models: A
     async def run() -> None:
         store = OnlineStore(published, redis_url)
         pipeline = replace(recommender(published, store, models), side_effects=(Spans(provider),))
-        runner = Runner(pipeline, store.stranger, 2000)
+        runner = Runner(pipeline, store.cold_start_state, 2000)
         await runner.recommend(runner.admit(RecommendRequest(user_id="user-3", k=5), "test"))
         await asyncio.sleep(0.2)
         await store.close()

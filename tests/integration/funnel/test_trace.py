@@ -89,7 +89,7 @@ def test_the_age_of_a_row_counts_from_its_reading(published: Release, redis_url:
     async def run() -> tuple[list[float], list[float | None]]:
         store = OnlineStore(published, redis_url)
         try:
-            runner = Runner(recommender(published, store, models), store.stranger, 2000)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, 2000)
 
             async def ask() -> Answer:
                 request = RecommendRequest(user_id="user-5", k=8, debug=True)

@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 
 from winnow.bloom.hashing import item_hash, item_hashes
 from winnow.release import Release
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 
 T = TypeVar("T", bound=np.generic)
 
 
-class FreshItem(NamedTuple):
+class NewItem(NamedTuple):
     """An item that the release was made without.
 
     Attributes:
         item_id: its id.
-        slot: its place among the fresh items, the same in every process: 0, 1, … below :data:`FRESH_CAPACITY`.
+        slot: its place among the fresh items, the same in every process: 0, 1, … below :data:`NEW_ITEM_CAPACITY`.
         vector: float32 [D], its item vector, unit length.
         row: structured scalar of the schema's ``item_dtype``; its index is ``n + 1 + slot``.
         title: what people call it; "" where it has no title.
@@ -53,8 +53,8 @@ class Catalog:
     def __init__(self, release: Release) -> None:
         known: list[str] = release.array("item_ids").tolist()
         self.size = len(known) - 1
-        self.item_ids = known + [""] * FRESH_CAPACITY
-        self.hashes = item_hashes(known) + [0] * FRESH_CAPACITY
+        self.item_ids = known + [""] * NEW_ITEM_CAPACITY
+        self.hashes = item_hashes(known) + [0] * NEW_ITEM_CAPACITY
         self.item_index = {item_id: index for index, item_id in enumerate(known) if index}
         self.vectors = _with_room(release.array("item_vectors"))
         self.rows = _with_room(release.array("item_rows"))
@@ -62,7 +62,7 @@ class Catalog:
         self._newest_first: NDArray[np.int32] = np.empty(0, np.int32)
 
     @property
-    def fresh(self) -> NDArray[np.int32]:
+    def new_items(self) -> NDArray[np.int32]:
         """Indices of the fresh items, the newest first."""
         return self._newest_first
 
@@ -70,12 +70,12 @@ class Catalog:
         """Whether the release itself has the item."""
         return self.item_index.get(item_id, self.size + 1) <= self.size
 
-    def known(self, item_ids: Iterable[str]) -> NDArray[np.int32]:
+    def indices(self, item_ids: Iterable[str]) -> NDArray[np.int32]:
         """Indices of those of the items that are in the catalog."""
         index = self.item_index
         return np.array([index[item_id] for item_id in item_ids if item_id in index], np.int32)
 
-    def put(self, item: FreshItem) -> int:
+    def put(self, item: NewItem) -> int:
         """Add a fresh item, or replace it; returns its index."""
         index = self.size + 1 + item.slot
         self.vectors[index] = item.vector
@@ -99,6 +99,6 @@ def merged(
 
 
 def _with_room(array: NDArray[T]) -> NDArray[T]:
-    roomy = np.zeros((len(array) + FRESH_CAPACITY, *array.shape[1:]), array.dtype)
+    roomy = np.zeros((len(array) + NEW_ITEM_CAPACITY, *array.shape[1:]), array.dtype)
     roomy[: len(array)] = array
     return roomy

@@ -33,7 +33,7 @@ class Ranked(NamedTuple):
     scores: NDArray[np.float32]
 
 
-class Placed(NamedTuple):
+class SimilarItems(NamedTuple):
     """The item tower's answer.
 
     Attributes:
@@ -59,5 +59,5 @@ class Models(Protocol):
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[np.float32]:
         """Embeddings [B, D] of prepared content [B, ...]."""
 
-    async def tower(self, inputs: Tensors) -> Placed:
+    async def tower(self, inputs: Tensors) -> SimilarItems:
         """Ask the item tower."""

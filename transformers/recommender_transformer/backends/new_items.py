@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.catalog import FreshItem
+from recommender_transformer.backends.catalog import NewItem
 from recommender_transformer.backends.online import OnlineStore
 from winnow.errors import WinnowError
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import AsyncClient, RedisError, connect_async
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ for _, id in ipairs(ARGV) do
   if redis.call('HEXISTS', KEYS[1], id) == 0 then new = new + 1 end
 end
 local taken = redis.call('HLEN', KEYS[1])
-if taken + new > {FRESH_CAPACITY} then return {{}} end
+if taken + new > {NEW_ITEM_CAPACITY} then return {{}} end
 local slots = {{}}
 for position, id in ipairs(ARGV) do
   if redis.call('HSETNX', KEYS[1], id, taken) == 1 then taken = taken + 1 end
@@ -71,13 +71,13 @@ async def slots(store: OnlineStore, item_ids: Sequence[str]) -> list[int]:
     given: list[int] = await _call(store.client, _ALLOCATE, [store.keys.fresh_slots], item_ids)
     if not given:
         raise NoRoom(
-            f"release {store.keys.release} has no room: it takes {FRESH_CAPACITY} new items; "
+            f"release {store.keys.release} has no room: it takes {NEW_ITEM_CAPACITY} new items; "
             "build the next release with them (`winnow build`)"
         )
     return given
 
 
-async def write(store: OnlineStore, items: Sequence[FreshItem]) -> None:
+async def write(store: OnlineStore, items: Sequence[NewItem]) -> None:
     """Write rows, then stream entries: who reads an entry finds the row. All is in Redis when this returns.
 
     Raises:
@@ -133,7 +133,7 @@ async def follow(store: OnlineStore, url: str, position: str = "0") -> None:
         await client.aclose()
 
 
-def _learn(store: OnlineStore, item: FreshItem | None, entry: str) -> None:
+def _learn(store: OnlineStore, item: NewItem | None, entry: str) -> None:
     if item is None:
         log.warning("entry %s of %s is not this release's and left out", entry, store.keys.fresh_items)
     else:
@@ -142,7 +142,7 @@ def _learn(store: OnlineStore, item: FreshItem | None, entry: str) -> None:
 
 async def _entries(
     store: OnlineStore, client: AsyncClient, position: str, block_ms: int | None
-) -> AsyncIterator[tuple[FreshItem | None, str]]:
+) -> AsyncIterator[tuple[NewItem | None, str]]:
     """Entries after ``position``, with their ids, until there are no more (for ``block_ms``)."""
     while True:
         # A Redis that hangs must not hold the reader for ever.
@@ -156,7 +156,7 @@ async def _entries(
             yield _decode(store, fields), position
 
 
-def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> FreshItem | None:
+def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> NewItem | None:
     """The item of an entry; none where it is not what this release writes."""
     catalog = store.catalog
     try:
@@ -165,10 +165,10 @@ def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> FreshItem | None:
     except (KeyError, ValueError):
         return None
     fits = len(row) == catalog.rows.dtype.itemsize and len(vector) == 4 * catalog.vectors.shape[1]
-    if not fits or not 0 <= slot < FRESH_CAPACITY:
+    if not fits or not 0 <= slot < NEW_ITEM_CAPACITY:
         return None
     read: NDArray[np.float32] = np.frombuffer(vector, "<f4").astype(np.float32)
-    return FreshItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title)
+    return NewItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title)
 
 
 async def _call(client: AsyncClient, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:

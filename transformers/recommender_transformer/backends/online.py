@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
-from recommender_transformer.backends.catalog import Catalog, FreshItem
+from recommender_transformer.backends.catalog import Catalog, NewItem
 from recommender_transformer.backends.row_cache import RowCache
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store import history, keys, recent
 from winnow.store.connection import connect_async
 from winnow.store.events import codes_of
@@ -96,10 +96,10 @@ class OnlineStore:
         self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._codes = codes_of(release.schema.events)
         self._history_length = release.manifest.history_length
-        self._cache = RowCache(self.catalog.size + FRESH_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
+        self._cache = RowCache(self.catalog.size + NEW_ITEM_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
     @property
-    def stranger(self) -> UserState:
+    def cold_start_state(self) -> UserState:
         """The state of a user of whom nothing is known."""
         return UserState(self._nobody, history.EMPTY, None, None)
 
@@ -178,7 +178,7 @@ class OnlineStore:
         """Bytes of the item rows that the process holds; at most :data:`HELD_BYTES`."""
         return self._cache.held_bytes
 
-    def learn(self, item: FreshItem) -> None:
+    def learn(self, item: NewItem) -> None:
         """Take up an item that is newer than the release: whoever asks from now on is told of it."""
         index = self.catalog.put(item)
         self._cache.put(np.array([index], np.int32), np.array([item.row], self._item_dtype))

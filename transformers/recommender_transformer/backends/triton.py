@@ -15,7 +15,7 @@ import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Placed, Ranked, Retrieved, Tensors
+from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
 from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.proxies import channel_options
@@ -103,14 +103,14 @@ class TritonModels:
         answered = await self._call(signature.name, {signature.inputs[0].name: content}, ("embedding",))
         return answered["embedding"]
 
-    async def tower(self, inputs: Tensors) -> Placed:
+    async def tower(self, inputs: Tensors) -> SimilarItems:
         """Ask the item tower.
 
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
         """
         answered = await self._call("item_tower", inputs, ("item_vector", "candidates", "candidate_scores"))
-        return Placed(answered["item_vector"], answered["candidates"], answered["candidate_scores"])
+        return SimilarItems(answered["item_vector"], answered["candidates"], answered["candidate_scores"])
 
     async def close(self) -> None:
         """Close the channel."""

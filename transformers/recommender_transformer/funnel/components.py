@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender_transformer.backends.catalog import Catalog
-from recommender_transformer.funnel.content_lookup import Placing
+from recommender_transformer.funnel.content_lookup import ContentLookup
 from recommender_transformer.funnel.explanation import Explainer
-from recommender_transformer.funnel.media_decoder import ContentReader
+from recommender_transformer.funnel.media_decoder import MediaDecoder
 from recommender_transformer.funnel.stages import (
     Admission,
     Filter,
@@ -39,8 +39,8 @@ class Pipeline:
 
     release: int
     catalog: Catalog
-    contents: ContentReader
-    placing: Placing
+    contents: MediaDecoder
+    placing: ContentLookup
     row_dtype: "np.dtype[np.void]"
     query_hydrators: tuple[QueryHydrator, ...]
     sources: tuple[Source, ...]

@@ -5,13 +5,13 @@ import asyncio
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Models, Placed
+from recommender_transformer.backends.models import Models, SimilarItems
 from recommender_transformer.funnel.media_decoder import Content
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.features.row import tower_inputs
 
 
-class Placing:
+class ContentLookup:
     """Encoders side by side, then the item tower, in Triton.
 
     Args:
@@ -25,7 +25,7 @@ class Placing:
         self._widths = inputs.widths
         self._unknown = np.zeros(1, row_dtype)
 
-    async def place(self, content: Content, row: np.void | None = None) -> Placed:
+    async def place(self, content: Content, row: np.void | None = None) -> SimilarItems:
         """Vector of a thing and the items most like it, each [1, ...].
 
         Args:

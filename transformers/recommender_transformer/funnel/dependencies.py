@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from recommender_transformer.funnel.stages import Source
 
 
-def in_order(sources: Sequence[Source]) -> list[Source]:
+def dependency_order(sources: Sequence[Source]) -> list[Source]:
     """The sources, each after those that it needs.
 
     Raises:

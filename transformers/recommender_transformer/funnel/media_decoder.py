@@ -24,7 +24,7 @@ Content = Mapping[Modality, NDArray[Any]]
 """Decoded: each modality's encoder input, without the batch."""
 
 
-class ContentReader:
+class MediaDecoder:
     """Decodes, in threads of its own: the event loop never waits for a picture.
 
     Args:

@@ -23,7 +23,7 @@ from recommender_transformer.backends.online import UserState
 from recommender_transformer.funnel.answers import recommended
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.dependencies import in_order
+from recommender_transformer.funnel.dependencies import dependency_order
 from recommender_transformer.funnel.explanation import UNKNOWN
 from recommender_transformer.funnel.media_decoder import Content
 from recommender_transformer.funnel.query import Query
@@ -85,7 +85,7 @@ class Runner:
         self._stranger = stranger
         self._deadline_ms = deadline_ms
         self._sources = pipeline.source_names
-        self._in_order = in_order(pipeline.sources)
+        self._in_order = dependency_order(pipeline.sources)
         self._breakers = {
             component.name: Breaker(component.name) for stage in SHARES for component in getattr(pipeline, stage)
         }
@@ -156,7 +156,7 @@ class Runner:
             )
         turns: dict[str, asyncio.Task[SourceList]] = {}
         for source in self._in_order:
-            if source.wanted(query):
+            if source.enabled(query):
                 needed = [turns[name] for name in source.needs if name in turns]
                 turns[source.name] = asyncio.create_task(self._turn(query, source, needed))
         query.found = dict(zip(turns, await asyncio.gather(*turns.values()), strict=True))
@@ -169,7 +169,7 @@ class Runner:
         """Scorers."""
         candidates = query.candidates
         for scorer in self._pipeline.scorers:
-            if not scorer.wanted(query):
+            if not scorer.enabled(query):
                 continue
             work, fallback = scorer.score(query, candidates), partial(scorer.fallback, query, candidates)
             await self._attempt(query, "scorers", scorer.name, work, fallback, given=len(candidates))
@@ -245,7 +245,7 @@ class Runner:
             started = perf_counter()
             kept = component.keep(query, candidates)
             before = int(stays.sum())
-            if component.gives_way:
+            if component.relaxable:
                 _give_way(kept, stays, query.request.k - len(query.candidates))
             query.trace.remove(component.name, candidates.items[stays & ~kept])
             stays &= kept

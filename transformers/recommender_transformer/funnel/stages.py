@@ -40,7 +40,7 @@ class Source(Protocol):
     name: str
     needs: tuple[str, ...]
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Whether it can have anything to say."""
 
     async def find(self, query: Query) -> SourceList:
@@ -66,11 +66,11 @@ class Filter(Protocol):
     """Decides which candidates stay.
 
     Attributes:
-        gives_way: whether a candidate that it alone would remove is better than a short answer.
+        relaxable: whether a candidate that it alone would remove is better than a short answer.
     """
 
     name: str
-    gives_way: bool
+    relaxable: bool
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for each candidate that stays."""
@@ -84,7 +84,7 @@ class Scorer(Protocol):
 
     name: str
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Whether its judgement counts."""
 
     async def score(self, query: Query, candidates: Candidates) -> None:

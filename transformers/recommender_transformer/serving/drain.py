@@ -17,11 +17,11 @@ from typing import Any
 from kserve import ModelServer  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
-from recommender_transformer.serving.connections.admission import CLOSE, Admission, InFlight
+from recommender_transformer.serving.connections.admission import CLOSE, Admission, AdmissionControl
 from recommender_transformer.serving.connections.bodies import BodyLimit
 from recommender_transformer.serving.connections.grpc_server import BoundedGRPCServer
 from recommender_transformer.serving.connections.reception import Receiving
-from recommender_transformer.serving.connections.waiting import Bounds, Waiting
+from recommender_transformer.serving.connections.waiting import ConnectionLimits, Waiting
 from winnow.request import MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)
@@ -56,10 +56,10 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
 
     def __init__(
         self,
-        in_flight: InFlight,
+        in_flight: AdmissionControl,
         drain_s: float,
         finish: Callable[[], Awaitable[None]],
-        bounds: Bounds,
+        bounds: ConnectionLimits,
         host: str,
         **settings: Any,
     ) -> None:

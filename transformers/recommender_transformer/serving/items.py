@@ -18,8 +18,8 @@ from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-un
 from pydantic import Field
 
 from recommender_transformer.backends import new_items
-from recommender_transformer.backends.catalog import FreshItem
-from recommender_transformer.backends.models import Placed
+from recommender_transformer.backends.catalog import NewItem
+from recommender_transformer.backends.models import SimilarItems
 from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.media_decoder import Content
@@ -43,7 +43,7 @@ _NEAREST = 3
 _CHOICES = 100
 
 
-class NewItem(Contract):
+class ItemRequest(Contract):
     """One item, in the words of the catalog; only the id is required."""
 
     item_id: Identifier = Field(description=fields.LENGTH)
@@ -75,7 +75,7 @@ class Unavailable(ServerNotReady):  # type: ignore[misc]
 class Described:
     """An item that has passed every check."""
 
-    item: NewItem
+    item: ItemRequest
     content: Content
     description: ItemDescription
 
@@ -131,7 +131,7 @@ class ItemsModel(Model):  # type: ignore[misc]
             raise Unavailable("items: the models are not connected yet")
         try:
             codec.check_outputs(call, OUTPUTS)
-            items = parse_all(NewItem, codec.instances(payload, codec.ITEM_TENSORS, codec.ITEM_LEADING))
+            items = parse_all(ItemRequest, codec.instances(payload, codec.ITEM_TENSORS, codec.ITEM_LEADING))
             descriptions = [self._describe(item, f"instances[{n}]") for n, item in enumerate(items)]
             _check_distinct(items)
             contents = await asyncio.gather(
@@ -165,7 +165,7 @@ class ItemsModel(Model):  # type: ignore[misc]
             items = []
             for one, row, place, slot in zip(described, rows, placed, slots, strict=True):
                 row["index"] = self._store.catalog.size + 1 + slot
-                items.append(FreshItem(one.item.item_id, slot, place.item_vector[0], row, one.item.title or ""))
+                items.append(NewItem(one.item.item_id, slot, place.item_vector[0], row, one.item.title or ""))
             await new_items.write(self._store, items)
         except new_items.NoRoom as error:
             raise InvalidInput(f"instances: {error}") from None
@@ -191,22 +191,22 @@ class ItemsModel(Model):  # type: ignore[misc]
         """Not offered."""
         raise InvalidInput("explain: is not offered")
 
-    def _given(self, item: NewItem) -> dict[Any, Any]:
+    def _given(self, item: ItemRequest) -> dict[Any, Any]:
         assert self._pipeline is not None
         text = caption(item.title, item.category, item.description)
         # A title is an item's name first: without a text encoder it is no mistake to have one.
         reads_text = self._pipeline.contents.inputs.text is not None
         return {"text": text if text and reads_text else None, "image": item.image, "audio": item.audio}
 
-    async def _place(self, content: Content, row: np.void) -> Placed:
+    async def _place(self, content: Content, row: np.void) -> SimilarItems:
         assert self._pipeline is not None
         async with self._turns:
             return await self._pipeline.placing.place(content, row)
 
-    def _nearest(self, place: Placed) -> list[str]:
+    def _nearest(self, place: SimilarItems) -> list[str]:
         return [self._store.catalog.item_ids[index] for index in place.candidates[0, :_NEAREST].tolist()]
 
-    def _describe(self, item: NewItem, where: str) -> ItemDescription:
+    def _describe(self, item: ItemRequest, where: str) -> ItemDescription:
         if self._store.catalog.is_of_release(item.item_id):
             raise InvalidRequest(
                 f"{where}.item_id: must be a new item's, but release {self._release} has {quote(item.item_id)} "
@@ -226,7 +226,7 @@ class ItemsModel(Model):  # type: ignore[misc]
         return ItemDescription(item.category or "", item.price, item.available, item.created_at, categorical, numeric)
 
 
-def _check_distinct(items: Sequence[NewItem]) -> None:
+def _check_distinct(items: Sequence[ItemRequest]) -> None:
     first: dict[str, int] = {}
     for position, item in enumerate(items):
         if item.item_id in first:

@@ -19,9 +19,9 @@ from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ig
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 
-from recommender_transformer.serving.connections.admission import BUSY, InFlight
+from recommender_transformer.serving.connections.admission import BUSY, AdmissionControl
 from recommender_transformer.serving.connections.encodings import Decoding
-from recommender_transformer.serving.connections.waiting import Bounds
+from recommender_transformer.serving.connections.waiting import ConnectionLimits
 from recommender_transformer.serving.drain import DRAIN_S, DrainingServer
 from recommender_transformer.serving.events import TooManyEvents, too_many_events
 from recommender_transformer.serving.protocols import cloudevents
@@ -40,7 +40,7 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
         leaving: set when the server has been told to stop: it serves on, but asks to be sent nothing more.
     """
 
-    def __init__(self, in_flight: InFlight, model_registry: ModelRepository) -> None:
+    def __init__(self, in_flight: AdmissionControl, model_registry: ModelRepository) -> None:
         super().__init__(model_registry=model_registry)
         self._in_flight = in_flight
         self.leaving = False
@@ -61,13 +61,13 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
         answer = super().infer(model_name, request, headers)
         if model_name != NAME or not isinstance(request, InferRequest) or not request.from_grpc:
             return await answer  # type: ignore[no-any-return]
-        if not self._in_flight.enter("grpc"):
+        if not self._in_flight.acquire("grpc"):
             answer.close()
             raise Unavailable(BUSY)
         try:
             return await answer  # type: ignore[no-any-return]
         finally:
-            self._in_flight.leave()
+            self._in_flight.release()
 
     def decode(
         self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
@@ -143,10 +143,10 @@ async def _nothing() -> None:
 def model_server(
     http_port: int,
     grpc_port: int,
-    in_flight: InFlight | None = None,
+    in_flight: AdmissionControl | None = None,
     drain_s: float = DRAIN_S,
     finish: Callable[[], Awaitable[None]] = _nothing,
-    bounds: Bounds = Bounds(),  # noqa: B008
+    bounds: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
 ) -> ModelServer:
     """The server, ready to ``start`` models on; one worker, because KServe's child processes lose their settings.
@@ -169,7 +169,7 @@ def model_server(
         route = "/v2/models/{model_name}/versions/{model_version}" + path
         app.add_api_route(route, _without_versions, methods=[method], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
-    in_flight = in_flight or InFlight()
+    in_flight = in_flight or AdmissionControl()
     server = DrainingServer(
         in_flight,
         drain_s,

@@ -11,7 +11,7 @@ class Available:
     """Removes items whose row says so; exact, up to the age at which a row is read again."""
 
     name = "available"
-    gives_way = False
+    relaxable = False
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for items that can be had."""

@@ -20,7 +20,7 @@ class Allowed:
     """
 
     name = "request"
-    gives_way = False
+    relaxable = False
 
     def __init__(self, item_index: Mapping[str, int], categories: Sequence[str], width: int) -> None:
         self._item_index = item_index

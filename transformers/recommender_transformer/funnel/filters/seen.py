@@ -18,7 +18,7 @@ class Seen:
     """
 
     name = "seen"
-    gives_way = False
+    relaxable = False
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -38,5 +38,5 @@ class Seen:
     def _lately(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         met = np.isin(candidates.items, query.state.history.items)
         if query.state.recent:
-            met |= np.isin(candidates.items, self._catalog.known(query.state.recent))
+            met |= np.isin(candidates.items, self._catalog.indices(query.state.recent))
         return met

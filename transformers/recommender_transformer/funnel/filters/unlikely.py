@@ -38,7 +38,7 @@ class Unlikely:
     """
 
     name = "unlikely"
-    gives_way = True
+    relaxable = True
 
     def __init__(self, catalog: Catalog, hashes: ItemHashes, width: int, release: int) -> None:
         self._catalog = catalog
@@ -49,7 +49,7 @@ class Unlikely:
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """True for likely candidates and for the explored share, whose propensity is set to say so."""
         touched, met = query.state.categories, query.state.seen
-        recent = self._catalog.known(query.state.recent)
+        recent = self._catalog.indices(query.state.recent)
         wanted = query.request.query is not None or query.categories is not None
         if wanted or touched is None or met is None or self._count(met, recent) < FEWEST:
             return np.ones(len(candidates), dtype=np.bool_)

@@ -29,7 +29,7 @@ class UserStateHydrator:
     async def hydrate(self, query: Query) -> None:
         """Read the user; one without keys is a stranger, which is no fault, and so is nobody at all."""
         user_id = query.request.user_id
-        state = self._store.stranger if user_id is None else await self._store.user_state(user_id)
+        state = self._store.cold_start_state if user_id is None else await self._store.user_state(user_id)
         for name in state.unreadable:
             _open(query, name, "unreadable")
         self._set(query, state)
@@ -37,7 +37,7 @@ class UserStateHydrator:
     def fallback(self, query: Query) -> None:
         """Everybody is a stranger, whose filter holds nothing back."""
         _open(query, "seen", "not read")
-        self._set(query, self._store.stranger)
+        self._set(query, self._store.cold_start_state)
 
     def _set(self, query: Query, state: UserState) -> None:
         history = assemble(*state.history, self._length)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.scorers.naming import as_named
+from recommender_transformer.funnel.scorers.naming import source_order_scores
 
 WEIGHT = 0.5
 """Share of the content in the score where the ranker knows the user too."""
@@ -27,7 +27,7 @@ class ContentScorer:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Where something is looked for and the encoders have answered."""
         return query.content_vector is not None
 
@@ -44,7 +44,7 @@ class ContentScorer:
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """The score stays as the ranker left it; where it was not asked, the order of the sources stands."""
         if not query.has_history:
-            candidates.score = as_named(candidates)
+            candidates.score = source_order_scores(candidates)
 
 
 def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float64]:

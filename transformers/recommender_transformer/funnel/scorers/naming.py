@@ -7,24 +7,24 @@ from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 
 
-def as_named(candidates: Candidates) -> NDArray[np.float32]:
+def source_order_scores(candidates: Candidates) -> NDArray[np.float32]:
     """A score that falls from candidate to candidate: float32 [n]."""
     return np.arange(0, -len(candidates), -1, dtype=np.float32)
 
 
-class NamingOrder:
+class SourceOrder:
     """The scorer of a release whose log was too small to learn a ranker from; see ``unranked`` in its manifest."""
 
     name = "sources"
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Always: the content scorer joins its own opinion with this order, as with the ranker's."""
         return True
 
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Set the score; probabilities stay unknown."""
-        candidates.score = as_named(candidates)
+        candidates.score = source_order_scores(candidates)
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """The same: there is nothing that could be late."""
-        candidates.score = as_named(candidates)
+        candidates.score = source_order_scores(candidates)

@@ -7,7 +7,7 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.scorers.naming import as_named
+from recommender_transformer.funnel.scorers.naming import source_order_scores
 from winnow.ranking.context import context_features
 
 _BUCKET = 128
@@ -31,7 +31,7 @@ class Ranker:
         self._catalog = catalog
         self._no_fresh = np.zeros((1, 1, catalog.vectors.shape[1]), np.float32)
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Unless something is looked for by somebody of whom it knows nothing."""
         return query.content_vector is None or query.has_history
 
@@ -79,7 +79,7 @@ class Ranker:
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """Keep the order in which the sources named the candidates: the retriever's first."""
-        candidates.score = as_named(candidates)
+        candidates.score = source_order_scores(candidates)
 
 
 def bucket(count: int, size: int = _BUCKET) -> int:

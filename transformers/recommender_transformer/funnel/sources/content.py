@@ -1,7 +1,7 @@
 """Items like what is looked for: a text, a picture, a sound, or several that mean one thing."""
 
 from recommender_transformer.backends.catalog import Catalog, merged
-from recommender_transformer.funnel.content_lookup import Placing
+from recommender_transformer.funnel.content_lookup import ContentLookup
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
 
@@ -12,11 +12,11 @@ class Content:
     name = "content"
     needs: tuple[str, ...] = ()
 
-    def __init__(self, placing: Placing, catalog: Catalog) -> None:
+    def __init__(self, placing: ContentLookup, catalog: Catalog) -> None:
         self._placing = placing
         self._catalog = catalog
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Only where something is looked for."""
         return len(query.content) > 0
 
@@ -25,7 +25,7 @@ class Content:
         placed = await self._placing.place(query.content)
         vector, items, scores = placed.item_vector[0], placed.candidates[0], placed.scores[0]
         query.content_vector = vector
-        fresh = self._catalog.fresh
+        fresh = self._catalog.new_items
         if not len(fresh):
             return SourceList(items, scores)
         return SourceList(*merged(items, scores, fresh, self._catalog.vectors[fresh] @ vector))

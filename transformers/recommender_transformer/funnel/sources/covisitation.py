@@ -21,7 +21,7 @@ class Covisitation:
         self._weights = weights
         self._k = k
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Only a history has neighbours."""
         return query.has_history
 

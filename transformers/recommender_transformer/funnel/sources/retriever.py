@@ -20,7 +20,7 @@ class Retriever:
         self._models = models
         self._catalog = catalog
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Only a history can be read."""
         return query.has_history
 
@@ -28,7 +28,7 @@ class Retriever:
         """The retriever's candidates, best first."""
         items, scores, vectors = await self._models.retrieve(query.user)
         query.user_vector = vectors[0]
-        fresh = self._catalog.fresh
+        fresh = self._catalog.new_items
         if not len(fresh):
             return SourceList(items[0], scores[0])
         return SourceList(*merged(items[0], scores[0], fresh, self._catalog.vectors[fresh] @ vectors[0]))

@@ -27,7 +27,7 @@ class Trending:
         self._held = popular[:0]
         self._expires = 0.0
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """Always."""
         return True
 

@@ -53,7 +53,7 @@ _STATUS = STATUS_LINE[503]
 _REST = b"".join(b"%b: %b\r\n" % header for header in _HEADERS) + b"\r\n" + _BODY
 
 
-class InFlight:
+class AdmissionControl:
     """Counts the recommendations under way; all in one event loop, so nothing is locked.
 
     Args:
@@ -68,7 +68,7 @@ class InFlight:
         self._refused = {protocol: _REFUSED.labels(protocol) for protocol in ("http", "grpc")}
         _IN_FLIGHT.set_function(lambda: self._count)
 
-    def refuses(self, protocol: str) -> bool:
+    def rejects(self, protocol: str) -> bool:
         """Whether there is no room for one more, which is then counted as refused."""
         now = monotonic()
         if self._count < self._ease:
@@ -78,14 +78,14 @@ class InFlight:
             return True
         return False
 
-    def enter(self, protocol: str) -> bool:
+    def acquire(self, protocol: str) -> bool:
         """Count one more; false, and not counted, where there is no room for it."""
-        if self.refuses(protocol):
+        if self.rejects(protocol):
             return False
         self._count += 1
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """One that entered is done."""
         self._count -= 1
 
@@ -93,7 +93,7 @@ class InFlight:
 class Admission:
     """ASGI middleware around whole requests: answers 503 where there is no room; health, metrics and all else pass."""
 
-    def __init__(self, app: ASGIApp, in_flight: InFlight) -> None:
+    def __init__(self, app: ASGIApp, in_flight: AdmissionControl) -> None:
         self._app = app
         self._in_flight = in_flight
 
@@ -102,7 +102,7 @@ class Admission:
         if not recommends(scope):
             await self._app(scope, receive, send)
             return
-        if not self._in_flight.enter("http"):
+        if not self._in_flight.acquire("http"):
             for message in _REFUSAL:
                 await send(message)
             return
@@ -112,14 +112,14 @@ class Admission:
             nonlocal inside
             if inside:
                 inside = False
-                self._in_flight.leave()
+                self._in_flight.release()
             await send(message)
 
         try:
             await self._app(scope, receive, leaving)
         finally:
             if inside:
-                self._in_flight.leave()
+                self._in_flight.release()
 
 
 class Refusing(HttpToolsProtocol):
@@ -128,7 +128,7 @@ class Refusing(HttpToolsProtocol):
     The first request of a connection, and all where it is to close, are left to `Admission`.
     """
 
-    def __init__(self, in_flight: InFlight, *args: Any, **settings: Any) -> None:
+    def __init__(self, in_flight: AdmissionControl, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._in_flight = in_flight
 
@@ -142,7 +142,7 @@ class Refusing(HttpToolsProtocol):
             and self.parser.get_method() == b"POST"
             and self.parser.should_keep_alive()
             and CLOSE not in headers
-            and self._in_flight.refuses("http")
+            and self._in_flight.rejects("http")
         ):
             # The answer before stays the current one, and is complete: so the body is thrown away.
             self.transport.write(_STATUS + b"".join(b"%b: %b\r\n" % header for header in headers) + _REST)

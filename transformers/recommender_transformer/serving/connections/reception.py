@@ -10,7 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from recommender_transformer.serving.connections.admission import InFlight, Refusing
+from recommender_transformer.serving.connections.admission import AdmissionControl, Refusing
 from recommender_transformer.serving.connections.waiting import GRACE_S, HEAD_S, SLOWEST, SMALL, Crowd, Waiting, end
 from winnow.request import MAX_BODY_BYTES
 
@@ -37,7 +37,7 @@ class Receiving(Refusing):
         settings: uvicorn's own.
     """
 
-    def __init__(self, waiting: Waiting, in_flight: InFlight, *args: Any, **settings: Any) -> None:
+    def __init__(self, waiting: Waiting, in_flight: AdmissionControl, *args: Any, **settings: Any) -> None:
         super().__init__(in_flight, *args, **settings)
         self.address = ""
         self.held = 0

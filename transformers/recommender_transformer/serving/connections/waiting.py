@@ -24,7 +24,7 @@ SLOWEST = 4_000
 _MOMENT_S = 1.0
 
 SMALL = 64 * 1024
-"""What is taken of every body; what is beyond that counts towards :attr:`Bounds.held_bytes`."""
+"""What is taken of every body; what is beyond that counts towards :attr:`ConnectionLimits.held_bytes`."""
 
 _WAITING = Gauge("winnow_connections_waiting", "Connections that send a request, or lie idle.", ("what",))
 _ENDED = Counter("winnow_connections_ended_total", "Connections ended by the server, by the reason.", ("reason",))
@@ -34,7 +34,7 @@ for _reason in REASONS:
     _ENDED.labels(_reason)
 
 
-class Bounds(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """What connections may claim.
 
     Attributes:
@@ -83,7 +83,7 @@ class Crowd:
         bounds: how many there may be.
     """
 
-    def __init__(self, what: str, bounds: Bounds) -> None:
+    def __init__(self, what: str, bounds: ConnectionLimits) -> None:
         self._bounds = bounds
         self._of: dict[str, set[Connection]] = {}
         self._count = 0
@@ -122,7 +122,7 @@ class Waiting:
         idle: those between requests.
     """
 
-    def __init__(self, bounds: Bounds = Bounds()) -> None:  # noqa: B008
+    def __init__(self, bounds: ConnectionLimits = ConnectionLimits()) -> None:  # noqa: B008
         self.sending = Crowd("sending", bounds)
         self.idle = Crowd("idle", bounds)
         self._most = bounds.held_bytes
