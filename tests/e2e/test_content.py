@@ -89,7 +89,7 @@ def test_items_add_is_found_within_a_second_and_recommended_without_a_build(
         assert time.monotonic() - started < 1.0
     given = {item["item_id"]: item for item in found(served, user_id=user, k=100)}
     assert given["new-00001"]["title"] == liked["title"]
-    assert {"fresh", "retriever"} <= set(given["new-00001"]["sources"])
+    assert {"new_items", "retriever"} <= set(given["new-00001"]["sources"])
 
     readable = served.winnow("items", "add", str(file))
     assert "replaced" in readable.stdout, readable.stderr

@@ -9,7 +9,7 @@ import torch
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.models import Ranked, Retrieved, Tensors
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow.models.served import ServedRetriever

@@ -22,15 +22,15 @@ from kserve import model_server as kserve_server
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.models import Models
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.row_metrics import observe, watch
 from recommender_transformer.backends.triton import TritonModels
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.serving.check import check
+from recommender_transformer.serving.startup_check import check
 from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
-from recommender_transformer.serving.connections.waiting import ConnectionLimits
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from recommender_transformer.serving.drain import DRAIN_S, MAX_DRAIN_S
 from recommender_transformer.serving.events import EventsModel
 from recommender_transformer.serving.items import ItemsModel

@@ -17,7 +17,7 @@ from benchmarks.failover import fail_over
 from benchmarks.redis_cluster import MASTERS, Cluster, redis_cluster
 from benchmarks.sidecars import start_sidecar
 from benchmarks.waiting import until
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from winnow.errors import WinnowError
 from winnow.local import redis as local_redis
 from winnow.ports import Ports

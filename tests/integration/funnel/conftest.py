@@ -27,7 +27,7 @@ from PIL import Image
 
 from recommender_transformer.backends.catalog import NewItem
 from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow import release as releases

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender_transformer.__main__ import serve
-from recommender_transformer.serving.connections.waiting import ConnectionLimits
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from winnow.feedback.append import Limits
 from winnow.release import Release
 

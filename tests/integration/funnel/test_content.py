@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from tritonclient.grpc import service_pb2 as pb
 
-from recommender_transformer.backends.online import OnlineStore
-from recommender_transformer.funnel.media_decoder import MediaDecoder
+from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.scorers.content import WEIGHT
 from recommender_transformer.pipeline import recommender
@@ -123,7 +123,7 @@ def test_without_the_encoders_the_rest_answers(recommend: Recommend, models: Any
 def test_plain_requests_take_no_turn_for_content_or_fresh_items(recommend: Recommend, models: Any) -> None:
     answer = recommend("user-3", k=5, debug=True)
     turns = {step["component"] for step in answer["trace"]["stages"]}
-    assert not turns & {"content", "content_score", "fresh"}
+    assert not turns & {"content", "content_score", "new_items"}
     assert set(asked(models)) == {"retriever", "ranker"}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recommender_transformer.backends.new_items import write
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.runner import TIMED, Runner
@@ -16,7 +16,7 @@ from recommender_transformer.pipeline import recommender
 from winnow.release import Release
 from winnow.request import ContentQuery, RecommendRequest
 
-SOURCES = ("content", "retriever", "covisitation", "trending", "fresh")
+SOURCES = ("content", "retriever", "covisitation", "trending", "new_items")
 FILTERS = ("seen", "available", "request", "unlikely")
 Check = Callable[[Pipeline, Query], Coroutine[Any, Any, None]]
 

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.breaker import FAILURES
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.dependencies import dependency_order
 from recommender_transformer.funnel.runner import Runner
@@ -50,7 +50,7 @@ async def ask(runner: Runner, user_id: str = "user-3") -> tuple[list[str], Sourc
     """What the answer calls degraded, and what the fresh source said."""
     query = runner.admit(RecommendRequest(user_id=user_id, k=100), "test")
     answer = await runner.recommend(query)
-    return answer["degraded"], query.found["fresh"]
+    return answer["degraded"], query.found["new_items"]
 
 
 def is_newest(found: SourceList) -> bool:
@@ -71,11 +71,11 @@ def test_only_the_source_that_failed_is_called_degraded(together: Any, models: A
             # It still says what it can.
             assert is_newest(found)
         assert last[0] == ["retriever: circuit open"]
-        assert REGISTRY.get_sample_value("winnow_circuit_open", {"component": "fresh"}) == 0
+        assert REGISTRY.get_sample_value("winnow_circuit_open", {"component": "new_items"}) == 0
 
-    before = REGISTRY.get_sample_value("winnow_degraded_total", {"component": "fresh"}) or 0.0
+    before = REGISTRY.get_sample_value("winnow_degraded_total", {"component": "new_items"}) or 0.0
     together(talk)
-    assert (REGISTRY.get_sample_value("winnow_degraded_total", {"component": "fresh"}) or 0.0) == before
+    assert (REGISTRY.get_sample_value("winnow_degraded_total", {"component": "new_items"}) or 0.0) == before
 
 
 def test_a_stranger_has_no_retriever_and_nothing_is_degraded(together: Any) -> None:

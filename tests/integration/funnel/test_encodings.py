@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recommender_transformer.serving.connections.encodings import Broken, TooLarge, decode
+from recommender_transformer.serving.connections.content_encoding import Broken, TooLarge, decode
 from winnow.request import MAX_BODY_BYTES
 
 PATH = "/v1/models/recommender:predict"

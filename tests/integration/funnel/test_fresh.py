@@ -10,7 +10,7 @@ import pytest
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.catalog import Catalog, merged
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow.bloom.hashing import item_hash
@@ -166,8 +166,8 @@ def test_a_fresh_item_is_retrieved_with_its_exact_score_and_ranked(
     unlikely = fresh_item(published, "unlikely", slot=2)._replace(vector=-likely.vector)
     answer = ask("user-3", [likely, unlikely], k=20)
     assert answer["degraded"] == []
-    assert set(told(answer, "likely")["sources"]) == {"retriever", "fresh"}
-    assert set(told(answer, "unlikely")["sources"]) == {"fresh"}
+    assert set(told(answer, "likely")["sources"]) == {"retriever", "new_items"}
+    assert set(told(answer, "unlikely")["sources"]) == {"new_items"}
     expected = float(likely.vector @ liked)
     assert told(answer, "likely")["sources"]["retriever"] == pytest.approx(expected, rel=1e-4)
     assert told(answer, "likely")["retrieved"] == 0
@@ -189,7 +189,7 @@ def models_history(release: Release, user: int) -> Any:
 def test_a_stranger_is_told_of_the_newest(ask: Callable[..., Answer], published: Release, fresh_item: Any) -> None:
     items = [fresh_item(published, f"new-{n}", slot=n, numeric=0.99) for n in range(60)]
     answer = ask("nobody", items, k=100)
-    named = {c["item_id"] for c in answer["trace"]["candidates"] if "fresh" in c["sources"]}
+    named = {c["item_id"] for c in answer["trace"]["candidates"] if "new_items" in c["sources"]}
     assert named == {f"new-{n}" for n in range(10, 60)}
     [shown] = [item for item in answer["items"] if item["item_id"] == "new-59"]
     assert shown["title"] == "new 59"

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.side_effects import impressions
 from recommender_transformer.pipeline import recommender

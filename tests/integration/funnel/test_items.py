@@ -8,7 +8,7 @@ from typing import Any
 from redis import Redis
 
 from recommender_transformer.backends import new_items
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.keys import Keys
 

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from recommender_transformer.backends.breaker import FAILURES, OPEN_S
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow.local import redis as local_redis

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from benchmarks.sidecars import start_sidecar
 from benchmarks.waiting import until
-from recommender_transformer.backends.online import OnlineStore, UserState
+from recommender_transformer.backends.online_store import OnlineStore, UserState
 from recommender_transformer.funnel.filters.seen import Seen
 from winnow.feedback.append import Limits, append
 from winnow.ports import Ports

@@ -17,7 +17,7 @@ from PIL import Image
 
 PATH = "/v1/models/recommender:predict"
 BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5}]}).encode()
-PATIENCE = {"reception.HEAD_S": 2.0, "reception.GRACE_S": 2.0}
+PATIENCE = {"serving.connections.http_connection.HEAD_S": 2.0, "serving.connections.http_connection.GRACE_S": 2.0}
 
 
 def head(size: int, *more: str) -> bytes:
@@ -197,7 +197,7 @@ def test_large_bodies_that_are_half_there_are_bounded_together(serve_tiny: Any, 
 
 def test_who_does_not_read_holds_no_place_and_is_cut_off(serve_tiny: Any, redis_url: str) -> None:
     body = json.dumps({"instances": [{"user_id": "user-3", "k": 100, "debug": True}]}).encode()
-    patience = PATIENCE | {"reception.SLOWEST": 100_000}
+    patience = PATIENCE | {"serving.connections.http_connection.SLOWEST": 100_000}
     with serve_tiny(redis_url, max_in_flight=2, patience=patience) as server, ExitStack() as open_:
         for _ in range(2):
             client = open_.enter_context(connected(server))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.filters.unlikely import FEWEST
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender

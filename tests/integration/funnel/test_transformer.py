@@ -260,7 +260,7 @@ def test_the_serving_side_needs_no_training_library(release: Release) -> None:
     assert finished.returncode == 0, finished.stderr
     only_ours = "import sys; sys.modules.update(dict.fromkeys(['pandas', 'torch', 'pyarrow']));"
     rooms = (
-        "import bloom_sidecar.__main__, recommender_transformer.backends.online, recommender_transformer.funnel.runner"
+        "import bloom_sidecar.__main__, recommender_transformer.backends.online_store, recommender_transformer.funnel.runner"
     )
     finished = subprocess.run([sys.executable, "-c", only_ours + rooms], capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import NewItem
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from winnow.errors import WinnowError
 from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import AsyncClient, RedisError, connect_async

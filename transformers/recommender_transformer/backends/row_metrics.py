@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from recommender_transformer.backends.online import HELD_BYTES, Lookup, OnlineStore
+from recommender_transformer.backends.online_store import HELD_BYTES, Lookup, OnlineStore
 
 _ROWS = Counter("winnow_item_rows_total", "Item rows given out, by where they came from.", ("source",))
 _HELD, _FETCHED = _ROWS.labels("process"), _ROWS.labels("redis")

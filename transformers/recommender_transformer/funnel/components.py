@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender_transformer.backends.catalog import Catalog
-from recommender_transformer.funnel.content_lookup import ContentLookup
+from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.funnel.explanation import Explainer
-from recommender_transformer.funnel.media_decoder import MediaDecoder
+from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.stages import (
     Admission,
     Filter,

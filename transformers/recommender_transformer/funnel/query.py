@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.models import Tensors
-from recommender_transformer.backends.online import UserState
+from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.funnel.candidates import Candidates
-from recommender_transformer.funnel.media_decoder import Content
+from recommender_transformer.content.media_decoder import Content
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendRequest

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
 from recommender_transformer.backends.breaker import Breaker
-from recommender_transformer.backends.online import UserState
+from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.funnel.answers import recommended
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.dependencies import dependency_order
 from recommender_transformer.funnel.explanation import UNKNOWN
-from recommender_transformer.funnel.media_decoder import Content
+from recommender_transformer.content.media_decoder import Content
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Source
 from recommender_transformer.funnel.trace import Step

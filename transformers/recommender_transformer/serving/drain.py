@@ -18,10 +18,10 @@ from kserve import ModelServer  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
 from recommender_transformer.serving.connections.admission import CLOSE, Admission, AdmissionControl
-from recommender_transformer.serving.connections.bodies import BodyLimit
+from recommender_transformer.serving.connections.request_body import BodyLimit
 from recommender_transformer.serving.connections.grpc_server import BoundedGRPCServer
-from recommender_transformer.serving.connections.reception import Receiving
-from recommender_transformer.serving.connections.waiting import ConnectionLimits, Waiting
+from recommender_transformer.serving.connections.http_connection import Receiving
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits, Waiting
 from winnow.request import MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-un
 from prometheus_client import Counter
 from pydantic import Field
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.serving.protocols import codec
 from recommender_transformer.serving.protocols.cloudevents import CloudEvents
 from winnow import fields, moments

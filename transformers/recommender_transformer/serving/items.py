@@ -20,9 +20,9 @@ from pydantic import Field
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.catalog import NewItem
 from recommender_transformer.backends.models import SimilarItems
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.media_decoder import Content
+from recommender_transformer.content.media_decoder import Content
 from recommender_transformer.serving.protocols import codec
 from winnow import fields, moments
 from winnow.encoders.caption import caption

@@ -20,8 +20,8 @@ from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 
 from recommender_transformer.serving.connections.admission import BUSY, AdmissionControl
-from recommender_transformer.serving.connections.encodings import Decoding
-from recommender_transformer.serving.connections.waiting import ConnectionLimits
+from recommender_transformer.serving.connections.content_encoding import Decoding
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from recommender_transformer.serving.drain import DRAIN_S, DrainingServer
 from recommender_transformer.serving.events import TooManyEvents, too_many_events
 from recommender_transformer.serving.protocols import cloudevents

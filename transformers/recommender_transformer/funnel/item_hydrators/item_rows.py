@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 

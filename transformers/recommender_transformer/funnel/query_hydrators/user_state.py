@@ -3,7 +3,7 @@
 import numpy as np
 from prometheus_client import Counter
 
-from recommender_transformer.backends.online import OnlineStore, UserState
+from recommender_transformer.backends.online_store import OnlineStore, UserState
 from recommender_transformer.funnel.query import Query
 from winnow.retrieval.history import assemble, user_tensors
 

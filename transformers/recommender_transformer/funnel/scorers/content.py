@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.scorers.naming import source_order_scores
+from recommender_transformer.funnel.scorers.source_order import source_order_scores
 
 WEIGHT = 0.5
 """Share of the content in the score where the ranker knows the user too."""

@@ -7,7 +7,7 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.scorers.naming import source_order_scores
+from recommender_transformer.funnel.scorers.source_order import source_order_scores
 from winnow.ranking.context import context_features
 
 _BUCKET = 128

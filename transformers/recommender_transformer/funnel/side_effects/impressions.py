@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 from prometheus_client import Counter
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.request import Answer, RecommendedItem

@@ -1,7 +1,7 @@
 """Items like what is looked for: a text, a picture, a sound, or several that mean one thing."""
 
 from recommender_transformer.backends.catalog import Catalog, merged
-from recommender_transformer.funnel.content_lookup import ContentLookup
+from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
 

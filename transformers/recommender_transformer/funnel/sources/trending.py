@@ -5,7 +5,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import SourceList
 from winnow.schema import FeatureSchema

@@ -21,7 +21,7 @@ from kserve.protocol.grpc.server import GRPCServer  # type: ignore[import-untype
 from kserve.protocol.grpc.servicer import InferenceServicer  # type: ignore[import-untyped]
 from prometheus_client import Counter
 
-from recommender_transformer.serving.connections.waiting import GRACE_S
+from recommender_transformer.serving.connections.connection_limits import GRACE_S
 from winnow.request import MAX_BODY_BYTES
 
 _CALLS = 256

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.models import Models, SimilarItems
-from recommender_transformer.funnel.media_decoder import Content
+from recommender_transformer.content.media_decoder import Content
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.features.row import tower_inputs
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recommender_transformer.serving.connections.bodies import Replay, too_large
+from recommender_transformer.serving.connections.request_body import Replay, too_large
 from winnow.request import quote
 
 _GZIP = ("gzip", "x-gzip")

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recommender_transformer.serving.connections.admission import recommends
 from recommender_transformer.serving.connections.disconnect import while_connected
-from recommender_transformer.serving.connections.reception import DRAINED
+from recommender_transformer.serving.connections.http_connection import DRAINED
 
 
 class BodyLimit:

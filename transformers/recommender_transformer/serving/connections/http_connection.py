@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from recommender_transformer.serving.connections.admission import AdmissionControl, Refusing
-from recommender_transformer.serving.connections.waiting import GRACE_S, HEAD_S, SLOWEST, SMALL, Crowd, Waiting, end
+from recommender_transformer.serving.connections.connection_limits import GRACE_S, HEAD_S, SLOWEST, SMALL, Crowd, Waiting, end
 from winnow.request import MAX_BODY_BYTES
 
 DRAINED = 16
