@@ -30,10 +30,10 @@ TIMEOUT_S = 5.0
 
 _SCHEMAS = """
 import json
-from recommender_transformer.serving.events import Event
+from recommender_transformer.serving.events import EventRequest
 from recommender_transformer.serving.items import ItemRequest
 from winnow.request import RecommendRequest
-contracts = {"recommender": RecommendRequest, "events": Event, "items": ItemRequest}
+contracts = {"recommender": RecommendRequest, "events": EventRequest, "items": ItemRequest}
 print(json.dumps({model: contract.model_json_schema() for model, contract in contracts.items()}))
 """
 """In a process of its own: KServe's messages and Triton's, which are what is sent here, cannot be in one."""

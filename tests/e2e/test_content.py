@@ -114,4 +114,4 @@ def test_items_add_refuses_a_file_before_it_sends_anything(served, tmp_path: Pat
     file.write_text("item_id\nx1\ni00001\n")
     refused = served.winnow("items", "add", str(file))
     assert refused.returncode == 1
-    assert "row 2.item_id: must be a new item's, but release 1 has 'i00001' already" in refused.stderr
+    assert "row 2.item_id: must be the id of a new item, but release 1 contains 'i00001'" in refused.stderr

@@ -51,7 +51,11 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
             await new_items.catch_up(store)
             runner = Runner(recommender(release, store, models), store.cold_start_state, deadline_ms=10_000)
             requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
-            return [await runner.recommend(runner.admit(request, "test")) for request in requests]
+            answers = []
+            for request in requests:
+                [query] = await runner.admit([request], "test")
+                answers.append(await runner.recommend(query))
+            return answers
         finally:
             await store.close()
 

@@ -225,8 +225,8 @@ def recommend(published: Release, models: NumpyModels, redis_url: str) -> Recomm
             runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms)
             request = RecommendRequest.model_validate({"user_id": user_id, **fields})
             try:
-                [content] = await runner.read([request])
-                return await runner.recommend(runner.admit(request, "test", content=content))
+                [query] = await runner.admit([request], "test")
+                return await runner.recommend(query)
             finally:
                 await store.close()
 

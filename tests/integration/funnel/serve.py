@@ -29,9 +29,9 @@ models = tiny.NumpyModels(
     np.asarray(release.array("item_vectors")), settings.pop("delay_s", {}), set(settings.pop("broken", ()))
 )
 if "limits" in settings:
-    settings["limits"] = Limits(*settings["limits"])
+    settings["event_limits"] = Limits(*settings.pop("limits"))
 if "bounds" in settings:
-    settings["bounds"] = ConnectionLimits(*settings["bounds"])
+    settings["connection_limits"] = ConnectionLimits(*settings.pop("bounds"))
 for name, seconds in settings.pop("patience", {}).items():
     module, _, constant = name.rpartition(".")
     setattr(importlib.import_module(f"recommender_transformer.{module}"), constant, seconds)

@@ -138,7 +138,7 @@ def test_a_modality_without_an_encoder_is_refused(
             store = OnlineStore(release, redis_url)
             runner = Runner(recommender(release, store, models), store.cold_start_state)
             try:
-                await runner.read([RecommendRequest.model_validate({"query": query})])
+                await runner.admit([RecommendRequest.model_validate({"query": query})], "test")
             finally:
                 await store.close()
 
@@ -227,9 +227,9 @@ def test_reading_does_not_hold_the_event_loop(release: Release) -> None:
     reader = MediaDecoder(Preparation.load(release.folder))
 
     async def run() -> tuple[float, float]:
-        await reader.read({"image": large}, "here")
+        await reader.decode({"image": large}, "here")
         started = time.perf_counter()
-        reading = asyncio.create_task(reader.read({"image": large, "text": "x"}, "here"))
+        reading = asyncio.create_task(reader.decode({"image": large, "text": "x"}, "here"))
         longest, last = 0.0, time.perf_counter()
         while not reading.done():
             await asyncio.sleep(0)

@@ -48,9 +48,9 @@ def together(published: Release, models: Any, redis_url: str, fresh_item: Any) -
 
 async def ask(runner: Runner, user_id: str = "user-3") -> tuple[list[str], SourceList]:
     """What the answer calls degraded, and what the fresh source said."""
-    query = runner.admit(RecommendRequest(user_id=user_id, k=100), "test")
+    [query] = await runner.admit([RecommendRequest(user_id=user_id, k=100)], "test")
     answer = await runner.recommend(query)
-    return answer["degraded"], query.found["new_items"]
+    return answer["degraded"], query.sources.lists["new_items"]
 
 
 def is_newest(found: SourceList) -> bool:
@@ -95,8 +95,7 @@ def test_the_order_of_the_list_does_not_matter(together: Any) -> None:
         return sorted(found.scores.tolist())
 
     def backwards(pipeline: Pipeline) -> Pipeline:
-        names = (*reversed(pipeline.source_names[:-1]), pipeline.source_names[-1])
-        return replace(pipeline, sources=pipeline.sources[::-1], source_names=names)
+        return replace(pipeline, sources=pipeline.sources[::-1])
 
     as_it_is = together(talk)
     # The products with the user's vector, which the retriever tells.

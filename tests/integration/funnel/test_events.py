@@ -208,7 +208,7 @@ def test_only_events_take_cloud_events(server: Any) -> None:
     headers = {f"ce-{name}": value for name, value in CLOUD.items()}
     body = json.dumps({"instances": [{"user_id": "me"}]}).encode()
     status, answer = server.post("/v1/models/recommender:predict", body, headers)
-    assert (status, answer["error"]) == (400, "body: CloudEvents are taken by the events model only")
+    assert (status, answer["error"]) == (400, "body: CloudEvents are accepted by the events model only")
     status, answer = server.post("/v2/models/events/infer", b'{"inputs": []}', headers)
     assert (status, answer["error"][:24]) == (400, "body: CloudEvents are ta")
 

@@ -143,8 +143,8 @@ def ask(published: Release, models: Any, redis_url: str, fresh_item: Any) -> Cal
                 runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
                 query = ContentQuery(text=text) if text else None
                 request = RecommendRequest(user_id=user_id, query=query, debug=True, **fields)
-                [content] = await runner.read([request])
-                return await runner.recommend(runner.admit(request, "test", content=content))
+                [query] = await runner.admit([request], "test")
+                return await runner.recommend(query)
             finally:
                 await store.close()
 
@@ -241,7 +241,8 @@ def test_without_redis_the_fresh_items_that_were_learnt_stay(published: Release,
         store.learn(fresh_item(published, "known", slot=0, numeric=5.0))
         runner = Runner(recommender(published, store, models), store.cold_start_state)
         try:
-            return await runner.recommend(runner.admit(RecommendRequest(user_id="user-1", k=5, diversity=0.0), "t"))
+            [query] = await runner.admit([RecommendRequest(user_id="user-1", k=5, diversity=0.0)], "t")
+            return await runner.recommend(query)
         finally:
             await store.close()
 

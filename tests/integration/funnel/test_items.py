@@ -99,7 +99,7 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing: Any, redis_url: str,
     stored = Redis.from_url(redis_url).xlen(Keys(6002).fresh_items)
     cases: list[tuple[list[Any], str]] = [
         ([{}], "instances[0].item_id: is required, and must be a string of 1 to 256 characters"),
-        ([new("item-7")], "instances[0].item_id: must be a new item's, but release 6002 has 'item-7' already"),
+        ([new("item-7")], "instances[0].item_id: must be the id of a new item, but release 6002 contains 'item-7'"),
         ([new("x"), new("y"), new("x")], "instances[2].item_id: must be given once, but instances[0] is 'x' too"),
         ([new("x", price=-1)], "instances[0].price: must be a number of at least 0, got -1"),
         ([new("x", price="3")], "instances[0].price: must be a number of at least 0, got '3'"),

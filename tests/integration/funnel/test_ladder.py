@@ -36,7 +36,8 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[[Calla
 
             async def ask(user_id: str = "user-3", **fields: Any) -> Answer:
                 request = RecommendRequest(user_id=user_id, k=10, diversity=0.0, **fields)
-                return await runner.recommend(runner.admit(request, "test"))
+                [query] = await runner.admit([request], "test")
+                return await runner.recommend(query)
 
             try:
                 return await talk(ask)

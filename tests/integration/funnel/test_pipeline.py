@@ -131,7 +131,8 @@ def test_a_release_without_a_learned_ranker_answers_whole_and_in_the_order_of_th
         runner = Runner(recommender(Release(published.folder, manifest), store, models), store.cold_start_state, 2000)
         try:
             request = RecommendRequest(user_id=user_id, k=20, diversity=0.0, debug=True)
-            return await runner.recommend(runner.admit(request, "test"))
+            [query] = await runner.admit([request], "test")
+            return await runner.recommend(query)
         finally:
             await store.close()
 
@@ -194,7 +195,8 @@ def test_redis_heals_by_itself(published: Release, redis_url: str, models) -> No
 
         async def ask(user: int) -> Answer:
             request = RecommendRequest(user_id=f"user-{user}", k=20)
-            return await runner.recommend(runner.admit(request, "test"))
+            [query] = await runner.admit([request], "test")
+            return await runner.recommend(query)
 
         before = await ask(1)
         client.client_pause(400, all=True)

@@ -15,6 +15,7 @@ from benchmarks.sidecars import start_sidecar
 from benchmarks.waiting import until
 from recommender_transformer.backends.online_store import OnlineStore, UserState
 from recommender_transformer.funnel.filters.seen import Seen
+from recommender_transformer.funnel.query import User
 from winnow.feedback.append import Limits, append
 from winnow.ports import Ports
 from winnow.release import Release
@@ -163,7 +164,7 @@ def test_a_fresh_item_that_was_met_is_not_shown(published: Release, redis_url: s
             state = await store.user_state("pioneer")
             # This process learns of the item after it has read the user.
             index = store.catalog.put(fresh_item(published, "new-7", slot=7))
-            query = type("Query", (), {"state": state})()
+            query = type("Query", (), {"user": User(state)})()
             offered = type("Offered", (), {"items": store.catalog.indices(["item-1", "new-7"])})()
             assert offered.items.tolist() == [1, index]
             return Seen(store.catalog).keep(query, offered).tolist()

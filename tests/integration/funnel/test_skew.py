@@ -148,7 +148,8 @@ def answer(published: Release, redis_url: str, models: Any, fresh_item: Any) -> 
             try:
                 for user in [*(f"shopper-{n}" for n in range(users)), "someone-new"]:
                     request = RecommendRequest(user_id=user, k=10)
-                    await runner.recommend(runner.admit(request, next(kept)))
+                    [query] = await runner.admit([request], next(kept))
+                    await runner.recommend(query)
                 await asyncio.sleep(0.3)
             finally:
                 await store.close()

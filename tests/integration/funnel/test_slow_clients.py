@@ -96,7 +96,7 @@ def test_slow_senders_take_no_place_and_are_told_that_it_took_too_long(serve_tin
             answer = rest(client)
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n"), answer
             assert b"connection: close" in answer
-            assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "the request was not there in time"}
+            assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "the request was not complete in time"}
         # There is nobody to tell.
         assert {rest(client) for client in silent} == {b""}
         assert ended(server, "slow") == 100
@@ -197,7 +197,7 @@ def test_large_bodies_that_are_half_there_are_bounded_together(serve_tiny: Any, 
 
 def test_who_does_not_read_holds_no_place_and_is_cut_off(serve_tiny: Any, redis_url: str) -> None:
     body = json.dumps({"instances": [{"user_id": "user-3", "k": 100, "debug": True}]}).encode()
-    patience = PATIENCE | {"serving.connections.http_connection.SLOWEST": 100_000}
+    patience = PATIENCE | {"serving.connections.http_connection.MIN_RATE": 100_000}
     with serve_tiny(redis_url, max_in_flight=2, patience=patience) as server, ExitStack() as open_:
         for _ in range(2):
             client = open_.enter_context(connected(server))

@@ -76,7 +76,7 @@ def honest(server: Any) -> None:
 
 
 def test_half_a_message_takes_no_place_and_ends(serve_tiny: Any, redis_url: str) -> None:
-    patience = {"serving.connections.grpc_server._SENDING_S": 4.0}
+    patience = {"serving.connections.grpc_server._SEND_TIMEOUT_S": 4.0}
     with serve_tiny(redis_url, max_in_flight=2, patience=patience) as server, ExitStack() as open_:
         for _ in range(4):
             client = open_.enter_context(connected(server))
@@ -100,7 +100,10 @@ def test_an_answer_that_is_not_taken_holds_no_place_and_ends(serve_tiny: Any, re
 
 
 def test_too_many_calls_that_wait_and_the_oldest_end(serve_tiny: Any, redis_url: str) -> None:
-    with serve_tiny(redis_url, patience={"serving.connections.grpc_server._CALLS": 30}) as server, ExitStack() as open_:
+    with (
+        serve_tiny(redis_url, patience={"serving.connections.grpc_server._MAX_WAITING_CALLS": 30}) as server,
+        ExitStack() as open_,
+    ):
         for _ in range(2):
             client = open_.enter_context(connected(server))
             for stream in range(1, 41, 2):

@@ -205,7 +205,8 @@ def test_a_degraded_turn_is_marked(published: Release, redis_url: str, models: A
         store = OnlineStore(published, redis_url)
         pipeline = replace(recommender(published, store, models), side_effects=(Spans(provider),))
         runner = Runner(pipeline, store.cold_start_state, 2000)
-        await runner.recommend(runner.admit(RecommendRequest(user_id="user-3", k=5), "test"))
+        [query] = await runner.admit([RecommendRequest(user_id="user-3", k=5)], "test")
+        await runner.recommend(query)
         await asyncio.sleep(0.2)
         await store.close()
 

@@ -43,7 +43,8 @@ class Asked:
     def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1", recent: tuple[str, ...] = ()) -> None:
         self.categories = None
         self.request = type("Request", (), {"query": None, "user_id": user_id})()
-        self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met), "recent": recent})()
+        state = {"categories": filter_of(*touched), "seen": met_by(met), "recent": recent}
+        self.user = type("User", (), {"state": type("State", (), state)()})()
 
 
 def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
@@ -104,11 +105,11 @@ def test_a_category_touched_a_moment_ago_is_likely_and_its_item_counts(catalog: 
     # The hundredth item met is the one of a moment ago, unless the filter knows it already.
     asked = Asked(CATEGORIES[other], met=FEWEST - 1)
     assert component.keep(asked, offered).all()
-    asked.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
+    asked.user.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
     kept = component.keep(asked, offered).reshape(-1, 2)
     assert not kept[:, 0].all()
-    met = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.state.recent)
-    asked.state.seen = SeenFilter.of([item_hash(item_id) for item_id in met], 1)
+    met = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.user.state.recent)
+    asked.user.state.seen = SeenFilter.of([item_hash(item_id) for item_id in met], 1)
     assert component.keep(asked, offered).all()
 
 

@@ -1,9 +1,9 @@
-"""From what a caller sends (text, base64) to what the encoders take. Whatever is broken is the caller's to hear of."""
+"""Decodes the content of a request (text; images and sounds in base64) to encoder inputs."""
 
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,69 +14,76 @@ from winnow.encoders.media import BrokenMedia
 from winnow.encoders.preparation import Preparation
 from winnow.request import InvalidRequest, Media
 
-_DECODERS = 2
-"""Threads: a picture of the largest size takes some hundred megabytes while it is decoded, so few at a time."""
+_THREADS = 2
+"""Decoding the largest image takes some hundred megabytes, so few are decoded at a time."""
 
-Raw = str | Media
-"""A text, or an encoded picture or sound."""
+EncodedContent = Mapping[Modality, str | Media | None]
+"""Modality -> the text, or the encoded image or sound, of a request; absent modalities may be `None`."""
 
-Content = Mapping[Modality, NDArray[Any]]
-"""Decoded: each modality's encoder input, without the batch."""
+DecodedContent = Mapping[Modality, NDArray[Any]]
+"""Modality -> encoder input, without the batch axis."""
 
 
 class MediaDecoder:
-    """Decodes, in threads of its own: the event loop never waits for a picture.
+    """Decodes in its own threads, so that an image does not block the event loop.
 
     Args:
-        preparation: of the release's encoders.
+        preparation: prepares the inputs of the release's encoders.
     """
 
     def __init__(self, preparation: Preparation) -> None:
         self._preparation = preparation
-        self._threads = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
 
     @property
     def inputs(self) -> EncoderInputs:
-        """Which encoders there are."""
+        """The release's encoders."""
         return self._preparation.inputs
 
-    async def read(self, given: Mapping[Modality, Raw | None], where: str) -> Content:
-        """Each modality that is given as its encoder's input, without the batch.
+    async def decode_all(self, contents: Sequence[EncodedContent], fields: Sequence[str]) -> list[DecodedContent]:
+        """Decode several contents; arguments and errors as of :meth:`decode`."""
+        return await asyncio.gather(*map(self.decode, contents, fields))
+
+    async def decode(self, content: EncodedContent, field: str) -> DecodedContent:
+        """Decode one content.
 
         Args:
-            given: modality -> what was sent; absent modalities may be null.
-            where: begins the field's name in a message, such as ``instances[0].query``.
+            content: the content of a request.
+            field: path of the content in its call, such as ``instances[0].query``, for messages.
 
         Raises:
-            InvalidRequest: the release has no such encoder, or the content is broken; the message names the field.
+            InvalidRequest: the release has no encoder for a modality, or the content is malformed; the message names
+                the field.
         """
-        present: dict[Modality, Raw] = {name: raw for name in MODALITIES if (raw := given.get(name)) is not None}
+        present: dict[Modality, str | Media] = {
+            name: encoded for name in MODALITIES if (encoded := content.get(name)) is not None
+        }
         for modality in present:
             if modality not in self.inputs.widths:
-                held = ", ".join(self.inputs.widths) or "none"
-                raise InvalidRequest(f"{where}.{modality}: this release has no {modality} encoder; it has {held}")
+                available = ", ".join(self.inputs.widths) or "none"
+                raise InvalidRequest(f"{field}.{modality}: this release has no {modality} encoder; it has {available}")
         loop = asyncio.get_running_loop()
         work = [
-            loop.run_in_executor(self._threads, self._prepare, modality, raw, f"{where}.{modality}")
-            for modality, raw in present.items()
+            loop.run_in_executor(self._threads, self._prepare, modality, encoded, f"{field}.{modality}")
+            for modality, encoded in present.items()
         ]
-        # All must have ended before the first error leaves, so that none is left to fail unheard.
-        done = await asyncio.gather(*work, return_exceptions=True)
-        for result in done:
+        # Wait for all of them before raising the first error: an exception that is never retrieved is logged.
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return dict(zip(present, done, strict=True))
+        return dict(zip(present, results, strict=True))
 
-    def _prepare(self, modality: Modality, raw: Raw, where: str) -> NDArray[Any]:
-        content = raw if isinstance(raw, str) else _bytes(raw.b64, where)
+    def _prepare(self, modality: Modality, encoded: str | Media, field: str) -> NDArray[Any]:
+        content = encoded if isinstance(encoded, str) else _bytes(encoded.b64, field)
         try:
             return self._preparation.prepare(modality, content)
         except BrokenMedia as error:
-            raise InvalidRequest(f"{where}: {error}") from None
+            raise InvalidRequest(f"{field}: {error}") from None
 
 
-def _bytes(text: str, where: str) -> bytes:
+def _bytes(text: str, field: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"{where}.b64: must be base64: {error}") from None
+        raise InvalidRequest(f"{field}.b64: must be base64: {error}") from None

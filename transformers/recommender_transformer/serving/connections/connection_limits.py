@@ -1,9 +1,9 @@
-"""Connections that keep the server waiting: how many there may be, and which must go when there are too many.
+"""Bounds the connections that are waiting for a client, and chooses those to close when there are too many.
 
-Two kinds wait, each with bounds of its own, in all and for each client's address: those whose request is not whole yet,
-and those that lie idle between requests. A newcomer is not turned away, for an honest one needs a moment only. The one
-that must go is the one that is furthest behind: who trickles has waited long and sent little, while one whose line is
-merely slow gains with every byte.
+Two kinds are bounded, in total and per client address: connections whose request is incomplete, and connections that
+are idle between requests. A new connection is not refused, since an ordinary client needs only a moment. Instead, the
+connection that is furthest behind is closed: a client that trickles has waited long and sent little, while a client on
+a slow line makes progress with every byte.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,34 +13,35 @@ from typing import NamedTuple, Protocol
 from prometheus_client import Counter, Gauge
 
 HEAD_S = 10.0
-"""For a request's headers; for its first byte, too, where the connection is new."""
+"""Time for the headers of a request, and for the first byte on a new connection."""
 
 GRACE_S = 20.0
-"""For a body, besides the time that it takes at :data:`SLOWEST`: a line may stall."""
+"""Time for a body in addition to its size at :data:`MIN_RATE`, for lines that stall."""
 
-SLOWEST = 4_000
-"""Bytes a second: a quarter of a slow telephone line's. The largest body may take half an hour, no longer."""
+MIN_RATE = 4_000
+"""Bytes per second: a quarter of a slow telephone line's. The largest body may take half an hour."""
 
-_MOMENT_S = 1.0
+_MIN_WAIT_S = 1.0
+"""A connection that has waited for less than this is closed only if all have."""
 
-SMALL = 64 * 1024
-"""What is taken of every body; what is beyond that counts towards :attr:`ConnectionLimits.held_bytes`."""
+UNCOUNTED_BYTES = 64 * 1024
+"""The first bytes of each body, which do not count towards ``ConnectionLimits.held_bytes``."""
 
-_WAITING = Gauge("winnow_connections_waiting", "Connections that send a request, or lie idle.", ("what",))
-_ENDED = Counter("winnow_connections_ended_total", "Connections ended by the server, by the reason.", ("reason",))
+_WAITING = Gauge("winnow_connections_waiting", "HTTP connections that are sending a request, or are idle.", ("what",))
+_CLOSED = Counter("winnow_connections_ended_total", "HTTP connections closed by the server, by reason.", ("reason",))
 REASONS = ("slow", "idle", "crowded", "memory", "unread")
-# There from the start: a counter that appears with its first fault has no rate for it.
+# Export the counters at 0: a series that begins with its first event has no rate for it.
 for _reason in REASONS:
-    _ENDED.labels(_reason)
+    _CLOSED.labels(_reason)
 
 
 class ConnectionLimits(NamedTuple):
-    """What connections may claim.
+    """Bounds on connections.
 
     Attributes:
-        connections: that send a request, and as many that lie idle.
-        per_client: of these, from one address. Behind a gateway all have the gateway's.
-        held_bytes: of bodies, received in part or under way, beyond :data:`SMALL` of each.
+        connections: connections that are sending a request; the same number may be idle.
+        per_client: of these, connections of one address. Behind a gateway, all clients have the gateway's address.
+        held_bytes: bytes of incomplete or unprocessed bodies, beyond :data:`UNCOUNTED_BYTES` of each.
     """
 
     connections: int = 2000
@@ -49,14 +50,14 @@ class ConnectionLimits(NamedTuple):
 
 
 class Connection(Protocol):
-    """One that waits.
+    """A connection that is waiting for its client.
 
     Attributes:
-        address: its client's.
-        held: bytes of its body that count.
+        address: address of the client.
+        held: bytes of its body that count towards the limit.
         began: when it began to wait, by the monotonic clock.
-        earned: seconds that it has gained by what it has sent.
-        due: when its time runs out.
+        earned: seconds added to its time by the bytes that it has sent.
+        due: when its time is over.
     """
 
     address: str
@@ -72,92 +73,92 @@ class Connection(Protocol):
         """See above."""
 
     def end(self, reason: str) -> None:
-        """Close it, with an answer where one is owed."""
+        """Close the connection, with a response if a request has begun."""
 
 
-class Crowd:
-    """The connections of one kind.
+class ConnectionGroup:
+    """The waiting connections of one kind.
 
     Args:
-        what: they do, for the metric.
-        bounds: how many there may be.
+        what: label of the metric.
+        limits: bounds on their number.
     """
 
-    def __init__(self, what: str, bounds: ConnectionLimits) -> None:
-        self._bounds = bounds
-        self._of: dict[str, set[Connection]] = {}
+    def __init__(self, what: str, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._by_address: dict[str, set[Connection]] = {}
         self._count = 0
         _WAITING.labels(what).set_function(lambda: self._count)
 
-    def join(self, connection: Connection) -> None:
-        """Take one in; beyond a bound another, or this one, must go."""
-        mine = self._of.setdefault(connection.address, set())
-        mine.add(connection)
+    def add(self, connection: Connection) -> None:
+        """Add a connection; beyond a bound, close one, which may be the new one."""
+        same_address = self._by_address.setdefault(connection.address, set())
+        same_address.add(connection)
         self._count += 1
-        if len(mine) > self._bounds.per_client:
-            end(furthest_behind(mine), "crowded")
-        elif self._count > self._bounds.connections:
-            end(furthest_behind(self), "crowded")
+        if len(same_address) > self._limits.per_client:
+            close(furthest_behind(same_address), "crowded")
+        elif self._count > self._limits.connections:
+            close(furthest_behind(self), "crowded")
 
-    def leave(self, connection: Connection) -> None:
-        """Let one go."""
-        mine = self._of[connection.address]
-        mine.remove(connection)
+    def remove(self, connection: Connection) -> None:
+        """Remove a connection."""
+        same_address = self._by_address[connection.address]
+        same_address.remove(connection)
         self._count -= 1
-        if not mine:
-            del self._of[connection.address]
+        if not same_address:
+            del self._by_address[connection.address]
 
     def __iter__(self) -> Iterator[Connection]:
-        return (connection for mine in self._of.values() for connection in mine)
+        return (connection for group in self._by_address.values() for connection in group)
 
 
-class Waiting:
-    """All that is waited for; one event loop's, so nothing is locked.
+class WaitingConnections:
+    """All connections that are waiting for their clients. Not thread-safe: all calls come from one event loop.
 
     Args:
-        bounds: what connections may claim.
+        limits: bounds on the connections.
 
     Attributes:
-        sending: those whose request is not whole.
-        idle: those between requests.
+        sending: connections whose request is incomplete.
+        idle: connections between requests.
     """
 
-    def __init__(self, bounds: ConnectionLimits = ConnectionLimits()) -> None:  # noqa: B008
-        self.sending = Crowd("sending", bounds)
-        self.idle = Crowd("idle", bounds)
-        self._most = bounds.held_bytes
+    def __init__(self, limits: ConnectionLimits = ConnectionLimits()) -> None:  # noqa: B008
+        self.sending = ConnectionGroup("sending", limits)
+        self.idle = ConnectionGroup("idle", limits)
+        self._max_held = limits.held_bytes
         self._held = 0
 
     def hold(self, more: int) -> None:
-        """Count bytes of a body, or with a negative number let them go; too many, and a body must go."""
+        """Add bytes of a body to the total, or subtract them; beyond the bound, close a connection with a body."""
         self._held += more
-        if more > 0 and self._held > self._most:
-            held = [connection for connection in self.sending if connection.held]
-            if held:
-                end(furthest_behind(held), "memory")
+        if more > 0 and self._held > self._max_held:
+            with_body = [connection for connection in self.sending if connection.held]
+            if with_body:
+                close(furthest_behind(with_body), "memory")
 
-    def sweep(self, now: float) -> None:
-        """End those whose time has run out."""
+    def close_overdue(self, now: float) -> None:
+        """Close the connections whose time is over."""
         for connection in [connection for connection in self.sending if connection.due < now]:
-            end(connection, "slow")
+            close(connection, "slow")
         for connection in [connection for connection in self.idle if connection.due < now]:
-            end(connection, "idle")
+            close(connection, "idle")
 
 
-def end(connection: Connection, reason: str) -> None:
-    """End a connection, and count it."""
-    _ENDED.labels(reason).inc()
+def close(connection: Connection, reason: str) -> None:
+    """Close a connection, and count it."""
+    _CLOSED.labels(reason).inc()
     connection.end(reason)
 
 
 def furthest_behind(connections: Iterable[Connection]) -> Connection:
-    """The one that must go: of those that had their moment, if there are any.
+    """The connection to close: the one with the least progress, of those that have waited for a moment, if any.
 
-    A moment is for all, whatever they sent in it, or one that sends much at first and then nothing would stay while
-    newcomers go.
+    Every connection gets that moment, whatever it sends in it. Otherwise a client that sends much at first and then
+    nothing would stay, while new clients are closed.
     """
-    every = list(connections)
-    had_their_moment = [connection for connection in every if connection.began < monotonic() - _MOMENT_S]
-    if had_their_moment:
-        return min(had_their_moment, key=lambda connection: connection.began + connection.earned)
-    return min(every, key=lambda connection: connection.began)
+    candidates = list(connections)
+    waited = [connection for connection in candidates if connection.began < monotonic() - _MIN_WAIT_S]
+    if waited:
+        return min(waited, key=lambda connection: connection.began + connection.earned)
+    return min(candidates, key=lambda connection: connection.began)

@@ -1,6 +1,6 @@
-"""Compressed bodies (``Content-Encoding: gzip`` or ``deflate``), decoded within the limit of a body.
+"""Decompresses request bodies (``Content-Encoding: gzip`` or ``deflate``), up to the limit of a body.
 
-A few kilobytes can unpack to gigabytes. So nothing is unpacked beyond the limit, and large bodies are unpacked in a
+A few kilobytes can decompress to gigabytes, so decompression stops at the limit. Large bodies are decompressed in a
 thread.
 """
 
@@ -11,108 +11,113 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recommender_transformer.serving.connections.request_body import Replay, too_large
+from recommender_transformer.serving.connections.request_body import ReplayedBody, too_large
 from winnow.request import quote
 
 _GZIP = ("gzip", "x-gzip")
-_TAKEN = "gzip, deflate"
+_ACCEPTED = "gzip, deflate"
 
-_MEMBERS = 64
-"""A gzip body may be several, one after the other. Each costs some work however small it is."""
+_MAX_MEMBERS = 64
+"""A gzip body may consist of several members; each costs some work, however small it is."""
 
-_INLINE = 16 * 1024
-"""What is larger than this, packed, is unpacked in a thread; so is what turns out eight times as large unpacked."""
+_INLINE_BYTES = 16 * 1024
+"""A larger compressed body is decompressed in a thread; so is one that decompresses to over eight times as much."""
 
 
 class TooLarge(Exception):
-    """There is more than the limit."""
+    """The decompressed body exceeds the limit."""
 
 
-class Broken(Exception):
-    """It cannot be unpacked."""
+class Malformed(Exception):
+    """The body cannot be decompressed."""
 
 
-class Decoding:
-    """ASGI middleware, within the limit of bodies: what comes after it sees no encoding."""
+class ContentEncodingMiddleware:
+    """ASGI middleware inside ``BodyLimitMiddleware``: the application receives decompressed bodies.
+
+    Args:
+        app: the application.
+        limit: bytes of a decompressed body.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection's request."""
+        """Handle one request."""
         encoding = Headers(scope=scope).get("content-encoding", "").strip().lower() if scope["type"] == "http" else ""
         if encoding in ("", "identity"):
             await self._app(scope, receive, send)
             return
         if encoding not in (*_GZIP, "deflate"):
             error = f"content-encoding: must be gzip, deflate or identity, got {quote(encoding)}"
-            refusal = JSONResponse({"error": error}, status_code=415, headers={"Accept-Encoding": _TAKEN})
-            await refusal(scope, receive, send)
+            response = JSONResponse({"error": error}, status_code=415, headers={"Accept-Encoding": _ACCEPTED})
+            await response(scope, receive, send)
             return
         message = await receive()
         if message["type"] == "http.disconnect":
             return
-        packed = message.get("body", b"")
+        compressed = message.get("body", b"")
         try:
-            body = await self._unpacked(packed, encoding)
+            body = await self._decompress(compressed, encoding)
         except TooLarge:
             await too_large(self._limit)(scope, receive, send)
             return
-        except Broken as error:
-            refusal = JSONResponse({"error": f"body: cannot be read as {encoding}: {error}"}, status_code=400)
-            await refusal(scope, receive, send)
+        except Malformed as error:
+            response = JSONResponse({"error": f"body: cannot be read as {encoding}: {error}"}, status_code=400)
+            await response(scope, receive, send)
             return
         scope = {**scope, "headers": list(scope["headers"])}
         headers = MutableHeaders(scope=scope)
         del headers["content-encoding"]
         headers["content-length"] = str(len(body))
-        await self._app(scope, Replay(body, receive), send)
+        await self._app(scope, ReplayedBody(body, receive), send)
 
-    async def _unpacked(self, packed: bytes, encoding: str) -> bytes:
-        if len(packed) <= _INLINE:
+    async def _decompress(self, compressed: bytes, encoding: str) -> bytes:
+        if len(compressed) <= _INLINE_BYTES:
             try:
-                return decode(packed, encoding, min(8 * _INLINE, self._limit))
+                return decompress(compressed, encoding, min(8 * _INLINE_BYTES, self._limit))
             except TooLarge:
                 pass
-        return await asyncio.to_thread(decode, packed, encoding, self._limit)
+        return await asyncio.to_thread(decompress, compressed, encoding, self._limit)
 
 
-def decode(packed: bytes, encoding: str, limit: int) -> bytes:
-    """Unpack a body.
+def decompress(compressed: bytes, encoding: str, limit: int) -> bytes:
+    """Decompress a body.
 
     Args:
-        packed: the body.
-        encoding: ``gzip``, ``x-gzip`` or ``deflate``; the last with zlib's frame, as it should be, or bare.
-        limit: bytes of the result at most; no more than that is ever unpacked.
+        compressed: the body.
+        encoding: ``gzip``, ``x-gzip`` or ``deflate``; the last in zlib's format, as RFC 9110 requires, or raw.
+        limit: maximum bytes of the result; decompression stops there.
 
     Raises:
-        TooLarge: there is more.
-        Broken: it is none, it is cut short, or something follows it.
+        TooLarge: the result exceeds ``limit``.
+        Malformed: the body is not in this encoding, is truncated, or is followed by other data.
     """
     if encoding in _GZIP:
         window = zlib.MAX_WBITS | 16
     else:
-        framed = len(packed) > 1 and packed[0] & 0x0F == 8 and int.from_bytes(packed[:2]) % 31 == 0
-        window = zlib.MAX_WBITS if framed else -zlib.MAX_WBITS
+        has_header = len(compressed) > 1 and compressed[0] & 0x0F == 8 and int.from_bytes(compressed[:2]) % 31 == 0
+        window = zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
     parts: list[bytes] = []
-    room = limit
-    for _ in range(_MEMBERS):
-        unpacker = zlib.decompressobj(window)
+    remaining = limit
+    for _ in range(_MAX_MEMBERS):
+        decompressor = zlib.decompressobj(window)
         try:
-            # Zero would mean without a limit; the byte too many tells that there is more.
-            part = unpacker.decompress(packed, room + 1)
+            # One byte beyond the limit shows that there is more; 0 would mean no limit.
+            part = decompressor.decompress(compressed, remaining + 1)
         except zlib.error as error:
-            raise Broken(error) from None
-        room -= len(part)
-        if room < 0:
+            raise Malformed(error) from None
+        remaining -= len(part)
+        if remaining < 0:
             raise TooLarge
         parts.append(part)
-        if not unpacker.eof:
-            raise Broken("it is cut short")
-        packed = unpacker.unused_data
-        if not packed:
+        if not decompressor.eof:
+            raise Malformed("it is truncated")
+        compressed = decompressor.unused_data
+        if not compressed:
             return b"".join(parts)
         if encoding not in _GZIP:
             break
-    raise Broken("more follows its end")
+    raise Malformed("data follows its end")
