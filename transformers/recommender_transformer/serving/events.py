@@ -8,12 +8,13 @@ import grpc
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from grpc_interceptor.exceptions import GrpcException
-from kserve import InferOutput, InferRequest, InferResponse, Model  # type: ignore[import-untyped]
+from kserve import InferOutput, InferRequest, InferResponse  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-untyped]
 from prometheus_client import Counter
 from pydantic import Field
 
 from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.protocols import codec
 from recommender_transformer.serving.protocols.cloudevents import CloudEvents
 from winnow import fields, moments
@@ -73,7 +74,7 @@ async def too_many_events(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": error.details}, status_code=429, headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
-class EventsModel(Model):  # type: ignore[misc]
+class EventsModel(ConnectedModel[OnlineStore]):
     """Checks events against the release and appends them; answers with the stream id of each.
 
     Args:
@@ -83,28 +84,10 @@ class EventsModel(Model):  # type: ignore[misc]
     """
 
     def __init__(self, release: Release, connect: Callable[[], Awaitable[OnlineStore]], limits: Limits) -> None:
-        super().__init__(NAME)
+        super().__init__(NAME, connect)
         self._limits = limits
         self._release = release.manifest.number
         self._types = release.schema.events
-        self._connect = connect
-        self._store: OnlineStore | None = None
-        # As for the recommender: ready at registration, then not until the store exists.
-        self.ready = True
-        self.engine = True
-
-    def start(self) -> None:
-        """Called before the event loop runs: not ready yet."""
-        self.ready = False
-
-    async def start_engine(self) -> None:
-        """Called inside the event loop: connect, then ready."""
-        self._store = await self._connect()
-        self.ready = True
-
-    def load(self) -> bool:
-        """Whether the model is ready. KServe calls this on a model that is not; connecting cannot be sped up."""
-        return bool(self.ready)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -126,9 +109,10 @@ class EventsModel(Model):  # type: ignore[misc]
         elif isinstance(payload, dict) and "instances" not in payload:
             payload = {"instances": [payload]}
         call = payload if isinstance(payload, InferRequest) else None
-        if self._store is None:
+        store = self.backend
+        if store is None:
             raise StreamUnavailable("events: the stream is not connected yet")
-        item_index = self._store.catalog.item_index
+        item_index = store.catalog.item_index
         try:
             codec.check_outputs(call, OUTPUTS)
             events = parse_all(EventRequest, codec.instances(payload, codec.EVENT_TENSORS, codec.EVENT_LEADING))
@@ -138,10 +122,6 @@ class EventsModel(Model):  # type: ignore[misc]
             raise InvalidInput(str(error)) from None
         return events, call
 
-    def validate(self, payload: object) -> object:
-        """No further check: ``preprocess`` has checked the call."""
-        return payload
-
     async def predict(
         self,
         payload: tuple[list[EventRequest], InferRequest | None],
@@ -150,11 +130,12 @@ class EventsModel(Model):  # type: ignore[misc]
     ) -> dict[str, Any] | InferResponse:
         """Append the events, in order: all of a batch or none."""
         events, call = payload
-        assert self._store is not None
+        store = self.backend
+        assert store is not None
         now = time.time_ns() // 1_000_000
         entries = [event.model_dump() | {"timestamp": event.timestamp or now} for event in events]
         try:
-            appended = await append(self._store.client, entries, self._limits)
+            appended = await append(store.client, entries, self._limits)
         except StreamFull as error:
             _FULL.inc(len(events))
             raise TooManyEvents(f"events: nothing was stored: {error}") from None
@@ -174,10 +155,6 @@ class EventsModel(Model):  # type: ignore[misc]
         if call is None:
             return {"predictions": [one._asdict() for one in appended]}
         return codec.response(call, self.name, self._release, _outputs(appended))
-
-    async def explain(self, payload: object, headers: Mapping[str, str] | None = None) -> None:
-        """Refused."""
-        raise InvalidInput("explain: is not supported")
 
     def _check(self, event: EventRequest, item_index: Mapping[str, int], where: str) -> None:
         if event.event not in self._types:

@@ -13,7 +13,7 @@ from typing import Any
 import grpc.aio
 import numpy as np
 import orjson
-from kserve import InferRequest, InferResponse, Model  # type: ignore[import-untyped]
+from kserve import InferRequest, InferResponse  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-untyped]
 from pydantic import Field
 
@@ -23,9 +23,11 @@ from recommender_transformer.backends.models import SimilarItems
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.content.media_decoder import DecodedContent, EncodedContent
 from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.protocols import codec
 from winnow import fields, moments
 from winnow.encoders.caption import caption
+from winnow.encoders.inputs import EncoderInputs
 from winnow.features.row import ItemDescription, RowEncoder
 from winnow.fields import Created, Identifier
 from winnow.release import Release
@@ -80,7 +82,7 @@ class CheckedItem:
     description: ItemDescription
 
 
-class ItemsModel(Model):  # type: ignore[misc]
+class ItemsModel(ConnectedModel[Pipeline]):
     """Checks items against the release, embeds them and stores them.
 
     Args:
@@ -90,29 +92,11 @@ class ItemsModel(Model):  # type: ignore[misc]
     """
 
     def __init__(self, release: Release, store: OnlineStore, connect: Callable[[], Awaitable[Pipeline]]) -> None:
-        super().__init__(NAME)
+        super().__init__(NAME, connect)
         self._release = release.manifest.number
         self._store = store
         self._rows = RowEncoder(release)
-        self._connect = connect
-        self._pipeline: Pipeline | None = None
         self._semaphore = asyncio.Semaphore(_MAX_CONCURRENT)
-        # As for the recommender: ready at registration, then not until the pipeline exists.
-        self.ready = True
-        self.engine = True
-
-    def start(self) -> None:
-        """Called before the event loop runs: not ready yet."""
-        self.ready = False
-
-    async def start_engine(self) -> None:
-        """Called inside the event loop: connect, then ready."""
-        self._pipeline = await self._connect()
-        self.ready = True
-
-    def load(self) -> bool:
-        """Whether the model is ready. KServe calls this on a model that is not; connecting cannot be sped up."""
-        return bool(self.ready)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -127,23 +111,21 @@ class ItemsModel(Model):  # type: ignore[misc]
     ) -> tuple[list[CheckedItem], InferRequest | None]:
         """Check the items and decode their content."""
         call = payload if isinstance(payload, InferRequest) else None
-        if self._pipeline is None:
+        pipeline = self.backend
+        if pipeline is None:
             raise ItemsUnavailable("items: the models are not connected yet")
         try:
             codec.check_outputs(call, OUTPUTS)
             items = parse_all(ItemRequest, codec.instances(payload, codec.ITEM_TENSORS, codec.ITEM_LEADING))
             descriptions = [self._describe(item, f"instances[{n}]") for n, item in enumerate(items)]
             _check_distinct(items)
-            contents = await self._pipeline.media_decoder.decode_all(
-                [self._content(item) for item in items], [f"instances[{n}]" for n in range(len(items))]
+            decoder = pipeline.media_decoder
+            contents = await decoder.decode_all(
+                [_content(item, decoder.inputs) for item in items], [f"instances[{n}]" for n in range(len(items))]
             )
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
         return [CheckedItem(*parts) for parts in zip(items, contents, descriptions, strict=True)], call
-
-    def validate(self, payload: object) -> object:
-        """No further check: ``preprocess`` has checked the call."""
-        return payload
 
     async def predict(
         self,
@@ -187,21 +169,11 @@ class ItemsModel(Model):  # type: ignore[misc]
         texts = [orjson.dumps(answer).decode() for answer in answers]
         return codec.response(call, self.name, self._release, [codec.strings("answer", [len(texts)], texts)])
 
-    async def explain(self, payload: object, headers: Mapping[str, str] | None = None) -> None:
-        """Refused."""
-        raise InvalidInput("explain: is not supported")
-
-    def _content(self, item: ItemRequest) -> EncodedContent:
-        assert self._pipeline is not None
-        text = caption(item.title, item.category, item.description)
-        # A title is also displayed, so it is valid even if the release has no text encoder.
-        has_text_encoder = self._pipeline.media_decoder.inputs.text is not None
-        return {"text": text if text and has_text_encoder else None, "image": item.image, "audio": item.audio}
-
     async def _find_similar(self, content: DecodedContent, row: np.void) -> SimilarItems:
-        assert self._pipeline is not None
+        pipeline = self.backend
+        assert pipeline is not None
         async with self._semaphore:
-            return await self._pipeline.content_lookup.find(content, row)
+            return await pipeline.content_lookup.find(content, row)
 
     def _nearest(self, similar: SimilarItems) -> list[str]:
         return [self._store.catalog.item_ids[index] for index in similar.candidates[0, :_NEAREST].tolist()]
@@ -224,6 +196,12 @@ class ItemsModel(Model):  # type: ignore[misc]
                 declared = ", ".join((*self._rows.categorical, *self._rows.numeric)) or "none"
                 raise InvalidRequest(f"{field}: is not a declared column of the release; it has {declared}")
         return ItemDescription(item.category or "", item.price, item.available, item.created_at, categorical, numeric)
+
+
+def _content(item: ItemRequest, inputs: EncoderInputs) -> EncodedContent:
+    """The content to embed. A title is also displayed, so it is valid even if the release has no text encoder."""
+    text = caption(item.title, item.category, item.description) if inputs.text is not None else None
+    return {"text": text or None, "image": item.image, "audio": item.audio}
 
 
 def _check_distinct(items: Sequence[ItemRequest]) -> None:

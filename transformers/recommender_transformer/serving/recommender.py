@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from kserve import InferOutput, InferRequest, InferResponse, Model  # type: ignore[import-untyped]
+from kserve import InferOutput, InferRequest, InferResponse  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ModelNotReady  # type: ignore[import-untyped]
 
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.protocols import codec
 from winnow.request import Answer, InvalidRequest, RecommendRequest, parse_all, quote
 
@@ -45,7 +46,7 @@ class NotReady(ModelNotReady):  # type: ignore[misc]
         return str(self)
 
 
-class RecommenderModel(Model):  # type: ignore[misc]
+class RecommenderModel(ConnectedModel[Runner]):
     """Answers recommendation requests. KServe calls ``preprocess``, ``predict`` and ``postprocess`` in turn.
 
     Args:
@@ -54,26 +55,8 @@ class RecommenderModel(Model):  # type: ignore[misc]
     """
 
     def __init__(self, release: int, connect: Callable[[], Awaitable[Runner]]) -> None:
-        super().__init__(NAME)
+        super().__init__(NAME, connect)
         self._release = release
-        self._connect = connect
-        self._runner: Runner | None = None
-        # The server registers ready models only; ``start`` resets the flag until the runner exists.
-        self.ready = True
-        self.engine = True
-
-    def start(self) -> None:
-        """Called before the event loop runs: not ready yet."""
-        self.ready = False
-
-    async def start_engine(self) -> None:
-        """Called inside the event loop: connect, then ready."""
-        self._runner = await self._connect()
-        self.ready = True
-
-    def load(self) -> bool:
-        """Whether the model is ready. KServe calls this on a model that is not; connecting cannot be sped up."""
-        return bool(self.ready)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -89,7 +72,8 @@ class RecommenderModel(Model):  # type: ignore[misc]
 
     async def preprocess(self, payload: object, headers: Mapping[str, str] | None = None) -> Batch:
         """Decode and check the call, then retrieve candidates: everything up to the scorers."""
-        if self._runner is None:
+        runner = self.backend
+        if runner is None:
             raise NotReady(self.name)
         call = payload if isinstance(payload, InferRequest) else None
         try:
@@ -101,30 +85,28 @@ class RecommenderModel(Model):  # type: ignore[misc]
             instances = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
             requests = parse_all(RecommendRequest, instances)
             headers = headers or {}
-            queries = await self._runner.admit(requests, _request_id(call, headers), _carrier(headers))
+            queries = await runner.admit(requests, _request_id(call, headers), _carrier(headers))
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
-        candidates = await asyncio.gather(*map(self._runner.retrieve, queries))
+        candidates = await asyncio.gather(*map(runner.retrieve, queries))
         return Batch(list(zip(queries, candidates, strict=True)), call)
-
-    def validate(self, payload: Batch) -> Batch:
-        """No further check: ``preprocess`` has checked the call."""
-        return payload
 
     async def predict(
         self, payload: Batch, headers: Mapping[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> Batch:
         """Score the candidates."""
-        assert self._runner is not None
-        await asyncio.gather(*(self._runner.score(query, candidates) for query, candidates in payload.queries))
+        runner = self.backend
+        assert runner is not None
+        await asyncio.gather(*(runner.score(query, candidates) for query, candidates in payload.queries))
         return payload
 
     async def postprocess(
         self, result: Batch, headers: Mapping[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> dict[str, list[Answer]] | InferResponse:
         """Order the candidates, and encode the answers in the protocol of the call."""
-        assert self._runner is not None
-        answers = [self._runner.answer(query, candidates) for query, candidates in result.queries]
+        runner = self.backend
+        assert runner is not None
+        answers = [runner.answer(query, candidates) for query, candidates in result.queries]
         if result.call is None:
             return {"predictions": answers}
         width = max(query.request.k for query, _ in result.queries)
