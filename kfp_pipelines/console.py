@@ -11,7 +11,7 @@ class Screen(TextIOBase):
     Args:
         log: takes everything.
         terminal: takes a line per step, the bar that is moving (only where it is a terminal) and the lines that
-            steps mark with ``winnow: ``.
+            steps mark with ``winnow:``.
 
     Attributes:
         step: the step that runs, or ran last; empty before the first.
