@@ -16,7 +16,7 @@ from kfp import local
 from kfp_pipelines.console import Screen
 from kfp_pipelines.unfinished import Started, Unfinished
 from winnow import home
-from winnow.errors import WinnowError, about_machine
+from winnow.errors import WinnowError, as_winnow_error
 from winnow.home import held
 from winnow.result import VARIABLE, Outcome
 
@@ -46,13 +46,11 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
     try:
         with held(root / "lock", refusal), _whole_group():
             outcome = _run(pipeline, root, resume, arguments)
-    except WinnowError as error:
-        outcome = Outcome.of(error)
-    except OSError as error:
-        said = about_machine(error)
-        if said is None:
+    except (WinnowError, OSError) as error:
+        shown = as_winnow_error(error)
+        if shown is None:
             raise
-        outcome = Outcome.of(said)
+        outcome = Outcome.of(shown)
     if given:
         outcome.write(Path(given))
     elif outcome.error:

@@ -34,9 +34,17 @@ class ReleaseMismatch(WinnowError):
     """Parts of different releases were asked to work together."""
 
 
-def about_machine(error: OSError) -> WinnowError | None:
-    """The error in a sentence, where it comes from the machine's folders and rights; None where it may be a bug."""
-    if error.errno not in _OF_THE_MACHINE or (error.filename is None and error.errno not in _FULL):
+def as_winnow_error(error: Exception) -> WinnowError | None:
+    """The error to show to a user in place of ``error``; ``None`` where ``error`` is a bug and needs its traceback.
+
+    A :class:`WinnowError` is returned as it is. An ``OSError`` that comes from the machine's folders, permissions or
+    disk space becomes one that names the path and the remedy.
+    """
+    if isinstance(error, WinnowError):
+        return error
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_MACHINE:
+        return None
+    if error.filename is None and error.errno not in _FULL:
         return None
     where = f"{error.filename}: " if error.filename else ""
     return WinnowError(

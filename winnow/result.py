@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from winnow.errors import WinnowError, about_machine
+from winnow.errors import WinnowError, as_winnow_error
 
 VARIABLE = "WINNOW_OUTCOME"
 """Environment variable that names the file; without it, as on the cluster, nothing is written."""
@@ -61,8 +61,7 @@ def reported() -> Iterator[None]:
     try:
         yield
     except (WinnowError, OSError) as error:
-        said = about_machine(error) if isinstance(error, OSError) else error
-        path = os.environ.get(VARIABLE)
-        if path and said:
-            Outcome.of(said).write(Path(path))
+        path, shown = os.environ.get(VARIABLE), as_winnow_error(error)
+        if path and shown:
+            Outcome.of(shown).write(Path(path))
         raise

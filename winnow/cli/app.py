@@ -13,7 +13,7 @@ from winnow.cli import filters as filter_commands
 from winnow.cli import items as item_commands
 from winnow.cli.running import Json, running
 from winnow.cli.skew import skew
-from winnow.errors import WinnowError, about_machine
+from winnow.errors import WinnowError, as_winnow_error
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -253,8 +253,8 @@ def app() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except (WinnowError, OSError) as error:
-        said = about_machine(error) if isinstance(error, OSError) else error
-        if said is None:
+        shown = as_winnow_error(error)
+        if shown is None:
             raise
-        typer.echo(f"winnow: {said}", err=True)
-        raise SystemExit(said.exit_code) from None
+        typer.echo(f"winnow: {shown}", err=True)
+        raise SystemExit(shown.exit_code) from None
