@@ -26,7 +26,7 @@ from winnow.features.table import FeatureSet
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, context_features
-from winnow.release import Release, Source
+from winnow.release import BuildInputs, Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
 from winnow.training.candidate_lists import Sources
@@ -56,7 +56,7 @@ class TrainedParts:
 def export_release(
     parts: TrainedParts,
     home: Path,
-    source: Source,
+    source: BuildInputs,
     holdout: Literal["none", "last"],
     show_progress: bool = False,
 ) -> Release:

@@ -195,7 +195,7 @@ def release(
     from pathlib import Path
 
     from export.release import TrainedParts, export_release
-    from winnow.release import Source, checked_holdout
+    from winnow.release import BuildInputs, checked_holdout
     from winnow.result import reported
 
     with reported():
@@ -209,7 +209,7 @@ def release(
         made = export_release(
             parts,
             Path(home),
-            source=Source(data=data, items=items, users=users, events=events, seed=seed, encoders=chosen),
+            source=BuildInputs(data=data, items=items, users=users, events=events, seed=seed, encoders=chosen),
             holdout=checked_holdout(holdout),
             show_progress=True,
         )

@@ -28,7 +28,7 @@ MODELS = ("retriever", "ranker")
 """The Triton models every release has; encoders join where the catalog has their modality."""
 
 
-class Source(BaseModel):
+class BuildInputs(BaseModel):
     """What a release was built from: enough to build it again.
 
     Attributes:
@@ -49,7 +49,7 @@ class Source(BaseModel):
     seed: int = 7
     encoders: str = ""
 
-    def is_like(self, other: "Source") -> bool:
+    def is_like(self, other: "BuildInputs") -> bool:
         """Whether both are the same data, seen by the same encoders; sizes matter for the marketplace alone."""
         same = (self.data, self.encoders) == (other.data, other.encoders)
         return same if self.data else self == other
@@ -80,7 +80,7 @@ class Manifest(BaseModel):
     number: int
     created_at: datetime
     dataset: str
-    source: Source
+    source: BuildInputs
     holdout: Holdout
     as_of: int
     history_length: int
@@ -216,7 +216,7 @@ def numbers(root: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in root.glob("[0-9]*/manifest.json"))
 
 
-def latest(root: Path, holdout: Holdout = "none", like: Source | None = None) -> Release | None:
+def latest(root: Path, holdout: Holdout = "none", like: BuildInputs | None = None) -> Release | None:
     """The newest release under ``root`` that was built with ``holdout`` (and from data ``like`` that)."""
     for number in reversed(numbers(root)):
         release = Release.open(root / str(number))

@@ -228,13 +228,13 @@ def newest() -> release.Release:
     return found
 
 
-def source_of(data: str | None, items: int, users: int, events: int) -> release.Source:
+def source_of(data: str | None, items: int, users: int, events: int) -> release.BuildInputs:
     """What to build from; a folder is made absolute, so that it is recognised from anywhere."""
     where = data if data is None or "://" in data else str(Path(data).resolve())
-    return release.Source(data=where or "", items=items, users=users, events=events)
+    return release.BuildInputs(data=where or "", items=items, users=users, events=events)
 
 
-def run_build(source: release.Source, holdout: str, resume: bool = False) -> release.Release:
+def run_build(source: release.BuildInputs, holdout: str, resume: bool = False) -> release.Release:
     """Run the retraining pipeline in a process of its own.
 
     Raises:

@@ -8,10 +8,10 @@ from winnow.datasets.canonical import validation
 from winnow.datasets.marketplace import MarketplaceSize, generated
 from winnow.datasets.readers import tables
 from winnow.home import home
-from winnow.release import Source
+from winnow.release import BuildInputs
 
 
-def items_of(source: Source) -> pa.Table | None:
+def items_of(source: BuildInputs) -> pa.Table | None:
     """The items in canonical columns, pictures and sounds by absolute path; none where they are elsewhere.
 
     Atomic files have no pictures and no sounds, so they are left where they are.

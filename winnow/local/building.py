@@ -8,7 +8,7 @@ from pathlib import Path
 
 from winnow.errors import WinnowError
 from winnow.local.processes import end_group, tethered
-from winnow.release import Source
+from winnow.release import BuildInputs
 from winnow.result import VARIABLE, Outcome
 
 
@@ -20,7 +20,7 @@ class BuildFailed(WinnowError):
         self.exit_code = outcome.exit_code
 
 
-def retrain(source: Source, holdout: str, resume: bool = False) -> int:
+def retrain(source: BuildInputs, holdout: str, resume: bool = False) -> int:
     """Build the next release of this home. However this process ends, so do the pipeline and its steps.
 
     Args:

@@ -119,7 +119,7 @@ def release(tmp_path: Path, source: Path, tiny_release: Callable[[Path, int], Re
         },
         number=number,
         dataset="shop",
-        source=releases.Source(data=str(source)),
+        source=releases.BuildInputs(data=str(source)),
         holdout="none",
         as_of=features.as_of,
         history_length=12,
