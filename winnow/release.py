@@ -38,6 +38,7 @@ class BuildInputs(BaseModel):
         events: events of the marketplace.
         seed: seed of the marketplace.
         encoders: which encoders were chosen, as JSON; empty for winnow-tiny.
+        training: training settings that differ from the defaults, as JSON; empty for the defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,10 +49,11 @@ class BuildInputs(BaseModel):
     events: int = 150_000
     seed: int = 7
     encoders: str = ""
+    training: str = ""
 
     def is_like(self, other: "BuildInputs") -> bool:
-        """Whether both are the same data, seen by the same encoders; sizes matter for the marketplace alone."""
-        same = (self.data, self.encoders) == (other.data, other.encoders)
+        """Whether both are the same data and the same settings; sizes matter for the marketplace alone."""
+        same = (self.data, self.encoders, self.training) == (other.data, other.encoders, other.training)
         return same if self.data else self == other
 
 
@@ -66,6 +68,7 @@ class Manifest(BaseModel):
         as_of: milliseconds since the epoch; events at or after it are not in the release.
         history_length: events per history tensor.
         candidates: source -> how many candidates it names.
+        training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, for every other file of the folder.
         models: model name -> SHA-256 of its ``model.onnx``.
@@ -85,6 +88,7 @@ class Manifest(BaseModel):
     as_of: int
     history_length: int
     candidates: dict[str, int]
+    training: dict[str, dict[str, int | float]] = {}
     schema_digest: str
     files: dict[str, str]
     models: dict[str, str]

@@ -15,7 +15,7 @@ from recommender_transformer.pipeline import recommender
 from winnow.models.served import ServedRetriever
 from winnow.request import Answer, RecommendRequest
 from winnow.signatures import RANKER, RETRIEVER
-from winnow.training.ranker import TrainedRanker
+from winnow.training.trained_ranker import TrainedRanker
 from winnow.training.trained_retriever import TrainedRetriever
 
 

@@ -16,14 +16,15 @@ from winnow.models.towers import ItemInputs
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.retrieval.history import assemble_many
 from winnow.schema import Feature, FeatureSchema
-from winnow.training.candidate_lists import Sources, past_lists, retrieve
-from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
+from winnow.training.candidate_lists import past_lists, retrieve
+from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
-from winnow.training.trained_retriever import RetrieverSettings
+from winnow.training.settings import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
+from winnow.training.trained_ranker import TrainedRanker
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)
-SOURCES = Sources(retriever=25, covisitation=15, trending=10)
+SOURCES = CandidateCounts(retriever=25, covisitation=15, trending=10)
 NUMERICS = (*NUMERIC_FEATURES, "price")
 
 
@@ -85,8 +86,9 @@ def retrieval(features: FeatureSet) -> RetrieverTraining:
 
 @pytest.fixture(scope="module")
 def ranker(features: FeatureSet, retrieval: RetrieverTraining) -> TrainedRanker:
-    settings = RankerSettings(width=8, epochs=3, best=10, others=10)
-    return train_ranker(features, retrieval, numerics_at, SOURCES, settings, show_progress=False)
+    ranker = RankerSettings(width=8, epochs=3, best=10, others=10)
+    settings = TrainingSettings(candidates=SOURCES, ranker=ranker)
+    return train_ranker(features, retrieval, numerics_at, settings, show_progress=False)
 
 
 def model_inputs(features: FeatureSet, users: int) -> tuple[torch.Tensor, ...]:
@@ -203,7 +205,8 @@ def test_saved_models_come_back(
 
 
 def test_lists_are_of_withheld_moments_and_of_strangers(features: FeatureSet, retrieval: RetrieverTraining) -> None:
-    lists = past_lists(features, retrieval, numerics_at, SOURCES, 1000, show_progress=False)
+    settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
+    lists = past_lists(features, retrieval, numerics_at, settings, show_progress=False)
     log = features.interactions
     known = lists.history > 0
     assert (lists.end[known] >= retrieval.until[lists.user[known]]).all()

@@ -12,8 +12,9 @@ from winnow.features.table import Interactions
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.history import assemble, assemble_many
 from winnow.training.covisitation import covisitation_table
-from winnow.training.softmax import next_item_loss
-from winnow.training.windows import epoch_windows, first_meetings
+from winnow.training.retriever_windows import epoch_windows, first_interactions
+from winnow.training.sampled_softmax import next_item_loss
+from winnow.training.settings import CovisitationSettings
 
 
 def log_of(*users: list[int]) -> Interactions:
@@ -52,7 +53,7 @@ def test_many_histories_at_once_are_the_same_as_one_by_one() -> None:
 
 def test_windows_teach_every_event_but_the_first_and_repeats() -> None:
     log = log_of([1, 2, 1, 3, 4, 5, 6, 7], [8], [9, 9, 2])
-    windows = epoch_windows(log, log.offsets[1:], first_meetings(log), 3, np.random.default_rng(0))
+    windows = epoch_windows(log, log.offsets[1:], first_interactions(log), 3, np.random.default_rng(0))
     learned = sorted(
         (int(user), int(target))
         for user, row in zip(windows.user, windows.target, strict=True)
@@ -69,14 +70,14 @@ def test_windows_teach_every_event_but_the_first_and_repeats() -> None:
 
 def test_windows_stop_before_what_is_withheld() -> None:
     log = log_of([1, 2, 3, 4, 5])
-    windows = epoch_windows(log, np.array([3]), first_meetings(log), 4, np.random.default_rng(1))
+    windows = epoch_windows(log, np.array([3]), first_interactions(log), 4, np.random.default_rng(1))
     assert set(windows.target.ravel()) - {0} == {2, 3}
     assert set(windows.history.items.ravel()) - {0} == {1, 2}
 
 
 def test_neighbours_are_met_together_closest_first() -> None:
     log = log_of([1, 2, 3], [1, 2, 4], [1, 2, 3], [5, 6])
-    neighbours, weights = covisitation_table(log, log.offsets[1:], items=7, kept=4)
+    neighbours, weights = covisitation_table(log, log.offsets[1:], items=7, settings=CovisitationSettings(neighbours=4))
     assert neighbours[1, 0] == 2
     assert set(neighbours[1][weights[1] > 0]) == {2, 3, 4}
     assert not neighbours[0].any()
@@ -86,7 +87,7 @@ def test_neighbours_are_met_together_closest_first() -> None:
 
 def test_the_table_does_not_see_withheld_events() -> None:
     log = log_of([1, 2, 3])
-    neighbours, _ = covisitation_table(log, np.array([2]), items=3, kept=2)
+    neighbours, _ = covisitation_table(log, np.array([2]), items=3, settings=CovisitationSettings(neighbours=2))
     assert set(neighbours.ravel()) == {0, 1, 2}
 
 

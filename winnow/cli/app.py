@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from winnow import home, proxies, release
+from winnow import home, proxies, release, settings_file
 from winnow.cli import events as event_commands
 from winnow.cli import filters as filter_commands
 from winnow.cli import items as item_commands
@@ -41,6 +41,7 @@ Host = Annotated[
 Items = Annotated[int, typer.Option(min=50, help="Items of the demo marketplace.")]
 Users = Annotated[int, typer.Option(min=50, help="Users of the demo marketplace.")]
 Events = Annotated[int, typer.Option(min=1000, help="Events of the demo marketplace.")]
+DEFAULTS = release.BuildInputs()
 commands.add_typer(item_commands.commands, name="items")
 commands.add_typer(event_commands.commands, name="events")
 commands.add_typer(filter_commands.commands, name="filters")
@@ -54,9 +55,9 @@ DEFAULT_HOST = "127.0.0.1"
 @commands.command()
 def build(
     data: Data = None,
-    items: Items = 2000,
-    users: Users = 3000,
-    events: Events = 150_000,
+    items: Items = DEFAULTS.items,
+    users: Users = DEFAULTS.users,
+    events: Events = DEFAULTS.events,
     holdout: Annotated[
         Literal["none", "last"],
         typer.Option(help="'last' keeps every user's last event out, so that `winnow evaluate` can ask for it."),
@@ -69,6 +70,15 @@ def build(
             show_default=False,
         ),
     ] = None,
+    training: Annotated[
+        Path | None,
+        typer.Option(
+            help="A YAML file of training settings, such as `retriever: {dimension: 128}`, in the sections retriever, "
+            "covisitation, popularity, candidates, lists and ranker; what it leaves out keeps its default "
+            "(docs/training.md lists every field).",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on after the last whole step of this home's unfinished build, same options."),
@@ -77,14 +87,19 @@ def build(
     """Run the retraining pipeline and write the next release.
 
     Reads and validates the data, trains the encoders, the retriever and the ranker, exports them to ONNX and proves
-    each equal to PyTorch. Exit code 2 means the data breaks its contract; the report says where.
+    each equal to PyTorch. Exit code 2 means that the data or the training settings break their contract; the message
+    names the place.
     """
     source = source_of(data, items, users, events)
     if encoders is not None:
         from winnow.encoders.settings import EncoderSettings
 
-        chosen = EncoderSettings.load(encoders).model_dump_json(exclude_defaults=True)
-        source = source.model_copy(update={"encoders": chosen})
+        source = source.model_copy(update={"encoders": settings_file.changed(EncoderSettings.load(encoders))})
+    if training is not None:
+        from winnow.training.settings import TrainingSettings
+
+        chosen = settings_file.load(TrainingSettings, training)
+        source = source.model_copy(update={"training": settings_file.changed(chosen)})
     built = run_build(source, holdout, resume)
     typer.echo(f"release {built.manifest.number}: {built.folder}")
 
@@ -187,9 +202,9 @@ def evaluate(
 @commands.command()
 def demo(
     data: Data = None,
-    items: Items = 2000,
-    users: Users = 3000,
-    events: Events = 150_000,
+    items: Items = DEFAULTS.items,
+    users: Users = DEFAULTS.users,
+    events: Events = DEFAULTS.events,
     once: Annotated[bool, typer.Option("--once", help="Stop after the samples instead of serving on.")] = False,
     port_base: PortBase = DEFAULT_PORT_BASE,
     host: Host = DEFAULT_HOST,
