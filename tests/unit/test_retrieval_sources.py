@@ -118,7 +118,7 @@ def test_the_sampled_softmax_comes_close_to_the_full_one() -> None:
 
 
 def test_the_serving_side_of_retrieval_needs_numpy_only() -> None:
-    modules = ("retrieval.history", "retrieval.covisitation", "ranking.context", "ordering.mmr")
+    modules = ("retrieval.history", "retrieval.covisitation", "ranking.context", "ranking.mmr")
     code = "import sys;" + "".join(f"import winnow.{name};" for name in modules)
     code += "print([name for name in ('torch', 'scipy', 'pandas', 'pyarrow', 'ibis') if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
