@@ -120,7 +120,7 @@ def test_an_item_nobody_met_is_known_by_its_features_alone(retrieval: RetrieverT
     assert torch.linalg.vector_norm(vectors[1:], dim=1).tolist() == pytest.approx([1.0] * ITEMS, abs=1e-5)
     tower, features = retrieval.served.item_tower, world()[0]
     newcomer = ItemInputs.of(features, retrieval.served.shapes).take(torch.tensor([ITEMS]))
-    assert not newcomer.known.any()
+    assert not newcomer.trained.any()
     with torch.no_grad():
         before = tower(torch.tensor([ITEMS]), newcomer)
         after = tower(torch.tensor([1]), newcomer)

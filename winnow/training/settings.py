@@ -19,6 +19,12 @@ def _number(value: object) -> object:
     return value
 
 
+MOST_CANDIDATES = 2048
+"""Candidates that the ranker takes per request at most; TensorRT engines are built for as many."""
+
+NEW_ITEMS = 50
+"""Candidates of the source of new items."""
+
 Number = Annotated[float, BeforeValidator(_number)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Rate = Annotated[Number, Field(gt=0, le=1)]
@@ -119,9 +125,20 @@ class CandidateCounts(_Section):
         trending: of the trending list.
     """
 
-    retriever: int = Field(default=400, ge=1, le=5_000)
-    covisitation: int = Field(default=200, ge=1, le=5_000)
-    trending: int = Field(default=100, ge=1, le=5_000)
+    retriever: int = Field(default=400, ge=1)
+    covisitation: int = Field(default=200, ge=1)
+    trending: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _together_within_the_ranker(self) -> "CandidateCounts":
+        # A query by content has a list of the retriever's length as well.
+        together = 2 * self.retriever + self.covisitation + self.trending + NEW_ITEMS
+        if together > MOST_CANDIDATES:
+            raise ValueError(
+                f"2 x retriever + covisitation + trending + {NEW_ITEMS} must be at most {MOST_CANDIDATES}, the "
+                f"candidates that the ranker takes, got {together}"
+            )
+        return self
 
     def within(self, items: int) -> "CandidateCounts":
         """The counts for a catalog of ``items``: a retriever that returned more than half of it would not select."""
