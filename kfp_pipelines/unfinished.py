@@ -6,11 +6,10 @@ cache is kept for one build only, together with what its key leaves out: the lib
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pydantic import BaseModel, ConfigDict
 
@@ -97,13 +96,20 @@ class Unfinished:
     def done(self) -> list[str]:
         """The finished steps, in the order in which they finished."""
         entries = sorted(self.steps.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        found = (re.search(r'"uri": "[^"]*/([\w-]+)/[^/"]+"', entry.read_text(encoding="utf-8")) for entry in entries)
-        return [step[1] for step in found if step]
+        return [step for entry in entries if (step := _step(json.loads(entry.read_bytes())))]
 
     def end(self) -> None:
         """Forget the build."""
         if self._folder.exists():
             shutil.rmtree(self._folder)
+
+
+def _step(outputs: Mapping[str, object]) -> str:
+    """The step of a cache entry, whose artefacts are at ``…/STEP/OUTPUT``; empty where it has none."""
+    for output in outputs.values():
+        if isinstance(output, dict) and "uri" in output:
+            return PurePath(output["uri"]).parent.name
+    return ""
 
 
 def _difference(before: Started, now: Started) -> str:

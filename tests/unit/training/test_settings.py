@@ -1,8 +1,10 @@
 """The training settings file: its defaults, its limits, and the message for every kind of mistake."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from export.triton.shapes import span
 from winnow.settings_file import MAX_BYTES, SettingsError, changed, load, parse
@@ -15,6 +17,8 @@ from winnow.training.settings import (
     RetrieverSettings,
     TrainingSettings,
 )
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "training.md"
 
 
 def read(text: str) -> TrainingSettings:
@@ -101,3 +105,28 @@ def test_the_retriever_returns_at_most_half_of_a_small_catalog() -> None:
     assert CandidateCounts().within(10_000) == CandidateCounts()
     assert CandidateCounts().within(5) == CandidateCounts(retriever=2)
     assert CandidateCounts().within(1).retriever == 1
+
+
+def test_the_reference_lists_every_field_with_its_default_and_range() -> None:
+    documented = {}
+    for line in REFERENCE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            section = line.removeprefix("## ").strip("`")
+        elif line.startswith("| `"):
+            name, default, limits, meaning = (cell.strip() for cell in line.strip("|").split("|"))
+            assert meaning
+            documented[section, name.strip("`")] = (default, limits)
+    expected = {}
+    for section, field in TrainingSettings.model_fields.items():
+        assert isinstance(field.annotation, type)
+        for name, setting in field.annotation.model_fields.items():
+            limits = ", ".join(f"{sign} {limit}" for sign, limit in bounds(setting))
+            expected[section, name] = (str(setting.default), limits.replace("4,294,967,296", "2³²"))
+    assert documented == expected
+
+
+def bounds(setting: FieldInfo) -> Iterator[tuple[str, str]]:
+    for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+        for constraint in setting.metadata:
+            if hasattr(constraint, attribute):
+                yield sign, f"{getattr(constraint, attribute):,}"
