@@ -85,10 +85,12 @@ def changed(settings: BaseModel) -> str:
 
 def _problem(model: type[BaseModel], problem: Any) -> str:
     """One problem, as ``section.field: must be …, got …``."""
-    location = problem["loc"]
-    field = ".".join(str(part) for part in location)
+    names, section = _place(model, problem["loc"])
+    field = ".".join(names)
+    if problem["type"] == "missing":
+        return f"{field}: must be given"
     if problem["type"] == "extra_forbidden":
-        return f"{field}: unknown; {_fields(model, location[:-1])}"
+        return f"{field}: unknown" + (f"; {_fields(section, names[:-1])}" if section else "")
     if problem["type"] in ("model_type", "model_attributes_type"):
         return f"{field or 'the file'}: must be a mapping of names to values, got {_shown(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")
@@ -99,14 +101,25 @@ def _problem(model: type[BaseModel], problem: Any) -> str:
     return f"{field}: {message}, got {_shown(problem['input'])}"
 
 
-def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Which fields the model at a location has, in words."""
+def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """The names of a location, and the model that its last name is looked up in, where it is one model."""
+    names: list[str] = []
+    current: Any = model
+    holder: type[BaseModel] | None = None
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type), "a section is a model"
-        model = annotation
-    of = f"{'.'.join(map(str, location))} has" if location else "the sections are"
-    return f"{of} {', '.join(model.model_fields)}"
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            holder, field = current, current.model_fields.get(str(part))
+            current = field.annotation if field else None
+        elif current is not None:  # a union of models, whose location has the tag of the one that was tried
+            holder = current = None
+            continue
+        names.append(str(part))
+    return names, holder
+
+
+def _fields(section: type[BaseModel], names: list[str]) -> str:
+    """The fields of a section, in words."""
+    return f"{'.'.join(names) or 'the file'} takes {', '.join(section.model_fields)}"
 
 
 def _shown(value: object) -> str:

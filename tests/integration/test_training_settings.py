@@ -96,7 +96,7 @@ def test_settings_are_compared_before_a_build_is_resumed(home: Path, shop: Path,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ranker: {epoch: 1}", "ranker.epoch: unknown; ranker has width, "),
+        ("ranker: {epoch: 1}", "ranker.epoch: unknown; ranker takes width, "),
         ("ranker: {epochs: two}", 'ranker.epochs: must be an integer, got "two"'),
         ("ranker: {epochs: 0}", "ranker.epochs: must be greater than or equal to 1, got 0"),
         ("ranker: [", "is not YAML: "),

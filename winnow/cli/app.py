@@ -87,8 +87,8 @@ def build(
     """Run the retraining pipeline and write the next release.
 
     Reads and validates the data, trains the encoders, the retriever and the ranker, exports them to ONNX and proves
-    each equal to PyTorch. Exit code 2 means that the data or the training settings break their contract; the message
-    names the place.
+    each equal to PyTorch. Exit code 2 means that the data or a settings file breaks its contract; the message names
+    the place.
     """
     source = source_of(data, items, users, events)
     if encoders is not None:

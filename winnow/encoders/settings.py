@@ -7,12 +7,11 @@ tiny: {steps: 300}
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from winnow.errors import WinnowError
+from winnow import settings_file
 
 
 class _Settings(BaseModel):
@@ -125,32 +124,15 @@ class EncoderSettings(_Settings):
             origin: where they are from, for the message.
 
         Raises:
-            WinnowError: the text is not YAML, or a field of it is wrong; the message names the field.
+            SettingsError: the text is not YAML, or a field of it is wrong; the message names the field.
         """
-        try:
-            content: Any = yaml.safe_load(text)
-            return cls.model_validate({} if content is None else content)
-        except yaml.YAMLError as error:
-            raise WinnowError(f"{origin}: not readable as YAML: {error}") from error
-        except ValidationError as error:
-            problems = "; ".join(_told(problem["loc"], problem["msg"]) for problem in error.errors())
-            raise WinnowError(f"{origin}: {problems}") from error
+        return settings_file.parse(cls, text, origin)
 
     @classmethod
     def load(cls, path: Path) -> "EncoderSettings":
         """Read a YAML file.
 
         Raises:
-            WinnowError: there is no such file, or it is wrong; see :meth:`parse`.
+            SettingsError: there is no such file, or it is wrong; see :meth:`parse`.
         """
-        try:
-            return cls.parse(path.read_text(), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise WinnowError(f"{path} is not a readable text file: {error}") from error
-
-
-def _told(location: tuple[int | str, ...], message: str) -> str:
-    # pydantic puts the choice's kind between the modality and its field
-    kinds = {"winnow-tiny", "open_clip", "timm", "sentence", "clap"}
-    field = ".".join(str(part) for place, part in enumerate(location) if not (place == 1 and part in kinds))
-    return f"{field or 'the file'}: {message}"
+        return settings_file.load(cls, path)

@@ -80,7 +80,7 @@ def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
             2,
             "training: retriever.layers: must be greater than or equal to 1, got 0",
         ),
-        ("--encoders=video: winnow-tiny", 1, "encoders: video: "),
+        ("--encoders=video: winnow-tiny", 2, "encoders: video: unknown; "),
     ],
 )
 def test_wrong_settings_end_a_run_before_its_first_step(option: str, code: int, message: str, tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def test_a_field_replaces_its_default_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("retriver: {dimension: 8}", "retriver: unknown; the sections are retriever, covisitation, popularity, "),
-        ("popularity: {item: 500}", "popularity.item: unknown; popularity has items"),
+        ("retriver: {dimension: 8}", "retriver: unknown; the file takes retriever, covisitation, popularity, "),
+        ("popularity: {item: 500}", "popularity.item: unknown; popularity takes items"),
         ("retriever: {layers: two}", 'retriever.layers: must be an integer, got "two"'),
         ("retriever: {layers: '2'}", 'retriever.layers: must be an integer, got "2"'),
         ("retriever: {layers: 2.5}", "retriever.layers: must be an integer, got 2.5"),
