@@ -49,6 +49,10 @@ lint: develop  ## check style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+.PHONY: graph
+graph:  ## print which folder imports which, level by level
+	@"$(PYTHON)" -m tests.support.folder_graph
+
 .PHONY: validate
 validate: develop  ## check what runs on the cluster: schemas, links, security, metrics, units
 	.venv/bin/python -m validation

@@ -1,1 +1,1 @@
-"""Benchmarks: each measures against a target, side by side with something that stays put."""
+"""Benchmarks: each figure beside its target, and beside a reference measured in the same run."""

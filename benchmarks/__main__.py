@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.rows import Row, render
+from benchmarks.common.rows import Row, render
 from winnow import proxies
 from winnow.errors import WinnowError
 
@@ -14,28 +14,43 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 Json = Annotated[bool, typer.Option("--json", help="Print the rows as a JSON list.")]
 
-ONLINE = {
-    "live": "Everything below that starts with an event or ends with an answer, one after the other.",
-    "freshness": "Events and answers of two transformers in turn: stale answers, and what an acknowledgement costs.",
-    "bloom": "False positives, lost items under concurrent writers, speed beside another library, bytes per user.",
-    "fetch": "Features of 500 items from Redis: packed rows beside a hash per item.",
-    "overload": "Three times the capacity for a minute: what is refused, what is answered, and how it ends.",
-    "slow_clients": "500 clients that send slowly beside 20 honest ones: what these get, with and without them.",
-    "failures": "Redis killed and slowed, the ranker, all of Triton and the sidecar gone, each under load.",
-    "drain": "SIGTERM to one of two transformers under load: lost requests, seconds until it is gone.",
-    "cluster": "A real Redis Cluster: the same answers, freshness, and a node that is killed.",
-    "generated": "10,000 generated requests over every protocol: no 5xx, no hang, memory flat.",
-    "skew": "Served features against recomputed ones; a changed definition is found and named.",
-    "fresh": "From an item's acknowledgement to the first query that finds it and the first user who gets it.",
-    "hostile": "200 hostile pictures and sounds: each refused by name, the server's memory as it was.",
-    "autoscale": "The manifests' thresholds in a simulated spike and day: the objective, the cost, a wrong unit.",
+BENCHMARKS = {
+    "live": ("live", "Every benchmark below from an event to a recommendation, one after another."),
+    "freshness": (
+        "latency.event_freshness",
+        "Events and recommendations of two transformers in turn: stale answers, and the time of an acknowledgement.",
+    ),
+    "bloom": (
+        "quality.bloom_filters",
+        "False positives, items lost under concurrent writers, speed beside another library, bytes per user.",
+    ),
+    "fetch": ("latency.feature_fetch", "Features of 500 items from Redis: packed rows beside a hash per item."),
+    "overload": ("faults.overload", "Three times the capacity for a minute: requests refused and answered, recovery."),
+    "slow_clients": ("faults.slow_clients", "20 honest clients with and without 500 clients that send slowly."),
+    "failures": (
+        "faults.fault_injection",
+        "Redis killed, slowed and frozen, the ranker unloaded, Triton and the sidecar killed, each under load.",
+    ),
+    "drain": ("faults.drain", "SIGTERM to one of two transformers under load: requests lost, seconds until exit."),
+    "cluster": ("faults.redis_cluster", "A real Redis Cluster: equal answers, freshness, and a node that is killed."),
+    "generated": ("faults.fuzz", "10,000 generated requests over every protocol: no 5xx, no hang, memory flat."),
+    "skew": ("quality.feature_skew", "Served features against recomputed ones; a changed definition is named."),
+    "fresh": (
+        "latency.new_items",
+        "From a new item's acknowledgement to the first query that finds it and the first user who gets it.",
+    ),
+    "hostile": ("faults.hostile_media", "200 hostile pictures and sounds: each refused by field, memory flat."),
+    "autoscale": (
+        "simulation.autoscale",
+        "The manifests' thresholds in a simulated spike and day: the objective, the cost, a wrong unit.",
+    ),
 }
-"""Module of this folder -> what it measures. None has settings; nearly all serve the newest release, one simulates."""
+"""Command -> module and help. None has options; all serve the newest release, except the simulation."""
 
 
 @app.callback()
 def choose() -> None:
-    """Speed and quality, each against its target."""
+    """Speed and quality, each figure beside its target."""
 
 
 @app.command()
@@ -44,23 +59,23 @@ def funnel(
     requests: Annotated[int, typer.Option(min=20, help="Requests per connection and protocol.")] = 300,
 ) -> None:
     """End-to-end latency over gRPC and HTTP, stage by stage, against a floor measured in the same run."""
-    from benchmarks.funnel import measure
+    from benchmarks.latency.funnel import measure
 
     _finish(measure(requests), as_json)
 
 
 @app.command()
 def encoders(as_json: Json = False) -> None:
-    """Parity, learning, cold items, throughput, incremental extraction, fresh items, hostile media."""
+    """Parity, learning, cold items, throughput, incremental extraction, new items, hostile media."""
     from benchmarks.encoders import measure
 
     _finish(measure(show_progress=sys.stderr.isatty()), as_json)
 
 
-def _add(name: str, about: str) -> None:
+def _add(name: str, module: str, about: str) -> None:
     def command(as_json: Json = False) -> None:
-        # Imported when it is asked for: a benchmark's peers are heavy.
-        _finish(importlib.import_module(f"benchmarks.{name}").measure(), as_json)
+        # Imported on use: benchmarks import large libraries to compare with.
+        _finish(importlib.import_module(f"benchmarks.{module}").measure(), as_json)
 
     app.command(name, help=about)(command)
 
@@ -71,8 +86,8 @@ def _finish(rows: list[Row], as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-for name, about in ONLINE.items():
-    _add(name, about)
+for name, (module, about) in BENCHMARKS.items():
+    _add(name, module, about)
 
 if __name__ == "__main__":
     proxies.bypass_loopback()

@@ -1,14 +1,27 @@
-"""Everything that is promised of the online half, from an event to an answer (``python -m benchmarks live``)."""
+"""Every benchmark of the path from an event to a recommendation (``python -m benchmarks live``)."""
 
-from benchmarks import bloom, cluster, drain, failures, fetch, freshness, generated, overload, skew, slow_clients
-from benchmarks.rows import Row
+from benchmarks.common.rows import Row
+from benchmarks.faults import drain, fault_injection, fuzz, overload, redis_cluster, slow_clients
+from benchmarks.latency import event_freshness, feature_fetch
+from benchmarks.quality import bloom_filters, feature_skew
 
 
 def measure() -> list[Row]:
-    """All parts, one after the other.
+    """Run all parts, one after another.
 
     Raises:
         WinnowError: there is no release to serve.
     """
-    parts = (freshness, bloom, fetch, overload, slow_clients, failures, drain, cluster, generated, skew)
+    parts = (
+        event_freshness,
+        bloom_filters,
+        feature_fetch,
+        overload,
+        slow_clients,
+        fault_injection,
+        drain,
+        redis_cluster,
+        fuzz,
+        feature_skew,
+    )
     return [row for part in parts for row in part.measure()]

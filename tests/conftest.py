@@ -1,4 +1,4 @@
-"""Real servers for whoever asks: started once per session, on free ports, gone at the end."""
+"""Markers by folder, and real servers: started once per session on free ports, stopped at its end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,15 +11,29 @@ from winnow.local import triton as local_triton
 from winnow.ports import Ports
 from winnow.proxies import bypass_loopback
 
-# What tests ask is on this machine.
+# Asserts in shared code show their values, too.
+pytest.register_assert_rewrite("tests.support")
+
+# Tests talk to servers on this machine only.
 bypass_loopback()
 
 StartTriton = Callable[[Path], str]
 
+TESTS = Path(__file__).parent
+FOLDERS = ("unit", "integration", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its folder's name."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in FOLDERS:
+            item.add_marker(folder)
+
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis shared by the session's tests: use keys of your own."""
+    """A Redis server shared by the session's tests: every test uses keys of its own."""
     folder = tmp_path_factory.mktemp("redis")
     port = Ports.free().redis
     with redis.server(folder, port, folder / "redis.log"):
@@ -28,7 +42,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartTriton]:
-    """Start a Triton that serves every version of every model of a repository; returns its gRPC ``host:port``."""
+    """Start a Triton that serves every version of every model of a repository; gives its gRPC ``host:port``."""
     with ExitStack() as exits:
 
         def start(repository: Path) -> str:

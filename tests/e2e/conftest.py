@@ -1,4 +1,4 @@
-"""One small release, built as anybody builds one and served by the real processes, for all tests here."""
+"""One small release, built by `winnow build` and served by the real processes, for all tests of this folder."""
 
 import os
 import subprocess
@@ -13,17 +13,16 @@ import pytest
 from winnow.ports import Ports
 from winnow.release import Release
 
-NOBODY = "http://127.0.0.1:9"
+CLOSED = "http://127.0.0.1:9"
 PROXIES = [
     name for scheme in ("http", "https", "all", "grpc") for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
 ]
 BYPASSED = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
 SIZES = ("--items=300", "--users=200", "--events=8000")
-ROOT = Path(__file__).parents[2]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first here pays for the build."""
+    """The first test of this folder includes the build."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(1200))
@@ -33,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Winnow:
     """The ``winnow`` command in a home of its own.
 
-    The environment names proxies that do not answer: nothing that runs on one machine may need them.
+    The environment names proxies that do not answer: traffic within one machine must not use them.
     """
 
     home: Path
@@ -42,7 +41,7 @@ class Winnow:
     def environment(self) -> dict[str, str]:
         left_out = ("REDIS_URL", "TRITON_URL", *BYPASSED)
         outside = {name: value for name, value in os.environ.items() if name not in left_out}
-        return outside | dict.fromkeys(PROXIES, NOBODY) | {"WINNOW_HOME": str(self.home)}
+        return outside | dict.fromkeys(PROXIES, CLOSED) | {"WINNOW_HOME": str(self.home)}
 
     def __call__(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).with_name("winnow"), *arguments]

@@ -1,4 +1,4 @@
-"""The command line as a person meets it."""
+"""The command line: help, errors, and a demo from start to Ctrl-C."""
 
 import json
 import os
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_teaches(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     printed = subprocess.run(
         [Path(sys.executable).with_name("winnow"), *command.split(), "--help"],
         capture_output=True,
@@ -42,7 +42,7 @@ def test_demo_once_shows_three_users_over_three_protocols(winnow, free_ports: in
     assert "someone-new" in shown.stdout
     assert "a query by text" in shown.stdout
     assert "a query by picture" in shown.stdout
-    # It found the release that was there.
+    # The demo used the existing release.
     assert [path.name for path in (winnow.home / "releases").iterdir()] == ["1"]
 
 
@@ -50,7 +50,7 @@ def test_demo_once_shows_three_users_over_three_protocols(winnow, free_ports: in
 def up(winnow, *options: str) -> Iterator[list[psutil.Process]]:
     """The processes of a stack in the foreground, ended by Ctrl-C."""
     command = [Path(sys.executable).with_name("winnow"), "up", *options]
-    # A session of its own stands for the terminal, whose Ctrl-C reaches the foreground process.
+    # A session of its own stands in for a terminal, whose Ctrl-C reaches the foreground process group.
     with subprocess.Popen(
         command, env=winnow.environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as parent:
@@ -64,7 +64,7 @@ def up(winnow, *options: str) -> Iterator[list[psutil.Process]]:
 
 
 def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
-    """The addresses and ports that processes listen on; gRPC's sockets speak IPv6 and say so."""
+    """The addresses and ports that processes listen on; gRPC's sockets are IPv6."""
     return {
         (EVERYWHERE if socket.laddr.ip == "::" else socket.laddr.ip.removeprefix("::ffff:"), socket.laddr.port)
         for process in processes
@@ -93,12 +93,12 @@ def test_a_stack_listens_on_loopback_and_with_host_its_http_and_grpc_on_more(win
         assert json.loads(asked.stdout)["degraded"] == []
 
 
-def test_up_gives_up_where_answers_stay_degraded(winnow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Triton that says it is ready and answers nothing."""
+def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Triton that is ready and answers no inference."""
 
     class Hollow(grpc.GenericRpcHandler):
         def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-            # ModelReadyResponse, whose first field says yes; gRPC itself answers UNIMPLEMENTED to all else.
+            # ModelReadyResponse with ready=true; gRPC answers UNIMPLEMENTED to every other method.
             if call.method.endswith("/ModelReady"):
                 return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")
             return None
@@ -117,7 +117,7 @@ def test_up_gives_up_where_answers_stay_degraded(winnow, monkeypatch: pytest.Mon
     assert "\n" not in str(caught.value)
 
 
-def test_broken_data_is_reported_whole_and_leaves_nothing(winnow, tmp_path: Path) -> None:
+def test_broken_data_is_reported_in_full_and_nothing_is_written(winnow, tmp_path: Path) -> None:
     data = tmp_path / "shop"
     data.mkdir()
     (data / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")
@@ -145,7 +145,7 @@ def test_recommend_without_a_stack_says_how_to_start_one(winnow, tmp_path: Path)
     assert "winnow up" in refused.stderr
 
 
-def test_evaluate_compares_the_funnel_with_the_classics(winnow) -> None:
+def test_evaluate_compares_the_funnel_with_baselines(winnow) -> None:
     printed = winnow("evaluate", "--json", timeout=900)
     assert printed.returncode == 0, printed.stderr
     report = json.loads(printed.stdout)

@@ -1,4 +1,4 @@
-"""What a release lays down for Triton: every graph, at every precision, as GPU nodes must take it."""
+"""A release's model repository: every graph at every precision is accepted by TensorRT and the native backend."""
 
 import ctypes
 import runpy
@@ -13,10 +13,11 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from export.triton.tensorrt_plan import NoTensorRT, read_network, tensorrt
+from tests.support.paths import ROOT
 from winnow.local.triton import BACKENDS
 from winnow.signatures import SIGNATURES
 
-TEMPLATES = Path(__file__).parents[2] / "model_repository"
+TEMPLATES = ROOT / "model_repository"
 PROVIDER = "TensorrtExecutionProvider"
 
 
@@ -47,7 +48,7 @@ def test_a_release_is_a_repository_of_its_own(winnow: Any, repository: Path) -> 
 
 
 @pytest.mark.parametrize("name", [signature.name for signature in SIGNATURES])
-def test_the_native_backend_takes_the_configurations_and_not_their_templates(repository: Path, name: str) -> None:
+def test_the_native_backend_accepts_the_configurations_but_not_their_templates(repository: Path, name: str) -> None:
     validate = runpy.run_path(str(BACKENDS / "onnxruntime" / "native_rule.py"))["validate"]
     session = onnxruntime.InferenceSession(repository / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])
 
@@ -56,13 +57,13 @@ def test_the_native_backend_takes_the_configurations_and_not_their_templates(rep
 
     hold(repository / name / "config.pbtxt")
     hold(repository / name / "configs" / "gpu.pbtxt")
-    # The templates are what every release was served with.
+    # The templates are the configurations without dimensions.
     with pytest.raises(ValueError, match=rf"^model '{name}', tensor '\w+': the model expects . dimensions \(shape "):
         hold(TEMPLATES / name / "config.pbtxt")
 
 
 @pytest.mark.parametrize("name", [signature.name for signature in SIGNATURES])
-def test_profiles_are_of_the_graphs_inputs(repository: Path, name: str) -> None:
+def test_profiles_match_the_graphs_inputs(repository: Path, name: str) -> None:
     """TensorRT: "no associated shape profiles provided" for an input without one."""
     session = onnxruntime.InferenceSession(repository / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])
     config = configuration(repository / name / "configs" / "gpu.pbtxt")
@@ -85,7 +86,7 @@ def test_profiles_are_of_the_graphs_inputs(repository: Path, name: str) -> None:
     assert profiles == [{}, {}, {}]
 
 
-def test_bytes_are_cast_before_anything_else(graphs: list[Path]) -> None:
+def test_byte_inputs_are_cast_first(graphs: list[Path]) -> None:
     for path in graphs:
         graph = onnx.load(path).graph
         kinds = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
@@ -99,14 +100,14 @@ def test_tensorrt_reads_every_graph(graphs: list[Path]) -> None:
     for path in graphs:
         try:
             read(path)
-        except Exception as error:  # ONNX Runtime's errors have no base of their own
+        except Exception as error:  # ONNX Runtime's errors have no base class
             refused[path] = str(error)
-    # Eight bits are for CPUs: TensorRT has no dynamic quantisation.
+    # int8 is for CPUs: TensorRT has no dynamic quantisation.
     assert not {path: error for path, error in refused.items() if "int8" not in path.name}
 
 
 def reader() -> Callable[[Path], object]:
-    """TensorRT's parser, through its own package or ONNX Runtime's provider; skips where there is neither."""
+    """TensorRT's parser, from its own package or ONNX Runtime's provider; skips where both are missing."""
     if PROVIDER in onnxruntime.get_available_providers():
         try:
             ctypes.CDLL("libnvonnxparser.so.10")
@@ -114,7 +115,7 @@ def reader() -> Callable[[Path], object]:
         except OSError as missing:
             pytest.skip(f"ONNX Runtime has TensorRT's provider, but {missing}")
         options = onnxruntime.SessionOptions()
-        # Else what TensorRT refuses would go to the CPU without a word.
+        # Without this, nodes that TensorRT refuses fall back to the CPU silently.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         return lambda path: onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
     try:

@@ -40,7 +40,7 @@ class TorchModels:
 
 def test_served_answers_equal_the_torch_models(served, active_users: Callable[[int], list[str]]) -> None:
     release = served.release
-    # Runs are named after their time of day: the first made release 1.
+    # Runs are named after their start time: the first one made release 1.
     trained = min((served.winnow.home / "pipelines").glob("*/**/train"))
     models = TorchModels(trained, release.manifest.candidates["retriever"])
     users = [*active_users(20), "someone-new"]

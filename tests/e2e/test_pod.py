@@ -1,4 +1,4 @@
-"""The transformer's pod as the manifests say it, built from the Dockerfile and run by podman on this machine."""
+"""The transformer's pod of the manifests, built from the Dockerfile and run by podman."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
-"""What makes podman run where systemd does not, and where limits cannot be raised."""
+"""Settings that let podman run without systemd and without raised limits."""
 
 IMAGE = "localhost/winnow/serving:0.1.0"
 PORTS = (8080, 8081, 8090)
@@ -43,7 +43,7 @@ class Pod:
     http: httpx.Client
 
     def asked(self) -> tuple[int, int]:
-        """Status of a recommendation, and of the sidecar's readiness; 0 where nobody answers."""
+        """Status of a recommendation, and of the sidecar's readiness; 0 without an answer."""
         return self._status(self.recommend), self._status(lambda: self.http.get("http://127.0.0.1:8090/ready"))
 
     def recommend(self) -> httpx.Response:
@@ -51,7 +51,7 @@ class Pod:
         return self.http.post("http://127.0.0.1:8080/v1/models/recommender:predict", json=body)
 
     def wait(self, wanted: tuple[int, int]) -> list[tuple[int, int]]:
-        """All that was answered until it was as wanted."""
+        """The statuses seen until they are the expected ones."""
         answered = []
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -62,7 +62,7 @@ class Pod:
         raise AssertionError(f"never {wanted}: {answered[-3:]}")
 
     def kill(self, container: str) -> None:
-        """End a container's process as if it had crashed; `podman kill` would count as somebody's wish."""
+        """End a container's process like a crash; after `podman kill`, a requested stop, it would not restart."""
         found = self.podman("inspect", "--format", "{{.State.Pid}}", f"{CHAIN}-transformer-{container}")
         os.kill(int(found), signal.SIGKILL)
 
@@ -97,7 +97,7 @@ def podman(tmp_path_factory) -> Callable[..., str]:
 
 
 def _source() -> str:
-    """What ``images/build`` says of this source."""
+    """The tag that ``images/build`` gives this source."""
     trees = subprocess.run(["git", "rev-parse", "HEAD:winnow", "HEAD:transformers"], capture_output=True, check=True)
     return hashlib.sha256(trees.stdout).hexdigest()[:16]
 
@@ -134,7 +134,7 @@ def test_the_pod_recommends(pod):
 
 
 @pytest.mark.parametrize("container", ["kserve-container", "bloom-sidecar"])
-def test_a_container_can_do_no_more_than_it_needs(pod, container):
+def test_a_container_has_least_privileges(pod, container):
     script = """
         id -u
         grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/1/status
@@ -150,13 +150,13 @@ def test_a_container_can_do_no_more_than_it_needs(pod, container):
     assert all(line.endswith("Read-only file system") for line in said[5:])
 
 
-def test_a_sidecar_that_dies_leaves_the_transformer_serving_and_comes_back(pod):
+def test_the_transformer_serves_while_a_killed_sidecar_restarts(pod):
     pod.kill("bloom-sidecar")
     answered = pod.wait((200, 0)) + pod.wait((200, 200))
     assert {transformer for transformer, _ in answered} == {200}
 
 
-def test_a_transformer_that_dies_leaves_the_sidecar_working_and_comes_back(pod):
+def test_the_sidecar_works_while_a_killed_transformer_restarts(pod):
     pod.kill("kserve-container")
     answered = pod.wait((0, 200)) + pod.wait((200, 200))
     assert {sidecar for _, sidecar in answered} == {200}

@@ -1,6 +1,6 @@
-"""A real Prometheus with the manifests' rules scrapes the local stack: what is asked for there, it has.
+"""A real Prometheus with the manifests' rules scrapes the local stack: every series that the rules query exists.
 
-A second transformer stands for the canary. What a cluster tells of itself comes from the real kube-state-metrics over a
+A second transformer stands in for the canary. A cluster's own series come from the real kube-state-metrics over a
 real API server, which holds the pods and autoscalers as the kubelet and the autoscalers' controllers would write them.
 """
 
@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from benchmarks.serving import transformer
+from tests.support.transformer_process import transformer
 from validation.apiserver import ApiServer, api_server, kube_state_metrics
 from validation.objects import ToolMissing, outside, render
 from validation.promql import expressions, metrics_of, watched
@@ -30,7 +30,7 @@ Query = Callable[[str], list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[int | None]:
-    """The port of kube-state-metrics; null where it or the API server is not here."""
+    """The port of kube-state-metrics; ``None`` where it or the API server is missing."""
     try:
         with api_server() as server, kube_state_metrics(server) as port:
             _populate(server)
@@ -74,7 +74,7 @@ def query(served, cluster, tmp_path_factory) -> Iterator[Query]:
     folder = tmp_path_factory.mktemp("prometheus")
     rules = {f"{each['metadata']['name']}.yaml": each["spec"]["groups"] for each in render("gpu").of("PrometheusRule")}
     for name, groups in rules.items():
-        # Recorded every few seconds, as there is no hour to wait.
+        # Recorded every few seconds, so that the test need not wait for an hour.
         (folder / name).write_text(yaml.safe_dump({"groups": [group | {"interval": "5s"} for group in groups]}))
     port = Ports.free().http
     command = [
@@ -144,14 +144,14 @@ def _of_a_cluster(text: str) -> bool:
     return any(name.startswith("kube_") for name in metrics_of(text))
 
 
-def test_what_is_asked_for_is_there_under_load(query):
+def test_every_queried_series_exists_under_load(query):
     asked = [(each, text) for each in expressions(render("gpu")) for text in watched(each.text)]
     here = [(each, text) for each, text in asked if not _of_a_cluster(text)]
     assert len(here) > 50
     assert [f"{each.where}: {text}" for each, text in here if not query(text)] == []
 
 
-def test_what_is_asked_of_a_cluster_is_what_kube_state_metrics_tells(query, cluster):
+def test_every_queried_cluster_series_is_of_kube_state_metrics(query, cluster):
     if cluster is None:
         pytest.skip("no kube-state-metrics, kubectl or schemas of the custom kinds: see `make apiserver`")
     asked = [(each, text) for each in expressions(render("gpu")) for text in watched(each.text) if _of_a_cluster(text)]
@@ -159,14 +159,14 @@ def test_what_is_asked_of_a_cluster_is_what_kube_state_metrics_tells(query, clus
     assert [f"{each.where}: {text}" for each, text in asked if not query(text)] == []
 
 
-def test_what_a_cluster_has_is_known_by_name():
-    """So that nothing is left out of the first test by a misspelling."""
+def test_cluster_series_are_listed_by_name():
+    """The list of cluster series has no misspelt name, which the first test would skip."""
     known = outside()["metrics"]
     for each in expressions(render("gpu")):
         for name in metrics_of(each.text):
             assert not name.startswith("kube_") or name in known
 
 
-def test_nothing_is_alarming_about_a_healthy_stack(query):
+def test_no_alert_fires_for_a_healthy_stack(query):
     firing = {found["metric"]["alertname"] for found in query('ALERTS{alertstate="firing"}')}
     assert firing <= {"WinnowSlowFast", "WinnowTritonQueue"}, "a busy machine may be slow, nothing else"

@@ -1,8 +1,7 @@
-"""What the running stack answers, over every protocol."""
+"""Answers of the running stack, over every protocol."""
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
+from tests.support.until import until
 from winnow import client
 
 ActiveUsers = Callable[[int], list[str]]
@@ -46,7 +46,7 @@ def test_curl_and_grpc_get_the_same_list(served, active_users: ActiveUsers) -> N
             np.testing.assert_allclose(result.as_numpy("scores")[0], outputs["scores"], atol=1e-6)
 
 
-def test_nothing_met_nothing_unavailable_nothing_twice(served, active_users: ActiveUsers) -> None:
+def test_seen_and_unavailable_items_are_left_out_and_none_repeats(served, active_users: ActiveUsers) -> None:
     release = served.release
     ids = release.array("item_ids")
     unavailable = set(ids[1:][release.array("item_rows")["available"][1:] == 0].tolist())
@@ -62,24 +62,21 @@ def test_nothing_met_nothing_unavailable_nothing_twice(served, active_users: Act
         assert not unavailable & set(given)
 
 
-def test_an_unknown_user_is_answered_from_trending(served) -> None:
-    answer = served.recommend("nobody-ever", k=10)
+def test_an_unknown_user_gets_trending_items(served) -> None:
+    answer = served.recommend("cold-start-user", k=10)
     assert len(answer["items"]) == 10
     assert answer["degraded"] == []
     # Another test may have added items.
     assert {source for item in answer["items"] for source in item["sources"]} - {"fresh"} == {"trending"}
 
 
-def test_an_event_takes_its_item_out_of_the_next_answers(served, active_users: ActiveUsers) -> None:
+def test_an_items_event_removes_it_from_the_next_answers(served, active_users: ActiveUsers) -> None:
     [user] = active_users(30)[-1:]
     first = served.recommend(user)["items"][0]["item_id"]
     event = {"user_id": user, "item_id": first, "event": "view"}
     posted = served.http.post("/v1/models/events:predict", json={"instances": [event]})
     assert posted.status_code == 200, posted.text
-    deadline = time.monotonic() + 5
-    while any(item["item_id"] == first for item in served.recommend(user, k=100)["items"]):
-        assert time.monotonic() < deadline, "the event never counted"
-        time.sleep(0.02)
+    until(lambda: all(item["item_id"] != first for item in served.recommend(user, k=100)["items"]), 30)
 
 
 def test_the_trace_accounts_for_every_candidate(served, active_users: ActiveUsers) -> None:
@@ -135,7 +132,7 @@ def test_a_body_too_large_is_refused(served) -> None:
     assert served.http.post("/v1/models/recommender:predict", json=body).status_code == 413
 
 
-def test_recommend_asks_the_running_stack(served, active_users: ActiveUsers) -> None:
+def test_recommend_uses_the_running_stack(served, active_users: ActiveUsers) -> None:
     [user] = active_users(1)
     printed = served.winnow("recommend", user, "-k", "3", "--json")
     assert printed.returncode == 0, printed.stderr

@@ -1,10 +1,10 @@
-"""``winnow skew`` on what the running stack has shown."""
+"""``winnow skew`` on the impressions of the running stack."""
 
 import json
-import time
 
 from redis import Redis
 
+from tests.support.until import until
 from winnow.evaluation.skew import differing
 from winnow.store.impressions import sampled
 from winnow.store.keys import IMPRESSIONS
@@ -16,10 +16,7 @@ def test_served_features_are_those_of_the_release(served) -> None:
     for user, request_id in zip([*users, "someone-new"], kept, strict=True):
         served.recommend(user, request_id=request_id)
     redis = Redis(port=served.ports.redis)
-    deadline = time.monotonic() + 5
-    while redis.xrevrange(IMPRESSIONS, count=1)[0][1][b"request_id"] != kept[-1].encode():
-        assert time.monotonic() < deadline, "the impression was never written"
-        time.sleep(0.02)
+    until(lambda: redis.xrevrange(IMPRESSIONS, count=1)[0][1][b"request_id"] == kept[-1].encode(), 30)
     checked = served.winnow("skew", "--json", f"--limit={len(kept)}")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     report = json.loads(checked.stdout)

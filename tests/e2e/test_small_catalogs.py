@@ -1,4 +1,4 @@
-"""The smallest of shops, of which nothing but ids is known, is built and served like any other."""
+"""The smallest catalogs, of ids only, are built and served."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from winnow.release import Release
 
 
 def winnow(home: Path, *arguments: str) -> str:
-    """What ``winnow`` prints in a home of its own."""
+    """The output of ``winnow`` in a home of its own."""
     outside = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "TRITON_URL")}
     command = [Path(sys.executable).with_name("winnow"), *arguments]
     done = subprocess.run(
@@ -22,7 +22,7 @@ def winnow(home: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_five_items_of_ids_alone_are_recommended(tmp_path: Path, free_ports: int) -> None:
+def test_a_catalog_of_five_ids_is_built_and_served(tmp_path: Path, free_ports: int) -> None:
     home, data = tmp_path / "home", tmp_path / "shop"
     data.mkdir()
     (data / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")

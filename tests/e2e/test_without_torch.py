@@ -1,4 +1,4 @@
-"""The serving extra alone serves: no torch, no training library."""
+"""The serving extra is enough to serve: no torch, no training library."""
 
 import json
 import subprocess
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.paths import ROOT
 from winnow.local.processes import Process, http_ok
 from winnow.ports import Ports
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_transformer_runs_in_an_environment_without_torch(served, tmp_path: Path) -> None:

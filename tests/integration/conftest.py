@@ -1,4 +1,4 @@
-"""What several rooms of integration tests use."""
+"""Servers that tests of several folders use."""
 
 import os
 import sys
@@ -7,13 +7,21 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
+from tests.support.redis_cluster import redis_cluster
 from winnow.local.processes import Process, http_ok
 from winnow.ports import Ports
 
 
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """A Redis Cluster of three masters shared by the session's tests: every test uses keys of its own."""
+    with redis_cluster() as cluster:
+        yield cluster.url
+
+
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A process that speaks AWS's API, empty but for AWS's own policies, where whoever asks for AWS is sent."""
+    """A local server of AWS's API, empty except for AWS's managed policies; every AWS client is sent to it."""
     port = Ports.free().http
     server = Process(
         "AWS API server",

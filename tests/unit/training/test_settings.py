@@ -7,6 +7,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from export.triton.shapes import span
+from tests.support.paths import ROOT
 from winnow.settings_file import MAX_BYTES, SettingsError, changed, load, parse
 from winnow.signatures import CANDIDATES, RANKER
 from winnow.store import history
@@ -18,7 +19,7 @@ from winnow.training.settings import (
     TrainingSettings,
 )
 
-REFERENCE = Path(__file__).parents[3] / "docs" / "training.md"
+REFERENCE = ROOT / "docs" / "training.md"
 
 
 def read(text: str) -> TrainingSettings:

@@ -1,0 +1,1 @@
+"""Faults: killed processes, overload, hostile and slow clients."""

@@ -1,0 +1,1 @@
+"""Latency: requests, events, new items, encoders."""

@@ -1,0 +1,1 @@
+"""Quality: encoders, filters, features."""

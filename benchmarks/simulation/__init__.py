@@ -1,0 +1,1 @@
+"""Autoscaling, simulated from the manifests."""

@@ -1,0 +1,289 @@
+"""The supervised stack: real Redis, Triton and publication of a tiny release.
+
+Stubs replace the sidecar and the transformer; they only report that they are ready. These tests show
+how parts are started, watched and stopped; ``tests/e2e`` runs the whole stack.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from redis import Redis
+
+from winnow import release as releases
+from winnow.errors import WinnowError
+from winnow.local import redis as local_redis
+from winnow.local.infrastructure import infrastructure
+from winnow.local.processes import ProcessFailed, http_ok
+from winnow.local.stack import Stack, detach, down
+from winnow.local.state import running
+from winnow.ports import PortInUse, Ports
+from winnow.schema import Feature, FeatureSchema
+
+SERVICE = """
+import argparse, http.server, json, pathlib, os
+parser = argparse.ArgumentParser()
+for name in {flags}:
+    parser.add_argument(name, required=True)
+given = vars(parser.parse_args())
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path in {paths} else 404)
+        self.end_headers()
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["instances"]
+        print(self.path, self.headers["x-request-id"], asked, flush=True)
+        degraded = os.environ.get("DEGRADED", "").split()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({{"predictions": [{{"items": [], "degraded": degraded}}]}}).encode())
+print(os.getpid(), given, os.environ["REDIS_URL"], flush=True)
+http.server.ThreadingHTTPServer((given.get("host", "127.0.0.1"), int(given["{port}"])), Ready).serve_forever()
+"""
+COMMON = ["--release-dir"]
+PREDICTOR = ["--predictor_host", "--predictor_protocol"]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home with release 1: two items, one user, two models that return what they get."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "bloom_sidecar.py").write_text(
+        SERVICE.format(flags=[*COMMON, "--health-host", "--health-port"], paths=["/ready"], port="health_port")
+    )
+    (packages / "recommender_transformer.py").write_text(
+        SERVICE.format(
+            flags=[*COMMON, *PREDICTOR, "--host", "--http_port", "--grpc_port", "--drain-seconds"],
+            paths=["/v2/health/ready", "/v2/models/recommender/ready"],
+            port="http_port",
+        )
+    )
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.delenv("TRITON_URL", raising=False)
+    folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name has a home of such a name
+    monkeypatch.setenv("WINNOW_HOME", str(folder))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # a killed stack leaves its folder there
+    write_models(folder / "model_repository" / "1")
+    write_release(folder / "releases" / "1")
+    return folder
+
+
+def write_models(repository):
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", 1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", tensors[:1], tensors[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    for name in releases.MODELS:
+        (repository / name / "1").mkdir(parents=True)
+        onnx.save(model, repository / name / "1" / "model.onnx")
+        (repository / name / "config.pbtxt").write_text(
+            f'name: "{name}" backend: "onnxruntime" max_batch_size: 8 version_policy {{ all {{}} }}\n'
+            'input [{name: "x" data_type: TYPE_FP32 dims: [1]}] output [{name: "y" data_type: TYPE_FP32 dims: [1]}]\n'
+        )
+
+
+def write_release(folder):
+    schema = FeatureSchema(
+        item=(Feature(name="category", kind="categorical", cardinality=2),),
+        user=(Feature(name="age", kind="numeric"),),
+        events=("click",),
+        event_weights=(1.0,),
+        conversions=("click",),
+    )
+    releases.write(
+        folder,
+        arrays={
+            "item_ids": np.array(["", "i1", "i2"]),
+            "user_ids": np.array(["u1"]),
+            "item_rows": np.zeros(3, schema.item_dtype),
+            "user_rows": np.zeros(1, schema.user_dtype),
+            "offsets": np.array([0, 1]),
+            "item": np.array([1], np.int32),
+            "event": np.array([1], np.int32),
+            "timestamp": np.array([1_700_000_000_000]),
+            "popular": np.array([2, 1], np.int32),
+        },
+        documents={"schema.json": schema.model_dump_json(), "vocabularies.json": "{}"},
+        number=1,
+        dataset="tiny",
+        source=releases.BuildInputs(),
+        holdout="none",
+        as_of=1_700_000_000_001,
+        history_length=4,
+        candidates={"retriever": 2},
+        schema_digest=schema.digest,
+        models=dict.fromkeys(releases.MODELS, ""),
+        parity={},
+    )
+
+
+def listening(ports):
+    """The ports that accept connections."""
+    found = []
+    for port in ports.numbers():
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                found.append(port)
+    return found
+
+
+def eventually(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def pid_of(home, service):
+    return int((home / "run" / "logs" / f"{service}.log").read_text().split()[0])
+
+
+def test_a_stack_starts_in_order_and_stops_when_a_part_dies(home):
+    ports = Ports.free()
+    with pytest.raises(ProcessFailed, match=r"bloom sidecar stopped by itself \(signal SIGKILL\)"):  # noqa: PT012, SIM117
+        with Stack(1, ports, show_progress=False) as stack:
+            state = running()
+            assert (state.pid, state.release, state.ports, state.ready) == (os.getpid(), 1, ports, True)
+            assert http_ok(ports.triton_http, "/v2/models/ranker/versions/1/ready")
+            with Redis(port=ports.redis) as redis:
+                assert redis.get("r1:manifest").decode() == releases.Release.open(home / "releases" / "1").digest
+            logs = [home / "run" / "logs" / f"{name}.log" for name in ("redis", "triton", "bloom_sidecar")]
+            assert all(path.stat().st_size for path in logs)
+            assert (
+                f"'predictor_host': '127.0.0.1:{ports.triton_grpc}'"
+                in (home / "run" / "logs" / "recommender_transformer.log").read_text()
+            )
+            os.kill(pid_of(home, "bloom_sidecar"), signal.SIGKILL)
+            stack.wait()
+    assert listening(ports) == []
+    assert running() is None
+
+
+def test_a_detached_stack_runs_until_down(home):
+    ports = Ports.free()
+    state = detach(1, ports, show_progress=False)
+    assert state == running()
+    assert len(listening(ports)) == 6  # no gRPC: the stub has none
+    with pytest.raises(WinnowError, match="a stack runs already"):
+        detach(1, Ports.free(), show_progress=False)
+    assert down() == state
+    assert listening(ports) == []
+    assert down() is None
+    # Redis has its data again, without publishing.
+    server = local_redis.server(home / "redis", ports.redis, home / "redis.log")
+    with server, Redis(port=ports.redis) as redis:
+        assert redis.llen("r1:{u:u1}:history") == 1
+
+
+def test_nothing_survives_when_the_supervisor_is_killed(home):
+    ports = Ports.free()
+    state = detach(1, ports, show_progress=False)
+    os.kill(state.pid, signal.SIGKILL)
+    assert eventually(lambda: listening(ports) == [])
+    assert running() is None
+    os.waitpid(state.pid, 0)
+
+
+def test_ctrl_c_stops_everything_and_is_no_error(home):
+    ports = Ports.free()
+    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "1", *map(str, ports.numbers())]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        assert eventually(lambda: (state := running()) is not None and state.ready, seconds=60.0)
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30.0) == 0
+    assert listening(ports) == []
+
+
+def test_a_stack_that_cannot_start_says_why_and_leaves_nothing(home):
+    ports = Ports.free()
+    with pytest.raises(WinnowError, match=r"no release at .*/releases/7: build one with `winnow build`"):
+        Stack(7, ports, show_progress=False).__enter__()
+    with (
+        socket.create_server(("127.0.0.1", ports.sidecar)),
+        pytest.raises(PortInUse, match=rf"{ports.sidecar} \(sidecar"),
+    ):
+        Stack(1, ports, show_progress=False).__enter__()
+    (Path(os.environ["PYTHONPATH"]) / "bloom_sidecar.py").write_text("raise SystemExit('no such thing')")
+    with pytest.raises(ProcessFailed, match=r"(?s)bloom sidecar stopped by itself \(exit code 1\).*no such thing"):
+        Stack(1, ports, show_progress=False).__enter__()
+    assert listening(ports) == []
+    assert running() is None
+
+
+def test_a_stack_is_ready_after_its_first_complete_answer(home, monkeypatch):
+    log = home / "run" / "logs" / "recommender_transformer.log"
+    with Stack(1, Ports.free(), show_progress=False):
+        [asked] = [line for line in log.read_text().splitlines() if line.startswith("/v1/models/recommender:predict")]
+    assert "winnow-up" in asked
+    assert "'user_id': 'u1'" in asked  # a user with a history, for whom every model is called
+    monkeypatch.setenv("DEGRADED", "retriever:UNAVAILABLE ranker:UNAVAILABLE")
+    monkeypatch.setattr("winnow.local.stack.WHOLE_SECONDS", 1.0)
+    ports = Ports.free()
+    with pytest.raises(WinnowError) as caught:
+        Stack(1, ports, show_progress=False).__enter__()
+    told = str(caught.value)
+    assert "(retriever:UNAVAILABLE; ranker:UNAVAILABLE)" in told
+    assert str(log) in told
+    assert "TRITON_URL" in told
+    assert "\n" not in told
+    assert log.read_text().count("/v1/models/recommender:predict") > 1
+    assert listening(ports) == []
+    assert running() is None
+
+
+def test_http_and_grpc_listen_on_the_given_host_and_all_else_on_loopback(home):
+    ports = Ports.free()
+    with Stack(1, ports, host="127.0.0.2", show_progress=False):
+        state = running()
+        assert (state.host, state.reached) == ("127.0.0.2", "127.0.0.2")
+        logs = home / "run" / "logs"
+        assert "'host': '127.0.0.2'" in (logs / "recommender_transformer.log").read_text()
+        assert "'health_host': '127.0.0.1'" in (logs / "bloom_sidecar.log").read_text()
+    # Free on loopback, but not on the address to bind.
+    with (
+        socket.create_server(("127.0.0.2", ports.grpc)),
+        pytest.raises(PortInUse, match=rf"{ports.grpc} \(grpc"),
+    ):
+        Stack(1, ports, host="127.0.0.2", show_progress=False).__enter__()
+
+
+def test_a_home_whose_releases_share_a_repository_is_refused_in_one_sentence(home):
+    repository = home / "model_repository"
+    (repository / "1").rename(home / "old")
+    repository.rmdir()
+    (home / "old").rename(repository)
+    with pytest.raises(WinnowError, match=r"model_repository/1 has no .*build it again with `winnow build`"):
+        Stack(1, Ports.free(), show_progress=False).__enter__()
+    assert running() is None
+
+
+def test_redis_url_and_triton_url_replace_the_stacks_own(home, monkeypatch):
+    with infrastructure(home / "model_repository" / "1", {"ranker": [1], "retriever": [1]}) as others:
+        monkeypatch.setenv("REDIS_URL", others.redis_url)
+        monkeypatch.setenv("TRITON_URL", others.triton)
+        ports = Ports.free()
+        with Stack(1, ports, show_progress=False):
+            assert set(listening(ports)) == {ports.http, ports.sidecar}
+            with Redis.from_url(others.redis_url) as redis:
+                assert redis.exists("r1:manifest")
+            logs = [home / "run" / "logs" / f"{name}.log" for name in ("bloom_sidecar", "recommender_transformer")]
+            for log in logs:
+                told = log.read_text().splitlines()[0]
+                pid = told.split()[0]
+                assert told.endswith(others.redis_url)
+                # Command lines are visible in process lists, and the address may hold a password.
+                assert "redis://" not in Path(f"/proc/{pid}/cmdline").read_text()
+        monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+        with pytest.raises(WinnowError, match=r"does not answer at redis://127.0.0.1:1/0: .*unset it to start"):
+            Stack(1, ports, show_progress=False).__enter__()

@@ -1,0 +1,136 @@
+"""Contracts that hold for every component of a stage; a new component joins by its stage's line in the table."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recommender_transformer.backends.new_items import write
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.runner import TIMED, Runner
+from recommender_transformer.pipeline import recommender
+from tests.support.tiny_release import new_item
+from winnow.release import Release
+from winnow.request import ContentQuery, RecommendRequest
+
+SOURCES = ("content", "retriever", "covisitation", "trending", "fresh")
+FILTERS = ("seen", "available", "request", "unlikely")
+Check = Callable[[Pipeline, Query], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def check(published: Release, models, redis_url: str) -> Callable[[Check], None]:
+    """Run a check on the pipeline and a query of a user with a history and a text, after retrieval.
+
+    The catalog has a new item, so that every component has work.
+    """
+
+    def run(work: Check) -> None:
+        async def inside() -> None:
+            store = OnlineStore(published, redis_url)
+            try:
+                store.learn(new_item(published, "new-1", slot=0))
+                await write(store, [new_item(published, "new-1", slot=0)])
+                pipeline = recommender(published, store, models)
+                runner = Runner(pipeline, store.stranger)
+                request = RecommendRequest(user_id="user-7", query=ContentQuery(text="a red ball"), k=10)
+                [content] = await runner.read([request])
+                await work(pipeline, await runner.retrieve(runner.admit(request, "contract", content=content)))
+            finally:
+                await store.close()
+
+        asyncio.run(inside())
+
+    return run
+
+
+def named(components: tuple[Any, ...], name: str) -> Any:
+    (component,) = [component for component in components if component.name == name]
+    return component
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
+    async def work(pipeline: Pipeline, query: Query) -> None:
+        source = named(pipeline.sources, name)
+        assert source.wanted(query)
+        for items, scores in (await source.find(query), source.fallback(query)):
+            assert (items.dtype, scores.dtype) == (np.int32, np.float32)
+            assert len(items) == len(scores) == len(set(items.tolist()))
+            assert ((items >= 1) & (items < len(pipeline.catalog.item_ids))).all()
+            assert (np.diff(scores) <= 0).all()
+
+    check(work)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_has_one_decision_per_candidate_and_changes_none(check, name: str) -> None:
+    async def work(pipeline: Pipeline, query: Query) -> None:
+        component = named(pipeline.filters, name)
+        candidates = query.trace.merged[0]
+        before = candidates.items.copy()
+        kept = component.keep(query, candidates)
+        assert (kept.dtype, kept.shape) == (np.bool_, before.shape)
+        assert (candidates.items == before).all()
+        assert (component.keep(query, candidates) == kept).all()
+        assert component.keep(query, query.candidates).all(), "what has passed once passes again"
+        assert component.keep(query, candidates.take(np.arange(0))).shape == (0,)
+        reasons = component.reasons(query, candidates)
+        assert len(reasons) == len(candidates)
+        assert all(reasons)
+
+    check(work)
+
+
+@pytest.mark.parametrize("way", ["hydrate", "fallback"])
+def test_item_hydrators_give_each_candidate_its_own_row(check, way: str) -> None:
+    async def work(pipeline: Pipeline, query: Query) -> None:
+        for hydrator in pipeline.item_hydrators:
+            known = getattr(hydrator, way)(query, query.candidates)
+            known = await known if way == "hydrate" else known
+            assert known.all()
+            assert (query.candidates.rows["index"] == query.candidates.items).all()
+
+    check(work)
+
+
+@pytest.mark.parametrize("way", ["score", "fallback"])
+def test_scorers_score_every_candidate(check, way: str) -> None:
+    async def work(pipeline: Pipeline, query: Query) -> None:
+        query.candidates.score[:] = np.nan
+        for scorer in pipeline.scorers:
+            assert scorer.wanted(query)
+            scored = getattr(scorer, way)(query, query.candidates)
+            if way == "score":
+                await scored
+            assert query.candidates.score.shape == query.candidates.items.shape
+            assert np.isfinite(query.candidates.score).all()
+
+    check(work)
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_orderers_choose_distinct_candidates(check, k: int) -> None:
+    async def work(pipeline: Pipeline, query: Query) -> None:
+        query.request = RecommendRequest(user_id="user-7", k=k)
+        query.candidates.score = -np.arange(len(query.candidates), dtype=np.float32)
+        for orderer in pipeline.orderers:
+            positions = orderer.order(query, query.candidates)
+            assert len(set(positions.tolist())) == len(positions) == min(k, len(query.candidates))
+            assert positions[0] == 0, "the best stays the best"
+
+    check(work)
+
+
+def test_every_component_has_a_contract(check) -> None:
+    async def work(pipeline: Pipeline, query: Query) -> None:
+        assert tuple(source.name for source in pipeline.sources) == SOURCES
+        assert tuple(component.name for component in pipeline.filters) == FILTERS
+        names = [component.name for stage in TIMED for component in getattr(pipeline, stage)]
+        assert len(set(names)) == len(names)
+
+    check(work)

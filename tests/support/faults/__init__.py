@@ -1,0 +1,1 @@
+"""Drivers of faults: killed processes, generated requests, hostile media."""

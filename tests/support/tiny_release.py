@@ -1,0 +1,116 @@
+"""A release of random arrays with everything the transformer reads, small enough to write in every test."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.backends.catalog import FreshItem
+from winnow import release as releases
+from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
+from winnow.encoders.tokens import train_tokenizer
+from winnow.release import Release
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
+
+ITEMS, USERS, EVENTS, WIDTH, LENGTH, RETRIEVED = 300, 20, 1200, 8, 12, 60
+UNAVAILABLE = frozenset(range(5, ITEMS, 10))
+
+SCHEMA = FeatureSchema(
+    item=(
+        Feature(name="category", kind="categorical", cardinality=5),
+        Feature(name="tags", kind="categorical", width=2, cardinality=7),
+        *(Feature(name=name, kind="numeric") for name in NUMERIC_FEATURES),
+        Feature(name="price", kind="numeric", mean=2.0, scale=0.5),
+        Feature(name="grams", kind="numeric", mean=10.0, scale=5.0),
+    ),
+    user=(Feature(name="country", kind="categorical", cardinality=4),),
+    events=("view", "buy"),
+    event_weights=(1.0, 4.0),
+    conversions=("buy",),
+)
+VOCABULARIES = {
+    "category": ["", "books", "games", "music", "toys"],
+    "tags": ["", "red", "blue", "green", "small", "large", "old"],
+    "user_country": ["", "pt", "fi", "is"],
+}
+INPUTS = EncoderInputs(
+    audio=AudioInput(dimension=4, rate=8000, samples=800),
+    image=ImageInput(dimension=4, size=8),
+    text=TextInput(dimension=4, context_length=8),
+)
+TEXTS = ["a red ball", "a blue book", "an old game", "loud green music"]
+
+
+def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInputs = INPUTS) -> Release:
+    """Write a release folder as the export does, with random arrays.
+
+    Args:
+        folder: the release is written to ``folder/number``.
+        number: of the release.
+        seed: of the arrays.
+        inputs: of the encoders.
+    """
+    rng = np.random.default_rng(seed)
+    item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
+    item_rows["index"] = np.arange(ITEMS + 1)
+    item_rows["available"] = [index not in UNAVAILABLE for index in range(ITEMS + 1)]
+    item_rows["categorical"][1:, 0] = rng.integers(1, 5, ITEMS)
+    item_rows["numeric"] = rng.random(item_rows["numeric"].shape)
+    user_rows = np.zeros(USERS, SCHEMA.user_dtype)
+    user_rows["index"] = np.arange(USERS)
+    user_rows["categorical"][:, 0] = rng.integers(1, 4, USERS)
+    user = np.sort(rng.integers(0, USERS, EVENTS))
+    vectors = rng.standard_normal((ITEMS + 1, WIDTH)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    neighbours = rng.integers(1, ITEMS + 1, (ITEMS + 1, 10)).astype(np.int32)
+    return releases.write(
+        folder / str(number),
+        {
+            "item_ids": np.array(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
+            "user_ids": np.array([f"user-{index}" for index in range(USERS)]),
+            "item_rows": item_rows,
+            "user_rows": user_rows,
+            "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
+            "item": rng.integers(1, ITEMS + 1, EVENTS).astype(np.int32),
+            "event": rng.integers(1, 3, EVENTS).astype(np.int32),
+            "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
+            "item_vectors": vectors,
+            "neighbours": neighbours,
+            "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
+            "popular": (rng.permutation(ITEMS) + 1).astype(np.int32),
+        },
+        {
+            "schema.json": SCHEMA.model_dump_json(),
+            "vocabularies.json": json.dumps(VOCABULARIES),
+            "encoders.json": inputs.model_dump_json(),
+            "tokenizer.json": train_tokenizer(TEXTS, 300, 8).to_str(),
+        },
+        number=number,
+        dataset="tiny",
+        source=releases.BuildInputs(),
+        holdout="none",
+        as_of=1_800_000_000_000,
+        history_length=LENGTH,
+        candidates={"retriever": RETRIEVED, "covisitation": 40, "trending": 50},
+        schema_digest=SCHEMA.digest,
+        models={},
+        parity={},
+    )
+
+
+def projection(name: str, rows: int, columns: int) -> NDArray[np.float32]:
+    """A random matrix, the same for the same name: float32 [rows, columns]."""
+    seed = int.from_bytes(name.encode(), "little") % 2**32
+    return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
+
+
+def new_item(release: Release, item_id: str, slot: int, **row: Any) -> FreshItem:
+    """A new item of the category ``books`` with a random vector; ``row`` sets fields of its row."""
+    packed = np.zeros(1, SCHEMA.item_dtype)
+    packed["index"], packed["available"], packed["categorical"][0, 0] = ITEMS + 1 + slot, 1, 1
+    for name, value in row.items():
+        packed[name] = value
+    vector = projection(item_id, 1, WIDTH)[0]
+    return FreshItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], item_id.replace("-", " "))

@@ -1,0 +1,160 @@
+"""Features are point-in-time, and one schema describes every row of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.features.columns import encode_categorical, encode_numeric
+from winnow.features.extract import extract, item_numerics
+from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
+from winnow.features.point_in_time import PointInTime
+from winnow.features.popularity import DAY_MS, HALF_LIVES
+from winnow.features.table import FeatureSet
+from winnow.schema import FeatureSchema
+
+START = 1_700_000_000_000
+
+
+def dataset(extra_events: list[tuple[str, str, str, int]] | None = None, seed: int = 0) -> Dataset:
+    """20 items, 8 users, 400 events in random order over 100 days, and then ``extra_events``."""
+    rng = np.random.default_rng(seed)
+    events = [
+        (f"u{rng.integers(8)}", f"i{rng.integers(20)}", ("view", "buy")[rng.integers(2)], START + int(day * DAY_MS))
+        for day in rng.uniform(0, 100, 400)
+    ] + (extra_events or [])
+    users, items, kinds, times = zip(*events, strict=True)
+    count = 20
+    return Dataset(
+        spec=DatasetSpec(
+            name="test",
+            events={"view": 1.0, "buy": 5.0},
+            items=DeclaredColumns(categorical=("tags",), numeric=("grams",)),
+            users=DeclaredColumns(categorical=("country",), numeric=("age",)),
+        ),
+        items=pa.table(
+            {
+                "item_id": [f"i{n}" for n in range(count)],
+                "category": [["hat", "shoe", None][n % 3] for n in range(count)],
+                "price": pa.array([None if n == 4 else float(n) for n in range(count)], pa.float64()),
+                "created_at": pa.array([None if n == 5 else START for n in range(count)], pa.int64()),
+                "available": [n != 3 for n in range(count)],
+                "tags": [["red", "wool"][: n % 3] for n in range(count)],
+                "grams": [float(n * n) for n in range(count)],
+            }
+        ),
+        users=pa.table(
+            {
+                "user_id": [f"u{n}" for n in range(8)],
+                "country": ["pt", "fi"] * 4,
+                "age": pa.array([30.0, None] * 4, pa.float64()),
+            }
+        ),
+        events=pa.table({"user_id": users, "item_id": items, "event": kinds, "timestamp": pa.array(times, pa.int64())}),
+    )
+
+
+def numerics_of(data: Dataset) -> ItemNumerics:
+    return item_numerics(data, PointInTime.of(data).popularity)
+
+
+def test_popularity_is_the_decayed_count_strictly_before_the_moment() -> None:
+    data = dataset()
+    item = np.array([int(name[1:]) + 1 for name in data.events["item_id"].to_pylist()])
+    time = data.events["timestamp"].to_numpy()
+    weight = np.where(np.array(data.events["event"].to_pylist()) == "buy", 5.0, 1.0)
+    # Timestamps equal to an event's, which must not count itself.
+    asked_items = item[:50].astype(np.int32)
+    asked_times = time[:50]
+    served = numerics_of(data).at(asked_items, asked_times)
+    for row, (wanted_item, moment) in enumerate(zip(asked_items, asked_times, strict=True)):
+        before = time < moment
+        own = before & (item == wanted_item)
+        for column, name in enumerate((*HALF_LIVES, "popularity")):
+            faded = (
+                2.0 ** -((moment - time) / (HALF_LIVES[name] * DAY_MS)) if name in HALF_LIVES else np.ones(len(time))
+            )
+            share = (faded[own].sum() + 1) / (faded[before].sum() + 20) * 20
+            assert served[row, column] == pytest.approx(np.log(share), abs=1e-5)
+        average = weight[before].mean() if before.any() else 0.0
+        assert served[row, 3] == pytest.approx((weight[own].sum() + 10 * average) / (own.sum() + 10), rel=1e-5)
+
+
+def test_a_future_event_changes_no_past_feature() -> None:
+    moments = np.full(20, START + 50 * DAY_MS)
+    items = np.arange(1, 21, dtype=np.int32)
+    future = [("u0", "i7", "buy", START + 50 * DAY_MS + later) for later in (0, 1, 40 * DAY_MS)]
+    past = [("u0", "i7", "buy", START + 50 * DAY_MS - 1)]
+    expected = numerics_of(dataset()).at(items, moments)
+    np.testing.assert_allclose(numerics_of(dataset(future)).at(items, moments), expected, atol=1e-6)
+    assert abs(numerics_of(dataset(past)).at(items, moments)[6] - expected[6]).max() > 1e-3
+
+
+def test_served_rows_are_the_features_after_the_last_event() -> None:
+    data = dataset()
+    features = extract(data, {})
+    expected = numerics_of(data).at(np.arange(21, dtype=np.int32), np.full(21, features.as_of))
+    np.testing.assert_array_equal(features.item_rows["numeric"], expected)
+    assert features.as_of == max(data.events["timestamp"].to_pylist()) + 1
+
+
+def test_rows_follow_the_schema() -> None:
+    features = extract(dataset(), {})
+    names = [feature.name for feature in features.schema.item]
+    assert names == ["category", "tags", *NUMERIC_FEATURES, "price", "grams"]
+    assert features.item_rows.dtype == features.schema.item_dtype
+    assert features.vocabularies["category"] == ["", "hat", "shoe"]
+    assert features.item_rows["categorical"][1:4].tolist() == [[1, 0, 0], [2, 1, 0], [0, 1, 2]]
+    assert features.item_rows["available"].tolist() == [0, 1, 1, 1, 0] + [1] * 16
+    assert features.item_rows["index"].tolist() == list(range(21))
+    price, grams = features.item_rows["numeric"][1:, -2:].T
+    assert price[4] == 0
+    assert price.mean() == pytest.approx(0, abs=1e-6)
+    assert grams.std() == pytest.approx(1, abs=1e-5)
+    assert features.user_rows["numeric"].tolist() == [[0.0]] * 8
+    assert features.user_rows["categorical"].tolist() == [[2], [1]] * 4
+    assert not features.item_rows["numeric"][0].any()
+
+
+def test_interactions_are_sorted_by_user_time_and_position() -> None:
+    same_time = [("u1", f"i{n}", "view", START + 200 * DAY_MS) for n in (9, 2, 5)]
+    log = extract(dataset(same_time), {}).interactions
+    assert log.offsets[-1] == 403
+    assert log.users == 8
+    for user in range(log.users):
+        assert (np.diff(log.timestamp[log.of(user)]) >= 0).all()
+    assert log.item[log.of(1)][-3:].tolist() == [10, 3, 6]
+
+
+def test_a_feature_set_round_trips(tmp_path: Path) -> None:
+    features = extract(dataset(), {"text": np.ones((20, 4), np.float32)})
+    features.save(tmp_path)
+    loaded = FeatureSet.load(tmp_path)
+    assert loaded.schema == features.schema
+    assert loaded.embeddings["text"].shape == (21, 4)
+    assert not loaded.embeddings["text"][0].any()
+    np.testing.assert_array_equal(loaded.item_rows, features.item_rows)
+    np.testing.assert_array_equal(loaded.interactions.item, features.interactions.item)
+    assert loaded.vocabularies == features.vocabularies
+
+
+def test_schemas_have_different_digests() -> None:
+    schema = extract(dataset(), {}).schema
+    again = FeatureSchema.model_validate_json(schema.model_dump_json())
+    assert again.digest == schema.digest
+    assert schema.model_copy(update={"events": ("view", "sell")}).digest != schema.digest
+
+
+def test_categorical_codes_follow_frequency_and_width() -> None:
+    feature, values, codes = encode_categorical("tag", pa.chunked_array([[["b"], ["a", "b"], None, []]]))
+    assert (feature.width, feature.cardinality, values) == (2, 3, ["", "b", "a"])
+    assert codes.tolist() == [[1, 0], [2, 1], [0, 0], [0, 0]]
+
+
+def test_a_constant_number_becomes_zero() -> None:
+    feature, scores = encode_numeric("size", pa.chunked_array([[3.0, None, 3.0]]))
+    assert (feature.mean, feature.scale) == (3.0, 1.0)
+    assert scores.tolist() == [0.0, 0.0, 0.0]

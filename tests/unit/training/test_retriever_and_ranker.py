@@ -1,0 +1,268 @@
+"""The retriever and the ranker, trained in seconds on a synthetic log whose next items are predictable."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from winnow.evaluation.baselines import popularity
+from winnow.features.numerics import NUMERIC_FEATURES
+from winnow.features.table import FeatureSet, Interactions
+from winnow.metrics import ndcg
+from winnow.models.served import ServedItemTower, ServedRetriever
+from winnow.models.towers import ItemInputs
+from winnow.ranking.context import CONTEXT_FEATURES
+from winnow.retrieval.history import assemble_many
+from winnow.schema import Feature, FeatureSchema
+from winnow.training.candidate_lists import past_lists, retrieve
+from winnow.training.ranker import train_ranker
+from winnow.training.retriever import RetrieverTraining, train_retriever
+from winnow.training.settings import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
+from winnow.training.trained_ranker import TrainedRanker
+
+ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
+SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)
+SOURCES = CandidateCounts(retriever=25, covisitation=15, trending=10)
+NUMERICS = (*NUMERIC_FEATURES, "price")
+
+
+def world(newcomer: bool = True) -> tuple[FeatureSet, NDArray[np.int32]]:
+    """Users walk the catalog in steps of one to three; the next item of each is held out."""
+    rng = np.random.default_rng(0)
+    last = ITEMS - 1 if newcomer else ITEMS
+    walks = (rng.integers(0, last, (USERS, 1)) + rng.integers(1, 4, (USERS, EVENTS + 1)).cumsum(axis=1)) % last + 1
+    log = Interactions(
+        offsets=np.arange(USERS + 1, dtype=np.int64) * EVENTS,
+        item=walks[:, :-1].astype(np.int32).ravel(),
+        event=rng.integers(1, 3, USERS * EVENTS).astype(np.int32),
+        timestamp=(rng.integers(1, 90_000, (USERS, EVENTS)).cumsum(axis=1) * 1000).ravel(),
+    )
+    schema = FeatureSchema(
+        item=(
+            Feature(name="category", kind="categorical", width=2, cardinality=7),
+            *(Feature(name=name, kind="numeric") for name in NUMERICS),
+        ),
+        user=(),
+        events=("view", "buy"),
+        event_weights=(1.0, 4.0),
+        conversions=("buy",),
+    )
+    item_rows = np.zeros(ITEMS + 1, schema.item_dtype)
+    item_rows["categorical"][1:, 0] = np.arange(ITEMS) // 10 + 1
+    item_rows["numeric"] = rng.normal(size=(ITEMS + 1, len(NUMERICS)))
+    image = rng.normal(size=(ITEMS + 1, 8)).astype(np.float32)
+    image[::3] = 0.0
+    features = FeatureSet(
+        schema=schema,
+        vocabularies={},
+        item_ids=np.array(["", *(f"i{item}" for item in range(1, ITEMS + 1))]),
+        user_ids=np.array([f"u{user}" for user in range(USERS)]),
+        item_rows=item_rows,
+        user_rows=np.zeros(USERS, schema.user_dtype),
+        embeddings={"image": image},
+        interactions=log,
+        as_of=int(log.timestamp.max()) + 1,
+    )
+    return features, walks[:, -1].astype(np.int32)
+
+
+def numerics_at(items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.float32]:
+    numbers = np.zeros((len(items), len(NUMERICS)), np.float32)
+    numbers[:, 0] = -items
+    return numbers
+
+
+@pytest.fixture(scope="module")
+def features() -> FeatureSet:
+    return world()[0]
+
+
+@pytest.fixture(scope="module")
+def retrieval(features: FeatureSet) -> RetrieverTraining:
+    return train_retriever(features, SMALL, show_progress=False)
+
+
+@pytest.fixture(scope="module")
+def ranker(features: FeatureSet, retrieval: RetrieverTraining) -> TrainedRanker:
+    ranker = RankerSettings(width=8, epochs=3, best=10, others=10)
+    settings = TrainingSettings(candidates=SOURCES, ranker=ranker)
+    return train_ranker(features, retrieval, numerics_at, settings, show_progress=False)
+
+
+def model_inputs(features: FeatureSet, users: int) -> tuple[torch.Tensor, ...]:
+    log = features.interactions
+    starts, ends = log.offsets[:users], log.offsets[1 : users + 1]
+    history = assemble_many(log.item, log.event, log.timestamp, starts, ends, LENGTH)
+    # The schema has no user features: the wire carries one column of zeros.
+    return (*map(torch.from_numpy, history), torch.zeros(users, 1, dtype=torch.int32), torch.zeros(users, 1))
+
+
+def no_fresh(users: int) -> torch.Tensor:
+    return torch.zeros(users, 1, SMALL.dimension)
+
+
+def test_the_retriever_learns_what_comes_next(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+    held_out = world()[1]
+    log = features.interactions
+    found = retrieve(retrieval.served, features, np.arange(USERS), log.offsets[1:], 10)
+    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
+
+
+def test_the_holdout_fit_does_not_learn_from_the_newest_events(retrieval: RetrieverTraining) -> None:
+    assert (retrieval.until == np.arange(1, USERS + 1) * EVENTS - SMALL.withheld).all()
+
+
+def test_an_item_without_events_is_placed_by_its_features(retrieval: RetrieverTraining) -> None:
+    vectors = retrieval.served.item_vectors
+    assert not vectors[0].any()
+    assert torch.linalg.vector_norm(vectors[1:], dim=1).tolist() == pytest.approx([1.0] * ITEMS, abs=1e-5)
+    tower, features = retrieval.served.item_tower, world()[0]
+    newcomer = ItemInputs.of(features, retrieval.served.shapes).take(torch.tensor([ITEMS]))
+    assert not newcomer.trained.any()
+    with torch.no_grad():
+        before = tower(torch.tensor([ITEMS]), newcomer)
+        after = tower(torch.tensor([1]), newcomer)
+    torch.testing.assert_close(before, after)
+
+
+def test_the_served_item_tower_equals_the_trained_one(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+    trained = retrieval.served
+    newcomer = ItemInputs.of(features, trained.shapes).take(torch.tensor([ITEMS]))
+    served = ServedItemTower(trained.item_tower, trained.shapes, trained.item_vectors, 7).eval()
+    with torch.no_grad():
+        vector, items, scores = served(newcomer.categorical.int(), newcomer.numeric, newcomer.modalities[0])
+    torch.testing.assert_close(vector[0], trained.item_vectors[ITEMS])
+    assert items.dtype == torch.int32
+    assert items[0, 0] == ITEMS, "the item most like it is itself"
+    torch.testing.assert_close(scores[0], (trained.item_vectors[items[0].long()] * vector).sum(-1))
+    assert (scores[:, :-1] >= scores[:, 1:]).all()
+
+
+def test_a_missing_picture_differs_from_a_black_one(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+    trained = retrieval.served
+    served = ServedItemTower(trained.item_tower, trained.shapes, trained.item_vectors, 3).eval()
+    numeric, nothing = torch.zeros(1, 1), torch.zeros(1, 8)
+    with torch.no_grad():
+        missing, *_ = served(torch.zeros(1, 2, dtype=torch.int32), numeric, nothing)
+        expected = torch.nn.functional.normalize(trained.item_tower.missing[0], dim=0)
+    torch.testing.assert_close(missing[0], expected)
+
+
+def test_training_is_reproducible(features: FeatureSet) -> None:
+    short = SMALL.model_copy(update={"max_epochs": 2})
+    first, second = (train_retriever(features, short, show_progress=False).served for _ in range(2))
+    torch.testing.assert_close(first.item_vectors, second.item_vectors, rtol=0, atol=0)
+
+
+def test_a_large_catalog_is_sampled(features: FeatureSet) -> None:
+    sampled = SMALL.model_copy(update={"full_softmax_items": 10, "negatives": 40})
+    held_out, log = world()[1], features.interactions
+    trained = train_retriever(features, sampled, show_progress=False)
+    found = retrieve(trained.served, features, np.arange(USERS), log.offsets[1:], 10)
+    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
+
+
+def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, 20).eval()
+    inputs = model_inputs(features, 7)
+    with torch.no_grad():
+        candidates, scores, user_vector = served(*inputs)
+    assert (candidates.dtype, candidates.shape, user_vector.shape) == (torch.int32, (7, 20), (7, SMALL.dimension))
+    expected = retrieve(retrieval.served, features, np.arange(7), features.interactions.offsets[1:8], 20)
+    np.testing.assert_array_equal(candidates.numpy(), expected.items)
+    np.testing.assert_allclose(scores.numpy(), expected.scores, rtol=1e-4)
+    for row, met in zip(candidates.tolist(), inputs[0].tolist(), strict=True):
+        assert not set(row) & {0, *met}
+
+
+def test_padding_is_never_a_candidate(retrieval: RetrieverTraining) -> None:
+    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS).eval()
+    with torch.no_grad():
+        candidates, _, _ = served(*model_inputs(world()[0], 3))
+    assert [sorted(row) for row in candidates.tolist()] == [list(range(1, ITEMS + 1))] * 3
+    with pytest.raises(ValueError, match="the catalog has 60 items"):
+        ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS + 1)
+
+
+def test_saved_models_round_trip(
+    tmp_path: Path, features: FeatureSet, retrieval: RetrieverTraining, ranker: TrainedRanker
+) -> None:
+    retrieval.save(tmp_path / "retriever")
+    ranker.save(tmp_path / "ranker")
+    loaded = RetrieverTraining.load(tmp_path / "retriever")
+    users, ends = np.arange(USERS), features.interactions.offsets[1:]
+    np.testing.assert_array_equal(
+        loaded.served.user_vectors(features, users, ends), retrieval.served.user_vectors(features, users, ends)
+    )
+    again = TrainedRanker.load(tmp_path / "ranker")
+    assert again.model.state_dict().keys() == ranker.model.state_dict().keys()
+    for name, value in ranker.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_lists_come_from_held_out_moments_and_cold_start_users(
+    features: FeatureSet, retrieval: RetrieverTraining
+) -> None:
+    settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
+    lists = past_lists(features, retrieval, numerics_at, settings, show_progress=False)
+    log = features.interactions
+    known = lists.history > 0
+    assert (lists.end[known] >= retrieval.until[lists.user[known]]).all()
+    assert (lists.end[~known] == log.offsets[lists.user[~known]]).all()
+    np.testing.assert_array_equal(lists.items[np.arange(len(lists.end)), lists.target], log.item[lists.end])
+    for end, user, items in zip(lists.end[known], lists.user[known], lists.items[known], strict=True):
+        assert not np.isin(items[items > 0], log.item[log.offsets[user] : end]).any()
+    assert (lists.items[~known] <= SOURCES.trending).all(), "a cold-start user's list has popular items only"
+
+
+def test_the_ranker_puts_padding_last_and_gives_probabilities(features: FeatureSet, ranker: TrainedRanker) -> None:
+    users, count = 5, 12
+    items = torch.randint(1, ITEMS + 1, (users, count), dtype=torch.int32)
+    items[:, -2:] = 0
+    categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
+    numeric = torch.randn(users, count, len(NUMERICS) + len(CONTEXT_FEATURES))
+    with torch.no_grad():
+        probabilities, scores = ranker.model(
+            *model_inputs(features, users), items, categorical, numeric, no_fresh(users)
+        )
+    assert (scores[:, -2:] == -1e9).all()
+    assert (probabilities[:, -2:] == 0).all()
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    assert (probabilities[..., 1] <= probabilities[..., 0]).all(), "a conversion is a click first"
+    assert (scores[:, :-2] > -1e3).all()
+
+
+def test_a_candidates_score_does_not_depend_on_the_others(features: FeatureSet, ranker: TrainedRanker) -> None:
+    items = torch.tensor([[3, 9, 0]], dtype=torch.int32)
+    categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
+    numeric = torch.randn(1, 3, len(NUMERICS) + len(CONTEXT_FEATURES))
+    user = model_inputs(features, 1)
+    with torch.no_grad():
+        _, together = ranker.model(*user, items, categorical, numeric, no_fresh(1))
+        _, alone = ranker.model(*user, items[:, :1], categorical[:, :1], numeric[:, :1], no_fresh(1))
+    torch.testing.assert_close(together[:, :1], alone)
+
+
+def test_an_empty_history_is_ranked(features: FeatureSet, ranker: TrainedRanker) -> None:
+    padding = tuple(torch.zeros_like(tensor) for tensor in model_inputs(features, 1))
+    items = torch.arange(1, 9, dtype=torch.int32).unsqueeze(0)
+    categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
+    numeric = torch.zeros(1, 8, len(NUMERICS) + len(CONTEXT_FEATURES))
+    with torch.no_grad():
+        _, scores = ranker.model(*padding, items, categorical, numeric, no_fresh(1))
+    assert torch.isfinite(scores).all()
+
+
+def test_a_new_item_is_ranked_by_its_own_vector(features: FeatureSet, ranker: TrainedRanker) -> None:
+    items = torch.tensor([[5, 9, 5]], dtype=torch.int32)
+    categorical = torch.from_numpy(features.item_rows["categorical"][items.numpy()])
+    numeric = torch.randn(1, 3, len(NUMERICS) + len(CONTEXT_FEATURES))
+    numeric[:, 2] = numeric[:, 0]
+    vectors = torch.stack([torch.zeros(SMALL.dimension), ranker.model.item_vectors[5]]).unsqueeze(0)
+    copied = torch.tensor([[5, 9, ITEMS + 2]], dtype=torch.int32)
+    with torch.no_grad():
+        _, known = ranker.model(*model_inputs(features, 1), items, categorical, numeric, vectors)
+        _, fresh = ranker.model(*model_inputs(features, 1), copied, categorical, numeric, vectors)
+    torch.testing.assert_close(fresh, known)
