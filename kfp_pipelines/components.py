@@ -154,8 +154,8 @@ def train(
     from winnow import provenance
     from winnow.result import reported
     from winnow.settings_file import changed, parse
-    from winnow.training.settings import TrainingSettings
     from winnow.training.train import train_models
+    from winnow.training_settings import TrainingSettings
 
     with reported():
         chosen = parse(TrainingSettings, settings, "training")

@@ -96,7 +96,7 @@ def build(
 
         source = source.model_copy(update={"encoders": settings_file.changed(EncoderSettings.load(encoders))})
     if training is not None:
-        from winnow.training.settings import TrainingSettings
+        from winnow.training_settings import TrainingSettings
 
         chosen = settings_file.load(TrainingSettings, training)
         source = source.model_copy(update={"training": settings_file.changed(chosen)})

@@ -1,5 +1,5 @@
 """Training of a release's models, and fitting of its sources' tables.
 
-:func:`winnow.training.train.train_models` is the entry point, :mod:`winnow.training.settings` the settings file;
-:mod:`winnow.training.encoders` trains the encoders. Every module but the settings may import torch.
+:func:`winnow.training.train.train_models` is the entry point, :mod:`winnow.training_settings` its settings file;
+:mod:`winnow.training.encoders` trains the encoders.
 """

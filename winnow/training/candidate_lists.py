@@ -19,8 +19,8 @@ from winnow.retrieval.covisitation import covisitation_scores
 from winnow.training.covisitation import covisitation_table
 from winnow.training.retriever import RetrieverTraining
 from winnow.training.retriever_windows import first_interactions
-from winnow.training.settings import CandidateCounts, ListSettings, TrainingSettings
 from winnow.training.trained_retriever import TrainedRetriever
+from winnow.training_settings import CandidateCounts, ListSettings, TrainingSettings
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
 """Item numerics of ``items[j]`` as they stood just before ``timestamps[j]``: float32 [k, M]."""

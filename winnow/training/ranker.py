@@ -14,8 +14,8 @@ from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors
 from winnow.training.retriever import RetrieverTraining
 from winnow.training.retriever_windows import first_interactions
 from winnow.training.running_mean import RunningMean
-from winnow.training.settings import RankerSettings, TrainingSettings
 from winnow.training.trained_ranker import TrainedRanker
+from winnow.training_settings import RankerSettings, TrainingSettings
 
 
 def train_ranker(

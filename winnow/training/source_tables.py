@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet
 from winnow.training.covisitation import covisitation_table
-from winnow.training.settings import CovisitationSettings, PopularitySettings
+from winnow.training_settings import CovisitationSettings, PopularitySettings
 
 _FOLDER = "sources"
 """Inside the retriever's folder."""

@@ -14,7 +14,7 @@ from winnow.metrics import ndcg
 from winnow.models.towers import ItemTower, Shapes, UserTower
 from winnow.retrieval.history import assemble_many
 from winnow.training import weights
-from winnow.training.settings import RetrieverSettings
+from winnow.training_settings import RetrieverSettings
 
 
 class _Described(BaseModel):

@@ -10,7 +10,7 @@ import pytest
 
 from winnow.release import Release
 from winnow.settings_file import parse
-from winnow.training.settings import TrainingSettings
+from winnow.training_settings import TrainingSettings
 
 WINNOW = Path(sys.executable).with_name("winnow")
 

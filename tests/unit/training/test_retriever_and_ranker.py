@@ -19,8 +19,8 @@ from winnow.schema import Feature, FeatureSchema
 from winnow.training.candidate_lists import past_lists, retrieve
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
-from winnow.training.settings import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
 from winnow.training.trained_ranker import TrainedRanker
+from winnow.training_settings import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)

@@ -19,8 +19,8 @@ from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.schema import Feature, FeatureSchema
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import train_retriever
-from winnow.training.settings import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
 from winnow.training.trained_ranker import TrainedRanker
+from winnow.training_settings import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
 
 LENGTH = 10
 RETRIEVER = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=4)

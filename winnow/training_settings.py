@@ -1,7 +1,7 @@
 """The settings of training: what ``winnow build --training FILE`` reads.
 
-docs/training.md describes every field for users. This module imports no torch, so the command line validates a file
-before any process of the build starts.
+docs/training.md describes every field for users. The module is not in :mod:`winnow.training`, which needs torch: the
+command line validates a file before any process of the build starts.
 """
 
 from typing import Annotated

@@ -1,6 +1,8 @@
 """The training settings file: its defaults, its limits, and the message for every kind of mistake."""
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,11 @@ from pydantic.fields import FieldInfo
 
 from export.triton.shapes import span
 from tests.support.paths import ROOT
+from winnow.release import BuildInputs, Manifest
 from winnow.settings_file import MAX_BYTES, SettingsError, changed, load, parse
 from winnow.signatures import CANDIDATES, RANKER
 from winnow.store import history
-from winnow.training.settings import (
+from winnow.training_settings import (
     MOST_CANDIDATES,
     CandidateCounts,
     RankerSettings,
@@ -131,3 +134,34 @@ def bounds(setting: FieldInfo) -> Iterator[tuple[str, str]]:
         for constraint in setting.metadata:
             if hasattr(constraint, attribute):
                 yield sign, f"{getattr(constraint, attribute):,}"
+
+
+def test_releases_of_other_settings_are_not_alike() -> None:
+    default, wide = BuildInputs(data="/shop"), BuildInputs(data="/shop", training='{"retriever":{"dimension":128}}')
+    assert default.is_like(BuildInputs(data="/shop", items=7))
+    assert not default.is_like(wide)
+    assert wide.is_like(wide)
+
+
+def test_a_manifest_from_before_the_settings_is_read() -> None:
+    manifest = Manifest(
+        number=1,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        dataset="shop",
+        source=BuildInputs(data="/shop"),
+        holdout="none",
+        as_of=0,
+        history_length=50,
+        candidates={"retriever": 4},
+        training=TrainingSettings().model_dump(),
+        schema_digest="",
+        files={},
+        models={},
+        parity={},
+    )
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    written = json.loads(manifest.model_dump_json())
+    assert written["training"]["retriever"]["dimension"] == 64
+    del written["training"], written["source"]["training"]
+    before = Manifest.model_validate_json(json.dumps(written))
+    assert (before.training, before.source) == ({}, manifest.source)
