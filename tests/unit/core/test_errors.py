@@ -13,7 +13,7 @@ def test_a_winnow_error_is_shown_as_it_is(error: WinnowError) -> None:
 
 def test_an_error_of_a_folder_names_the_path_and_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError) as raised:
+    with pytest.raises(NotADirectoryError) as raised:
         (tmp_path / "file" / "release").mkdir()
     shown = as_winnow_error(raised.value)
     assert str(tmp_path / "file" / "release") in str(shown)
