@@ -55,7 +55,7 @@ graph:  ## print which folder imports which, level by level
 
 .PHONY: validate
 validate: develop  ## check what runs on the cluster: schemas, links, security, metrics, units
-	.venv/bin/python -m validation
+	.venv/bin/python -m cluster_validation
 
 .PHONY: images
 images:  ## build and tag the container images, with docker, podman or buildah
@@ -75,7 +75,7 @@ tools: $(UV)  ## put checkov, kustomize and helm (where Go is) and S3A (where Ma
 apiserver: export GOFLAGS := -trimpath -ldflags=-s
 apiserver:  ## build a Kubernetes API server, kube-state-metrics and KServe's controller into .tools/ (Go; some 7 minutes)
 	@command -v go >/dev/null || { echo "SKIPPED the API server: Go is not on the PATH"; exit 0; }; set -x; \
-	cd validation/go; \
+	cd cluster_validation/api_server/go; \
 	go build -o "$(CURDIR)/.tools/etcd" go.etcd.io/etcd/server/v3; \
 	go build -o "$(CURDIR)/.tools/kube-state-metrics" k8s.io/kube-state-metrics/v2; \
 	go build -o "$(CURDIR)/.tools/kube-apiserver" k8s.io/kubernetes/cmd/kube-apiserver; \

@@ -1,4 +1,4 @@
-# The alternative to Karpenter: the Cluster Autoscaler may grow and shrink this cluster's node groups, and look around.
+# The alternative to Karpenter: the Cluster Autoscaler may resize this cluster's node groups and describe resources.
 data "aws_iam_policy_document" "autoscaler" {
   for_each = toset(var.node_autoscaler == "cluster-autoscaler" ? ["autoscaler"] : [])
 
@@ -14,9 +14,9 @@ data "aws_iam_policy_document" "autoscaler" {
     }
   }
 
-  # Neither service knows a resource for describing, so "*"; the region bounds it.
+  # Neither service supports resources for describing, hence "*"; the region limits it.
   statement {
-    sid = "LookAround"
+    sid = "DescribeResources"
     actions = [
       "autoscaling:DescribeAutoScalingGroups",
       "autoscaling:DescribeAutoScalingInstances",
@@ -37,9 +37,9 @@ data "aws_iam_policy_document" "autoscaler" {
     }
   }
 
-  # Labels and taints of groups that have no node to look at.
+  # Reads labels and taints of node groups that have no node.
   statement {
-    sid       = "LookAtNodeGroups"
+    sid       = "DescribeNodeGroups"
     actions   = ["eks:DescribeNodegroup"]
     resources = ["arn:${local.partition}:eks:${var.region}:${local.account}:nodegroup/${var.name}/*"]
   }

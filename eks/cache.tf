@@ -1,8 +1,8 @@
-# The online store: Redis in cluster mode, TLS only, and nobody gets in without a password. With redis = null there is none.
+# The online store: Redis in cluster mode, with TLS and passwords only. redis = null creates none.
 #
 # The password never passes through Terraform, so it is in no plan and no state: this provider version has no write-only
-# argument for it. The user is born with IAM authentication, which no client of Winnow speaks, and `make redis-password`
-# (redis-password) gives it a random password and writes the URL that carries it to the secret.
+# argument for it. The user is created with IAM authentication, which Winnow's clients do not use; `make redis-password`
+# sets a random password and writes the URL that contains it to the secret.
 locals {
   stores = var.redis == null ? {} : { online = var.redis }
 }
@@ -49,7 +49,7 @@ resource "aws_elasticache_parameter_group" "this" {
     value = "yes"
   }
 
-  # Full memory is an error that somebody sees. Evicting a Bloom filter would show people what they have seen.
+  # Full memory fails writes, which alerts report. Evicting a Bloom filter would recommend seen items again.
   parameter {
     name  = "maxmemory-policy"
     value = "noeviction"
@@ -71,7 +71,7 @@ resource "aws_elasticache_user_group" "this" {
   user_ids      = [aws_elasticache_user.default[each.key].user_id, aws_elasticache_user.winnow[each.key].user_id]
 }
 
-# A group must have a user of this name, and a connection without a name is it: switched off.
+# A user group must have a user named default, which connections without a user name use; it is disabled.
 resource "aws_elasticache_user" "default" {
   for_each = local.stores
 
@@ -88,7 +88,7 @@ resource "aws_elasticache_user" "default" {
 resource "aws_elasticache_user" "winnow" {
   for_each = local.stores
 
-  # With IAM authentication both names must be the same.
+  # IAM authentication requires both names to be equal.
   user_id       = "${var.name}-online"
   user_name     = "${var.name}-online"
   access_string = "on ~* &* +@all -@admin -@dangerous"

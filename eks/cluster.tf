@@ -3,7 +3,7 @@ resource "aws_eks_cluster" "this" {
   version  = var.kubernetes_version
   role_arn = aws_iam_role.cluster.arn
 
-  # Add-ons below, at versions of our choice; the ones that AWS would slip in are not managed by anyone.
+  # The add-ons below have pinned versions; those that AWS installs by default would not be managed.
   bootstrap_self_managed_addons = false
   enabled_cluster_log_types     = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
@@ -38,7 +38,7 @@ resource "aws_eks_cluster" "this" {
   ]
 }
 
-# Made before the cluster, which would otherwise make one that is neither encrypted nor ever emptied.
+# Created before the cluster, which would otherwise create a group without encryption and retention.
 resource "aws_cloudwatch_log_group" "cluster" {
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_days
@@ -88,13 +88,13 @@ resource "aws_eks_access_policy_association" "administrator" {
 }
 
 locals {
-  # These run before there are nodes: without them a node never gets ready.
+  # These are installed before the nodes, which never become ready without them.
   first_addons = ["eks-pod-identity-agent", "kube-proxy", "vpc-cni"]
   addon_configuration = {
-    # Without it NetworkPolicies are accepted and ignored.
+    # Without this setting NetworkPolicies are accepted and ignored.
     "vpc-cni" = jsonencode({ enableNetworkPolicy = "true" })
   }
-  # Add-ons that call AWS, and as whom.
+  # Service accounts of the add-ons that call AWS.
   addon_accounts = {
     "aws-ebs-csi-driver" = "ebs-csi-controller-sa"
     "vpc-cni"            = "aws-node"

@@ -1,4 +1,4 @@
-# AWS without the way round over NAT: models and image layers come from S3 (free), the rest over interface endpoints.
+# AWS APIs without NAT: S3, for models and image layers, by a gateway endpoint (free), the others by interface endpoints.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.region}.s3"

@@ -1,6 +1,6 @@
-# Who may do what: one role per workload, assumed through Pod Identity by one service account of one cluster.
+# One role per workload, assumed through Pod Identity by one service account of this cluster.
 locals {
-  # service accounts that hold a role: namespace -> names. Add-ons bind theirs in cluster.tf.
+  # Service accounts by workload and namespace. The accounts of add-ons are in cluster.tf.
   accounts = merge(
     {
       predictor   = { winnow = ["predictor"] }
@@ -37,7 +37,7 @@ locals {
     { for workload, document in data.aws_iam_policy_document.autoscaler : workload => document.json },
   )
 
-  # AWS's own policies, where its add-on documents no smaller one.
+  # AWS's managed policies, for add-ons whose documentation names no narrower policy.
   managed_policies = {
     "aws-ebs-csi-driver" = "service-role/AmazonEBSCSIDriverPolicy"
     "vpc-cni"            = "AmazonEKS_CNI_Policy"
@@ -86,7 +86,7 @@ data "aws_iam_policy_document" "trusted_pods" {
       identifiers = ["pods.eks.amazonaws.com"]
     }
 
-    # Pod Identity states these: an association made for another account or from another cluster gets nothing.
+    # Pod Identity sets these tags: associations of other accounts or clusters are refused.
     condition {
       test     = "StringEquals"
       variable = "aws:RequestTag/eks-cluster-arn"

@@ -1,4 +1,4 @@
-# Karpenter's side of AWS: the queue that tells of interruptions, the role of its nodes, and what its controller may do.
+# Karpenter's AWS resources: the queue of interruptions, the profile of its nodes, and its controller's permissions.
 locals {
   karpenter = toset(var.node_autoscaler == "karpenter" ? ["karpenter"] : [])
 
@@ -82,8 +82,8 @@ resource "aws_cloudwatch_event_target" "interruption" {
   arn       = aws_sqs_queue.interruption["karpenter"].arn
 }
 
-# Karpenter's nodes are the node groups' equals: same role, which EKS let into the cluster when it made the groups. The profile
-# is made here, so that the controller need not write to IAM.
+# Karpenter's nodes have the node groups' role, to which EKS grants access to the cluster. The profile is created here, so
+# that the controller needs no write access to IAM.
 resource "aws_iam_instance_profile" "karpenter" {
   for_each = local.karpenter
 
@@ -95,7 +95,7 @@ data "aws_iam_policy_document" "karpenter" {
   for_each = local.karpenter
 
   statement {
-    sid     = "LaunchFrom"
+    sid     = "LaunchInstances"
     actions = ["ec2:CreateFleet", "ec2:RunInstances"]
     resources = [
       "${local.ec2}::image/*",
@@ -106,7 +106,7 @@ data "aws_iam_policy_document" "karpenter" {
   }
 
   statement {
-    sid       = "LaunchFromItsTemplates"
+    sid       = "LaunchFromOwnTemplates"
     actions   = ["ec2:CreateFleet", "ec2:RunInstances"]
     resources = ["${local.ec2}:${local.account}:launch-template/*"]
 
@@ -172,7 +172,7 @@ data "aws_iam_policy_document" "karpenter" {
   }
 
   statement {
-    sid       = "NameItsInstances"
+    sid       = "TagOwnInstances"
     actions   = ["ec2:CreateTags"]
     resources = ["${local.ec2}:${local.account}:instance/*"]
 
@@ -196,7 +196,7 @@ data "aws_iam_policy_document" "karpenter" {
   }
 
   statement {
-    sid       = "EndItsOwn"
+    sid       = "TerminateOwn"
     actions   = ["ec2:DeleteLaunchTemplate", "ec2:TerminateInstances"]
     resources = ["${local.ec2}:${local.account}:instance/*", "${local.ec2}:${local.account}:launch-template/*"]
 
@@ -213,9 +213,9 @@ data "aws_iam_policy_document" "karpenter" {
     }
   }
 
-  # EC2 knows no resource for describing, so "*"; the region bounds it.
+  # EC2 supports no resources for describing, hence "*"; the region limits it.
   statement {
-    sid = "LookAround"
+    sid = "DescribeResources"
     actions = [
       "ec2:DescribeAvailabilityZones",
       "ec2:DescribeCapacityReservations",
@@ -238,7 +238,7 @@ data "aws_iam_policy_document" "karpenter" {
     }
   }
 
-  # The price list is one for all and lives in few regions.
+  # The price list is global and served from few regions.
   statement {
     sid       = "Prices"
     actions   = ["pricing:GetProducts"]
@@ -258,7 +258,7 @@ data "aws_iam_policy_document" "karpenter" {
   }
 
   statement {
-    sid       = "GiveNodesTheirRole"
+    sid       = "PassNodeRole"
     actions   = ["iam:PassRole"]
     resources = [aws_iam_role.node.arn]
 
@@ -270,13 +270,13 @@ data "aws_iam_policy_document" "karpenter" {
   }
 
   statement {
-    sid       = "LookAtProfiles"
+    sid       = "ReadInstanceProfiles"
     actions   = ["iam:GetInstanceProfile", "iam:ListInstanceProfiles"]
     resources = ["arn:${local.partition}:iam::${local.account}:instance-profile/*"]
   }
 
   statement {
-    sid       = "FindTheCluster"
+    sid       = "DescribeCluster"
     actions   = ["eks:DescribeCluster"]
     resources = [local.cluster_arn]
   }

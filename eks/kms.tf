@@ -1,4 +1,4 @@
-# One key per reader: whoever may read the logs need not be able to read the models.
+# One key per group of readers: access to the logs does not include access to the models.
 locals {
   keys = {
     cluster = "Kubernetes secrets of the cluster ${var.name}"
@@ -26,9 +26,9 @@ resource "aws_kms_alias" "this" {
 data "aws_iam_policy_document" "key" {
   for_each = local.keys
 
-  # In a key's own policy "*" is that key. Without this statement IAM policies could grant nothing on it.
+  # In a key's policy "*" is the key itself. Without this statement IAM policies cannot grant access to it.
   statement {
-    sid       = "AccountDecides"
+    sid       = "AccountPolicies"
     actions   = ["kms:*"]
     resources = ["*"]
 

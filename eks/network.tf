@@ -1,4 +1,4 @@
-# Three zones; in each a private subnet for nodes, a public one for load balancers and NAT, and one for the cache that has no way out.
+# Three zones, each with a private subnet for nodes, a public one for load balancers and NAT, and an isolated one for the cache.
 data "aws_availability_zones" "available" {
   state = "available"
 
@@ -13,7 +13,7 @@ locals {
   private = { for i, zone in local.zones : zone => cidrsubnet(var.vpc_cidr, 4, i) }
   public  = { for i, zone in local.zones : zone => cidrsubnet(var.vpc_cidr, 8, 48 + i) }
   cache   = { for i, zone in local.zones : zone => cidrsubnet(var.vpc_cidr, 8, 52 + i) }
-  # Zone of the NAT gateway that a zone's nodes go out through.
+  # Zone of the NAT gateway that a zone's nodes use.
   nat_zone = { for zone in local.zones : zone => var.nat_per_zone ? zone : local.zones[0] }
 }
 
@@ -24,7 +24,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = var.name }
 }
 
-# The group that comes with every VPC would let its members talk to each other: it has no rules here.
+# The default group of a VPC admits traffic between its members; here it has no rules.
 resource "aws_default_security_group" "none" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-unused" }
@@ -39,7 +39,7 @@ resource "aws_subnet" "private" {
   tags = {
     Name                              = "${var.name}-private-${each.key}"
     "kubernetes.io/role/internal-elb" = "1"
-    # What EC2NodeClass looks for.
+    # The tag that EC2NodeClass selects.
     "karpenter.sh/discovery" = var.name
   }
 }

@@ -41,7 +41,7 @@ resource "aws_eks_node_group" "this" {
   }
 
   lifecycle {
-    # The autoscaler's business.
+    # The autoscaler sets it.
     ignore_changes = [scaling_config[0].desired_size]
   }
 
@@ -56,7 +56,7 @@ resource "aws_launch_template" "node" {
   metadata_options {
     http_endpoint = "enabled"
     http_tokens   = "required"
-    # One hop ends at the node: a pod cannot become its node.
+    # With one hop a pod cannot reach the metadata service and take the node's role.
     http_put_response_hop_limit = 1
   }
 
@@ -82,7 +82,7 @@ resource "aws_launch_template" "node" {
   }
 }
 
-# What a node itself may do: join and pull images. The network add-on has a role of its own, and so has every workload.
+# A node may join the cluster and pull images. The network add-on and every workload have their own roles.
 resource "aws_iam_role" "node" {
   name               = "${var.name}-node"
   assume_role_policy = data.aws_iam_policy_document.trusted_service["ec2"].json

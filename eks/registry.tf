@@ -1,5 +1,5 @@
 locals {
-  # Triton is NVIDIA's own image, pulled from NVIDIA.
+  # Triton's image is pulled from NVIDIA's registry.
   images = ["serving", "spark", "training"]
 }
 
@@ -28,13 +28,13 @@ resource "aws_ecr_lifecycle_policy" "this" {
     rules = [
       {
         rulePriority = 1
-        description  = "layers that lost their tag"
+        description  = "untagged images"
         selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
         action       = { type = "expire" }
       },
       {
         rulePriority = 2
-        description  = "enough to roll back to"
+        description  = "keep 30 images for rollbacks"
         selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 30 }
         action       = { type = "expire" }
       },

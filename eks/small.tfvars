@@ -1,5 +1,5 @@
-# A small team's cluster (README.md): no GPU, one small node group that nothing grows, Redis inside the cluster, and AWS
-# reached over NAT. `SIZE=small` behind every make takes it, with kserve_manifests/overlays/small.
+# A small team's cluster (README.md): no GPU, one small node group of fixed size, Redis inside the cluster, and AWS APIs over
+# NAT. `SIZE=small` after every make selects it, with kserve_manifests/overlays/small.
 node_autoscaler     = "none"
 interface_endpoints = []
 redis               = null
@@ -9,7 +9,7 @@ node_groups = {
     ami_type       = "AL2023_x86_64_STANDARD"
     capacity_type  = "ON_DEMAND"
     instance_types = ["m7i-flex.large", "m6i.large"]
-    # One in each zone: a volume does not leave its own.
+    # One in each zone, because a volume cannot be attached in another zone.
     min_size = 3
     max_size = 4
     disk_gib = 80

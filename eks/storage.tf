@@ -1,9 +1,9 @@
 locals {
-  # What is in a bucket, and after how many days a replaced version of it goes.
+  # Contents of the buckets, and days after which a replaced version of an object is deleted.
   buckets = {
     features  = { holds = "catalogs and events, features, embeddings by content", old_days = 30 }
     models    = { holds = "releases and the model repository", old_days = 180 }
-    artifacts = { holds = "what pipeline steps hand to each other", old_days = 7 }
+    artifacts = { holds = "artifacts that pipeline steps exchange", old_days = 7 }
   }
 }
 
@@ -82,7 +82,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   }
 
   dynamic "rule" {
-    # A run's artifacts are of no use once its release is made; releases and features stay until somebody deletes them.
+    # A run's artifacts are not needed once its release is built; releases and features are kept until they are deleted by hand.
     for_each = each.key == "artifacts" ? [60] : []
 
     content {

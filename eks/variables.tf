@@ -1,11 +1,11 @@
 variable "name" {
-  description = "Name of the cluster and prefix of everything else; the manifests beside this file say winnow, too."
+  description = "Name of the cluster and prefix of all resources; the manifests in this folder use the name winnow as well."
   type        = string
   default     = "winnow"
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name))
-    error_message = "name: 3 to 20 lower-case letters, digits and hyphens, starting with a letter (buckets and caches carry it)."
+    error_message = "name: 3 to 20 lower-case letters, digits and hyphens, starting with a letter (it is part of the names of buckets and caches)."
   }
 }
 
@@ -20,28 +20,28 @@ variable "region" {
 }
 
 variable "administrators" {
-  description = "ARNs of the IAM roles or users that administer the cluster; whoever applies this must be among them to run the next steps."
+  description = "ARNs of the IAM roles or users that administer the cluster; include the identity that runs Terraform, which the next steps need."
   type        = set(string)
 
   validation {
     condition     = length(var.administrators) > 0 && alltrue([for arn in var.administrators : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(role|user)/", arn))])
-    error_message = "administrators: at least one ARN of an IAM role or user; a cluster that nobody may enter is of no use."
+    error_message = "administrators: at least one ARN of an IAM role or user; without one the cluster cannot be accessed."
   }
 }
 
 variable "api_access_cidrs" {
-  description = "Networks that may reach the cluster's public endpoint; empty leaves the private endpoint only."
+  description = "Networks that may reach the cluster's public endpoint; empty disables the public endpoint."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for cidr in var.api_access_cidrs : can(cidrhost(cidr, 0)) && tonumber(split("/", cidr)[1]) >= 16])
-    error_message = "api_access_cidrs: CIDR blocks of at most a /16; the whole internet is not a network to name here."
+    error_message = "api_access_cidrs: CIDR blocks of at most a /16; the whole internet is refused."
   }
 }
 
 variable "vpc_cidr" {
-  description = "Address range of the VPC: a /16, from which the subnets are cut."
+  description = "Address range of the VPC: a /16, which is divided into subnets."
   type        = string
   default     = "10.0.0.0/16"
 
@@ -58,7 +58,7 @@ variable "nat_per_zone" {
 }
 
 variable "interface_endpoints" {
-  description = "AWS services reached inside the VPC; each costs per zone and hour, and saves NAT traffic (images, above all)."
+  description = "AWS services with an interface endpoint in the VPC; each costs per zone and hour and saves NAT traffic, mainly of images."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "eks-auth", "secretsmanager", "sts"]
 }
@@ -70,7 +70,7 @@ variable "kubernetes_version" {
 
   validation {
     condition     = can(regex("^1\\.(3[2-9])$", var.kubernetes_version))
-    error_message = "kubernetes_version: 1.32 or newer, KServe's minimum, as 1.NN."
+    error_message = "kubernetes_version: 1.NN, from KServe's minimum 1.32 on."
   }
 }
 
@@ -97,7 +97,7 @@ variable "addons" {
 }
 
 variable "node_groups" {
-  description = "Managed node groups. Karpenter adds nodes of its own; with the Cluster Autoscaler these are all there is."
+  description = "Managed node groups. Karpenter adds nodes of its own; the Cluster Autoscaler resizes these groups."
   type = map(object({
     ami_type       = string
     capacity_type  = string
@@ -118,8 +118,8 @@ variable "node_groups" {
       disk_gib       = 50
       labels         = { "winnow/pool" = "system" }
     }
-    # On demand: a GPU node that is taken away leaves its share of the requests for minutes. As many as two chains and a
-    # training job may want (kserve_manifests/overlays/canary); the account's quota counts their vCPUs (README.md).
+    # On demand: replacing an interrupted GPU node takes minutes. max_size holds two chains and a training job
+    # (kserve_manifests/overlays/canary); the account's quota counts the nodes' vCPUs (README.md).
     gpu = {
       ami_type       = "AL2023_x86_64_NVIDIA"
       capacity_type  = "ON_DEMAND"
@@ -154,12 +154,12 @@ variable "node_groups" {
 
   validation {
     condition     = alltrue([for group in values(var.node_groups) : !endswith(group.ami_type, "_NVIDIA") || contains(keys(group.taints), "nvidia.com/gpu")])
-    error_message = "node_groups: a group of GPU nodes carries the taint nvidia.com/gpu, or anything might move in."
+    error_message = "node_groups: a group of GPU nodes needs the taint nvidia.com/gpu, or other pods are scheduled on it."
   }
 }
 
 variable "node_autoscaler" {
-  description = "Who adds nodes: karpenter; cluster-autoscaler, which grows the node groups above; or none."
+  description = "Autoscaler of nodes: karpenter; cluster-autoscaler, which resizes the node groups above; or none."
   type        = string
   default     = "karpenter"
 
@@ -170,7 +170,7 @@ variable "node_autoscaler" {
 }
 
 variable "redis" {
-  description = "The online store: size of a node, shards, and replicas of each. Null makes none: Redis runs in the cluster."
+  description = "The online store: size of a node, shards, and replicas of each. Null creates none: Redis runs in the cluster."
   type = object({
     node_type = optional(string, "cache.r7g.large")
     shards    = optional(number, 2)
@@ -180,24 +180,24 @@ variable "redis" {
 
   validation {
     condition     = var.redis == null ? true : var.redis.shards >= 1 && var.redis.shards <= 90 && var.redis.replicas >= 1 && var.redis.replicas <= 5
-    error_message = "redis: 1 to 90 shards, 1 to 5 replicas each; without a replica nothing takes over when a node fails."
+    error_message = "redis: 1 to 90 shards, 1 to 5 replicas each; without a replica there is no failover."
   }
 }
 
 variable "keep_data" {
-  description = "Refuse to destroy buckets, images and the cache's contents. Set to false to take everything down."
+  description = "Refuse to destroy buckets, images and the cache's contents. Set to false to destroy them."
   type        = bool
   default     = true
 }
 
 variable "log_days" {
-  description = "How long control plane and network logs are kept."
+  description = "Days for which logs of the control plane and the network are kept."
   type        = number
   default     = 90
 
   validation {
     condition     = contains([7, 14, 30, 60, 90, 180, 365], var.log_days)
-    error_message = "log_days: 7, 14, 30, 60, 90, 180 or 365, which CloudWatch knows."
+    error_message = "log_days: 7, 14, 30, 60, 90, 180 or 365, the values that CloudWatch supports."
   }
 }
 

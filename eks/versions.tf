@@ -1,16 +1,16 @@
 terraform {
-  # 1.11 brought S3 state locking without DynamoDB.
+  # From 1.11 on, Terraform locks a state in S3 without DynamoDB.
   required_version = ">= 1.11, < 2.0"
 
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # The version that the tests plan, apply and destroy with: another one is tested before it is written here.
+      # The version that the tests use; test another one before changing it.
       version = "5.100.0"
     }
   }
 
-  # The bucket is named at init: terraform init -backend-config=bucket=NAME (see README.md).
+  # The bucket is passed to init: terraform init -backend-config=bucket=NAME (see README.md).
   backend "s3" {
     key          = "winnow/eks.tfstate"
     encrypt      = true
@@ -33,6 +33,6 @@ data "aws_partition" "current" {}
 locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
-  # Written out rather than read from the cluster, so that roles can name it before it exists.
+  # Composed rather than read from the cluster, so that roles can refer to it before it exists.
   cluster_arn = "arn:${local.partition}:eks:${var.region}:${local.account}:cluster/${var.name}"
 }

@@ -1,11 +1,11 @@
-# What the workloads may do with buckets and the Glue catalog.
+# The workloads' permissions on buckets and the Glue catalog.
 locals {
-  # workload -> bucket -> the prefixes it reads and the prefixes it writes. Whoever writes may read and replace, too.
+  # By workload and bucket: prefixes with read access, and prefixes with write access, which includes reading and deleting.
   bucket_access = {
     predictor = { models = { read = ["model_repository/"], write = [] } }
-    # The sidecar shares its pod, and so its account and this role.
+    # The sidecar shares the transformer's pod, and so its account and role.
     transformer = { models = { read = ["releases/"], write = [] } }
-    # The export of events, and what reads releases and exports to mend or check the online store.
+    # The export of events, and the jobs that read releases and exports to rebuild or check the online store.
     feedback = {
       features = { read = ["data/"], write = ["data/events/", "data/impressions/"] }
       models   = { read = ["releases/"], write = [] }
@@ -15,7 +15,7 @@ locals {
       models    = { read = [], write = ["model_repository/", "releases/"] }
       artifacts = { read = [], write = [""] }
     }
-    # Kubeflow Pipelines' own servers keep pipeline definitions and show artifacts.
+    # Kubeflow Pipelines' servers store pipeline definitions and show artifacts.
     kubeflow = { artifacts = { read = [], write = [""] } }
     training = {
       features = { read = ["data/", "embeddings/", "features/"], write = [] }
@@ -24,12 +24,12 @@ locals {
     spark = { features = { read = ["data/", "embeddings/"], write = ["features/"] } }
   }
 
-  # Those that may list a bucket whatever the prefix. KServe's download asks first whether the bucket is there (HeadBucket),
-  # and Hadoop for objects to learn that they are not (404, not 403): S3 answers both only to those who may list it all.
-  # Listing tells names; reading stays with the prefixes.
+  # Workloads that may list a whole bucket. KServe's download calls HeadBucket first, and Hadoop expects 404 rather than 403
+  # for missing objects: S3 grants both only with permission to list without a prefix. It reveals names; reading objects
+  # stays limited to the prefixes.
   lists_all = ["predictor", "transformer", "feedback", "spark"]
 
-  # Those that read catalogs as glue://DATABASE (winnow.datasets.readers.cloud): tables and their partitions, nothing of Athena.
+  # Workloads that read catalogs as glue://DATABASE (winnow.datasets.readers.cloud): tables and partitions, not Athena.
   glue_readers = { pipelines = "${var.name}*", spark = "${var.name}*" }
 }
 
@@ -44,7 +44,7 @@ data "aws_iam_policy_document" "buckets" {
       actions   = ["s3:ListBucket"]
       resources = [aws_s3_bucket.this[statement.key].arn]
 
-      # A condition on the prefix also refuses what has none, which HeadBucket has not.
+      # A condition on the prefix also refuses requests without one, such as HeadBucket.
       dynamic "condition" {
         for_each = (
           contains(local.lists_all, each.key) || contains(concat(statement.value.read, statement.value.write), "")

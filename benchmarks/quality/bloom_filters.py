@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.rows import Row, row
-from tests.support.faults.sidecar_crash import PRODUCERS, crash_a_sidecar
+from tests.support.sidecar.crash import PRODUCERS, crash_a_sidecar
 from winnow.bloom import categories
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hashes

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from benchmarks.common.rows import Row, row
 from benchmarks.simulation.autoscaler import CPU, SYNC_S, Part, part_of, window_s
 from benchmarks.simulation.chain import LAG_S, SCRAPE_S, Moment, Replica, Service, Simulation, State, state
-from validation.objects import Objects, render
+from cluster_validation.manifests.objects import Objects, render
 
 OVERLAY, CHAIN = "gpu", "recommender"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from validation.objects import Objects
+from cluster_validation.manifests.objects import Objects
 
 SYNC_S = 15
 """--horizontal-pod-autoscaler-sync-period. KEDA queries Prometheus for every evaluation."""

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import yaml
 
-from validation.objects import render
-from validation.pod import transformer_pod
+from cluster_validation.manifests.objects import render
+from cluster_validation.manifests.pod import transformer_pod
 from winnow.local.infrastructure import infrastructure
 from winnow.store.publish import publish
 

@@ -15,10 +15,12 @@ import httpx
 import pytest
 import yaml
 
+from cluster_validation.api_server.server import ApiServer, api_server
+from cluster_validation.api_server.state_metrics import kube_state_metrics
+from cluster_validation.manifests.objects import ToolMissing, outside, render
+from cluster_validation.metrics.expressions import expressions
+from cluster_validation.metrics.promql import metrics_of, watched
 from tests.support.transformer_process import transformer
-from validation.apiserver import ApiServer, api_server, kube_state_metrics
-from validation.objects import ToolMissing, outside, render
-from validation.promql import expressions, metrics_of, watched
 from winnow.local.processes import Process, http_ok
 from winnow.ports import Ports
 

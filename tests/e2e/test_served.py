@@ -55,10 +55,10 @@ def test_seen_and_unavailable_items_are_left_out_and_none_repeats(served, active
     assert unavailable
     for user in active_users(25):
         given = [item["item_id"] for item in served.recommend(user, k=100)["items"]]
-        met = set(ids[log[offsets[users[user]] : offsets[users[user] + 1]]].tolist())
+        seen = set(ids[log[offsets[users[user]] : offsets[users[user] + 1]]].tolist())
         assert len(given) == 100
         assert len(set(given)) == 100
-        assert not met & set(given)
+        assert not seen & set(given)
         assert not unavailable & set(given)
 
 

@@ -1,7 +1,6 @@
 """The transformer as a process of its own, serving a tiny release with the NumPy models."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -97,16 +96,17 @@ def serving_published(release: Release, redis_url: str, log: Path, **settings: A
         process = subprocess.Popen([*command, *arguments], stdout=file, stderr=file, cwd=ROOT)
     server = Server(process, http_port, grpc_port)
     deadline = time.monotonic() + 120
-    while not _ready(server):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
     try:
+        while not _ready(server):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
         yield server
     finally:
         server.channel.close()
-        process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=40) == 0, log.read_text()
+        process.terminate()
+        code = process.wait(timeout=40)
+    assert code == 0, log.read_text()
 
 
 def free_port() -> int:

@@ -18,9 +18,9 @@ from redis import Redis
 from bloom_sidecar import health
 from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
-from tests.support.faults.sidecar_crash import PRODUCERS, crash_a_sidecar
 from tests.support.redis_fixtures import server_and_cluster
-from tests.support.sidecar import CATEGORIES, start_sidecar
+from tests.support.sidecar.crash import PRODUCERS, crash_a_sidecar
+from tests.support.sidecar.process import CATEGORIES, start_sidecar
 from tests.support.until import until
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hash
@@ -133,8 +133,8 @@ def test_concurrent_writers_lose_no_item(redis_url: str, client: Redis, publishe
         thread.start()
     for thread in threads:
         thread.join()
-    met = seen(client, published, "crowded")
-    assert all(item_hash(f"w{writer}-{n}") in met for writer in range(8) for n in range(20))
+    seen_filter = seen(client, published, "crowded")
+    assert all(item_hash(f"w{writer}-{n}") in seen_filter for writer in range(8) for n in range(20))
     assert client.llen(Keys(published.manifest.number).history("crowded")) == 160
 
 
@@ -214,9 +214,9 @@ def test_the_process_serves_probes_and_stops_on_sigterm(
         assert client.lrange(keys.history("fresh"), 0, -1) == [b"99|1|item-4"]
         assert get(port, "/health") == "ok\n"
         assert get(port, "/ready") == "ready\n"
-        told = get(port, "/metrics")
+        exposed = get(port, "/metrics")
         for name in ("behind_seconds", "pending_entries", "events_total"):
-            assert f"winnow_sidecar_{name}" in told
+            assert f"winnow_sidecar_{name}" in exposed
         for _ in range(300):
             append(client, "last", 5)
     finally:

@@ -211,8 +211,8 @@ def test_spark_submit_writes_the_input_of_feature_extraction(marketplace: Path, 
     conf = [part for name, value in CONF.items() for part in ("--conf", f"{name}={value}")]
     script = ROOT / "winnow" / "features" / "spark" / "__main__.py"
     # JOB_NAME is what Glue adds.
-    told = ["--JOB_NAME", "features", "--data", marketplace, "--output", tmp_path / "out"]
-    ended = _start(["spark-submit", "--master", "local[2]", *conf, script, *told])
+    options = ["--JOB_NAME", "features", "--data", marketplace, "--output", tmp_path / "out"]
+    ended = _start(["spark-submit", "--master", "local[2]", *conf, script, *options])
     assert ended.returncode == 0, ended.stderr
     assert f"5,920 events: {tmp_path}/out" in ended.stdout
     data = Dataset.load(marketplace)

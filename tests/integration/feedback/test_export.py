@@ -300,8 +300,8 @@ def test_the_command_needs_redis_only_and_prints_a_summary(client: Redis, redis_
     shown(client, 1)
     environment = {**os.environ, "REDIS_URL": redis_url, "WINNOW_HOME": str(tmp_path)}
     command = [sys.executable, "-c", "from winnow.cli.app import app; app()", "events", "export"]
-    told = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True).stdout
-    assert json.loads(told) | {"files": []} == {
+    printed = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) | {"files": []} == {
         "events": 3,
         "impressions": 1,
         "malformed": 0,
@@ -309,8 +309,8 @@ def test_the_command_needs_redis_only_and_prints_a_summary(client: Redis, redis_
         "trimmed": {"entries": 3, "silent": [], "left": 0},
     }
     assert len(exported(tmp_path / "events")) == 3
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert f"exported 0 events and 0 impressions to {tmp_path / 'events'}" in told
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert f"exported 0 events and 0 impressions to {tmp_path / 'events'}" in printed
     # An unreachable Redis is named.
     environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -232,11 +232,11 @@ def test_a_stack_is_ready_after_its_first_complete_answer(home, monkeypatch):
     ports = Ports.free()
     with pytest.raises(WinnowError) as caught:
         Stack(1, ports, show_progress=False).__enter__()
-    told = str(caught.value)
-    assert "(retriever:UNAVAILABLE; ranker:UNAVAILABLE)" in told
-    assert str(log) in told
-    assert "TRITON_URL" in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert "(retriever:UNAVAILABLE; ranker:UNAVAILABLE)" in message
+    assert str(log) in message
+    assert "TRITON_URL" in message
+    assert "\n" not in message
     assert log.read_text().count("/v1/models/recommender:predict") > 1
     assert listening(ports) == []
     assert running() is None
@@ -279,9 +279,9 @@ def test_redis_url_and_triton_url_replace_the_stacks_own(home, monkeypatch):
                 assert redis.exists("r1:manifest")
             logs = [home / "run" / "logs" / f"{name}.log" for name in ("bloom_sidecar", "recommender_transformer")]
             for log in logs:
-                told = log.read_text().splitlines()[0]
-                pid = told.split()[0]
-                assert told.endswith(others.redis_url)
+                message = log.read_text().splitlines()[0]
+                pid = message.split()[0]
+                assert message.endswith(others.redis_url)
                 # Command lines are visible in process lists, and the address may hold a password.
                 assert "redis://" not in Path(f"/proc/{pid}/cmdline").read_text()
         monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from recommender_transformer.backends.online import OnlineStore
 from tests.support.faults.failover import fail_over
 from tests.support.redis_cluster import MASTERS, Cluster, redis_cluster
-from tests.support.sidecar import start_sidecar
+from tests.support.sidecar.process import start_sidecar
 from tests.support.tiny_release import UNAVAILABLE, USERS
 from tests.support.transformer_server import serving
 from tests.support.until import until
@@ -117,12 +117,12 @@ def test_row_metrics_are_exposed(served: Running) -> None:
     ask(served, "user-5")
     with urllib.request.urlopen(f"{served.server.url}/metrics", timeout=5) as response:
         lines = response.read().decode().splitlines()
-    told = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
-    assert told['winnow_item_rows_total{source="redis"}'] > 0
-    assert told['winnow_item_rows_total{source="process"}'] > 0
-    assert told["winnow_unknown_items_total"] == 0
-    assert told["winnow_item_row_age_seconds_count"] > 0
-    assert 0 < told["winnow_item_rows_held_bytes"] <= told["winnow_item_rows_held_bytes_limit"]
+    samples = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+    assert samples['winnow_item_rows_total{source="redis"}'] > 0
+    assert samples['winnow_item_rows_total{source="process"}'] > 0
+    assert samples["winnow_unknown_items_total"] == 0
+    assert samples["winnow_item_row_age_seconds_count"] > 0
+    assert 0 < samples["winnow_item_rows_held_bytes"] <= samples["winnow_item_rows_held_bytes_limit"]
 
 
 def test_a_single_redis_is_refused_as_a_cluster(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.redis_cluster import redis_cluster
-from tests.support.sidecar import small_release, start_sidecar
+from tests.support.sidecar.process import small_release, start_sidecar
 from tests.support.until import until
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.feedback.rebuild import rebuild

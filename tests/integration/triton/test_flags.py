@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
+from cluster_validation.manifests.objects import ToolMissing, render
+from cluster_validation.manifests.workloads import workloads
 from tests.support.paths import ROOT
-from validation.objects import ToolMissing, render
-from validation.workloads import workloads
 from winnow.local.triton import ENVIRONMENT, interpreter
 
 

@@ -1,1 +1,1 @@
-"""Drivers of faults: killed processes, generated requests, hostile media."""
+"""Drivers of faults: a killed Redis node, generated requests, hostile media."""

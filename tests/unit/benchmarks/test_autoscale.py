@@ -9,8 +9,8 @@ import pytest
 from benchmarks.simulation import autoscale
 from benchmarks.simulation.autoscaler import CPU, Autoscaler, Part, by_total, by_utilization, part_of, window_s
 from benchmarks.simulation.chain import Pool, Replica, Service, quantile, state
-from validation.objects import TOOLS, Objects, render
-from validation.promql import expressions
+from cluster_validation.manifests.objects import TOOLS, Objects, render
+from cluster_validation.metrics.expressions import expressions
 
 needs_kustomize = pytest.mark.skipif(
     not (shutil.which("kubectl") or shutil.which("kustomize") or (TOOLS / "kustomize").exists()),

@@ -64,11 +64,11 @@ def test_false_positives_stay_below_the_rate_when_both_windows_outgrow_their_cap
     assert 0 < seen.contains(unmet, HASHES).mean() <= FALSE_POSITIVE_RATE
 
 
-@pytest.mark.parametrize("met", [10, 400, 4000])
-def test_batch_membership_is_single_membership(met: int) -> None:
+@pytest.mark.parametrize("count", [10, 400, 4000])
+def test_batch_membership_is_single_membership(count: int) -> None:
     seen = SeenFilter()
-    seen.update(VALUES[1:met:3], NOW)
-    seen.update(VALUES[2:met:7], NOW + WINDOW_MS)
+    seen.update(VALUES[1:count:3], NOW)
+    seen.update(VALUES[2:count:7], NOW + WINDOW_MS)
     items = np.arange(8000, dtype=np.int32)
     expected = [VALUES[item] in seen for item in items.tolist()]
     assert seen.contains(items, HASHES).tolist() == expected

@@ -19,7 +19,7 @@ NOW = int(time.time() * 1000)
 SPEC = DatasetSpec(name="x", events={"view": 1})
 
 
-class Told(Contract):
+class Fields(Contract):
     """The fields of events and items with checks of their own."""
 
     user_id: Identifier = Field(default="u", description=fields.LENGTH)
@@ -29,7 +29,7 @@ class Told(Contract):
 
 def refused(instance: dict[str, object]) -> str:
     with pytest.raises(InvalidRequest) as raised:
-        parse_all(Told, [instance])
+        parse_all(Fields, [instance])
     return str(raised.value)
 
 
@@ -68,8 +68,8 @@ def test_requests_and_files_are_refused_with_the_same_words(field: str, value: o
 
 @pytest.mark.parametrize("written", ["2026-01-31T12:00:00.5Z", "2026-01-31 12:00:00.50+00", "2026-01-31T12:00:00.5"])
 def test_requests_and_files_write_timestamps_alike(written: str) -> None:
-    [told] = parse_all(Told, [{"timestamp": written, "created_at": written}])
-    assert told.timestamp == told.created_at == 1_769_860_800_500
+    [parsed] = parse_all(Fields, [{"timestamp": written, "created_at": written}])
+    assert parsed.timestamp == parsed.created_at == 1_769_860_800_500
 
 
 @pytest.mark.parametrize("value", ["soon", "", str(NOW), True, 1.5, [], None])
@@ -83,13 +83,13 @@ def test_an_invalid_timestamp_is_named(value: object) -> None:
 
 def test_a_timestamp_may_be_a_minute_ahead() -> None:
     now = int(time.time() * 1000)
-    assert parse_all(Told, [{"timestamp": now + 30_000}])
+    assert parse_all(Fields, [{"timestamp": now + 30_000}])
     assert "must be in the past" in refused({"timestamp": now + 120_000})
 
 
 def test_an_items_date_may_be_before_the_epoch_or_in_the_future() -> None:
     created = [{"created_at": -631_152_000_000}, {"created_at": "1950-01-01"}, {"created_at": NOW + 10**10}]
-    assert [told.created_at for told in parse_all(Told, created)][:2] == [-631_152_000_000] * 2
+    assert [parsed.created_at for parsed in parse_all(Fields, created)][:2] == [-631_152_000_000] * 2
 
 
 def test_a_request_names_no_user_with_control_characters() -> None:

@@ -18,7 +18,7 @@ class Read(NamedTuple):
     items: int
     users: int
     events: int
-    told: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 class Refused(NamedTuple):
@@ -31,12 +31,14 @@ SHOP = Read(60, 80, 1500)
 EXPECTED: dict[str, Read | Refused] = {
     "bot-and-cold": Read(300, 49, 3318),
     "dup-all": Read(60, 80, 3000),
-    "file-beside-folder": SHOP._replace(told=("events: read from events.parquet and the 1 in events/ together",)),
+    "file-beside-folder": SHOP._replace(messages=("events: read from events.parquet and the 1 in events/ together",)),
     "funnel": Read(60, 80, 1800),
     "gbk-inter": Refused(("shop.inter: line 2 is not UTF-8: bytes d3 c3 bb a7", "iconv -f", "shop.inter")),
     "header-space": SHOP,
     "header-title": SHOP._replace(
-        told=tuple(f"items.csv: column '{name.title()}' is read as {name}" for name in ("title", "category", "price"))
+        messages=tuple(
+            f"items.csv: column '{name.title()}' is read as {name}" for name in ("title", "category", "price")
+        )
     ),
     "iso-pg": SHOP,
     "iso-python": SHOP,
@@ -81,7 +83,7 @@ def test_each_case_is_read_or_refused(case: str, tmp_path: Path) -> None:
         return
     data = ingest(str(CASES / case), tmp_path / "out")
     assert (data.items.num_rows, data.users.num_rows, data.events.num_rows) == expected[:3]
-    assert tuple(data.account.lines()) == expected.told
+    assert tuple(data.account.lines()) == expected.messages
     if not case.startswith(("item-first", "label")):
         assert data.items["title"].null_count == data.items["category"].null_count == 0
         assert data.items["price"].null_count < data.items.num_rows

@@ -47,10 +47,10 @@ def test_one_bad_row_of_thousands_is_left_out_and_reported(
     data = ingest(str(shop), tmp_path / "out")
     assert data.events.num_rows == 5000
     assert data.users.num_rows == 7
-    told = data.account.lines()
-    assert told[0].startswith("1 of 5,001 rows of the log are left out")
-    assert f"events.csv, column {column}" in told[1] if column else told[1].startswith("events.csv: ")
-    assert said in told[1]
+    lines = data.account.lines()
+    assert lines[0].startswith("1 of 5,001 rows of the log are left out")
+    assert f"events.csv, column {column}" in lines[1] if column else lines[1].startswith("events.csv: ")
+    assert said in lines[1]
     report = json.loads((tmp_path / "out/ingest.json").read_text())
     assert (report["rows"], report["quarantined"]) == (5001, 1)
     [reason] = report["reasons"]

@@ -39,7 +39,7 @@ def test_every_choice_can_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("image: {kind: timm}", r"encoders: image\.model: must be given"),
         ("image: {kind: clap, model: a}", r"encoders: image: .*'clap' .*'winnow-tiny', 'open_clip', 'timm'"),
@@ -53,8 +53,8 @@ def test_every_choice_can_be_written(tmp_path: Path) -> None:
         ("image: {kind: [", r"encoders: is not YAML"),
     ],
 )
-def test_errors_are_named_by_field(text: str, told: str) -> None:
-    with pytest.raises(WinnowError, match=told):
+def test_errors_are_named_by_field(text: str, expected: str) -> None:
+    with pytest.raises(WinnowError, match=expected):
         EncoderSettings.parse(text, "encoders")
 
 

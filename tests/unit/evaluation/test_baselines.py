@@ -43,11 +43,11 @@ def test_item_knn_finds_co_occurring_items(baseline) -> None:  # type: ignore[no
 
 def test_ease_is_steck_s_closed_form() -> None:
     rng = np.random.default_rng(0)
-    met = rng.random((30, 6)) < 0.4
-    met[:, 0] |= ~met.any(axis=1)
-    log = log_of(*[(np.flatnonzero(row) + 1).tolist() for row in met])
-    inverse = np.linalg.inv(met.T.astype(float) @ met + 10.0 * np.eye(6))
+    seen = rng.random((30, 6)) < 0.4
+    seen[:, 0] |= ~seen.any(axis=1)
+    log = log_of(*[(np.flatnonzero(row) + 1).tolist() for row in seen])
+    inverse = np.linalg.inv(seen.T.astype(float) @ seen + 10.0 * np.eye(6))
     weights = np.eye(6) - inverse @ np.diag(1 / np.diag(inverse))
-    scores = np.where(met, -np.inf, met @ weights)
+    scores = np.where(seen, -np.inf, seen @ weights)
     best = np.where(np.isfinite(np.sort(-scores)[:, :1]), np.argsort(-scores)[:, :1] + 1, 0)
     np.testing.assert_array_equal(ease(log, 6, 1, 10.0), best)

@@ -71,16 +71,16 @@ def test_set_up_uses_an_installed_python_or_fetches_one(
 
 
 @pytest.mark.parametrize(
-    ("stamp", "told"),
+    ("stamp", "expected"),
     [
         (".venv/.installed", "3.11 to 3.13: see above"),
         (".venv-triton/.installed", "3.11 or 3.12 (for Triton): see above"),
     ],
 )
-def test_a_failed_fetch_of_python_names_the_remedy(tmp_path: Path, stamp: str, told: str) -> None:
+def test_a_failed_fetch_of_python_names_the_remedy(tmp_path: Path, stamp: str, expected: str) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements-triton.txt"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     made = subprocess.run(["make", stamp, "UV=/bin/false"], cwd=tmp_path, capture_output=True, text=True)
     assert made.returncode
-    assert f"uv could not make an environment with Python {told}" in made.stderr
+    assert f"uv could not make an environment with Python {expected}" in made.stderr
     assert "PYTHON=/path/to/python3.12" in made.stderr

@@ -11,7 +11,7 @@ from winnow.store.connection import RedisError, connect, connect_async, shown
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "expected"),
     [
         ("redis://localhost:6379/0", "redis://localhost:6379/0"),
         ("rediss://anna:s3cret@cache.example:6380/2", "rediss://cache.example:6380/2"),
@@ -24,8 +24,8 @@ from winnow.store.connection import RedisError, connect, connect_async, shown
         ("s3cret@host", "***"),
     ],
 )
-def test_an_address_is_shown_without_its_secrets(address: str, told: str) -> None:
-    assert shown(address) == told
+def test_an_address_is_shown_without_its_secrets(address: str, expected: str) -> None:
+    assert shown(address) == expected
 
 
 @pytest.mark.parametrize(

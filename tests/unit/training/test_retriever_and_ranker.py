@@ -173,8 +173,8 @@ def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retri
     expected = retrieve(retrieval.served, features, np.arange(7), features.interactions.offsets[1:8], 20)
     np.testing.assert_array_equal(candidates.numpy(), expected.items)
     np.testing.assert_allclose(scores.numpy(), expected.scores, rtol=1e-4)
-    for row, met in zip(candidates.tolist(), inputs[0].tolist(), strict=True):
-        assert not set(row) & {0, *met}
+    for row, history in zip(candidates.tolist(), inputs[0].tolist(), strict=True):
+        assert not set(row) & {0, *history}
 
 
 def test_padding_is_never_a_candidate(retrieval: RetrieverTraining) -> None:

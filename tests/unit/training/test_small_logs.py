@@ -29,9 +29,9 @@ RANKER = RankerSettings(width=8, epochs=3, best=10, others=10, fewest=20)
 
 def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1, at_once: bool = False) -> FeatureSet:
     """Ids only: every user's items in order, each ``repeats`` times in a row; ``at_once`` gives all one timestamp."""
-    met = [np.repeat(history, repeats) for history in histories]
-    offsets = np.cumsum([0, *map(len, met)]).astype(np.int64)
-    time = np.concatenate([np.arange(len(history)) * 60_000 for history in met])
+    logged = [np.repeat(history, repeats) for history in histories]
+    offsets = np.cumsum([0, *map(len, logged)]).astype(np.int64)
+    time = np.concatenate([np.arange(len(history)) * 60_000 for history in logged])
     schema = FeatureSchema(
         item=(
             Feature(name="category", kind="categorical", cardinality=1),
@@ -46,13 +46,13 @@ def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1
         schema=schema,
         vocabularies={},
         item_ids=np.array(["", *(f"i{item}" for item in range(1, items + 1))]),
-        user_ids=np.array([f"u{user}" for user in range(len(met))]),
+        user_ids=np.array([f"u{user}" for user in range(len(logged))]),
         item_rows=np.zeros(items + 1, schema.item_dtype),
-        user_rows=np.zeros(len(met), schema.user_dtype),
+        user_rows=np.zeros(len(logged), schema.user_dtype),
         embeddings={},
         interactions=Interactions(
             offsets=offsets,
-            item=np.concatenate(met).astype(np.int32),
+            item=np.concatenate(logged).astype(np.int32),
             event=np.ones(offsets[-1], np.int32),
             timestamp=(np.zeros_like(time) if at_once else time).astype(np.int64) + 1_700_000_000_000,
         ),

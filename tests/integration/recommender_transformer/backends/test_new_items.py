@@ -147,7 +147,7 @@ def ask(published: Release, models: Any, redis_url: str) -> Callable[..., Answer
     return once
 
 
-def told(answer: Answer, item_id: str) -> dict[str, Any]:
+def candidate(answer: Answer, item_id: str) -> dict[str, Any]:
     [candidate] = [c for c in answer["trace"]["candidates"] if c["item_id"] == item_id]
     return candidate
 
@@ -160,11 +160,11 @@ def test_a_new_item_is_retrieved_by_its_exact_score_and_ranked(
     unlikely = new_item(published, "unlikely", slot=2)._replace(vector=-likely.vector)
     answer = ask("user-3", [likely, unlikely], k=20)
     assert answer["degraded"] == []
-    assert set(told(answer, "likely")["sources"]) == {"retriever", "fresh"}
-    assert set(told(answer, "unlikely")["sources"]) == {"fresh"}
+    assert set(candidate(answer, "likely")["sources"]) == {"retriever", "fresh"}
+    assert set(candidate(answer, "unlikely")["sources"]) == {"fresh"}
     expected = float(likely.vector @ liked)
-    assert told(answer, "likely")["sources"]["retriever"] == pytest.approx(expected, rel=1e-4)
-    assert told(answer, "likely")["retrieved"] == 0
+    assert candidate(answer, "likely")["sources"]["retriever"] == pytest.approx(expected, rel=1e-4)
+    assert candidate(answer, "likely")["retrieved"] == 0
     asked = dict(models.asked)["ranker"]
     numbered = asked["candidate_items"][0]
     assert asked["fresh_vectors"].shape == (1, 64, 8)
@@ -203,7 +203,7 @@ def test_filters_apply_to_new_items(ask: Callable[..., Answer], published: Relea
         SeenFilter.of([item_hash("met")], time.time_ns() // 1_000_000).to_bytes(),
     )
     answer = ask("shopper", items, k=100, filters={"categories": ["toys"], "exclude_items": ["left-out"]})
-    removed = {name: told(answer, name).get("removed_by") for name in names}
+    removed = {name: candidate(answer, name).get("removed_by") for name in names}
     assert removed == {
         "met": "seen",
         "sold-out": "available",

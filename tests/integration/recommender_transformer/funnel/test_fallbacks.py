@@ -180,9 +180,10 @@ def test_a_hanging_redis_delays_no_answer_beyond_its_deadline(serve_tiny: Any, o
                 status, body = server.v1({"user_id": "user-3", "k": 10, "deadline_ms": 400})
                 assert status == 200
                 reasons = {entry.partition(": ")[2] for entry in body["predictions"][0]["degraded"]}
-                # No part waited longer than its share of the deadline.
+                # Each part waited for its share of the deadline at most, or not at all.
+                waited = r"no answer within \d+ ms|circuit open|filter not read"
                 assert reasons
-                assert all(re.fullmatch(r"no answer within \d+ ms|circuit open", reason) for reason in reasons), reasons
+                assert all(re.fullmatch(waited, reason) for reason in reasons), reasons
                 assert len(body["predictions"][0]["items"]) == 10
         finally:
             os.kill(own_redis.process.pid, signal.SIGCONT)

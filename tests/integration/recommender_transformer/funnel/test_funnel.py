@@ -38,7 +38,7 @@ def indices(answer: Answer) -> list[int]:
     return [int(item_id.removeprefix("item-")) for item_id in ids(answer)]
 
 
-def met(release: Release, user: int) -> set[int]:
+def seen_items(release: Release, user: int) -> set[int]:
     offsets = release.array("offsets")
     return set(release.array("item")[offsets[user] : offsets[user + 1]].tolist())
 
@@ -54,7 +54,7 @@ def test_seen_and_unavailable_items_are_left_out_and_none_repeats(
     answer = recommend(f"user-{user}", k=100)
     assert answer["degraded"] == []
     assert len(set(ids(answer))) == len(ids(answer)) == 100
-    assert not set(indices(answer)) & met(release, user)
+    assert not set(indices(answer)) & seen_items(release, user)
     assert set(indices(answer)) <= available(release)
     assert [item["position"] for item in answer["items"]] == list(range(100))
 
@@ -90,7 +90,7 @@ def test_request_filters_apply(recommend: Recommend, release: Release) -> None:
     assert set(indices(answer)) <= toys
     assert not set(ids(answer)) & set(left_out)
     # Every toy that may be recommended is: the backfill completes a short list.
-    allowed = (toys & available(release)) - met(release, 1) - {int(i.removeprefix("item-")) for i in left_out}
+    allowed = (toys & available(release)) - seen_items(release, 1) - {int(i.removeprefix("item-")) for i in left_out}
     assert len(ids(answer)) >= min(40, len(allowed)) - 1
     assert any(item["sources"] == ["popular"] for item in answer["items"])
 

@@ -52,8 +52,8 @@ def test_every_removal_has_its_reason(recommend: Recommend, published: Release, 
         recommend("user-3", k=5, debug=True, filters={"exclude_items": excluded})["trace"],
         recommend("user-3", k=5, debug=True, filters={"categories": ["toys"]})["trace"],
     ]
-    told = {(c["removed_by"], c["reason"]) for trace in traces for c in trace["candidates"] if "removed_by" in c}
-    assert told >= {
+    reasons = {(c["removed_by"], c["reason"]) for trace in traces for c in trace["candidates"] if "removed_by" in c}
+    assert reasons >= {
         ("seen", "in the user's recent history"),
         ("seen", "in the user's filter"),
         ("available", "its row says that it cannot be had"),

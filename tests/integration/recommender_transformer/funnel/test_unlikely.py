@@ -32,7 +32,7 @@ def filter_of(*names: str) -> CategoryFilter:
     return touched
 
 
-def met_by(count: int) -> SeenFilter:
+def filter_of_seen(count: int) -> SeenFilter:
     """The seen filter of a user with ``count`` seen items, none of them of this release."""
     return SeenFilter.of([item_hash(f"gone-{n}") for n in range(count)], 1_800_000_000_000)
 
@@ -40,10 +40,14 @@ def met_by(count: int) -> SeenFilter:
 class Asked:
     """A query with the fields that the filter reads."""
 
-    def __init__(self, *touched: str, met: int = FEWEST, user_id: str = "user-1", recent: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *touched: str, count: int = FEWEST, user_id: str = "user-1", recent: tuple[str, ...] = ()
+    ) -> None:
         self.categories = None
         self.request = type("Request", (), {"query": None, "user_id": user_id})()
-        self.state = type("State", (), {"categories": filter_of(*touched), "seen": met_by(met), "recent": recent})()
+        self.state = type(
+            "State", (), {"categories": filter_of(*touched), "seen": filter_of_seen(count), "recent": recent}
+        )()
 
 
 def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
@@ -90,7 +94,7 @@ def test_exploration_is_drawn_by_user_release_and_item_alone(catalog: Catalog) -
 def test_a_user_with_few_seen_items_keeps_all_categories(catalog: Catalog) -> None:
     component = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7)
     offered = candidates(np.full((400, 1), 2))
-    assert component.keep(Asked("books", met=FEWEST - 1), offered).all()
+    assert component.keep(Asked("books", count=FEWEST - 1), offered).all()
     assert not component.keep(Asked("books"), offered).all()
 
 
@@ -102,13 +106,13 @@ def test_a_category_of_a_recent_event_is_likely(catalog: Catalog) -> None:
     kept = component.keep(Asked(CATEGORIES[other], recent=("item-1", "unheard-of")), offered)
     assert kept.all()
     # The recent item is the hundredth seen one, unless the filter holds it already.
-    asked = Asked(CATEGORIES[other], met=FEWEST - 1)
+    asked = Asked(CATEGORIES[other], count=FEWEST - 1)
     assert component.keep(asked, offered).all()
     asked.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
     kept = component.keep(asked, offered).reshape(-1, 2)
     assert not kept[:, 0].all()
-    met = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.state.recent)
-    asked.state.seen = SeenFilter.of([item_hash(item_id) for item_id in met], 1)
+    names = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.state.recent)
+    asked.state.seen = SeenFilter.of([item_hash(item_id) for item_id in names], 1)
     assert component.keep(asked, offered).all()
 
 
@@ -126,7 +130,7 @@ def write(published: Release, redis_url: str, *touched: str) -> None:
     keys = Keys(published.manifest.number)
     filters = {
         keys.categories("user-3"): filter_of(*touched).to_bytes(),
-        keys.seen("user-3"): met_by(FEWEST).to_bytes(),
+        keys.seen("user-3"): filter_of_seen(FEWEST).to_bytes(),
     }
     Redis.from_url(redis_url).mset(filters)
 
@@ -141,15 +145,15 @@ def test_the_funnel_removes_unlikely_items_and_the_trace_names_the_filter(
     recommend: Recommend, only_books: str, release: Release
 ) -> None:
     answer = recommend(only_books, k=10, debug=True)
-    told = {c["item_id"]: c for c in answer["trace"]["candidates"]}
-    removed = [c for c in told.values() if c.get("removed_by") == "unlikely"]
+    candidates_by_id = {c["item_id"]: c for c in answer["trace"]["candidates"]}
+    removed = [c for c in candidates_by_id.values() if c.get("removed_by") == "unlikely"]
     assert len(removed) > 20
     shown = category_of(release, answer)
     explored = [name != "books" for name in shown]
     assert sum(explored) < 10
-    assert any(c["propensity"] == pytest.approx(EXPLORE) for c in told.values() if "removed_by" not in c)
+    assert any(c["propensity"] == pytest.approx(EXPLORE) for c in candidates_by_id.values() if "removed_by" not in c)
     assert shown.count("books") > 4
-    propensities = [told[item["item_id"]]["propensity"] for item in answer["items"]]
+    propensities = [candidates_by_id[item["item_id"]]["propensity"] for item in answer["items"]]
     assert propensities == [pytest.approx(EXPLORE) if unlikely else 1.0 for unlikely in explored]
 
 

@@ -66,13 +66,13 @@ def test_tensors_in_json_and_in_binary(server: Any, encoding: str) -> None:
     # The length of the JSON part counts in the decompressed body.
     raw = struct.pack("<I", 6) + b"user-3"
     described = {"name": "user_id", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(raw)}}
-    told = json.dumps({"inputs": [described]}).encode()
+    json_part = json.dumps({"inputs": [described]}).encode()
     headers = {
         "Content-Encoding": encoding,
         "Content-Type": "application/octet-stream",
-        "Inference-Header-Content-Length": str(len(told)),
+        "Inference-Header-Content-Length": str(len(json_part)),
     }
-    status, answer = server.post("/v2/models/recommender/infer", PACKED[encoding](told + raw), headers)
+    status, answer = server.post("/v2/models/recommender/infer", PACKED[encoding](json_part + raw), headers)
     assert (status, answer["outputs"][0]) == (200, plain["outputs"][0])
 
 

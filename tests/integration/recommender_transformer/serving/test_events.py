@@ -78,10 +78,10 @@ def test_one_id_twice_in_a_batch_is_one_event(server: Any, client: Redis, new_id
     length = client.xlen(keys.EVENTS)
     event = EVENT | {"event_id": new_id}
     _, answer = server.v1(event, EVENT, event, EVENT | {"event_id": new_id + "b"}, model="events")
-    told = answer["predictions"]
-    assert [one["duplicate"] for one in told] == [False, False, True, False]
-    assert told[2]["stream_id"] == told[0]["stream_id"]
-    assert len({one["stream_id"] for one in told}) == 3
+    received = answer["predictions"]
+    assert [one["duplicate"] for one in received] == [False, False, True, False]
+    assert received[2]["stream_id"] == received[0]["stream_id"]
+    assert len({one["stream_id"] for one in received}) == 3
     assert client.xlen(keys.EVENTS) == length + 3
     assert [one.get("event_id") for one in newest(client, 3)] == [new_id, None, new_id + "b"]
 
@@ -102,10 +102,10 @@ def test_a_cloud_event_in_headers_is_stored_once_and_answered_as_one(server: Any
     headers = {f"ce-{name}": value for name, value in cloud(new_id, time="2026-01-31T12:00:00.25+01:00").items()}
     headers |= {"ce-subject": "caf%C3%A9", "Content-Type": "application/json; charset=utf-8"}
     body = json.dumps({"user_id": "me", "item_id": "item-3"}).encode()
-    status, answer, told = post(server, body, headers)
+    status, answer, received = post(server, body, headers)
     assert (status, answer["predictions"][0]["duplicate"]) == (200, False)
-    assert told["ce-specversion"] == "1.0"
-    assert told["ce-source"] == "io.kserve.inference.events"
+    assert received["ce-specversion"] == "1.0"
+    assert received["ce-source"] == "io.kserve.inference.events"
     assert newest(client) == [EVENT | {"timestamp": "1769857200250", "event_id": f"/shop {new_id}"}]
     _, again, _ = post(server, body, headers)
     assert again["predictions"] == [answer["predictions"][0] | {"duplicate": True}]
@@ -117,9 +117,9 @@ def test_a_cloud_event_in_headers_is_stored_once_and_answered_as_one(server: Any
 def test_a_cloud_event_in_the_body_and_in_base64(server: Any, client: Redis, new_id: str) -> None:
     inside = EVENT | {"timestamp": 1_700_000_000_123}
     whole = cloud(new_id, type="anything", time="2026-01-31T12:00:00Z", data=inside, traceparent="00-1-2-00")
-    status, answer, told = post(server, json.dumps(whole).encode(), {"Content-Type": STRUCTURED})
+    status, answer, received = post(server, json.dumps(whole).encode(), {"Content-Type": STRUCTURED})
     assert status == 200
-    assert told["content-type"] == STRUCTURED
+    assert received["content-type"] == STRUCTURED
     assert answer["data"]["predictions"][0]["duplicate"] is False
     # Fields of the data take precedence.
     assert newest(client) == [EVENT | {"timestamp": "1700000000123", "event_id": f"/shop {new_id}"}]
@@ -130,8 +130,8 @@ def test_a_cloud_event_in_the_body_and_in_base64(server: Any, client: Redis, new
 
 def test_a_batch_of_cloud_events_is_stored_completely_or_not_at_all(server: Any, client: Redis, new_id: str) -> None:
     batch = [cloud(f"{new_id}-{n}", data=EVENT | {"user_id": f"user-{n}"}) for n in range(3)]
-    status, answer, told = post(server, json.dumps([*batch, batch[0]]).encode(), {"Content-Type": BATCH})
-    assert (status, told["content-type"]) == (200, BATCH)
+    status, answer, received = post(server, json.dumps([*batch, batch[0]]).encode(), {"Content-Type": BATCH})
+    assert (status, received["content-type"]) == (200, BATCH)
     [reply] = answer
     assert [one["duplicate"] for one in reply["data"]["predictions"]] == [False, False, False, True]
     assert [one["user_id"] for one in newest(client, 3)] == ["user-0", "user-1", "user-2"]

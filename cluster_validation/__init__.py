@@ -1,0 +1,1 @@
+"""Checks the cluster's manifests, charts and Terraform on a machine that has no cluster."""

@@ -1,0 +1,1 @@
+"""Strict schemas of Kubernetes' own kinds and of the custom kinds that the manifests use."""

@@ -1,0 +1,1 @@
+"""Rendered manifests, planted faults, ``eks/`` and Terraform."""

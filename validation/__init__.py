@@ -1,1 +1,0 @@
-"""Checks of what a cluster would be told, made where there is no cluster."""
