@@ -79,7 +79,7 @@ def encode(
     from kfp_pipelines.console import show
     from winnow import provenance
     from winnow.embeddings.extraction import extract_embeddings
-    from winnow.embeddings.result import told, write_output
+    from winnow.embeddings.result import summary, write_output
     from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
@@ -101,7 +101,7 @@ def encode(
             store = EmbeddingStore(embeddings or discarded)
             contents = read_contents(tables)
             found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
-        show(*told(found, contents))
+        show(*summary(found, contents))
         if output:
             write_output(found, contents, output)
         encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}

@@ -19,14 +19,14 @@ from kfp_pipelines.unfinished import Started, Unfinished
 from winnow import home
 from winnow.errors import WinnowError, as_winnow_error
 from winnow.home import held
-from winnow.result import VARIABLE, Outcome
+from winnow.result import VARIABLE, RunResult
 
 TAIL_LINES = 15
 """Of the step's log, shown where a step fails unexpectedly."""
 
 
 def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
-    """Run ``pipeline`` through ``kfp.local`` in this environment, and write its :class:`Outcome`.
+    """Run ``pipeline`` through ``kfp.local`` in this environment, and write its :class:`RunResult`.
 
     The outcome goes into the file that the environment variable names, for the parent process; without one, the error
     or the release's number is printed.
@@ -52,7 +52,7 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
         shown = as_winnow_error(error)
         if shown is None:
             raise
-        outcome = Outcome.of(shown)
+        outcome = RunResult.of(shown)
     if given:
         outcome.write(Path(given))
     elif outcome.error:
@@ -62,7 +62,7 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
     raise typer.Exit(outcome.exit_code)
 
 
-def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | int]) -> Outcome:
+def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | int]) -> RunResult:
     check_settings(arguments)
     unfinished = Unfinished(root / "unfinished")
     started = Started.now(str(getattr(pipeline, "name", "")), arguments)
@@ -86,20 +86,20 @@ def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | 
             with redirect_stdout(console), _quoted_interpreter():
                 outputs: dict[str, object] = pipeline(**arguments).outputs  # type: ignore[operator]  # kfp: untyped
         except RuntimeError as failure:
-            return Outcome.read(step_outcome) or _bug(console.step, failure, log_path, unfinished)
+            return RunResult.read(step_outcome) or _bug(console.step, failure, log_path, unfinished)
     unfinished.end()
     number = outputs.get("Output")
-    return Outcome(release=int(str(number)) if number is not None else None)
+    return RunResult(release=int(str(number)) if number is not None else None)
 
 
-def _bug(step: str, failure: RuntimeError, log: Path, unfinished: Unfinished) -> Outcome:
+def _bug(step: str, failure: RuntimeError, log: Path, unfinished: Unfinished) -> RunResult:
     """The outcome of a run with an unexpected error: the end of the step's log, and the path of the whole log."""
     lines = log.read_text(encoding="utf-8").splitlines()
     # A step's own lines are indented; the runner's lines after them are not.
     tail = [line for line in lines if line.startswith("    ") and line.strip()][-TAIL_LINES:]
     where = f"step {step} failed unexpectedly" if step else str(failure)
     retry = "; once its cause is fixed, --resume continues from there" if unfinished.done() else ""
-    return Outcome(error="\n".join([f"{where}{retry}. The whole log: {log}", *tail]), exit_code=1)
+    return RunResult(error="\n".join([f"{where}{retry}. The whole log: {log}", *tail]), exit_code=1)
 
 
 @contextmanager

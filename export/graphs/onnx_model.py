@@ -13,7 +13,7 @@ from export.graphs.parity import resized
 from export.graphs.simplify import simplify
 from export.graphs.structure import check_bytes
 from winnow.errors import WinnowError
-from winnow.signatures import BATCH, CANDIDATES, FRESH, ModelSignature
+from winnow.signatures import BATCH, CANDIDATES, NEW_ITEMS, ModelSignature
 
 OPSET = 20
 
@@ -24,7 +24,7 @@ _ONNX_TYPES = {
     "UINT8": onnx.TensorProto.UINT8,
 }
 
-_TRACED = {BATCH: 3, CANDIDATES: 5, FRESH: 7}
+_TRACED = {BATCH: 3, CANDIDATES: 5, NEW_ITEMS: 7}
 """Sizes for tracing: distinct, and not 1, which the exporter would treat as a constant."""
 
 

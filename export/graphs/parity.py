@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.errors import WinnowError
-from winnow.signatures import BATCH, CANDIDATES, FRESH, ModelSignature
+from winnow.signatures import BATCH, CANDIDATES, NEW_ITEMS, ModelSignature
 
 SIZES = (
-    {BATCH: 1, CANDIDATES: 7, FRESH: 1},
-    {BATCH: 3, CANDIDATES: 64, FRESH: 5},
-    {BATCH: 32, CANDIDATES: 100, FRESH: 64},
+    {BATCH: 1, CANDIDATES: 7, NEW_ITEMS: 1},
+    {BATCH: 3, CANDIDATES: 64, NEW_ITEMS: 5},
+    {BATCH: 32, CANDIDATES: 100, NEW_ITEMS: 64},
 )
 """Every model is compared at each of these sizes of its free dimensions."""
 

@@ -7,7 +7,7 @@ import onnxruntime
 
 from export.triton.config import MAX_BATCH, Shape, Shapes
 from winnow.errors import WinnowError
-from winnow.signatures import BATCH, CANDIDATES, FRESH, SIGNATURES, ModelSignature
+from winnow.signatures import BATCH, CANDIDATES, NEW_ITEMS, SIGNATURES, ModelSignature
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Span:
     most: int
 
 
-_FREE = {CANDIDATES: Span(1, 512, 2048), FRESH: Span(1, 64, 512)}
+_FREE = {CANDIDATES: Span(1, 512, 2048), NEW_ITEMS: Span(1, 64, 512)}
 
 
 def span(signature: ModelSignature, dim: int | str) -> Span:
@@ -71,7 +71,7 @@ def check_shapes(signature: ModelSignature, shapes: Shapes) -> None:
     """
     for spec in (*signature.inputs, *signature.outputs):
         shape = shapes[spec.name]
-        free = [dim in (BATCH, CANDIDATES, FRESH) for dim in spec.dims]
+        free = [dim in (BATCH, CANDIDATES, NEW_ITEMS) for dim in spec.dims]
         fits = len(shape) == len(free) and all(
             isinstance(dim, str) == open_ for dim, open_ in zip(shape, free, strict=True)
         )
@@ -79,5 +79,5 @@ def check_shapes(signature: ModelSignature, shapes: Shapes) -> None:
         if not fits or any(isinstance(declared, int) and declared != dim for declared, dim in numbers):
             raise WinnowError(
                 f"{signature.name}: {spec.name} has the shape {shape} in the exported graph, its signature says "
-                f"{spec.dims}, where only {BATCH}, {CANDIDATES} and {FRESH} stay open"
+                f"{spec.dims}, where only {BATCH}, {CANDIDATES} and {NEW_ITEMS} stay open"
             )

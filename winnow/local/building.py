@@ -9,13 +9,13 @@ from pathlib import Path
 from winnow.errors import WinnowError
 from winnow.local.processes import end_group, tethered
 from winnow.release import BuildInputs
-from winnow.result import VARIABLE, Outcome
+from winnow.result import VARIABLE, RunResult
 
 
 class BuildFailed(WinnowError):
     """The pipeline ended without a release; the message is what it said."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: RunResult) -> None:
         super().__init__(outcome.error)
         self.exit_code = outcome.exit_code
 
@@ -44,10 +44,10 @@ def retrain(source: BuildInputs, holdout: str, resume: bool = False) -> int:
             code = pipeline.wait()
         finally:
             end_group(pipeline, grace=5.0)
-        outcome = Outcome.read(path)
+        outcome = RunResult.read(path)
     if outcome is None or (code and not outcome.error):
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        outcome = Outcome(error=f"the pipeline's process was ended ({how}) before it could say why", exit_code=1)
+        outcome = RunResult(error=f"the pipeline's process was ended ({how}) before it could say why", exit_code=1)
     if outcome.release is None:
         raise BuildFailed(outcome)
     return outcome.release

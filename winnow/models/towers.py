@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
-from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet
-from winnow.schema import Feature
+from winnow.schema import NUMERIC_FEATURES, Feature
 
 GAP_BUCKETS = 32
 """Time gaps fall into buckets that double: below 1 s, 1-3 s, 3-7 s, … up to 68 years."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet
 from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
 from winnow.retrieval.covisitation import covisitation_scores
+from winnow.schema import NUMERIC_FEATURES
 from winnow.training.covisitation import covisitation_table
 from winnow.training.retriever import RetrieverTraining
 from winnow.training.retriever_windows import first_interactions

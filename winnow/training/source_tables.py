@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet
+from winnow.schema import NUMERIC_FEATURES
 from winnow.training.covisitation import covisitation_table
 from winnow.training_settings import CovisitationSettings, PopularitySettings
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from winnow.release import Release
-from winnow.result import Outcome
+from winnow.result import RunResult
 
 WINNOW = Path(sys.executable).with_name("winnow")
 PATIENCE_SECONDS = 240.0
@@ -233,4 +233,4 @@ def test_the_data_report_is_the_only_output(build: Callable[..., Building], home
     for said in ("INFO", "Traceback", "Pipeline", ".log"):
         assert said not in report
     [outcome] = (home / "pipelines").glob("*.json")
-    assert Outcome.read(outcome) == Outcome(error=report.removeprefix("winnow: ").removesuffix("\n"), exit_code=2)
+    assert RunResult.read(outcome) == RunResult(error=report.removeprefix("winnow: ").removesuffix("\n"), exit_code=2)

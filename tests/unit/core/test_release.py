@@ -58,7 +58,7 @@ def test_a_release_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_changed_file_is_named(tmp_path: Path) -> None:
     opened = write(tmp_path, 1)
     np.save(tmp_path / "1" / "popular.npy", np.array([1, 2], np.int32))
-    with pytest.raises(ReleaseMismatch, match=r"popular\.npy is not the file release 1 was made with"):
+    with pytest.raises(ReleaseMismatch, match=r"popular\.npy is missing or has changed since release 1 was built"):
         opened.verify()
 
 

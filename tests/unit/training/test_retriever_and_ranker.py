@@ -8,14 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from winnow.evaluation.baselines import popularity
-from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet, Interactions
 from winnow.metrics import ndcg
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import ItemInputs
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.retrieval.history import assemble_many
-from winnow.schema import Feature, FeatureSchema
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.training.candidate_lists import past_lists, retrieve
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever

@@ -13,10 +13,9 @@ from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.learnable import check_learnable
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.errors import DataError
-from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet, Interactions
 from winnow.ranking.context import CONTEXT_FEATURES
-from winnow.schema import Feature, FeatureSchema
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import train_retriever
 from winnow.training.trained_ranker import TrainedRanker

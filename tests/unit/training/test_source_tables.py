@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from winnow.features.numerics import NUMERIC_FEATURES
 from winnow.features.table import FeatureSet, Interactions
-from winnow.schema import Feature, FeatureSchema
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.training.covisitation import covisitation_table
 from winnow.training.running_mean import RunningMean
 from winnow.training.source_tables import SourceTables, popular_items

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from winnow.bloom.hashing import item_hash, item_hashes
 from winnow.release import Release
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 
 T = TypeVar("T", bound=np.generic)
 
@@ -18,7 +18,7 @@ class FreshItem(NamedTuple):
 
     Attributes:
         item_id: its id.
-        slot: its place among the fresh items, the same in every process: 0, 1, … below :data:`FRESH_CAPACITY`.
+        slot: its place among the fresh items, the same in every process: 0, 1, … below :data:`NEW_ITEM_CAPACITY`.
         vector: float32 [D], its item vector, unit length.
         row: structured scalar of the schema's ``item_dtype``; its index is ``n + 1 + slot``.
         title: what people call it; "" where it has no title.
@@ -53,8 +53,8 @@ class Catalog:
     def __init__(self, release: Release) -> None:
         known: list[str] = release.array("item_ids").tolist()
         self.size = len(known) - 1
-        self.item_ids = known + [""] * FRESH_CAPACITY
-        self.hashes = item_hashes(known) + [0] * FRESH_CAPACITY
+        self.item_ids = known + [""] * NEW_ITEM_CAPACITY
+        self.hashes = item_hashes(known) + [0] * NEW_ITEM_CAPACITY
         self.item_index = {item_id: index for index, item_id in enumerate(known) if index}
         self.vectors = _with_room(release.array("item_vectors"))
         self.rows = _with_room(release.array("item_rows"))
@@ -99,6 +99,6 @@ def merged(
 
 
 def _with_room(array: NDArray[T]) -> NDArray[T]:
-    roomy = np.zeros((len(array) + FRESH_CAPACITY, *array.shape[1:]), array.dtype)
+    roomy = np.zeros((len(array) + NEW_ITEM_CAPACITY, *array.shape[1:]), array.dtype)
     roomy[: len(array)] = array
     return roomy

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.catalog import FreshItem
 from recommender_transformer.backends.online import OnlineStore
 from winnow.errors import WinnowError
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import AsyncClient, RedisError, connect_async
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ for _, id in ipairs(ARGV) do
   if redis.call('HEXISTS', KEYS[1], id) == 0 then new = new + 1 end
 end
 local taken = redis.call('HLEN', KEYS[1])
-if taken + new > {FRESH_CAPACITY} then return {{}} end
+if taken + new > {NEW_ITEM_CAPACITY} then return {{}} end
 local slots = {{}}
 for position, id in ipairs(ARGV) do
   if redis.call('HSETNX', KEYS[1], id, taken) == 1 then taken = taken + 1 end
@@ -71,7 +71,7 @@ async def slots(store: OnlineStore, item_ids: Sequence[str]) -> list[int]:
     given: list[int] = await _call(store.client, _ALLOCATE, [store.keys.fresh_slots], item_ids)
     if not given:
         raise NoRoom(
-            f"release {store.keys.release} has no room: it takes {FRESH_CAPACITY} new items; "
+            f"release {store.keys.release} has no room: it takes {NEW_ITEM_CAPACITY} new items; "
             "build the next release with them (`winnow build`)"
         )
     return given
@@ -165,7 +165,7 @@ def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> FreshItem | None:
     except (KeyError, ValueError):
         return None
     fits = len(row) == catalog.rows.dtype.itemsize and len(vector) == 4 * catalog.vectors.shape[1]
-    if not fits or not 0 <= slot < FRESH_CAPACITY:
+    if not fits or not 0 <= slot < NEW_ITEM_CAPACITY:
         return None
     read: NDArray[np.float32] = np.frombuffer(vector, "<f4").astype(np.float32)
     return FreshItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title)

@@ -13,7 +13,7 @@ from recommender_transformer.backends.row_cache import RowCache
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store import history, keys, recent
 from winnow.store.connection import connect_async
 from winnow.store.events import codes_of
@@ -96,7 +96,7 @@ class OnlineStore:
         self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._codes = codes_of(release.schema.events)
         self._history_length = release.manifest.history_length
-        self._cache = RowCache(self.catalog.size + FRESH_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
+        self._cache = RowCache(self.catalog.size + NEW_ITEM_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
     @property
     def stranger(self) -> UserState:

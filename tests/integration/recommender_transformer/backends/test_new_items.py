@@ -20,7 +20,7 @@ from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, ContentQuery, RecommendRequest
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
 
@@ -36,14 +36,14 @@ def run(work: Any) -> Any:
 def test_the_catalog_has_spare_rows_and_replaces_them(release: Release) -> None:
     catalog = Catalog(release)
     assert len(catalog.item_ids) == len(catalog.hashes) == len(catalog.rows) == len(catalog.vectors)
-    assert len(catalog.rows) == ITEMS + 1 + FRESH_CAPACITY
+    assert len(catalog.rows) == ITEMS + 1 + NEW_ITEM_CAPACITY
     assert not len(catalog.fresh)
     hashes, vectors = catalog.hashes, catalog.vectors
     assert catalog.put(new_item(release, "one", slot=0)) == ITEMS + 1
-    assert catalog.put(new_item(release, "last", slot=FRESH_CAPACITY - 1)) == ITEMS + FRESH_CAPACITY
+    assert catalog.put(new_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)) == ITEMS + NEW_ITEM_CAPACITY
     again = new_item(release, "one", slot=0, available=0)
     catalog.put(again)
-    assert catalog.fresh.tolist() == [ITEMS + 1, ITEMS + FRESH_CAPACITY]
+    assert catalog.fresh.tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
     assert catalog.rows[ITEMS + 1]["available"] == 0
     assert (hashes[ITEMS + 1], catalog.item_index["one"]) == (item_hash("one"), ITEMS + 1)
     assert vectors is catalog.vectors
@@ -75,8 +75,8 @@ def test_every_slot_is_assigned_once_up_to_the_capacity(published: Release, redi
             # Concurrent requests never share a slot.
             given = await asyncio.gather(*(new_items.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
             assert sorted(slot for pair in given for slot in pair) == list(range(3, 43))
-            await new_items.slots(store, [f"more-{n}" for n in range(FRESH_CAPACITY - 44)])
-            assert await new_items.slots(store, ["the last"]) == [FRESH_CAPACITY - 1]
+            await new_items.slots(store, [f"more-{n}" for n in range(NEW_ITEM_CAPACITY - 44)])
+            assert await new_items.slots(store, ["the last"]) == [NEW_ITEM_CAPACITY - 1]
             with pytest.raises(new_items.NoRoom, match=r"takes 4096 new items; build the next release"):
                 await new_items.slots(store, ["b", "one too many"])
             assert await new_items.slots(store, ["b"]) == [1]

@@ -11,7 +11,7 @@ from recommender_transformer.backends.online import OnlineStore
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
 from tests.support.until import async_until
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.keys import Keys
 
 
@@ -110,7 +110,7 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
             [new("x", image={"url": "http://x"})],
             "instances[0].image.url: is not a field; the fields are b64; URLs are not",
         ),
-        ([new("x", image={"b64": "aGVsbG8="})], "instances[0].image: not a readable picture"),
+        ([new("x", image={"b64": "aGVsbG8="})], "instances[0].image: not a readable image"),
         ([new("x"), new("y", audio=picture())], "instances[1].audio: not a readable sound"),
         ([new("x", created_at=1.5)], "instances[0].created_at: must be milliseconds since the epoch, or a date"),
         (
@@ -129,7 +129,7 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
 def test_a_full_release_asks_for_a_new_build(growing_server: Any, redis_url: str) -> None:
     client, key = Redis.from_url(redis_url), Keys(6002).fresh_slots
     before = client.hgetall(key)
-    filling = {f"filling-{n}": n for n in range(len(before), FRESH_CAPACITY)}
+    filling = {f"filling-{n}": n for n in range(len(before), NEW_ITEM_CAPACITY)}
     client.hset(key, mapping=filling)
     try:
         status, answer = growing_server.v1(new("no room"), model="items")
