@@ -37,7 +37,9 @@ def stack(served: Release, redis_url: str | None = None) -> Iterator[Stack]:
     ports = Ports.free()
     with (
         tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
-        Stack(served.manifest.number, ports, apart=Path(folder), redis_url=redis_url, show_progress=False) as running,
+        Stack(
+            served.manifest.number, ports, state_dir=Path(folder), redis_url=redis_url, show_progress=False
+        ) as running,
     ):
         yield running
 

@@ -17,7 +17,7 @@ from tests.support.sidecar.crash import PRODUCERS, crash_a_sidecar
 from winnow.bloom import categories
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hashes
-from winnow.bloom.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
+from winnow.bloom.seen import FALSE_POSITIVE_RATE, INITIAL_CAPACITY, WINDOW_MS, SeenFilter
 from winnow.local import redis
 from winnow.ports import Ports
 
@@ -41,7 +41,7 @@ def measure() -> list[Row]:
 def _errors(values: list[int]) -> list[Row]:
     """False-positive rates relative to the configured ones, each at the end of its capacity."""
     table = item_hashes(IDS)
-    full = SMALLEST
+    full = INITIAL_CAPACITY
     one, both, grown = SeenFilter(), SeenFilter(), SeenFilter()
     one.update(values[:full], _NOW)
     for window, seen in ((0, both), (1, both)):
@@ -51,7 +51,7 @@ def _errors(values: list[int]) -> list[Row]:
         grown.update(values[window * 31 * full : (window + 1) * 31 * full], _NOW + window * WINDOW_MS)
     unmet = np.arange(62 * full, ITEMS, dtype=np.int32)
     touched = CategoryFilter()
-    touched.update(values[: categories.SMALLEST])
+    touched.update(values[: categories.INITIAL_CAPACITY])
     ratio = "false positives / configured"
     rates = {
         "one full window": one.contains(unmet, table).mean() / FALSE_POSITIVE_RATE,
@@ -108,7 +108,7 @@ def _pybloom(items: NDArray[np.int32]) -> dict[str, float]:
     times = {}
     for peer in (
         pybloom.BloomFilter(MET, FALSE_POSITIVE_RATE),
-        pybloom.ScalableBloomFilter(SMALLEST, FALSE_POSITIVE_RATE),
+        pybloom.ScalableBloomFilter(INITIAL_CAPACITY, FALSE_POSITIVE_RATE),
     ):
         for name in IDS[:MET]:
             peer.add(name)

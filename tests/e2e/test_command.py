@@ -103,7 +103,7 @@ def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.Monkey
                 return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")
             return None
 
-    monkeypatch.setattr(stack, "WHOLE_SECONDS", 2.0)
+    monkeypatch.setattr(stack, "FIRST_ANSWER_SECONDS", 2.0)
     hollow = grpc.server(ThreadPoolExecutor(2), handlers=[Hollow()])
     monkeypatch.setenv("TRITON_URL", f"127.0.0.1:{hollow.add_insecure_port('127.0.0.1:0')}")
     monkeypatch.setenv("WINNOW_HOME", str(winnow.home))

@@ -6,7 +6,7 @@ from redis import Redis
 
 from tests.support.until import until
 from winnow.evaluation.skew import differing
-from winnow.store.impressions import sampled
+from winnow.feedback.impressions import sampled
 from winnow.store.keys import IMPRESSIONS
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from recommender_transformer.__main__ import serve
 from recommender_transformer.serving.connections.waiting import Bounds
 from tests.support.fake_models import NumpyModels
-from winnow.feedback.append import Limits
+from winnow.feedback.append import AppendOptions
 from winnow.release import Release
 
 
@@ -28,7 +28,7 @@ def main() -> None:
         np.asarray(release.array("item_vectors")), settings.pop("delay_s", {}), set(settings.pop("broken", ()))
     )
     if "limits" in settings:
-        settings["limits"] = Limits(*settings["limits"])
+        settings["limits"] = AppendOptions(*settings["limits"])
     if "bounds" in settings:
         settings["bounds"] = Bounds(*settings["bounds"])
     for name, value in settings.pop("constants", {}).items():

@@ -1,7 +1,7 @@
-"""``python -m bloom_sidecar --release-dir DIR --health-port PORT``: keep a release's state true.
+"""``python -m bloom_sidecar --release-dir DIR``: apply the event stream to the histories and filters of a release.
 
-Redis is where ``REDIS_URL`` says (see :mod:`winnow.store.connection`). ``--redis-url`` says so for everybody to see, so
-it is for addresses without a password.
+The address of Redis comes from ``REDIS_URL`` (:mod:`winnow.store.connection`). Command lines are visible to all users
+of a machine, so ``--redis-url`` is only for addresses without a password.
 """
 
 import argparse
@@ -23,17 +23,23 @@ from winnow.store.publish import check_published
 
 
 def main() -> None:
-    """Consume until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="bloom_sidecar", description=__doc__)
-    parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release.")
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
-    parser.add_argument("--health-port", type=int, default=8090, help="For /health, /ready and /metrics.")
-    parser.add_argument("--health-host", default="", help="The address that these listen on; empty is all.")
+    """Run until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(
+        prog="bloom_sidecar", description="Apply the event stream to the histories and Bloom filters of a release."
+    )
+    parser.add_argument("--release-dir", type=Path, required=True, help="Folder of the release.")
+    parser.add_argument(
+        "--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Address of Redis. Default: $REDIS_URL."
+    )
+    parser.add_argument("--health-port", type=int, default=8090, help="Port of /health, /ready and /metrics.")
+    parser.add_argument(
+        "--health-host", default="", help="Address that /health, /ready and /metrics listen on; empty: all."
+    )
     parser.add_argument(
         "--window-days",
         type=int,
         default=WINDOW_DAYS,
-        help="What a user met is remembered for at least this long and at most twice as long.",
+        help="Window length of the seen filters: a seen item is remembered for one to two windows.",
     )
     args = parser.parse_args()
     if args.window_days < 1:

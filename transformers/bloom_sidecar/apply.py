@@ -1,4 +1,4 @@
-"""Apply events to one user's history and filters, in one atomic step."""
+"""Apply events to one user's history and filters in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -6,21 +6,21 @@ from typing import Any, NamedTuple, cast
 from winnow.bloom.shadow import Errors, errors
 from winnow.store.connection import Client
 from winnow.store.events import Event
-from winnow.store.item_rows import Item
-from winnow.store.user_state import State, watched
+from winnow.store.stored_items import StoredItem
+from winnow.store.user_activity import UserActivity, watched
 
 
 class Applied(NamedTuple):
-    """What became of a user.
+    """The result for a user.
 
     Attributes:
-        state: as it was written.
-        size: bytes of its seen filter.
-        rotated: how many windows of the seen filter were dropped.
-        errors: how the filter as it was before compares with its shadow; none for a user who has none.
+        activity: the user's activity as it was written.
+        size: size of the seen filter, in bytes.
+        rotated: number of windows dropped from the seen filter.
+        errors: errors of the filter before the update; ``None`` for a user without a shadow set.
     """
 
-    state: State
+    activity: UserActivity
     size: int
     rotated: int
     errors: Errors | None
@@ -31,45 +31,45 @@ def apply(
     release: int,
     user_id: str,
     events: Sequence[Event],
-    items: Mapping[str, Item],
+    items: Mapping[str, StoredItem],
     window_ms: int,
     probes: Sequence[int] = (),
 ) -> Applied:
-    """Put ``events`` of one user into history, seen filter and category filter.
+    """Apply the ``events`` of one user to history, seen filter and category filter.
 
-    The keys are watched: when another sidecar writes them in between, Redis refuses the transaction and it is done
-    again on what that one wrote, so no item is lost. An event that is in the history already is not put there twice,
-    so a batch that was applied but not acknowledged (its sidecar died in between) does no harm.
+    The user's keys are watched: if another sidecar writes them meanwhile, Redis aborts the transaction, which is then
+    retried on the new values, so no event is lost. Applying an event twice changes nothing, so a batch can be applied
+    again after its sidecar died before acknowledging it.
 
     Args:
-        client: connection to Redis, answering bytes.
+        client: connection to Redis that returns bytes.
         release: number of the release.
-        user_id: whose events.
-        events: in the order of the stream.
-        items: what is known of their items.
-        window_ms: length of the seen filter's windows.
-        probes: hashes of items to ask the filter of a sampled user for.
+        user_id: id of the user.
+        events: events of this user, in stream order.
+        items: item id -> stored item of the events' items.
+        window_ms: window length of the seen filter, in milliseconds.
+        probes: item hashes with which the filter of a sampled user is tested.
 
     Raises:
         RedisError: Redis does not answer.
-        ValueError: a stored filter cannot be read; nothing was changed.
+        ValueError: a stored filter has an invalid format; nothing was changed.
     """
 
     def update(pipe: Any) -> Applied:
-        state = State.read(pipe, release, user_id)
-        found = errors(state.seen, state.shadow, probes) if state.shadow else None
-        rotated = state.apply(events, items, window_ms)
+        activity = UserActivity.read(pipe, release, user_id)
+        found = errors(activity.seen, activity.shadow, probes) if activity.shadow else None
+        rotated = activity.apply(events, items, window_ms)
         pipe.multi()
-        return Applied(state, state.write(pipe, release), rotated, found)
+        return Applied(activity, activity.write(pipe, release), rotated, found)
 
-    # The client's types know of callables that return nothing, though what they return can be had.
+    # redis-py types the callable as returning None, although it returns its value with value_from_callable.
     return cast(
         "Applied", client.transaction(cast("Any", update), *watched(release, user_id), value_from_callable=True)
     )
 
 
 def by_user(events: Iterable[tuple[bytes, Event]]) -> dict[str, list[tuple[bytes, Event]]]:
-    """Events with their stream ids, grouped by user, in stream order: a user's events cost one transaction."""
+    """Group events, with their stream ids and in stream order, by user: each user takes one transaction."""
     grouped: dict[str, list[tuple[bytes, Event]]] = {}
     for stream_id, event in events:
         grouped.setdefault(event.user_id, []).append((stream_id, event))

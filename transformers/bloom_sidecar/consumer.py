@@ -1,4 +1,4 @@
-"""Read the event stream as one of a release's consumer group, and apply what comes."""
+"""The sidecar's loop: read the event stream as a member of the release's consumer group, and apply the events."""
 
 import logging
 import threading
@@ -14,37 +14,38 @@ from winnow.bloom.seen import FALSE_POSITIVE_RATE, WINDOW_MS
 from winnow.release import Release
 from winnow.store import trending
 from winnow.store.connection import FAILURES, Client
-from winnow.store.events import Event, codes_of, entered, parse
-from winnow.store.item_rows import Item, Items
+from winnow.store.events import Event, entered_ms, event_codes, parse
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.stored_items import StoredItem, StoredItems
 from winnow.store.trending import Done
 
 log = logging.getLogger(__name__)
 
 _PAUSE_S = 0.5
-"""Wait after Redis failed, before it is tried again."""
+"""Pause after a Redis error, before the next attempt."""
 
-_LOOK_S = 1.0
-"""How often the trending list's lease is asked for and the lag is measured."""
+_MAINTENANCE_S = 1.0
+"""Interval at which the trending list's lease is requested and the lag is measured."""
 
 _STUCK_S = 60.0
-"""A loop that has not come round for so long will not do so again."""
+"""The process counts as stuck when an iteration takes longer than this."""
 
 _PROBES = 256
-"""Items of the catalog that a sampled user's filter is asked for: some 30 microseconds."""
+"""Catalog items with which the filter of a sampled user is tested, in about 30 microseconds."""
 
 
 class Consumer:
-    """One member of the group.
+    """A member of the consumer group.
 
     Args:
-        client: connection to Redis, answering bytes.
-        release: whose filters are kept.
-        name: of this member, unlike any other's.
-        window_ms: length of the seen filters' windows, milliseconds.
+        client: connection to Redis that returns bytes.
+        release: the release whose filters are updated.
+        name: name of this member, unique in the group.
+        window_ms: window length of the seen filters, in milliseconds.
 
     Attributes:
-        ready: whether the last round went well.
+        group: the consumer group.
+        ready: whether the last iteration succeeded.
     """
 
     def __init__(self, client: Client, release: Release, name: str, window_ms: int = WINDOW_MS) -> None:
@@ -53,61 +54,61 @@ class Consumer:
         self._release = manifest.number
         self._name = name
         self._window_ms = window_ms
-        self._codes = codes_of(schema.events)
+        self._codes = event_codes(schema.events)
         self._weights = (0.0, *schema.event_weights)
         self._created = trending.created_ms(manifest)
         self._as_of = manifest.as_of
-        # What is older is in the log that the counts were started with.
+        # The initial counts contain the log; older events must not be counted twice.
         self._counted_from = min(self._created, manifest.as_of)
         self._popular = np.asarray(release.array("popular"), np.int32)
-        self._items = Items(client, release)
+        self._items = StoredItems(client, release)
         item_ids = release.array("item_ids")
         drawn = np.random.default_rng().integers(1, len(item_ids), _PROBES)
         self._probes = [item_hash(item_id) for item_id in item_ids[drawn].tolist()]
-        self._asked = self._wrong = 0
+        self._probed = self._false_positives = 0
         self._gap: bytes | None = None
-        self._looked = 0.0
-        self._round = time.monotonic()
+        self._maintained = 0.0
+        self._iteration = time.monotonic()
         self.group = Group(client, Keys(self._release).group, name)
         self.ready = False
         metrics.FALSE_POSITIVE_TARGET.set(FALSE_POSITIVE_RATE)
 
     @property
     def alive(self) -> bool:
-        """Whether the loop still comes round."""
-        return time.monotonic() - self._round < _STUCK_S
+        """Whether the loop is running."""
+        return time.monotonic() - self._iteration < _STUCK_S
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; what was read by then is applied and acknowledged first."""
+        """Run until ``stop`` is set; entries that were read by then are applied and acknowledged first."""
         while not stop.is_set():
-            self._round = time.monotonic()
+            self._iteration = time.monotonic()
             try:
                 if not self.ready:
                     self._join()
                 self.step()
-                self._look()
+                self._maintain()
                 self.ready = True
             except FAILURES as error:
                 self.ready = False
-                log.warning("Redis fails, trying again: %s", error)
+                log.warning("Redis failed, retrying: %s", error)
                 stop.wait(_PAUSE_S)
         self.ready = False
         try:
             self.group.leave()
         except FAILURES as error:
-            log.warning("the group cannot be left: %s", error)
+            log.warning("could not leave the consumer group: %s", error)
 
     def step(self) -> int:
-        """Take over stale entries when it is time, read new ones, apply both; returns how many there were."""
+        """Claim stale entries when due, read new ones, and apply both; returns the number of entries."""
         stale = self.group.stale()
         metrics.TAKEN_OVER.inc(len(stale))
         entries = stale + self.group.new()
         parsed = [(entry[0], parse(entry, self._codes)) for entry in entries]
-        known = [(stream_id, event) for stream_id, event in parsed if event is not None]
+        valid = [(stream_id, event) for stream_id, event in parsed if event is not None]
         done = [Done(stream_id) for stream_id, event in parsed if event is None]
         metrics.EVENTS.labels("malformed").inc(len(done))
-        items = self._items.read({event.item_id for _, event in known}) if known else {}
-        for user_id, events in by_user(known).items():
+        items = self._items.read({event.item_id for _, event in valid}) if valid else {}
+        for user_id, events in by_user(valid).items():
             try:
                 applied = apply(
                     self._client,
@@ -119,7 +120,7 @@ class Consumer:
                     self._probes,
                 )
             except ValueError as error:
-                # The stored filter cannot be read. The entries stay pending, so that nothing is lost.
+                # The stored filter has an invalid format. The entries stay pending, so that no event is lost.
                 log.error("events of user %r wait for `winnow filters rebuild`: %s", user_id, error)
                 metrics.UNREADABLE.inc()
                 metrics.EVENTS.labels("failed").inc(len(events))
@@ -127,42 +128,43 @@ class Consumer:
             self._measure(applied)
             metrics.EVENTS.labels("applied").inc(len(events))
             for stream_id, event in events:
-                metrics.LATENCY.observe(max(0.0, time.time() - entered(stream_id) / 1000))
+                metrics.LATENCY.observe(max(0.0, time.time() - entered_ms(stream_id) / 1000))
                 done.append(self._done(stream_id, event, items.get(event.item_id)))
         trending.acknowledge(self._client, self._release, done)
         return len(entries)
 
     def _join(self) -> None:
         trimmed = self.group.join()
-        # What happened before the log's end is for the log to have.
-        if trimmed is not None and entered(trimmed) > self._as_of:
+        # Events before the end of the release's log are part of the log.
+        if trimmed is not None and entered_ms(trimmed) > self._as_of:
             self._client.set(Keys(self._release).gap, trimmed)
 
-    def _done(self, stream_id: bytes, event: Event, item: Item | None) -> Done:
+    def _done(self, stream_id: bytes, event: Event, item: StoredItem | None) -> Done:
         weight = self._weights[event.code]
         if item is None or not weight or event.at_ms < self._counted_from:
             return Done(stream_id)
         return Done(stream_id, item.index, trending.increment(weight, event.at_ms, self._created))
 
     def _measure(self, applied: Applied) -> None:
-        windows = applied.state.seen.windows
+        windows = applied.activity.seen.windows
         if windows:
             metrics.FILL.observe(windows[max(windows)].fill)
-            metrics.LAYERS.observe(max(layers.depth for layers in windows.values()))
+            metrics.LAYERS.observe(max(window.depth for window in windows.values()))
             metrics.BYTES.observe(applied.size)
         metrics.ROTATIONS.inc(applied.rotated)
         if applied.errors is not None:
-            asked, wrong, missing = applied.errors
-            self._asked, self._wrong = self._asked + asked, self._wrong + wrong
-            metrics.PROBES.labels("met").inc(wrong)
-            metrics.PROBES.labels("not met").inc(asked - wrong)
-            metrics.FALSE_NEGATIVES.inc(missing)
-            metrics.FALSE_POSITIVE_RATE.set(self._wrong / max(self._asked, 1))
+            probes, false_positives, false_negatives = applied.errors
+            self._probed += probes
+            self._false_positives += false_positives
+            metrics.PROBES.labels("met").inc(false_positives)
+            metrics.PROBES.labels("not met").inc(probes - false_positives)
+            metrics.FALSE_NEGATIVES.inc(false_negatives)
+            metrics.FALSE_POSITIVE_RATE.set(self._false_positives / max(self._probed, 1))
 
-    def _look(self) -> None:
-        if time.monotonic() - self._looked < _LOOK_S:
+    def _maintain(self) -> None:
+        if time.monotonic() - self._maintained < _MAINTENANCE_S:
             return
-        self._looked = time.monotonic()
+        self._maintained = time.monotonic()
         if trending.refresh(self._client, self._release, self._popular, self._name):
             metrics.REFRESHED.inc()
         pending, behind, seconds = self.group.lag()

@@ -1,4 +1,4 @@
-"""A release's consumer group on the event stream: joining it, taking over from the dead, how far it is, leaving it."""
+"""The consumer group of a release on the event stream: join, read, claim stale entries, measure the lag, leave."""
 
 import time
 from typing import Any, NamedTuple, cast
@@ -6,22 +6,22 @@ from typing import Any, NamedTuple, cast
 from redis.exceptions import ResponseError
 
 from winnow.store.connection import Client
-from winnow.store.events import Entry, entered, position
+from winnow.store.events import Entry, entered_ms, position
 from winnow.store.keys import EVENTS, TRIMMED
 
 BATCH = 256
 _BLOCK_MS = 500
 _STALE_MS = 5_000
-"""After this long an entry that was delivered but not acknowledged is taken over: its sidecar is gone."""
+"""An entry that was delivered but not acknowledged for this long is claimed: its sidecar has died."""
 
-_LOOK_S = 1.0
-"""How often such entries are looked for."""
+_CLAIM_S = 1.0
+"""Interval at which stale entries are claimed."""
 
 _GONE_MS = 3_600_000
-"""After this long without a word a member that has nothing left to acknowledge is struck off."""
+"""A member that is idle for this long and has no pending entries is removed."""
 
 _COUNTED = 1000
-"""Unread entries are counted up to here where Redis (before 7) does not say how many there are."""
+"""Maximum of the count of unread entries on Redis before 7, which does not report the lag."""
 
 _JOIN = """
 redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
@@ -32,9 +32,9 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   if of.name == ARGV[1] then return {of['last-delivered-id'], redis.call('GET', KEYS[2])} end
 end
 """
-"""In one step: a group that has a member is waited for, so nothing is trimmed that it was not told of."""
+"""One script: a trim waits for every group that has a member, so no unread entry is trimmed once the script has run."""
 
-_STRIKE_OFF = """
+_REMOVE = """
 for _, member in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local of = {}
   for field = 1, #member, 2 do of[member[field]] = member[field + 1] end
@@ -43,16 +43,16 @@ for _, member in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   end
 end
 """
-"""In one step, because what is pending is deleted with its member."""
+"""One script, because deleting a member deletes its pending entries."""
 
 
 class Lag(NamedTuple):
-    """How far a group is behind the stream.
+    """The lag of a group behind the stream.
 
     Attributes:
-        pending: entries read and not acknowledged.
-        behind: entries not read; at most 1000 where Redis is older than 7.
-        seconds: age of the oldest of either; 0 where there is none.
+        pending: entries that were read but not acknowledged.
+        behind: entries that were not read; at most 1000 on Redis before 7.
+        seconds: age of the oldest of these entries; 0 if there are none.
     """
 
     pending: int
@@ -64,37 +64,37 @@ class Group:
     """A member of a consumer group.
 
     Args:
-        client: connection to Redis, answering bytes.
+        client: connection to Redis that returns bytes.
         group: name of the group.
-        name: of this member, unlike any other's.
+        name: name of this member, unique in the group.
     """
 
     def __init__(self, client: Client, group: str, name: str) -> None:
         self._client = client
         self._group = group
         self._name = name
-        self._looked_for_stale = 0.0
+        self._claimed = 0.0
         self._cursor = b"0-0"
         self._unfinished = False
 
     def join(self) -> bytes | None:
-        """Make the group where it is missing, from the stream's beginning: a new release catches up on all of it.
+        """Create the group unless it exists, at the beginning of the stream: a new release applies the whole stream.
 
-        To be done again after Redis failed; what this member had read by then comes first.
+        Call it again after a Redis error; entries that this member had read by then are returned first.
 
         Returns:
-            Id of the last entry that was trimmed before the group had read it; none where it missed nothing.
+            Id of the last entry that was trimmed before the group read it; ``None`` if the group missed nothing.
         """
         self._unfinished = True
         delivered, trimmed = self._client.eval(_JOIN, 2, EVENTS, TRIMMED, self._group, self._name)
         return trimmed if trimmed and position(delivered) < position(trimmed) else None
 
     def leave(self) -> None:
-        """Strike off this member and those that died long ago, unless they hold entries that are not acknowledged."""
-        self._client.eval(_STRIKE_OFF, 1, EVENTS, self._group, self._name, _GONE_MS)
+        """Remove this member and members idle for an hour, unless they have pending entries."""
+        self._client.eval(_REMOVE, 1, EVENTS, self._group, self._name, _GONE_MS)
 
     def new(self) -> list[Entry]:
-        """Entries that no member has read yet; waits for one for half a second."""
+        """Read entries that no member has read yet; waits up to half a second for the first one."""
         if self._unfinished:
             entries = self._read("0")
             self._unfinished = False
@@ -103,21 +103,25 @@ class Group:
         return self._read(">")
 
     def stale(self) -> list[Entry]:
-        """Entries that some member read and did not acknowledge in time: a batch, more of them at the next call."""
+        """Claim entries that a member read and did not acknowledge in time: one batch per call."""
         if self._cursor == b"0-0":
-            if time.monotonic() - self._looked_for_stale < _LOOK_S:
+            if time.monotonic() - self._claimed < _CLAIM_S:
                 return []
-            self._looked_for_stale = time.monotonic()
+            self._claimed = time.monotonic()
         claimed = self._client.xautoclaim(EVENTS, self._group, self._name, _STALE_MS, self._cursor, count=BATCH)
         self._cursor = claimed[0]
-        # An entry that was trimmed comes back empty; nobody can apply it.
+        # A trimmed entry is returned without fields and cannot be applied: acknowledge it.
         gone = [stream_id for stream_id, fields in claimed[1] if not fields]
         if gone:
             self._client.xack(EVENTS, self._group, *gone)
         return [(stream_id, fields) for stream_id, fields in claimed[1] if fields]
 
     def lag(self) -> Lag:
-        """How far the group is behind."""
+        """Measure the lag of the group.
+
+        Raises:
+            RedisError: Redis does not answer, or the group was deleted.
+        """
         groups: list[dict[str, Any]] = self._client.xinfo_groups(EVENTS)
         ours = next((group for group in groups if group["name"] == self._group.encode()), None)
         if ours is None:
@@ -127,16 +131,16 @@ class Group:
         count = _COUNTED if behind is None else 1
         unread = cast("list[Entry]", self._client.xrange(EVENTS, b"(" + ours["last-delivered-id"], "+", count=count))
         oldest = [
-            entered(stream_id) for stream_id in (waiting["min"], *(entry[0] for entry in unread[:1])) if stream_id
+            entered_ms(stream_id) for stream_id in (waiting["min"], *(entry[0] for entry in unread[:1])) if stream_id
         ]
         age = max(0.0, time.time() - min(oldest) / 1000) if oldest else 0.0
         return Lag(waiting["pending"], len(unread) if behind is None else behind, age)
 
     def _read(self, after: str) -> list[Entry]:
-        # The client's types cover every dialect of its protocol; with bytes and one stream the answer is this.
+        # redis-py's return type covers all response formats; for bytes and one stream it is this one.
         read = cast(
             "list[tuple[bytes, list[Entry]]]",
             self._client.xreadgroup(self._group, self._name, {EVENTS: after}, count=BATCH, block=_BLOCK_MS),
         )
-        # An entry that was deleted from the stream comes back empty.
+        # Redis returns an entry that was deleted from the stream without fields.
         return [(stream_id, fields) for _, entries in read for stream_id, fields in entries if fields]

@@ -8,13 +8,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 def serve(host: str, port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
-    """Answer from a thread of its own until ``shutdown`` is called.
+    """Serve from a background thread until ``shutdown`` is called.
 
     Args:
         host: address to listen on; empty for all.
         port: TCP port.
-        alive: whether the process still works; when not, it should be started again.
-        ready: whether it follows the stream at the moment.
+        alive: whether the process works; otherwise ``/health`` returns 503 and it should be restarted.
+        ready: whether the process is applying the stream; otherwise ``/ready`` returns 503.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ def serve(host: str, port: int, alive: Callable[[], bool], ready: Callable[[], b
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Probes come every few seconds; they are not worth a line."""
+            """Log no requests: probes arrive every few seconds."""
 
     server = ThreadingHTTPServer((host, port), Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

@@ -37,7 +37,7 @@ from recommender_transformer.serving.items import ItemsModel
 from recommender_transformer.serving.recommender import RecommenderModel
 from recommender_transformer.serving.server import model_server
 from winnow.errors import WinnowError
-from winnow.feedback.append import Limits
+from winnow.feedback.append import AppendOptions
 from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
@@ -82,13 +82,13 @@ def main() -> None:
     parser.add_argument(
         "--event-stream-max",
         type=int,
-        default=Limits().maximum,
+        default=AppendOptions().maximum,
         help="Entries of the event stream; beyond them events are refused until `winnow events export` makes room.",
     )
     parser.add_argument(
         "--event-replicas",
         type=int,
-        default=Limits().replicas,
+        default=AppendOptions().replicas,
         help="Replicas of Redis that must hold an event before it is acknowledged.",
     )
     args = parser.parse_args()
@@ -121,7 +121,7 @@ def main() -> None:
         grpc_port=args.grpc_port,
         max_in_flight=args.max_in_flight,
         drain_s=args.drain_seconds,
-        limits=Limits(args.event_stream_max, args.event_replicas),
+        limits=AppendOptions(args.event_stream_max, args.event_replicas),
         bounds=Bounds(args.max_connections, args.max_connections_per_client),
         host=args.host,
     )
@@ -136,7 +136,7 @@ def serve(
     grpc_port: int,
     max_in_flight: int = MAX_IN_FLIGHT,
     drain_s: float = DRAIN_S,
-    limits: Limits = Limits(),  # noqa: B008
+    limits: AppendOptions = AppendOptions(),  # noqa: B008
     bounds: Bounds = Bounds(),  # noqa: B008
     host: str = EVERYWHERE,
 ) -> None:

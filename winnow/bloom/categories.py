@@ -1,6 +1,6 @@
-"""A user's category filter: which categories the user ever touched, in one Redis string.
+"""A user's category filter: the categories of every item the user ever interacted with, in one Redis string.
 
-Unlike the seen filter it has no windows: that a category was once of interest does not stop being true.
+Unlike the seen filter it has no time windows: an interest in a category does not expire.
 """
 
 from __future__ import annotations
@@ -11,61 +11,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.bloom.hashing import ItemHashes
-from winnow.bloom.scalable import Layers
+from winnow.bloom.scalable import ScalableBloomFilter
 
 FALSE_POSITIVE_RATE = 0.01
-"""Share of untouched categories that the filter may take for touched ones."""
+"""Upper bound on the share of untouched categories that the filter reports as touched."""
 
-SMALLEST = 16
-"""Capacity of the first layer: 24 bytes; most people keep to a handful of categories."""
+INITIAL_CAPACITY = 16
+"""Capacity of the first layer, 24 bytes: most users touch only a few categories."""
 
 _HEAD = b"WC\x01"
-"""Magic and version."""
+"""Magic bytes and format version."""
 
 
 class CategoryFilter:
-    """The set of categories a user has touched, by :func:`~winnow.bloom.hashing.item_hash` of their names."""
+    """The categories a user has touched, as :func:`~winnow.bloom.hashing.item_hash` of their names."""
 
     def __init__(self) -> None:
-        self._layers = Layers(SMALLEST, FALSE_POSITIVE_RATE)
+        self._layers = ScalableBloomFilter(INITIAL_CAPACITY, FALSE_POSITIVE_RATE)
 
     def update(self, hashes: Iterable[int]) -> None:
-        """Add categories."""
+        """Add categories by their hashes."""
         self._layers.update(hashes)
 
     def __contains__(self, value: int) -> bool:
         return value in self._layers
 
     def __len__(self) -> int:
-        """Categories that were told apart when they were added."""
+        """Number of distinct categories added; false positives on insertion are not counted."""
         return len(self._layers)
 
     def contains(self, codes: NDArray[np.int32], hashes: ItemHashes) -> NDArray[np.bool_]:
-        """Membership of a batch of categories: bool [n].
+        """Test a batch of categories.
 
         Args:
             codes: int32 [n], category codes.
             hashes: the hash of every category of the release, by code (``item_hashes`` of the vocabulary).
+
+        Returns:
+            bool [n].
         """
         return self._layers.contains(hashes.words(codes))
 
     def to_bytes(self) -> bytes:
-        """The filter as it is kept in Redis."""
+        """Serialise the filter for Redis."""
         return _HEAD + self._layers.to_bytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CategoryFilter:
-        """Read what :meth:`to_bytes` wrote.
+        """Parse the output of :meth:`to_bytes`.
 
         Raises:
-            ValueError: the bytes are not a whole filter of this version.
+            ValueError: the bytes are truncated, too long or of another format version.
         """
         if not data.startswith(_HEAD):
-            raise ValueError(
-                f"a category filter of another format ({data[:3]!r}): `winnow filters rebuild` writes it anew"
-            )
+            raise ValueError(f"a category filter of another format ({data[:3]!r}): run `winnow filters rebuild`")
         categories = cls()
-        categories._layers, end = Layers.read(data, len(_HEAD), FALSE_POSITIVE_RATE)
+        categories._layers, end = ScalableBloomFilter.read(data, len(_HEAD), FALSE_POSITIVE_RATE)
         if end != len(data):
             raise ValueError(f"a category filter has {len(data) - end} bytes too many")
         return categories

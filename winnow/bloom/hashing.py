@@ -1,7 +1,7 @@
-"""Stable 128-bit item hashes: what the Bloom filters store, the same in every process and release.
+"""Stable 128-bit item hashes, the keys of the Bloom filters: equal in every process and release.
 
-Python's own ``hash`` of a string differs from process to process, so a filter written by the sidecar would be noise to
-the transformer. The hash of an item is computed once; a filter then takes it as it is (``operator.index``).
+Python's own ``hash`` of a string is salted per process, so the transformer could not read a filter that the sidecar
+wrote. An item's hash is computed once; ``rbloom`` takes it unchanged (``operator.index`` as its hash function).
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORDS = 8
-"""Bits that a filter sets for each item, and so words that are worked out beforehand."""
+"""Bits that a filter sets per item, and therefore generator words that are precomputed per item."""
 
 _MULTIPLIER = 47026247687942121848144207491837418733
-"""Of rbloom's generator; a test compares the two."""
+"""Multiplier of rbloom's linear congruential generator; a test checks that the two agree."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
 def item_hash(item_id: str) -> int:
-    """Signed 128-bit hash of an item id."""
+    """The signed 128-bit hash of an item id."""
     return int.from_bytes(_digest(item_id), "little", signed=True)
 
 
 def item_hashes(item_ids: Iterable[str]) -> ItemHashes:
-    """The hash of every item, by item index."""
+    """The hashes of a sequence of items, by item index."""
     return ItemHashes(b"".join(map(_digest, item_ids)))
 
 
 class ItemHashes(Sequence[int]):
-    """Hashes by item index: ints one by one, or a table from which a whole batch is looked up.
+    """Hashes by item index: a sequence of ints, and a table for batch look-ups.
 
-    ``rbloom`` spreads a hash over a filter with a linear congruential generator (its ``lcg::Random``): position ``j``
-    is the generator's ``j``-th word modulo the filter's bits. The words do not depend on the filter, so they are
-    computed once per item instead of once per item, request and layer.
+    ``rbloom`` maps a hash to bit positions with a linear congruential generator (its ``lcg::Random``): position ``j``
+    is the generator's ``j``-th word modulo the number of bits. The words do not depend on the filter, so they are
+    computed once per item rather than once per item, request and layer.
 
     Args:
-        digests: the hashes, 16 bytes each, little-endian.
+        digests: the concatenated hashes, 16 bytes each, little-endian.
     """
 
     def __init__(self, digests: bytes) -> None:
@@ -50,11 +50,18 @@ class ItemHashes(Sequence[int]):
 
     @classmethod
     def of(cls, values: Iterable[int]) -> ItemHashes:
-        """A table of hashes that are ints already."""
+        """Build a table from signed 128-bit ints."""
         return cls(b"".join(value.to_bytes(16, "little", signed=True) for value in values))
 
     def words(self, items: NDArray[np.int32]) -> NDArray[np.uint64]:
-        """uint64 [n, WORDS]: the first words of the generator, by item."""
+        """The first generator words of each item.
+
+        Args:
+            items: int32 [n], item indices.
+
+        Returns:
+            uint64 [n, WORDS].
+        """
         return self._words.take(items, axis=0)
 
     @overload
@@ -82,7 +89,7 @@ def _digest(item_id: str) -> bytes:
 
 
 def _words(halves: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The generator's first words; 128-bit arithmetic from 64-bit halves, the lower one first."""
+    """The generator's first words: 128-bit arithmetic on 64-bit halves (column 0 is the lower half)."""
     words = np.empty((len(halves), WORDS), np.uint64)
     low, high = halves.T
     factor_low, factor_high = np.uint64(_MULTIPLIER & 0xFFFFFFFFFFFFFFFF), np.uint64(_MULTIPLIER >> 64)

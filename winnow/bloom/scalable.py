@@ -1,9 +1,9 @@
-"""A scalable Bloom filter: layers that grow instead of lying.
+"""A scalable Bloom filter: a layer is added before the false-positive rate exceeds its bound.
 
-A Bloom filter that is filled beyond what it was made for does not fail, it lies more and more. Rebuilding a larger one
-needs every item that went in, which nobody keeps. So a full filter is left as it is and a layer of twice the capacity
-and half the error is put beside it (Almeida, Baquero, Preguiça, Hutchison: Scalable Bloom Filters, 2007): no item is
-ever lost, and the errors of all layers together stay below the rate that was asked for.
+A Bloom filter that holds more items than its capacity returns ever more false positives, and it cannot be enlarged
+without the items, which are not stored. A scalable filter therefore keeps a full layer unchanged and adds a layer of
+twice the capacity and half the false-positive rate (Almeida, Baquero, Preguiça, Hutchison: Scalable Bloom Filters,
+2007). Every item stays in the filter, and the rates of all layers together stay below the requested rate.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from rbloom import Bloom
 from winnow.bloom.hashing import WORDS
 
 _LAYER = struct.Struct("<III")
-"""A layer's head: its capacity, how many items it holds, bytes of bits that follow."""
+"""Header of a layer: capacity, item count, number of bytes of bits that follow."""
 
 _COUNT = struct.Struct("<B")
-_MOST_LAYERS = 10
-"""The last has 512 times the room of the first; whoever fills that too (no person does) gets more wrong answers instead
-of a filter that takes ever longer to write."""
+_MAX_LAYERS = 10
+"""The last layer has 512 times the capacity of the first. When it is full, the false-positive rate grows instead of the
+size, because every update writes the whole filter."""
 
 _ALL_SET = np.uint64(0x0101010101010101)
 _PROBES = WORDS.to_bytes(8, "little")
-"""What rbloom puts before the bits when it saves a filter."""
+"""The header that rbloom writes before the bits: the number of probes."""
 
 
 @dataclass
@@ -40,12 +40,12 @@ class _Layer:
     count: int
 
 
-class Layers:
-    """A set of 128-bit hashes; may say yes wrongly (rarely), never no wrongly.
+class ScalableBloomFilter:
+    """A set of 128-bit hashes with rare false positives and no false negatives.
 
     Args:
-        expected: how many items the first layer is made for.
-        rate: share of other items that all layers together may take for theirs.
+        expected: capacity of the first layer, in items.
+        rate: upper bound on the false-positive rate of all layers together.
     """
 
     def __init__(self, expected: int, rate: float) -> None:
@@ -59,7 +59,7 @@ class Layers:
             if value in self:
                 continue
             newest = self._layers[-1]
-            if newest.count >= newest.capacity and self.depth < _MOST_LAYERS:
+            if newest.count >= newest.capacity and self.depth < _MAX_LAYERS:
                 newest = self._grow(2 * newest.capacity)
             newest.bloom.add(value)
             newest.count += 1
@@ -68,32 +68,35 @@ class Layers:
         return any(value in layer.bloom for layer in self._layers)
 
     def __len__(self) -> int:
-        """Items that were told apart when they were added."""
+        """Number of distinct items added; false positives on insertion are not counted."""
         return sum(layer.count for layer in self._layers)
 
     @property
     def depth(self) -> int:
-        """How many layers there are; each beyond the first stands for a filter that was saturated."""
+        """Number of layers; each layer after the first means that the one before it was full."""
         return len(self._layers)
 
     @property
     def fill(self) -> float:
-        """Items of the newest layer by its capacity; above 1 only where no layer may follow."""
+        """Items in the newest layer divided by its capacity; above 1 only at the maximum number of layers."""
         return self._layers[-1].count / self._layers[-1].capacity
 
     def contains(self, words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Membership of a batch: bool [n].
+        """Test a batch of items.
 
         Args:
-            words: uint64 [n, WORDS], of :meth:`~winnow.bloom.hashing.ItemHashes.words`.
+            words: uint64 [n, WORDS], from :meth:`~winnow.bloom.hashing.ItemHashes.words`.
+
+        Returns:
+            bool [n].
         """
-        met = np.zeros(len(words), dtype=np.bool_)
+        found = np.zeros(len(words), dtype=np.bool_)
         for layer in self._layers:
-            met |= _probe(np.frombuffer(layer.bloom.save_bytes(), np.uint8, offset=len(_PROBES)), words)
-        return met
+            found |= _probe(np.frombuffer(layer.bloom.save_bytes(), np.uint8, offset=len(_PROBES)), words)
+        return found
 
     def to_bytes(self) -> bytes:
-        """The number of layers, then each: head and bits."""
+        """Serialise: the number of layers, then header and bits of each."""
         parts = [_COUNT.pack(len(self._layers))]
         for layer in self._layers:
             bits = layer.bloom.save_bytes()[len(_PROBES) :]
@@ -101,11 +104,14 @@ class Layers:
         return b"".join(parts)
 
     @classmethod
-    def read(cls, data: bytes, offset: int, rate: float) -> tuple[Layers, int]:
-        """Read what :meth:`to_bytes` wrote at ``offset``; returns the layers and where they end.
+    def read(cls, data: bytes, offset: int, rate: float) -> tuple[ScalableBloomFilter, int]:
+        """Parse the output of :meth:`to_bytes` at ``offset``.
+
+        Returns:
+            The filter, and the offset of the first byte after it.
 
         Raises:
-            ValueError: the bytes are not whole layers.
+            ValueError: the bytes are truncated or have no valid number of layers.
         """
         layers: list[_Layer] = []
         try:
@@ -121,7 +127,7 @@ class Layers:
                 layers.append(_Layer(_bloom(bits), capacity, held))
         except struct.error:
             raise ValueError("a filter is cut short") from None
-        if not 0 < len(layers) <= _MOST_LAYERS:
+        if not 0 < len(layers) <= _MAX_LAYERS:
             raise ValueError(f"a filter has {len(layers)} layers")
         read = cls.__new__(cls)
         read._rate, read._layers = rate, layers
@@ -129,8 +135,8 @@ class Layers:
 
     def _grow(self, capacity: int) -> _Layer:
         rate = self._rate / 2 ** (len(self._layers) + 1)
-        # Half of the bits are set at the rate that is asked for when probes are many; eight come close enough at every
-        # depth (some per cent more bits than the fewest) and let a batch be looked up without a case distinction.
+        # Eight probes at every depth cost a few per cent more bits than the optimal number for the layer's rate, and
+        # let a batch be tested against all layers with the same precomputed words.
         bits = -WORDS * capacity / math.log1p(-(rate ** (1 / WORDS)))
         self._layers.append(_Layer(_bloom(bytes(8 * math.ceil(bits / 64))), capacity, 0))
         return self._layers[-1]
@@ -141,10 +147,10 @@ def _bloom(bits: bytes) -> Bloom:
 
 
 def _probe(packed: NDArray[np.uint8], words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Whether all bits that a row's words point at are set.
+    """Whether all bits at a row's positions are set: bool [n].
 
-    Division of an array by one number is vectorised in numpy and the remainder is not, hence the detour. A bit a byte
-    lets one comparison of eight bytes stand for eight probes.
+    NumPy vectorises the division of an array by a scalar but not the remainder, so the remainder is computed from the
+    quotient. With one bit per byte, a single comparison of eight bytes tests all eight probes.
     """
     bits = np.unpackbits(packed, bitorder="little")
     size = np.uint64(len(bits))

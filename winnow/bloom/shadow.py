@@ -1,6 +1,6 @@
-"""The exact shadow: for a few users the items themselves are kept beside the filter, to measure how often it errs.
+"""Shadow sets: the exact seen items of a sample of users, stored beside the filter to measure its error rates.
 
-Which users is decided by a hash of their id, so every process samples the same ones and nobody has to remember which.
+A hash of the user's id decides who is sampled, so every process samples the same users without coordination.
 """
 
 from collections.abc import Sequence
@@ -10,43 +10,43 @@ from typing import NamedTuple
 from winnow.bloom.seen import SeenFilter
 
 SHARE = 256
-"""One user in so many has a shadow."""
+"""One user in this many is sampled."""
 
-MOST = 4096
-"""Items of one shadow; a user who meets more has none."""
+MAX_ITEMS = 4096
+"""Maximum number of items of a shadow set; a user with more seen items has none."""
 
 Shadow = dict[int, int]
-"""Item hash -> end of the newest window in which the item was met, seconds since the epoch."""
+"""Item hash -> end of the newest window in which the item was seen, in seconds since the epoch."""
 
 
 class Errors(NamedTuple):
-    """How a filter compares with its shadow.
+    """Errors of a filter, counted against its shadow set.
 
     Attributes:
-        asked: items that the user has not met, asked of the filter.
-        wrong: of these, how many the filter takes for met.
-        missing: items that the user has met and the filter denies; anything but 0 is a defect.
+        probes: unseen items tested against the filter.
+        false_positives: probes that the filter reports as seen.
+        false_negatives: seen items that the filter does not report; anything but 0 is a defect.
     """
 
-    asked: int
-    wrong: int
-    missing: int
+    probes: int
+    false_positives: int
+    false_negatives: int
 
 
 def sampled(user_id: str) -> bool:
-    """Whether the user has a shadow."""
+    """Whether the user is in the sample."""
     return int.from_bytes(blake2b(user_id.encode(), digest_size=4).digest(), "little") % SHARE == 0
 
 
 def errors(seen: SeenFilter, shadow: Shadow, probes: Sequence[int]) -> Errors:
-    """Ask the filter for every item of the shadow, and for ``probes`` that are not in it.
+    """Test the filter with every item of the shadow set, and with the ``probes`` that are not in it.
 
     Args:
         seen: the filter.
-        shadow: what is in it.
-        probes: hashes of items of the catalog.
+        shadow: the items that the filter should contain.
+        probes: hashes of catalog items.
     """
-    unmet = [value for value in probes if value not in shadow]
-    wrong = sum(value in seen for value in unmet)
-    missing = sum(end in seen.windows and value not in seen.windows[end] for value, end in shadow.items())
-    return Errors(len(unmet), wrong, missing)
+    unseen = [value for value in probes if value not in shadow]
+    false_positives = sum(value in seen for value in unseen)
+    false_negatives = sum(end in seen.windows and value not in seen.windows[end] for value, end in shadow.items())
+    return Errors(len(unseen), false_positives, false_negatives)

@@ -1,4 +1,4 @@
-"""``winnow events``: what people did and what they were shown."""
+"""``winnow events``: the event and impression streams."""
 
 import json
 import sys
@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from winnow import home
-from winnow.cli.running import Json, redis_url
+from winnow.cli.options import Json
+from winnow.cli.running_stack import redis_url
 
-commands = typer.Typer(no_args_is_help=True, help="What people did, and what they were shown.")
+commands = typer.Typer(
+    no_args_is_help=True, help="The streams of events and impressions (what users did, and what they were shown)."
+)
 
 
 @commands.command()
@@ -17,32 +20,32 @@ def export(
     folder: Annotated[
         str | None,
         typer.Argument(
-            help="A folder, or s3://bucket/prefix: the same one every time. By default events/ in WINNOW_HOME.",
+            help="A folder or s3://bucket/prefix, the same for every export. Default: events/ in WINNOW_HOME.",
             show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write new events and impressions to Parquet, each once, and make room in the event stream.
+    """Export new events and impressions to Parquet, each once, and trim the event stream.
 
-    Reads the streams of REDIS_URL, or else of the running stack. What every release has applied is then trimmed from
-    the event stream; what was not exported never is.
+    Reads the streams in REDIS_URL, or else in the running stack's Redis. Events that are exported and that every
+    release has applied are then removed from the event stream; events that are not exported are never removed.
     """
     from winnow.feedback.export import export
 
-    where = folder or str(home.events())
-    done = export(where, redis_url(), show_progress=sys.stderr.isatty())
+    target = folder or str(home.events())
+    done = export(target, redis_url(), show_progress=sys.stderr.isatty())
     if as_json:
         typer.echo(json.dumps(done._asdict() | {"trimmed": done.trimmed._asdict()}, indent=1))
         return
     for file in done.files:
         typer.echo(file)
-    typer.echo(f"exported {done.events} events and {done.impressions} impressions to {where}")
+    typer.echo(f"exported {done.events} events and {done.impressions} impressions to {target}")
     if done.malformed:
-        typer.echo(f"left out {done.malformed} entries that are neither")
-    typer.echo(f"trimmed {done.trimmed.entries} events that every release has applied; {done.trimmed.left} stay")
+        typer.echo(f"skipped {done.malformed} entries that are not valid events or impressions")
+    typer.echo(f"trimmed {done.trimmed.entries} events that every release has applied; {done.trimmed.left} are left")
     for silent in done.trimmed.silent:
         typer.echo(
-            f"did not wait for {silent}, whose sidecars have been silent for a week: should it come back, run "
-            "`winnow filters rebuild`"
+            f"ignored release {silent}, whose sidecars have been silent for a week: run `winnow filters rebuild` if it "
+            "is served again"
         )

@@ -1,4 +1,4 @@
-"""``winnow items``: items that are newer than the release."""
+"""``winnow items``: new items, which are added to a release without a build."""
 
 import json
 import sys
@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from winnow import home, release
-from winnow.cli.running import Json, running
+from winnow.cli.options import Json
+from winnow.cli.running_stack import running
 
-commands = typer.Typer(no_args_is_help=True, help="Items that are newer than the release.")
+commands = typer.Typer(no_args_is_help=True, help="New items: added to the running release without a build.")
 
 
 @commands.command()
@@ -18,15 +19,15 @@ def add(
     file: Annotated[
         Path,
         typer.Argument(
-            help="CSV, Parquet or JSON Lines with the columns of a catalog; image and audio are paths from the file's "
-            "folder."
+            help="CSV, Parquet or JSON Lines file with the columns of the catalog. Relative image and audio paths "
+            "start at the file's folder."
         ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Add new items to the running release: they can be recommended and found at once, without a build.
+    """Add new items to the running release: they are recommended and found at once.
 
-    The whole file is checked before anything is sent; an item that was added before is replaced.
+    The whole file is validated before any item is sent. An item that was added before is replaced.
     """
     from winnow import client
     from winnow.cli import new_items, show

@@ -1,4 +1,4 @@
-"""New items from a file, in the form of a catalog: all of it is checked, row by row, before anything is sent."""
+"""Reads a file of new items, validates every row, and sends the items to the running stack."""
 
 import json
 import math
@@ -28,24 +28,24 @@ from winnow.signatures import NEW_ITEM_CAPACITY
 
 MEDIA: tuple[Modality, ...] = ("image", "audio")
 
-_TOGETHER = 32
-"""Items of one call at most."""
+_ITEMS_PER_CALL = 32
+"""Maximum number of items per request."""
 
 _CALL_BYTES = MAX_BODY_BYTES - (1 << 20)
-"""Pictures and sounds of one call at most, in base64; the rest is left for words."""
+"""Maximum base64 size of the pictures and sounds of a request; 1 MiB is left for all other fields."""
 
 _SHOWN = 20
-"""Problems of one report."""
+"""Maximum number of problems in a message."""
 
 
 @dataclass(frozen=True)
 class Addition:
-    """A row of the file that has passed every check.
+    """An item of the file.
 
     Attributes:
-        row: as people count; the first is 1.
-        instance: what the ``items`` model takes, but for pictures and sounds.
-        media: field -> where its picture or sound is.
+        row: number of its row, from 1.
+        instance: its request to the ``items`` model, without pictures and sounds.
+        media: modality -> path or address of its picture or sound.
     """
 
     row: int
@@ -56,15 +56,15 @@ class Addition:
 def read(path: Path, release: Release) -> list[Addition]:
     """Read a CSV, Parquet or JSON Lines file of items.
 
-    A picture or sound of a modality that the release has no encoder for is left out.
+    Pictures and sounds of modalities that the release has no encoder for are ignored.
 
     Args:
-        path: the file; relative ``image`` and ``audio`` paths are meant from its folder.
-        release: what the items are added to.
+        path: the file; relative ``image`` and ``audio`` paths start at its folder.
+        release: the release that the items are added to.
 
     Raises:
-        DataError: rows break the contract; the message names each by its number.
-        WinnowError: there is no such file, or it is of another kind.
+        DataError: rows are invalid; the message has the number and the fault of each.
+        WinnowError: the file does not exist or has another format.
     """
     table = _table(path)
     if not 1 <= table.num_rows <= NEW_ITEM_CAPACITY:
@@ -76,11 +76,11 @@ def read(path: Path, release: Release) -> list[Addition]:
     found = _found(path, table, kinds)
     read = {name: _converted(name, column, kinds[name], problems) for name, column in found.items()}
     encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes()).widths
-    taken = [name for name in MEDIA if name in encoders]
+    modalities = [name for name in MEDIA if name in encoders]
     additions = []
     for position in range(table.num_rows):
         given = {name: values[position] for name, values in read.items() if values[position] not in (None, "")}
-        places = {name: _place(path, given[name]) for name in taken if name in given}
+        places = {name: _place(path, given[name]) for name in modalities if name in given}
         features = {name: given[name] for name in (*categorical, *numeric) if name in given}
         instance = {name: value for name, value in given.items() if name in ITEM_COLUMNS and name not in MEDIA}
         additions.append(Addition(position + 1, instance | ({"features": features} if features else {}), places))
@@ -91,13 +91,13 @@ def read(path: Path, release: Release) -> list[Addition]:
 
 
 def add(endpoint: httpx.Client, path: Path, additions: list[Addition], show_progress: bool) -> list[dict[str, Any]]:
-    """Send items to the running endpoint, a few at a time.
+    """Send items to the running stack in batches.
 
     Returns:
-        Per item what the endpoint said: ``item_id``, whether it was ``replaced``, and the ``nearest`` items.
+        The response for each item: ``item_id``, whether it was ``replaced``, and the ``nearest`` items.
 
     Raises:
-        WinnowError: the endpoint is not there or refused an item; the message names its row, and how many are in.
+        WinnowError: the endpoint does not answer or rejects an item; the message names its row and the number added.
     """
     added: list[dict[str, Any]] = []
     with tqdm(total=len(additions), desc="adding items", unit="item", disable=not show_progress) as bar:
@@ -105,10 +105,10 @@ def add(endpoint: httpx.Client, path: Path, additions: list[Addition], show_prog
             try:
                 answered = client.add_items(endpoint, [_complete(addition) for addition in batch])
             except WinnowError as error:
-                said = _by_row(str(error), batch)
+                message = _with_rows(str(error), batch)
                 raise WinnowError(
-                    f"{path}: {said}\n{len(added)} of {len(additions)} items were added; run it again when this is "
-                    "put right: items that are in already are replaced"
+                    f"{path}: {message}\n{len(added)} of {len(additions)} items were added; correct this and run it "
+                    "again: items that were added before are replaced"
                 ) from error
             added += answered
             bar.update(len(batch))
@@ -141,7 +141,7 @@ def _json_lines(path: Path) -> pa.Table:
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """JSON's values; as text where they are of several kinds, so that each is judged by itself."""
+    """A column of JSON values; values of several types become text, so that each is validated by itself."""
     if any(isinstance(value, list) for value in values):
         values = [value if value is None or isinstance(value, list) else [value] for value in values]
     try:
@@ -151,7 +151,7 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _found(path: Path, table: pa.Table, kinds: dict[str, Kind]) -> dict[str, pa.ChunkedArray]:
-    """The columns of the file that are an item's, in the types that every source is read in."""
+    """The columns of the file that belong to an item, by name and in the canonical types."""
     matched = headers.match(table.column_names, kinds)
     if matched.several:
         name, headings = next(iter(matched.several.items()))
@@ -162,7 +162,7 @@ def _found(path: Path, table: pa.Table, kinds: dict[str, Kind]) -> dict[str, pa.
 
 
 def _converted(name: str, column: pa.ChunkedArray, kind: Kind, problems: list[tuple[int, str]]) -> list[Any]:
-    """The column's values in the type of its kind; what cannot be read is a problem of its row."""
+    """Convert a column to the type of its kind; an invalid value adds a problem of its row and becomes ``None``."""
     try:
         return list(columns.convert(column, kind).to_pylist())
     except ValueError:
@@ -221,7 +221,7 @@ def _batches(additions: Iterable[Addition]) -> Iterator[list[Addition]]:
     size = 0
     for addition in additions:
         more = sum(_base64_size(len(media.read(location))) for location in addition.media.values())
-        if batch and (len(batch) == _TOGETHER or size + more > _CALL_BYTES):
+        if batch and (len(batch) == _ITEMS_PER_CALL or size + more > _CALL_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(addition)
@@ -230,7 +230,7 @@ def _batches(additions: Iterable[Addition]) -> Iterator[list[Addition]]:
         yield batch
 
 
-def _by_row(message: str, batch: list[Addition]) -> str:
+def _with_rows(message: str, batch: list[Addition]) -> str:
     return re.sub(r"instances\[(\d+)\]", lambda match: f"row {batch[int(match[1])].row}", message)
 
 

@@ -1,4 +1,4 @@
-"""What the command line prints: answers as a funnel, evaluations as a table."""
+"""Prints the results of commands: recommendations, the demo's funnels, evaluations."""
 
 import time
 from collections import defaultdict
@@ -22,13 +22,14 @@ from winnow.release import Release
 from winnow.request import Answer
 
 console = Console()
-STRANGER = "someone-new"
+COLD_START_USER = "someone-new"
+"""Id of a user without events."""
 
 
 def answer(given: Answer, release: Release) -> None:
-    """The recommended items, one a row."""
+    """Print the recommended items as a table."""
     titles = _titles(release)
-    table = Table("", "item", "title", "score", "click", "conversion", "from", box=None, header_style="dim")
+    table = Table("", "item", "title", "score", "click", "conversion", "sources", box=None, header_style="dim")
     for item in given["items"]:
         chances = [f"{chance:.1%}" if chance is not None else "" for chance in (item["click"], item["conversion"])]
         sources = ", ".join(item["sources"])
@@ -40,17 +41,17 @@ def answer(given: Answer, release: Release) -> None:
 
 
 def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
-    """Three users, one of them new, over all three protocols, each as a funnel."""
+    """Print the funnels of three users, one of them a cold-start user, with the latency over each protocol."""
     with client.http(ports.http, host) as http, client.grpc(ports.grpc, host) as grpc:
         protocols: dict[str, Callable[[client.Instance], list[Answer]]] = {
             "HTTP v1": lambda request: client.over_http_v1(http, [request]),
             "HTTP v2": lambda request: client.over_http_v2(http, [request]),
             "gRPC v2": lambda request: client.over_grpc(grpc, [request]),
         }
-        # The first answers of a fresh server pay for its warm-up.
+        # Not timed: the first requests to a new server include its warm-up.
         for ask in protocols.values():
-            ask({"user_id": STRANGER, "k": k})
-        for user in [*_active_users(release, 2), STRANGER]:
+            ask({"user_id": COLD_START_USER, "k": k})
+        for user in [*_active_users(release, 2), COLD_START_USER]:
             request: dict[str, Any] = {"user_id": user, "k": k}
             times, answers = {}, {}
             for protocol, ask in protocols.items():
@@ -62,31 +63,31 @@ def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
             _funnel(explained)
             answer(explained, release)
             lists = {tuple(item["item_id"] for item in given["items"]) for given in answers.values()}
-            agreed = "the same list over all three" if len(lists) == 1 else "[red]the lists differ[/red]"
+            agreed = "the same list over all three protocols" if len(lists) == 1 else "[red]the lists differ[/red]"
             console.print(" · ".join(f"{name} {ms:.1f} ms" for name, ms in times.items()) + f" · {agreed}\n")
 
 
 def added(answers: list[dict[str, Any]], rows: list[Addition], release: Release) -> None:
-    """The items that are new, one a row, and what they are most like."""
+    """Print the added items as a table, with the most similar items of each."""
     titles = _titles(release)
-    table = Table("item", "title", "", "most like", box=None, header_style="dim")
+    table = Table("item", "title", "", "most similar", box=None, header_style="dim")
     for given, row in zip(answers, rows, strict=True):
         nearest = ", ".join(titles.get(item_id) or item_id for item_id in given["nearest"])
         state = "replaced" if given["replaced"] else "new"
         table.add_row(given["item_id"], row.instance.get("title", ""), state, nearest)
     console.print(table)
-    console.print(f"{len(answers)} items in release {release.manifest.number}, from now on")
+    console.print(f"{len(answers)} items added to release {release.manifest.number}")
 
 
 def queries(release: Release, ports: Ports, host: str, k: int = 5) -> None:
-    """What is found by a text and by a picture; nothing where the release has no encoder for them."""
+    """Print a query by text and one by picture, as far as the release has encoders for them."""
     encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes())
     with client.http(ports.http, host) as http:
         if encoders.text is not None:
-            wanted = str(release.array("item_titles")[release.array("popular")[0]])
-            if wanted:
-                console.rule(f'[bold]a query by text[/bold]: "{wanted}"', align="left")
-                _found(http, {"text": wanted}, k, release)
+            title = str(release.array("item_titles")[release.array("popular")[0]])
+            if title:
+                console.rule(f'[bold]a query by text[/bold]: "{title}"', align="left")
+                _found(http, {"text": title}, k, release)
         pictured = _pictured(release) if encoders.image is not None else None
         if pictured is not None:
             title, picture = pictured
@@ -101,19 +102,19 @@ def _found(endpoint: httpx.Client, query: dict[str, Any], k: int, release: Relea
 
 
 def _pictured(release: Release) -> tuple[str, Path] | None:
-    """An item's name and picture, from the data that the release was built from, where it lies on this machine."""
+    """Title and picture of an item of the release's source, or ``None`` if there is no picture on this machine."""
     items = items_of(release.manifest.source)
     if items is None or "image" not in items.column_names:
         return None
     titles = items["title" if "title" in items.column_names else "item_id"].to_pylist()
-    for title, place in zip(titles, items["image"].to_pylist(), strict=True):
-        if place and "://" not in place and Path(place).is_file():
-            return str(title), Path(place)
+    for title, location in zip(titles, items["image"].to_pylist(), strict=True):
+        if location and "://" not in location and Path(location).is_file():
+            return str(title), Path(location)
     return None
 
 
 def evaluation(result: Evaluation) -> None:
-    """One row per recommender."""
+    """Print the metrics as a table, one row per recommender."""
     console.print(f"[bold]{result['split']}[/bold]; {result['users']} users")
     names = list(next(iter(result["metrics"].values())))
     table = Table("", *names)
@@ -123,7 +124,7 @@ def evaluation(result: Evaluation) -> None:
 
 
 def _funnel(given: Answer) -> None:
-    """Candidates by source, removed by filter, ranked, final; and the milliseconds of each stage."""
+    """Print the numbers of candidates by source, removed by filter, ranked and final, and the time of each stage."""
     trace = given["trace"]
     found = ", ".join(f"{name} {count}" for name, count in trace["sources"].items())
     removed = ", ".join(f"{name} -{count}" for name, count in trace["removed"].items()) or "none"
@@ -133,20 +134,20 @@ def _funnel(given: Answer) -> None:
     console.print(f"ranked      {ranked} → final {len(given['items'])}")
     spent: dict[str, float] = defaultdict(float)
     for step in trace["stages"]:
-        # The sources run side by side; their stage takes as long as the slowest.
+        # The sources run concurrently: their stage takes as long as the slowest.
         spent[step["stage"]] = (
             max(spent[step["stage"]], step["ms"]) if step["stage"] == "sources" else spent[step["stage"]] + step["ms"]
         )
-    console.print("ms          " + " · ".join(f"{stage} {ms:.1f}" for stage, ms in spent.items()))
+    console.print("time (ms)   " + " · ".join(f"{stage} {ms:.1f}" for stage, ms in spent.items()))
 
 
 def _active_users(release: Release, count: int) -> list[str]:
-    """Users with a middling number of events: neither strangers nor the catalog's most tireless."""
+    """Ids of ``count`` users between the least and the most active ones."""
     events = np.diff(release.array("offsets"))
     order = np.argsort(events, kind="stable")
     order = order[events[order] > 0]
-    places = np.linspace(0, len(order) - 1, count + 2).astype(int)[1:-1]
-    return [str(user) for user in release.array("user_ids")[order[places]]]
+    ranks = np.linspace(0, len(order) - 1, count + 2).astype(int)[1:-1]
+    return [str(user) for user in release.array("user_ids")[order[ranks]]]
 
 
 def _titles(release: Release) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``winnow skew``: do answers get the features that their release was trained on?"""
+"""``winnow skew``: compare served features with recomputed ones."""
 
 import json
 import sys
@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import release
-from winnow.cli.running import Json, ReleaseDir, redis_url, release_folder
+from winnow.cli.options import Json, ReleaseDir
+from winnow.cli.running_stack import redis_url, release_folder
 
 if TYPE_CHECKING:
     from winnow.evaluation.skew import SkewReport
 
 
 def skew(
-    limit: Annotated[
-        int, typer.Option(min=1, help="Compare the newest so many impressions that carry features.")
-    ] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of impressions to compare, newest first.")] = 1000,
     release_dir: ReleaseDir = None,
     as_json: Json = False,
 ) -> None:
-    """Compute the features of logged impressions again, and say which served ones differ and by how much.
+    """Check for training-serving skew: recompute the features of logged impressions and print the differences.
 
-    One request in sixteen is logged with the very features its answer was made from. They are compared with the same
-    features computed from the release's source, its log and the event stream. Exit code 1 means that some differ.
+    One request in sixteen is logged with its features. They are compared with the features computed from the release's
+    source, its log and the event stream. Exit code 1: some features differ.
     """
     from winnow.evaluation.skew import check, differing
 
@@ -38,7 +37,7 @@ def skew(
 
 
 def _show(report: "SkewReport") -> None:
-    """One feature a row, then a few differences of each that differs."""
+    """Print a table of the features, then examples of the differences."""
     from rich.console import Console
     from rich.table import Table
 
@@ -53,7 +52,7 @@ def _show(report: "SkewReport") -> None:
     for feature in report["features"]:
         for example in feature["examples"]:
             where = f"request {example['request_id']}" + (f", item {example['item_id']}" if example["item_id"] else "")
-            told = f"{feature['feature']}, {where}: served {example['served']}, recomputed {example['recomputed']}"
-            console.print(told, markup=False, highlight=False)
+            line = f"{feature['feature']}, {where}: served {example['served']}, recomputed {example['recomputed']}"
+            console.print(line, markup=False, highlight=False)
     for reason, count in report["not_checked"].items():
         console.print(f"[yellow]not checked[/yellow] {count} {reason}")

@@ -1,4 +1,4 @@
-"""Packed rows beside the same rows computed again: what differs, feature by feature."""
+"""Compares served feature rows with recomputed ones, feature by feature."""
 
 import math
 from collections import Counter
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from winnow.schema import Feature
 
 TOLERANCE = 1e-5
-"""Of a number, relative where it is above 1: what two orders of summation may differ by. A float32 holds 1e-7."""
+"""Tolerance of numeric features, relative above 1: summation order alone may change a float32 (1e-7) that much."""
 
 EXAMPLES = 3
-"""Differences of a feature that are shown."""
+"""Maximum number of example differences per feature."""
 
 
 class Example(TypedDict):
-    """One difference: where it was served, and both values."""
+    """A difference: request, item and both values."""
 
     request_id: str
     item_id: str | None
@@ -28,9 +28,10 @@ class Example(TypedDict):
 
 
 class FeatureSkew(TypedDict):
-    """One feature: how often it was compared and differed, by how much at most, and a few differences.
+    """The comparison of one feature: number of comparisons, number and size of the differences, and examples.
 
-    ``largest`` is a difference of numbers; of a history the number of events that only one side has. Codes have none.
+    ``largest`` is the largest difference of a number, or for histories the number of events that only one side has. It
+    is ``None`` for categorical features and for features without differences.
     """
 
     feature: str
@@ -42,58 +43,58 @@ class FeatureSkew(TypedDict):
 
 @dataclass
 class Comparison:
-    """What was compared so far.
+    """Accumulates comparisons.
 
     Attributes:
-        features: what was found of each feature, by name.
-        not_checked: reason -> how often something could not be compared.
+        features: result per feature, by name.
+        not_checked: reason -> number of values that could not be compared.
     """
 
     features: dict[str, FeatureSkew] = field(default_factory=dict)
     not_checked: Counter[str] = field(default_factory=Counter)
 
     def note(self, feature: str, compared: int, differences: Sequence[tuple[float | None, Example]]) -> None:
-        """Add comparisons of a feature, and the differences among them."""
-        told = self.features.setdefault(
+        """Add comparisons of a feature, with size (or ``None``) and example of each difference found."""
+        result = self.features.setdefault(
             feature, FeatureSkew(feature=feature, compared=0, differing=0, largest=None, examples=[])
         )
-        told["compared"] += compared
-        told["differing"] += len(differences)
+        result["compared"] += compared
+        result["differing"] += len(differences)
         sizes = [size for size, _ in differences if size is not None]
         if sizes:
-            told["largest"] = max(*sizes, told["largest"] or 0.0)
-        told["examples"] += [example for _, example in differences[: EXAMPLES - len(told["examples"])]]
+            result["largest"] = max(*sizes, result["largest"] or 0.0)
+        result["examples"] += [example for _, example in differences[: EXAMPLES - len(result["examples"])]]
 
     def rows(
         self,
         prefix: str,
         features: Sequence[Feature],
-        words: Mapping[str, Sequence[str]],
-        places: Sequence[tuple[str, str | None]],
+        vocabularies: Mapping[str, Sequence[str]],
+        origins: Sequence[tuple[str, str | None]],
         served: NDArray[np.void],
-        computed: NDArray[np.void],
+        recomputed: NDArray[np.void],
     ) -> None:
         """Compare packed rows, column by column.
 
         Args:
-            prefix: put before every feature's name.
-            features: of the schema, in the order of the columns.
-            words: vocabulary of each categorical feature.
-            places: request and item of each row.
-            served: structured [n], the rows that were served.
-            computed: structured [n], the same rows computed again.
+            prefix: prefix of the feature names in the result.
+            features: features of the schema, in column order.
+            vocabularies: vocabulary of each categorical feature.
+            origins: request id and item id of each row.
+            served: structured [n], the served rows.
+            recomputed: structured [n], the recomputed rows.
         """
 
-        def note(name: str, ours: NDArray[Any], theirs: NDArray[Any], by: NDArray[Any] | None, tell: Any) -> None:
-            differ = (ours != theirs).any(axis=1) if by is None else by > 0
+        def note(name: str, ours: NDArray[Any], theirs: NDArray[Any], sizes: NDArray[Any] | None, show: Any) -> None:
+            differ = (ours != theirs).any(axis=1) if sizes is None else sizes > 0
             differences = [
                 (
-                    None if by is None else float(by[row]),
+                    None if sizes is None else float(sizes[row]),
                     Example(
-                        request_id=places[row][0],
-                        item_id=places[row][1],
-                        served=tell(ours[row]),
-                        recomputed=tell(theirs[row]),
+                        request_id=origins[row][0],
+                        item_id=origins[row][1],
+                        served=show(ours[row]),
+                        recomputed=show(theirs[row]),
                     ),
                 )
                 for row in np.flatnonzero(differ).tolist()
@@ -101,32 +102,32 @@ class Comparison:
             self.note(f"{prefix}.{name}", len(ours), differences)
 
         for name in ("index", "available"):
-            note(name, served[name][:, None], computed[name][:, None], None, lambda cell: int(cell[0]))
+            note(name, served[name][:, None], recomputed[name][:, None], None, lambda cell: int(cell[0]))
         codes = numbers = 0
         for feature in features:
             if feature.kind == "categorical":
                 columns = slice(codes, codes + feature.width)
-                ours, theirs = served["categorical"][:, columns], computed["categorical"][:, columns]
-                vocabulary = words[feature.name]
-                note(feature.name, ours, theirs, None, lambda cell, known=vocabulary: _words(cell, known))
+                ours, theirs = served["categorical"][:, columns], recomputed["categorical"][:, columns]
+                vocabulary = vocabularies[feature.name]
+                note(feature.name, ours, theirs, None, lambda cell, vocabulary=vocabulary: _words(cell, vocabulary))
                 codes += feature.width
             else:
-                ours, theirs = served["numeric"][:, numbers], computed["numeric"][:, numbers]
-                note(feature.name, ours, theirs, _apart(ours, theirs), _number)
+                ours, theirs = served["numeric"][:, numbers], recomputed["numeric"][:, numbers]
+                note(feature.name, ours, theirs, _differences(ours, theirs), _number)
                 numbers += 1
 
 
-def _apart(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How far apart numbers are; 0 within the tolerance."""
+def _differences(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Absolute differences, 0 within the tolerance: float64 [n]."""
     difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    # What is no number differs from everything, by more than any number.
+    # NaN and infinity differ from every number by the largest float32.
     difference[~np.isfinite(difference)] = np.finfo(np.float32).max
     scale = np.maximum(1.0, np.abs(theirs.astype(np.float64)))
     return np.where(difference > TOLERANCE * scale, difference, 0.0)
 
 
 def _number(value: np.float32) -> float | str:
-    """A number as JSON can say it."""
+    """A number that JSON can represent; NaN and infinity become text."""
     return float(value) if math.isfinite(value) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""What a release is worth: the served funnel beside its retriever and the classic baselines, on held-out events."""
+"""Evaluates a release on held-out events: the served funnel, its retriever alone and the classic baselines."""
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 
 DEPTH = 50
-"""Length of the lists that are judged."""
+"""Length of the evaluated lists."""
 
 _BATCH = 16
 _PATIENCE_MS = 10_000
@@ -28,7 +28,7 @@ _CONNECTIONS = 2
 
 
 class Evaluation(TypedDict):
-    """The report, as ``winnow evaluate --json`` prints it."""
+    """The report that ``winnow evaluate --json`` prints; ``metrics`` is recommender -> metric -> value."""
 
     split: str
     release: int
@@ -37,21 +37,21 @@ class Evaluation(TypedDict):
 
 
 def evaluate(release: Release, min_weight: float, show_progress: bool) -> Evaluation:
-    """Ask every recommender for the event that each user's log was cut off before.
+    """Evaluate every recommender on the last event of each user, which the release was built without.
 
-    The catalog is scored whole; items of the user's remaining history are left out of every list; a user counts when
-    the held-out event's type weighs at least ``min_weight`` and its item is new to the user.
+    All items of the catalog are ranked, except those in the user's history. A user is included if the held-out event's
+    type weighs at least ``min_weight`` and its item is not in the history.
 
     Args:
-        release: built with ``--holdout last``.
-        min_weight: 0 counts every held-out event.
-        show_progress: show bars.
+        release: a release built with ``--holdout last``.
+        min_weight: minimum weight of the held-out event's type; 0 includes every event.
+        show_progress: show progress bars.
 
     Raises:
-        WinnowError: nobody has such an event.
+        WinnowError: no user has such an event, or the funnel's answers were degraded.
     """
     log = Interactions(*(np.asarray(release.array(name)) for name in ("offsets", "item", "event", "timestamp")))
-    users, held_out = _asked(release, log, min_weight)
+    users, held_out = _held_out(release, log, min_weight)
     items = len(release.array("item_ids")) - 1
     lists = {
         "funnel": _funnel(release, users, show_progress),
@@ -78,29 +78,31 @@ def _metrics(top: NDArray[np.int32], held_out: NDArray[np.int32], items: int) ->
     }
 
 
-def _asked(release: Release, log: Interactions, min_weight: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Users (rows of ``user_ids``) and the item each is asked for."""
+def _held_out(release: Release, log: Interactions, min_weight: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The evaluated users (int64 [n], rows of ``user_ids``) and the held-out item of each (int32 [n])."""
     held = release.array("holdout")
     weights = np.array([0.0, *release.schema.event_weights])
     if not len(held):
-        raise WinnowError("no event was held out: no user has three events or more, so there is nobody to ask for")
+        raise WinnowError(
+            "no event was held out, because no user has three events or more: there is nothing to evaluate"
+        )
     new = np.array([held_item not in log.item[log.of(user)] for user, held_item, _ in held])
     if not new.any():
         raise WinnowError(
-            f"each of the {len(held):,} held-out events is with an item that its user had met before, and what was met "
-            "is never recommended: there is nothing to ask for"
+            f"the item of each of the {len(held):,} held-out events is in its user's history, and seen items are never "
+            "recommended: there is nothing to evaluate"
         )
     kept = (weights[held[:, 2]] >= min_weight) & new
     if not kept.any():
         raise WinnowError(
-            f"no held-out event with a new item weighs at least {min_weight:g}; the types weigh "
+            f"no held-out event of an unseen item weighs at least {min_weight:g}; the event types weigh "
             + ", ".join(f"{name} {weight:g}" for name, weight in zip(release.schema.events, weights[1:], strict=True))
         )
     return held[kept, 0].astype(np.int64), held[kept, 1].astype(np.int32)
 
 
 def _retriever(release: Release, log: Interactions, users: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The exported user tower's vectors against the whole item index."""
+    """The best items by the exported user tower's vectors and the item vectors: int32 [users, DEPTH]."""
     number = release.manifest.number
     path = home.model_repository(number) / "retriever" / str(number) / "model.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -116,8 +118,8 @@ def _retriever(release: Release, log: Interactions, users: NDArray[np.int64]) ->
             log.offsets[batch + 1],
             release.manifest.history_length,
         )
-        [wanted] = session.run(["user_vector"], user_tensors(history, user_rows[batch]))
-        scores = wanted @ vectors.T
+        [user_vectors] = session.run(["user_vector"], user_tensors(history, user_rows[batch]))
+        scores = user_vectors @ vectors.T
         scores[:, 0] = -np.inf
         for row, user in enumerate(batch):
             scores[row, log.item[log.of(user)]] = -np.inf
@@ -128,7 +130,7 @@ def _retriever(release: Release, log: Interactions, users: NDArray[np.int64]) ->
 
 
 def _funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -> NDArray[np.int32]:
-    """The running endpoint's answers over gRPC, from processes of its own beside whatever this home serves."""
+    """The funnel's answers over gRPC, from a stack of its own that runs beside this home's: int32 [users, DEPTH]."""
     index = {item_id: position for position, item_id in enumerate(release.array("item_ids").tolist())}
     names = release.array("user_ids")[users].tolist()
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
@@ -136,13 +138,13 @@ def _funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -> 
     ports = Ports.free()
     with (
         tempfile.TemporaryDirectory(prefix="winnow-evaluate-") as folder,
-        Stack(release.manifest.number, ports, apart=Path(folder), show_progress=show_progress),
+        Stack(release.manifest.number, ports, state_dir=Path(folder), show_progress=show_progress),
         client.grpc(ports.grpc) as endpoint,
         ThreadPoolExecutor(_CONNECTIONS) as pool,
     ):
 
         def ask(batch: list[str]) -> list[list[int]]:
-            # Patient: a busy machine must not turn an evaluation into one of the fallbacks.
+            # A long deadline: on a busy machine, a short one would evaluate the fallbacks instead of the funnel.
             instances = [{"user_id": user, "k": DEPTH, "deadline_ms": _PATIENCE_MS} for user in batch]
             answers = client.over_grpc(endpoint, instances)
             for answer in answers:
@@ -150,7 +152,7 @@ def _funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -> 
                     raise WinnowError(f"the funnel was degraded while it was evaluated: {answer['degraded']}")
             return [[index[item["item_id"]] for item in answer["items"]] for answer in answers]
 
-        answered = tqdm(pool.map(ask, batches), total=len(batches), desc="asking the funnel", disable=not show_progress)
+        answered = tqdm(pool.map(ask, batches), total=len(batches), desc="query the funnel", disable=not show_progress)
         for number, lists in enumerate(answered):
             for row, items in enumerate(lists, start=number * _BATCH):
                 top[row, : len(items)] = items

@@ -1,12 +1,12 @@
-"""Training-serving skew: the features that answers were made from, beside the same features computed anew.
+"""Training-serving skew: compares logged features with the same features recomputed.
 
-One impression in sixteen carries its features as the models were given them (:mod:`winnow.store.impressions`). Here
-they are computed a second time, from the source, the log and the event stream, and compared by name.
+One impression in sixteen contains its features as the models received them (:mod:`winnow.feedback.impressions`). They
+are recomputed from the source, the log and the event stream, and compared by feature name.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypedDict, cast
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import orjson
@@ -15,22 +15,19 @@ from redis import Redis
 from winnow.errors import WinnowError
 from winnow.evaluation.comparison import EXAMPLES, Comparison, Example, FeatureSkew
 from winnow.evaluation.recompute import Histories, Rows, rows
+from winnow.feedback import impressions
+from winnow.feedback.impressions import Served
+from winnow.feedback.streams import newest_impressions
 from winnow.release import Release
-from winnow.store import impressions
 from winnow.store.connection import connect
-from winnow.store.events import Entry
 from winnow.store.history import History
-from winnow.store.impressions import Served
-from winnow.store.keys import IMPRESSIONS
 from winnow.store.publish import check_published
-
-_READ = 1000
 
 
 class SkewReport(TypedDict):
-    """What ``winnow skew --json`` prints.
+    """The report that ``winnow skew --json`` prints.
 
-    ``not_checked`` counts what could not be computed again, by reason.
+    ``not_checked`` counts the values that could not be recomputed, by reason.
     """
 
     release: int
@@ -40,16 +37,16 @@ class SkewReport(TypedDict):
 
 
 def check(release: Release, redis_url: str, limit: int, show_progress: bool = False) -> SkewReport:
-    """Compare the newest impressions of a release that carry their features.
+    """Compare the newest impressions of a release that contain their features.
 
     Args:
-        release: which was served.
-        redis_url: where its impressions are.
-        limit: impressions compared at most.
-        show_progress: draw a bar where the demo marketplace must be drawn first.
+        release: the served release.
+        redis_url: address of Redis.
+        limit: maximum number of impressions.
+        show_progress: show a progress bar while the demo marketplace is generated.
 
     Raises:
-        WinnowError: there is nothing to compare, the source cannot be read, or Redis does not answer.
+        WinnowError: no impression contains features, the source cannot be read, or Redis does not answer.
         ReleaseMismatch: Redis does not hold this release.
     """
     with connect(redis_url) as client:
@@ -58,13 +55,13 @@ def check(release: Release, redis_url: str, limit: int, show_progress: bool = Fa
         shown = list(_shown(client, release, limit, comparison.not_checked))
         if not shown:
             raise WinnowError(
-                f"no impression of release {release.manifest.number} carries its features: one request in "
-                f"{impressions.ONE_IN} does, so ask for some recommendations first"
+                f"no impression of release {release.manifest.number} contains its features, which are logged for one "
+                f"request in {impressions.ONE_IN}: request some recommendations first"
             )
         histories = Histories(client, release, {one.user_id for one in shown})
-    computed = Rows(release, show_progress)
-    _compare_items(comparison, shown, computed, release)
-    _compare_users(comparison, shown, computed, release)
+    recomputed = Rows(release, show_progress)
+    _compare_items(comparison, shown, recomputed, release)
+    _compare_users(comparison, shown, recomputed, release)
     _compare_histories(comparison, shown, histories)
     return SkewReport(
         release=release.manifest.number,
@@ -75,7 +72,7 @@ def check(release: Release, redis_url: str, limit: int, show_progress: bool = Fa
 
 
 def differing(report: SkewReport) -> list[str]:
-    """Names of the features that differ anywhere."""
+    """Names of the features with at least one difference."""
     return [feature["feature"] for feature in report["features"] if feature["differing"]]
 
 
@@ -84,14 +81,14 @@ class _Impression(NamedTuple):
     user_id: str
     moment_ms: int
     item_ids: list[str]
-    knew_user: bool
+    has_user_state: bool
     served: Served
 
 
 def _shown(client: Redis, release: Release, limit: int, not_checked: Counter[str]) -> Iterator[_Impression]:
-    """The newest impressions that carry features."""
+    """Yield the newest impressions that contain features."""
     number, found = str(release.manifest.number).encode(), 0
-    for _, fields in _newest_first(client):
+    for _, fields in newest_impressions(client):
         if fields.get(b"release") != number or b"item_rows" not in fields:
             continue
         item_ids = [item["item_id"] for item in orjson.loads(fields[b"items"])]
@@ -112,7 +109,7 @@ def _shown(client: Redis, release: Release, limit: int, not_checked: Counter[str
             user_id=fields[b"user_id"].decode(),
             moment_ms=int(fields[b"timestamp"]),
             item_ids=item_ids,
-            knew_user=not any(part.startswith("user_state") for part in degraded),
+            has_user_state=not any(part.startswith("user_state") for part in degraded),
             served=served,
         )
         found += 1
@@ -120,60 +117,56 @@ def _shown(client: Redis, release: Release, limit: int, not_checked: Counter[str
             return
 
 
-def _newest_first(client: Redis) -> Iterator[Entry]:
-    end = b"+"
-    while True:
-        read = cast("list[Entry]", client.xrevrange(IMPRESSIONS, end, "-", count=_READ))
-        yield from read
-        if len(read) < _READ:
-            return
-        end = b"(" + read[-1][0]
-
-
-def _compare_items(comparison: Comparison, shown: Sequence[_Impression], computed: Rows, release: Release) -> None:
-    places, served, again = [], [], []
+def _compare_items(comparison: Comparison, shown: Sequence[_Impression], recomputed: Rows, release: Release) -> None:
+    origins, served, expected_rows = [], [], []
     for impression in shown:
         for item_id, row in zip(impression.item_ids, impression.served.items, strict=True):
-            # What a fresh item was described by is not kept; only its finished row is.
-            if not computed.of_release(item_id):
+            # Of a new item only the packed row is stored, not the description that it was computed from.
+            if not recomputed.of_release(item_id):
                 comparison.not_checked["rows of items newer than the release"] += 1
-            elif (expected := computed.item(item_id)) is None:
-                comparison.not_checked["rows of items that the source has no more"] += 1
+            elif (expected := recomputed.item(item_id)) is None:
+                comparison.not_checked["rows of items that the source no longer has"] += 1
             else:
-                places.append((impression.request_id, item_id))
+                origins.append((impression.request_id, item_id))
                 served.append(row)
-                again.append(expected)
-    dtype, words = release.schema.item_dtype, release.vocabularies
-    comparison.rows("item", release.schema.item, words, places, np.array(served, dtype), np.array(again, dtype))
+                expected_rows.append(expected)
+    dtype, vocabularies = release.schema.item_dtype, release.vocabularies
+    comparison.rows(
+        "item", release.schema.item, vocabularies, origins, np.array(served, dtype), np.array(expected_rows, dtype)
+    )
 
 
-def _compare_users(comparison: Comparison, shown: Sequence[_Impression], computed: Rows, release: Release) -> None:
-    places: list[tuple[str, str | None]] = []
-    served, again = [], []
+def _compare_users(comparison: Comparison, shown: Sequence[_Impression], recomputed: Rows, release: Release) -> None:
+    origins: list[tuple[str, str | None]] = []
+    served, expected_rows = [], []
     for impression in shown:
-        if not impression.knew_user:
-            comparison.not_checked["users that could not be read when they were answered"] += 1
-        elif (expected := computed.user(impression.user_id)) is None:
-            comparison.not_checked["rows of users that the source has no more"] += 1
+        if not impression.has_user_state:
+            comparison.not_checked["users whose state could not be read for the request"] += 1
+        elif (expected := recomputed.user(impression.user_id)) is None:
+            comparison.not_checked["rows of users that the source no longer has"] += 1
         else:
-            places.append((impression.request_id, None))
+            origins.append((impression.request_id, None))
             served.append(impression.served.user)
-            again.append(expected)
-    words = {feature.name: release.vocabularies.get(f"user_{feature.name}", []) for feature in release.schema.user}
+            expected_rows.append(expected)
+    vocabularies = {
+        feature.name: release.vocabularies.get(f"user_{feature.name}", []) for feature in release.schema.user
+    }
     dtype = release.schema.user_dtype
-    comparison.rows("user", release.schema.user, words, places, np.array(served, dtype), np.array(again, dtype))
+    comparison.rows(
+        "user", release.schema.user, vocabularies, origins, np.array(served, dtype), np.array(expected_rows, dtype)
+    )
 
 
 def _compare_histories(comparison: Comparison, shown: Sequence[_Impression], histories: Histories) -> None:
     for impression in shown:
-        if not impression.knew_user:
+        if not impression.has_user_state:
             continue
         served = impression.served.history
         possible = histories.at(impression.user_id, impression.moment_ms)
         if any(rows(served) == rows(expected) for expected in possible):
             comparison.note("history", 1, [])
         elif histories.is_lost(impression.user_id, served):
-            comparison.not_checked["histories with events that the stream holds no more"] += 1
+            comparison.not_checked["histories with events that were trimmed from the stream"] += 1
         else:
             comparison.note("history", 1, [_history_difference(impression, served, possible[0])])
 
@@ -184,8 +177,8 @@ def _history_difference(impression: _Impression, served: History, expected: Hist
     example = Example(
         request_id=impression.request_id,
         item_id=None,
-        served=f"{len(served.items)} events, of them only here: {only_ours[-EXAMPLES:]}",
-        recomputed=f"{len(expected.items)} events, of them only here: {only_theirs[-EXAMPLES:]}",
+        served=f"{len(served.items)} events, only here: {only_ours[-EXAMPLES:]}",
+        recomputed=f"{len(expected.items)} events, only here: {only_theirs[-EXAMPLES:]}",
     )
-    # The same events in another order differ too.
+    # The same events in another order count as a difference of size 0.
     return float(len(only_ours) + len(only_theirs)), example

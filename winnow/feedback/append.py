@@ -1,12 +1,12 @@
-"""Append events to the stream: once each, never more than fit, and only then acknowledged.
+"""Append events to the event stream: at most once per ``event_id``, and within the stream's maximum length.
 
-One script appends a batch, so it is taken whole or not at all. An event with an id of its own (``event_id``) is
-appended once: for an hour after it was last sent, sending it again gives the stream's id that it got the first time. An
-hour covers the retries of senders over a rollout or an outage, and costs some 200 bytes an event while it lasts.
+One script appends a batch, so the batch is appended as a whole or not at all. An event with an ``event_id`` is appended
+once: until an hour after it was last sent, sending it again returns the stream id of the first time. One hour covers
+client retries over a rollout or an outage, at a cost of about 200 bytes per event.
 
-Before it is acknowledged an event is also kept with its user (:mod:`winnow.store.recent`), whose answers know of it
-from then on. On a cluster that is another slot than the stream's, so it is a second step; a sender who is not told that
-both were done sends the event again, and what was missing is done then.
+Before events are acknowledged, they are also added to their users' recent events (:mod:`winnow.store.recent_events`),
+so that the next recommendation reflects them. On a cluster these keys are in other slots than the stream's, which makes
+it a second step. A client that receives no acknowledgement sends the events again, which completes a missing step.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from winnow.errors import WinnowError
-from winnow.store import keys, recent
+from winnow.store import keys, recent_events
 from winnow.store.connection import AsyncClient
 
 TIMEOUT_S = 2.0
-"""How long Redis may take: a sender is better told to try again than kept waiting."""
+"""Time-out of the whole operation, in seconds: the client then retries instead of waiting."""
 
 REMEMBERED_S = 3600
-"""How long an event's id is remembered."""
+"""Expiry of an ``event_id``, in seconds."""
 
 _REPLICATION_MS = 1000
-"""How long replicas may take; less than the timeout, so that the answer says which of the two was missed."""
+"""Time-out of ``WAIT``; below the whole time-out, so that the error names the replicas."""
 
 _FIELDS = ("user_id", "item_id", "event", "timestamp")
 
@@ -69,17 +69,17 @@ for position = 2, #KEYS do
 end
 return answers
 """
-"""An event without an id stands under the stream's own key. That a duplicate's hour begins anew is a write, too:
-without one ``WAIT`` would answer for whatever the connection wrote before, and not for the event. Of a duplicate the
-fields are those of the first, and none once it has been trimmed: by then every release has applied it."""
+"""An event without an ``event_id`` is passed with the stream's own key. Extending the expiry of a duplicate is a write,
+too: without it, ``WAIT`` would wait for an earlier write of the connection instead of the event. For a duplicate the
+script returns the fields of the first event, and none once that was trimmed: every release has then applied it."""
 
 
-class Limits(NamedTuple):
-    """What an appended event has to meet.
+class AppendOptions(NamedTuple):
+    """Bounds of the event stream.
 
     Attributes:
-        maximum: entries of the stream, 50 to 100 bytes each; what does not fit is refused.
-        replicas: replicas of Redis that must hold an event before it is acknowledged.
+        maximum: maximum length of the stream, in entries of 50 to 100 bytes; a batch that does not fit is refused.
+        replicas: replicas of Redis that must confirm an event before it is acknowledged.
     """
 
     maximum: int = 1_000_000
@@ -87,11 +87,11 @@ class Limits(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """What became of an event.
+    """The result for an event.
 
     Attributes:
-        stream_id: its id in the stream.
-        duplicate: whether it was there already.
+        stream_id: id of the event in the stream.
+        duplicate: whether the event was appended before.
     """
 
     stream_id: str
@@ -99,57 +99,57 @@ class Appended(NamedTuple):
 
 
 class StreamFull(WinnowError):
-    """The stream has no room for the batch; none of it was appended."""
+    """The batch exceeds the stream's maximum length; none of its events was appended."""
 
 
 class NotReplicated(WinnowError):
-    """The batch was appended, but too few replicas said in time that they hold it."""
+    """The batch was appended, but too few replicas confirmed it in time."""
 
 
 async def append(
-    client: AsyncClient, events: Sequence[Mapping[str, str | int | None]], limits: Limits
+    client: AsyncClient, events: Sequence[Mapping[str, str | int | None]], options: AppendOptions
 ) -> list[Appended]:
-    """Append a batch, in order, and keep it where its users' next answers find it.
+    """Append a batch in order, and add its events to their users' recent events.
 
     Args:
-        client: connection to Redis, answering bytes.
-        events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and, if the sender gave it one, ``event_id``.
-        limits: what has to be met.
+        client: connection to Redis that returns bytes.
+        events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and optionally ``event_id`` of each event.
+        options: bounds of the stream.
 
     Raises:
-        StreamFull: there is no room.
-        NotReplicated: it may be lost with its Redis.
-        RedisError: Redis refuses.
-        OSError: Redis does not answer in time; what became of the batch is not known. The same may be said of one
-            that was appended and not kept for its users: sending it again does what is missing.
+        StreamFull: the batch exceeds the maximum length; nothing was appended.
+        NotReplicated: the batch was appended, but may be lost if this Redis fails.
+        RedisError: Redis returns an error.
+        OSError: Redis does not answer in time. The batch may or may not have been appended, and may be missing from
+            the users' recent events; sending it again completes it.
     """
     named = [
         keys.EVENTS if event.get("event_id") is None else keys.event_id(str(event["event_id"])) for event in events
     ]
-    arguments: list[str | int] = [limits.maximum, REMEMBERED_S]
+    arguments: list[str | int] = [options.maximum, REMEMBERED_S]
     for event in events:
         arguments += [*(event[name] or "" for name in _FIELDS), event.get("event_id") or ""]
     async with asyncio.timeout(TIMEOUT_S):
-        answers, replicas = await _call(client, [keys.EVENTS, *named], arguments, limits.replicas)
+        answers, replicas = await _call(client, [keys.EVENTS, *named], arguments, options.replicas)
         if not answers:
             raise StreamFull(
-                f"the event stream is full: it takes {limits.maximum} entries, and those it holds have not been "
+                f"the event stream is full: it takes {options.maximum} entries, and its entries have not been "
                 "exported; `winnow events export` makes room"
             )
-        if replicas < limits.replicas:
+        if replicas < options.replicas:
             raise NotReplicated(
-                f"{replicas} of {limits.replicas} replicas confirmed within {_REPLICATION_MS} ms; the events are "
+                f"{replicas} of {options.replicas} replicas confirmed within {_REPLICATION_MS} ms; the events are "
                 "stored, but may be lost with this Redis. Sending them again is safe where they have an event_id"
             )
         stored = ((stream_id, dict(zip(flat[::2], flat[1::2], strict=True))) for stream_id, _, flat in answers if flat)
-        await recent.remember(client, stored)
+        await recent_events.remember(client, stored)
     return [Appended(stream_id.decode(), bool(duplicate)) for stream_id, duplicate, _ in answers]
 
 
 async def _call(
     client: AsyncClient, names: Sequence[str], arguments: Sequence[str | int], replicas: int
 ) -> tuple[Sequence[Any], int]:
-    """Run the script, and wait for replicas on the same connection: ``WAIT`` knows of that one's writes only."""
+    """Run the script and ``WAIT`` for replicas on one connection: ``WAIT`` covers only its connection's writes."""
     pipe = client.pipeline(transaction=False)
     pipe.eval(_APPEND, len(names), *names, *arguments)
     if not replicas:
@@ -163,5 +163,5 @@ async def _call(
     owner = client.get_node_from_key(keys.EVENTS)
     pipe.execute_command("WAIT", replicas, _REPLICATION_MS, target_nodes=owner)
     answers, confirmed = await pipe.execute()
-    # Sent on to another node, the script ran where nobody waited.
+    # If the script was redirected to another node, WAIT ran on the wrong one and confirmed nothing.
     return answers, int(confirmed) if client.get_node_from_key(keys.EVENTS) is owner else 0

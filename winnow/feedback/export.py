@@ -1,8 +1,8 @@
-"""Export the streams of events and impressions to Parquet, each entry exactly once, whatever dies in between.
+"""Export the event and impression streams to Parquet: each entry exactly once, even if an export is killed.
 
-Entries are read as a consumer group of its own. A chunk of them is written as one file, and only then acknowledged;
-what was read and not acknowledged is read again first, begins with the same entry, and so replaces the file that was or
-was not written. One export at a time holds a lock.
+The export is a consumer group of its own. It writes a chunk of entries as one file and acknowledges them afterwards.
+Entries that were read but not acknowledged are read again first; their file is named after the first entry and so
+replaces an earlier one. A lock in Redis admits one export at a time.
 """
 
 from collections.abc import Iterator
@@ -13,88 +13,94 @@ from redis.exceptions import LockError, RedisError, ResponseError
 from tqdm import tqdm
 
 from winnow.errors import WinnowError
-from winnow.feedback import tables
-from winnow.feedback.tables import EVENT_KIND, IMPRESSION_KIND, Kind
-from winnow.feedback.trim import Trimmed, trim
+from winnow.feedback import export_files
+from winnow.feedback.export_files import EVENT_TABLE, IMPRESSION_TABLE, StreamTable
+from winnow.feedback.trim import TrimResult, trim
 from winnow.store.connection import Client, connect
 from winnow.store.events import Entry
-from winnow.store.keys import EVENTS, EXPORT_GROUP, EXPORTED, IMPRESSIONS
+from winnow.store.keys import EVENTS, EXPORT_GROUP, EXPORT_LOCK, EXPORTED, IMPRESSIONS
 
 CHUNK = 50_000
-"""Entries of one file at most: some 2 MB of events; 100 MB of memory for impressions."""
+"""Maximum entries per file: about 2 MB for events; about 100 MB of memory for impressions."""
 
 _READ = 500
-"""Entries of one read: Redis must not keep requests waiting for a long answer."""
+"""Entries per read: a longer response would delay other clients of Redis."""
 
 _LOCK_S = 30.0
-"""How soon after its death an export's lock is free again; it is renewed with every read."""
+"""Expiry of the lock, in seconds; every read renews it, so it is released this long after a killed export."""
 
 _MEMBER = "export"
-_LOCK = "{events}:export"
 
 
-class Exported(NamedTuple):
-    """What an export did.
+class ExportResult(NamedTuple):
+    """The result of an export.
 
     Attributes:
-        events: events written.
-        impressions: impressions written.
-        malformed: entries of either stream that are neither, and were left out.
-        files: what was written.
-        trimmed: what was then trimmed from the stream of events.
+        events: number of events written.
+        impressions: number of impressions written.
+        malformed: number of invalid entries of both streams, which were skipped.
+        files: addresses of the written files.
+        trimmed: result of the trim of the event stream that followed.
     """
 
     events: int
     impressions: int
     malformed: int
     files: list[str]
-    trimmed: Trimmed
+    trimmed: TrimResult
 
 
-def export(folder: str, redis_url: str, show_progress: bool) -> Exported:
-    """Write what is new in both streams to ``folder``, then make room in the stream of events.
+def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
+    """Write the new entries of both streams to ``folder``, then trim the event stream.
 
     Args:
         folder: a local folder, or ``s3://bucket/prefix``; always the same one for the same Redis.
-        redis_url: where the streams are.
-        show_progress: draw a progress bar.
+        redis_url: address of Redis.
+        show_progress: show a progress bar.
 
     Raises:
-        WinnowError: Redis does not answer, the folder cannot be written, or another export is at work.
+        WinnowError: Redis does not answer, the folder cannot be written, or another export is running.
     """
     with connect(redis_url) as client:
-        lock = client.lock(_LOCK, timeout=_LOCK_S)
-        # One that died left its lock behind for as long.
+        lock = client.lock(EXPORT_LOCK, timeout=_LOCK_S)
+        # The lock of a killed export expires within this time.
         if not lock.acquire(blocking=True, blocking_timeout=_LOCK_S + 1):
-            raise WinnowError("another export of these streams is at work: wait for it")
+            raise WinnowError("another export of these streams is running: wait until it has ended")
         try:
             _join(client, EVENTS)
             _join(client, IMPRESSIONS)
-            events, event_files, wrong = _export(client, lock, folder, EVENT_KIND, show_progress)
-            shown, shown_files, malformed = _export(client, lock, folder, IMPRESSION_KIND, show_progress)
-            return Exported(events, shown, wrong + malformed, event_files + shown_files, trim(client))
+            events, event_files, malformed_events = _export(client, lock, folder, EVENT_TABLE, show_progress)
+            impressions, impression_files, malformed_impressions = _export(
+                client, lock, folder, IMPRESSION_TABLE, show_progress
+            )
+            malformed = malformed_events + malformed_impressions
+            return ExportResult(events, impressions, malformed, event_files + impression_files, trim(client))
         except LockError as error:
-            raise WinnowError("this export was held up so long that another may have begun: start it again") from error
+            raise WinnowError(
+                "the export stalled until its lock expired, and another may have started: run it again"
+            ) from error
         except RedisError as error:
-            raise WinnowError(f"Redis failed during the export: start it again, nothing is lost ({error})") from error
+            raise WinnowError(f"Redis failed during the export: run it again, nothing is lost ({error})") from error
         finally:
             with suppress(RedisError):
                 lock.release()
 
 
-def _export(client: Client, lock: Any, folder: str, kind: Kind, show_progress: bool) -> tuple[int, list[str], int]:
+def _export(
+    client: Client, lock: Any, folder: str, table: StreamTable, show_progress: bool
+) -> tuple[int, list[str], int]:
     written, files, malformed = 0, [], 0
-    total = int(client.xlen(kind.stream))
-    with tqdm(desc=f"export {kind.stream}", unit="entry", disable=not show_progress) as bar:
-        for chunk in _chunks(client, lock, kind.stream):
-            rows = [row for row in map(kind.row, chunk) if row is not None]
+    total = int(client.xlen(table.stream))
+    with tqdm(desc=f"export {table.stream}", unit="entry", disable=not show_progress) as bar:
+        for chunk in _chunks(client, lock, table.stream):
+            rows = [row for row in map(table.row, chunk) if row is not None]
             if rows:
                 lock.reacquire()
-                files.append(tables.write(folder, kind, rows))
+                files.append(export_files.write(folder, table, rows))
             last = chunk[-1][0]
             pipe = client.pipeline(transaction=True)
-            pipe.xack(kind.stream, EXPORT_GROUP, *(stream_id for stream_id, _ in chunk))
-            if kind.stream == IMPRESSIONS:
+            pipe.xack(table.stream, EXPORT_GROUP, *(stream_id for stream_id, _ in chunk))
+            if table.stream == IMPRESSIONS:
                 pipe.set(EXPORTED, last)
             pipe.execute()
             written += len(rows)
@@ -106,7 +112,7 @@ def _export(client: Client, lock: Any, folder: str, kind: Kind, show_progress: b
 
 
 def _join(client: Client, stream: str) -> None:
-    """Make the group where it is missing, from the stream's beginning."""
+    """Create the consumer group at the beginning of the stream, unless it exists."""
     try:
         client.xgroup_create(stream, EXPORT_GROUP, id="0", mkstream=True)
     except ResponseError as error:
@@ -115,13 +121,13 @@ def _join(client: Client, stream: str) -> None:
 
 
 def _chunks(client: Client, lock: Any, stream: str) -> Iterator[list[Entry]]:
-    """What was read before and not acknowledged, then what is new, a file's worth at a time."""
+    """Yield entries in chunks of one file: first those that an earlier export left unacknowledged."""
     after = b"0"
     while True:
         chunk: list[Entry] = []
         while len(chunk) < CHUNK:
             lock.reacquire()
-            # The client's types cover every dialect of its protocol; with bytes and one stream the answer is this.
+            # redis-py's return type covers all response formats; for bytes and one stream it is this one.
             answered = cast(
                 "list[tuple[bytes, list[Entry]]]",
                 client.xreadgroup(EXPORT_GROUP, _MEMBER, {stream: after}, count=min(_READ, CHUNK - len(chunk))),
@@ -138,5 +144,5 @@ def _chunks(client: Client, lock: Any, stream: str) -> Iterator[list[Entry]]:
             return
         yield chunk
         if len(chunk) < CHUNK:
-            # The end of the stream; what has come since is for the next export.
+            # The end of the stream; entries that arrived since are left for the next export.
             return

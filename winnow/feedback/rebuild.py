@@ -1,6 +1,6 @@
-"""Rebuild a release's filters and histories from what cannot be wrong: its own log and all events that ever came.
+"""Rebuild the users' activity (histories and filters) of a release from its own log and all events since.
 
-The events are those in the stream and, once some of them were trimmed, those that were exported before.
+The events are those in the stream and, once it was trimmed, the exported ones.
 """
 
 from collections import defaultdict
@@ -12,27 +12,27 @@ from zlib import crc32
 from tqdm import tqdm
 
 from winnow.bloom.seen import WINDOW_MS
-from winnow.feedback.exported import Exports
-from winnow.feedback.stream import entries
+from winnow.feedback.exported_events import ExportedEvents
+from winnow.feedback.streams import entries
 from winnow.release import Release
 from winnow.store.connection import Client, connect
-from winnow.store.events import Entry, Event, codes_of, parse
-from winnow.store.item_rows import Item, Items
+from winnow.store.events import Entry, Event, event_codes, parse
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published
 from winnow.store.release_log import ReleaseLog
-from winnow.store.user_state import State, clear, watched
+from winnow.store.stored_items import StoredItem, StoredItems
+from winnow.store.user_activity import UserActivity, clear, watched
 
-_AT_ONCE = 500_000
-"""Events held in memory at most: some 200 MB; a longer stream is read several times, for a part of the users each."""
+_EVENTS_PER_PASS = 500_000
+"""Maximum events in memory, about 200 MB. A longer stream is read in several passes, each for a part of the users."""
 
 
-class Rebuilt(NamedTuple):
-    """What a rebuild did.
+class RebuildResult(NamedTuple):
+    """The result of a rebuild.
 
     Attributes:
-        users: how many users were written anew.
-        events: how many events went into them, besides the log's.
+        users: number of users rewritten.
+        events: number of events applied on top of the log.
     """
 
     users: int
@@ -45,70 +45,70 @@ def rebuild(
     show_progress: bool,
     window_ms: int = WINDOW_MS,
     exports: str | None = None,
-) -> Rebuilt:
-    """Write history, seen filter and category filter of every user of a release anew.
+) -> RebuildResult:
+    """Rewrite history, seen filter and category filter of every user of a release.
 
-    Sidecars may go on meanwhile. Each user's keys are watched before the stream's newest events are read: what a
-    sidecar applied before that is among them, and what it applies after that makes Redis refuse the transaction, which
-    is then done again.
+    Sidecars may run meanwhile. Each user's keys are watched before the newest events of the stream are read: events
+    that a sidecar applied before are among those read, and an event that it applies afterwards makes Redis abort the
+    transaction, which is then retried.
 
     Args:
         release: the release, or its folder.
-        redis_url: where it is published.
-        show_progress: draw a progress bar.
-        window_ms: length of the seen filters' windows, milliseconds; as the sidecars have it.
-        exports: where `winnow events export` writes; needed once it has trimmed the stream.
+        redis_url: address of the Redis that holds the release.
+        show_progress: show a progress bar.
+        window_ms: window length of the seen filters, in milliseconds; equal to that of the sidecars.
+        exports: folder of `winnow events export`; required once the stream was trimmed.
 
     Raises:
         ReleaseMismatch: Redis does not hold this release.
-        WinnowError: Redis does not answer, there is no release in the folder, or the exports are not all there.
+        WinnowError: Redis does not answer, the folder holds no release, or the exports are incomplete.
     """
     release = release if isinstance(release, Release) else Release.open(release)
     number = release.manifest.number
     with connect(redis_url) as client:
         check_published(client, redis_url, release)
         log = ReleaseLog(release, window_ms)
-        places = log.places
+        rows = log.rows
         gap = client.get(Keys(number).gap)
-        kept = Exports(client, exports)
-        parts = (int(client.xlen(EVENTS)) + kept.count()) // _AT_ONCE + 1
+        exported = ExportedEvents(client, exports)
+        parts = (int(client.xlen(EVENTS)) + exported.count()) // _EVENTS_PER_PASS + 1
         users = events = 0
-        with tqdm(desc=f"rebuild release {number}", total=len(places), unit="user", disable=not show_progress) as bar:
+        with tqdm(desc=f"rebuild release {number}", total=len(rows), unit="user", disable=not show_progress) as bar:
             for part in range(parts):
-                found = _Events(client, release, kept, part, parts)
-                bar.total = (bar.total or 0) + sum(user_id not in places for user_id in found.of)
+                found = _Events(client, release, exported, part, parts)
+                bar.total = (bar.total or 0) + sum(user_id not in rows for user_id in found.of)
                 for user_id in _users(log, found, part, parts):
-                    _write(client, number, log, places.get(user_id), found, user_id, window_ms)
+                    _write(client, number, log, rows.get(user_id), found, user_id, window_ms)
                     users += 1
                     bar.update()
                 events += found.events
         client.incr(Keys(number).rebuilds)
         if gap is not None and client.get(Keys(number).gap) == gap:
             client.delete(Keys(number).gap)
-    return Rebuilt(users, events)
+    return RebuildResult(users, events)
 
 
 class _Events:
-    """The events of one part of the users, exported ones first, as far as the stream was read."""
+    """The events of a part of the users, exported ones first, up to the last entry read from the stream."""
 
-    def __init__(self, client: Client, release: Release, exports: Exports, part: int, parts: int) -> None:
+    def __init__(self, client: Client, release: Release, exports: ExportedEvents, part: int, parts: int) -> None:
         self._client = client
-        self._codes = codes_of(release.schema.events)
-        self._read = Items(client, release).read
+        self._codes = event_codes(release.schema.events)
+        self._read = StoredItems(client, release).read
         self._part, self._parts = part, parts
         self._first, self._last = b"", b""
         self.events = 0
         self.of: dict[str, list[Event]] = defaultdict(list)
-        self.items: dict[str, Item] = {}
+        self.items: dict[str, StoredItem] = {}
         self.catch_up()
-        # What is trimmed from now on has been read, and what was trimmed before has been exported.
+        # The stream is read before the exports: an entry that is trimmed in between has been read from the stream.
         newer, self.of = self.of, defaultdict(list)
         self._take(exports.before(self._first))
         for user_id, events in newer.items():
             self.of[user_id] += events
 
     def catch_up(self) -> None:
-        """Read what is new."""
+        """Read the entries that were appended since the last call."""
         self._take(self._new())
 
     def _new(self) -> Iterator[Entry]:
@@ -117,7 +117,7 @@ class _Events:
             yield entry
 
     def _take(self, found: Iterable[Entry]) -> None:
-        """Keep the events of this part, and look up the items that are new in them."""
+        """Add the events of this part, and look up their items."""
         unknown = set()
         for entry in found:
             event = parse(entry, self._codes)
@@ -133,7 +133,7 @@ class _Events:
 
 
 def _users(log: ReleaseLog, events: _Events, part: int, parts: int) -> Iterator[str]:
-    """Everybody of a part, those included who come while it is being written."""
+    """Yield the users of a part, including users whose first event arrives during the rebuild."""
     written = set()
     for user_id in log.user_ids:
         if _part(user_id, parts) == part:
@@ -145,15 +145,15 @@ def _users(log: ReleaseLog, events: _Events, part: int, parts: int) -> Iterator[
 
 
 def _write(
-    client: Client, number: int, log: ReleaseLog, place: int | None, events: _Events, user_id: str, window_ms: int
+    client: Client, number: int, log: ReleaseLog, row: int | None, events: _Events, user_id: str, window_ms: int
 ) -> None:
     def update(pipe: Any) -> None:
         events.catch_up()
-        state = State.new(user_id) if place is None else log.state(place)
-        state.apply(events.of.get(user_id, ()), events.items, window_ms)
+        activity = UserActivity.new(user_id) if row is None else log.activity(row)
+        activity.apply(events.of.get(user_id, ()), events.items, window_ms)
         pipe.multi()
         clear(pipe, number, user_id)
-        state.write(pipe, number)
+        activity.write(pipe, number)
 
     client.transaction(update, *watched(number, user_id))
 

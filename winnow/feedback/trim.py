@@ -1,18 +1,18 @@
-"""Make room in the stream of events: what has been exported and applied by every release goes, and nothing else.
+"""Trim the event stream: remove the entries that are exported and that every release has applied, and no others.
 
-A release whose sidecars have all been silent for a week does not hold the others back. It is told so: should it come
-back, its state is rebuilt from log, exports and stream (`winnow filters rebuild`).
+A release whose sidecars have been silent for a week does not block the trim. The result names its group; should the
+release be served again, `winnow filters rebuild` restores its state from log, exports and stream.
 """
 
 import time
 from typing import Any, NamedTuple
 
 from winnow.store.connection import Client
-from winnow.store.events import entered
+from winnow.store.events import entered_ms
 from winnow.store.keys import EVENTS, EXPORT_GROUP, TRIMMED
 
 SILENT_MS = 7 * 86_400_000
-"""Longer than a weekend's outage, shorter than it takes to fill the stream at a few events a second."""
+"""One week: longer than a weekend's outage, shorter than a few events per second take to fill the stream."""
 
 _TRIM = """
 local skipped = {}
@@ -48,16 +48,16 @@ if #last == 0 then return 0 end
 redis.call('SET', KEYS[2], last[1][1])
 return redis.call('XTRIM', KEYS[1], 'MINID', first)
 """
-"""In one step, so that no group comes or falls behind between the looking and the trimming."""
+"""One script, so that no group is created or falls behind between the check and the trim."""
 
 
-class Trimmed(NamedTuple):
-    """What was trimmed.
+class TrimResult(NamedTuple):
+    """The result of a trim.
 
     Attributes:
-        entries: how many.
-        silent: groups that were not waited for.
-        left: entries that are still in the stream.
+        entries: number of entries removed.
+        silent: names of the silent groups, which were ignored.
+        left: number of entries left in the stream.
     """
 
     entries: int
@@ -65,8 +65,8 @@ class Trimmed(NamedTuple):
     left: int
 
 
-def trim(client: Client) -> Trimmed:
-    """Trim the stream up to the first entry that somebody still needs.
+def trim(client: Client) -> TrimResult:
+    """Remove all entries before the first one that the export or a release still needs.
 
     Raises:
         RedisError: Redis does not answer.
@@ -74,7 +74,7 @@ def trim(client: Client) -> Trimmed:
     now = time.time_ns() // 1_000_000
     silent = [name for name in _groups(client) if name != EXPORT_GROUP and _is_silent(client, name, now)]
     entries = int(client.eval(_TRIM, 2, EVENTS, TRIMMED, EXPORT_GROUP, *silent))
-    return Trimmed(entries, silent, int(client.xlen(EVENTS)))
+    return TrimResult(entries, silent, int(client.xlen(EVENTS)))
 
 
 def _groups(client: Client) -> list[str]:
@@ -82,7 +82,7 @@ def _groups(client: Client) -> list[str]:
 
 
 def _is_silent(client: Client, group: str, now: int) -> bool:
-    """Whether nobody has spoken for the group for a week, while entries were waiting for it."""
+    """Whether no member of the group has been active for a week while entries were waiting."""
     members: list[dict[str, Any]] = client.xinfo_consumers(EVENTS, group)
     if any(member["idle"] < SILENT_MS for member in members):
         return False
@@ -91,9 +91,9 @@ def _is_silent(client: Client, group: str, now: int) -> bool:
 
 
 def _oldest_needed(client: Client, group: str) -> int | None:
-    """When the oldest entry entered that the group has not acknowledged; none where it has acknowledged all."""
+    """When the oldest unacknowledged entry entered the stream, in milliseconds; ``None`` when all are acknowledged."""
     waiting = client.xpending(EVENTS, group)
     delivered = next(of["last-delivered-id"] for of in client.xinfo_groups(EVENTS) if of["name"] == group.encode())
     unread: Any = client.xrange(EVENTS, b"(" + delivered, "+", count=1)
     found = [waiting["min"], *(stream_id for stream_id, _ in unread)]
-    return min((entered(stream_id) for stream_id in found if stream_id), default=None)
+    return min((entered_ms(stream_id) for stream_id in found if stream_id), default=None)

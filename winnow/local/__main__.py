@@ -1,9 +1,9 @@
-"""``python -m winnow.local HOST RELEASE PORT...``: the stack in the background, as ``winnow up --detach`` starts it."""
+"""``python -m winnow.local HOST RELEASE PORT...``: the background process that ``winnow up --detach`` starts."""
 
 import sys
 
 from winnow.errors import WinnowError
-from winnow.local.stack import serve
+from winnow.local.background import serve
 from winnow.ports import Ports
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Redis and Triton, and nothing else: what tests and the evaluation of a release need."""
+"""Redis and Triton of a stack, started here or already running elsewhere."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from winnow.ports import Ports
 
 @dataclass(frozen=True)
 class Infrastructure:
-    """Where Redis and Triton answer.
+    """Addresses of Redis and Triton.
 
     Attributes:
         redis_url: ``redis://host:port/db``.
         triton: ``host:port`` of Triton's gRPC.
-        processes: Those that were started here.
+        processes: The processes that were started here.
     """
 
     redis_url: str
@@ -36,18 +36,18 @@ def infrastructure(
     redis_url: str | None = None,
     triton_url: str | None = None,
 ) -> Iterator[Infrastructure]:
-    """Run Redis and a Triton that serves ``models``; both are gone afterwards.
+    """Run Redis and a Triton that serves ``models``, and stop both at the end.
 
     Args:
         repository: Triton's model repository of a release.
-        models: Versions to serve per model name (see ``triton.models_in``).
-        ports: Where to listen (default: free ports).
-        folder: Takes ``redis/`` (data), ``triton/`` (generated) and ``run/logs/`` (default: a temporary folder).
-        redis_url: A running Redis to use instead of starting one.
+        models: Versions to serve, by model name (see ``triton.models_in``).
+        ports: Ports to listen on (default: free ports).
+        folder: Folder for ``redis/`` (data), ``triton/`` (generated) and ``run/logs/`` (default: a temporary folder).
+        redis_url: Address of a running Redis, to use instead of starting one.
         triton_url: ``host:port`` of a running Triton's gRPC, to use instead of starting one.
 
     Raises:
-        WinnowError: A port is in use, a part did not start, or a running one does not have what is needed.
+        WinnowError: A port is in use, a part did not start, or a running Redis or Triton cannot be used.
     """
     ports = ports or Ports.free()
     processes: list[Process] = []

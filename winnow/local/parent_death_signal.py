@@ -1,7 +1,7 @@
-"""Run a command that the kernel terminates with its parent: ``parent_death_signal.py PARENT_PID COMMAND...``.
+"""``parent_death_signal.py PARENT_PID COMMAND...``: run a command that receives SIGTERM when its parent dies.
 
-A program of its own rather than a ``preexec_fn``, because Python must not run between fork and exec in a process
-that has threads (gRPC's, for one).
+This is a program rather than a ``preexec_fn``, because no Python code may run between fork and exec in a process with
+threads (gRPC's, for example).
 """
 
 import ctypes
@@ -12,8 +12,8 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 if __name__ == "__main__":
-    # SIGTERM, so that each program closes as always (Triton would leave shared memory behind otherwise).
+    # SIGTERM, so that programs shut down cleanly: a killed Triton would leave shared memory behind.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(sys.argv[1]):
-        sys.exit("the parent is gone already")
-    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 (the command is the caller's own)
+        sys.exit("the parent process has ended")
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 (the caller's command)

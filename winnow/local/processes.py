@@ -1,4 +1,4 @@
-"""One supervised child process: started, waited for until ready, watched, and stopped for certain."""
+"""Supervised child processes: start, wait until ready, check, and stop with their whole process group."""
 
 import http.client
 import os
@@ -15,20 +15,20 @@ from typing import IO, Self
 from winnow.errors import WinnowError
 from winnow.ports import LOOPBACK
 
-TETHER = Path(__file__).with_name("parent_death_signal.py")
+_PARENT_DEATH_SIGNAL = Path(__file__).with_name("parent_death_signal.py")
 POLL_SECONDS = 0.05
 TAIL_LINES = 20
 
 
 class ProcessFailed(WinnowError):
-    """A child process stopped by itself or never became ready; the message ends with its log's last lines."""
+    """A child process stopped by itself or did not become ready; the message ends with its log's last lines."""
 
 
 class Process:
-    """A child process in its own group, used as a context manager: ready inside, gone outside.
+    """A child process in its own process group, as a context manager: ready inside the block, stopped after it.
 
-    Nothing survives: leaving the context ends the whole group, and the kernel terminates the child when the thread
-    that started it ends (so start children from the main thread).
+    Leaving the block ends the whole group. If this process dies, the kernel terminates the child; it does so when the
+    thread that started the child ends, so start children from the main thread.
     """
 
     def __init__(
@@ -42,16 +42,16 @@ class Process:
         timeout: float = 60.0,
         grace: float = 10.0,
     ) -> None:
-        """Describe a process; nothing runs yet.
+        """Configure a process without starting it.
 
         Args:
-            name: What messages call it.
+            name: Name of the process in messages.
             command: The program and its arguments.
-            log: File that takes its output; each start begins it anew.
-            ready: Whether it answers; asked again and again while it starts.
-            environment: Its whole environment (default: this process's own).
-            timeout: Seconds it may take to become ready.
-            grace: Seconds it may take to stop after SIGTERM, before SIGKILL.
+            log: File for its output; truncated at each start.
+            ready: Returns whether the process is ready; polled while it starts.
+            environment: Its whole environment (default: this process's environment).
+            timeout: Time to become ready, in seconds.
+            grace: Time between SIGTERM and SIGKILL, in seconds.
         """
         self.name = name
         self.log = log
@@ -78,22 +78,22 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The child's process id, which is its group's too."""
+        """Id of the child, and of its process group."""
         if self._child is None:
             raise RuntimeError(f"{self.name} was not started")
         return self._child.pid
 
     def start(self) -> None:
-        """Start it without waiting."""
+        """Start the process without waiting until it is ready."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
-            self._child = tethered(self._command, self._environment, stdout=log, stderr=subprocess.STDOUT)
+            self._child = spawn_child(self._command, self._environment, stdout=log, stderr=subprocess.STDOUT)
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers.
+        """Wait until the process is ready.
 
         Raises:
-            ProcessFailed: It stopped, or did not answer in time.
+            ProcessFailed: It stopped, or was not ready in time.
         """
         deadline = time.monotonic() + self._timeout
         while True:
@@ -105,7 +105,7 @@ class Process:
             time.sleep(POLL_SECONDS)
 
     def check(self) -> None:
-        """Raise when it is no longer running.
+        """Check that the process is running.
 
         Raises:
             ProcessFailed: It stopped by itself.
@@ -116,29 +116,29 @@ class Process:
             raise ProcessFailed(f"{self.name} stopped by itself ({how}); {tail(self.log)}")
 
     def stop(self) -> None:
-        """End the child and its whole group: SIGTERM, then SIGKILL after the grace. Harmless when it is not running."""
+        """End the child and its group: SIGTERM, then SIGKILL after the grace time. Does nothing if none is running."""
         if self._child is not None:
             end_group(self._child, self._grace)
             self._child = None
 
 
-def tethered(
+def spawn_child(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
     stdout: IO[bytes] | None = None,
     stderr: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a command that leads a group of its own and gets SIGTERM when the thread that started it ends.
+    """Start a command in a process group of its own that receives SIGTERM when the calling thread ends.
 
     Args:
         command: The program and its arguments.
-        environment: Its whole environment (default: this process's own).
-        stdout: Where its output goes (default: where this process's goes).
-        stderr: The same for its errors.
+        environment: Its whole environment (default: this process's environment).
+        stdout: File for its output (default: inherited).
+        stderr: File descriptor for its errors (default: inherited).
     """
-    # A session of its own: Ctrl-C in the terminal reaches only the parent, which stops its children in order.
-    return subprocess.Popen(  # noqa: S603 (the command is the caller's own)
-        [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command],
+    # A session of its own: Ctrl-C in the terminal signals only the parent, which stops its children in order.
+    return subprocess.Popen(  # noqa: S603 (the caller's command)
+        [sys.executable, "-I", "-S", str(_PARENT_DEATH_SIGNAL), str(os.getpid()), *command],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -148,27 +148,27 @@ def tethered(
 
 
 def end_group(child: subprocess.Popen[bytes], grace: float) -> None:
-    """End a :func:`tethered` child and its whole group: SIGTERM, then SIGKILL after ``grace`` seconds."""
+    """End a child of :func:`spawn_child` and its group: SIGTERM, then SIGKILL after ``grace`` seconds."""
     if child.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             child.wait(grace)
-    # What the child left behind, and the child itself where SIGTERM was not enough.
+    # Descendants that outlived the child, and the child itself if SIGTERM did not end it.
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
 def tail(log: Path) -> str:
-    """The end of a log, as part of a message."""
+    """The last lines of a log, for a message."""
     lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
     return "\n".join([f"the end of {log}:", *lines]) if lines else f"{log} is empty"
 
 
 def http_ok(port: int, path: str, host: str = LOOPBACK) -> bool:
     """Whether ``GET path`` on this machine answers 200."""
-    # Not urllib: it would send the question through a proxy that the environment names.
+    # Not urllib, which would use a proxy from the environment.
     connection = http.client.HTTPConnection(host, port, timeout=1.0)
     try:
         connection.request("GET", path)

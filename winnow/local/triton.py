@@ -1,7 +1,7 @@
-"""Triton on this machine: the ``tritonserver`` binary of the ``nvidia-pytriton`` wheel, in its own environment.
+"""Triton on this machine: the ``tritonserver`` binary of the ``nvidia-pytriton`` wheel, in an environment of its own.
 
-That build has the Python backend only, so the backends that the model repository names are added as Python-based
-backends: each folder in ``triton_backend/`` holds a ``model.py`` and what it imports.
+That build has the Python backend only. The backends that the model repository names are therefore added as Python-based
+backends: each folder in ``triton_backend/`` holds a ``model.py`` and the modules that it imports.
 """
 
 import hashlib
@@ -29,22 +29,22 @@ BACKENDS = Path(__file__).with_name("triton_backend")
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
 Models = Mapping[str, Collection[int]]
-"""Versions per model name."""
+"""Model name -> versions."""
 
 
 def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log: Path) -> Process:
-    """A Triton server that is ready when every asked version of every model is.
+    """A Triton server that is ready when all given model versions are.
 
     Args:
-        repository: ``NAME/config.pbtxt`` and ``NAME/VERSION/``, of one release.
-        models: What to load from it.
-        folder: Takes the generated backend folder and the view of the repository; from :func:`run_folder`.
-        ports: Where to listen.
+        repository: Model repository of a release: ``NAME/config.pbtxt`` and ``NAME/VERSION/``.
+        models: Models and versions to load.
+        folder: Folder for the generated backends and the view of the repository, from :func:`run_folder`.
+        ports: Ports to listen on.
         log: File for its output.
 
     Raises:
-        WinnowError: The repository lacks one of them, or Triton's environment is missing or cannot run Python-based
-            backends.
+        WinnowError: The repository lacks a model or version, or Triton's environment is missing or cannot run
+            Python-based backends.
     """
     check_repository(repository, models)
     packages, library_folder, version = interpreter(ENVIRONMENT)
@@ -57,7 +57,7 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
         triton / "bin" / "tritonserver",
         f"--model-repository={view}",
         f"--backend-directory={backends}",
-        # Explicit: a version that is written while the server runs waits until somebody asks for it.
+        # Explicit: a version that is written while the server runs is not loaded by itself.
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in sorted(models)),
         "--disable-auto-complete-config",
@@ -82,34 +82,33 @@ def server(repository: Path, models: Models, folder: Path, *, ports: Ports, log:
     )
 
 
-def models_in(repository: Path, version: int | None = None) -> dict[str, list[int]]:
-    """The models of a repository and their versions, or those that have one version.
+def models_in(repository: Path) -> dict[str, list[int]]:
+    """The models of a repository and their versions; models without a version are left out.
 
     Raises:
-        WinnowError: There is none.
+        WinnowError: The repository has no model.
     """
     models = {}
     for config in sorted(repository.glob("*/config.pbtxt")):
-        versions = sorted(int(path.name) for path in config.parent.iterdir() if path.name.isdecimal())
-        if found := [number for number in versions if version in (None, number)]:
-            models[config.parent.name] = found
+        if versions := sorted(int(path.name) for path in config.parent.iterdir() if path.name.isdecimal()):
+            models[config.parent.name] = versions
     if not models:
-        wanted = "" if version is None else f" in version {version}"
-        raise WinnowError(f"{repository} holds no model{wanted}; make a release with `winnow build`")
+        raise WinnowError(f"{repository} holds no model; make a release with `winnow build`")
     return models
 
 
 @contextmanager
 def run_folder(folder: Path) -> Iterator[Path]:
-    """A folder for what Triton generates, whose path a shell takes as it is.
+    """A folder for generated files whose path has only characters that Triton's Python backend supports.
 
-    Triton's Python backend starts its stub through a shell, without quotes, and the stub's Python reads ASCII alone. So
-    where ``folder`` has a space or such a letter, a temporary folder takes its place, private and gone at the end; its
-    name follows from ``folder``, so that the next start clears up after one that was killed. Triton's environment and
-    the models are reached through links in it.
+    Triton's Python backend starts its stub through a shell without quoting, and the stub's Python supports ASCII paths
+    only. If the path of ``folder`` has a space or a non-ASCII letter, a private temporary folder is used instead and
+    removed at the end. Its name is derived from ``folder``, so that the next start removes the folder of a killed one.
+    It has links to Triton's environment and the models.
 
     Raises:
-        WinnowError: The system's folder for temporary files has such a path too, or the folder is another user's.
+        WinnowError: The path of the system's temporary folder has such characters, too, or the folder belongs to
+            another user.
     """
     if _PLAIN.fullmatch(str(folder)):
         yield folder
@@ -118,14 +117,14 @@ def run_folder(folder: Path) -> Iterator[Path]:
     plain = Path(tempfile.gettempdir(), f"winnow-{os.getuid()}-{name}")
     if not _PLAIN.fullmatch(str(plain)):
         raise WinnowError(
-            "Triton needs a path of plain letters, digits and -._/ to run from, which neither "
-            f"{folder} nor {plain} is: set WINNOW_HOME or TMPDIR to a folder that has one"
+            "Triton needs a folder whose path has only ASCII letters, digits and -._/, which neither "
+            f"{folder} nor {plain} has: set WINNOW_HOME or TMPDIR to such a folder"
         )
     with suppress(FileExistsError):
         plain.mkdir(mode=0o700)
     found = plain.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise WinnowError(f"{plain} is not a private folder of this user's, as Triton needs for {folder}: remove it")
+        raise WinnowError(f"{plain} is not a private folder of this user, which Triton needs for {folder}: remove it")
     try:
         yield plain
     finally:
@@ -133,7 +132,7 @@ def run_folder(folder: Path) -> Iterator[Path]:
 
 
 def check_repository(repository: Path, models: Models) -> None:
-    """Make sure that every model is there, so that Triton is not asked for what it must refuse.
+    """Check that the repository holds all given model versions, before Triton is started.
 
     Raises:
         WinnowError: A model or a version is missing.
@@ -142,21 +141,21 @@ def check_repository(repository: Path, models: Models) -> None:
         for part in ["config.pbtxt", *(f"{number}/model.onnx" for number in versions)]:
             if not (repository / name / part).is_file():
                 raise WinnowError(
-                    f"{repository} has no {name}/{part}: the release is not whole, or was built by a Winnow that kept "
-                    "the models of all releases in one repository; build it again with `winnow build`"
+                    f"{repository} has no {name}/{part}: the release is incomplete, or was built by a version "
+                    "that kept the models of all releases in one repository; build it again with `winnow build`"
                 )
 
 
 def check(address: str, repository: Path, models: Models) -> None:
-    """Make sure that another Triton serves what is needed.
+    """Check that the Triton that ``TRITON_URL`` names serves all given model versions.
 
     Args:
         address: ``host:port`` of its gRPC.
-        repository: Where the models are; the message names it.
-        models: What is needed.
+        repository: The model repository, for the message.
+        models: The required models and versions.
 
     Raises:
-        WinnowError: It does not answer, or lacks a version of a model.
+        WinnowError: Triton does not answer, or does not serve a model version.
     """
     try:
         with inference_client(address) as client:
@@ -178,15 +177,15 @@ def check(address: str, repository: Path, models: Models) -> None:
 
 
 def interpreter(environment: Path) -> tuple[Path, Path, str]:
-    """Site packages, the folder of libpython, and the Python version of Triton's environment.
+    """Site packages, folder of libpython, and Python version of Triton's environment.
 
     Raises:
-        WinnowError: The environment is missing, or its Python has no shared library or a path beyond ASCII.
+        WinnowError: The environment is missing, or its Python has no shared library or a non-ASCII path.
     """
     python = environment / "bin" / "python"
     if not (environment / ".installed").exists():
         raise WinnowError(f"Triton's environment {environment} is missing; run `make setup`, or set TRITON_URL")
-    # Asked rather than assumed: Triton's interpreter need not be the one that runs this.
+    # Triton's interpreter may have another version and another place than this one.
     question = (
         "import json, sys, sysconfig as s; print(json.dumps([s.get_path('platlib'), s.get_config_var('LIBDIR'), "
         "f'{sys.version_info[0]}.{sys.version_info[1]}', sys.base_prefix]))"
@@ -201,19 +200,19 @@ def interpreter(environment: Path) -> tuple[Path, Path, str]:
             "run `make clean setup PYTHON=/path/to/python3.11`, or set TRITON_URL"
         )
     if not interpreter.isascii():
-        # Triton's environment is reached through a link; what its Python itself was installed with is not.
+        # The link to the environment has an ASCII path, but the Python that the environment is based on does not.
         raise WinnowError(
-            f"the Python in {interpreter} lies in a path with letters beyond ASCII, which Triton's Python backend does "
-            f"not read; run `make clean setup PYTHON=/path/to/python{version}` with another one, or set TRITON_URL"
+            f"the Python in {interpreter} has a path with non-ASCII letters, which Triton's Python backend does not "
+            f"support; run `make clean setup PYTHON=/path/to/python{version}` with another one, or set TRITON_URL"
         )
     return Path(packages), Path(library_folder), version
 
 
 def _backend_folder(triton: Path, version: str, folder: Path) -> Path:
-    """Triton's Python backend with the stub process for its Python's version, and beside it our Python-based ones."""
+    """Make Triton's backend folder: its Python backend with the stub of its Python version, and Winnow's backends."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(triton / "backends", folder)
-    # Triton looks for the stub in the same folder as the backend's utilities.
+    # Triton expects the stub in the folder of the backend's utilities.
     shutil.copy(triton / "python_backend_stubs" / version / "triton_python_backend_stub", folder / "python")
     for source in BACKENDS.iterdir():
         shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -221,7 +220,7 @@ def _backend_folder(triton: Path, version: str, folder: Path) -> Path:
 
 
 def _view(repository: Path, models: Models, folder: Path) -> Path:
-    """Links to the asked versions: Triton loads these, however many releases the repository keeps."""
+    """Make a model repository of links to the given versions alone."""
     shutil.rmtree(folder, ignore_errors=True)
     for name, versions in models.items():
         (folder / name).mkdir(parents=True)
@@ -238,13 +237,13 @@ def _link(target: Path, link: Path) -> Path:
 
 
 def _variables(environment: Path, packages: Path, library_folder: Path) -> dict[str, str]:
-    """The stub finds its packages by the first Python on the PATH, and its libraries by LD_LIBRARY_PATH."""
+    """Triton's environment: its stub finds packages through PATH, and libraries through LD_LIBRARY_PATH."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     libraries = [packages / "nvidia_pytriton.libs", library_folder, inherited.get("LD_LIBRARY_PATH", "")]
     return inherited | {
         "PATH": f"{environment / 'bin'}:{inherited['PATH']}",
         "LD_LIBRARY_PATH": ":".join(str(path) for path in libraries if str(path)),
         "PYTHONDONTWRITEBYTECODE": "1",
-        # ONNX Runtime's wheels send usage data to their maker unless told not to.
+        # ONNX Runtime sends usage data unless this is set.
         "ORT_DISABLE_TELEMETRY": "1",
     }

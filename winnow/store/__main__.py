@@ -1,4 +1,4 @@
-"""``python -m winnow.store --release-dir DIR``: publish a release to the online store; a Job of the cluster runs it."""
+"""``python -m winnow.store --release-dir DIR``: publish a release to the online store (run as a Job on the cluster)."""
 
 import argparse
 import os
@@ -11,10 +11,12 @@ from winnow.store.publish import publish
 
 
 def main() -> None:
-    """Publish; does nothing where the release is there already."""
-    parser = argparse.ArgumentParser(prog="winnow.store", description=__doc__)
-    parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release.")
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
+    """Publish the release, unless Redis already holds it."""
+    parser = argparse.ArgumentParser(prog="winnow.store", description="Publish a release to Redis.")
+    parser.add_argument("--release-dir", type=Path, required=True, help="Folder of the release.")
+    parser.add_argument(
+        "--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Address of Redis. Default: $REDIS_URL."
+    )
     args = parser.parse_args()
     try:
         publish(args.release_dir, args.redis_url, show_progress=False)

@@ -1,13 +1,13 @@
-"""How to reach Redis: one address says everything, and one place says what happens when Redis does not answer.
+"""Connections to Redis: addresses, time-outs and retries of every client.
 
 =====================================================  =================================================
 ``redis://[[user]:password@]host[:port][/db]``         one server
 ``rediss://…``                                         the same over TLS
-``redis+cluster://[[user]:password@]host:port[,…]``    a Redis Cluster; any of its nodes will do
+``redis+cluster://[[user]:password@]host:port[,…]``    a Redis Cluster; any of its nodes
 ``rediss+cluster://…``                                 the same over TLS
 =====================================================  =================================================
 
-Reserved characters of a user or a password are percent-encoded. What follows a ``?`` goes to redis-py as it is:
+Reserved characters in a user name or password must be percent-encoded. Options after a ``?`` are passed to redis-py:
 ``?ssl_ca_certs=/etc/redis/ca.pem``, ``?socket_timeout=2``.
 """
 
@@ -34,21 +34,21 @@ from redis.retry import Retry
 from winnow.errors import WinnowError
 
 LOCAL = "redis://localhost:6379/0"
-"""Where Redis is for whoever does not say."""
+"""The default address."""
 
 Client = Redis | RedisCluster
 AsyncClient = AsyncRedis | AsyncRedisCluster
 
 FAILURES = (RedisError, RedisClusterException)
-"""What a blocking client raises: a cluster of which no node answers is no ``RedisError`` to redis-py."""
+"""What a blocking client raises: redis-py's error for an unreachable cluster is not a ``RedisError``."""
 
 _CONNECT_S = 1.0
 _ANSWER_S = 5.0
-"""A connection that is silent for so long is given up. More than twice the longest wait that is asked of Redis (two
-seconds, by those who read streams); those who answer people have deadlines of their own."""
+"""Socket time-out. More than twice the longest blocking command (two seconds, when streams are read); request handlers
+set shorter deadlines of their own."""
 
-_DOUBT_S = 1.0
-"""Who holds what is asked at most so often because commands were given up: it takes some milliseconds."""
+_REFRESH_S = 1.0
+"""Minimum interval between refreshes of the slot map after cancelled commands; a refresh takes some milliseconds."""
 
 _ADDRESS = re.compile(r"(?P<scheme>[^:/?#]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<options>.*))?")
 _NODE = re.compile(r"(?P<host>[^:\[\]@,\s]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
@@ -60,12 +60,12 @@ __all__ = ["FAILURES", "LOCAL", "AsyncClient", "Client", "RedisError", "connect"
 
 @dataclass(frozen=True)
 class _Address:
-    """An address, taken apart.
+    """A parsed address.
 
     Attributes:
-        url: of the only node, or of a cluster's first, as redis-py understands it.
-        cluster: whether it is a cluster's.
-        others: host and port of a cluster's other nodes.
+        url: URL of the server, or of the cluster's first node, in redis-py's syntax.
+        cluster: whether the address is a cluster's.
+        others: host and port of the cluster's other nodes.
     """
 
     url: str
@@ -74,17 +74,17 @@ class _Address:
 
 
 class _AsyncCluster(AsyncRedisCluster):
-    """A cluster's client that heals whatever its callers do, and fails as a lone server's does.
+    """A cluster client that refreshes its slot map after cancelled commands, and raises a server client's errors.
 
-    redis-py asks anew who holds what when a connection breaks. A node that hangs breaks none, and callers with a
-    deadline are gone before its silence counts as an error; so a command that is given up makes it ask too.
+    redis-py refreshes the slot map when a connection breaks. A node that hangs breaks no connection, and a caller's
+    deadline cancels the command before the socket time-out; so a cancelled command must trigger a refresh, too.
     """
 
-    _in_doubt = False
-    _asked = 0.0
+    _suspect = False
+    _refreshed = 0.0
 
     async def initialize(self, *args: Any, **kwargs: Any) -> AsyncRedisCluster:
-        """Find the nodes; none that answers is a ``RedisError``."""
+        """Discover the nodes; raises a ``RedisError`` where none answers."""
         try:
             return await super().initialize(*args, **kwargs)
         except RedisClusterException as error:
@@ -92,52 +92,52 @@ class _AsyncCluster(AsyncRedisCluster):
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Send a command."""
-        with self.doubting():
+        with self.refreshing():
             return await super().execute_command(*args, **kwargs)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> "_AsyncPipeline":
-        """A batch of commands, each node's on its way at once."""
+        """A batch of commands, sent to all nodes concurrently."""
         if transaction:
-            # redis-py runs each command of one in a thread with a loop of its own, and makes this loop wait.
-            raise NotImplementedError("transactions on a cluster's event loop: use a script")
-        return _AsyncPipeline(self)  # type: ignore[abstract]  # what redis-py leaves abstract it never uses
+            # redis-py runs each command of a transaction in a thread with its own event loop and blocks this one.
+            raise NotImplementedError("no transactions on an asynchronous cluster client: use a script")
+        return _AsyncPipeline(self)  # type: ignore[abstract]  # redis-py never calls its abstract methods
 
     @contextmanager
-    def doubting(self) -> Iterator[None]:
-        """Around a command: ask anew who holds what if one was given up before, and take note if this one is."""
-        if self._in_doubt and time.monotonic() - self._asked > _DOUBT_S:
-            self._asked, self._in_doubt = time.monotonic(), False
+    def refreshing(self) -> Iterator[None]:
+        """Wrap a command: refresh the slot map if an earlier command was cancelled, and note if this one is."""
+        if self._suspect and time.monotonic() - self._refreshed > _REFRESH_S:
+            self._refreshed, self._suspect = time.monotonic(), False
             self._initialize = True
         try:
             yield
         except asyncio.CancelledError:
-            self._in_doubt = True
+            self._suspect = True
             raise
 
 
 class _AsyncPipeline(ClusterPipeline):
-    """A pipeline that, given up, makes its client doubt."""
+    """A pipeline whose cancellation makes its client refresh the slot map."""
 
     def __init__(self, client: _AsyncCluster) -> None:
         super().__init__(client)
         self._client = client
 
     async def execute(self, *args: Any, **kwargs: Any) -> list[Any]:
-        """Send all."""
-        with self._client.doubting():
+        """Send all commands."""
+        with self._client.refreshing():
             return await super().execute(*args, **kwargs)
 
 
 def connect(url: str) -> Client:
-    """A client for scripts and for the sidecar: answers are bytes.
+    """Connect a blocking client that returns bytes, for commands and the sidecar.
 
     Raises:
-        WinnowError: ``url`` is not an address, or nothing answers there.
+        WinnowError: ``url`` is not a valid address, or Redis does not answer.
     """
     address = _parse(url)
     try:
         if address.cluster:
-            # No retries: redis-py would go on with a transaction on a new connection, where nothing is watched.
+            # No retries: redis-py would continue a transaction on a new connection, which watches no keys.
             return RedisCluster.from_url(
                 address.url,
                 startup_nodes=[ClusterNode(host, port) for host, port in address.others],  # type: ignore[no-untyped-call]
@@ -155,21 +155,23 @@ def connect(url: str) -> Client:
     except FAILURES as error:
         raise WinnowError(f"Redis does not answer at {shown(url)}: start it, or set REDIS_URL ({error})") from error
     except (TypeError, ValueError) as error:
-        raise WinnowError(f"{shown(url)}: an option after the ? is not one that redis-py takes ({error})") from None
+        raise WinnowError(f"{shown(url)}: an option after the ? is not an option of redis-py ({error})") from None
     if clustered:
         scheme, _, rest = shown(url).partition("://")
-        raise WinnowError(f"the address of Redis must begin with {scheme}+cluster://, because {rest} is a node of one")
+        raise WinnowError(
+            f"the address of Redis must begin with {scheme}+cluster://, because {rest} is a node of a cluster"
+        )
     return client
 
 
 def connect_async(url: str) -> AsyncClient:
-    """A client for the event loop; it opens its connections on first use.
+    """Make an asynchronous client that returns bytes; it connects on first use.
 
-    One immediate retry heals a pooled connection that died with an old server, and asks a cluster anew who holds what;
-    waiting longer is the caller's decision, who has a deadline.
+    One immediate retry replaces a pooled connection that a restarted server closed, and refreshes a cluster's slot map.
+    Longer waits are left to the caller's deadline.
 
     Raises:
-        WinnowError: ``url`` is not an address.
+        WinnowError: ``url`` is not a valid address.
     """
     address = _parse(url)
     retry = AsyncRetry(NoBackoff(), 1)
@@ -185,22 +187,22 @@ def connect_async(url: str) -> AsyncClient:
 
 
 def shown(url: str) -> str:
-    """An address for messages and logs: without user, password and options, any of which may be a secret."""
+    """An address for messages and logs, without user, password and options: any of these may be secret."""
     parts = _ADDRESS.fullmatch(url)
     if parts is None:
         return "***"
     _, there, hosts = parts["authority"].rpartition("@")
-    # A password with a bare / or ? ends the authority too early.
+    # An unescaped / or ? in a password ends the authority too early.
     if not there and "@" in url:
         return f"{parts['scheme']}://***"
     return f"{parts['scheme']}://{hosts}{parts['path']}"
 
 
 def _parse(url: str) -> _Address:
-    """Take an address apart.
+    """Parse an address.
 
     Raises:
-        WinnowError: it is not one; the message says what is wrong, and no secret.
+        WinnowError: the address is invalid; the message names the fault and contains no secret.
     """
     parts = _ADDRESS.fullmatch(url)
     if parts is None or parts["scheme"] not in _SCHEMES:
@@ -217,14 +219,14 @@ def _parse(url: str) -> _Address:
         raise WinnowError(f"{shown(url)}: names several nodes; a cluster's address begins with {plain}+cluster://")
     if not re.fullmatch(r"(/0?)?" if cluster else r"(/\d*)?", parts["path"]):
         expected = "a cluster has no databases" if cluster else "a database is a number"
-        raise WinnowError(f"{shown(url)}: {expected}, so nothing else may follow the port")
+        raise WinnowError(f"{shown(url)}: {expected}, so no other path may follow the port")
     options = f"?{parts['options']}" if parts["options"] else ""
     (host, port), *others = nodes
     return _Address(f"{plain}://{user}{there}{host}:{port}{parts['path']}{options}", bool(cluster), _bare(others))
 
 
 def _bare(nodes: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-    """Nodes without the brackets that an IPv6 address wears where a port may follow."""
+    """Nodes without the brackets around IPv6 addresses."""
     return tuple((host.strip("[]"), port) for host, port in nodes)
 
 

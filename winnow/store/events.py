@@ -1,21 +1,21 @@
-"""The codec of the event stream: an entry's fields, and the event that they describe."""
+"""The codec of the event stream: parses entries into events."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 Entry = tuple[bytes, dict[bytes, bytes]]
-"""An entry of the stream: its id and its fields."""
+"""An entry of a Redis stream: id and fields."""
 
 
 class Event(NamedTuple):
-    """One event of the stream.
+    """An event of the stream.
 
     Attributes:
-        user_id: who.
-        item_id: what.
-        code: the event type's code; 0 for a type that the release does not declare.
-        timestamp: when it happened as the sender says, milliseconds since the epoch.
-        at_ms: when it entered the stream by Redis's clock, which no sender can set.
+        user_id: id of the user.
+        item_id: id of the item.
+        code: code of the event type; 0 for a type that the release does not declare.
+        timestamp: when the event happened by the sender's clock, in milliseconds since the epoch.
+        at_ms: when the event entered the stream by Redis's clock, which senders cannot set, in milliseconds.
     """
 
     user_id: str
@@ -26,11 +26,11 @@ class Event(NamedTuple):
 
 
 def parse(entry: Entry, codes: Mapping[str, int]) -> Event | None:
-    """The event of an entry; none where it is not one.
+    """Parse an entry; returns ``None`` for an entry that is not a valid event.
 
     Args:
-        entry: of the stream.
-        codes: event type -> code, of :func:`codes_of`.
+        entry: an entry of the event stream.
+        codes: event type -> code, from :func:`event_codes`.
     """
     stream_id, fields = entry
     try:
@@ -39,23 +39,23 @@ def parse(entry: Entry, codes: Mapping[str, int]) -> Event | None:
             item_id=fields[b"item_id"].decode(),
             code=codes.get(fields[b"event"].decode(), 0),
             timestamp=int(fields[b"timestamp"]),
-            at_ms=entered(stream_id),
+            at_ms=entered_ms(stream_id),
         )
     except (KeyError, ValueError):
         return None
 
 
-def codes_of(event_types: Sequence[str]) -> dict[str, int]:
-    """Code by declared event type."""
+def event_codes(event_types: Sequence[str]) -> dict[str, int]:
+    """The code of each declared event type; codes begin at 1."""
     return {event: code for code, event in enumerate(event_types, 1)}
 
 
-def entered(stream_id: bytes) -> int:
-    """When an entry entered the stream, milliseconds since the epoch."""
+def entered_ms(stream_id: bytes) -> int:
+    """When an entry entered the stream, in milliseconds since the epoch: the first part of its id."""
     return int(stream_id.split(b"-")[0])
 
 
 def position(stream_id: bytes) -> tuple[int, int]:
-    """An entry's id as it compares with others."""
+    """An entry's id as a sort key: ids of different lengths do not compare as bytes."""
     ms, _, sequence = stream_id.partition(b"-")
     return int(ms), int(sequence)

@@ -1,4 +1,7 @@
-"""How one event is written into a user's history list: ``timestamp|event|item_id``."""
+"""The codec of a user's history list: one entry is ``timestamp|event code|item_id``.
+
+The list's key is :meth:`winnow.store.keys.Keys.history`; :class:`winnow.store.user_activity.UserActivity` writes it.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -7,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEPT = 200
-"""Events kept per user, newest first."""
+"""Maximum number of events per user, newest first."""
 
 
 class History(NamedTuple):
-    """A user's recent events in index space, oldest first, and the ids of events whose item the release lacks.
+    """A user's recent events as arrays, oldest first.
 
     Attributes:
-        items: int32 [h].
+        items: int32 [h], item indices.
         events: int32 [h], event type codes.
         timestamps: int64 [h], milliseconds since the epoch.
     """
@@ -28,24 +31,24 @@ EMPTY = History(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int
 
 
 def encode(timestamp: int, event: int, item_id: str) -> bytes:
-    """One entry; the item's id comes last because it may hold any character."""
+    """Format an entry. The item id comes last because it may contain any character, ``|`` included."""
     return f"{timestamp}|{event}|{item_id}".encode()
 
 
 def timestamp(entry: bytes) -> int:
-    """When an entry's event happened."""
+    """The time of an entry's event, in milliseconds since the epoch."""
     return int(entry.split(b"|", 1)[0])
 
 
 def decode(entries: Iterable[bytes], item_index: Mapping[bytes, int]) -> History:
-    """Read a history list, newest first, into arrays sorted by time.
+    """Parse a history list into arrays sorted by time.
 
-    Entries are sorted because several sidecars may have pushed a user's events slightly out of order. An entry whose
-    item the release does not know is left out: the models have no row for it.
+    Entries are sorted because several sidecars may push a user's events slightly out of order. Entries of items that
+    are not part of the release are dropped: the models have no row for them.
 
     Args:
-        entries: what ``LRANGE`` returned.
-        item_index: id -> index.
+        entries: the result of ``LRANGE``, newest first.
+        item_index: item id -> index.
     """
     rows = []
     for entry in entries:

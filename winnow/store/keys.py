@@ -1,122 +1,129 @@
-"""Every Redis key, in one place.
+"""Names of all Redis keys.
 
-What one command, one script or one transaction reaches lies in one hash slot, so that all of it works on a cluster:
+On a cluster, all keys of one command, script or transaction must be in one hash slot. The tags in braces ensure this:
 
-- a user's keys share the tag ``{u:USER}``, those of every release: one pipeline or transaction has them all;
-- so do the keys of a release's fresh items, which one script writes;
-- the counts of items have the stream's own name for a tag, so that one script acknowledges an event and counts it;
-- the items' rows share 32 tags: a request wants hundreds of them, and asks for those of a slot in one command.
+- all keys of a user, in every release, share the tag ``{u:USER}``: one pipeline or transaction reads them;
+- the keys of a release's new items share the tag ``{fresh}``: one script writes them;
+- the item counts have the tag ``{events}``, the event stream's slot: one script acknowledges and counts an event;
+- item rows share 32 tags: a request reads hundreds of rows, those of a slot with one command.
 """
 
 from dataclasses import dataclass
 from zlib import crc32
 
 EVENTS = "events"
-"""Stream of what happened, appended by the ``events`` model; every release's sidecar reads it in its own group."""
+"""Stream of events. The ``events`` model appends to it; every release's sidecars read it as a consumer group."""
 
 TRIMMED = "{events}:trimmed"
-"""Id of the last entry that was trimmed from the stream of events; see :mod:`winnow.feedback.trim`."""
+"""Id of the last entry trimmed from the event stream (:mod:`winnow.feedback.trim`)."""
 
 IMPRESSIONS = "impressions"
-"""Stream of what was shown, bounded."""
+"""Stream of impressions: the answers that were shown, bounded in length (:mod:`winnow.feedback.impressions`)."""
 
 ITEM_TAGS = 32
-"""Hash tags of the items' rows. 500 of them take a cluster 3 ms with 32 tags, 5 ms with 64, and 14 ms when every item
-has a slot of its own; fewer tags would spread them unevenly over the nodes."""
+"""Number of hash tags of the item rows. A cluster reads 500 rows in 3 ms with 32 tags, in 5 ms with 64, and in 14 ms
+with a slot per item; fewer tags would distribute the rows unevenly over the nodes."""
 
 EXPORTED = "{impressions}:exported"
-"""Id of the last entry of the stream of impressions that was exported."""
+"""Id of the last exported entry of the impression stream."""
 
 EXPORT_GROUP = "export"
-"""The consumer group of `winnow events export`, on both streams."""
+"""Consumer group of `winnow events export` on both streams."""
+
+EXPORT_LOCK = "{events}:export"
+"""String: held by the running export."""
 
 
 def event_id(given: str) -> str:
-    """Stream id of the event that the sender calls ``given``; forgotten after an hour (``winnow.feedback.append``)."""
+    """String: stream id of the event with this ``event_id``; expires after an hour (:mod:`winnow.feedback.append`)."""
     return f"{{events}}:id:{given}"
 
 
 def recent(user_id: str) -> str:
-    """Sorted set: what the user did a moment ago (see :mod:`winnow.store.recent`), in the slot of the user's keys."""
+    """Sorted set: the user's newest acknowledged events of every release (:mod:`winnow.store.recent_events`)."""
     return f"{{u:{user_id}}}:recent"
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of release ``release``."""
+    """The keys of one release.
+
+    Attributes:
+        release: number of the release.
+    """
 
     release: int
 
     @property
     def manifest(self) -> str:
-        """Digest of the manifest; written last, so that its presence says the rest is complete."""
+        """String: digest of the manifest. Written last: a release is complete when this key exists."""
         return f"r{self.release}:manifest"
 
     @property
     def trending(self) -> str:
-        """Packed int32 item indices, best first."""
+        """String: packed int32 item indices, best first (:mod:`winnow.store.trending`)."""
         return f"r{self.release}:trending"
 
     @property
     def group(self) -> str:
-        """The release's consumer group on the ``events`` stream."""
+        """Name of the release's consumer group on the event stream."""
         return f"r{self.release}"
 
     @property
-    def fresh_items(self) -> str:
-        """Stream of the items that came after the release was made."""
+    def new_item_stream(self) -> str:
+        """Stream of new items: added after the release was built."""
         return f"r{self.release}:{{fresh}}:items"
 
     @property
-    def fresh_slots(self) -> str:
-        """Hash: id of a fresh item -> its slot (0, 1, …)."""
+    def new_item_slots(self) -> str:
+        """Hash: id of a new item -> its slot (0, 1, …)."""
         return f"r{self.release}:{{fresh}}:slots"
 
     @property
-    def fresh_entries(self) -> str:
-        """Hash: id of a fresh item -> its one entry in the stream."""
+    def new_item_entries(self) -> str:
+        """Hash: id of a new item -> id of its only entry in the stream."""
         return f"r{self.release}:{{fresh}}:entries"
 
     def item(self, item_id: str) -> str:
-        """Packed item row."""
+        """String: packed item row."""
         return f"r{self.release}:{{i:{crc32(item_id.encode()) % ITEM_TAGS}}}:{item_id}"
 
     def user_row(self, user_id: str) -> str:
-        """Packed user row."""
+        """String: packed user row."""
         return f"r{self.release}:{{u:{user_id}}}:row"
 
     def history(self, user_id: str) -> str:
-        """List of events, newest first (see :mod:`winnow.store.history`)."""
+        """List: the user's events, newest first (:mod:`winnow.store.history`)."""
         return f"r{self.release}:{{u:{user_id}}}:history"
 
     def seen(self, user_id: str) -> str:
-        """The user's Bloom filter (see :mod:`winnow.bloom.seen`)."""
+        """String: the user's seen filter (:mod:`winnow.bloom.seen`)."""
         return f"r{self.release}:{{u:{user_id}}}:seen"
 
     def categories(self, user_id: str) -> str:
-        """The user's category filter (see :mod:`winnow.bloom.categories`)."""
+        """String: the user's category filter (:mod:`winnow.bloom.categories`)."""
         return f"r{self.release}:{{u:{user_id}}}:categories"
 
     def shadow(self, user_id: str) -> str:
-        """Sorted set beside a sampled user's seen filter: item hash -> end of its window (see ``filtering.shadow``)."""
+        """Sorted set of a sampled user: item hash -> end of its window (:mod:`winnow.bloom.shadow`)."""
         return f"r{self.release}:{{u:{user_id}}}:shadow"
 
     @property
     def counts(self) -> str:
-        """Sorted set: item index -> decayed count (see :mod:`winnow.store.trending`)."""
+        """Sorted set: item index -> decayed count (:mod:`winnow.store.trending`)."""
         return f"r{self.release}:{{events}}:counts"
 
     @property
     def lease(self) -> str:
-        """Held for some seconds by whichever sidecar rewrites the trending list."""
+        """String: the sidecar that may rewrite the trending list; expires after some seconds."""
         return f"r{self.release}:{{events}}:lease"
 
     @property
     def gap(self) -> str:
-        """There while the release misses events that were trimmed before its sidecars read them; says which."""
+        """String: id of the last event that was trimmed before this release read it; absent without a gap."""
         return f"r{self.release}:{{events}}:gap"
 
     @property
     def rebuilds(self) -> str:
-        """How often the release's filters were rebuilt from the log."""
+        """Counter: how often the release's filters were rebuilt."""
         return f"r{self.release}:{{events}}:rebuilds"

@@ -1,7 +1,7 @@
-"""Fill a release's namespace in Redis from the release folder.
+"""Publish a release: write its keys to Redis from the release folder.
 
-The manifest's digest is written last: a reader that finds it finds everything, and a publication that was cut short
-is simply done again.
+The digest of the manifest is written last. A release whose digest is present is complete; an interrupted publication is
+repeated from the start.
 """
 
 from collections.abc import Iterator
@@ -16,16 +16,21 @@ from winnow.store import trending
 from winnow.store.connection import Client, connect, shown
 from winnow.store.keys import Keys
 from winnow.store.release_log import ReleaseLog
-from winnow.store.user_state import clear
+from winnow.store.user_activity import clear
 
 _CHUNK = 500
-"""Keys per pipeline: large enough to hide the round trip, small enough not to hold Redis up."""
+"""Keys per pipeline: large enough to amortise the round trip, small enough not to block Redis."""
 
 
 def publish(release_folder: Path, url: str, show_progress: bool) -> None:
-    """Write item rows, user rows, histories, filters, the trending list and its counts of a release.
+    """Write a release's item rows, user rows, histories, filters, trending list and item counts.
 
-    Does nothing where the release is there already.
+    Does nothing where Redis already holds the release.
+
+    Args:
+        release_folder: folder of the release.
+        url: address of Redis.
+        show_progress: show a progress bar.
 
     Raises:
         ReleaseMismatch: Redis holds another release under the same number.
@@ -37,7 +42,7 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
     with client:
         held = published(client, manifest.number)
         if held == release.digest:
-            # Versions before 32 hash tags wrote the rows under other keys; what happened since then stays as it is.
+            # Versions before 32 hash tags wrote the rows under other keys; all other keys are up to date.
             if not client.exists(keys.item(str(release.array("item_ids")[-1]))):
                 for _ in _items(client, release, keys):
                     pass
@@ -66,16 +71,16 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
 
 
 def published(client: Client, number: int) -> str | None:
-    """Digest of the manifest of the release that Redis holds under ``number``; none where it holds none."""
+    """Digest of the manifest of the release that Redis holds under ``number``, or ``None``."""
     held = client.get(Keys(number).manifest)
     return held.decode() if isinstance(held, bytes) else None
 
 
 def check_published(client: Client, url: str, release: Release) -> None:
-    """Make sure that Redis holds exactly ``release``.
+    """Check that Redis holds exactly ``release``.
 
     Raises:
-        ReleaseMismatch: it does not; the message names both sides.
+        ReleaseMismatch: Redis holds none or another; the message names both.
     """
     number, digest = release.manifest.number, release.digest
     held = published(client, number)
@@ -83,7 +88,7 @@ def check_published(client: Client, url: str, release: Release) -> None:
         raise ReleaseMismatch(
             f"{release.folder} is release {number} ({digest[:12]}), but {shown(url)} holds "
             + (f"another release {number} ({held[:12]})" if held else f"no release {number}")
-            + ": publish this one there, or pin to the one that is"
+            + ": publish this release there, or serve the release that Redis holds"
         )
 
 
@@ -108,6 +113,6 @@ def _users(client: Client, release: Release, keys: Keys) -> Iterator[int]:
         for user, user_id in enumerate(chunk, start):
             pipe.set(keys.user_row(user_id), rows[user].tobytes())
             clear(pipe, keys.release, user_id)
-            log.state(user).write(pipe, keys.release)
+            log.activity(user).write(pipe, keys.release)
         pipe.execute()
         yield len(chunk)

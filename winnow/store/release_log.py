@@ -1,7 +1,7 @@
-"""The states of users as a release's own log has them: what publishing writes and rebuilding starts from.
+"""User activity from a release's own log: written by publishing, and the starting point of a rebuild.
 
-The whole log counts as met when the release was made, whatever its age: an old log says no less about its users than a
-new one, and how far back it reaches is for whoever builds the release to decide.
+Every item in the log counts as seen at the time the release was built, however old the event: the data set of the
+release decides how far back its log reaches.
 """
 
 from collections.abc import Mapping
@@ -10,20 +10,23 @@ import numpy as np
 
 from winnow.bloom.hashing import item_hashes
 from winnow.bloom.seen import WINDOW_MS, SeenFilter, window_end
-from winnow.bloom.shadow import MOST
+from winnow.bloom.shadow import MAX_ITEMS
 from winnow.release import Release
 from winnow.store import history
-from winnow.store.item_rows import RowReader
+from winnow.store.stored_items import CategoryHashes
 from winnow.store.trending import created_ms
-from winnow.store.user_state import State
+from winnow.store.user_activity import UserActivity
 
 
 class ReleaseLog:
-    """A release's log, user by user.
+    """The log of a release, by user.
 
     Args:
-        release: whose log.
-        window_ms: length of the seen filters' windows.
+        release: the release.
+        window_ms: window length of the seen filters, in milliseconds.
+
+    Attributes:
+        user_ids: ids of the users of the log, by row.
     """
 
     def __init__(self, release: Release, window_ms: int = WINDOW_MS) -> None:
@@ -35,29 +38,29 @@ class ReleaseLog:
             np.asarray(release.array(name)) for name in ("item", "event", "timestamp")
         )
         self._categorical = release.array("item_rows")["categorical"]
-        self._reader = RowReader(release)
-        self._met_ms = created_ms(release.manifest)
+        self._category_hashes = CategoryHashes(release)
+        self._seen_ms = created_ms(release.manifest)
         self._window_ms = window_ms
 
     @property
-    def places(self) -> Mapping[str, int]:
-        """Place of each user in the log by id."""
-        return {user_id: place for place, user_id in enumerate(self.user_ids)}
+    def rows(self) -> Mapping[str, int]:
+        """Row of each user of the log, by id."""
+        return {user_id: row for row, user_id in enumerate(self.user_ids)}
 
-    def state(self, place: int) -> State:
-        """The state of the user at ``place``."""
-        state = State.new(self.user_ids[place])
-        first, end = self._offsets[place], self._offsets[place + 1]
+    def activity(self, row: int) -> UserActivity:
+        """The activity of the user at ``row``."""
+        activity = UserActivity.new(self.user_ids[row])
+        first, end = self._offsets[row], self._offsets[row + 1]
         if first == end:
-            return state
+            return activity
         newest = slice(max(first, end - history.KEPT), end)
-        rows = zip(*(a[newest].tolist() for a in (self._timestamp, self._event, self._item)), strict=True)
-        state.history = [history.encode(when, kind, self._item_ids[item]) for when, kind, item in rows][::-1]
-        met = np.unique(self._item[first:end])
-        hashes = [self._hashes[item] for item in met.tolist()]
-        state.seen = SeenFilter.of(hashes, self._met_ms, self._window_ms)
-        state.categories.update(self._reader.categories(self._categorical[met]))
-        if state.shadow is not None:
-            until = window_end(self._met_ms, self._window_ms)
-            state.shadow = dict.fromkeys(hashes, until) if len(hashes) <= MOST else None
-        return state
+        events = zip(*(a[newest].tolist() for a in (self._timestamp, self._event, self._item)), strict=True)
+        activity.history = [history.encode(when, code, self._item_ids[item]) for when, code, item in events][::-1]
+        seen = np.unique(self._item[first:end])
+        hashes = [self._hashes[item] for item in seen.tolist()]
+        activity.seen = SeenFilter.of(hashes, self._seen_ms, self._window_ms)
+        activity.categories.update(self._category_hashes.of(self._categorical[seen]))
+        if activity.shadow is not None:
+            until = window_end(self._seen_ms, self._window_ms)
+            activity.shadow = dict.fromkeys(hashes, until) if len(hashes) <= MAX_ITEMS else None
+        return activity

@@ -1,9 +1,9 @@
-"""What is trending: time-decayed counts of items that several sidecars keep together.
+"""The trending list: time-decayed item counts, maintained by all sidecars of a release together.
 
-Forward decay (Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay, 2009): an event weighs more the later it comes, by
-its distance from a fixed moment, and nothing that is stored ever fades. Increments therefore commute, and whoever adds
-them may do so in any order and from anywhere. The fixed moment is the release's creation: with a half-life of a week, a
-float64 overflows nineteen years after it.
+The counts use forward decay (Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay, 2009): an event's weight grows with
+its distance from a fixed reference time, and stored counts are never decayed. Increments therefore commute: sidecars
+add them concurrently and in any order. The reference time is the creation of the release; with a half-life of a week,
+a float64 overflows nineteen years later.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from winnow.store.connection import Client
 from winnow.store.keys import EVENTS, Keys
 
 HALF_LIFE_MS = HALF_LIVES["popularity_7d"] * DAY_MS
-"""The one that the release's popular list is made with, so that the trending list starts where that one ends."""
+"""Half-life of the counts; equal to that of the release's popular list, which the trending list continues."""
 
 KEPT = 10_000
-"""Items counted at most: 1 MB. What falls below is far from any list."""
+"""Maximum number of counted items (1 MB); items below that rank are far from the list."""
 
 REFRESH_MS = 3_000
-"""How often the list is rewritten, and so how long a lease lasts."""
+"""Interval at which the list is rewritten, and therefore duration of the lease."""
 
 _COUNT = """
 local counted = 0
@@ -37,16 +37,16 @@ for position = 2, #ARGV, 3 do
 end
 return counted
 """
-"""An entry counts when it is acknowledged for the first time, so what is applied twice is counted once."""
+"""Counts an entry only when this call acknowledges it, so an event that is applied twice is counted once."""
 
 
 class Done(NamedTuple):
-    """An entry of the stream that needs nothing more than to be acknowledged and counted.
+    """A processed entry of the event stream, to be acknowledged and counted.
 
     Attributes:
-        stream_id: its id.
-        item: index of the item it counts for; 0 for none.
-        increment: what it counts, of :func:`increment`.
+        stream_id: id of the entry.
+        item: index of the item to count; 0 for none.
+        increment: increment of the item's count, from :func:`increment`.
     """
 
     stream_id: bytes
@@ -55,17 +55,26 @@ class Done(NamedTuple):
 
 
 def created_ms(manifest: Manifest) -> int:
-    """When the release was made, milliseconds since the epoch: the moment that increments are measured from."""
+    """When the release was built, in milliseconds since the epoch: the reference time of the increments."""
     return int(manifest.created_at.timestamp() * 1000)
 
 
 def increment(weight: float, at_ms: int, created: int) -> float:
-    """What an event of ``weight`` at ``at_ms`` adds to its item's count, by the scale of a release."""
+    """The increment of an item's count for an event.
+
+    Args:
+        weight: weight of the event's type.
+        at_ms: time of the event, in milliseconds since the epoch.
+        created: reference time of the release, from :func:`created_ms`.
+    """
     return float(weight * 2.0 ** ((at_ms - created) / HALF_LIFE_MS))
 
 
 def acknowledge(client: Client, release: int, done: Sequence[Done]) -> int:
-    """Acknowledge entries and count their items, each once whoever else does so; returns how many counted.
+    """Acknowledge entries and count their items, each once even if several sidecars acknowledge it.
+
+    Returns:
+        The number of entries counted by this call.
 
     Raises:
         RedisError: Redis does not answer.
@@ -79,12 +88,12 @@ def acknowledge(client: Client, release: int, done: Sequence[Done]) -> int:
 
 
 def seed(pipe: Pipeline, release: Release) -> None:
-    """Start the counts with the release's own log, as if it ended when the release was made."""
+    """Queue the initial counts, from the release's own log as if it ended when the release was built."""
     weights = np.array([0.0, *release.schema.event_weights])
     ages = np.asarray(release.array("timestamp")) - release.manifest.as_of
-    # 2 to the power of less than -1000 is as good as nothing, and still a number.
-    faded = weights[release.array("event")] * np.exp2(np.maximum(ages / HALF_LIFE_MS, -1000.0))
-    counts = np.bincount(release.array("item"), faded)
+    # Below 2**-1000 the weight is negligible; the bound avoids an underflow.
+    decayed = weights[release.array("event")] * np.exp2(np.maximum(ages / HALF_LIFE_MS, -1000.0))
+    counts = np.bincount(release.array("item"), decayed)
     best = np.argsort(-counts, kind="stable")[:KEPT]
     best = best[(counts[best] > 0) & (best > 0)]
     key = Keys(release.manifest.number).counts
@@ -94,13 +103,16 @@ def seed(pipe: Pipeline, release: Release) -> None:
 
 
 def refresh(client: Client, release: int, popular: NDArray[np.int32], name: str) -> bool:
-    """Rewrite the trending list from the counts, if nobody else is about to; returns whether it was done.
+    """Rewrite the trending list from the counts, unless another sidecar holds the lease.
 
     Args:
-        client: connection to Redis, answering bytes.
+        client: connection to Redis that returns bytes.
         release: number of the release.
-        popular: item indices, best first, that complete a list too short; as many are listed.
-        name: who does it.
+        popular: item indices, best first, that fill up the list; the list is as long as this array.
+        name: name of this sidecar, stored as the holder of the lease.
+
+    Returns:
+        Whether this call rewrote the list.
 
     Raises:
         RedisError: Redis does not answer.

@@ -31,8 +31,8 @@ from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event
-from winnow.store.item_rows import Items
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.stored_items import StoredItems
 
 redis_url = server_and_cluster
 
@@ -44,7 +44,7 @@ def seen(client: Redis, release: Release, user_id: str) -> SeenFilter:
 
 
 def applied(client: Redis, release: Release, user_id: str, *events: Event) -> None:
-    items = Items(client, release).read([event.item_id for event in events])
+    items = StoredItems(client, release).read([event.item_id for event in events])
     apply(client, release.manifest.number, user_id, events, items, WINDOW_MS)
 
 
@@ -52,7 +52,7 @@ def applied(client: Redis, release: Release, user_id: str, *events: Event) -> No
 def consumer(client: Redis, published: Release, monkeypatch: pytest.MonkeyPatch) -> Consumer:
     """A consumer of a group that has read the whole stream; it takes over pending entries at once."""
     monkeypatch.setattr("bloom_sidecar.group._STALE_MS", 0)
-    monkeypatch.setattr("bloom_sidecar.group._LOOK_S", 0.0)
+    monkeypatch.setattr("bloom_sidecar.group._CLAIM_S", 0.0)
     monkeypatch.setattr("bloom_sidecar.group._BLOCK_MS", 1)
     consumer = Consumer(client, published, "alive")
     client.xgroup_create(EVENTS, f"r{published.manifest.number}", id="$", mkstream=True)

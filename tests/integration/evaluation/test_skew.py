@@ -24,11 +24,11 @@ from winnow.evaluation.comparison import FeatureSkew
 from winnow.evaluation.skew import SkewReport, differing
 from winnow.features import extract as extraction
 from winnow.features.extract import extract
+from winnow.feedback.impressions import sampled
 from winnow.feedback.rebuild import rebuild
 from winnow.release import Release
 from winnow.request import RecommendRequest
 from winnow.schema import DAY_MS, HALF_LIVES
-from winnow.store.impressions import sampled
 from winnow.store.keys import EVENTS, IMPRESSIONS, Keys
 
 ITEMS, USERS, LOGGED = 120, 12, 700
@@ -286,7 +286,7 @@ def test_events_that_left_the_stream_are_reported_as_not_checked(
     Redis.from_url(redis_url).xdel(EVENTS, entry)
     report = check()
     assert differing(report) == []
-    assert report["not_checked"] == {"histories with events that the stream holds no more": 1}
+    assert report["not_checked"] == {"histories with events that were trimmed from the stream": 1}
 
 
 def test_rows_added_to_the_source_change_nothing(answer: Answer, check: Check, source: Path, release: Release) -> None:
@@ -308,7 +308,7 @@ def test_rows_missing_from_the_source_are_reported_as_not_checked(answer: Answer
     (source / "users.csv").write_text("\n".join(line for line in users if not line.startswith(gone)) + "\n")
     (source / "events.csv").write_text("\n".join(line for line in events if not line.startswith(gone)) + "\n")
     report = check()
-    assert report["not_checked"] == {"rows of users that the source has no more": 1}
+    assert report["not_checked"] == {"rows of users that the source no longer has": 1}
     # Fewer events give another popularity, which is a difference.
     assert "item.popularity" in differing(report)
     assert "item.price" not in differing(report)
@@ -334,5 +334,5 @@ def test_a_broken_impression_is_counted(answer: Answer, check: Check, redis_url:
 
 
 def test_without_impressions_the_error_names_the_remedy(check: Check) -> None:
-    with pytest.raises(WinnowError, match="one request in 16 does, so ask for some recommendations first"):
+    with pytest.raises(WinnowError, match="one request in 16: request some recommendations first"):
         check()

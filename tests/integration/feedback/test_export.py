@@ -21,15 +21,15 @@ from bloom_sidecar.consumer import Consumer
 from winnow.datasets.ingest import ingest
 from winnow.errors import WinnowError
 from winnow.feedback import export as module
-from winnow.feedback import tables, trim
+from winnow.feedback import export_files, trim
 from winnow.feedback.export import export
-from winnow.feedback.exported import Exports
+from winnow.feedback.exported_events import ExportedEvents
 from winnow.feedback.rebuild import rebuild
 from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.keys import EVENTS, EXPORTED, IMPRESSIONS, TRIMMED, Keys
-from winnow.store.user_state import watched
+from winnow.store.user_activity import watched
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def shown(client: Redis, number: int) -> bytes:
     return client.xadd(IMPRESSIONS, fields | {"degraded": "[]", "features": "0123456789abcdef", "item_rows": b"\0\xff"})
 
 
-def exported(folder: Path, kind: tables.Kind = tables.EVENT_KIND) -> list[dict[str, object]]:
-    return [row for address in tables.written(str(folder), kind) for row in pq.read_table(address).to_pylist()]
+def exported(folder: Path, kind: export_files.StreamTable = export_files.EVENT_TABLE) -> list[dict[str, object]]:
+    return [row for address in export_files.written(str(folder), kind) for row in pq.read_table(address).to_pylist()]
 
 
 def names(folder: Path) -> list[str]:
-    return [Path(address).stem for address in tables.written(str(folder), tables.EVENT_KIND)]
+    return [Path(address).stem for address in export_files.written(str(folder), export_files.EVENT_TABLE)]
 
 
 def test_each_entry_is_exported_once(
@@ -80,7 +80,7 @@ def test_each_entry_is_exported_once(
         "stream_id": stream_ids[7].decode(),
     }
     assert rows[8]["event_id"] is None
-    [seen] = exported(tmp_path, tables.IMPRESSION_KIND)
+    [seen] = exported(tmp_path, export_files.IMPRESSION_TABLE)
     assert seen["items"] == [
         {"item_id": "item-1", "position": 0, "score": 0.5, "propensity": 0.25, "sources": ["fresh"]}
     ]
@@ -99,15 +99,15 @@ def test_an_unacknowledged_export_is_repeated_under_the_same_name(
     client: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
     stream_ids = [append(client, n) for n in range(10)]
-    write = tables.write
+    write = export_files.write
 
-    def fail(folder: str, kind: tables.Kind, rows: list[dict[str, object]]) -> str:
+    def fail(folder: str, kind: export_files.StreamTable, rows: list[dict[str, object]]) -> str:
         if written:
             write(folder, kind, rows)
         raise WinnowError("the disk is gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(tables, "write", fail)
+        broken.setattr(export_files, "write", fail)
         with pytest.raises(WinnowError, match="the disk is gone"):
             export(str(tmp_path), redis_url, show_progress=False)
     assert client.xlen(EVENTS) == 10
@@ -148,7 +148,7 @@ def test_a_repeatedly_killed_export_loses_and_repeats_nothing(client: Redis, red
             process.kill()
             process.wait()
             # The lease would expire after half a minute.
-            client.delete(module._LOCK)
+            client.delete(module.EXPORT_LOCK)
             process.stdout.close()
     finally:
         stop.set()
@@ -163,8 +163,8 @@ def test_a_repeatedly_killed_export_loses_and_repeats_nothing(client: Redis, red
 def test_one_export_at_a_time(client: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOCK_S", 0.2)
     append(client, 1)
-    client.set(module._LOCK, "another export")
-    with pytest.raises(WinnowError, match="another export of these streams is at work"):
+    client.set(module.EXPORT_LOCK, "another export")
+    with pytest.raises(WinnowError, match="another export of these streams is running"):
         export(str(tmp_path), redis_url, show_progress=False)
     assert exported(tmp_path) == []
 
@@ -214,7 +214,7 @@ def test_events_trimmed_before_they_were_read_are_reported_and_rebuilt_from_the_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("bloom_sidecar.group._BLOCK_MS", 1)
-    monkeypatch.setattr("bloom_sidecar.consumer._LOOK_S", 0.0)
+    monkeypatch.setattr("bloom_sidecar.consumer._MAINTENANCE_S", 0.0)
     number = published.manifest.number
     users = [f"user-{n}" for n in range(25)]
 
@@ -223,7 +223,7 @@ def test_events_trimmed_before_they_were_read_are_reported_and_rebuilt_from_the_
         consumer._join()
         while consumer.step():
             pass
-        consumer._look()
+        consumer._maintain()
         return consumer
 
     def dump() -> list[Any]:
@@ -288,7 +288,7 @@ def test_exports_go_to_s3_and_come_back(client: Redis, redis_url: str, aws: None
         f"s3://kept/of/streams/events/{stream_ids[0].decode()}.parquet"
     ]
     assert client.xlen(EVENTS) == 0
-    found = Exports(client, "s3://kept/of/streams")
+    found = ExportedEvents(client, "s3://kept/of/streams")
     assert found.count() == 5
     assert [stream_id for stream_id, _ in found.before(b"")] == stream_ids
     assert [stream_id for stream_id, _ in found.before(stream_ids[2])] == stream_ids[:2]

@@ -19,9 +19,9 @@ from winnow.feedback import rebuild as module
 from winnow.feedback.rebuild import rebuild
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.events import Event, entered
+from winnow.store.events import Event, entered_ms
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.user_state import watched
+from winnow.store.user_activity import watched
 
 redis_url = server_and_cluster
 
@@ -34,7 +34,7 @@ def _stream_of_our_own(client: Redis) -> None:
 def append(client: Redis, user_id: str, number: int) -> Event:
     fields = {"user_id": user_id, "item_id": f"item-{number % 300 + 1}", "event": "view", "timestamp": 10**12 + number}
     stream_id = client.xadd(EVENTS, fields)
-    return Event(user_id, str(fields["item_id"]), 1, 10**12 + number, entered(stream_id))
+    return Event(user_id, str(fields["item_id"]), 1, 10**12 + number, entered_ms(stream_id))
 
 
 def dump(client: Redis, number: int, user_id: str) -> list[object]:
@@ -55,7 +55,7 @@ def follow(client: Redis, release: Release, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_rebuild_equals_what_the_sidecars_wrote(
     client: Redis, redis_url: str, published: Release, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(module, "_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "_EVENTS_PER_PASS", at_once)
     number = published.manifest.number
     users = [f"user-{n}" for n in range(20)] + ["new-1", "new-2"]
     for n in range(150):

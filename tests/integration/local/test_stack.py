@@ -21,10 +21,11 @@ from redis import Redis
 from winnow import release as releases
 from winnow.errors import WinnowError
 from winnow.local import redis as local_redis
+from winnow.local.background import detach, down
 from winnow.local.infrastructure import infrastructure
 from winnow.local.processes import ProcessFailed, http_ok
-from winnow.local.stack import Stack, detach, down
-from winnow.local.state import running
+from winnow.local.stack import Stack
+from winnow.local.stack_state import running
 from winnow.ports import PortInUse, Ports
 from winnow.schema import Feature, FeatureSchema
 
@@ -228,7 +229,7 @@ def test_a_stack_is_ready_after_its_first_complete_answer(home, monkeypatch):
     assert "winnow-up" in asked
     assert "'user_id': 'u1'" in asked  # a user with a history, for whom every model is called
     monkeypatch.setenv("DEGRADED", "retriever:UNAVAILABLE ranker:UNAVAILABLE")
-    monkeypatch.setattr("winnow.local.stack.WHOLE_SECONDS", 1.0)
+    monkeypatch.setattr("winnow.local.stack.FIRST_ANSWER_SECONDS", 1.0)
     ports = Ports.free()
     with pytest.raises(WinnowError) as caught:
         Stack(1, ports, show_progress=False).__enter__()

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_cluster import MASTERS, redis_cluster
-from winnow.feedback.append import Appended, Limits, NotReplicated, append
+from winnow.feedback.append import Appended, AppendOptions, NotReplicated, append
 from winnow.feedback.export import export
 from winnow.store.connection import connect, connect_async
 from winnow.store.keys import EVENTS
 
 
-def send(url: str, event_id: str, limits: Limits) -> Appended:
+def send(url: str, event_id: str, limits: AppendOptions) -> Appended:
     async def work() -> Appended:
         client = connect_async(url)
         try:
@@ -27,7 +27,7 @@ def send(url: str, event_id: str, limits: Limits) -> Appended:
 
 
 def test_an_event_is_acknowledged_once_a_replica_holds_it_and_exported_once(tmp_path: Path) -> None:
-    limits = Limits(replicas=1)
+    limits = AppendOptions(replicas=1)
     with redis_cluster(replicas=MASTERS) as cluster:
         first = send(cluster.url, "a", limits)
         replica = cluster.replicas[cluster.place(EVENTS)]

@@ -22,7 +22,7 @@ from tests.support.sidecar.process import small_release, start_sidecar
 from tests.support.until import until
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.feedback.rebuild import rebuild
-from winnow.feedback.stream import entries
+from winnow.feedback.streams import entries
 from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release

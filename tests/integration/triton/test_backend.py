@@ -273,7 +273,7 @@ def test_only_the_given_versions_load_and_no_file_is_left(tmp_path):
     save_pair(tmp_path / "models", 1, "Add")
     save_pair(tmp_path / "models", 2, "Sub")
     assert local_triton.models_in(tmp_path / "models") == {"pair": [1, 2]}
-    models = local_triton.models_in(tmp_path / "models", version=2)
+    models = {"pair": [2]}
     with infrastructure(tmp_path / "models", models, folder=tmp_path) as parts:
         with grpcclient.InferenceServerClient(parts.triton) as client:
             assert client.is_model_ready("pair", "2")
@@ -311,7 +311,7 @@ def test_paths_that_a_shell_would_split_are_served(tmp_path, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
     monkeypatch.setattr(tempfile, "tempdir", str(odd))
     with (
-        pytest.raises(WinnowError, match="set WINNOW_HOME or TMPDIR to a folder that has one"),
+        pytest.raises(WinnowError, match="set WINNOW_HOME or TMPDIR to such a folder"),
         infrastructure(odd / "models", {"pair": [1]}, folder=odd),
     ):
         pass

@@ -16,10 +16,10 @@ from winnow import client as endpoints
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
 from winnow.errors import WinnowError
-from winnow.feedback.stream import entries
+from winnow.feedback.streams import entries
 from winnow.release import Release
 from winnow.store.connection import FAILURES, Client, connect
-from winnow.store.events import codes_of, parse
+from winnow.store.events import event_codes, parse
 from winnow.store.keys import EVENTS, Keys
 
 STEADY_S = 3.0
@@ -145,7 +145,7 @@ def _all_applied(client: Client, release: Release) -> bool:
 
 
 def _stream(client: Client, release: Release) -> set[tuple[str, str, int]]:
-    parsed = (parse(entry, codes_of(release.schema.events)) for entry in entries(client))
+    parsed = (parse(entry, event_codes(release.schema.events)) for entry in entries(client))
     return {(event.user_id, event.item_id, event.timestamp) for event in parsed if event is not None}
 
 

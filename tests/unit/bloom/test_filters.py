@@ -11,8 +11,8 @@ from rbloom import Bloom
 from winnow.bloom import categories
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import WORDS, ItemHashes, item_hash, item_hashes
-from winnow.bloom.scalable import Layers
-from winnow.bloom.seen import FALSE_POSITIVE_RATE, SMALLEST, WINDOW_MS, SeenFilter
+from winnow.bloom.scalable import ScalableBloomFilter
+from winnow.bloom.seen import FALSE_POSITIVE_RATE, INITIAL_CAPACITY, WINDOW_MS, SeenFilter
 
 HASHES = item_hashes(f"item-{n}" for n in range(30_000))
 VALUES = list(HASHES)
@@ -57,10 +57,10 @@ def test_no_added_item_is_ever_denied() -> None:
 
 def test_false_positives_stay_below_the_rate_when_both_windows_outgrow_their_capacity() -> None:
     seen = SeenFilter()
-    seen.update(VALUES[: 20 * SMALLEST], NOW)
-    seen.update(VALUES[20 * SMALLEST : 40 * SMALLEST], NOW + WINDOW_MS)
+    seen.update(VALUES[: 20 * INITIAL_CAPACITY], NOW)
+    seen.update(VALUES[20 * INITIAL_CAPACITY : 40 * INITIAL_CAPACITY], NOW + WINDOW_MS)
     assert [layers.depth for layers in seen.windows.values()] == [5, 5]
-    unmet = np.arange(40 * SMALLEST, len(HASHES), dtype=np.int32)
+    unmet = np.arange(40 * INITIAL_CAPACITY, len(HASHES), dtype=np.int32)
     assert 0 < seen.contains(unmet, HASHES).mean() <= FALSE_POSITIVE_RATE
 
 
@@ -146,7 +146,7 @@ def test_categories_never_expire_and_are_looked_up_by_code() -> None:
 
 
 def test_layers_report_their_fill() -> None:
-    layers = Layers(100, 0.01)
+    layers = ScalableBloomFilter(100, 0.01)
     layers.update(VALUES[:50])
     assert (layers.depth, layers.fill) == (1, 0.5)
     layers.update(VALUES[:151])
@@ -155,7 +155,7 @@ def test_layers_report_their_fill() -> None:
 
 
 def test_a_set_far_beyond_its_capacity_is_bounded_and_denies_nothing() -> None:
-    layers = Layers(2, 0.01)
+    layers = ScalableBloomFilter(2, 0.01)
     layers.update(VALUES[:4000])
     assert layers.depth == 10
     assert layers.fill > 1

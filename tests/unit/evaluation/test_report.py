@@ -49,12 +49,12 @@ def release(folder: Path, holdout: list[list[int]]) -> Release:
 @pytest.mark.parametrize(
     ("holdout", "min_weight", "said"),
     [
-        ([], 0.0, "no event was held out: no user has three events or more"),
-        ([[0, 2, 1]], 0.0, "each of the 1 held-out events is with an item that its user had met before"),
+        ([], 0.0, "no event was held out, because no user has three events or more"),
+        ([[0, 2, 1]], 0.0, "the item of each of the 1 held-out events is in its user's history"),
         (
             [[0, 3, 1], [0, 2, 2]],
             2.0,
-            "with a new item weighs at least 2; the types weigh view 1, buy 4",
+            "of an unseen item weighs at least 2; the event types weigh view 1, buy 4",
         ),
     ],
 )

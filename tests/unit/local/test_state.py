@@ -6,14 +6,14 @@ import sys
 import pytest
 
 from winnow.errors import WinnowError
-from winnow.local.state import StackState, claim, running
+from winnow.local.stack_state import StackState, claim, running
 from winnow.ports import Ports
 
 STATE = StackState(pid=1, release=3, ports=Ports.at(9000), ready=True)
 CLAIM_AND_WAIT = """
 import sys
 from winnow.ports import Ports
-from winnow.local.state import StackState, claim
+from winnow.local.stack_state import StackState, claim
 with claim() as mine:
     mine.write(StackState(pid=1, release=3, ports=Ports.at(9000), ready=False))
     mine.write(StackState(pid=1, release=3, ports=Ports.at(9000), ready=True))

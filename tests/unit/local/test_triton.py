@@ -36,7 +36,7 @@ def test_an_interpreter_without_its_shared_library_is_refused(tmp_path):
 def test_an_interpreter_in_a_non_ascii_path_is_refused(tmp_path):
     """Seen: the stub ends with "OSError: [Errno 84] Invalid or incomplete multibyte or wide character"."""
     (tmp_path / "libpython3.11.so.1.0").touch()
-    with pytest.raises(WinnowError, match=r"/home/jürgen/python lies in a path with letters beyond ASCII"):
+    with pytest.raises(WinnowError, match=r"/home/jürgen/python has a path with non-ASCII letters"):
         triton.interpreter(environment(tmp_path / "venv", tmp_path, base="/home/jürgen/python"))
 
 
@@ -47,9 +47,8 @@ def test_models_of_a_repository(tmp_path):
         for version in versions:
             (tmp_path / name / str(version)).mkdir()
     assert triton.models_in(tmp_path) == {"ranker": [1, 2, 10], "retriever": [2]}
-    assert triton.models_in(tmp_path, version=10) == {"ranker": [10]}
-    with pytest.raises(WinnowError, match=r"holds no model in version 3; .*winnow build"):
-        triton.models_in(tmp_path, version=3)
+    with pytest.raises(WinnowError, match=r"holds no model; .*winnow build"):
+        triton.models_in(tmp_path / "empty")
 
 
 def test_the_temporary_folder_is_private_and_removed(tmp_path, monkeypatch):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from winnow.feedback.impressions import ONE_IN, Served, decode, digest, encode, sampled
 from winnow.schema import Feature, FeatureSchema
 from winnow.store.history import EMPTY, History
-from winnow.store.impressions import ONE_IN, Served, decode, digest, encode, sampled
 
 SCHEMA = FeatureSchema(
     item=(Feature(name="category", kind="categorical", width=2, cardinality=9), Feature(name="price", kind="numeric")),

@@ -68,7 +68,7 @@ async def slots(store: OnlineStore, item_ids: Sequence[str]) -> list[int]:
         NoRoom: they do not all fit; none was given a slot.
         RedisError: Redis does not answer.
     """
-    given: list[int] = await _call(store.client, _ALLOCATE, [store.keys.fresh_slots], item_ids)
+    given: list[int] = await _call(store.client, _ALLOCATE, [store.keys.new_item_slots], item_ids)
     if not given:
         raise NoRoom(
             f"release {store.keys.release} has no room: it takes {NEW_ITEM_CAPACITY} new items; "
@@ -91,7 +91,7 @@ async def write(store: OnlineStore, items: Sequence[FreshItem]) -> None:
     pipe = store.client.pipeline(transaction=False)
     for item in items:
         fields = (item.item_id, item.slot, item.vector.astype("<f4").tobytes(), item.row.tobytes(), item.title)
-        pipe.eval(_APPEND, 2, store.keys.fresh_items, store.keys.fresh_entries, *fields)
+        pipe.eval(_APPEND, 2, store.keys.new_item_stream, store.keys.new_item_entries, *fields)
     await pipe.execute()
 
 
@@ -135,7 +135,7 @@ async def follow(store: OnlineStore, url: str, position: str = "0") -> None:
 
 def _learn(store: OnlineStore, item: FreshItem | None, entry: str) -> None:
     if item is None:
-        log.warning("entry %s of %s is not this release's and left out", entry, store.keys.fresh_items)
+        log.warning("entry %s of %s is not this release's and left out", entry, store.keys.new_item_stream)
     else:
         store.learn(item)
 
@@ -147,7 +147,7 @@ async def _entries(
     while True:
         # A Redis that hangs must not hold the reader for ever.
         async with asyncio.timeout((block_ms or 0) / 1000 + _PATIENCE_S):
-            answered: Any = await client.xread({store.keys.fresh_items: position}, count=_READ, block=block_ms)
+            answered: Any = await client.xread({store.keys.new_item_stream: position}, count=_READ, block=block_ms)
         if not answered:
             return
         [(_, entries)] = answered

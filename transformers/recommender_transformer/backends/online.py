@@ -14,9 +14,9 @@ from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.signatures import NEW_ITEM_CAPACITY
-from winnow.store import history, keys, recent
+from winnow.store import history, keys, recent_events
 from winnow.store.connection import connect_async
-from winnow.store.events import codes_of
+from winnow.store.events import event_codes
 from winnow.store.history import History
 from winnow.store.keys import Keys
 
@@ -94,7 +94,7 @@ class OnlineStore:
         # The models know the release's items only, so these are the ones that a history is made of.
         self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
         self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
-        self._codes = codes_of(release.schema.events)
+        self._codes = event_codes(release.schema.events)
         self._history_length = release.manifest.history_length
         self._cache = RowCache(self.catalog.size + NEW_ITEM_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
@@ -118,8 +118,8 @@ class OnlineStore:
         pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
         pipe.zrange(keys.recent(user_id), 0, -1)
         (row, seen, categories), entries, members = await pipe.execute()
-        happened = recent.decode(members)
-        entries = recent.on_top(entries, happened, self._codes, self._history_length)
+        happened = recent_events.decode(members)
+        entries = recent_events.merge_into_history(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []
         met = _filter("seen", SeenFilter.from_bytes, seen, unreadable)
         touched = _filter("unlikely", CategoryFilter.from_bytes, categories, unreadable)

@@ -17,7 +17,7 @@ from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.serving.protocols import codec
 from recommender_transformer.serving.protocols.cloudevents import CloudEvents
 from winnow import fields, moments
-from winnow.feedback.append import TIMEOUT_S, Appended, Limits, NotReplicated, StreamFull, append
+from winnow.feedback.append import TIMEOUT_S, Appended, AppendOptions, NotReplicated, StreamFull, append
 from winnow.fields import Happened, Identifier
 from winnow.release import Release
 from winnow.request import Contract, InvalidRequest, parse_all, quote
@@ -34,7 +34,7 @@ _RETRY_AFTER_S = 30
 """When to try again where the stream is full: an export takes seconds, but somebody has to start it."""
 
 
-class Event(Contract):
+class NewEvent(Contract):
     """One event; without a timestamp it happened now.
 
     With an ``event_id`` it may be sent again without being taken twice. That of a CloudEvent is its source and id.
@@ -77,7 +77,7 @@ class EventsModel(Model):  # type: ignore[misc]
         limits: what an event has to meet in Redis before it is acknowledged.
     """
 
-    def __init__(self, release: Release, connect: Callable[[], Awaitable[OnlineStore]], limits: Limits) -> None:
+    def __init__(self, release: Release, connect: Callable[[], Awaitable[OnlineStore]], limits: AppendOptions) -> None:
         super().__init__(NAME)
         self._limits = limits
         self._release = release.manifest.number
@@ -114,7 +114,7 @@ class EventsModel(Model):  # type: ignore[misc]
 
     async def preprocess(
         self, payload: object, headers: Mapping[str, str] | None = None
-    ) -> tuple[list[Event], InferRequest | None]:
+    ) -> tuple[list[NewEvent], InferRequest | None]:
         """Check; a body that is one event counts as a list of one."""
         if isinstance(payload, CloudEvents):
             payload = {"instances": [event.instance(self._types) for event in payload.events]}
@@ -126,7 +126,7 @@ class EventsModel(Model):  # type: ignore[misc]
         known = self._store.catalog.item_index
         try:
             codec.check_outputs(call, OUTPUTS)
-            events = parse_all(Event, codec.instances(payload, codec.EVENT_TENSORS, codec.EVENT_LEADING))
+            events = parse_all(NewEvent, codec.instances(payload, codec.EVENT_TENSORS, codec.EVENT_LEADING))
             for position, event in enumerate(events):
                 self._check(event, known, f"instances[{position}]")
         except InvalidRequest as error:
@@ -139,7 +139,7 @@ class EventsModel(Model):  # type: ignore[misc]
 
     async def predict(
         self,
-        payload: tuple[list[Event], InferRequest | None],
+        payload: tuple[list[NewEvent], InferRequest | None],
         headers: Mapping[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
@@ -174,7 +174,7 @@ class EventsModel(Model):  # type: ignore[misc]
         """Not offered."""
         raise InvalidInput("explain: is not offered")
 
-    def _check(self, event: Event, known: Mapping[str, int], where: str) -> None:
+    def _check(self, event: NewEvent, known: Mapping[str, int], where: str) -> None:
         if event.event not in self._types:
             raise InvalidRequest(f"{where}.event: must be one of {', '.join(self._types)}, got {quote(event.event)}")
         if event.item_id not in known:

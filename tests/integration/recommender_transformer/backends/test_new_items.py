@@ -104,14 +104,16 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
             await async_until(lambda: "after" in reader.catalog.item_index)
             # Unreadable entries are skipped and do not stop the reader.
             keys = Keys(published.manifest.number)
-            client.xadd(keys.fresh_items, {"item_id": "odd", "slot": 3, "vector": b"short", "row": b"", "title": ""})
-            client.xadd(keys.fresh_items, {"nothing": "known"})
+            client.xadd(
+                keys.new_item_stream, {"item_id": "odd", "slot": 3, "vector": b"short", "row": b"", "title": ""}
+            )
+            client.xadd(keys.new_item_stream, {"nothing": "known"})
             await new_items.write(writer, [new_item(published, "later", slot=1, available=0)])
             await async_until(lambda: reader.catalog.rows[ITEMS + 2]["available"] == 0)
             assert "odd" not in reader.catalog.item_index
             assert reader.catalog.fresh.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
             # One entry per item, however often it is replaced.
-            assert client.xlen(keys.fresh_items) == 3 + 2
+            assert client.xlen(keys.new_item_stream) == 3 + 2
             rows, known = await reader.item_rows(reader.catalog.fresh)
             assert known.all()
             assert rows["index"].tolist() == reader.catalog.fresh.tolist()

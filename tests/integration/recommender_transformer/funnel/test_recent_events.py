@@ -17,15 +17,15 @@ from tests.support.redis_fixtures import server_and_cluster
 from tests.support.sidecar.process import start_sidecar
 from tests.support.tiny_release import new_item, write_release
 from tests.support.until import until
-from winnow.feedback.append import Limits, append
+from winnow.feedback.append import AppendOptions, append
 from winnow.ports import Ports
 from winnow.release import Release
-from winnow.store import keys, recent
+from winnow.store import keys, recent_events
 from winnow.store.connection import connect, connect_async
 from winnow.store.events import Event
 from winnow.store.keys import EVENTS, Keys
-from winnow.store.recent import KEPT, REMEMBERED_S, Recent
-from winnow.store.user_state import State
+from winnow.store.recent_events import KEPT, REMEMBERED_S, RecentEvent
+from winnow.store.user_activity import UserActivity
 
 redis_url = server_and_cluster
 
@@ -59,7 +59,7 @@ def send_events(url: str, *events: dict[str, Any]) -> list[Any]:
     async def send() -> list[Any]:
         client = connect_async(url)
         try:
-            return await append(client, events, Limits())
+            return await append(client, events, AppendOptions())
         finally:
             await client.aclose()
 
@@ -189,7 +189,7 @@ def test_an_event_that_is_not_in_the_recent_list_is_not_acknowledged_and_a_retry
     [appended] = send_events(redis_url, given | {"timestamp": LATER + 5})
     assert appended.duplicate
     assert client.xlen(EVENTS) == length
-    assert recent.decode(client.zrange(keys.recent("unlucky"), 0, -1)) == [Recent("view", "item-3", LATER)]
+    assert recent_events.decode(client.zrange(keys.recent("unlucky"), 0, -1)) == [RecentEvent("view", "item-3", LATER)]
     [again] = send_events(redis_url, given)
     assert again == appended
     assert client.zcard(keys.recent("unlucky")) == 1
@@ -211,14 +211,14 @@ def test_the_recent_list_is_bounded_in_length_and_time(redis_url: str, client: R
     key = keys.recent("busy")
     for start in range(0, KEPT + 50, 50):
         send_events(redis_url, *(event("busy", n + 1, timestamp=LATER + n) for n in range(start, start + 50)))
-    kept = recent.decode(client.zrange(key, 0, -1))
+    kept = recent_events.decode(client.zrange(key, 0, -1))
     # The newest events, in the order of arrival, also within one millisecond.
     assert [one.item_id for one in kept] == [f"item-{n}" for n in range(KEPT + 50, 50, -1)]
     assert REMEMBERED_S - 60 <= client.ttl(key) <= REMEMBERED_S
 
 
 def entries(events: Sequence[Event]) -> list[bytes]:
-    state = State.new("user-1")
+    state = UserActivity.new("user-1")
     state.apply(events, {}, 90 * 86_400_000)
     return state.history
 
@@ -234,11 +234,11 @@ def test_the_history_is_the_same_for_every_order_of_applied_events(seed: int) ->
     items = [n if same_time else draw.randrange(400) for n in range(count)]
     events = [Event("u", f"item-{n}", draw.choice([1, 2]), time, 0) for n, time in zip(items, times, strict=True)]
     names = {code: kind for kind, code in CODES.items()}
-    newest_first = [Recent(names[e.code], e.item_id, e.timestamp) for e in reversed(events)][:KEPT]
+    newest_first = [RecentEvent(names[e.code], e.item_id, e.timestamp) for e in reversed(events)][:KEPT]
     # Events that left the list have all been applied; of the others, some, in any order.
     applied = events[: max(0, count - KEPT)]
     later = events[len(applied) :]
     applied += later[: draw.randrange(len(later) + 1)] if same_time else draw.sample(later, draw.randrange(len(later)))
     for length in (LENGTH, KEPT):
         held = entries(applied)[:length]
-        assert list(recent.on_top(held, newest_first, CODES, length)) == entries(events)[:length]
+        assert list(recent_events.merge_into_history(held, newest_first, CODES, length)) == entries(events)[:length]

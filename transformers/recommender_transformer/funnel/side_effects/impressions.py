@@ -13,10 +13,10 @@ from prometheus_client import Counter
 from recommender_transformer.backends.online import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
+from winnow.feedback import impressions
+from winnow.feedback.impressions import Served
 from winnow.request import Answer, RecommendedItem
-from winnow.store import impressions
 from winnow.store.connection import RedisError
-from winnow.store.impressions import Served
 from winnow.store.keys import EXPORTED, IMPRESSIONS
 
 log = logging.getLogger(__name__)

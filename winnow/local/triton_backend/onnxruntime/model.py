@@ -1,8 +1,8 @@
-"""Triton's ``onnxruntime`` backend for machines whose Triton has only the Python backend.
+"""Triton's ``onnxruntime`` backend for builds of Triton that have only the Python backend.
 
-Triton runs this file for every model whose config says ``backend: "onnxruntime"``, so the same model repository serves
-here and on the native backend of GPU nodes; ``native_rule`` refuses what that one refuses. It runs in Triton's own
-environment: NumPy, ONNX Runtime and ``triton_python_backend_utils``, nothing of Winnow.
+Triton runs this file for every model with ``backend: "onnxruntime"``, so the same model repository is served here and
+by the native backend of GPU nodes; ``native_rule`` rejects the configurations that the native backend rejects. It runs
+in Triton's own environment, with NumPy, ONNX Runtime and ``triton_python_backend_utils`` but without Winnow.
 """
 
 import json
@@ -21,19 +21,19 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 
 class TritonPythonModel:
-    """One instance of one version of one model."""
+    """An instance of a model version."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load ``{model_repository}/{model_version}/model.onnx`` and hold it against the config.
+        """Load ``{model_repository}/{model_version}/model.onnx`` and validate the config against it.
 
         Raises:
-            ValueError: The native backend would refuse this config and this graph; the message is in its words.
+            ValueError: The native backend would reject the config and graph; the message is the native backend's.
         """
         config = json.loads(args["model_config"])
-        # Not resolved: the version's folder may be a link to where this Python could not name it.
+        # Not resolved: the version's folder may be a link to a path that this Python cannot represent.
         path = Path(args["model_repository"], args["model_version"], "model.onnx")
         options = onnxruntime.SessionOptions()
-        # One thread unless the config asks for more: requests run side by side, and threads would only queue for cores.
+        # One thread by default: requests run concurrently, and more threads would only compete for cores.
         threads = config.get("parameters", {}).get("intra_op_thread_count", {"string_value": "1"})
         options.intra_op_num_threads = int(threads["string_value"])
         options.inter_op_num_threads = 1
@@ -41,35 +41,35 @@ class TritonPythonModel:
         validate(args["model_name"], config, self.session)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer the requests that Triton's scheduler handed over together, in their order."""
+        """Execute the requests of one call of Triton's scheduler; returns responses in the same order."""
         feeds = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
-        wanted = [list(request.requested_output_names()) for request in requests]
-        return self._answer(feeds, wanted)
+        outputs = [list(request.requested_output_names()) for request in requests]
+        return self._run(feeds, outputs)
 
-    def _answer(self, feeds: list[Tensors], wanted: list[list[str]]) -> list[Any]:
-        """Run requests as one; should that fail, each alone, so that an error reaches only its own request."""
-        # One run computes what any of the requests asked for, and nothing else.
-        names = list(dict.fromkeys(name for request in wanted for name in request))
+    def _run(self, feeds: list[Tensors], requested: list[list[str]]) -> list[Any]:
+        """Run requests as one batch; if that fails, run each alone, so that an error affects only its own request."""
+        # The batch computes the union of the requested outputs.
+        names = list(dict.fromkeys(name for request in requested for name in request))
         try:
             outputs = dict(zip(names, self.session.run(names, join(feeds)), strict=True))
             rows = split(outputs, [len(next(iter(feed.values()))) for feed in feeds]) if len(feeds) > 1 else [outputs]
         except Exception as error:
             if len(feeds) > 1:
-                return [self._answer([feed], [names])[0] for feed, names in zip(feeds, wanted, strict=True)]
+                return [self._run([feed], [names])[0] for feed, names in zip(feeds, requested, strict=True)]
             kinds = pb_utils.TritonError
             kind = kinds.INVALID_ARG if isinstance(error, InvalidArgument) else kinds.INTERNAL
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), kind))]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(name, tensors[name]) for name in names])
-            for tensors, names in zip(rows, wanted, strict=True)
+            for tensors, names in zip(rows, requested, strict=True)
         ]
 
 
 def join(feeds: list[Tensors]) -> Tensors:
-    """Concatenate requests along the batch dimension; one alone is not copied.
+    """Concatenate requests along the batch dimension; a single request is not copied.
 
     Raises:
-        ValueError: They differ in their tensors, or in their shapes beyond the batch dimension.
+        ValueError: The requests have different tensors, or shapes that differ beyond the batch dimension.
     """
     if len(feeds) == 1:
         return feeds[0]
@@ -79,10 +79,10 @@ def join(feeds: list[Tensors]) -> Tensors:
 
 
 def split(outputs: Tensors, sizes: list[int]) -> list[Tensors]:
-    """Cut joined outputs back into each request's rows.
+    """Split the outputs of a batch into the rows of each request.
 
     Raises:
-        ValueError: An output has no batch dimension, so its rows belong to no request.
+        ValueError: An output has no batch dimension of that size, so it cannot be split.
     """
     for name, tensor in outputs.items():
         if tensor.shape[:1] != (sum(sizes),):

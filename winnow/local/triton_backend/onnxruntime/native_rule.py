@@ -1,8 +1,8 @@
-"""What the native ONNX Runtime backend of Triton asks of a configuration and its graph, in its order and its words.
+"""The validation of Triton's native ONNX Runtime backend: the same checks, in the same order, with the same messages.
 
-From ``ModelInstanceState::ValidateInputs`` and ``ValidateOutputs`` and what they call (``CompareDimsSupported``,
-``CheckAllowedModelInput``), as of release 25.08. What the native backend serves and this one does not is refused too:
-a stand-in must be at least as strict as what it stands for.
+After ``ModelInstanceState::ValidateInputs`` and ``ValidateOutputs`` and the functions that they call
+(``CompareDimsSupported``, ``CheckAllowedModelInput``), as of release 25.08. Features that the native backend supports
+and this one does not are rejected, too: this backend must be at least as strict as the native one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _DATA_TYPES = {
     "TYPE_FP64": "tensor(double)",
     "TYPE_STRING": "tensor(string)",
 }
-"""The configuration's data types in ONNX Runtime's words; that release has no TYPE_BF16."""
+"""Data type of the configuration -> type of the graph; release 25.08 has no TYPE_BF16."""
 
 _TRITON_TYPES = {graph: declared for declared, graph in _DATA_TYPES.items()} | {"tensor(string)": "TYPE_BYTES"}
 
@@ -28,7 +28,7 @@ Config = Mapping[str, Any]
 
 
 class _Node(Protocol):
-    """ONNX Runtime's ``NodeArg``; a dimension is a number, or a letter or None where it is symbolic."""
+    """ONNX Runtime's ``NodeArg``; a dimension is a number, or a name or ``None`` where it is symbolic."""
 
     name: str
     type: str
@@ -49,15 +49,15 @@ class _Tensor(NamedTuple):
 
 
 def validate(model: str, config: Config, session: _Session) -> None:
-    """Hold a model's configuration against its graph.
+    """Validate a model's configuration against its graph.
 
     Args:
-        model: the model's name.
+        model: name of the model.
         config: ``config.pbtxt`` as Triton's JSON.
-        session: the graph, loaded.
+        session: the loaded graph.
 
     Raises:
-        ValueError: the native backend would refuse them, or this one does not serve what is configured.
+        ValueError: the native backend would reject them, or this backend does not support the configuration.
     """
     for feature in _NOT_SERVED:
         if config.get(feature):
@@ -102,7 +102,7 @@ def _tensors(nodes: Iterable[_Node]) -> dict[str, _Tensor]:
 def _check(
     model: str, kind: Literal["input", "output"], declared: Config, actual: Mapping[str, _Tensor], batch: int
 ) -> None:
-    """One declared tensor: its name, its data type, its dimensions."""
+    """Check the name, data type and dimensions of a declared tensor."""
     name, data_type = declared["name"], declared["data_type"]
     if name not in actual:
         allowed = ", ".join(sorted(actual))
@@ -127,14 +127,14 @@ def _check(
 
 
 def _compare(model: str, name: str, shape: list[int], dims: list[int], batch: int, *, exact: bool) -> None:
-    """An input's dimension is compared only where the graph's is a number; an output's always."""
+    """Compare shapes; a symbolic dimension of the graph matches every dimension of an input, but not of an output."""
     if batch > 0 and shape[0] != -1:
         raise ValueError(
             f"model '{model}', tensor '{name}': for the model to support batching the shape should have at least 1 "
             f"dimension and the first dimension must be -1; but shape expected by the model is {_text(shape)}"
         )
     full = [-1, *dims] if batch > 0 else dims
-    equal = [wanted == given or (wanted == -1 and not exact) for wanted, given in zip(shape, full, strict=False)]
+    equal = [graph == given or (graph == -1 and not exact) for graph, given in zip(shape, full, strict=False)]
     if len(shape) == len(full) and all(equal):
         return
     explained = (

@@ -1,6 +1,7 @@
-"""What events make of a user: history, seen filter, category filter, and the shadow of a sampled user.
+"""A user's activity: the state that events change, and how they change it.
 
-One place says it, for the sidecar that follows the stream, for publishing and for rebuilding from the log.
+It consists of the history, the seen filter, the category filter and, for a sampled user, the shadow set. The sidecar
+(which applies the event stream), publishing and the rebuild all use this module.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ from typing import Any
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter, window_end
-from winnow.bloom.shadow import MOST, Shadow, sampled
+from winnow.bloom.shadow import MAX_ITEMS, Shadow, sampled
 from winnow.store import history
 from winnow.store.events import Event
-from winnow.store.item_rows import Item
 from winnow.store.keys import Keys
+from winnow.store.stored_items import StoredItem
 
 
 @dataclass
-class State:
-    """A user's state, as far as events change it.
+class UserActivity:
+    """History and filters of a user.
 
     Attributes:
-        user_id: whose.
+        user_id: id of the user.
         history: entries of :mod:`winnow.store.history`, newest first.
-        seen: items met.
-        categories: categories touched.
-        shadow: what is in ``seen``, exactly; none for a user who is not sampled.
+        seen: seen items.
+        categories: touched categories.
+        shadow: the exact items of ``seen``; ``None`` for a user who is not sampled or has too many seen items.
     """
 
     user_id: str
@@ -37,47 +38,52 @@ class State:
     categories: CategoryFilter = field(default_factory=CategoryFilter)
     shadow: Shadow | None = None
     _stored: list[bytes] = field(default_factory=list)
-    """The history as Redis has it."""
+    """The history that Redis holds, to write only new entries."""
 
     @classmethod
-    def new(cls, user_id: str) -> State:
-        """The state of a user of whom Redis knows nothing."""
+    def new(cls, user_id: str) -> UserActivity:
+        """The activity of a user without events."""
         return cls(user_id, shadow={} if sampled(user_id) else None)
 
     @classmethod
-    def read(cls, pipe: Any, release: int, user_id: str) -> State:
-        """Read a user, from a pipeline that is watching (and so answers at once).
+    def read(cls, pipe: Any, release: int, user_id: str) -> UserActivity:
+        """Read a user's activity.
+
+        Args:
+            pipe: a pipeline after ``WATCH``, which executes commands immediately.
+            release: number of the release.
+            user_id: id of the user.
 
         Raises:
             RedisError: Redis does not answer.
-            ValueError: what it holds is not what is written there.
+            ValueError: a stored filter has an invalid format.
         """
         keys = Keys(release)
-        # Spelled out, because redis-py's pipelines on a cluster refuse mget() whatever the keys.
+        # Not mget(): redis-py's cluster pipelines refuse it even for keys of one slot.
         seen, categories = pipe.execute_command("MGET", keys.seen(user_id), keys.categories(user_id))
         held = pipe.lrange(keys.history(user_id), 0, history.KEPT - 1)
-        state = cls.new(user_id)
-        state.history, state._stored = list(held), list(held)
+        activity = cls.new(user_id)
+        activity.history, activity._stored = list(held), list(held)
         if seen is not None:
-            state.seen = SeenFilter.from_bytes(seen)
-            if state.shadow is not None:
-                # A filter without a shadow was too large for one; half a shadow would call its items wrong.
+            activity.seen = SeenFilter.from_bytes(seen)
+            if activity.shadow is not None:
+                # No stored shadow set: it exceeded its maximum. An incomplete one would report false positives.
                 exact = pipe.zrange(keys.shadow(user_id), 0, -1, withscores=True)
-                state.shadow = {_value(member): int(end) for member, end in exact} or None
+                activity.shadow = {_value(member): int(end) for member, end in exact} or None
         if categories is not None:
-            state.categories = CategoryFilter.from_bytes(categories)
-        return state
+            activity.categories = CategoryFilter.from_bytes(categories)
+        return activity
 
-    def apply(self, events: Iterable[Event], items: Mapping[str, Item], window_ms: int) -> int:
-        """Take up events; one that was taken up before changes nothing.
+    def apply(self, events: Iterable[Event], items: Mapping[str, StoredItem], window_ms: int) -> int:
+        """Apply events; an event that was applied before changes nothing.
 
         Args:
-            events: the user's, in the order of the stream.
-            items: what is known of their items.
-            window_ms: length of the seen filter's windows.
+            events: events of this user, in stream order.
+            items: item id -> stored item; the categories of absent items are not touched.
+            window_ms: window length of the seen filter, in milliseconds.
 
         Returns:
-            How many windows of the seen filter were dropped.
+            The number of windows dropped from the seen filter.
         """
         dropped, entries = 0, []
         for event in events:
@@ -88,17 +94,25 @@ class State:
             if self.shadow is not None:
                 end = window_end(event.at_ms, window_ms)
                 self.shadow[value] = max(end, self.shadow.get(value, 0))
-            # An event of an undeclared type still says that the user met the item, but the models have no code for it.
+            # An event of an undeclared type marks the item as seen, but the models have no code for the history.
             if event.code:
                 entries.append(history.encode(event.timestamp, event.code, event.item_id))
         self._merge(entries)
         if self.shadow is not None:
             self.shadow = {value: end for value, end in self.shadow.items() if end in self.seen.windows}
-            self.shadow = self.shadow if len(self.shadow) <= MOST else None
+            self.shadow = self.shadow if len(self.shadow) <= MAX_ITEMS else None
         return dropped
 
     def write(self, pipe: Any, release: int) -> int:
-        """Queue what Redis is to hold from now on, on top of what was read; returns the bytes of the seen filter."""
+        """Queue the commands that replace the stored activity, as it was read, with this one.
+
+        Args:
+            pipe: the pipeline or transaction.
+            release: number of the release.
+
+        Returns:
+            Size of the serialised seen filter, in bytes.
+        """
         keys = Keys(release)
         key, stored = keys.history(self.user_id), set(self._stored)
         new = [entry for entry in self.history if entry not in stored]
@@ -121,22 +135,22 @@ class State:
         return len(packed)
 
     def _merge(self, entries: Iterable[bytes]) -> None:
-        """Put entries into their places by time, and keep the newest: whatever the order, the result is the same."""
+        """Insert entries by time and keep the newest; the result does not depend on the order of the calls."""
         held = set(self.history)
         new = [entry for entry in dict.fromkeys(entries) if entry not in held]
-        # Of equal times the one that came last is the newest.
+        # Of entries with equal timestamps, the last in the stream is the newest.
         merged = sorted(new[::-1] + self.history, key=history.timestamp, reverse=True)
         self.history = merged[: history.KEPT]
 
 
 def watched(release: int, user_id: str) -> list[str]:
-    """Every key that :class:`State` reads or writes; all lie in one slot."""
+    """The keys that :class:`UserActivity` reads and writes, all in one hash slot."""
     keys = Keys(release)
     return [keys.seen(user_id), keys.history(user_id), keys.categories(user_id), keys.shadow(user_id)]
 
 
 def clear(pipe: Any, release: int, user_id: str) -> None:
-    """Queue the removal of a user's state."""
+    """Queue the removal of a user's activity."""
     for key in watched(release, user_id):
         pipe.delete(key)
 

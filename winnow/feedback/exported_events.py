@@ -1,4 +1,4 @@
-"""What `winnow events export` has written, for whoever needs the events that are no longer in the stream."""
+"""The events that `winnow events export` has written, needed once they are trimmed from the stream."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from winnow.store.events import Entry, position
 from winnow.store.keys import TRIMMED
 
 
-class Exports:
-    """The events that were trimmed from the stream.
+class ExportedEvents:
+    """Reads exported events, if the stream was ever trimmed.
 
     Args:
-        client: connection to Redis, answering bytes.
-        folder: where the exports are.
+        client: connection to Redis that returns bytes.
+        folder: folder of the exports; ``None`` where none is given.
     """
 
     def __init__(self, client: Client, folder: str | None) -> None:
@@ -21,33 +21,33 @@ class Exports:
         self._folder = folder
 
     def count(self) -> int:
-        """How many events were exported; 0 while nothing was trimmed.
+        """The number of exported events; 0 while the stream was never trimmed.
 
         Raises:
             WinnowError: a file cannot be read.
         """
         if self._trimmed() is None or self._folder is None:
             return 0
-        # Only a stream that was trimmed needs the libraries that read files.
-        from winnow.feedback import tables
+        # Imported here: a stream that was never trimmed needs no file libraries.
+        from winnow.feedback import export_files
 
-        return sum(map(tables.count, tables.written(self._folder, tables.EVENT_KIND)))
+        return sum(map(export_files.count, export_files.written(self._folder, export_files.EVENT_TABLE)))
 
     def before(self, first: bytes) -> Iterator[Entry]:
-        """The exported events that are older than entry ``first`` of the stream (all where it is empty).
+        """Yield the exported events before entry ``first`` of the stream; all of them when ``first`` is empty.
 
         Raises:
-            WinnowError: they are not all there.
+            WinnowError: the exports end before the last trimmed event.
         """
         trimmed = self._trimmed()
         if trimmed is None:
             return
         last = b""
         if self._folder is not None:
-            from winnow.feedback import tables
+            from winnow.feedback import export_files
 
-            for address in tables.written(self._folder, tables.EVENT_KIND):
-                for entry in tables.events(address):
+            for address in export_files.written(self._folder, export_files.EVENT_TABLE):
+                for entry in export_files.events(address):
                     last = entry[0]
                     if not first or position(last) < position(first):
                         yield entry

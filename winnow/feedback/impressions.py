@@ -1,7 +1,7 @@
-"""How the features of an answer travel in the ``impressions`` stream: the very bytes that the models were given.
+"""The codec of the features in the impression stream: the exact bytes that the models received.
 
-Every impression carries a digest of them; those of one request in :data:`ONE_IN` carry them whole, so that they can be
-computed again elsewhere and compared (:mod:`winnow.evaluation.skew`).
+Every impression has a digest of its features. The impressions of one request in :data:`ONE_IN` contain the features
+themselves, so that they can be recomputed and compared (:mod:`winnow.evaluation.skew`).
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from winnow.schema import FeatureSchema
 from winnow.store.history import History
 
 ONE_IN = 16
-"""A kilobyte or two for every sixteenth request: a busy hour still tells of thousands of rows."""
+"""One request in this many is logged with its features (1 to 2 kB): thousands of rows in an hour of traffic."""
 
 
 class Served(NamedTuple):
-    """The features behind one answer.
+    """The features of one recommendation.
 
     Attributes:
-        items: structured [k] of the schema's ``item_dtype``, rows of the shown items in order.
+        items: structured [k] of the schema's ``item_dtype``, the rows of the shown items in order.
         user: structured scalar of the schema's ``user_dtype``.
-        history: the user's recent events, as they were read.
+        history: the user's history as it was read.
     """
 
     items: NDArray[np.void]
@@ -34,12 +34,12 @@ class Served(NamedTuple):
 
 
 def sampled(request_id: str) -> bool:
-    """Whether the features of this request are kept whole: the same answer everywhere, and at any time."""
+    """Whether the features of this request are logged: a function of the id alone."""
     return crc32(request_id.encode()) % ONE_IN == 0
 
 
 def encode(served: Served) -> dict[str, bytes]:
-    """The fields of an entry that hold the features."""
+    """The fields of an entry that contain the features."""
     return {
         "item_rows": served.items.tobytes(),
         "user_row": served.user.tobytes(),
@@ -50,19 +50,19 @@ def encode(served: Served) -> dict[str, bytes]:
 
 
 def digest(served: Served) -> str:
-    """A digest of the rows, 16 hexadecimal digits."""
+    """A digest of item and user rows, 16 hexadecimal digits."""
     return blake2b(served.items.tobytes() + served.user.tobytes(), digest_size=8).hexdigest()
 
 
 def decode(fields: Mapping[bytes, bytes], schema: FeatureSchema) -> Served:
-    """Read what :func:`encode` wrote.
+    """Parse the features of an impression.
 
     Args:
-        fields: of an entry of the stream.
-        schema: of the release that wrote it.
+        fields: fields of an entry of the impression stream.
+        schema: feature schema of the release that wrote the entry.
 
     Raises:
-        ValueError: there are no features, or they are not whole rows of this schema.
+        ValueError: the entry has no features, or they are not whole rows of this schema.
     """
     try:
         items = np.frombuffer(fields[b"item_rows"], schema.item_dtype)

@@ -1,7 +1,7 @@
-"""How entries of the two streams become tables, and the files that hold them.
+"""The Parquet files of an export: their schemas, and how stream entries become rows.
 
-A file is named after the first entry it holds, so writing it again after a crash replaces it. That of events has the
-columns of the data contract, so ``events/`` may be the log of a data set as it is.
+A file is named after its first entry, so writing it again after a crash replaces it. Event files have the columns of
+the data contract: the folder ``events/`` can be used as the log of a data set.
 """
 
 import io
@@ -64,13 +64,13 @@ IMPRESSION_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One of the two streams.
+class StreamTable:
+    """The table of one of the two streams.
 
     Attributes:
-        stream: its key, and the name of its folder.
-        schema: of its files.
-        read: what an entry says, by column; raises ``KeyError`` or ``ValueError`` where it is not of this kind.
+        stream: key of the stream, and name of the folder.
+        schema: schema of the files.
+        read: converts the fields of an entry to columns; raises ``KeyError`` or ``ValueError`` for an invalid entry.
     """
 
     stream: str
@@ -78,10 +78,10 @@ class Kind:
     read: Callable[[Mapping[bytes, bytes]], dict[str, Any]]
 
     def row(self, entry: Entry) -> dict[str, Any] | None:
-        """The row of an entry; none where it is not of this kind."""
+        """Convert an entry to a row; returns ``None`` for an invalid entry."""
         stream_id, fields = entry
         try:
-            # An entry that was deleted from the stream comes back without fields.
+            # Redis returns an entry that was deleted from the stream without fields.
             return self.read(fields or {}) | {"stream_id": stream_id.decode()}
         except (KeyError, ValueError):
             return None
@@ -111,39 +111,47 @@ def _impression(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     }
 
 
-EVENT_KIND = Kind(EVENTS, EVENT_SCHEMA, _event)
-IMPRESSION_KIND = Kind(IMPRESSIONS, IMPRESSION_SCHEMA, _impression)
+EVENT_TABLE = StreamTable(EVENTS, EVENT_SCHEMA, _event)
+IMPRESSION_TABLE = StreamTable(IMPRESSIONS, IMPRESSION_SCHEMA, _impression)
 
 
-def write(folder: str, kind: Kind, rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows as one file, at once; returns its address.
+def write(folder: str, table: StreamTable, rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows as one file, atomically.
+
+    Args:
+        folder: folder of the export, local or ``s3://``.
+        table: the stream's table.
+        rows: at least one row, in stream order.
+
+    Returns:
+        Address of the file.
 
     Raises:
-        WinnowError: the place cannot be written.
+        WinnowError: the folder cannot be written.
     """
     content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), kind.schema), content, compression="zstd")
-    address = files.inside(folder, kind.stream, f"{rows[0]['stream_id']}{_ENDING}")
+    pq.write_table(pa.Table.from_pylist(list(rows), table.schema), content, compression="zstd")
+    address = files.inside(folder, table.stream, f"{rows[0]['stream_id']}{_ENDING}")
     files.write(address, content.getvalue())
     return address
 
 
-def written(folder: str, kind: Kind) -> list[str]:
-    """The addresses of all exported files of a kind, oldest first; others may lie beside them.
+def written(folder: str, table: StreamTable) -> list[str]:
+    """List the addresses of a table's files, oldest first; files with other names are ignored.
 
     Raises:
-        WinnowError: the place cannot be reached.
+        WinnowError: the folder cannot be read.
     """
-    found = {address: _NAME.search(address) for address in files.listed(files.inside(folder, kind.stream), _ENDING)}
+    found = {address: _NAME.search(address) for address in files.listed(files.inside(folder, table.stream), _ENDING)}
     ours = {address: (int(named[1]), int(named[2])) for address, named in found.items() if named}
     return sorted(ours, key=ours.__getitem__)
 
 
 def events(address: str) -> Iterator[Entry]:
-    """The events of a file, as the stream had them.
+    """Yield the events of a file as stream entries.
 
     Raises:
-        WinnowError: it cannot be read.
+        WinnowError: the file cannot be read.
     """
     table = pq.read_table(io.BytesIO(files.read(address)), columns=EVENT_SCHEMA.names)
     for batch in table.to_batches(max_chunksize=10_000):
@@ -153,9 +161,9 @@ def events(address: str) -> Iterator[Entry]:
 
 
 def count(address: str) -> int:
-    """Rows of a file.
+    """The number of rows of a file.
 
     Raises:
-        WinnowError: it cannot be read.
+        WinnowError: the file cannot be read.
     """
     return int(pq.read_metadata(io.BytesIO(files.read(address))).num_rows)

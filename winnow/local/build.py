@@ -1,4 +1,4 @@
-"""Run the retraining pipeline: a process of its own, that ends with this one."""
+"""Runs the retraining pipeline in a child process."""
 
 import os
 import signal
@@ -7,39 +7,39 @@ import tempfile
 from pathlib import Path
 
 from winnow.errors import WinnowError
-from winnow.local.processes import end_group, tethered
+from winnow.local.processes import end_group, spawn_child
 from winnow.release import BuildInputs
 from winnow.result import VARIABLE, RunResult
 
 
 class BuildFailed(WinnowError):
-    """The pipeline ended without a release; the message is what it said."""
+    """The pipeline ended without a release; the message is the pipeline's."""
 
     def __init__(self, outcome: RunResult) -> None:
         super().__init__(outcome.error)
         self.exit_code = outcome.exit_code
 
 
-def retrain(source: BuildInputs, holdout: str, resume: bool = False) -> int:
-    """Build the next release of this home. However this process ends, so do the pipeline and its steps.
+def build_release(source: BuildInputs, holdout: str, resume: bool = False) -> int:
+    """Build the next release of this home. The pipeline and its steps end when this process ends, in any way.
 
     Args:
-        source: what to build from.
-        holdout: ``last`` keeps every user's last event out, ``none`` keeps all.
-        resume: go on after the last whole step of the build that failed.
+        source: the data to build from.
+        holdout: ``last`` holds out every user's last event, ``none`` uses all events.
+        resume: continue the failed build after its last complete step.
 
     Returns:
-        The release's number.
+        Number of the release.
 
     Raises:
-        BuildFailed: there is none; carries the exit code.
+        BuildFailed: the pipeline failed; has the exit code of the failure.
     """
     command = [sys.executable, "-P", "-m", "kfp_pipelines", "retraining", f"--holdout={holdout}"]
     command += [f"--{name}={value}" for name, value in source.model_dump().items()]
     command += ["--resume"] if resume else []
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
         path = Path(folder) / "outcome.json"
-        pipeline = tethered(command, os.environ | {VARIABLE: str(path)})
+        pipeline = spawn_child(command, os.environ | {VARIABLE: str(path)})
         try:
             code = pipeline.wait()
         finally:

@@ -1,7 +1,7 @@
-"""Which stack runs in this home: ``run/stack.json``, locked by the stack for as long as it lives.
+"""The state file of the home's stack: ``run/stack.json``, locked by the stack while it runs.
 
-The lock is the truth and the content a description: the kernel drops the lock however the stack ends, so what a
-killed one left behind is never taken for a running one, and no process id is ever trusted that might be reused.
+A stack is running if the file is locked; the content only describes it. The kernel releases the lock however the stack
+ends, so the file of a killed stack is never mistaken for a running one, and no reused process id is trusted.
 """
 
 import json
@@ -15,8 +15,8 @@ from winnow import home
 from winnow.home import held, taken
 from winnow.ports import LOOPBACK, Ports, reached_at
 
-# Somebody who only looks holds the lock too, for an instant.
-PATIENCE_SECONDS = 1.0
+LOCK_SECONDS = 1.0
+"""Time-out of the lock: a process that reads the state holds it for an instant, too."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class StackState:
     """A running stack.
 
     Attributes:
-        pid: Process that supervises it; SIGTERM stops everything.
-        release: The release it serves.
-        ports: Where its parts listen.
-        ready: Whether it answers requests yet.
-        host: The address that its HTTP and gRPC listen on.
+        pid: Id of the supervising process; SIGTERM stops the whole stack.
+        release: Number of the served release.
+        ports: Ports of its parts.
+        ready: Whether it answers requests.
+        host: Address that HTTP and gRPC listen on.
     """
 
     pid: int
@@ -39,18 +39,18 @@ class StackState:
 
     @property
     def reached(self) -> str:
-        """The address at which this machine asks it."""
+        """The address at which this machine reaches HTTP and gRPC."""
         return reached_at(self.host)
 
 
 class Claim:
-    """The right to be this home's stack."""
+    """The lock on the state file, held by the running stack."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
 
     def write(self, state: StackState) -> None:
-        """Describe the stack to everybody else."""
+        """Write the description that :func:`running` returns."""
         self._file.seek(0)
         self._file.truncate()
         json.dump(asdict(state), self._file)
@@ -59,16 +59,16 @@ class Claim:
 
 @contextmanager
 def claim(run: Path | None = None) -> Iterator[Claim]:
-    """Become this home's stack, or that of another ``run`` folder.
+    """Lock the state file of this home, or of another ``run`` folder.
 
     Raises:
-        WinnowError: Another one runs.
+        WinnowError: Another stack holds the lock.
     """
     refusal = (
         f"a stack runs already in {home.home()}; stop it with `winnow down`, or give the second one a home "
         "(WINNOW_HOME) and ports (--port-base) of its own"
     )
-    with held((run or home.run()) / "stack.json", refusal, PATIENCE_SECONDS) as file:
+    with held((run or home.run()) / "stack.json", refusal, LOCK_SECONDS) as file:
         file.truncate(0)
         try:
             yield Claim(file)
@@ -77,7 +77,7 @@ def claim(run: Path | None = None) -> Iterator[Claim]:
 
 
 def running() -> StackState | None:
-    """The stack that runs in this home, if any."""
+    """The stack that runs in this home, or ``None``."""
     try:
         file = (home.run() / "stack.json").open()
     except FileNotFoundError:
@@ -88,6 +88,6 @@ def running() -> StackState | None:
         try:
             state = json.load(file)
         except json.JSONDecodeError:
-            # It has only just begun, or is all but gone.
+            # The stack is just starting or stopping.
             return None
     return StackState(**state | {"ports": Ports(**state["ports"])})

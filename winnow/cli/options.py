@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from winnow.release import BuildInputs
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="The data set: a folder of Parquet or CSV files with dataset.yaml, a folder of RecBole atomic files, "
+        "s3:// or glue://. Default: a generated demo marketplace.",
+        show_default=False,
+    ),
+]
+Items = Annotated[int, typer.Option(min=50, help="Number of items of the demo marketplace.")]
+Users = Annotated[int, typer.Option(min=50, help="Number of users of the demo marketplace.")]
+Events = Annotated[int, typer.Option(min=1000, help="Number of events of the demo marketplace.")]
+DEFAULTS = BuildInputs()
+"""Default sizes of the demo marketplace."""
+
+PortBase = Annotated[int, typer.Option(help="First of the seven consecutive ports of the stack; HTTP listens on it.")]
+Host = Annotated[
+    str,
+    typer.Option(
+        help="Address that HTTP and gRPC listen on: 127.0.0.1 for this machine only, 0.0.0.0 for all its networks. "
+        "There is no authentication: every client can request any user and write events and items."
+    ),
+]
+
+ReleaseDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the release. Default: the release of the running stack.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,65 @@
+"""``winnow up``, ``winnow down`` and ``winnow demo``: run the stack on this machine."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from winnow import home, release
+from winnow.cli.build import newest, run_build, source_of
+from winnow.cli.options import DEFAULTS, Data, Events, Host, Items, PortBase, Users
+from winnow.ports import DEFAULT_BASE, LOOPBACK, Ports, checked_host, reached_at
+
+
+def up(
+    number: Annotated[int | None, typer.Option("--release", help="Number of the release. Default: the newest.")] = None,
+    port_base: PortBase = DEFAULT_BASE,
+    host: Host = LOOPBACK,
+    detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
+) -> None:
+    """Serve a release until Ctrl-C: start Redis, Triton, the Bloom sidecar and the KServe transformer."""
+    from winnow.local import background
+    from winnow.local.stack import Stack
+
+    chosen = number if number is not None else newest().manifest.number
+    ports, host = Ports.at(port_base), checked_host(host)
+    addresses = f"http://{host}:{ports.http} and grpc {host}:{ports.grpc}"
+    if detach:
+        state = background.detach(chosen, ports, host, show_progress=sys.stderr.isatty())
+        typer.echo(f"release {state.release} at {addresses}")
+        return
+    with Stack(chosen, ports, host=host, show_progress=sys.stderr.isatty()) as stack:
+        typer.echo(f"release {chosen} at {addresses}; Ctrl-C stops it")
+        stack.wait()
+
+
+def down() -> None:
+    """Stop the stack that `winnow up --detach` started."""
+    from winnow.local import background
+
+    state = background.down()
+    typer.echo(f"stopped release {state.release}" if state else "no stack was running")
+
+
+def demo(
+    data: Data = None,
+    items: Items = DEFAULTS.items,
+    users: Users = DEFAULTS.users,
+    events: Events = DEFAULTS.events,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the sample requests.")] = False,
+    port_base: PortBase = DEFAULT_BASE,
+    host: Host = LOOPBACK,
+) -> None:
+    """Build a release of the data set unless there is one, serve it, and print sample recommendations."""
+    from winnow.cli import show
+    from winnow.local.stack import Stack
+
+    source = source_of(data, items, users, events)
+    ports, host = Ports.at(port_base), checked_host(host)
+    served = release.latest(home.releases(), like=source) or run_build(source, "none")
+    with Stack(served.manifest.number, ports, host=host, show_progress=sys.stderr.isatty()) as stack:
+        show.samples(served, ports, reached_at(host))
+        show.queries(served, ports, reached_at(host))
+        if not once:
+            typer.echo(f"\nServing at http://{host}:{ports.http} and grpc {host}:{ports.grpc}; Ctrl-C stops it.")
+            stack.wait()

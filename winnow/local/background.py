@@ -1,0 +1,95 @@
+"""The home's stack in the background: start it detached, run it there, stop it."""
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+
+from tqdm import tqdm
+
+from winnow import home
+from winnow.errors import WinnowError
+from winnow.local.processes import ProcessFailed, tail
+from winnow.local.stack import POLL_SECONDS, Stack
+from winnow.local.stack_state import StackState, running
+from winnow.ports import LOOPBACK, Ports
+
+STOP_SECONDS = 60.0
+
+
+def serve(release: int, ports: Ports, host: str) -> None:
+    """Serve a release in this process until it is interrupted.
+
+    Raises:
+        WinnowError: The stack did not start, or a part stopped by itself.
+    """
+    try:
+        with Stack(release, ports, host=host, show_progress=False) as stack:
+            stack.wait()
+    except KeyboardInterrupt:
+        return
+
+
+def detach(release: int, ports: Ports, host: str = LOOPBACK, *, show_progress: bool = True) -> StackState:
+    """Start a stack in the background, and return when it answers requests.
+
+    Args:
+        release: Number of the release.
+        ports: Ports of the parts.
+        host: IPv4 address that HTTP and gRPC listen on.
+        show_progress: Show the elapsed time while waiting.
+
+    Raises:
+        WinnowError: The stack did not start; the message ends with its log's last lines.
+    """
+    log = home.run() / "logs" / "stack.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # A session of its own, so that the stack outlives the terminal.
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-m", "winnow.local", host, str(release), *map(str, ports.numbers())],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    with tqdm(desc="starting", bar_format="{desc} {elapsed}", disable=not show_progress, leave=False) as bar:
+        try:
+            while True:
+                if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    raise ProcessFailed(f"the stack did not start; {tail(log)}")
+                state = running()
+                if state and state.pid == pid and state.ready:
+                    return state
+                time.sleep(POLL_SECONDS)
+                bar.update()
+        except KeyboardInterrupt:
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+            raise
+
+
+def down() -> StackState | None:
+    """Stop this home's stack; returns its last state, or ``None`` if no stack was running.
+
+    Raises:
+        WinnowError: The stack did not stop in time.
+    """
+    state = running()
+    if state is None:
+        return None
+    with suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while running() is not None:
+        if time.monotonic() > deadline:
+            raise WinnowError(
+                f"the stack (process {state.pid}) did not stop within {STOP_SECONDS:.0f} s; end it with "
+                f"`kill -9 {state.pid}`"
+            )
+        time.sleep(0.05)
+    return state
