@@ -128,26 +128,28 @@ def reaching(address: str) -> Iterator[None]:
         FileMissing: there is no such file.
         WinnowError: the address cannot be reached.
     """
-    if "://" not in address:
-        try:
-            yield
-        except FileNotFoundError as error:
-            raise FileMissing(f"{address}: {error.strerror}") from error
-        except OSError as error:
-            raise file_error(error, address) from error
-        return
-    # The import takes half a second, which only work with AWS should spend.
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    on_aws = address.startswith((S3, "glue://"))
+    aws_errors = _aws_errors() if on_aws else ()
     try:
         yield
-    except (Boto3Error, BotoCoreError, ClientError) as error:
-        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _NOT_FOUND:
+    except aws_errors as error:
+        if getattr(error, "response", {}).get("Error", {}).get("Code") in _NOT_FOUND:
             raise FileMissing(f"{address}: No such object") from error
         raise WinnowError(
             f"{address} cannot be reached: {error}. Check the name, the credentials, the region and AWS_ENDPOINT_URL."
         ) from error
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not on_aws:
+            raise FileMissing(f"{address}: {error.strerror}") from error
+        raise file_error(error, address) from error
+
+
+def _aws_errors() -> tuple[type[Exception], ...]:
+    # The import takes a third of a second, which only work with AWS should spend.
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return Boto3Error, BotoCoreError, ClientError
 
 
 def _objects(folder: str, delimiter: str = "") -> Iterator[str]:
