@@ -4,16 +4,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-# ONNX Runtime's wheels send usage data to their maker unless told not to.
+# ONNX Runtime's wheels send usage data unless it is disabled.
 export ORT_DISABLE_TELEMETRY := 1
 
-# The first Python that fits; where none does, uv fetches one. Another: make PYTHON=/path/to/python3.12
+# The first supported Python on the PATH; without one, uv fetches it. To choose another: make PYTHON=/path/to/python3.12
 PYTHON ?= $(or $(shell for python in python3 python3.12 python3.11 python3.13; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$python"; break; }; done),3.12)
 # NumPy 1, which Triton's Python backend needs, has no wheels for Python 3.13.
 TRITON_PYTHON ?= $(shell "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info >= (3, 13))' 2>/dev/null && echo "$(PYTHON)" || echo '>=3.11,<3.13')
 UV := .tools/uv/bin/uv
-# Compiled once here rather than at every start of every process, wherever Python is told to write no bytecode.
+# Compile bytecode once, also for environments in which Python writes none (PYTHONDONTWRITEBYTECODE).
 INSTALL := $(UV) pip install --compile-bytecode
 UV_VERSION := 0.13.9
 CHECKOV_VERSION := 3.3.30
@@ -26,10 +26,10 @@ help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/.installed .venv-triton/.installed  ## install what the demo needs (a second run does nothing)
+setup: .venv/.installed .venv-triton/.installed  ## install the demo's dependencies (a second run does nothing)
 
 .PHONY: develop
-develop: setup .venv/.developing  ## install what the tests need, too: Spark and the developers' tools
+develop: setup .venv/.developing  ## install the tests' dependencies, too: Spark and developer tools
 
 .PHONY: demo
 demo: setup  ## build a release of the demo marketplace, serve it and show recommendations
@@ -43,18 +43,32 @@ up: setup  ## serve the newest release
 test: develop  ## run all tests
 	.venv/bin/python -m pytest $(ARGS)
 
+.PHONY: test-unit
+test-unit: develop  ## run the unit tests: no servers, under two minutes
+	.venv/bin/python -m pytest -m unit tests/unit $(ARGS)
+
 .PHONY: lint
-lint: develop  ## check style and types
+lint: develop  ## check style, types and declared dependencies
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/deptry winnow transformers export kfp_pipelines
+
+.PHONY: format
+format: develop  ## format the code and apply the fixes that ruff knows
+	.venv/bin/ruff check --fix-only --exit-zero .
+	.venv/bin/ruff format .
+
+.PHONY: docs
+docs: develop  ## build the guides and the API reference into build/docs; a broken link fails
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs $(ARGS) . build/docs
 
 .PHONY: graph
 graph:  ## print which folder imports which, level by level
 	@"$(PYTHON)" -m tests.support.folder_graph
 
 .PHONY: validate
-validate: develop  ## check what runs on the cluster: schemas, links, security, metrics, units
+validate: develop  ## check the cluster's manifests: schemas, links, security, metrics, units
 	.venv/bin/python -m cluster_validation
 
 .PHONY: images
@@ -62,7 +76,7 @@ images:  ## build and tag the container images, with docker, podman or buildah
 	images/build $(or $(ARGS),serving training spark)
 
 .PHONY: tools
-tools: $(UV)  ## put checkov, kustomize and helm (where Go is) and S3A (where Maven is) into .tools/
+tools: $(UV)  ## install checkov, kustomize and helm (with Go) and S3A (with Maven) into .tools/
 	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .tools/checkov
 	$(UV) pip install --quiet --python .tools/checkov/bin/python checkov==$(CHECKOV_VERSION)
 	@command -v go >/dev/null || { echo "SKIPPED kustomize and helm: Go is not on the PATH (kubectl kustomizes as well)"; exit 0; }; \
@@ -73,7 +87,7 @@ tools: $(UV)  ## put checkov, kustomize and helm (where Go is) and S3A (where Ma
 
 .PHONY: apiserver
 apiserver: export GOFLAGS := -trimpath -ldflags=-s
-apiserver:  ## build a Kubernetes API server, kube-state-metrics and KServe's controller into .tools/ (Go; some 7 minutes)
+apiserver:  ## build a Kubernetes API server, kube-state-metrics and KServe's controller into .tools/ (Go; about 7 minutes)
 	@command -v go >/dev/null || { echo "SKIPPED the API server: Go is not on the PATH"; exit 0; }; set -x; \
 	cd cluster_validation/api_server/go; \
 	go build -o "$(CURDIR)/.tools/etcd" go.etcd.io/etcd/server/v3; \
@@ -89,34 +103,34 @@ bench: develop  ## measure the newest release's funnel (ARGS names another bench
 	.venv/bin/python -m benchmarks $(or $(ARGS),funnel)
 
 .PHONY: clean
-clean:  ## remove what setup and the tools made; .winnow (releases, logs) stays
-	rm -rf .venv .venv-triton .tools/uv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+clean:  ## remove the files of setup and the tools; .winnow (releases, logs) is kept
+	rm -rf .venv .venv-triton .tools/uv build docs/api *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# uv comes as a wheel, so any Python with venv brings it, whatever its version.
+# uv is a wheel, so a Python of any version with venv can install it.
 $(UV):
 	@for python in "$(PYTHON)" python3; do "$$python" -m venv .tools/uv 2>/dev/null && break; done || { \
 	echo "Set-up needs a Python with its venv module to start from. Install one (Debian: apt-get install python3-venv)." >&2; exit 1; }
 	.tools/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
-# torch's build without CUDA (some 5 GB less) where there is no GPU and the index that has it answers; else PyPI's.
+# torch's build without CUDA (about 5 GB less) where there is no GPU and its package index is reachable; else PyPI's.
 TORCH = $$(test -e /dev/nvidiactl || UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=10 $(UV) pip install --dry-run --reinstall --no-deps \
 	--python .venv/bin/python --constraint constraints.txt --torch-backend=cpu torch >/dev/null 2>&1 && echo --torch-backend=cpu)
-# What a failed search or download needs to hear; uv has said the cause above it.
+# The remedy after a failed search or download; uv prints the cause above it.
 NO_PYTHON = { echo "uv could not make an environment with Python $(1): see above. Where none could be fetched, install one, or name it: make $(2)=/path/to/python3.12" >&2; exit 1; }
 PROJECT = $(INSTALL) $(TORCH) --python .venv/bin/python --constraint constraints.txt --editable
 
-# The stamps are older than what they were made from when a pin changes, and only then is anything installed again.
+# A stamp is older than its files when a pin has changed; only then are packages installed again.
 .venv/.installed: pyproject.toml constraints.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv || $(call NO_PYTHON,3.11 to 3.13,PYTHON)
 	$(PROJECT) '.[serving,training,cpu,pipelines,local]'
 	touch $@
 
 .venv/.developing: .venv/.installed
-	$(PROJECT) '.[serving,training,cpu,pipelines,local,spark,dev]'
+	$(PROJECT) '.[serving,training,cpu,pipelines,local,spark,dev,docs]'
 	touch $@
 
-# Without dependencies: the wheel asks for gRPC, protobuf and more for its Python API, which Winnow does not use.
+# Without dependencies: the wheel requires gRPC, protobuf and more for its Python API, which Winnow does not use.
 .venv-triton/.installed: requirements-triton.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python "$(TRITON_PYTHON)" .venv-triton || $(call NO_PYTHON,3.11 or 3.12 (for Triton),TRITON_PYTHON)
 	$(INSTALL) --python .venv-triton/bin/python --no-deps --requirement requirements-triton.txt

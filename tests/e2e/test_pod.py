@@ -31,7 +31,7 @@ events_logger = "file"
 """
 """Settings that let podman run without systemd and without raised limits."""
 
-IMAGE = "localhost/winnow/serving:0.1.0"
+IMAGE = "localhost/winnow/serving:0.2.0"
 PORTS = (8080, 8081, 8090)
 
 

@@ -27,7 +27,8 @@ def at(text: str, served) -> str:
 
 
 def test_its_curl_commands(served) -> None:
-    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl")]
+    joined = [block.replace("\\\n", "") for block in blocks("bash")]
+    commands = [line for block in joined for line in block.splitlines() if line.startswith("curl")]
     assert len(commands) == 5
     for command in commands:
         answered = subprocess.run(["bash", "-c", at(command, served)], check=True, capture_output=True, text=True)
@@ -63,5 +64,33 @@ def test_its_make_targets_exist() -> None:
 
 
 def test_its_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\((?!http)([^)]+)\)", README):
+    for link in re.findall(r"\]\((?!http|#)([^)#]+)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_reference_links_lead_somewhere() -> None:
+    defined = dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", README, re.MULTILINE))
+    assert defined
+    for name, link in defined.items():
+        assert (ROOT / link).exists(), link
+        assert re.search(rf"\]\[{name}\]|\[{name}\]\[\]", README), name
+
+
+def test_the_contents_list_every_heading() -> None:
+    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z -]", "", heading.lower()).replace(" ", "-"): heading for heading in headings}
+    assert re.findall(r"^- \[(.+)\]\(#(.+)\)$", README, re.MULTILINE) == [(text, to) for to, text in anchors.items()]
+
+
+def test_where_to_look_names_what_its_files_define() -> None:
+    defined = dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", README, re.MULTILINE))
+    rows = re.findall(r"^\| .+ \| \[`(.+)`\]\[(.+)\] \| `(\w+)` \|$", README, re.MULTILINE)
+    assert len(rows) == 8
+    for shown, name, symbol in rows:
+        assert defined[name].endswith(shown)
+        code = (ROOT / defined[name]).read_text()
+        assert re.search(rf"def {symbol}\(|^ +{symbol}: ", code, re.MULTILINE), f"{symbol} is not defined in {shown}"
+
+
+def test_lines_fit_a_screen() -> None:
+    assert [line for line in README.splitlines() if len(line) >= 120] == []

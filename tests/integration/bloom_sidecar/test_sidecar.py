@@ -227,6 +227,7 @@ def test_the_process_serves_probes_and_stops_on_sigterm(
     assert (group["pending"], group["consumers"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_one_of_two_sidecars_is_killed(tmp_path: Path) -> None:
     port = Ports.free().redis
     with local_redis.server(tmp_path, port, tmp_path / "redis.log"):

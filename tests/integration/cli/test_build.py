@@ -18,7 +18,7 @@ from winnow.result import RunResult
 WINNOW = Path(sys.executable).with_name("winnow")
 PATIENCE_SECONDS = 240.0
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -270,7 +270,7 @@ def test_a_history_follows_the_stream(
     monkeypatch.setattr(recompute, "SETTLING_MS", 0)
     report = check()
     assert differing(report) == ["history"]
-    assert feature(report, "history")["largest"] == 2, "one event more, and so the oldest less"
+    assert feature(report, "history")["largest"] == 2, "one more event displaces the oldest one"
     rebuild(published, redis_url, show_progress=False)
     answer(users=1)
     assert differing(check(limit=2)) == []

@@ -32,6 +32,8 @@ from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.release import sha256
 from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = TinySettings(vocabulary=400)
 TEXTS = [f"a {look} {kind}, size {size}" for look in ("red", "light") for kind in ("hat", "boot") for size in range(9)]
 MODELS = ("audio_encoder", "image_encoder", "text_encoder")

@@ -117,6 +117,7 @@ def test_an_unacknowledged_export_is_repeated_under_the_same_name(
     assert names(tmp_path) == [stream_ids[0].decode()]
 
 
+@pytest.mark.slow
 def test_a_repeatedly_killed_export_loses_and_repeats_nothing(client: Redis, redis_url: str, tmp_path: Path) -> None:
     code = (
         "import sys; from winnow.feedback import export as module;"

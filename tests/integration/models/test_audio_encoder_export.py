@@ -21,6 +21,7 @@ def small(settings: TinySettings) -> TinyEncoders:
     return TinyEncoders.on(TinyModel(settings).eval(), tokenizer, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [8_000, 12_345])
 def test_the_small_encoder_exports_for_every_batch_size(samples: int, tmp_path: Path) -> None:
     encoder = small(TinySettings(samples=samples)).audio

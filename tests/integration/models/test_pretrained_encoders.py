@@ -73,6 +73,7 @@ def in_onnx(encoder: Encoder, prepared: NDArray[np.generic], path: Path) -> NDAr
     return np.asarray(vectors)
 
 
+@pytest.mark.slow
 def test_a_pretrained_sentence_encoder_equals_sentence_transformers(tmp_path: Path) -> None:
     encoder = load_sentence(Sentence(kind="sentence", model=MINILM, context_length=64))
     theirs = SentenceTransformer(MINILM, device="cpu")
@@ -93,6 +94,7 @@ def save_clip(folder: Path, quick_gelu: bool = False) -> open_clip.CustomTextCLI
     return model
 
 
+@pytest.mark.slow
 def test_an_open_clip_folder_serves_both_towers(tmp_path: Path) -> None:
     original = save_clip(tmp_path / "clip", quick_gelu=True)
     choice = OpenClip(kind="open_clip", model=str(tmp_path / "clip"))
@@ -169,6 +171,7 @@ def test_a_clap_folder_equals_clap_with_its_extractor(tmp_path: Path) -> None:
     np.testing.assert_allclose(in_onnx(encoder, padded, tmp_path / "audio.onnx"), expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_clap_at_its_published_size_exports(tmp_path: Path) -> None:
     clap = ClapAudioModelWithProjection(ClapAudioConfig(depths=[1, 1, 2, 1]))
     clap.save_pretrained(tmp_path / "clap")

@@ -182,6 +182,7 @@ def test_a_hanging_node_is_replaced_although_every_read_is_cancelled(release: Re
         asyncio.run(work(cluster))
 
 
+@pytest.mark.slow
 def test_a_killed_node_is_replaced_and_no_replicated_event_is_lost(tmp_path: Path) -> None:
     with redis_cluster(replicas=MASTERS) as cluster, running(tmp_path, cluster.url) as parts:
         found = fail_over(cluster, parts.port, parts.sidecar.pid, parts.release, events=100)

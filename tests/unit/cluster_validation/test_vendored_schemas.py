@@ -30,25 +30,29 @@ def test_exactly_the_kinds_of_the_manifests_and_of_kserve_are_vendored():
     assert {(version.partition("/")[0], kind) for version, kind in used | FOR_KSERVE} == kinds
 
 
-@pytest.mark.parametrize("path", sorted(CRDS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_vendored_definition_is_what_the_command_makes_of_its_original(path):
-    original = ORIGINALS / path.name
-    if not original.is_file():
-        pytest.skip(f"../shared/crds has no {path.name}: the original is not part of the project")
-    assert vendored(original) == path.read_text()
+@pytest.fixture(scope="module")
+def originals() -> list[Path]:
+    """The definitions in ``../shared/crds`` that are vendored; that of GatewayClass is not there."""
+    if not ORIGINALS.is_dir():
+        pytest.skip("../shared/crds, the projects' own definitions, is not part of the project")
+    found = [ORIGINALS / path.name for path in CRDS.glob("*.yaml") if (ORIGINALS / path.name).is_file()]
+    assert len(found) == len(list(CRDS.glob("*.yaml"))) - 1
+    return found
 
 
-@pytest.mark.parametrize("path", sorted(CRDS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_vendoring_keeps_everything_but_descriptions(path):
-    original = ORIGINALS / path.name
-    if not original.is_file():
-        pytest.skip(f"../shared/crds has no {path.name}: the original is not part of the project")
-    full = yaml.load(original.read_bytes(), yaml.CSafeLoader)
-    small = yaml.load(path.read_bytes(), yaml.CSafeLoader)
-    dropped = dict(_only_in_first(full, small))
-    assert {where.rpartition("/")[2] for where in dropped} <= {"description", "status"}
-    assert all(isinstance(value, str) for where, value in dropped.items() if where != "/status")
-    assert dict(_only_in_first(small, full)) == {}
+def test_a_vendored_definition_is_what_the_command_makes_of_its_original(originals):
+    changed = [path.name for path in originals if vendored(path) != (CRDS / path.name).read_text()]
+    assert changed == [], "run python -m cluster_validation.schemas ../shared/crds"
+
+
+def test_vendoring_keeps_everything_but_descriptions(originals):
+    for path in originals:
+        full = yaml.load(path.read_bytes(), yaml.CSafeLoader)
+        small = yaml.load((CRDS / path.name).read_bytes(), yaml.CSafeLoader)
+        dropped = _only_in_first(full, small)
+        assert {where.rpartition("/")[2] for where, _ in dropped} <= {"description", "status"}
+        assert all(isinstance(value, str) for where, value in dropped if where != "/status")
+        assert _only_in_first(small, full) == []
 
 
 def _only_in_first(first: object, second: object, where: str = "") -> list[tuple[str, object]]:

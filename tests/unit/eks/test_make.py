@@ -50,7 +50,7 @@ def _make(target: str, tools: dict[str, str], *arguments: str) -> str:
 
 def test_manifests_get_the_registry_and_buckets_of_the_account(tools):
     applied = _make("manifests", tools)
-    assert "image: 1.dkr.ecr.aws/winnow/training:0.1.0" in applied
+    assert "image: 1.dkr.ecr.aws/winnow/training:0.2.0" in applied
     assert not FOREIGN.search(applied)
 
 
@@ -72,7 +72,7 @@ def test_a_name_of_another_account_is_refused(tools):
     with pytest.raises(subprocess.CalledProcessError) as refused:
         subprocess.run(
             [EKS / "set-names", "1.dkr.ecr.aws/winnow", "winnow-1-eu", "a"],
-            input="image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.1.0\n",
+            input="image: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.2.0\n",
             capture_output=True,
             text=True,
             check=True,
@@ -150,7 +150,7 @@ def test_the_example_of_alert_receivers_covers_every_severity(tools, tmp_path):
 
 def test_each_spark_run_writes_to_its_own_output_and_prints_it(tools):
     applied = _make("features", tools, "RUN=7")
-    assert "image: 1.dkr.ecr.aws/winnow/spark:0.1.0" in applied
+    assert "image: 1.dkr.ecr.aws/winnow/spark:0.2.0" in applied
     assert "- s3a://winnow-1-eu-features/data\n" in applied
     assert "- s3a://winnow-1-eu-features/features/point-in-time-7\n" in applied
     assert "point_in_time: s3://winnow-1-eu-features/features/point-in-time-7" in applied

@@ -95,7 +95,7 @@ def test_every_token_of_a_thousand_sentences_is_the_same(served: Tokenizer) -> N
 
 def test_the_known_differences_are_those_of_the_docstring(served: Tokenizer) -> None:
     special = tokenise(served, ["<end_of_text> yes"])[0]
-    assert (special == 49_407).sum() == 1, "a text cannot cut itself off"
+    assert (special == 49_407).sum() == 1, "the end token in a text does not truncate it"
     assert special[special != 0][-1] == 49_407
     assert not np.array_equal(tokenise(served, ["cafÃ©"]), open_clip.get_tokenizer("ViT-B-32")(["cafÃ©"]))
 

@@ -18,7 +18,8 @@ class FreshItem(NamedTuple):
 
     Attributes:
         item_id: its id.
-        slot: its place among the fresh items, the same in every process: 0, 1, … below :data:`NEW_ITEM_CAPACITY`.
+        slot: its place among the new items, the same in every process: 0, 1, … below
+            :data:`winnow.signatures.NEW_ITEM_CAPACITY`.
         vector: float32 [D], its item vector, unit length.
         row: structured scalar of the schema's ``item_dtype``; its index is ``n + 1 + slot``.
         title: what people call it; "" where it has no title.

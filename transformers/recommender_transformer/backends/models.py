@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from winnow.encoders.inputs import Modality
 
 Tensors = Mapping[str, NDArray[Any]]
-"""Input tensors by name; docs/architecture.md lists names, types and shapes."""
+"""Input tensors by name; docs/reference.md lists names, types and shapes."""
 
 
 class Retrieved(NamedTuple):

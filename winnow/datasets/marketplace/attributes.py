@@ -1,11 +1,9 @@
 """Attributes of the demo marketplace's items. Each is part of text, image and sound.
 
-| attribute | in the text | in the image | in the sound |
-|---|---|---|---|
-| category | its name | the shape | the pitch |
-| style | a word and its pattern | the pattern | the rhythm |
-| colour | one of several names | the colour | the second tone |
-| material | its name | outline and shine | the timbre |
+- category: its name; the shape; the pitch.
+- style: a word and its pattern; the pattern; the rhythm.
+- colour: one of several names; the colour; the second tone.
+- material: its name; outline and shine; the timbre.
 """
 
 from dataclasses import dataclass

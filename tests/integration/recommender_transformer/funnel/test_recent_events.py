@@ -90,6 +90,7 @@ def shown_again(first: Any, second: Any, user_id: str, trials: int) -> list[str]
     return stale
 
 
+@pytest.mark.slow
 def test_two_transformers_read_an_event_at_once_with_and_without_a_sidecar(
     serve_published: Callable[..., Any], published: Release, redis_url: str, client: Redis, tmp_path: Path
 ) -> None:

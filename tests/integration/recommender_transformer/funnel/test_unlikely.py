@@ -170,7 +170,7 @@ def test_the_filter_never_shortens_an_answer(recommend: Recommend, published: Re
     answer = recommend("user-3", k=60, debug=True)
     candidates = answer["trace"]["candidates"]
     assert len(answer["items"]) == 60
-    assert all("popular" not in c["sources"] for c in candidates), "the reserve was not asked"
+    assert all("popular" not in c["sources"] for c in candidates), "the backfill was not used"
     removed = [c["retrieved"] for c in candidates if c.get("removed_by") == "unlikely"]
     stayed = [c["retrieved"] for c in candidates if "removed_by" not in c]
     assert len(stayed) == 60

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.support.faults.fuzz import send, vocabulary_of
 from winnow.release import Release
 
 
+@pytest.mark.slow
 def test_generated_requests_are_never_answered_5xx(
     serve_tiny: Callable[..., Any], redis_url: str, release: Release
 ) -> None:

@@ -3,11 +3,13 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.faults.hostile_media import COUNT, RSS_MB, hostile_calls, refused, resident_mb, send
 from tests.support.media import picture, sound
 
 
+@pytest.mark.slow
 def test_hostile_media_are_refused_and_leave_the_server_unchanged(server: Any) -> None:
     sent, wrong = 0, []
     with httpx.Client(base_url=server.url, trust_env=False) as endpoint:

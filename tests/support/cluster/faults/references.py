@@ -86,8 +86,8 @@ FAULTS: dict[str, tuple[Check, Mutation, str]] = {
     ),
     "an image without a Dockerfile": (
         links.check,
-        put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/sidecar:0.1.0"),
-        "image winnow/sidecar:0.1.0: there is no images/sidecar/Dockerfile",
+        put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/sidecar:0.2.0"),
+        "image winnow/sidecar:0.2.0: there is no images/sidecar/Dockerfile",
     ),
     "a missing service account": (
         links.check,
@@ -122,14 +122,14 @@ FAULTS: dict[str, tuple[Check, Mutation, str]] = {
     "an image in another account's registry": (
         links.check,
         put(
-            ISVC, "recommender", f"{SIDECAR}/image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.1.0"
+            ISVC, "recommender", f"{SIDECAR}/image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/winnow/serving:0.2.0"
         ),
         "name it winnow/serving, which eks/set-names replaces",
     ),
     "an image with a tag that is not built": (
         links.check,
         put(ISVC, "recommender", f"{SIDECAR}/image", "winnow/serving:0.0.9"),
-        r"image winnow/serving:0\.0\.9: `make images` tags 0\.1\.0",
+        r"image winnow/serving:0\.0\.9: `make images` tags 0\.2\.0",
     ),
     "a flag that a command does not have": (
         links.check,

@@ -41,8 +41,8 @@ FAULTS: dict[str, tuple[Check, Mutation, str]] = {
     ),
     "a Job whose name does not contain its tag": (
         release.check,
-        put("Job", "recommender-publish-0-1-0-release-1", "metadata/name", "recommender-publish-release-1"),
-        "Job recommender-publish-release-1: metadata.name: does not contain 0-1-0",
+        put("Job", "recommender-publish-0-2-0-release-1", "metadata/name", "recommender-publish-release-1"),
+        "Job recommender-publish-release-1: metadata.name: does not contain 0-2-0",
     ),
     "no export of events": (
         feedback.check,
@@ -101,7 +101,7 @@ FAULTS: dict[str, tuple[Check, Mutation, str]] = {
     ),
     "a release without a Job that publishes it": (
         release.check,
-        remove("Job", "recommender-canary-publish-0-1-0-release-2"),
+        remove("Job", "recommender-canary-publish-0-2-0-release-2"),
         "no Job publishes release 2",
     ),
 }

@@ -24,7 +24,7 @@ SLOWEST = 4_000
 _MOMENT_S = 1.0
 
 SMALL = 64 * 1024
-"""What is taken of every body; what is beyond that counts towards :attr:`Bounds.held_bytes`."""
+"""What is taken of every body; what is beyond that counts towards ``Bounds.held_bytes``."""
 
 _WAITING = Gauge("winnow_connections_waiting", "Connections that send a request, or lie idle.", ("what",))
 _ENDED = Counter("winnow_connections_ended_total", "Connections ended by the server, by the reason.", ("reason",))

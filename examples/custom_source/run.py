@@ -1,0 +1,99 @@
+"""Add a source of promoted items to the funnel, and ask it with the Redis and the Triton of the running stack."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from recommender_transformer.backends.models import Models
+from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.triton import TritonModels
+from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.explanation import Explainer
+from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.pipeline import recommender
+from winnow import home
+from winnow.local import redis
+from winnow.local.stack_state import running
+from winnow.ranking.context import NOTHING, SourceList
+from winnow.release import Release
+from winnow.request import Answer, RecommendRequest
+
+
+class Promoted:
+    """Items that a campaign promotes. They are ranked like any other candidate, and seen ones are filtered.
+
+    Args:
+        items: item indices, the most important first.
+    """
+
+    name = "promoted"
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, items: Sequence[int]) -> None:
+        scores = np.linspace(1, 0, len(items), endpoint=False, dtype=np.float32)
+        self._list = SourceList(np.array(items, np.int32), scores)
+
+    def wanted(self, query: Query) -> bool:
+        """For every request."""
+        return True
+
+    async def find(self, query: Query) -> SourceList:
+        """The promoted items."""
+        return self._list
+
+    def fallback(self, query: Query) -> SourceList:
+        """No candidates."""
+        return NOTHING
+
+
+def promoting(release: Release, store: OnlineStore, models: Models, items: Sequence[str]) -> Pipeline:
+    """The release's funnel with one more source."""
+    pipeline = recommender(release, store, models)
+    index = pipeline.catalog.item_index
+    sources = (*pipeline.sources, Promoted([index[item] for item in items]))
+    # The backfill's column comes last.
+    names = (*(source.name for source in sources), pipeline.source_names[-1])
+    explainer = Explainer(release, store, pipeline.filters, names)
+    return replace(pipeline, sources=sources, source_names=names, explainer=explainer, side_effects=())
+
+
+async def recommend(user: str, items: Sequence[str]) -> Answer:
+    """Ask the extended funnel once."""
+    stack = running()
+    if stack is None:
+        raise SystemExit("no stack runs in this home: start one with `winnow up`")
+    release = Release.open(home.home() / "releases" / str(stack.release))
+    store = OnlineStore(release, redis.url(stack.ports.redis))
+    try:
+        models = TritonModels(f"127.0.0.1:{stack.ports.triton_grpc}", stack.release)
+        runner = Runner(promoting(release, store, models, items), store.stranger, deadline_ms=5000)
+        request = RecommendRequest(user_id=user, k=100, debug=True)
+        return await runner.recommend(runner.admit(request, "example"))
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    """Run the example."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("user", help="An id of a user.")
+    parser.add_argument("items", nargs="+", help="Ids of the promoted items.")
+    args = parser.parse_args()
+    answer = asyncio.run(recommend(args.user, args.items))
+    explained = {entry["item_id"]: entry for entry in answer["trace"]["candidates"]}
+    for item in args.items:
+        entry = explained[item]
+        place = (
+            f"position {entry['position'] + 1}"
+            if "position" in entry
+            else entry.get("reason", "not among the first 100")
+        )
+        print(f"{item}: named by {', '.join(entry['sources'])}; {place}")
+
+
+if __name__ == "__main__":
+    main()
