@@ -17,7 +17,7 @@ from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow import home
 from winnow.local import redis
-from winnow.local.state import running
+from winnow.local.stack_state import running
 from winnow.ranking.context import NOTHING, SourceList
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
