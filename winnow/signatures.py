@@ -15,7 +15,7 @@ CANDIDATES = "N"
 FRESH = "F"
 """The fresh items among them. Only these two and the batch are free in a graph: a release fixes the others."""
 
-FRESH_CAPACITY = 4096
+NEW_ITEM_CAPACITY = 4096
 """New items that a release can take; a serving process makes room for them when it starts."""
 
 

@@ -39,9 +39,11 @@ LEVELS = (
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders"),
     ("winnow.cli", "winnow.training", "winnow.training.encoders"),
     ("export.graphs", "export.triton", "recommender_transformer.backends"),
+    ("recommender_transformer.content",),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     (
         "kfp_pipelines",
+        "recommender_transformer.funnel.backfill",
         "recommender_transformer.funnel.filters",
         "recommender_transformer.funnel.item_hydrators",
         "recommender_transformer.funnel.orderers",

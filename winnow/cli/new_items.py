@@ -24,7 +24,7 @@ from winnow.errors import DataError, WinnowError
 from winnow.features.row import declared_columns
 from winnow.release import Release
 from winnow.request import MAX_BODY_BYTES
-from winnow.signatures import FRESH_CAPACITY
+from winnow.signatures import NEW_ITEM_CAPACITY
 
 MEDIA: tuple[Modality, ...] = ("image", "audio")
 
@@ -67,9 +67,9 @@ def read(path: Path, release: Release) -> list[Addition]:
         WinnowError: the file does not exist or has another format.
     """
     table = _table(path)
-    if not 1 <= table.num_rows <= FRESH_CAPACITY:
+    if not 1 <= table.num_rows <= NEW_ITEM_CAPACITY:
         rows = f"{table.num_rows:,} rows"
-        raise DataError(f"{path} has {rows}; a release takes 1 to {FRESH_CAPACITY:,} new items: build the next")
+        raise DataError(f"{path} has {rows}; a release takes 1 to {NEW_ITEM_CAPACITY:,} new items: build the next")
     categorical, numeric = declared_columns(release.schema)
     kinds: dict[str, Kind] = ITEM_COLUMNS | dict.fromkeys(categorical, "choice") | dict.fromkeys(numeric, "number")
     problems: list[tuple[int, str]] = []
