@@ -2,8 +2,12 @@
 
 import os
 
-# ONNX Runtime sends usage data unless told not to before it is imported.
+from winnow.errors import DataError, ReleaseMismatch, WinnowError
+
+__all__ = ["DataError", "ReleaseMismatch", "WinnowError"]
+
+# ONNX Runtime sends usage data unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-# OpenMP threads that wait for each other spin for half a millisecond at most: for ever, as by default, they take the
-# cores from those they wait for; not at all, and every small operation of a training step pays for waking them.
+# Limits how long an idle OpenMP thread spins, to about half a millisecond. By default it spins without end and takes
+# the core from the thread it waits for; without spinning, every small operation of a training step pays for a wake-up.
 os.environ.setdefault("GOMP_SPINCOUNT", "200000")

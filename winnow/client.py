@@ -1,4 +1,4 @@
-"""Asking a running endpoint over each of its three protocols; every function returns the same list of answers."""
+"""A client of a running endpoint, with a function for each of its three protocols; all return the same answers."""
 
 import base64
 import json
@@ -17,20 +17,20 @@ from winnow.request import Answer
 MODEL = "recommender"
 TIMEOUT_S = 30.0
 PATIENCE_MS = 5000
-"""Deadline for a person's query by content: large encoders on a small machine take longer than a shop would wait."""
+"""Deadline of an interactive query by content: large encoders on a small machine take longer than the default."""
 
 Instance = dict[str, Any]
-"""One request, as :class:`winnow.request.RecommendRequest` wants it."""
+"""One request, in the form of :class:`winnow.request.RecommendRequest`."""
 
 
 def http(port: int, host: str = LOOPBACK) -> httpx.Client:
-    """A connection to the endpoint on this machine; close it after use."""
-    # No proxy of the environment, and no certificates: the endpoint is here.
+    """An HTTP client of the endpoint on this machine; close it after use."""
+    # The endpoint is on this machine, so requests take no proxy and there is no certificate to verify.
     return httpx.Client(base_url=f"http://{host}:{port}", trust_env=False, verify=False, timeout=TIMEOUT_S)  # noqa: S501
 
 
 def grpc(port: int, host: str = LOOPBACK) -> grpcclient.InferenceServerClient:
-    """The same over gRPC."""
+    """A gRPC client of the endpoint on this machine; close it after use."""
     return inference_client(f"{host}:{port}", DIRECT)
 
 
@@ -38,7 +38,7 @@ def over_http_v1(endpoint: httpx.Client, instances: list[Instance]) -> list[Answ
     """KServe's V1 protocol: ``POST /v1/models/recommender:predict``.
 
     Raises:
-        WinnowError: the endpoint is not there, or refuses the request.
+        WinnowError: the endpoint does not answer, or refuses the request.
     """
     body = _post(endpoint, f"/v1/models/{MODEL}:predict", {"instances": instances})
     answers: list[Answer] = body["predictions"]
@@ -49,7 +49,7 @@ def over_http_v2(endpoint: httpx.Client, instances: list[Instance]) -> list[Answ
     """The Open Inference Protocol over HTTP: ``POST /v2/models/recommender/infer``.
 
     Raises:
-        WinnowError: the endpoint is not there, or refuses the request.
+        WinnowError: the endpoint does not answer, or refuses the request.
     """
     tensors = [
         {"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.tolist()}
@@ -64,7 +64,7 @@ def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instan
     """The Open Inference Protocol over gRPC.
 
     Raises:
-        WinnowError: the endpoint is not there, or refuses the request.
+        WinnowError: the endpoint does not answer, or refuses the request.
     """
     inputs = []
     for name, datatype, array in _tensors(instances):
@@ -79,24 +79,24 @@ def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instan
 
 
 def add_items(endpoint: httpx.Client, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give the running release items that it was made without: ``POST /v1/models/items:predict``.
+    """Add new items to the running release: ``POST /v1/models/items:predict``.
 
     Args:
-        endpoint: a connection.
-        items: at most 64, each as the ``items`` model wants it.
+        endpoint: a client.
+        items: at most 64, each in the form that the ``items`` model takes.
 
     Returns:
-        Per item ``item_id``, ``replaced`` (it was there already) and ``nearest`` (ids of the items most like it).
+        Per item ``item_id``, ``replaced`` (the item was added before) and ``nearest`` (ids of the most similar items).
 
     Raises:
-        WinnowError: the endpoint is not there, or refuses an item.
+        WinnowError: the endpoint does not answer, or refuses an item.
     """
     added: list[dict[str, Any]] = _post(endpoint, "/v1/models/items:predict", {"instances": items})["predictions"]
     return added
 
 
 def encoded(content: bytes) -> dict[str, str]:
-    """A picture or sound as a request carries it."""
+    """An image or a sound as the JSON value of a request."""
     return {"b64": base64.b64encode(content).decode()}
 
 
@@ -104,7 +104,7 @@ _DATATYPES = {str: "BYTES", bool: "BOOL", int: "INT32", float: "FP32", dict: "BY
 
 
 def _tensors(instances: list[Instance]) -> list[tuple[str, str, Any]]:
-    """One tensor per field; the instances of one call must have the same fields."""
+    """Name, datatype and values of one tensor per field; the instances of a call must have the same fields."""
     tensors = []
     for name in instances[0]:
         values = [instance[name] for instance in instances]

@@ -1,10 +1,10 @@
-"""Errors meant for people: each says what is wrong and what to do about it."""
+"""Errors for users: each message names what is wrong and the remedy."""
 
 import errno
+from pathlib import Path
 
-# A write does not know its file's name.
-_FULL = frozenset({errno.EDQUOT, errno.ENOSPC})
-_OF_THE_MACHINE = _FULL | frozenset(
+_DISK_FULL = frozenset({errno.EDQUOT, errno.ENOSPC})
+_FILE_SYSTEM = _DISK_FULL | frozenset(
     {
         errno.EACCES,
         errno.EEXIST,
@@ -19,35 +19,44 @@ _OF_THE_MACHINE = _FULL | frozenset(
 
 
 class WinnowError(Exception):
-    """Something a person can put right; the message names the thing and the remedy."""
+    """An error that the user can correct; the message names the cause and the remedy."""
 
     exit_code = 1
 
 
 class DataError(WinnowError):
-    """The data set breaks its contract; the message is the whole validation report."""
+    """The data set violates its contract; the message is the whole validation report."""
 
     exit_code = 2
 
 
 class ReleaseMismatch(WinnowError):
-    """Parts of different releases were asked to work together."""
+    """Parts of different releases are combined."""
+
+
+def file_error(error: OSError, path: Path | str | None = None) -> WinnowError:
+    """The sentence for an error of the file system: file, reason and remedy.
+
+    Args:
+        error: the operating system's error.
+        path: the file or folder in use; an error of a write does not name it.
+    """
+    where = error.filename or path
+    return WinnowError(
+        f"{f'{where}: ' if where else ''}{error.strerror or error}. Make room, or correct the path or its permissions; "
+        "the environment variable WINNOW_HOME names the folder that Winnow writes to"
+    )
 
 
 def as_winnow_error(error: Exception) -> WinnowError | None:
     """The error to show to a user in place of ``error``; ``None`` where ``error`` is a bug and needs its traceback.
 
-    A :class:`WinnowError` is returned as it is. An ``OSError`` that comes from the machine's folders, permissions or
-    disk space becomes one that names the path and the remedy.
+    A :class:`WinnowError` is returned as it is; an ``OSError`` of the file system becomes its :func:`file_error`.
     """
     if isinstance(error, WinnowError):
         return error
-    if not isinstance(error, OSError) or error.errno not in _OF_THE_MACHINE:
+    if not isinstance(error, OSError) or error.errno not in _FILE_SYSTEM:
         return None
-    if error.filename is None and error.errno not in _FULL:
+    if error.filename is None and error.errno not in _DISK_FULL:
         return None
-    where = f"{error.filename}: " if error.filename else ""
-    return WinnowError(
-        f"{where}{error.strerror}. Make room or correct its rights, or let WINNOW_HOME name a folder "
-        "that can be written"
-    )
+    return file_error(error)

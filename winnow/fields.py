@@ -1,6 +1,6 @@
-"""Fields that requests and files share, with one rule for both: identifiers, moments and the size of media.
+"""Field types that requests and data files share: identifiers, moments and the size limit of media.
 
-A rule's words complete "must be …", so that a request and a file are refused with the same sentence.
+The text of a rule completes "must be …", so that requests and files get the same error message.
 """
 
 import re
@@ -24,26 +24,26 @@ CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _CONTROL = re.compile(CONTROL)
 
 MAX_MEDIA_BYTES = 4 * 2**20
-"""Of an encoded picture or sound, in a catalog and in a request alike."""
+"""Size limit of an encoded image or sound, in a catalog and in a request."""
 
 FAULT = "fault"
-"""The type of an error whose message completes "must be …"."""
+"""Type of the pydantic errors whose message completes "must be …"."""
 
 _AHEAD_MS = 60_000
-"""How far the sender's clock may be ahead of ours."""
+"""Tolerance for senders whose clock is ahead."""
 
 V = TypeVar("V")
 
 
 def identifier_fault(text: str) -> str | None:
-    """What ``text`` must be to be an id; None where it is one."""
+    """The rule for identifiers that ``text`` breaks, in words; ``None`` where it breaks none."""
     if not 1 <= len(text) <= LONGEST_IDENTIFIER:
         return LENGTH
     return PLAIN if _CONTROL.search(text) else None
 
 
 def event_fault(moment: int) -> str | None:
-    """What the moment of an event must be instead; None where it is plausible."""
+    """The rule for the timestamp of an event that ``moment`` breaks, in words; ``None`` where it breaks none."""
     return moments.fault(moment, moments.implausible_events(time.time_ns() // 1_000_000, _AHEAD_MS))
 
 
@@ -75,13 +75,13 @@ def _without(value: V, fault: str | None) -> V:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_IDENTIFIER)]
-"""A text as short as an id."""
+"""A text of at most an identifier's length."""
 
 Identifier = Annotated[Name, AfterValidator(_identifier)]
-"""An id, as :func:`identifier_fault` defines it."""
+"""A user's, an item's or an event's id; :func:`identifier_fault` has the rules."""
 
 Happened = Annotated[int, BeforeValidator(_written), AfterValidator(_happened)]
-"""When an event happened, milliseconds since the epoch; :mod:`winnow.moments` says how it may be written."""
+"""When an event happened, milliseconds since the epoch; :mod:`winnow.moments` lists the text formats."""
 
 Created = Annotated[int, BeforeValidator(_written), AfterValidator(_created)]
 """When an item was created, likewise."""

@@ -1,87 +1,113 @@
-"""Files that are there whole or not at all, in a local folder or on S3 (``s3://bucket/prefix``).
+"""Files in a local folder or on S3 (``s3://bucket/prefix``), read and written whole.
 
-Credentials, region and endpoint of S3 are the standard AWS ones (``AWS_ENDPOINT_URL`` included).
+S3 uses the default boto3 session: AWS's standard variables, profiles and roles, and ``AWS_ENDPOINT_URL``.
 """
 
-import io
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from winnow.errors import WinnowError
+from winnow.errors import WinnowError, file_error
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 S3 = "s3://"
 
-_ONE_SESSION = Lock()
+_CLIENT_LOCK = Lock()
+_NOT_FOUND = frozenset({"404", "NoSuchKey"})
 
 
-def s3() -> Any:
-    """The S3 functions of awswrangler, with one session for the process; any thread may call them.
-
-    Left alone, awswrangler makes a session for every call, which takes longer than reading a small object does.
-    """
-    import awswrangler  # imports pandas, which only work with S3 needs
-    import boto3
-
-    with _ONE_SESSION:
-        if boto3.DEFAULT_SESSION is None:
-            boto3.setup_default_session()
-            # A session may be used by several threads only once it has made its first client.
-            boto3.client("s3")
-    return awswrangler.s3
+class FileMissing(WinnowError):
+    """There is no file at an address."""
 
 
 def inside(folder: str, *parts: str) -> str:
-    """The address of something in a folder."""
+    """The address of a file or folder in a folder."""
     return "/".join([folder.rstrip("/"), *parts])
 
 
 def listed(folder: str, ending: str) -> list[str]:
-    """The addresses of a folder's files with that ending, sorted; none where there is no such folder.
+    """Addresses of the files of a folder whose names have an ending, sorted; empty where the folder is missing.
+
+    Files of subfolders are not listed.
 
     Raises:
-        WinnowError: the place cannot be reached.
+        WinnowError: the folder cannot be read.
     """
-    with _reaching(folder):
+    with reaching(folder):
         if folder.startswith(S3):
-            return sorted(s3().list_objects(f"{folder.rstrip('/')}/", suffix=ending))
+            return sorted(address for address in _objects(folder, delimiter="/") if address.endswith(ending))
         if not Path(folder).exists():
             return []
-        # What a killed writer left behind has another ending.
         return sorted(str(path) for path in Path(folder).iterdir() if path.name.endswith(ending))
 
 
-def read(address: str) -> bytes:
-    """A file's bytes.
+def walk(folder: str) -> list[str]:
+    """Addresses of all objects below an S3 prefix, at any depth, sorted.
 
     Raises:
-        WinnowError: it is not there, or cannot be reached.
+        WinnowError: the bucket cannot be read.
     """
-    with _reaching(address):
-        if not address.startswith(S3):
-            return Path(address).read_bytes()
-        content = io.BytesIO()
-        s3().download(address, content, use_threads=False)
-        return content.getvalue()
+    with reaching(folder):
+        return sorted(_objects(folder))
+
+
+def size(address: str) -> int:
+    """The number of bytes of a file.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the file cannot be reached.
+    """
+    with reaching(address):
+        if address.startswith(S3):
+            return _client().head_object(**_place(address))["ContentLength"]
+        return Path(address).stat().st_size
+
+
+def read(address: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the file cannot be read.
+    """
+    with reaching(address):
+        if address.startswith(S3):
+            return _client().get_object(**_place(address))["Body"].read()
+        return Path(address).read_bytes()
+
+
+def download(address: str, path: Path) -> None:
+    """Copy an S3 object of any size to a local file.
+
+    Raises:
+        FileMissing: there is no such object.
+        WinnowError: the object cannot be read.
+    """
+    with reaching(address):
+        _client().download_file(**_place(address), Filename=str(path))
 
 
 def write(address: str, content: bytes) -> None:
-    """Write a file at once: whoever lists the folder sees all of it or nothing, even if the writer is killed.
+    """Write a file in one step: readers see the old content or all of the new, even if the writer is killed.
 
     Raises:
-        WinnowError: the place cannot be written.
+        WinnowError: the file cannot be written.
     """
-    with _reaching(address):
+    with reaching(address):
         if address.startswith(S3):
-            # An object appears when its upload has ended.
-            s3().upload(io.BytesIO(content), address, use_threads=False)
+            _client().put_object(**_place(address), Body=content)
             return
         path = Path(address)
         path.parent.mkdir(parents=True, exist_ok=True)
+        # The ending is its own, so that `listed` leaves out what a killed writer left.
         partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}.partial")
         try:
             with partial.open("wb") as file:
@@ -94,28 +120,70 @@ def write(address: str, content: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def reaching(address: str) -> Iterator[None]:
+    """Turn errors of the file system or of AWS into a sentence that names the address.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the address cannot be reached.
+    """
+    on_aws = address.startswith((S3, "glue://"))
+    aws_errors = _aws_errors() if on_aws else ()
+    try:
+        yield
+    except aws_errors as error:
+        if getattr(error, "response", {}).get("Error", {}).get("Code") in _NOT_FOUND:
+            raise FileMissing(f"{address}: No such object") from error
+        raise WinnowError(
+            f"{address} cannot be reached: {error}. Check the name, the credentials, the region and AWS_ENDPOINT_URL."
+        ) from error
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not on_aws:
+            raise FileMissing(f"{address}: {error.strerror}") from error
+        raise file_error(error, address) from error
+
+
+def _aws_errors() -> tuple[type[Exception], ...]:
+    # The import takes a third of a second, which only work with AWS should spend.
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return Boto3Error, BotoCoreError, ClientError
+
+
+def _objects(folder: str, delimiter: str = "") -> Iterator[str]:
+    bucket, _, prefix = f"{folder.rstrip('/')}/".removeprefix(S3).partition("/")
+    pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
+    return (f"{S3}{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", []))
+
+
+def _place(address: str) -> Any:
+    bucket, _, key = address.removeprefix(S3).partition("/")
+    return {"Bucket": bucket, "Key": key}
+
+
+def _client() -> "S3Client":
+    """The client of boto3's default session; any thread may use it."""
+    import boto3
+
+    # Sessions are not safe for threads, clients are; a client per call would take longer than a small read.
+    with _CLIENT_LOCK:
+        if boto3.DEFAULT_SESSION is None:
+            boto3.setup_default_session()
+        client: S3Client = _client_of(boto3.DEFAULT_SESSION)
+        return client
+
+
+@lru_cache(maxsize=1)
+def _client_of(session: Any) -> Any:
+    return session.client("s3")
+
+
 def _sync(folder: Path) -> None:
-    """Make sure that a name outlives a loss of power, as the content does."""
+    """Make a file's name durable, as its content is."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _reaching(address: str) -> Iterator[None]:
-    if not address.startswith(S3):
-        try:
-            yield
-        except OSError as error:
-            raise WinnowError(f"{address}: {error.strerror or error}; correct the place or its permissions") from error
-        return
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise WinnowError(
-            f"{address} cannot be reached: {error}. Check the name, the credentials, the region and AWS_ENDPOINT_URL."
-        ) from error

@@ -1,7 +1,7 @@
-"""Where state lives: everything under ``WINNOW_HOME`` (default ``.winnow/`` in the working directory).
+"""The folders of a home (``WINNOW_HOME``, by default ``.winnow/`` in the working directory), and locks on its files.
 
-A lock on a file guards what only one process of a home may do at a time. The kernel releases the lock when its holder
-ends, however it ends, so a killed process blocks no later one.
+A file lock guards an operation that only one process of a home may run at a time. The kernel releases the lock when the
+holder ends, even by a signal, so a killed process never blocks a later one.
 """
 
 import fcntl
@@ -16,51 +16,54 @@ from winnow.errors import WinnowError
 
 
 def home() -> Path:
-    """The state folder, absolute; created by the first process that writes into it."""
+    """The home, an absolute path; the first process that writes creates it."""
     return Path(os.environ.get("WINNOW_HOME", ".winnow")).resolve()
 
 
 def releases() -> Path:
-    """``releases/N`` holds what release N ships beside its Triton models."""
+    """The folder of the releases: ``releases/N`` holds the files of release N other than its Triton models."""
     return home() / "releases"
 
 
 def model_repository(number: int) -> Path:
-    """Triton's repository of release N: ``NAME/config.pbtxt``, ``NAME/configs/gpu.pbtxt`` and ``NAME/N/model.onnx``."""
+    """Release N's Triton repository: ``NAME/config.pbtxt``, ``NAME/configs/gpu.pbtxt`` and ``NAME/N/model.onnx``."""
     return home() / "model_repository" / str(number)
 
 
 def pipelines() -> Path:
-    """Where pipeline runs on this machine keep their artifacts."""
+    """The artifacts of pipeline runs on this machine."""
     return home() / "pipelines"
 
 
 def embeddings() -> Path:
-    """Embeddings by content, kept from build to build."""
+    """The embedding store, which builds share."""
     return home() / "embeddings"
 
 
 def events() -> Path:
-    """Where `winnow events export` writes."""
+    """The output of `winnow events export`."""
     return home() / "events"
 
 
 def run() -> Path:
-    """Process state and log files of the single-machine stack."""
+    """Process state and logs of the single-machine stack."""
     return home() / "run"
 
 
 @contextmanager
 def held(path: Path, refusal: str, patience_seconds: float = 0.0) -> Iterator[IO[str]]:
-    """Hold the lock; gives the file, open for reading and writing, with whatever the last holder wrote.
+    """Hold an exclusive lock on a file.
 
     Args:
-        path: The file; made where it is missing, and never removed.
-        refusal: What to say where another process holds it.
-        patience_seconds: How long to wait for it.
+        path: the file; created where it is missing, and never removed.
+        refusal: the error message where another process holds the lock.
+        patience_seconds: how long to wait for the lock.
+
+    Yields:
+        The file, open for reading and writing, with the content that the last holder wrote.
 
     Raises:
-        WinnowError: Another process holds it.
+        WinnowError: another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -73,7 +76,7 @@ def held(path: Path, refusal: str, patience_seconds: float = 0.0) -> Iterator[IO
 
 
 def taken(file: IO[str], shared: bool = False) -> bool:
-    """Take the lock if it is free; whether it was. Closing the file gives it back."""
+    """Whether the lock was free; it is then taken. Closing the file releases it."""
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,11 +1,11 @@
-"""Moments: how they are written as text, and which are plausible. One definition for files, requests and CloudEvents.
+"""Moments: their text formats and plausible values; one definition for files, requests and CloudEvents.
 
 A moment is int milliseconds since the epoch. As text it is a date, or a date and a time: RFC 3339 (``T`` or a space
 between them, ``Z`` or an offset, any number of decimals), what Python's ``isoformat`` and ``str`` write, and what
-PostgreSQL writes (``2024-01-02 03:04:05.123456+00``). **Without an offset it is UTC.** What is finer than a
-millisecond is cut off.
+PostgreSQL writes (``2024-01-02 03:04:05.123456+00``). **Without an offset it is UTC.** Fractions of a millisecond are
+cut off.
 
-The words complete "must be …", so all doors refuse a moment with the same sentence.
+Error texts complete "must be …", so files and requests get the same message.
 """
 
 import re
@@ -23,11 +23,12 @@ _TEXT = re.compile(
 )
 
 SECONDS_BELOW = 10**11
-"""Of a moment after 1973: below it, milliseconds are read wrongly from seconds."""
+"""Event timestamps below this value (March 1973 in milliseconds) are refused as seconds."""
 
-# And from microseconds above this (5138).
+# Values above this (the year 5138 in milliseconds) are refused as microseconds.
 _MICROSECONDS_ABOVE = 10**14
-# A catalog may hold things older than 1973, but hardly from the months that seconds would show.
+# Items may be older than 1973. Seconds of the years 1973 to 2286, read as milliseconds, fall into early 1970, when
+# hardly any item was created.
 _CREATED_SECONDS = (10**8, 10**10)
 
 _EARLY = "milliseconds since the epoch, and later than 1973"
@@ -37,12 +38,12 @@ _FUTURE = "in the past: correct the clock or the time zone"
 
 
 class Implausible(NamedTuple):
-    """Moments that are refused.
+    """A span of moments that is refused.
 
     Attributes:
-        after: those later than this, exclusive.
-        until: those up to this, inclusive; None without end.
-        words: what a moment must be instead.
+        after: its start, exclusive.
+        until: its end, inclusive; ``None`` for a span without end.
+        words: the rule that a moment of the span breaks.
     """
 
     after: int
@@ -51,11 +52,11 @@ class Implausible(NamedTuple):
 
 
 def implausible_events(now: int, ahead: int) -> tuple[Implausible, ...]:
-    """What cannot be the moment of an event.
+    """The spans in which no event can have happened.
 
     Args:
         now: milliseconds since the epoch.
-        ahead: how far the sender's clock may be ahead of ours, in milliseconds.
+        ahead: tolerance for senders whose clock is ahead, in milliseconds.
     """
     return (
         Implausible(-(2**63), 0, _EARLY),
@@ -70,11 +71,11 @@ IMPLAUSIBLE_CREATION = (
     Implausible(_CREATED_SECONDS[0], _CREATED_SECONDS[1] - 1, _SECONDS),
     Implausible(_MICROSECONDS_ABOVE, None, _FINER),
 )
-"""What cannot be the moment at which an item was created; it may lie ahead, or before 1970."""
+"""The spans in which no item can have been created; the future and the time before 1970 are allowed."""
 
 
 def fault(moment: int, implausible: Iterable[Implausible]) -> str | None:
-    """What ``moment`` must be instead; None where it is plausible."""
+    """The rule that ``moment`` breaks, in words; ``None`` where it is plausible."""
     for after, until, words in implausible:
         if moment > after and (until is None or moment <= until):
             return words
@@ -82,10 +83,10 @@ def fault(moment: int, implausible: Iterable[Implausible]) -> str | None:
 
 
 def parse(text: str) -> int:
-    """The moment that a text names.
+    """Parse a moment.
 
     Raises:
-        ValueError: it is none of the forms above, or no such day or hour exists.
+        ValueError: the text has none of the formats above, or names a day or an hour that does not exist.
     """
     found = _TEXT.fullmatch(text.strip())
     if not found:
@@ -93,7 +94,7 @@ def parse(text: str) -> int:
     day, clock, seconds, fraction, zone = found.groups()
     if fraction and not seconds:
         raise ValueError(f"{text!r} has decimals but no seconds")
-    # A leap second is the first of the next minute: the epoch's count has none.
+    # Unix time has no leap seconds: one counts as the first second of the next minute.
     leap = seconds == "60"
     clock = f"{clock[:-2]}59" if leap else clock or "00"
     offset = "+00:00" if zone in (None, "Z", "z", "UTC", "GMT") else zone

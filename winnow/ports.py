@@ -1,4 +1,4 @@
-"""The ports of one stack, all derived from one number so that several stacks fit side by side."""
+"""The ports of a stack: consecutive from one base, so that several stacks run side by side."""
 
 import dataclasses
 import errno
@@ -15,16 +15,16 @@ from winnow.errors import WinnowError
 DEFAULT_BASE = 8080
 
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 (bound to where it is asked for, and in a container)
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (bound on request, and in a container)
 
 
 class PortInUse(WinnowError):
-    """Another process listens where the stack wants to."""
+    """Another process listens on a port of the stack."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each part listens."""
+    """The port of each component."""
 
     http: int
     grpc: int
@@ -36,10 +36,10 @@ class Ports:
 
     @classmethod
     def at(cls, base: int = DEFAULT_BASE) -> Self:
-        """The seven ports from ``base`` on.
+        """Seven consecutive ports, the first of them ``base``.
 
         Raises:
-            WinnowError: They do not fit between 1024 and 65535.
+            WinnowError: the ports do not fit between 1024 and 65535.
         """
         count = len(dataclasses.fields(cls))
         if not 1024 <= base <= 65536 - count:
@@ -48,10 +48,10 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that are free now, chosen by the kernel."""
+        """Free ports, chosen by the kernel."""
         with ExitStack() as sockets:
             numbers = []
-            # All held open at once, so that none is given twice.
+            # Every socket stays open until the last is bound, so that the kernel gives each port once.
             for _ in dataclasses.fields(cls):
                 held = sockets.enter_context(socket.socket())
                 held.bind((LOOPBACK, 0))
@@ -63,51 +63,51 @@ class Ports:
         return dataclasses.astuple(self)
 
     def check_free(self, names: Collection[str], host: str = LOOPBACK) -> None:
-        """Make sure that the named parts' ports can be bound.
+        """Check that the ports of the named components can be bound.
 
         Args:
-            names: Fields of this class.
-            host: The address that will be bound.
+            names: fields of this class.
+            host: the address that will be bound.
 
         Raises:
-            PortInUse: Another process listens there; names the port, the part and the remedy.
+            PortInUse: another process listens on one; the message has port, component and remedy.
             WinnowError: ``host`` is not an address of this machine.
         """
         for name in names:
             port = getattr(self, name)
             with socket.socket() as probe:
-                # As servers do it: a port that merely remembers a closed connection counts as free.
+                # As servers do: a port in TIME_WAIT counts as free.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind((host, port))
                 except OSError as error:
                     if error.errno == errno.EADDRINUSE:
                         raise PortInUse(
-                            f"port {port} ({name}) is in use; stop what listens there, or choose others with "
-                            "--port-base"
+                            f"port {port} ({name}) is in use; stop the process that listens there, or choose other "
+                            "ports with --port-base"
                         ) from None
                     if error.errno != errno.EADDRNOTAVAIL:
                         raise
                     raise WinnowError(
-                        f"this machine has no address {host}; give --host one that it has, or {EVERYWHERE} for all"
+                        f"this machine has no address {host}; give --host one of its addresses, or {EVERYWHERE} for all"
                     ) from None
 
 
 def checked_host(host: str) -> str:
-    """An address to listen on, if it is one.
+    """Validate an address to listen on.
 
     Raises:
-        WinnowError: It is not an IPv4 address.
+        WinnowError: ``host`` is not an IPv4 address.
     """
     try:
         return str(IPv4Address(host))
     except ValueError:
         raise WinnowError(
-            f"--host must be an IPv4 address of this machine, got {host!r}; {LOOPBACK} is this machine alone, "
-            f"{EVERYWHERE} every network that it is on"
+            f"--host must be an IPv4 address of this machine, got {host!r}; {LOOPBACK} accepts connections from this "
+            f"machine alone, {EVERYWHERE} from all its networks"
         ) from None
 
 
 def reached_at(host: str) -> str:
-    """The address at which this machine asks what listens on ``host``."""
+    """The address at which this machine reaches a server that listens on ``host``."""
     return LOOPBACK if host == EVERYWHERE else host

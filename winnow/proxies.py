@@ -1,7 +1,7 @@
-"""Which calls leave this process through a proxy: none to this machine, all others as the environment says.
+"""Proxies: calls to this machine bypass them, all others follow the environment.
 
-gRPC, botocore, requests and urllib all read ``http_proxy`` and its relatives, and send even what is meant for
-127.0.0.1 to the proxy, which knows no such server. A Triton or an S3 elsewhere may well be behind one.
+gRPC, botocore, requests and urllib read ``http_proxy`` and its relatives, and send even calls to 127.0.0.1 to the
+proxy, which cannot reach this machine's servers. A remote Triton or S3 may well be behind a proxy.
 """
 
 import os
@@ -17,10 +17,10 @@ _NAMES = ("no_proxy", "NO_PROXY")
 _UNBOUNDED = -1
 
 Options = list[tuple[str, int]]
-"""Options of a gRPC channel."""
+"""Options of a gRPC channel, by name."""
 
 DIRECT: Options = [("grpc.enable_http_proxy", 0)]
-"""For a channel that no proxy may have."""
+"""Options of a channel that bypasses every proxy."""
 
 
 def is_loopback(address: str) -> bool:
@@ -33,7 +33,7 @@ def is_loopback(address: str) -> bool:
 
 
 def channel_options(address: str) -> Options:
-    """What a gRPC channel to ``HOST:PORT`` needs so that loopback goes directly."""
+    """Options of a gRPC channel to ``HOST:PORT``, which bypass proxies where it is loopback."""
     return DIRECT if is_loopback(address) else []
 
 
@@ -42,12 +42,12 @@ def inference_client(address: str, options: Options | None = None) -> "Inference
 
     Args:
         address: ``HOST:PORT``.
-        options: of its channel (default: :func:`channel_options`).
+        options: of the channel (default: :func:`channel_options`).
     """
-    # Not above: the transformer cannot import it (see recommender_transformer.backends.triton).
+    # Not at the top: the transformer cannot import it (see recommender_transformer.backends.triton).
     from tritonclient.grpc import InferenceServerClient
 
-    # Options replace the client's own, which bound no message.
+    # Given options replace the client's defaults, under which messages have no size limit.
     sizes = [(f"grpc.max_{way}_message_length", _UNBOUNDED) for way in ("send", "receive")]
     return InferenceServerClient(
         address, channel_args=[*sizes, *(channel_options(address) if options is None else options)]
@@ -55,15 +55,15 @@ def inference_client(address: str, options: Options | None = None) -> "Inference
 
 
 def bypass_loopback() -> None:
-    """Take loopback out of the environment's proxies, for this process and those that it starts.
+    """Exempt loopback from the environment's proxies, for this process and its children.
 
-    For the libraries that decide by ``no_proxy`` alone (botocore, requests, urllib). Processes call it as they begin.
+    botocore, requests and urllib decide by ``no_proxy`` alone. Processes call this function when they start.
     """
     named = next((os.environ[name] for name in _NAMES if os.environ.get(name)), "")
     hosts = [host.strip() for host in named.split(",") if host.strip()]
     # "*" counts only where it stands alone.
     if hosts != ["*"]:
         hosts += [host for host in _LOOPBACK if host not in hosts]
-    # Some read the one, some the other, and some prefer the first.
+    # Libraries read the one or the other, or prefer the first.
     for name in _NAMES:
         os.environ[name] = ",".join(hosts)

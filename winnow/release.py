@@ -22,22 +22,20 @@ from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.schema import FeatureSchema
 
 Holdout = Literal["none", "last"]
-"""Which events a build leaves out, so that it can be asked for them."""
-
-MODELS = ("retriever", "ranker")
-"""The Triton models every release has; encoders join where the catalog has their modality."""
+"""Which events a build keeps back for evaluation."""
 
 
-class Source(BaseModel):
-    """What a release was built from: enough to build it again.
+class BuildInputs(BaseModel):
+    """The inputs of a build, with which it can be repeated.
 
     Attributes:
-        data: where the data is; empty means the generated marketplace of the sizes that follow.
+        data: address of the data set; empty for the generated marketplace of the sizes that follow.
         items: items of the marketplace.
         users: users of the marketplace.
         events: events of the marketplace.
         seed: seed of the marketplace.
-        encoders: which encoders were chosen, as JSON; empty for winnow-tiny.
+        encoders: the encoder settings as JSON; empty for winnow-tiny.
+        training: the training settings that differ from the defaults, as JSON; empty for the defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,29 +46,31 @@ class Source(BaseModel):
     events: int = 150_000
     seed: int = 7
     encoders: str = ""
+    training: str = ""
 
-    def is_like(self, other: "Source") -> bool:
-        """Whether both are the same data, seen by the same encoders; sizes matter for the marketplace alone."""
-        same = (self.data, self.encoders) == (other.data, other.encoders)
+    def is_like(self, other: "BuildInputs") -> bool:
+        """Whether data and settings are the same; sizes count for the marketplace alone."""
+        same = (self.data, self.encoders, self.training) == (other.data, other.encoders, other.training)
         return same if self.data else self == other
 
 
 class Manifest(BaseModel):
-    """What a release is made of.
+    """The manifest of a release.
 
     Attributes:
         number: the release, and the version of each of its Triton models.
         dataset: the data set's name.
-        source: what it was built from.
-        holdout: ``last`` when every user's last event was kept from the build, for evaluation.
+        source: the inputs of its build.
+        holdout: ``last`` where the build kept every user's last event back for evaluation.
         as_of: milliseconds since the epoch; events at or after it are not in the release.
         history_length: events per history tensor.
-        candidates: source -> how many candidates it names.
+        candidates: candidate source -> number of candidates.
+        training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
-        files: file name -> SHA-256, for every other file of the folder.
+        files: file name -> SHA-256, of every other file of the folder.
         models: model name -> SHA-256 of its ``model.onnx``.
-        unranked: why there is no learned ranker and recommendations come in the order of the sources; empty where there
-            is one.
+        unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
+            one.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
             largest distance of an embedding from PyTorch's, as one minus their cosine.
     """
@@ -80,11 +80,12 @@ class Manifest(BaseModel):
     number: int
     created_at: datetime
     dataset: str
-    source: Source
+    source: BuildInputs
     holdout: Holdout
     as_of: int
     history_length: int
     candidates: dict[str, int]
+    training: dict[str, dict[str, int | float]] = {}
     schema_digest: str
     files: dict[str, str]
     models: dict[str, str]
@@ -104,8 +105,8 @@ class Release:
         """Open ``folder``.
 
         Raises:
-            WinnowError: there is no readable manifest there.
-            ReleaseMismatch: the folder's schema is not the one the manifest names.
+            WinnowError: the folder has no readable manifest.
+            ReleaseMismatch: the schema in the folder has another digest than the manifest names.
         """
         path = folder / "manifest.json"
         try:
@@ -124,7 +125,7 @@ class Release:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of ``manifest.json`` as it was written: the identity of the release, whichever version reads it."""
+        """SHA-256 of the bytes of ``manifest.json``: the identity of the release for every version of Winnow."""
         return sha256(self.folder / "manifest.json")
 
     @cached_property
@@ -147,21 +148,21 @@ class Release:
         """Check every file against the manifest.
 
         Raises:
-            ReleaseMismatch: a file is missing or is not the one the manifest names.
+            ReleaseMismatch: a file is missing, or has another digest than the manifest names.
         """
         for name, expected in self.manifest.files.items():
             path = self.folder / name
             if not path.is_file() or sha256(path) != expected:
                 raise ReleaseMismatch(
-                    f"{path} is not the file release {self.manifest.number} was made with: build the release again"
+                    f"{path} is missing or has changed since release {self.manifest.number} was built: build it again"
                 )
 
 
 def checked_holdout(word: str) -> Holdout:
-    """``word``, if it is a hold-out.
+    """Parse a hold-out.
 
     Raises:
-        WinnowError: it is none.
+        WinnowError: ``word`` is neither ``none`` nor ``last``.
     """
     if word == "last":
         return "last"
@@ -182,16 +183,16 @@ def write(
     documents: dict[str, str],
     **described: Any,
 ) -> Release:
-    """Write a release folder whole: it appears under its name only once its manifest is in it.
+    """Write a release folder atomically: it gets its name once the manifest is in it.
 
     Args:
-        folder: where the release goes; its name is the release's number.
+        folder: the folder to create; its name is the release's number.
         arrays: name -> array, written as ``name.npy``.
         documents: file name -> text.
         described: the manifest's other fields (all but ``created_at`` and ``files``).
 
     Raises:
-        WinnowError: the release exists already.
+        WinnowError: the release exists.
     """
     if folder.exists():
         raise WinnowError(f"release {folder.name} exists already at {folder}: releases are never overwritten")
@@ -216,8 +217,8 @@ def numbers(root: Path) -> list[int]:
     return sorted(int(path.parent.name) for path in root.glob("[0-9]*/manifest.json"))
 
 
-def latest(root: Path, holdout: Holdout = "none", like: Source | None = None) -> Release | None:
-    """The newest release under ``root`` that was built with ``holdout`` (and from data ``like`` that)."""
+def latest(root: Path, holdout: Holdout = "none", like: BuildInputs | None = None) -> Release | None:
+    """The newest release under ``root`` with this hold-out and, where ``like`` is given, from inputs like these."""
     for number in reversed(numbers(root)):
         release = Release.open(root / str(number))
         matches = like is None or release.manifest.source.is_like(like)

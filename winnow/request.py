@@ -1,7 +1,7 @@
-"""The contract of a recommendation: what may be asked, and what is answered.
+"""The contract of a recommendation: request and answer.
 
-A wrong request is refused with a message that names the field, what it must be and what it was; nothing is clipped,
-coerced or ignored.
+An invalid request is refused with a message that names the field, the rule and the value; no value is clipped, coerced
+or ignored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,27 +15,27 @@ from winnow.errors import WinnowError
 from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name
 
 MAX_INSTANCES = 64
-"""Requests in one call."""
+"""Maximum of instances in one call."""
 
 MAX_BODY_BYTES = 8 << 20
-"""Bytes in one call, over HTTP and gRPC alike: one picture of the largest size fits."""
+"""Maximum size of one call, over HTTP and gRPC; an image of the maximum size fits."""
 
 MAX_TEXT = 2000
-"""Characters of a query's text."""
+"""Maximum length of a query's text, in characters."""
 
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
 
 
 class InvalidRequest(WinnowError):
-    """The caller's request breaks the contract; the message names each field."""
+    """A request violates the contract; the message names each field."""
 
 
 class Contract(BaseModel):
-    """Strict: a string is never read as a number, and an unknown field is an error.
+    """A strict model: strings are not read as numbers, and an unknown field is an error.
 
     Attributes:
-        remark: what a caller who sends an unknown field should know.
+        remark: ends the error message about an unknown field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -43,10 +43,10 @@ class Contract(BaseModel):
 
 
 class Media(Contract):
-    """An encoded picture or sound, in the request itself.
+    """An encoded image or sound within the request.
 
     Attributes:
-        b64: its bytes in base64.
+        b64: the bytes in base64.
     """
 
     remark: ClassVar[str] = "; URLs are not fetched"
@@ -59,19 +59,19 @@ class Media(Contract):
 
 
 class ContentQuery(Contract):
-    """What is looked for, shown or said; several together mean one thing that is all of it.
+    """A query by content; several modalities together describe one item.
 
     Attributes:
-        text: in words.
-        image: a picture of it.
-        audio: its sound.
+        text: a description.
+        image: an image of the item.
+        audio: a sound of the item.
     """
 
     text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
         default=None, description=f"a string of 1 to {MAX_TEXT} characters"
     )
     image: Media | None = Field(
-        default=None, description='an object {"b64": ...} with the picture in base64 (URLs are not fetched)'
+        default=None, description='an object {"b64": ...} with the image in base64 (URLs are not fetched)'
     )
     audio: Media | None = Field(
         default=None, description='an object {"b64": ...} with the sound in base64 (URLs are not fetched)'
@@ -85,7 +85,12 @@ class ContentQuery(Contract):
 
 
 class RequestFilters(Contract):
-    """What the caller does and does not want to see."""
+    """Filters on the recommended items.
+
+    Attributes:
+        categories: categories to recommend from; ``None`` for all.
+        exclude_items: ids of items to leave out.
+    """
 
     categories: list[Name] | None = Field(
         default=None, max_length=50, description="a list of at most 50 category names"
@@ -96,16 +101,16 @@ class RequestFilters(Contract):
 
 
 class RecommendRequest(Contract):
-    """One request: who asks or what is looked for (or both), how many items, and under which limits.
+    """One request: for a user, by a query, or both.
 
     Attributes:
-        user_id: who is asking; an unknown user is answered from what is trending.
-        query: what is looked for, by content.
-        k: how many items.
-        debug: answer with the trace of every candidate.
-        filters: categories to stay within, items to leave out.
-        deadline_ms: when the answer must be on its way, in milliseconds; the server's own deadline where absent.
-        diversity: 0 orders by score alone, 1 by dissimilarity alone; the server's own setting where absent.
+        user_id: the user; an unknown user gets trending items.
+        query: a query by content.
+        k: number of items.
+        debug: whether the answer includes a trace of every candidate.
+        filters: categories to recommend from, items to leave out.
+        deadline_ms: milliseconds until the server sends the answer; ``None`` for the server's default.
+        diversity: 0 orders by score alone, 1 by dissimilarity alone; ``None`` for the server's default.
     """
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
@@ -126,9 +131,9 @@ class RecommendRequest(Contract):
 
 
 class RecommendedItem(TypedDict):
-    """One item of an answer; ``score`` is what the order was made from, ``click`` and ``conversion`` probabilities.
+    """One item of an answer: items are ordered by ``score``; ``click`` and ``conversion`` are probabilities.
 
-    An item that is newer than the release comes with its title, which the release does not have.
+    New items have a title, because the release does not have it.
     """
 
     item_id: str
@@ -141,7 +146,7 @@ class RecommendedItem(TypedDict):
 
 
 class Answer(TypedDict):
-    """The answer to one request; ``degraded`` names every part the funnel had to do without, and why."""
+    """The answer to one request; ``degraded`` names every component that was unavailable, and the reason."""
 
     user_id: str | None
     release: int
@@ -158,7 +163,7 @@ def parse_all(contract: type[C], instances: object) -> list[C]:
     """Check ``instances`` against ``contract``.
 
     Raises:
-        InvalidRequest: naming the first few fields that are wrong, as in
+        InvalidRequest: an instance is invalid; the message names up to three fields, as in
             ``instances[2].k: must be a whole number between 1 and 100, got 500``.
     """
     if not isinstance(instances, Sequence) or isinstance(instances, str | bytes):
@@ -175,9 +180,9 @@ def parse_all(contract: type[C], instances: object) -> list[C]:
 
 
 def explain(contract: type[Contract], error: ValidationError, where: str) -> str:
-    """What is wrong, one clause per field, at most three of them."""
+    """The message of a validation error: a clause per field, for at most three fields."""
     details = error.errors(include_url=False, include_context=False)
-    # What is there too much explains best why something else is missing.
+    # Unknown fields come first: a misspelt field explains why another is missing.
     details.sort(key=lambda detail: detail["type"] != "extra_forbidden")
     clauses = [_clause(contract, detail, where) for detail in details[:3]]
     rest = len(details) - len(clauses)
@@ -185,7 +190,7 @@ def explain(contract: type[Contract], error: ValidationError, where: str) -> str
 
 
 def quote(value: object) -> str:
-    """A value as the caller may recognise it, shortened."""
+    """A value in an error message, shortened."""
     if isinstance(value, list | dict) and len(value) > 5:
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if isinstance(value, str | bytes) and len(value) > _LONGEST_QUOTE:
@@ -210,7 +215,7 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
         expected = known[step].description or expected
         model = _inner(known[step].annotation) or model
     if detail["type"] == _WHOLE:
-        # About several fields together; the message says it all. A field it begins with continues the path.
+        # The error concerns several fields: its message is complete, and begins with the rest of the path.
         return f"{where}{detail['msg']}"
     if detail["type"] == FAULT:
         expected = detail["msg"]
@@ -220,6 +225,6 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
 
 
 def _inner(annotation: Any) -> type[Contract] | None:
-    """The contract that a field holds, if it holds one."""
+    """The contract of a nested field; ``None`` for a plain value."""
     candidates = [annotation, *get_args(annotation)]
     return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Contract)), None)

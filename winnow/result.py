@@ -1,6 +1,6 @@
-"""What a pipeline's process hands back, as a small JSON file: the release's number, or the sentence that ended it.
+"""The result of a pipeline run as a small JSON file: the number of the release, or the error.
 
-A pipeline's steps are processes of their own, and what they print is for the log. Their result crosses here.
+The steps of a pipeline are separate processes whose output goes to a log; the file carries their result.
 """
 
 import os
@@ -12,17 +12,17 @@ from pydantic import BaseModel, ConfigDict
 
 from winnow.errors import WinnowError, as_winnow_error
 
-VARIABLE = "WINNOW_OUTCOME"
-"""Environment variable that names the file; without it, as on the cluster, nothing is written."""
+VARIABLE = "WINNOW_RESULT"
+"""Environment variable with the path of the file; where it is unset, as on the cluster, no file is written."""
 
 
-class Outcome(BaseModel):
-    """How a run ended.
+class RunResult(BaseModel):
+    """The result of a run.
 
     Attributes:
-        release: the number of the release that was built, if any.
-        error: what went wrong and what to do about it; empty where nothing did.
-        exit_code: of the whole command.
+        release: the number of the release that was built; ``None`` where none was.
+        error: the error message; empty where the run succeeded.
+        exit_code: the exit status of the command.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,19 +32,19 @@ class Outcome(BaseModel):
     exit_code: int = 0
 
     @classmethod
-    def of(cls, error: WinnowError) -> "Outcome":
-        """The outcome of a run that ``error`` ended."""
+    def of(cls, error: WinnowError) -> "RunResult":
+        """The result of a run that failed with ``error``."""
         return cls(error=str(error), exit_code=error.exit_code)
 
     def write(self, path: Path) -> None:
-        """Write it whole, or not at all."""
+        """Write the file atomically."""
         partial = path.with_suffix(".partial")
         partial.write_text(self.model_dump_json(), encoding="utf-8")
         partial.replace(path)
 
     @classmethod
-    def read(cls, path: Path) -> "Outcome | None":
-        """What was written; None where nothing was."""
+    def read(cls, path: Path) -> "RunResult | None":
+        """Read the file; ``None`` where it is missing."""
         try:
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -53,15 +53,15 @@ class Outcome(BaseModel):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Write the error that ends a step, where it is one that a person can put right; any other is a bug.
+    """Write an error that ends a step to the result file, if the user can correct it; any other is a bug.
 
     Raises:
-        Exception: whatever ended the step, for the runner to see.
+        Exception: the error of the step, unchanged.
     """
     try:
         yield
     except (WinnowError, OSError) as error:
         path, shown = os.environ.get(VARIABLE), as_winnow_error(error)
         if path and shown:
-            Outcome.of(shown).write(Path(path))
+            RunResult.of(shown).write(Path(path))
         raise

@@ -1,7 +1,7 @@
-"""The feature schema: the one description that the training table, the Redis codec and the ranker share.
+"""The feature schema, which the training table, the Redis codec and the ranker share.
 
-A row of features has a fixed width, so a batch of rows read from Redis is one ``numpy.frombuffer`` away from
-being model input: ``index``, ``available``, then every categorical column, then every numeric one.
+A row of features has a fixed width, so that ``numpy.frombuffer`` makes a batch of rows from Redis model input. Its
+fields are ``index``, ``available``, every categorical column, every numeric column.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ HALF_LIVES = {"popularity_7d": 7, "popularity_60d": 60}
 """Feature name -> half-life in days."""
 
 POPULARITY_FEATURES = (*HALF_LIVES, "popularity", "mean_weight")
-"""The item row's first numeric columns; :mod:`winnow.features.popularity` says what they are."""
+"""The first numeric columns of an item row; :mod:`winnow.features.popularity` defines them."""
 
 NUMERIC_FEATURES = (*POPULARITY_FEATURES, "age")
-"""The item row's numeric columns that change with time; the declared ones follow."""
+"""The numeric columns of an item row that change with time; the declared columns follow."""
 
 
 class Feature(BaseModel):
@@ -46,8 +46,8 @@ class FeatureSchema(BaseModel):
         item: features of an item.
         user: features of a user.
         events: event types; the code of ``events[i]`` is ``i + 1`` and 0 is padding.
-        event_weights: how much one event of each type says, in the order of ``events``.
-        conversions: the event types that the second head of the ranker predicts.
+        event_weights: weight of an event of each type, in the order of ``events``.
+        conversions: event types that the second head of the ranker predicts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,12 +65,12 @@ class FeatureSchema(BaseModel):
 
     @property
     def item_dtype(self) -> "np.dtype[np.void]":
-        """The packed row of an item; see :func:`row_dtype`."""
+        """The dtype of a packed item row; see :func:`row_dtype`."""
         return row_dtype(self.item)
 
     @property
     def user_dtype(self) -> "np.dtype[np.void]":
-        """The packed row of a user; see :func:`row_dtype`."""
+        """The dtype of a packed user row; see :func:`row_dtype`."""
         return row_dtype(self.user)
 
 

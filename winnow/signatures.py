@@ -1,27 +1,30 @@
-"""The tensors of every Triton model, in one place: export names them, config.pbtxt declares them, serving sends them.
+"""The tensors of every Triton model: export names them, ``config.pbtxt`` declares them, serving sends them.
 
-docs/reference.md describes each of them. A dimension is a number where it never changes; else a letter.
+The comment at a tensor says what it holds. A dimension is a number where it never changes, otherwise a letter: ``L``
+events of a history, ``C`` categorical codes and ``M`` numbers of an item (``CU`` and ``MU`` of a user), ``E`` the
+joined embeddings of an item, ``D`` a vector, ``K`` retrieved items. A tensor of no columns has width 1 on the wire,
+zeros.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 BATCH = "B"
-"""The dimension that Triton's dynamic batcher joins requests along; always the first."""
+"""The batch dimension, along which Triton's dynamic batcher joins requests; always the first."""
 
 CANDIDATES = "N"
 """The candidates of one ranking request."""
 
-FRESH = "F"
-"""The fresh items among them. Only these two and the batch are free in a graph: a release fixes the others."""
+NEW_ITEMS = "F"
+"""The new items among them. A graph leaves these two and the batch free; a release fixes all other dimensions."""
 
 NEW_ITEM_CAPACITY = 4096
-"""New items that a release can take; a serving process makes room for them when it starts."""
+"""Maximum of new items per release; a serving process allocates their rows when it starts."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A named tensor; ``dtype`` is in the words of the Open Inference Protocol."""
+    """A tensor of a model; ``dtype`` is a datatype of the Open Inference Protocol."""
 
     name: str
     dtype: Literal["FP32", "INT32", "INT64", "UINT8"]
@@ -30,7 +33,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """A Triton model's name and tensors, in the order of its ``forward``."""
+    """A Triton model: its name, and its tensors in the order of ``forward``."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
@@ -38,9 +41,13 @@ class ModelSignature:
 
 
 _USER = (
+    # Item indices, oldest first, left-padded with 0.
     TensorSpec("history_items", "INT32", (BATCH, "L")),
+    # Event type codes; 0 is padding.
     TensorSpec("history_events", "INT32", (BATCH, "L")),
+    # Seconds since the event before; 0 for the first event and for padding.
     TensorSpec("history_gaps", "FP32", (BATCH, "L")),
+    # Columns of the user row.
     TensorSpec("user_categorical", "INT32", (BATCH, "CU")),
     TensorSpec("user_numeric", "FP32", (BATCH, "MU")),
 )
@@ -49,6 +56,7 @@ RETRIEVER = ModelSignature(
     "retriever",
     inputs=_USER,
     outputs=(
+        # Item indices, best first, never 0, and their scores.
         TensorSpec("candidates", "INT32", (BATCH, "K")),
         TensorSpec("candidate_scores", "FP32", (BATCH, "K")),
         TensorSpec("user_vector", "FP32", (BATCH, "D")),
@@ -59,13 +67,18 @@ RANKER = ModelSignature(
     "ranker",
     inputs=(
         *_USER,
+        # Item indices, padded with 0.
         TensorSpec("candidate_items", "INT32", (BATCH, CANDIDATES)),
+        # Columns of the item rows; the numbers are followed by the context features of winnow.ranking.context.
         TensorSpec("candidate_categorical", "INT32", (BATCH, CANDIDATES, "C")),
         TensorSpec("candidate_numeric", "FP32", (BATCH, CANDIDATES, "M")),
-        TensorSpec("fresh_vectors", "FP32", (BATCH, FRESH, "D")),
+        # Vectors of the new items among the candidates: index n + 1 + f is row f.
+        TensorSpec("fresh_vectors", "FP32", (BATCH, NEW_ITEMS, "D")),
     ),
     outputs=(
+        # Click and conversion, calibrated.
         TensorSpec("probabilities", "FP32", (BATCH, CANDIDATES, 2)),
+        # The order of the candidates; -1e9 for padding.
         TensorSpec("scores", "FP32", (BATCH, CANDIDATES)),
     ),
 )
@@ -73,34 +86,43 @@ RANKER = ModelSignature(
 ITEM_TOWER = ModelSignature(
     "item_tower",
     inputs=(
+        # Codes as in an item row; 0 is absent.
         TensorSpec("item_categorical", "INT32", (BATCH, "C")),
+        # The declared numbers as standard scores.
         TensorSpec("item_numeric", "FP32", (BATCH, "M")),
+        # Audio, image and text, joined; zeros for a modality that the item lacks.
         TensorSpec("embeddings", "FP32", (BATCH, "E")),
     ),
     outputs=(
+        # Of unit length, in the space of the release's item_vectors.
         TensorSpec("item_vector", "FP32", (BATCH, "D")),
+        # Indices of the most similar items by cosine, best first, and the cosines.
         TensorSpec("candidates", "INT32", (BATCH, "K")),
         TensorSpec("candidate_scores", "FP32", (BATCH, "K")),
     ),
 )
 
+# The embedding of an encoder has unit length.
 IMAGE_ENCODER = ModelSignature(
     "image_encoder",
+    # RGB.
     inputs=(TensorSpec("pixels", "UINT8", (BATCH, "H", "W", 3)),),
     outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
 )
 
 TEXT_ENCODER = ModelSignature(
     "text_encoder",
+    # Ids of the release's tokenizer.json.
     inputs=(TensorSpec("tokens", "INT64", (BATCH, "T")),),
     outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
 )
 
 AUDIO_ENCODER = ModelSignature(
     "audio_encoder",
+    # One channel, -1 to 1.
     inputs=(TensorSpec("samples", "FP32", (BATCH, "S")),),
     outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
 )
 
 SIGNATURES = (RETRIEVER, RANKER, ITEM_TOWER, IMAGE_ENCODER, TEXT_ENCODER, AUDIO_ENCODER)
-"""Every model that a release may have; one without pictures, say, has no image encoder."""
+"""All models of a release; a release without images, for example, has no image encoder."""

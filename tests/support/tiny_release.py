@@ -89,7 +89,7 @@ def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInput
         },
         number=number,
         dataset="tiny",
-        source=releases.Source(),
+        source=releases.BuildInputs(),
         holdout="none",
         as_of=1_800_000_000_000,
         history_length=LENGTH,

@@ -1,4 +1,4 @@
-"""From anybody's data to ``dataset/``: read, validate, hold out, save."""
+"""Ingestion: read a source, validate it, hold events out, save it in canonical columns."""
 
 import tempfile
 from pathlib import Path
@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset, hold_out_last
+from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import reading
-from winnow.datasets.canonical.source import Source
 from winnow.datasets.canonical.spec import FILE
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.readers import cloud, tables
 from winnow.datasets.readers.atomic import is_atomic, read_atomic
-from winnow.errors import WinnowError
+from winnow.errors import WinnowError, file_error
 from winnow.home import home
 
 
@@ -26,20 +26,20 @@ def ingest(
     marketplace: MarketplaceSize = DEFAULT_SIZE,
     show_progress: bool = False,
 ) -> Dataset:
-    """Read a data set, check it and write it to ``out`` in canonical columns; all of it or nothing.
+    """Read a data set, validate it and write it to ``out`` in canonical columns, atomically.
 
     Args:
         source: a folder of RecBole atomic files or of Parquet/CSV tables, ``s3://bucket/prefix``,
             ``glue://database``, or None for the demo marketplace.
-        out: the folder to write; a data set that is there already is replaced.
-        holdout: ``last`` takes every user's last event away and writes it to ``holdout.parquet``; see
+        out: the folder to write; an existing data set is replaced.
+        holdout: ``last`` removes every user's last event and writes it to ``holdout.parquet``; see
             :func:`winnow.datasets.canonical.dataset.hold_out_last`.
-        marketplace: how large the demo marketplace is.
-        show_progress: show a bar while the demo marketplace is drawn.
+        marketplace: size of the demo marketplace.
+        show_progress: show a progress bar while the demo marketplace is generated.
 
     Raises:
-        DataError: the source breaks the contract; the message is the whole report.
-        WinnowError: the source cannot be found or recognised, or ``out`` is in the way.
+        DataError: the source violates the contract; the message is the whole report.
+        WinnowError: the source is missing or of no known kind, or ``out`` cannot be written or replaced.
     """
     _check_may_replace(out, source)
     if source is None:
@@ -51,16 +51,12 @@ def ingest(
     try:
         _write(dataset, held, out)
     except OSError as error:
-        place = error.filename or out
-        raise WinnowError(
-            f"{out} cannot be written: {place}: {error.strerror or error}. Set WINNOW_HOME to a folder that can be "
-            "written, or make room."
-        ) from error
+        raise file_error(error, out) from error
     return dataset
 
 
 def _write(dataset: Dataset, held: pa.Table | None, out: Path) -> None:
-    """All of it or nothing."""
+    """Write the folder under another name, then rename it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         written = Path(scratch) / "new"
@@ -72,7 +68,7 @@ def _write(dataset: Dataset, held: pa.Table | None, out: Path) -> None:
         written.rename(out)
 
 
-def _read(source: str) -> Source:
+def _read(source: str) -> RawDataset:
     if source.startswith("s3://"):
         return cloud.read_s3(source)
     if source.startswith("glue://"):
@@ -80,7 +76,7 @@ def _read(source: str) -> Source:
     folder = Path(source)
     if not folder.is_dir():
         wrong = f"{folder} is a file, not a folder" if folder.exists() else f"There is no folder {folder}"
-        raise WinnowError(f"{wrong}. Correct the path, or leave it out for the demo marketplace.")
+        raise WinnowError(f"{wrong}. Correct the path, or omit it for the demo marketplace.")
     with reading(source, source):
         atomic, tabular = is_atomic(folder), tables.is_tables(folder)
     if atomic:
@@ -89,15 +85,15 @@ def _read(source: str) -> Source:
         return tables.read_local(folder)
     raise WinnowError(
         f"{folder} is not recognised as a data set. Looked for RecBole's NAME.inter, and for {FILE} with "
-        "items.parquet, items.csv or items/ (and events likewise). Put the data there in one of these forms."
+        "items.parquet, items.csv or items/ (and events likewise). Provide the data in one of these formats."
     )
 
 
 def _check_may_replace(out: Path, source: str | None) -> None:
-    """Refuse to delete what is no data set, or is the very source."""
+    """Refuse to replace a folder that is not a data set, or that contains the source."""
     if not out.exists():
         return
     if not out.is_dir() or (any(out.iterdir()) and not (out / FILE).is_file()):
-        raise WinnowError(f"{out} exists and is no data set. Choose another place for the output, or remove it.")
+        raise WinnowError(f"{out} exists and is not a data set. Choose another folder for the output, or remove it.")
     if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
-        raise WinnowError(f"The output {out} would replace the source {source}. Choose another place for the output.")
+        raise WinnowError(f"The output {out} would replace the source {source}. Choose another folder for the output.")

@@ -1,1 +1,1 @@
-"""A catalog's embeddings: what its encoders have not seen before is encoded, once, and kept by content."""
+"""Embeddings of a catalog: each content is encoded once and stored under its digest."""

@@ -1,4 +1,4 @@
-"""An encoder as it was exported, with how its content is prepared: from contents to a shard of embeddings."""
+"""An exported encoder with the preparation of its content: from content to a shard of embeddings."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,18 +17,18 @@ from winnow.encoders.preparation import TOKENIZER_FILE, Preparation
 from winnow.errors import WinnowError
 
 _SAME = 0.999
-"""Cosine between what two builds of one encoder give: half precision keeps it, another encoder is far below."""
+"""Least cosine between the vectors of two builds of an encoder: half precision reaches it, another encoder does not."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A content prepared for its encoder.
+    """Content prepared for its encoder.
 
     Attributes:
-        digest: of the content.
-        input: without a batch dimension; None where there is a problem.
-        problem: why it cannot be prepared, or None.
-        lasting: whether the same bytes will have the same problem again.
+        digest: digest of the content.
+        input: the input without a batch dimension; ``None`` where there is a problem.
+        problem: why the content cannot be prepared; ``None`` where it can.
+        lasting: whether the problem belongs to the bytes, so that every attempt has it.
     """
 
     digest: str
@@ -39,14 +39,14 @@ class Ready:
 
 @dataclass(frozen=True)
 class ExportedEncoder:
-    """One modality's encoder.
+    """The exported encoder of a modality.
 
     Attributes:
-        modality: what it encodes.
-        model: its ONNX file.
-        fingerprint: what its vectors depend on besides the content.
+        modality: the modality.
+        model: the ONNX file.
+        fingerprint: digest of all that its vectors depend on besides the content.
         dimension: width of its vectors.
-        preparation: of content.
+        preparation: the preparation of its content.
     """
 
     modality: Modality
@@ -57,10 +57,10 @@ class ExportedEncoder:
 
     @classmethod
     def load(cls, folder: Path, preparation: Preparation, modality: Modality) -> "ExportedEncoder":
-        """Find an encoder in the encoders' folder.
+        """Load the encoder of a modality from the encoders' folder.
 
         Raises:
-            WinnowError: it has not been exported.
+            WinnowError: the encoder is not exported.
         """
         takes = getattr(preparation.inputs, modality)
         model = folder / "onnx" / ENCODERS[modality].name / "model.onnx"
@@ -71,8 +71,8 @@ class ExportedEncoder:
         """Prepare one content.
 
         Args:
-            expected: its digest.
-            entry: a text, or the location of a picture or sound.
+            expected: digest of the content.
+            entry: a text, or the location of an image or sound.
         """
         if self.modality == "text":
             return Ready(expected, self.preparation.prepare("text", entry))
@@ -81,62 +81,62 @@ class ExportedEncoder:
         except media.BrokenMedia as error:
             return Ready(expected, problem=str(error).removeprefix(f"{entry}: "), lasting=False)
         if digest(content) != expected:
-            return Ready(expected, problem="it changed while the catalog was being read", lasting=False)
+            return Ready(expected, problem="it changed while the catalog was read", lasting=False)
         try:
             return Ready(expected, self.preparation.prepare(self.modality, content))
         except media.BrokenMedia as error:
             return Ready(expected, problem=str(error))
 
     def encode(self, batch: Sequence[Ready], runtime: Runtime) -> Shard:
-        """The contents' vectors, or their problems.
+        """Encode content to a shard of vectors and problems.
 
         Raises:
-            WinnowError: the encoder's vectors are not as wide as ``encoders.json`` says, or it does not answer.
+            WinnowError: the width of the vectors differs from ``encoders.json``, or the encoder does not answer.
         """
         vectors = np.zeros((len(batch), self.dimension), np.float32)
         problems = [ready.problem for ready in batch]
         usable = np.array([ready.problem is None for ready in batch])
         if usable.any():
-            made = runtime(np.stack([ready.input for ready in batch if ready.input is not None]))
-            if made.shape != vectors[usable].shape:
+            encoded = runtime(np.stack([ready.input for ready in batch if ready.input is not None]))
+            if encoded.shape != vectors[usable].shape:
                 raise WinnowError(
-                    f"{self.model} gives vectors of shape {list(made.shape)}, but {self.modality}.dimension in "
+                    f"{self.model} returns vectors of shape {list(encoded.shape)}, but {self.modality}.dimension in "
                     f"encoders.json is {self.dimension}: export the encoders again"
                 )
-            vectors[usable] = made
+            vectors[usable] = encoded
         lengths = np.linalg.norm(vectors, axis=1)
         for row in np.flatnonzero(usable & ~((lengths > 0) & np.isfinite(lengths))):
-            problems[row] = "its vector has no direction: the encoder gives zeros, or numbers that are not finite"
+            problems[row] = "its vector has no direction: the encoder returns zeros, or numbers that are not finite"
         return Shard([ready.digest for ready in batch], vectors, problems)
 
     @contextmanager
     def running(self, triton: str | None, probes: Sequence[Ready]) -> Iterator[Runtime]:
-        """Run it, in this process or by a Triton.
+        """Run the encoder in this process or on Triton.
 
         Args:
-            triton: ``host:port`` of a Triton's gRPC endpoint; None for this process.
-            probes: a few contents which that Triton must give the same vectors for as the file here does, because its
-                vectors are kept under the file's fingerprint.
+            triton: ``host:port`` of Triton's gRPC endpoint; ``None`` for this process.
+            probes: content whose vectors from Triton and from the ONNX file are compared, because Triton's vectors are
+                stored under the file's fingerprint.
 
         Raises:
-            WinnowError: it cannot be loaded, or Triton does not answer or serves another encoder.
+            WinnowError: the encoder cannot be loaded, or Triton does not answer or serves another encoder.
         """
-        here = OnnxRuntime(self.model, None)
+        local = OnnxRuntime(self.model)
         if triton is None:
-            yield here
+            yield local
             return
-        with closing(TritonRuntime(triton, ENCODERS[self.modality].name, "")) as there:
-            ours, theirs = (self.encode(probes, runtime) for runtime in (here, there))
+        with closing(TritonRuntime(triton, ENCODERS[self.modality].name)) as remote:
+            ours, theirs = (self.encode(probes, runtime) for runtime in (local, remote))
             usable = [problem is None for problem in ours.problems]
             if (
                 ours.problems != theirs.problems
                 or _cosines(ours.vectors, theirs.vectors)[usable].min(initial=1) < _SAME
             ):
                 raise WinnowError(
-                    f"Triton at {triton} serves another {self.modality} encoder than {self.model}: load this one "
-                    "there, or embed in this process"
+                    f"Triton at {triton} serves another {self.modality} encoder than {self.model}: load this file on "
+                    "Triton, or embed in this process"
                 )
-            yield there
+            yield remote
 
 
 def _cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""Embed a catalog: only what its encoders have not seen before, and so that a killed run goes on where it was.
+"""Embedding of a catalog: content that is not in the store is encoded, and a killed run is resumed.
 
-Content is known by the digest of its bytes. All of a catalog is digested first; what the store lacks is then encoded,
-each distinct content once, and stored shard by shard.
+Content is identified by the digest of its bytes. The whole catalog is digested first; content that the store lacks is
+then encoded, each distinct content once, and stored shard by shard.
 """
 
 import os
@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from winnow.embeddings.exported import ExportedEncoder, Ready
-from winnow.embeddings.index import Known
-from winnow.embeddings.prefetch import ahead
+from winnow.embeddings.index import EmbeddingIndex
+from winnow.embeddings.prefetch import prefetch
 from winnow.embeddings.result import Extraction, save
 from winnow.embeddings.runtime import Runtime
 from winnow.embeddings.store import EmbeddingStore, Shard, digest
@@ -26,7 +26,7 @@ from winnow.encoders.preparation import Preparation
 
 BATCH = 32
 _SHARD_BATCHES = 16
-"""A killed run loses at most what it had encoded of one shard."""
+"""Batches per shard; a killed run loses at most one shard."""
 
 _READERS = 8
 _PROBES = 4
@@ -42,37 +42,36 @@ def extract_embeddings(
 ) -> Extraction:
     """Embed every item, and write ``embeddings/{modality}.npy`` and ``items.parquet`` into the encoders' folder.
 
-    A picture or sound that cannot be decoded is recorded in the store, and not tried again while its bytes are the
-    same. One that cannot be read at all is tried again by the next run. :func:`winnow.embeddings.result.told` counts
-    both.
+    An image or sound that cannot be decoded is recorded in the store and not tried again while its bytes are the same.
+    One that cannot be read is tried again by the next run. :func:`winnow.embeddings.result.summary` counts both.
 
     Args:
-        encoders_folder: with ``encoders.json``, and ``onnx/{image,text,audio}_encoder/model.onnx`` as exported.
-        contents: of the catalog.
-        store: where embeddings are kept from run to run.
-        show_progress: show bars.
-        triton: ``host:port`` of a Triton that serves the same encoders, to encode with; None encodes in this process.
-        batch: contents that are encoded together, at least 1.
+        encoders_folder: folder with ``encoders.json`` and the exported ``onnx/{image,text,audio}_encoder/model.onnx``.
+        contents: content of the catalog.
+        store: store of embeddings, shared by runs.
+        show_progress: show progress bars.
+        triton: ``host:port`` of a Triton that serves the same encoders; ``None`` encodes in this process.
+        batch: number of contents per call of an encoder, at least 1.
 
     Raises:
-        WinnowError: an encoder is missing, does not give what ``encoders.json`` says or does not answer in time, or
-            the store cannot be reached. What was stored until then stays.
+        WinnowError: an encoder is missing, contradicts ``encoders.json`` or does not answer in time, or the store
+            cannot be reached. Shards that are stored by then are kept.
     """
     preparation = Preparation.load(encoders_folder)
-    # All of them before any starts: an encoder that is missing should not be found out after hours.
+    # All encoders are loaded first, so that a missing one fails the run at once and not after hours.
     encoders = [ExportedEncoder.load(encoders_folder, preparation, name) for name in preparation.inputs.widths]
     extraction = Extraction({}, {}, {}, {})
     for encoder in encoders:
         modality, content = encoder.modality, contents.of(encoder.modality)
         digests, problems = _digest(modality, content, show_progress)
-        known = Known(digests, encoder.dimension)
+        index = EmbeddingIndex(digests, encoder.dimension)
         for shard in store.read(modality, encoder.fingerprint, encoder.dimension):
-            known.add(shard)
+            index.add(shard)
         where = dict(zip(digests, content, strict=True))
-        missing = {entry: where[entry] for entry in known.missing()}
-        extraction.encoded[modality] = _encode(encoder, missing, known, store, triton, batch, show_progress)
+        missing = {entry: where[entry] for entry in index.missing()}
+        extraction.encoded[modality] = _encode(encoder, missing, index, store, triton, batch, show_progress)
         extraction.digests[modality] = digests
-        extraction.vectors[modality], reasons = known.of(digests)
+        extraction.vectors[modality], reasons = index.of(digests)
         extraction.problems[modality] = [
             early or (reason and _located(modality, entry, reason))
             for early, reason, entry in zip(problems, reasons, content, strict=True)
@@ -84,7 +83,7 @@ def extract_embeddings(
 def _digest(
     modality: Modality, content: Sequence[str], show_progress: bool
 ) -> tuple[list[str | None], list[str | None]]:
-    """Per item the digest of its content, and why that cannot be read."""
+    """The digest of every item's content, and why it cannot be read."""
 
     def of(entry: str) -> tuple[str | None, str | None]:
         if modality == "text":
@@ -98,8 +97,8 @@ def _digest(
     problems: list[str | None] = [None] * len(content)
     items = [item for item, entry in enumerate(content) if entry]
     entries = (content[item] for item in items)
-    # Hashing a text takes less than handing it to another thread.
-    found = map(of, entries) if modality == "text" else ahead(of, entries, threads=_READERS, at_most=8 * _READERS)
+    # Hashing a text takes less time than passing it to another thread.
+    found = map(of, entries) if modality == "text" else prefetch(of, entries, threads=_READERS, at_most=8 * _READERS)
     bar = tqdm(found, total=len(items), desc=f"read {modality}", unit="item", disable=not show_progress)
     for item, (entry, problem) in zip(items, bar, strict=True):
         digests[item], problems[item] = entry, problem
@@ -109,13 +108,13 @@ def _digest(
 def _encode(
     encoder: ExportedEncoder,
     missing: Mapping[str, str],
-    known: Known,
+    index: EmbeddingIndex,
     store: EmbeddingStore,
     triton: str | None,
     batch: int,
     show_progress: bool,
 ) -> int:
-    """Encode contents (digest -> text or location) into ``known`` and the store; returns how many have a vector."""
+    """Encode content (digest -> text or location) into ``index`` and the store; returns the number of vectors."""
     encoded = 0
     runtime: Runtime | None = None
     waiting: list[Shard] = []
@@ -125,7 +124,7 @@ def _encode(
         ) as bar,
         ExitStack() as exits,
         closing(
-            ahead(
+            prefetch(
                 lambda asked: encoder.prepare(*asked),
                 missing.items(),
                 threads=len(os.sched_getaffinity(0)),
@@ -137,7 +136,7 @@ def _encode(
             if runtime is None:
                 runtime = exits.enter_context(encoder.running(triton, group[:_PROBES]))
             shard = encoder.encode(group, runtime)
-            known.add(shard)
+            index.add(shard)
             encoded += shard.problems.count(None)
             waiting.append(_lasting(shard, group))
             if len(waiting) == _SHARD_BATCHES:
@@ -149,7 +148,7 @@ def _encode(
 
 
 def _lasting(shard: Shard, group: Sequence[Ready]) -> Shard:
-    """A shard without what may be there the next time."""
+    """The shard without problems that the next run may not have."""
     rows = [row for row, ready in enumerate(group) if ready.lasting]
     return Shard([shard.digests[row] for row in rows], shard.vectors[rows], [shard.problems[row] for row in rows])
 
@@ -163,5 +162,5 @@ def _store(store: EmbeddingStore, encoder: ExportedEncoder, shards: Sequence[Sha
 
 
 def _located(modality: Modality, entry: str, problem: str) -> str:
-    """The store knows contents, not where they are."""
+    """The problem with its location, which the store does not know."""
     return problem if modality == "text" else f"{entry}: {problem}"

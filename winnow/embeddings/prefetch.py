@@ -1,4 +1,4 @@
-"""Work a little ahead of whoever consumes it, on several threads and in bounded memory."""
+"""Prefetching: results are made ahead of their consumer, in threads and in bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -9,18 +9,18 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def ahead(
+def prefetch(
     make: Callable[[Given], Made], entries: Iterable[Given], *, threads: int, at_most: int
 ) -> Generator[Made, None, None]:
-    """``make`` of every entry, in order.
+    """The results of ``make`` for all entries, in order.
 
-    An executor's own ``map`` would take all entries at once, and hold every result that is not yet asked for.
+    ``Executor.map`` would submit all entries at once and hold all results that are not yet consumed.
 
     Args:
-        make: called on other threads.
-        entries: what to call it with.
-        threads: how many calls run at once.
-        at_most: results that are begun or ready before they are asked for.
+        make: the function, called in other threads.
+        entries: its arguments.
+        threads: number of concurrent calls.
+        at_most: maximum of results that are running or waiting to be consumed.
     """
     under_way: deque[Future[Made]] = deque()
     pool = ThreadPoolExecutor(threads)
@@ -32,5 +32,5 @@ def ahead(
         while under_way:
             yield under_way.popleft().result()
     finally:
-        # Whoever stops early, as Ctrl-C does, does not wait for what has not begun.
+        # A consumer that stops early (Ctrl-C) does not wait for calls that have not started.
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What embedding a catalog gave, and the files that say so."""
+"""The result of embedding a catalog: files, and a summary for the console."""
 
 import io
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Extraction:
-    """Per modality that has an encoder, and per item in the order of the catalog.
+    """The embeddings of a catalog, by modality with an encoder, and item in the order of the catalog.
 
     Attributes:
-        vectors: float32 [items, D], of unit length; zeros where the item goes without.
-        digests: of the item's content, or None where it has none or it cannot be read.
-        problems: why the item goes without although it has such content, or None.
-        encoded: how many contents were encoded in this run, rather than found in the store.
+        vectors: float32 [items, D], of unit length; zeros where an item has none.
+        digests: digest of the item's content; ``None`` where it has none or the content cannot be read.
+        problems: why an item with content has no vector; ``None`` where it has one.
+        encoded: number of contents that this run encoded; the others were in the store.
     """
 
     vectors: dict[str, NDArray[np.float32]]
@@ -43,9 +43,9 @@ def save(extraction: Extraction, contents: Contents, folder: Path) -> None:
     """Write ``embeddings/{modality}.npy`` and ``items.parquet`` into the encoders' folder.
 
     Args:
-        extraction: of the catalog.
-        contents: the catalog.
-        folder: embeddings of a modality that has no encoder any more are removed from it.
+        extraction: the embeddings.
+        contents: content of the catalog.
+        folder: the encoders' folder; embeddings of a modality without an encoder are removed from it.
     """
     embeddings = folder / "embeddings"
     for path in embeddings.glob("*.npy"):
@@ -59,18 +59,18 @@ def save(extraction: Extraction, contents: Contents, folder: Path) -> None:
 
 
 def write_output(extraction: Extraction, contents: Contents, out: str) -> None:
-    """Write one Parquet file with a row for every item.
+    """Write one Parquet file with a row per item.
 
     Its columns are ``item_id``, and per modality ``has_{modality}``, ``{modality}_problem`` and ``{modality}_digest``
-    as in ``items.parquet``, and for those that have an encoder ``{modality}_vector``, null where the item goes without.
+    as in ``items.parquet``, and with an encoder ``{modality}_vector``, null where the item has none.
 
     Args:
-        extraction: of the catalog.
-        contents: the catalog.
+        extraction: the embeddings.
+        contents: content of the catalog.
         out: a path or an ``s3://`` address, ending in ``.parquet``.
 
     Raises:
-        WinnowError: it does not end so, or cannot be written.
+        WinnowError: the address has another ending, or cannot be written.
     """
     if not out.endswith(".parquet"):
         raise WinnowError(f"the output {out} must be a file that ends in .parquet")
@@ -80,17 +80,17 @@ def write_output(extraction: Extraction, contents: Contents, out: str) -> None:
     files.write(out, _parquet(pa.table(columns)))
 
 
-def told(extraction: Extraction, contents: Contents) -> list[str]:
-    """For the console, a line per modality: how many items have it, how many go without it all the same, and why.
+def summary(extraction: Extraction, contents: Contents) -> list[str]:
+    """A line per modality for the console: items with content, items whose content cannot be used, and why.
 
     Args:
-        extraction: of the catalog.
-        contents: the catalog.
+        extraction: the embeddings.
+        contents: content of the catalog.
     """
-    return [_told(modality, extraction, contents.of(modality)) for modality in MODALITIES]
+    return [_line(modality, extraction, contents.of(modality)) for modality in MODALITIES]
 
 
-def _told(modality: Modality, extraction: Extraction, content: Sequence[str]) -> str:
+def _line(modality: Modality, extraction: Extraction, content: Sequence[str]) -> str:
     given = sum(map(bool, content))
     if not given:
         return f"{modality}: no item has one"
@@ -99,12 +99,12 @@ def _told(modality: Modality, extraction: Extraction, content: Sequence[str]) ->
         broken = [problem for problem in extraction.problems[modality] if problem]
         return f"{line}; {len(broken):,} cannot be used: {_first(broken)}" if broken else line
     line += f", and none is used: there is no {modality} encoder"
-    # Where none can be read nothing was learned from them, so no problem of theirs is known yet.
+    # A modality without readable content has no encoder, so its problems are found here.
     return f"{line}: {_first(unread)}" if (unread := _unreadable(modality, content)) else line
 
 
 def _unreadable(modality: Modality, content: Sequence[str]) -> list[str]:
-    """Why the first few pictures or sounds cannot be read."""
+    """Why the first few images or sounds cannot be read."""
     problems = []
     for location in [] if modality == "text" else list(filter(None, content))[:_EXAMPLES]:
         try:
@@ -134,7 +134,7 @@ def _columns(extraction: Extraction, contents: Contents) -> dict[str, pa.Array]:
 
 
 def _has(extraction: Extraction, modality: str) -> list[bool]:
-    """Per item whether it has a vector; nothing where there is no encoder."""
+    """Whether each item has a vector; empty where the modality has no encoder."""
     parts = zip(extraction.digests.get(modality, []), extraction.problems.get(modality, []), strict=True)
     return [digest is not None and problem is None for digest, problem in parts]
 

@@ -1,6 +1,6 @@
-"""Prepared inputs to vectors without torch: in this process with ONNX Runtime, or by a remote Triton.
+"""Runtimes of encoders without torch: ONNX Runtime in this process, or a remote Triton.
 
-Either way a call is cut into batches of bounded size, and each batch is given up after :data:`TIMEOUT_S`.
+Both split a call into batches of bounded size, with a time-out of :data:`TIMEOUT_S` for each.
 """
 
 import threading
@@ -20,10 +20,10 @@ from winnow.errors import WinnowError
 from winnow.proxies import inference_client
 
 MAX_BATCH = 64
-"""Inputs per run: what a large encoder computes on its way stays within memory."""
+"""Maximum of inputs per run, which limits the memory of a large encoder's activations."""
 
 TIMEOUT_S = 300.0
-"""For one batch; a large encoder on few cores takes a minute."""
+"""Time-out of one batch; a large encoder on few cores takes a minute."""
 
 _CONNECT_S = 10.0
 
@@ -32,10 +32,10 @@ class Runtime(Protocol):
     """Runs one encoder."""
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Prepared inputs [b, ...], at least one -> vectors float32 [b, D].
+        """Encode prepared inputs [b, ...], at least one, to vectors float32 [b, D].
 
         Raises:
-            WinnowError: the encoder does not take them, or does not answer in time.
+            WinnowError: the encoder refuses the inputs, or does not answer in time.
         """
         ...
 
@@ -43,22 +43,19 @@ class Runtime(Protocol):
 class OnnxRuntime:
     """An ONNX Runtime session in this process; see :class:`Runtime`."""
 
-    def __init__(self, path: Path, threads: int | None) -> None:
+    def __init__(self, path: Path) -> None:
         """Load an encoder.
 
         Args:
             path: ``model.onnx``.
-            threads: cores to use; None uses all.
 
         Raises:
-            WinnowError: there is no such file, or it is not an ONNX model.
+            WinnowError: the file is missing, or is not an ONNX model.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
         self._path = path
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no base of their own
+            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors have no common base class
             raise WinnowError(f"{path} cannot be loaded; export the encoders again: {error}") from error
         self._input = self._session.get_inputs()[0].name
 
@@ -83,25 +80,24 @@ class OnnxRuntime:
 
 
 class TritonRuntime:
-    """One version of a model that a Triton elsewhere serves; see :class:`Runtime`. Close it after use."""
+    """A model on a remote Triton; see :class:`Runtime`. Close it after use."""
 
-    def __init__(self, address: str, model: str, version: str) -> None:
-        """Connect.
+    def __init__(self, address: str, model: str) -> None:
+        """Connect to the newest version of a model.
 
         Args:
-            address: ``host:port`` of its gRPC endpoint.
-            model: name.
-            version: a number, or "" for the newest that it serves.
+            address: ``host:port`` of Triton's gRPC endpoint.
+            model: name of the model.
 
         Raises:
-            WinnowError: it does not answer, or does not serve the model.
+            WinnowError: Triton does not answer, or does not serve the model.
         """
-        self._address, self._model, self._version = address, model, version
+        self._address, self._model = address, model
         self._client = inference_client(address)
         try:
             with self._asking():
-                metadata = self._client.get_model_metadata(model, version, client_timeout=_CONNECT_S)
-                config = self._client.get_model_config(model, version, client_timeout=_CONNECT_S).config
+                metadata = self._client.get_model_metadata(model, client_timeout=_CONNECT_S)
+                config = self._client.get_model_config(model, client_timeout=_CONNECT_S).config
         except WinnowError:
             self.close()
             raise
@@ -120,8 +116,8 @@ class TritonRuntime:
         tensor = grpcclient.InferInput(self._input, list(batch.shape), np_to_triton_dtype(batch.dtype))
         tensor.set_data_from_numpy(batch)
         with self._asking():
-            wanted = [grpcclient.InferRequestedOutput(self._output)]
-            answer = self._client.infer(self._model, [tensor], self._version, wanted, client_timeout=TIMEOUT_S)
+            outputs = [grpcclient.InferRequestedOutput(self._output)]
+            answer = self._client.infer(self._model, [tensor], outputs=outputs, client_timeout=TIMEOUT_S)
         vectors: NDArray[np.float32] = answer.as_numpy(self._output)
         return vectors
 
@@ -131,9 +127,8 @@ class TritonRuntime:
             yield
         except (InferenceServerException, grpc.RpcError) as error:
             raise WinnowError(
-                f"Triton at {self._address} (host:port of its gRPC) does not run {self._model} "
-                f"{f'version {self._version}' if self._version else 'in any version'}: {error}; "
-                "correct the address, load the model there, or embed in this process"
+                f"Triton at {self._address} (host:port of its gRPC) does not run {self._model}: {error}; "
+                "correct the address, load the model on Triton, or embed in this process"
             ) from error
 
 

@@ -1,8 +1,8 @@
-"""Embeddings by the content they are of, kept from run to run: no content is encoded twice by the same encoder.
+"""A store of embeddings by content, shared by runs: an encoder encodes no content twice.
 
 ``{root}/{modality}/{fingerprint of the encoder}/{unique name}.parquet``, each a shard with the columns ``digest``,
-``vector`` and ``problem``. Shards are only ever added, whole, under names of their own, so that runs neither wait for
-nor overwrite each other, and a killed one loses what it had not written yet.
+``vector`` and ``problem``. A run adds complete shards under unique names, so that runs neither wait for nor overwrite
+each other, and a killed run loses one shard at most.
 """
 
 import hashlib
@@ -19,33 +19,33 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from winnow import files
-from winnow.embeddings.prefetch import ahead
+from winnow.embeddings.prefetch import prefetch
 from winnow.encoders.inputs import AudioInput, ImageInput, Modality, TextInput
 from winnow.errors import WinnowError
 from winnow.release import sha256
 
 _RECIPE = 1
-"""Counts the changes of how content is prepared: an encoder whose input changed gives other vectors."""
+"""Version of the preparation of content; a change of it changes the vectors of an encoder."""
 
 _SCHEMA = pa.schema({"digest": pa.string(), "vector": pa.large_list(pa.float32()), "problem": pa.string()})
 _READERS = 4
 
 
 def digest(content: bytes) -> str:
-    """SHA-256 of a content's bytes (a text's are its UTF-8), in hexadecimal."""
+    """SHA-256 of content (of a text, its UTF-8), in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def fingerprint(model: Path, takes: AudioInput | ImageInput | TextInput, tokenizer: Path | None) -> str:
-    """What an encoder's vectors depend on besides the content, as one SHA-256 in hexadecimal.
+    """SHA-256, in hexadecimal, of all that an encoder's vectors depend on besides the content.
 
     Args:
-        model: its ONNX file, weights included.
-        takes: how content is prepared for it.
-        tokenizer: of a text encoder.
+        model: its ONNX file, with the weights.
+        takes: its input.
+        tokenizer: the tokenizer's file of a text encoder.
 
     Raises:
-        WinnowError: there is no such file.
+        WinnowError: a file is missing.
     """
     try:
         parts = [sha256(path) for path in (model, tokenizer) if path is not None]
@@ -56,12 +56,12 @@ def fingerprint(model: Path, takes: AudioInput | ImageInput | TextInput, tokeniz
 
 @dataclass(frozen=True)
 class Shard:
-    """Contents and their vectors.
+    """Vectors or problems of content.
 
     Attributes:
-        digests: of the n contents.
-        vectors: float32 [n, D]; a row counts only where there is no problem.
-        problems: per content, why it cannot be encoded, or None.
+        digests: digests of n contents.
+        vectors: float32 [n, D]; rows with a problem have no meaning.
+        problems: why a content cannot be encoded; ``None`` where it can.
     """
 
     digests: list[str]
@@ -73,7 +73,7 @@ class EmbeddingStore:
     """Shards in a folder, local or on S3."""
 
     def __init__(self, root: str) -> None:
-        """Use a folder, which need not be there yet.
+        """Open a store; the first write creates its folder.
 
         Args:
             root: a path, or ``s3://bucket/prefix``.
@@ -81,26 +81,28 @@ class EmbeddingStore:
         self.root = root
 
     def read(self, modality: Modality, encoder: str, dimension: int) -> Iterator[Shard]:
-        """Everything that an encoder is known to give.
+        """The shards of an encoder.
 
         Args:
-            modality: of the content.
-            encoder: its fingerprint.
+            modality: modality of the content.
+            encoder: fingerprint of the encoder.
             dimension: width of its vectors.
 
         Raises:
-            WinnowError: the store cannot be reached, or a file in it is not a shard.
+            WinnowError: the store cannot be reached, or a file of it is not a shard.
         """
         addresses = files.listed(self._folder(modality, encoder), ".parquet")
-        yield from ahead(lambda address: _parse(address, dimension), addresses, threads=_READERS, at_most=2 * _READERS)
+        yield from prefetch(
+            lambda address: _parse(address, dimension), addresses, threads=_READERS, at_most=2 * _READERS
+        )
 
     def write(self, modality: Modality, encoder: str, shard: Shard) -> None:
         """Add a shard.
 
         Args:
-            modality: of the content.
-            encoder: the fingerprint of what encoded it.
-            shard: at least one content.
+            modality: modality of the content.
+            encoder: fingerprint of the encoder.
+            shard: the shard, not empty.
 
         Raises:
             WinnowError: the store cannot be written.
@@ -121,15 +123,15 @@ class EmbeddingStore:
 
 
 def vector_column(vectors: NDArray[np.float32], present: Sequence[bool]) -> pa.Array:
-    """Vectors, float32 [n, D], as an Arrow array of lists, null where they are not present.
+    """Vectors, float32 [n, D], as an Arrow array of lists, null where a vector is not present.
 
-    All lists are of one size, but not of Arrow's type for that, which cannot be read back from Parquet where there
-    are nulls (apache/arrow#35692).
+    The lists do not have Arrow's type of fixed-size lists, which cannot be read from Parquet with nulls
+    (apache/arrow#35692).
     """
-    there = np.array(present, np.bool_)
-    offsets = np.concatenate([[0], np.cumsum(there * vectors.shape[1], dtype=np.int64)])
+    mask = np.array(present, np.bool_)
+    offsets = np.concatenate([[0], np.cumsum(mask * vectors.shape[1], dtype=np.int64)])
     return pa.LargeListArray.from_arrays(
-        pa.array(offsets), pa.array(vectors[there].ravel(), pa.float32()), mask=pa.array(~there)
+        pa.array(offsets), pa.array(vectors[mask].ravel(), pa.float32()), mask=pa.array(~mask)
     )
 
 

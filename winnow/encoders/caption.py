@@ -1,6 +1,6 @@
-"""What the text encoder reads of an item."""
+"""The text of an item for the text encoder."""
 
 
 def caption(title: str | None, category: str | None, description: str | None) -> str:
-    """Title, category and description, what is surest first; "" where the item has none of them."""
+    """Title, category and description, the most reliable first; empty where the item has none of them."""
     return ". ".join(part.strip() for part in (title, category, description) if part and part.strip())

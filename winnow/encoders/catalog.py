@@ -1,4 +1,4 @@
-"""What the encoders read of a catalog."""
+"""The content of a catalog for the encoders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,9 @@ from winnow.encoders.inputs import Modality
 
 @dataclass(frozen=True)
 class Contents:
-    """Per item, in the order of ``items.parquet``: its text, and its picture's and its sound's location.
+    """Text, and location of image and sound, of every item in the order of ``items.parquet``.
 
-    Empty where it has none.
+    Empty strings where an item has none.
     """
 
     item_ids: list[str]
@@ -22,7 +22,7 @@ class Contents:
     sounds: list[str]
 
     def of(self, modality: Modality) -> list[str]:
-        """The content that the encoder of ``modality`` takes."""
+        """The content for the encoder of ``modality``."""
         return {"audio": self.sounds, "image": self.pictures, "text": self.captions}[modality]
 
 

@@ -1,4 +1,4 @@
-"""How raw content becomes an encoder's input, as a release says it (``encoders.json``): the same offline and online."""
+"""The inputs of a release's encoders (``encoders.json``), the same offline and online."""
 
 from typing import Literal
 
@@ -8,10 +8,10 @@ from winnow.signatures import AUDIO_ENCODER, IMAGE_ENCODER, TEXT_ENCODER, ModelS
 
 Modality = Literal["image", "text", "audio"]
 MODALITIES: tuple[Modality, ...] = ("audio", "image", "text")
-"""In the order in which an item's embeddings are joined for the item tower: alphabetical."""
+"""The order in which the embeddings of an item are joined for the item tower: alphabetical."""
 
 ENCODERS: dict[Modality, ModelSignature] = {"audio": AUDIO_ENCODER, "image": IMAGE_ENCODER, "text": TEXT_ENCODER}
-"""Which served model encodes a modality."""
+"""Modality -> the served model that encodes it."""
 
 
 class _Input(BaseModel):
@@ -21,7 +21,7 @@ class _Input(BaseModel):
 
 
 class ImageInput(_Input):
-    """A picture becomes uint8 [size, size, 3]; ``dimension`` is the embedding's width, here and below."""
+    """An image becomes uint8 [size, size, 3]; ``dimension`` is the width of the embedding, here and below."""
 
     size: int
 
@@ -33,14 +33,14 @@ class TextInput(_Input):
 
 
 class AudioInput(_Input):
-    """A sound becomes float32 [samples] in -1..1, one channel, ``rate`` samples a second."""
+    """A sound becomes float32 [samples] in -1..1, one channel, ``rate`` samples per second."""
 
     rate: int
     samples: int
 
 
 class EncoderInputs(BaseModel):
-    """The encoders of a release; a modality that is absent has none."""
+    """The encoders of a release; ``None`` for a modality without one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,6 +50,6 @@ class EncoderInputs(BaseModel):
 
     @property
     def widths(self) -> dict[Modality, int]:
-        """Modality -> width of its embeddings, in the order of ``MODALITIES``, for those that have an encoder."""
+        """Modality -> width of its embeddings, for modalities with an encoder, in the order of ``MODALITIES``."""
         parts = {name: getattr(self, name) for name in MODALITIES}
         return {name: part.dimension for name, part in parts.items() if part is not None}

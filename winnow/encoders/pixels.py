@@ -1,4 +1,4 @@
-"""Encoded pictures to the pixels an image encoder takes. Everything after the resize happens in the ONNX graph."""
+"""Decoding of images to pixels for an image encoder. All steps after the resize are part of the ONNX graph."""
 
 import io
 
@@ -14,19 +14,19 @@ MAX_PIXELS = 25_000_000
 
 
 def decode(content: bytes, size: int) -> NDArray[np.uint8]:
-    """Decode a picture, crop its centre to a square and resize that.
+    """Decode an image, crop its centre to a square and resize the square.
 
-    Its bytes, its format and its pixels are checked before anything is decoded.
+    Size, format and number of pixels are checked before the image is decoded.
 
     Args:
-        content: an encoded picture in one of ``FORMATS``; of an animation the first frame counts.
+        content: an encoded image in one of ``FORMATS``; of an animation, the first frame is used.
         size: pixels per side.
 
     Returns:
         uint8 [size, size, 3], RGB; transparent pixels become white.
 
     Raises:
-        BrokenMedia: the bytes are not a whole picture of such a format, or too many, or they decode to more than
+        BrokenMedia: the bytes are not a complete image of such a format, are too many, or decode to more than
             ``MAX_PIXELS``.
     """
     media.check_size(len(content))
@@ -34,20 +34,20 @@ def decode(content: bytes, size: int) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise BrokenMedia(
-                    f"{picture.width} x {picture.height} pixels are more than the {MAX_PIXELS:,} that are decoded"
+                    f"{picture.width} x {picture.height} pixels are more than the {MAX_PIXELS:,} that are allowed"
                 )
-            picture.draft("RGB", (size, size))  # JPEG decodes straight to a smaller picture
+            picture.draft("RGB", (size, size))  # JPEG decodes directly to a smaller image
             upright = ImageOps.exif_transpose(picture)
             white = Image.new("RGBA", upright.size, "white")
             flat = Image.alpha_composite(white, upright.convert("RGBA")) if _transparent(upright) else upright
-            if flat.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255 instead of scaling them
+            if flat.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255 instead of scaling them
                 flat = flat.point(lambda grey: grey / 257).convert("L")
             fitted = ImageOps.fit(flat.convert("RGB"), (size, size), method=Image.Resampling.BICUBIC)
     except BrokenMedia:
         raise
-    except Exception as error:  # a decoder given hostile bytes raises whatever its parser tripped over
+    except Exception as error:  # decoders raise errors of any type on malformed bytes
         reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
-        raise BrokenMedia(f"not a readable picture ({', '.join(FORMATS)}): {reason}") from error
+        raise BrokenMedia(f"not a readable image ({', '.join(FORMATS)}): {reason}") from error
     return np.asarray(fitted, dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Raw content to what the served encoders take, the same for a catalog and for a request."""
+"""Preparation of raw content for the encoders, the same for a catalog and for a request."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,58 +21,58 @@ _READERS = 4
 
 
 class Preparation:
-    """Decodes pictures and sounds and tokenises texts, for the encoders of one release."""
+    """Decodes images and sounds and tokenises texts for the encoders of one release."""
 
     def __init__(self, inputs: EncoderInputs, tokenizer: Tokenizer | None) -> None:
-        """Prepare for these encoders.
+        """Prepare content for these encoders.
 
         Args:
-            inputs: what each of them takes.
-            tokenizer: of the text encoder, if there is one.
+            inputs: the inputs of the encoders.
+            tokenizer: the tokenizer of the text encoder; ``None`` without a text encoder.
 
         Raises:
-            WinnowError: the tokenizer is missing, or gives texts of another length than the text encoder takes.
+            WinnowError: the tokenizer is missing, or returns another number of ids than the text encoder takes.
         """
         self.inputs = inputs
         self._tokenizer = tokenizer
         if inputs.text is None:
             return
         if tokenizer is None:
-            raise WinnowError(f"there is a text encoder, but no {TOKENIZER_FILE}: the two are written together")
+            raise WinnowError(f"the text encoder has no {TOKENIZER_FILE}: export the encoders again")
         length = len(tokenizer.encode("").ids)
         if length != inputs.text.context_length:
             raise WinnowError(
-                f"{TOKENIZER_FILE} gives {length} ids, but text.context_length in {INPUTS_FILE} is "
-                f"{inputs.text.context_length}: they are of different encoders"
+                f"{TOKENIZER_FILE} returns {length} ids, but text.context_length in {INPUTS_FILE} is "
+                f"{inputs.text.context_length}: the files are of different encoders"
             )
 
     @classmethod
     def load(cls, folder: Path) -> "Preparation":
-        """Read ``encoders.json`` and, where there is one, ``tokenizer.json``.
+        """Read ``encoders.json`` and, if present, ``tokenizer.json``.
 
         Raises:
-            WinnowError: there is no ``encoders.json``, or the files do not belong together.
+            WinnowError: ``encoders.json`` is missing, or the files are of different encoders.
         """
         try:
             inputs = EncoderInputs.model_validate_json((folder / INPUTS_FILE).read_bytes())
         except FileNotFoundError:
-            raise WinnowError(f"no {INPUTS_FILE} in {folder}: it is written with the encoders") from None
+            raise WinnowError(f"no {INPUTS_FILE} in {folder}: train or export the encoders into this folder") from None
         path = folder / TOKENIZER_FILE
         return cls(inputs, Tokenizer.from_file(str(path)) if path.exists() else None)
 
     def prepare(self, modality: Modality, content: bytes | str) -> NDArray[Any]:
-        """Make an encoder's input of one item's content.
+        """Make the input of an encoder from the content of one item.
 
         Args:
-            modality: whose encoder.
-            content: an encoded picture or sound as bytes, or a text as str.
+            modality: the encoder's modality.
+            content: an encoded image or sound as bytes, or a text as str.
 
         Returns:
-            uint8 [size, size, 3] for a picture, int64 [context_length] for a text, float32 [samples] for a sound.
+            uint8 [size, size, 3] for an image, int64 [context_length] for a text, float32 [samples] for a sound.
 
         Raises:
-            BrokenMedia: the picture or sound is not whole, too large or of an unknown format.
-            WinnowError: there is no encoder for the modality.
+            BrokenMedia: the image or sound is incomplete, too large or of an unknown format.
+            WinnowError: the modality has no encoder.
         """
         if modality == "text" and self._tokenizer is not None and isinstance(content, str):
             return np.asarray(tokenise(self._tokenizer, [content])[0])
@@ -85,14 +85,14 @@ class Preparation:
         raise TypeError(f"{modality} content is {'str' if modality == 'text' else 'bytes'}, not {type(content)}")
 
     def prepare_items(self, modality: Modality, content: Sequence[str]) -> tuple[NDArray[Any], list[str | None]]:
-        """Prepare several items of a catalog, several at a time: reading and decoding release the interpreter.
+        """Prepare several items of a catalog in threads, because reading and decoding release the interpreter's lock.
 
         Args:
-            modality: whose encoder.
-            content: at least one item's text, or the location of its picture or sound.
+            modality: the encoder's modality.
+            content: texts, or locations of images or sounds, at least one.
 
         Returns:
-            The input [B, ...] for the items that can be read, and for every item why it cannot, or None.
+            The input [B, ...] of the readable items, and for every item its problem or ``None``.
         """
         if modality == "text" and self._tokenizer is not None:
             return tokenise(self._tokenizer, content), [None] * len(content)

@@ -1,4 +1,4 @@
-"""What a person can choose about the encoders: one per modality, in a small YAML file.
+"""Encoder settings, a YAML file with a choice per modality.
 
 image: {kind: open_clip, model: ViT-B-32, pretrained: laion2b_s34b_b79k}
 text: {kind: sentence, model: sentence-transformers/all-MiniLM-L6-v2, context_length: 64}
@@ -7,12 +7,11 @@ tiny: {steps: 300}
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from winnow.errors import WinnowError
+from winnow import settings_file
 
 
 class _Settings(BaseModel):
@@ -27,14 +26,14 @@ class TinySettings(_Settings):
         image_size: pixels per side of a picture.
         context_length: token ids per text.
         vocabulary: largest number of tokens.
-        rate: samples a second of a sound.
-        samples: of a sound; the default is one second.
-        steps: optimisation steps. Counted in steps rather than epochs, so that training costs the same for any catalog.
-        batch_size: items per step; each is contrasted with all others of its batch.
+        rate: samples per second of a sound.
+        samples: samples per sound; the default is one second.
+        steps: optimisation steps, not epochs, so that training takes the same time for any catalog.
+        batch_size: items per step; each is contrasted with all others of the batch.
         learning_rate: peak of the one-cycle schedule.
-        token_dropout: share of the tokens that a view of a text lacks.
-        training_items: training sees at most this many items, drawn at random, so that memory stays bounded.
-        seed: of the weights, the batches and the views.
+        token_dropout: share of tokens that are dropped from a view of a text.
+        training_items: maximum of items in training, drawn at random, which limits memory.
+        seed: seed of weights, batches and views.
     """
 
     dimension: int = Field(default=64, ge=1)
@@ -62,7 +61,7 @@ class OpenClip(_Settings):
 
     Attributes:
         model: its name, or a folder with ``open_clip_config.json`` and weights.
-        pretrained: the tag of its weights, or a file; null for a folder.
+        pretrained: the tag of its weights, or a file; ``None`` for a folder.
     """
 
     kind: Literal["open_clip"]
@@ -102,13 +101,13 @@ AudioChoice = Annotated[Tiny | Clap, Field(discriminator="kind"), BeforeValidato
 
 
 class EncoderSettings(_Settings):
-    """The choice per modality; null means that items go without.
+    """The encoder of each modality; ``None`` for no encoder.
 
     Attributes:
-        image: of pictures.
-        text: of titles, categories and descriptions.
-        audio: of sounds.
-        tiny: how ``winnow-tiny`` is trained, for the modalities that chose it.
+        image: encoder of images.
+        text: encoder of titles, categories and descriptions.
+        audio: encoder of sounds.
+        tiny: settings of ``winnow-tiny``, for the modalities that use it.
     """
 
     image: ImageChoice | None = Tiny()
@@ -118,39 +117,22 @@ class EncoderSettings(_Settings):
 
     @classmethod
     def parse(cls, text: str, origin: str) -> "EncoderSettings":
-        """Read YAML or JSON; what it leaves out keeps its default.
+        """Parse YAML or JSON; absent fields have their defaults.
 
         Args:
             text: the settings; empty for the defaults.
-            origin: where they are from, for the message.
+            origin: their name in the error message.
 
         Raises:
-            WinnowError: the text is not YAML, or a field of it is wrong; the message names the field.
+            SettingsError: the text is not YAML, or a field is invalid; the message names the field.
         """
-        try:
-            content: Any = yaml.safe_load(text)
-            return cls.model_validate({} if content is None else content)
-        except yaml.YAMLError as error:
-            raise WinnowError(f"{origin}: not readable as YAML: {error}") from error
-        except ValidationError as error:
-            problems = "; ".join(_told(problem["loc"], problem["msg"]) for problem in error.errors())
-            raise WinnowError(f"{origin}: {problems}") from error
+        return settings_file.parse(cls, text, origin)
 
     @classmethod
     def load(cls, path: Path) -> "EncoderSettings":
         """Read a YAML file.
 
         Raises:
-            WinnowError: there is no such file, or it is wrong; see :meth:`parse`.
+            SettingsError: the file cannot be read or is invalid; see :meth:`parse`.
         """
-        try:
-            return cls.parse(path.read_text(), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise WinnowError(f"{path} is not a readable text file: {error}") from error
-
-
-def _told(location: tuple[int | str, ...], message: str) -> str:
-    # pydantic puts the choice's kind between the modality and its field
-    kinds = {"winnow-tiny", "open_clip", "timm", "sentence", "clap"}
-    field = ".".join(str(part) for place, part in enumerate(location) if not (place == 1 and part in kinds))
-    return f"{field or 'the file'}: {message}"
+        return settings_file.load(cls, path)

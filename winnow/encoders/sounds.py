@@ -1,4 +1,4 @@
-"""Encoded sounds to the samples an audio encoder takes. The spectrogram is the business of the ONNX graph."""
+"""Decoding of sounds to samples for an audio encoder. The spectrogram is part of the ONNX graph."""
 
 import io
 
@@ -13,29 +13,30 @@ from winnow.encoders.media import BrokenMedia
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 MAX_SECONDS = 60
 MAX_SAMPLES = 25_000_000
-"""Of all channels together: a minute of stereo at the highest rate."""
+"""Maximum of samples of all channels: a minute of stereo at the highest rate."""
 
 _RATES = range(1_000, 192_001)
 _UNKNOWN = 0xFFFFFFFF
-"""What a WAV says of its size when it was written to a pipe."""
+"""The size field of a WAV that was written to a pipe."""
 
 
 def decode(content: bytes, rate: int, samples: int) -> NDArray[np.float32]:
     """Decode a sound, average its channels, resample it, and cut it or pad it with silence.
 
-    Its bytes and what its header says (format, rate, channels, frames) are checked before anything is decoded. What
-    carries no length of its own, such as an MP3 without a Xing header, cannot be told from a shorter sound.
+    Size and header (format, rate, channels, frames) are checked before the sound is decoded. A truncated sound without
+    a length field, such as an MP3 without a Xing header, is not distinguishable from a shorter sound.
 
     Args:
         content: an encoded sound in one of ``FORMATS``.
-        rate: samples a second of the result.
-        samples: length of the result.
+        rate: samples per second of the result.
+        samples: number of samples of the result.
 
     Returns:
-        float32 [samples] in -1..1; what resampling or a lossy format overshoots is clipped.
+        float32 [samples] in -1..1; overshoot from resampling or a lossy format is clipped.
 
     Raises:
-        BrokenMedia: the bytes are not a whole sound of such a format, or too many, or longer than ``MAX_SECONDS``.
+        BrokenMedia: the bytes are not a complete sound of such a format, are too many, or are longer than
+            ``MAX_SECONDS``.
     """
     media.check_size(len(content))
     _check_whole(content)
@@ -63,26 +64,26 @@ def _check_header(sound: soundfile.SoundFile) -> None:
     if form not in FORMATS:
         raise BrokenMedia(f"not a readable sound ({', '.join(FORMATS)}): it is {sound.format}")
     if sound.samplerate not in _RATES:
-        raise BrokenMedia(f"{sound.samplerate:,} samples a second are not within {_RATES[0]:,}..{_RATES[-1]:,}")
+        raise BrokenMedia(f"{sound.samplerate:,} samples per second are not within {_RATES[0]:,}..{_RATES[-1]:,}")
     if sound.frames < 1:
         raise BrokenMedia("the sound has no frames")
     if sound.frames > MAX_SECONDS * sound.samplerate:
         raise BrokenMedia(
-            f"{sound.frames / sound.samplerate:,.0f} seconds are more than the {MAX_SECONDS} that are decoded"
+            f"{sound.frames / sound.samplerate:,.0f} seconds are more than the {MAX_SECONDS} that are allowed"
         )
     if sound.frames * sound.channels > MAX_SAMPLES:
         raise BrokenMedia(
             f"{sound.frames:,} frames of {sound.channels} channels are more than the {MAX_SAMPLES:,} samples that are"
-            " decoded"
+            " allowed"
         )
 
 
 def _check_whole(content: bytes) -> None:
-    """Refuse a WAV or an OGG that breaks off: libsndfile reads what there is of them and says nothing."""
+    """Refuse a truncated WAV or OGG, of which libsndfile reads the rest without an error."""
     if content[:4] == b"RIFF":
         announced = int.from_bytes(content[4:8], "little")
         if announced not in (_UNKNOWN, 0) and announced + 8 > len(content):
-            raise BrokenMedia(f"the sound is truncated: {len(content):,} of {announced + 8:,} bytes are there")
+            raise BrokenMedia(f"the sound is truncated: {len(content):,} of {announced + 8:,} bytes are present")
         _check_samples(content)
     if content[:4] == b"OggS":
         page = content[content.rfind(b"OggS") :]
@@ -90,17 +91,17 @@ def _check_whole(content: bytes) -> None:
         whole = 27 + segments + sum(page[27 : 27 + segments])
         last = len(page) > 5 and page[5] & 4
         if not last or len(page) < whole:
-            raise BrokenMedia("the sound is truncated: its last page is not there")
+            raise BrokenMedia("the sound is truncated: its last page is missing")
 
 
 def _check_samples(content: bytes) -> None:
-    """Refuse a WAV whose samples are fewer than their chunk announces."""
+    """Refuse a WAV with fewer samples than its chunk announces."""
     place = 12
     while place + 8 <= len(content):
         size = int.from_bytes(content[place + 4 : place + 8], "little")
-        there = len(content) - place - 8
+        present = len(content) - place - 8
         if content[place : place + 4] == b"data":
-            if size != _UNKNOWN and size > there:
-                raise BrokenMedia(f"the sound is truncated: {there:,} of {size:,} bytes of samples are there")
+            if size != _UNKNOWN and size > present:
+                raise BrokenMedia(f"the sound is truncated: {present:,} of {size:,} bytes of samples are present")
             return
         place += 8 + size + size % 2

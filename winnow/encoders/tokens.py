@@ -1,6 +1,6 @@
-"""Text to the token ids a text encoder takes, with Hugging Face ``tokenizers`` alone.
+"""Tokenisation of text for a text encoder, with Hugging Face ``tokenizers`` alone.
 
-The tokenizer's JSON file holds the whole of it: normalisation, vocabulary, special tokens, truncation and padding.
+The JSON file of a tokenizer defines normalisation, vocabulary, special tokens, truncation and padding.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 PAD, START, END = 0, 1, 2
-"""Ids of the special tokens of tokenizers trained here."""
+"""Ids of the special tokens of :func:`train_tokenizer`."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, context_length: int) -> Tokenizer:
-    """Train a lower-casing byte-level BPE tokenizer (Sennrich et al. 2016), so no text has an unknown token.
+    """Train a lower-casing byte-level BPE tokenizer (Sennrich et al. 2016), which has no unknown tokens.
 
     Args:
-        texts: what to learn from.
-        vocabulary: largest number of tokens, the 256 bytes and three special tokens included.
-        context_length: ids per text; longer texts are cut, shorter ones padded at the end.
+        texts: training texts.
+        vocabulary: maximum of tokens, including the 256 bytes and three special tokens.
+        context_length: ids per text; longer texts are truncated, shorter ones padded at the end.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])

@@ -16,7 +16,7 @@ from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import WinnowError
-from winnow.features.extract import Known, extract
+from winnow.features.extract import FeatureEncoding, extract
 from winnow.feedback.streams import entries
 from winnow.release import Release
 from winnow.store import history
@@ -50,8 +50,8 @@ class Rows:
         size = MarketplaceSize(source.items, source.users, source.events, source.seed)
         with tempfile.TemporaryDirectory(prefix="winnow-skew-") as folder:
             data = ingest(source.data or None, Path(folder) / "dataset", manifest.holdout, size, show_progress)
-        known = Known(schema, release.vocabularies, manifest.as_of)
-        features = extract(_at_build(data, release), {}, known)
+        encoding = FeatureEncoding(schema, release.vocabularies, manifest.as_of)
+        features = extract(_at_build(data, release), {}, encoding)
         if features.schema != schema:
             raise WinnowError(
                 f"{source.data or 'the marketplace'} declares other columns or event types than release "

@@ -1,1 +1,8 @@
-"""Features: defined once, computed with Ibis, the same for training and for serving."""
+"""Features, defined once for training and serving; what reads every event is computed with Ibis.
+
+:func:`winnow.features.extract.extract` makes a :class:`FeatureSet` from a data set.
+"""
+
+from winnow.features.table import FeatureSet, Interactions
+
+__all__ = ["FeatureSet", "Interactions"]

@@ -1,4 +1,4 @@
-"""Encoding of declared columns: words to codes, numbers to standard scores."""
+"""Encoding of declared columns: categories to codes, numbers to standard scores."""
 
 from collections import Counter
 
@@ -11,10 +11,10 @@ from winnow.features.row import known_codes, standard_scores
 from winnow.schema import Feature
 
 MAX_VALUES = 10_000
-"""Values of a categorical column that get a code of their own; the rest share code 0."""
+"""Maximum of codes of a categorical column; less frequent values share code 0."""
 
 MAX_WIDTH = 8
-"""Codes kept of a list-valued categorical."""
+"""Maximum of codes per row of a list-valued column."""
 
 
 def encode_categorical(
@@ -23,9 +23,9 @@ def encode_categorical(
     """Codes of a string or list-of-strings column, by falling frequency (ties: alphabetical).
 
     Args:
-        name: what to call the feature.
+        name: name of the feature.
         column: the values.
-        known: feature and vocabulary of an earlier encoding, to give the values its codes.
+        known: feature and vocabulary of an earlier encoding, whose codes are used.
 
     Returns:
         The feature, its vocabulary (position = code, 0 = absent) and int32 [rows, width].
@@ -57,9 +57,9 @@ def encode_numeric(
     """Standard scores of a numeric column; null and NaN become 0, the mean.
 
     Args:
-        name: what to call the feature.
+        name: name of the feature.
         column: the numbers.
-        known: feature of an earlier encoding, whose mean and scale are taken.
+        known: feature of an earlier encoding, whose mean and scale are used.
 
     Returns:
         The feature (its mean and scale included) and float32 [rows].

@@ -1,4 +1,4 @@
-"""From a data set's tables to the arrays that training reads: one folder in, one folder out."""
+"""Feature extraction: from the tables of a data set to the arrays of a feature set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.features.columns import encode_categorical, encode_numeric
-from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
+from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet, Interactions
-from winnow.schema import Feature, FeatureSchema, row_dtype
+from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema, row_dtype
 
 POPULARITY = "popularity.parquet"
-"""Lies beside a feature set for whoever asks for numbers at past moments: :func:`item_numerics`."""
+"""File beside a feature set, from which :func:`item_numerics` computes numbers at past moments."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """What an earlier extraction found out of its data; with it the same values get the same codes and scores again.
+class FeatureEncoding:
+    """The encoding of an earlier extraction, with which equal values get equal codes and scores.
 
     Attributes:
-        schema: its features, with their means and scales.
-        vocabularies: its vocabularies.
-        as_of: its moment, milliseconds since the epoch.
+        schema: the features, with means and scales.
+        vocabularies: the vocabularies.
+        as_of: moment of the extraction, milliseconds since the epoch.
     """
 
     schema: FeatureSchema
@@ -40,16 +40,16 @@ class Known:
 def extract(
     dataset: Dataset,
     embeddings: dict[str, NDArray[np.float32]],
-    known: Known | None = None,
+    encoding: FeatureEncoding | None = None,
     computed: PointInTime | None = None,
 ) -> FeatureSet:
     """Compute the feature set of ``dataset`` as of just after its last event.
 
     Args:
-        dataset: validated tables, held-out events already removed.
+        dataset: validated tables without the held-out events.
         embeddings: modality -> float32 [items, d] in the order of the items table.
-        known: of an earlier extraction, to repeat it.
-        computed: from the data set's log, where that has been done already.
+        encoding: the encoding of an earlier extraction, to repeat it.
+        computed: numbers computed from the data set's log; ``None`` computes them here.
     """
     spec = dataset.spec
     computed = computed or PointInTime.of(dataset)
@@ -57,9 +57,9 @@ def extract(
     events, item_features, user_features = spec.events, spec.items, spec.users
     vocabularies: dict[str, list[str]] = {}
 
-    of_items = {feature.name: feature for feature in known.schema.item} if known else {}
-    of_users = {feature.name: feature for feature in known.schema.user} if known else {}
-    words = known.vocabularies if known else {}
+    of_items = {feature.name: feature for feature in encoding.schema.item} if encoding else {}
+    of_users = {feature.name: feature for feature in encoding.schema.user} if encoding else {}
+    words = encoding.vocabularies if encoding else {}
 
     columns = [
         encode_categorical(name, dataset.items[name], (of_items[name], words[name]) if name in of_items else None)
@@ -87,7 +87,7 @@ def extract(
         event_weights=tuple(events.values()),
         conversions=tuple(spec.conversions),
     )
-    as_of = known.as_of if known else int(log["timestamp"].to_numpy().max()) + 1
+    as_of = encoding.as_of if encoding else int(log["timestamp"].to_numpy().max()) + 1
     numerics = _numerics(dataset, computed.popularity, [scores for _, scores in numbers])
     everything = np.arange(dataset.items.num_rows + 1, dtype=np.int32)
     item_numeric = numerics.at(everything, np.full(len(everything), as_of, np.int64))
@@ -115,13 +115,13 @@ def extract(
 
 
 def item_numerics(dataset: Dataset, popularity: pa.Table) -> ItemNumerics:
-    """The point-in-time numbers of every item of ``dataset``, whose log ``popularity`` was computed from."""
+    """The point-in-time numbers of all items; ``popularity`` was computed from the log of ``dataset``."""
     declared = [encode_numeric(name, column)[1] for name, column in _declared_numbers(dataset).items()]
     return _numerics(dataset, popularity, declared)
 
 
 def _declared_numbers(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
-    """The items' numbers that do not move with time, by feature name, before they are standardised."""
+    """The numeric item features that do not change with time, by name, before standardisation."""
     return {
         "price": _log_price(dataset.items["price"]),
         **{name: dataset.items[name] for name in dataset.spec.items.numeric},
@@ -138,7 +138,7 @@ def _log_price(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _padded(array: NDArray[Any]) -> NDArray[Any]:
-    """``array`` with a zero row 0 before it, so that item ``i`` is row ``i``."""
+    """``array`` after a row of zeros, so that item ``i`` is row ``i``."""
     return np.concatenate([np.zeros_like(array[:1], shape=(1, *array.shape[1:])), array])
 
 
@@ -163,13 +163,13 @@ def extract_folder(dataset: Path, encoders: Path, out: Path, point_in_time: str 
     """:func:`extract` from a dataset folder and an encoders folder (its ``embeddings/*.npy``) into ``out``.
 
     Args:
-        dataset: saved data set.
-        encoders: what the encoders made.
-        out: gets the feature set and, as :data:`POPULARITY`, what answers for past moments.
-        point_in_time: a folder or ``s3://`` address that Spark has written; empty computes it here.
+        dataset: folder of a saved data set.
+        encoders: folder of the encoders.
+        out: folder for the feature set and :data:`POPULARITY`.
+        point_in_time: Spark's output, a folder or ``s3://`` address; empty to compute it here.
 
     Raises:
-        WinnowError: what Spark has written is not whole, or of another data set.
+        WinnowError: Spark's output is incomplete, or of another data set.
     """
     embeddings = {
         path.stem: np.load(path, allow_pickle=False) for path in sorted((encoders / "embeddings").glob("*.npy"))

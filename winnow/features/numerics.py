@@ -1,4 +1,4 @@
-"""Numeric item features as they stood at any moment: what changes with time, then what was declared."""
+"""Numeric item features at any moment: those that change with time, then the declared ones."""
 
 import numpy as np
 import pyarrow as pa
@@ -6,16 +6,14 @@ from numpy.typing import NDArray
 
 from winnow.features.popularity import SUMS
 from winnow.features.row import log_age
-from winnow.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES
-
-__all__ = ["NUMERIC_FEATURES", "ItemNumerics"]
+from winnow.schema import DAY_MS, HALF_LIVES, POPULARITY_FEATURES
 
 
 class ItemNumerics:
-    """Answers "what were this item's numbers just before that time?", for training and for the served rows alike.
+    """The numbers of items just before given moments, for training and for the served rows.
 
     Args:
-        popularity: as :func:`winnow.features.popularity.popularity_after` gives it, whichever engine computed it.
+        popularity: the table of :func:`winnow.features.popularity.popularity_after`, in any order.
         created_at: int64 [n + 1] ms, 0 where unknown.
         declared: float32 [n + 1, D], numbers that do not change with time.
     """
@@ -23,7 +21,7 @@ class ItemNumerics:
     def __init__(self, popularity: pa.Table, created_at: NDArray[np.int64], declared: NDArray[np.float32]) -> None:
         item, time = popularity["item"].to_numpy().astype(np.int64), popularity["timestamp"].to_numpy()
         self._times = np.unique(time)
-        # Item and time as one sorted number: "the item's last row before then" is one binary search.
+        # Item and time as one sorted key, so that the last row of an item before a moment is one binary search.
         key = item * (len(self._times) + 1) + np.searchsorted(self._times, time) + 1
         order = np.argsort(key)
         self._keys, self._time = key[order], time[order]
@@ -32,7 +30,7 @@ class ItemNumerics:
         self._declared = declared
 
     def at(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Numeric features of ``items[j]`` from everything strictly before ``timestamps[j]`` (ms).
+        """Numeric features of ``items[j]`` from events strictly before ``timestamps[j]`` (ms).
 
         ``popularity*`` is the logarithm of the item's share of all (faded) events relative to the average item's,
         smoothed by one event, so it does not drift as the log grows; ``mean_weight`` is the mean weight of the item's
@@ -59,7 +57,7 @@ class ItemNumerics:
         return numerics.astype(np.float32)
 
     def _before(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """The sums of each item (0: of all) strictly before each moment, faded to it."""
+        """The sums of each item (0: of all items) strictly before each moment, decayed to it."""
         first = items.astype(np.int64) * (len(self._times) + 1)
         last = np.searchsorted(self._keys, first + np.searchsorted(self._times, timestamps), side="right") - 1
         none = (last < 0) | (self._keys[last] <= first)

@@ -1,4 +1,4 @@
-"""What is computed from every event of a log, by DuckDB in this process or by Spark on a cluster."""
+"""Numbers computed from all events of a log: by DuckDB in this process or by Spark on a cluster."""
 
 import io
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from winnow.features.popularity import popularity_after
 from winnow.files import inside, listed, read
 
 ITEMS, USERS, LOG, POPULARITY = "items", "users", "log", "popularity"
-"""The folders of Parquet files that Spark writes."""
+"""Folders of the Parquet files that Spark writes."""
 
 
 @dataclass(frozen=True)
 class PointInTime:
-    """The log in index space, and how popular every item was after each of its events.
+    """The log in index space, and the popularity of every item after each of its events.
 
     Attributes:
-        log: as :func:`winnow.features.log.in_index_space` gives it, in its order.
-        popularity: as :func:`winnow.features.popularity.popularity_after` gives it, in any order.
+        log: the table of :func:`winnow.features.log.in_index_space`, in its order.
+        popularity: the table of :func:`winnow.features.popularity.popularity_after`, in any order.
     """
 
     log: pa.Table
@@ -34,7 +34,7 @@ class PointInTime:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "PointInTime":
-        """Computed here and now, by DuckDB."""
+        """Compute the tables with DuckDB."""
         with _duckdb() as engine:
             items, users, events = (
                 engine.create_table(name, _placed(table))
@@ -48,19 +48,19 @@ class PointInTime:
 
     @classmethod
     def read(cls, address: str, dataset: Dataset) -> "PointInTime":
-        """What ``python -m winnow.features.spark`` wrote for the data set.
+        """Read the output of ``python -m winnow.features.spark``.
 
         Args:
-            address: its output, a folder or ``s3://bucket/prefix``.
-            dataset: the data set that it must have been computed from.
+            address: the output, a folder or ``s3://bucket/prefix``.
+            dataset: the data set that the output must be computed from.
 
         Raises:
-            WinnowError: it is not there, not whole, or of another data set.
+            WinnowError: the output is missing or incomplete, or of another data set.
         """
         if not listed(inside(address, POPULARITY), "_SUCCESS"):
             raise WinnowError(
-                f"{address} holds no point-in-time numbers, or not all of them: {POPULARITY}/_SUCCESS is missing. Run "
-                "python -m winnow.features.spark to its end, with this place for --output."
+                f"{address} has no complete point-in-time numbers: {POPULARITY}/_SUCCESS is missing. Run "
+                "python -m winnow.features.spark to its end, with this address for --output."
             )
         for name, ids in ((ITEMS, dataset.items["item_id"]), (USERS, dataset.users["user_id"])):
             if not _table(inside(address, name))[0].combine_chunks().equals(ids.combine_chunks()):
@@ -74,12 +74,12 @@ class PointInTime:
 def _other(address: str, difference: str) -> WinnowError:
     return WinnowError(
         f"The point-in-time numbers in {address} were computed from another data set: they have {difference}. Run "
-        "python -m winnow.features.spark again, on the data that this run reads, held-out events left out."
+        "python -m winnow.features.spark again, on the data of this run without its held-out events."
     )
 
 
 def _table(folder: str) -> pa.Table:
-    """The rows of a folder's files in the order of their names, which is the order that Spark sorted them in."""
+    """The rows of a folder's files by name, which is the order of Spark's output."""
     files = listed(folder, ".parquet")
     return pa.concat_tables([pq.read_table(io.BytesIO(read(file))) for file in files]).replace_schema_metadata(None)
 

@@ -1,7 +1,6 @@
-"""The row of one item, as feature extraction would write it: for items that come after a release was made.
+"""The row of a single new item, as feature extraction would write it. NumPy only, because serving runs it.
 
-NumPy only; serving runs it. What both sides encode alike is here once, and :mod:`winnow.features.columns` and
-:mod:`winnow.features.numerics` call it for whole columns.
+:mod:`winnow.features.columns` and :mod:`winnow.features.numerics` use the same functions for whole columns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ def known_codes(values: Sequence[str], code: Mapping[str, int], width: int) -> l
 
 
 def standard_scores(numbers: NDArray[np.float64], feature: Feature) -> NDArray[np.float32]:
-    """``(number - mean) / scale``, float32; what is not finite becomes 0, the mean."""
+    """``(number - mean) / scale``, float32; numbers that are not finite become 0, the mean."""
     scores = np.where(np.isfinite(numbers), (numbers - feature.mean) / feature.scale, 0.0)
     return scores.astype(np.float32)
 
@@ -32,13 +31,13 @@ def log_age(created_at: NDArray[np.int64], now: NDArray[np.int64]) -> NDArray[np
 
 @dataclass(frozen=True)
 class ItemDescription:
-    """What an item's row is made from.
+    """The fields of an item that its row is made from.
 
     Attributes:
-        category: "" where it has none.
-        price: null where unknown.
-        available: whether it can be had.
-        created_at: milliseconds since the epoch; null where unknown.
+        category: empty where it has none.
+        price: ``None`` where unknown.
+        available: whether it may be recommended.
+        created_at: milliseconds since the epoch; ``None`` where unknown.
         categorical: declared column -> its values.
         numeric: declared column -> its number.
     """
@@ -52,20 +51,20 @@ class ItemDescription:
 
 
 def declared_columns(schema: FeatureSchema) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the declared item columns, the categorical and the numeric ones: all but the canonical."""
+    """Names of the declared item columns, categorical and numeric: all but the canonical ones."""
     choices = tuple(feature.name for feature in schema.item if feature.kind == "categorical")
     numbers = tuple(feature.name for feature in schema.item if feature.kind == "numeric")
     return choices[1:], numbers[len(NUMERIC_FEATURES) + 1 :]
 
 
 class RowEncoder:
-    """Makes packed item rows with a release's vocabularies and scales.
+    """Encodes packed item rows with the vocabularies and scales of a release.
 
-    An item that nobody has met gets the popularity that the release gives its own items without events, and its age as
-    of the release, so the models see nothing that they did not see in training.
+    A new item gets the popularity of the release's items without events, and its age as of the release, so that the
+    models get no value that training does not have.
 
     Args:
-        release: whose rows these are to be.
+        release: the release.
 
     Attributes:
         categorical: the release's declared categorical columns.
@@ -84,10 +83,10 @@ class RowEncoder:
             for feature in self._choices
         }
         self.categorical, self.numeric = declared_columns(schema)
-        self._unmet = _popularity_without_events(release)
+        self._without_events = _popularity_without_events(release)
 
     def encode(self, item: ItemDescription, index: int) -> np.void:
-        """The packed row of ``item``, which has the index ``index``."""
+        """The packed row of ``item`` with the index ``index``."""
         values = {self._choices[0].name: (item.category,), **item.categorical}
         codes: list[int] = []
         for feature in self._choices:
@@ -102,16 +101,16 @@ class RowEncoder:
         age = log_age(np.array([item.created_at or 0]), np.array([self._as_of]))[0]
         row = np.zeros(1, self._dtype)
         row["index"], row["available"] = index, item.available
-        row["categorical"], row["numeric"] = codes, [*self._unmet, age, *declared]
+        row["categorical"], row["numeric"] = codes, [*self._without_events, age, *declared]
         packed: np.void = row[0]
         return packed
 
 
 def tower_inputs(rows: NDArray[np.void]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The item tower's ``item_categorical`` and ``item_numeric`` from packed rows [B].
+    """The tensors ``item_categorical`` and ``item_numeric`` of the item tower, from packed rows [B].
 
-    The tower reads the declared numbers only; a schema without such columns sends one of zeros, because no tensor is
-    without width on the wire.
+    The tower reads the declared numbers only; for a schema without such columns the tensor is one column of zeros,
+    because no tensor on the wire has width 0.
     """
     categorical = np.ascontiguousarray(rows["categorical"])
     numeric = np.ascontiguousarray(rows["numeric"][:, len(NUMERIC_FEATURES) :])
@@ -122,10 +121,10 @@ def tower_inputs(rows: NDArray[np.void]) -> tuple[NDArray[np.int32], NDArray[np.
 
 
 def _popularity_without_events(release: Release) -> list[float]:
-    """:data:`POPULARITY_FEATURES` at ``as_of`` of an item that the log never names.
+    """:data:`POPULARITY_FEATURES` at ``as_of`` of an item without events.
 
-    :class:`winnow.features.numerics.ItemNumerics` gives them for the items of a log; without events its sums over the
-    item are 0, and those over all events are taken here from the release's copy of the log.
+    :class:`winnow.features.numerics.ItemNumerics` computes them for the items of a log. Without events the sums over
+    the item are 0; the sums over all events come from the release's copy of the log.
     """
     timestamps = np.asarray(release.array("timestamp"))
     happened = timestamps < release.manifest.as_of

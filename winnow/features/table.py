@@ -1,4 +1,4 @@
-"""What feature extraction hands to training: everything in index space, as arrays, in one folder."""
+"""The output of feature extraction: arrays in index space, saved in one folder."""
 
 import json
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ class Interactions:
         return len(self.offsets) - 1
 
     def of(self, user: int) -> slice:
-        """The rows of one user."""
+        """The rows of a user."""
         return slice(int(self.offsets[user]), int(self.offsets[user + 1]))
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """A data set as the models see it.
+    """A data set as arrays for the models.
 
     Item ``i`` (1..n) is row ``i`` of every item array; row 0 is the padding and unknown item. Users are rows
     0..users-1, in the order of ``user_ids``.
@@ -51,11 +51,11 @@ class FeatureSet:
         vocabularies: categorical feature -> its values; a value's code is its position, 0 being the empty string.
         item_ids: str [n + 1], ``item_ids[0] == ""``.
         user_ids: str [users].
-        item_rows: structured [n + 1] of ``schema.item_dtype``, as of ``as_of``: the very rows that Redis serves.
+        item_rows: structured [n + 1] of ``schema.item_dtype``, as of ``as_of``: the rows that Redis serves.
         user_rows: structured [users] of ``schema.user_dtype``.
         embeddings: modality name -> float32 [n + 1, d], unit length, zeros where the item lacks the modality.
         interactions: the log.
-        as_of: milliseconds since the epoch; no feature of a row uses anything at or after it.
+        as_of: milliseconds since the epoch; features of the rows use events before it.
     """
 
     schema: FeatureSchema
@@ -70,11 +70,11 @@ class FeatureSet:
 
     @property
     def items(self) -> int:
-        """Number of items, the padding row not counted."""
+        """Number of items, without the padding row."""
         return len(self.item_ids) - 1
 
     def save(self, folder: Path) -> None:
-        """Write the set as ``.npy`` files and two JSON files; nothing in it needs a pickle."""
+        """Write the set as ``.npy`` and JSON files; none is pickled."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in self._arrays().items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from winnow.errors import WinnowError
 from winnow.local.processes import end_group, spawn_child
-from winnow.release import Source
-from winnow.result import VARIABLE, Outcome
+from winnow.release import BuildInputs
+from winnow.result import VARIABLE, RunResult
 
 
 class BuildFailed(WinnowError):
     """The pipeline ended without a release; the message is the pipeline's."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: RunResult) -> None:
         super().__init__(outcome.error)
         self.exit_code = outcome.exit_code
 
 
-def build_release(source: Source, holdout: str, resume: bool = False) -> int:
+def build_release(source: BuildInputs, holdout: str, resume: bool = False) -> int:
     """Build the next release of this home. The pipeline and its steps end when this process ends, in any way.
 
     Args:
@@ -44,10 +44,10 @@ def build_release(source: Source, holdout: str, resume: bool = False) -> int:
             code = pipeline.wait()
         finally:
             end_group(pipeline, grace=5.0)
-        outcome = Outcome.read(path)
+        outcome = RunResult.read(path)
     if outcome is None or (code and not outcome.error):
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        outcome = Outcome(error=f"the pipeline's process was ended ({how}) before it could say why", exit_code=1)
+        outcome = RunResult(error=f"the pipeline's process was ended ({how}) before it could say why", exit_code=1)
     if outcome.release is None:
         raise BuildFailed(outcome)
     return outcome.release

@@ -103,7 +103,7 @@ def test_errors_on_s3_are_named(tmp_path: Path) -> None:
     put("broken/events.parquet", b"no parquet at all")
     with pytest.raises(DataError, match=r"events\.parquet: cannot be read"):
         ingest("s3://winnow-data/broken", tmp_path / "out")
-    with pytest.raises(WinnowError, match=r"s3://no-such-bucket/x cannot be read: .*NoSuchBucket"):
+    with pytest.raises(WinnowError, match=r"s3://no-such-bucket/x cannot be reached: .*NoSuchBucket"):
         ingest("s3://no-such-bucket/x", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -127,7 +127,7 @@ def test_a_prefix_is_read_like_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"s3://winnow-data/mixed cannot .*\n.*events/d\.csv: line 2 is not UTF-8"):
         ingest("s3://winnow-data/mixed", tmp_path / "out")
     put("mixed/events/e.json", b"{}")
-    with pytest.raises(DataError, match=r"events/: only \.parquet and \.csv files .* events/e\.json is none"):
+    with pytest.raises(DataError, match=r"events/: only \.parquet and \.csv files .* events/e\.json is neither"):
         ingest("s3://winnow-data/mixed", tmp_path / "out")
 
 

@@ -143,7 +143,7 @@ def test_content_that_changes_during_a_run_is_left_to_the_next(tmp_path: Path) -
     contents = pictured(tmp_path / "media", 6)
     store = Slow(str(tmp_path / "store"))
     made = extract_embeddings(folder, contents, store, show_progress=False)
-    assert made.problems["image"][3] == f"{contents.pictures[3]}: it changed while the catalog was being read"
+    assert made.problems["image"][3] == f"{contents.pictures[3]}: it changed while the catalog was read"
     assert made.problems["image"][4] == f"{contents.pictures[4]}: No such file or directory"
     assert made.encoded == {"image": 4}
     assert sum(stored(store).values()) == 4

@@ -30,7 +30,7 @@ from winnow.errors import WinnowError
 
 def test_unreadable_content_is_recorded_and_reported(encoders: Path, catalog: Contents, store: EmbeddingStore) -> None:
     made = extract_embeddings(encoders, catalog, store, show_progress=False)
-    audio, image, text = result.told(made, catalog)
+    audio, image, text = result.summary(made, catalog)
     items = len(catalog.item_ids)
     assert audio.startswith(f"audio: 6 of {items} items have one; 1 cannot be used: ")
     assert image.startswith(f"image: 9 of {items} items have one; 2 cannot be used: {catalog.pictures[1]}: not a")
@@ -38,7 +38,7 @@ def test_unreadable_content_is_recorded_and_reported(encoders: Path, catalog: Co
     assert "cannot" not in text
     problems = made.problems["image"]
     assert [item for item, problem in enumerate(problems) if problem] == [1, 2]
-    assert problems[1].startswith(f"{catalog.pictures[1]}: not a readable picture")
+    assert problems[1].startswith(f"{catalog.pictures[1]}: not a readable image")
     assert problems[2] == f"{catalog.pictures[2]}: No such file or directory"
     # The truncated picture's bytes are recorded as bad; the missing picture is looked for again.
     draw(Path(catalog.pictures[2]), 2)

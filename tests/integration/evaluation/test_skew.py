@@ -120,7 +120,7 @@ def release(tmp_path: Path, source: Path) -> Release:
         },
         number=number,
         dataset="shop",
-        source=releases.Source(data=str(source)),
+        source=releases.BuildInputs(data=str(source)),
         holdout="none",
         as_of=features.as_of,
         history_length=12,

@@ -180,7 +180,7 @@ def test_missing_inputs_and_existing_outputs_are_named(spark: SparkSession, tmp_
     with pytest.raises(DataError, match=r"nowhere/dataset\.yaml is missing. Correct the path, or write one"):
         compute(spark, str(tmp_path / "nowhere"), str(tmp_path / "out"))
     shop = _shop(tmp_path / "shop", "parquet")
-    with pytest.raises(WinnowError, match=r"shop is not empty: dataset\.yaml is there. Name another place"):
+    with pytest.raises(WinnowError, match=r"shop is not empty: it has dataset\.yaml\. Choose another folder"):
         compute(spark, str(shop), str(shop))
     (shop / "items.parquet").unlink()
     with pytest.raises(WinnowError, match=r"has no items table. Looked for items\.parquet, items\.csv, items/"):

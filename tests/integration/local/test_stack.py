@@ -117,7 +117,7 @@ def write_release(folder):
         documents={"schema.json": schema.model_dump_json(), "vocabularies.json": "{}"},
         number=1,
         dataset="tiny",
-        source=releases.Source(),
+        source=releases.BuildInputs(),
         holdout="none",
         as_of=1_700_000_000_001,
         history_length=4,

@@ -280,7 +280,7 @@ def test_unfit_models_are_named(tmp_path: Path) -> None:
     empty = str(tmp_path / "empty")
     with pytest.raises(WinnowError, match=r"audio\.model '.*fused' fuses several crops"):
         load_clap(Clap(kind="clap", model=str(tmp_path / "fused")))
-    with pytest.raises(WinnowError, match="not a whole CLAP model"):
+    with pytest.raises(WinnowError, match="not a complete CLAP model"):
         load_clap(Clap(kind="clap", model=empty))
     with pytest.raises(WinnowError, match=r"context_length is 600, but .* takes at most 512"):
         load_sentence(Sentence(kind="sentence", model=MINILM, context_length=600))
@@ -290,7 +290,7 @@ def test_unfit_models_are_named(tmp_path: Path) -> None:
         load_open_clip_image(OpenClip(kind="open_clip", model=empty))
     with pytest.raises(WinnowError, match=r"image\.pretrained 'nope' is neither a file nor a tag of ViT-B-32"):
         load_open_clip_image(OpenClip(kind="open_clip", model="ViT-B-32", pretrained="nope"))
-    with pytest.raises(WinnowError, match=r"text\.model 'ViT-B-16-SigLIP' does not use CLIP's own tokenizer"):
+    with pytest.raises(WinnowError, match=r"text\.model 'ViT-B-16-SigLIP' does not use CLIP's tokenizer"):
         load_open_clip_text(OpenClip(kind="open_clip", model="ViT-B-16-SigLIP", pretrained="webli"))
     with pytest.raises(WinnowError, match=r"image\.model 'resnet5000' is neither a folder nor a model that timm"):
         load_timm(Timm(kind="timm", model="resnet5000"))

@@ -37,7 +37,7 @@ def release(tmp_path: Path) -> Release:
         {"schema.json": SCHEMA.model_dump_json(), "encoders.json": INPUTS.model_dump_json()},
         number=1,
         dataset="test",
-        source=releases.Source(),
+        source=releases.BuildInputs(),
         holdout="none",
         as_of=1,
         history_length=1,

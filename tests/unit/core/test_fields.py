@@ -8,9 +8,9 @@ from pydantic import Field
 
 from recommender_transformer.serving.protocols import cloudevents
 from winnow import fields, moments
-from winnow.datasets.canonical.source import Source, SourceTable
+from winnow.datasets.canonical.raw import RawDataset, RawTable
 from winnow.datasets.canonical.spec import DatasetSpec
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.errors import DataError
 from winnow.fields import Created, Happened, Identifier
 from winnow.request import Contract, InvalidRequest, RecommendRequest, parse_all
@@ -37,7 +37,7 @@ def refused_in_a_file(**change: object) -> str:
     row = {"user_id": "u", "timestamp": NOW, "created_at": None} | change
     items = pa.table({"item_id": ["a"], "created_at": pa.array([row.pop("created_at")], pa.int64())})
     events = pa.table({"item_id": ["a"], "event": ["view"]} | {name: [value] for name, value in row.items()})
-    source = Source("x", "/x", SPEC, SourceTable.of("items.csv", items), None, SourceTable.of("events.csv", events))
+    source = RawDataset("x", "/x", SPEC, RawTable.of("items.csv", items), None, RawTable.of("events.csv", events))
     with pytest.raises(DataError) as raised:
         validate(source)
     return str(raised.value)

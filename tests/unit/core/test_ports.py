@@ -52,7 +52,9 @@ def test_a_host_that_is_not_an_ipv4_address_is_refused(host):
 
 def test_an_address_of_another_machine_is_refused():
     # From the block kept for documentation (RFC 5737).
-    with pytest.raises(WinnowError, match=r"this machine has no address 192\.0\.2\.1; give --host one that it has"):
+    with pytest.raises(
+        WinnowError, match=r"this machine has no address 192\.0\.2\.1; give --host one of its addresses"
+    ):
         Ports.free().check_free(["http"], checked_host("192.0.2.1"))
 
 

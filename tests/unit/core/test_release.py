@@ -8,7 +8,7 @@ import pytest
 
 from winnow import release
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.release import Release, Source
+from winnow.release import BuildInputs, Release
 from winnow.schema import Feature, FeatureSchema
 
 SCHEMA = FeatureSchema(
@@ -27,7 +27,7 @@ def write(root: Path, number: int, holdout: str = "none", data: str = "/data") -
         {"schema.json": SCHEMA.model_dump_json(), "vocabularies.json": json.dumps({"category": ["", "hat", "shoe"]})},
         number=number,
         dataset="test",
-        source=Source(data=data),
+        source=BuildInputs(data=data),
         holdout=holdout,
         as_of=1,
         history_length=50,
@@ -58,7 +58,7 @@ def test_a_release_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_changed_file_is_named(tmp_path: Path) -> None:
     opened = write(tmp_path, 1)
     np.save(tmp_path / "1" / "popular.npy", np.array([1, 2], np.int32))
-    with pytest.raises(ReleaseMismatch, match=r"popular\.npy is not the file release 1 was made with"):
+    with pytest.raises(ReleaseMismatch, match=r"popular\.npy is missing or has changed since release 1 was built"):
         opened.verify()
 
 
@@ -88,6 +88,6 @@ def test_the_latest_is_the_newest_of_its_kind(tmp_path: Path) -> None:
 
     assert number(release.latest(tmp_path)) == 12
     assert number(release.latest(tmp_path, "last")) == 11
-    assert number(release.latest(tmp_path, like=Source(data="/data", items=7))) == 10
-    assert number(release.latest(tmp_path, like=Source())) is None
+    assert number(release.latest(tmp_path, like=BuildInputs(data="/data", items=7))) == 10
+    assert number(release.latest(tmp_path, like=BuildInputs())) is None
     assert release.latest(tmp_path / "nowhere") is None

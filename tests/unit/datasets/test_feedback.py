@@ -45,7 +45,7 @@ def test_without_feedback_every_row_is_an_event(tmp_path: Path) -> None:
     data = read(tmp_path, "review:token_seq", "fine", "poor")
     assert data.events["event"].to_pylist() == ["interaction", "interaction"]
     assert data.account.lines() == [
-        "films.inter: no column says what was liked, so every row is an event of the type interaction",
+        "films.inter: there is no feedback column, so every row is an event of the type interaction",
         "films.inter: not read: review",
     ]
 
@@ -56,13 +56,13 @@ def test_without_feedback_every_row_is_an_event(tmp_path: Path) -> None:
         (
             "watch_ratio:float",
             ["0.1"],
-            r"column watch_ratio: nothing is known of this column of numbers: head it rating",
+            r"column watch_ratio: unknown column of numbers or flags: name it rating",
         ),
-        ("is_bought:token", ["1", "0"], r"column is_bought: nothing is known of this column"),
-        ("label:float rating:float", ["1 5"], r"label and rating all say what was liked; keep the one to learn from"),
+        ("is_bought:token", ["1", "0"], r"column is_bought: unknown column of numbers or flags"),
+        ("label:float rating:float", ["1 5"], r"label and rating are all feedback columns; keep the one to learn from"),
         ("label:float", ["0", "0"], r"column label: no row is above zero, so there is no positive event"),
         ("label:float", ["yes"], r"column label: expected a finite number \(1 row\), for example 'yes'"),
-        ("rating:float", ["4000"], r"no rating scale"),
+        ("rating:float", ["4000"], r"too many for a rating scale"),
     ],
 )
 def test_ambiguous_feedback_is_refused(tmp_path: Path, header: str, rows: list[str], said: str) -> None:

@@ -186,7 +186,7 @@ def test_an_operating_system_error_is_one_sentence(shop: Path) -> None:
 
 @pytest.mark.parametrize("out", ["/proc/nothing/out", "/dev/null/out"])
 def test_an_unwritable_folder_is_one_sentence(shop: Path, out: str) -> None:
-    with pytest.raises(WinnowError, match=rf"{out} cannot be written: .*Set WINNOW_HOME to a folder"):
+    with pytest.raises(WinnowError, match=rf"{Path(out).parent}: .*WINNOW_HOME names the folder"):
         ingest(str(shop), Path(out))
 
 

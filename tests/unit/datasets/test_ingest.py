@@ -101,7 +101,7 @@ def test_existing_files_are_not_overwritten(shop: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "letter.txt").write_text("dear")
-    with pytest.raises(WinnowError, match="is no data set"):
+    with pytest.raises(WinnowError, match="is not a data set"):
         ingest(str(shop), precious)
     with pytest.raises(WinnowError, match="would replace the source"):
         ingest(str(shop), shop)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.datasets.marketplace import MarketplaceSize, generate, generated
 from winnow.datasets.marketplace.catalog import END, START
 from winnow.datasets.readers.tables import read_local

@@ -10,7 +10,7 @@ import pytest
 from tests.support.paths import SHARED
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.spec import DatasetSpec
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.datasets.ingest import ingest
 from winnow.datasets.readers.atomic import read_atomic
 from winnow.datasets.readers.tables import read_local
@@ -126,7 +126,7 @@ def test_loading_a_folder_without_a_data_set_is_an_error(tmp_path: Path) -> None
         ("events: {view: 1}", r"name: missing; add it"),
         ("name: x\nevents: {view: 1}\nitem: {}", r"item: no such field"),
         ("name: x\nevents: {view: 1}\nconversions: [buy]", r"conversions: buy is not among the events"),
-        ("name: x\nevents: {view: 1}\nitems: {numeric: [price]}", r"items: price is read by that name already"),
+        ("name: x\nevents: {view: 1}\nitems: {numeric: [price]}", r"items: price is a canonical column"),
         (
             "name: x\nevents: {view: 1}\nitems: {numeric: [a], categorical: [a]}",
             r"items: a declared more than once",
@@ -205,7 +205,7 @@ def test_atomic_columns_are_mapped(tmp_path: Path) -> None:
         ("user_id:token\titem_id:word\nu\ta\n", r"each column must be headed .* 'item_id:word'"),
         ("user_id:token\nu\n", r"needs the columns user_id:token and item_id:token"),
         ("user_id:token\titem_id:token\trating:float\nu\ta\tgood\n", r"films\.inter, column rating: .*1 row.*'good'"),
-        ("user_id:token\titem_id:token\trating:float\nu\ta\t4000\n", r"no rating scale"),
+        ("user_id:token\titem_id:token\trating:float\nu\ta\t4000\n", r"too many for a rating scale"),
         (
             "user_id:token\titem_id:token\nu\n",
             r"films\.inter: rows with more or fewer values.*1 row.*'u'",

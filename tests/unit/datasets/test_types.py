@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from winnow.datasets.canonical.source import Source, SourceTable
+from winnow.datasets.canonical.raw import RawDataset, RawTable
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 from winnow.datasets.canonical.types import normalised
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.errors import DataError
 
 TEXTS = [
@@ -29,8 +29,8 @@ AN_ID = uuid.UUID("12345678-1234-5678-1234-567812345678")
 def validated(items: dict[str, Any], item_id: str = "a") -> dict[str, Any]:
     events = pa.table({"user_id": ["u"], "item_id": [item_id], "event": ["view"], "timestamp": [1_700_000_000_000]})
     table = pa.table({"tags": pa.nulls(1)} | items)
-    found = SourceTable.of("items.parquet", table), None, SourceTable.of("events.parquet", events)
-    return dict(validate(Source("shop", "/shop", SPEC, *found)).items.to_pylist()[0])
+    found = RawTable.of("items.parquet", table), None, RawTable.of("events.parquet", events)
+    return dict(validate(RawDataset("shop", "/shop", SPEC, *found)).items.to_pylist()[0])
 
 
 @pytest.mark.parametrize("kind", TEXTS, ids=str)

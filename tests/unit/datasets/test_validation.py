@@ -5,24 +5,24 @@ import time
 import pyarrow as pa
 import pytest
 
-from winnow.datasets.canonical.source import Source, SourceTable
+from winnow.datasets.canonical.raw import RawDataset, RawTable
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
-from winnow.datasets.canonical.validation import validate
+from winnow.datasets.canonical.validate import validate
 from winnow.errors import DataError
 
 NOW = int(time.time() * 1000)
 SPEC = DatasetSpec(name="x", events={"view": 1, "buy": 5}, items=DeclaredColumns(numeric=("weight",)))
 
 
-def source(**replaced: pa.Table | None) -> Source:
+def source(**replaced: pa.Table | None) -> RawDataset:
     tables: dict[str, pa.Table | None] = {
         "items": pa.table({"item_id": ["a", "b"], "price": [1.0, 2.0], "weight": [1.0, 2.0]}),
         "users": pa.table({"user_id": ["u", "v"]}),
         "events": events(),
     }
     tables |= replaced
-    found = {name: SourceTable.of(f"{name}.csv", table) for name, table in tables.items() if table is not None}
-    return Source("the shop", "/shop", SPEC, found["items"], found.get("users"), found["events"])
+    found = {name: RawTable.of(f"{name}.csv", table) for name, table in tables.items() if table is not None}
+    return RawDataset("the shop", "/shop", SPEC, found["items"], found.get("users"), found["events"])
 
 
 def events(**replaced: list[object]) -> pa.Table:
@@ -100,7 +100,7 @@ def test_a_valid_source_passes() -> None:
         ),
         (
             {"users": pa.table({"user_id": ["7", "8"]})},
-            "users.csv, column user_id: has no user of the log, such as 'u', 'v'; write the ids alike in both",
+            "users.csv, column user_id: has no user of the log, such as 'u', 'v'; write ids in the same way in both",
         ),
         (
             {"events": events(item_id=["x", "y", "x"])},
@@ -178,7 +178,7 @@ def test_users_of_the_log_only_get_no_features() -> None:
     )
     users = pa.table({"user_id": ["w", "u"], "country": [["DE", "AT"], ["FR"]], "age": [30, 40]})
     parts = source(users=users)
-    data = validate(Source("shop", "/shop", spec, items_only(), parts.users, parts.events))
+    data = validate(RawDataset("shop", "/shop", spec, items_only(), parts.users, parts.events))
     assert data.users.to_pydict() == {
         "user_id": ["w", "u", "v"],
         "country": [["DE", "AT"], ["FR"], None],
@@ -190,5 +190,5 @@ def test_users_of_the_log_only_get_no_features() -> None:
     ]
 
 
-def items_only() -> SourceTable:
-    return SourceTable.of("items.csv", pa.table({"item_id": ["a", "b"]}))
+def items_only() -> RawTable:
+    return RawTable.of("items.csv", pa.table({"item_id": ["a", "b"]}))

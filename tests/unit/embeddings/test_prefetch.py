@@ -3,7 +3,7 @@
 import threading
 import time
 
-from winnow.embeddings.prefetch import ahead
+from winnow.embeddings.prefetch import prefetch
 
 
 def test_prefetching_is_bounded_ordered_and_stops_early() -> None:
@@ -24,11 +24,11 @@ def test_prefetching_is_bounded_ordered_and_stops_early() -> None:
             taken.append(number)
             yield number
 
-    results = ahead(make, entries(), threads=3, at_most=6)
+    results = prefetch(make, entries(), threads=3, at_most=6)
     for number in range(20):
         assert next(results) == number * number
         assert len(taken) <= number + 1 + 7
     results.close()
     assert len(taken) < 30
     assert 1 < most[0] <= 3
-    assert list(ahead(make, range(10), threads=3, at_most=1)) == [number * number for number in range(10)]
+    assert list(prefetch(make, range(10), threads=3, at_most=1)) == [number * number for number in range(10)]

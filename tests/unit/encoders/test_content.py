@@ -56,7 +56,7 @@ def test_sixteen_bit_greys_keep_their_shades() -> None:
 def test_truncated_pictures_are_refused(form: str, share: float) -> None:
     content = encoded(NOISE.convert("RGB"), form)
     assert pixels.decode(content, 32).shape == (32, 32, 3)
-    with pytest.raises(media.BrokenMedia, match="not a readable picture"):
+    with pytest.raises(media.BrokenMedia, match="not a readable image"):
         pixels.decode(content[: int(share * len(content))], 32)
 
 
@@ -148,7 +148,7 @@ def test_truncated_sounds_are_refused(form: str, subtype: str | None, share: flo
         (recorded(TONE, 16_000, "AU"), "it is AU"),
         (recorded(TONE[:0], 16_000), "no frames"),
         (recorded(np.zeros(61 * 8_000, np.float32), 8_000, "FLAC"), "61 seconds are more than the 60"),
-        (recorded(np.zeros(4_000, np.float32), 400), "400 samples a second"),
+        (recorded(np.zeros(4_000, np.float32), 400), "400 samples per second"),
         (recorded(np.full(4_000, np.nan, np.float32), 8_000, "WAV", "FLOAT"), "not finite"),
         (recorded(np.zeros((32_000 * 55, 15), np.float32), 32_000, "WAV")[:4_000_000], "truncated"),
         (encoded(NOISE), "not a readable sound"),
@@ -216,7 +216,7 @@ def test_a_mismatch_of_inputs_is_named(tmp_path: Path) -> None:
     text = EncoderInputs(text=TextInput(dimension=4, context_length=9))
     with pytest.raises(WinnowError, match="no tokenizer"):
         Preparation(text, None)
-    with pytest.raises(WinnowError, match=r"gives 8 ids, but text\.context_length in encoders\.json is 9"):
+    with pytest.raises(WinnowError, match=r"returns 8 ids, but text\.context_length in encoders\.json is 9"):
         Preparation(text, tokenizer)
     with pytest.raises(WinnowError, match="there is no audio encoder"):
         Preparation(EncoderInputs(), None).prepare("audio", b"RIFF")

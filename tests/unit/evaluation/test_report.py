@@ -35,7 +35,7 @@ def release(folder: Path, holdout: list[list[int]]) -> Release:
         {"schema.json": SCHEMA.model_dump_json(), "vocabularies.json": "{}"},
         number=1,
         dataset="tiny",
-        source=releases.Source(),
+        source=releases.BuildInputs(),
         holdout="last",
         as_of=10,
         history_length=5,

@@ -10,11 +10,10 @@ from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 from winnow.features.columns import encode_categorical, encode_numeric
 from winnow.features.extract import extract, item_numerics
-from winnow.features.numerics import NUMERIC_FEATURES, ItemNumerics
+from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
-from winnow.features.popularity import DAY_MS, HALF_LIVES
 from winnow.features.table import FeatureSet
-from winnow.schema import FeatureSchema
+from winnow.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, FeatureSchema
 
 START = 1_700_000_000_000
 

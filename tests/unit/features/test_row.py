@@ -65,7 +65,7 @@ def release(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> R
         },
         number=1,
         dataset="test",
-        source=releases.Source(),
+        source=releases.BuildInputs(),
         holdout="none",
         as_of=features.as_of,
         history_length=10,

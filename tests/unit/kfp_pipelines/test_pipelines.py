@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kfp_pipelines.console import Screen
+from kfp_pipelines.console import StepConsole
 from tests.support.paths import ROOT
 from winnow.errors import DataError, WinnowError
-from winnow.result import VARIABLE, Outcome, reported
+from winnow.result import VARIABLE, RunResult, reported
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_kfp_compiles_the_package(pipeline: str, steps: set[str], tmp_path: Path
 
 def test_the_console_logs_everything_and_shows_steps_and_marked_lines() -> None:
     log, terminal = io.StringIO(), io.StringIO()
-    screen = Screen(log, terminal)
+    screen = StepConsole(log, terminal)
     said = "12:00:01 - INFO - Executing task \x1b[96m'ingest'\x1b[0m\n    chatter\n    winnow: 7 pictures skipped\n"
     screen.write(said)
     assert log.getvalue() == said
@@ -52,17 +52,17 @@ def test_the_console_logs_everything_and_shows_steps_and_marked_lines() -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (DataError("two problems\n  1. é"), Outcome(error="two problems\n  1. é", exit_code=2)),
-        (WinnowError("no such model"), Outcome(error="no such model", exit_code=1)),
+        (DataError("two problems\n  1. é"), RunResult(error="two problems\n  1. é", exit_code=2)),
+        (WinnowError("no such model"), RunResult(error="no such model", exit_code=1)),
     ],
 )
 def test_the_error_of_a_step_is_passed_on(
-    error: WinnowError, expected: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: WinnowError, expected: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "outcome.json"))
     with pytest.raises(type(error)), reported():
         raise error
-    assert Outcome.read(tmp_path / "outcome.json") == expected
+    assert RunResult.read(tmp_path / "outcome.json") == expected
     assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]
 
 
@@ -72,11 +72,11 @@ def test_a_full_disk_is_reported_and_a_bug_is_raised(tmp_path: Path, monkeypatch
     for bug in (ValueError("cannot reshape"), FileNotFoundError(errno.ENOENT, "No such file", "weights.pt")):
         with pytest.raises(type(bug)), reported():
             raise bug
-        assert Outcome.read(path) is None
+        assert RunResult.read(path) is None
     for where in ("/home/models", None):
         with pytest.raises(OSError, match="No space"), reported():
             raise OSError(errno.ENOSPC, "No space left on device", where)
-        outcome = Outcome.read(path)
+        outcome = RunResult.read(path)
         assert outcome is not None
         said = f"{where}: " if where else ""
         assert outcome.error.startswith(f"{said}No space left on device. Make room")

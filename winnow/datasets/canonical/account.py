@@ -1,4 +1,4 @@
-"""What reading a data set decided and what it left out: for the console, and as ``ingest.json`` beside the tables."""
+"""The account of an ingestion (decisions and left-out rows), for the console and as ``ingest.json``."""
 
 import json
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class Account:
     """How a source became a data set.
 
     Attributes:
-        notes: decisions that a person should know of.
-        rows: of the log, as it was found.
-        quarantined: how many of them were left out because something is wrong with them.
-        reasons: what is wrong, each with its count and examples; a row may have several.
+        notes: decisions that the user should know.
+        rows: number of rows of the source's log.
+        quarantined: number of invalid rows among them, which are left out.
+        reasons: problems of these rows, with counts and examples; a row may have several.
     """
 
     notes: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class Account:
     reasons: tuple[Problem, ...] = ()
 
     def lines(self) -> list[str]:
-        """For the console."""
+        """The lines for the console."""
         if not self.quarantined:
             return list(self.notes)
         left_out = f"{self.quarantined:,} of {self.rows:,} rows of the log are left out ({FILE} has this list, too):"

@@ -1,4 +1,4 @@
-"""The checks of single values, over whole columns: the same rules, in the same words, that the endpoint has."""
+"""Checks of single values over whole columns, with the rules and messages of the endpoint."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -14,13 +14,13 @@ NO_VALUE = "no value; fill it in or remove the row"
 
 
 class Fault(NamedTuple):
-    """Something that is wrong with values of a column.
+    """A check of a column, and its result.
 
     Attributes:
-        column: its name.
-        what: what is wrong and what to do about it.
-        wrong: a mask over the rows; a null is not wrong.
-        values: what to show examples of.
+        column: name of the column.
+        what: the problem and the remedy.
+        wrong: a mask of the failing rows; null counts as passing.
+        values: the values to show examples of.
     """
 
     column: str
@@ -29,7 +29,7 @@ class Fault(NamedTuple):
     values: pa.ChunkedArray
 
     def problem(self, file: str) -> Problem | None:
-        """The problem, if it holds anywhere."""
+        """The problem for the report; ``None`` where no row fails."""
         bad = self.values.filter(self.wrong)
         if not len(bad):
             return None
@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 
 
 def missing(column: str, values: pa.ChunkedArray) -> Fault:
-    """Nulls and empty texts."""
+    """Nulls and empty strings."""
     null = pc.is_null(values)
     if pa.types.is_string(values.type):
         null = pc.or_kleene(null, pc.equal(values, ""))
@@ -46,7 +46,7 @@ def missing(column: str, values: pa.ChunkedArray) -> Fault:
 
 
 def no_ids(column: str, values: pa.ChunkedArray) -> Iterator[Fault]:
-    """Texts that are no ids; an empty one is :func:`missing`."""
+    """Strings that are not ids; :func:`missing` finds the empty ones."""
     long = pc.greater(pc.utf8_length(values), fields.LONGEST_IDENTIFIER)
     yield Fault(column, f"must be {fields.LENGTH}", long, values)
     control = pc.match_substring_regex(values, fields.CONTROL)
@@ -56,13 +56,13 @@ def no_ids(column: str, values: pa.ChunkedArray) -> Iterator[Fault]:
 def implausible(
     column: str, moment: pa.ChunkedArray, given: pa.ChunkedArray, spans: Iterable[Implausible]
 ) -> Iterator[Fault]:
-    """Moments that cannot be.
+    """Moments in refused spans.
 
     Args:
-        column: its name.
+        column: name of the column.
         moment: int64 milliseconds since the epoch.
-        given: as they were written.
-        spans: what is refused.
+        given: the same moments as the source writes them.
+        spans: the refused spans.
     """
     for after, until, words in spans:
         wrong = pc.greater(moment, after)

@@ -1,4 +1,4 @@
-"""The canonical columns, and how a source's values become them."""
+"""The canonical columns, and the conversion of a source's values to them."""
 
 from typing import Any, Literal
 
@@ -46,20 +46,20 @@ _UNREADABLE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError)
 
 
 def absent(rows: int, kind: Kind) -> pa.ChunkedArray:
-    """What a column holds that the source lacks: nulls, or true for a flag."""
+    """The values of a column that the source lacks: nulls, or true for a flag."""
     values = pa.array([True] * rows, pa.bool_()) if kind == "flag" else pa.nulls(rows, _ARROW[kind])
     return pa.chunked_array([values])
 
 
 def convert(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
-    """A source's column in the canonical type of its kind; NaN and absent values become null.
+    """Convert a source's column to the canonical type of its kind; NaN and absent values become null.
 
     Args:
-        column: of a type that :func:`winnow.datasets.canonical.types.normalised` gives.
-        kind: of the canonical column.
+        column: of a type that :func:`winnow.datasets.canonical.types.normalised` returns.
+        kind: kind of the canonical column.
 
     Raises:
-        ValueError: some value cannot be read as that kind; :func:`unreadable` finds which.
+        ValueError: a value cannot be read as that kind; :func:`unreadable` finds them.
     """
     try:
         return _convert(column, kind)
@@ -68,7 +68,7 @@ def convert(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
 
 
 def unreadable(column: pa.ChunkedArray, kind: Kind) -> tuple[int, list[Any]]:
-    """How many values cannot be read as ``kind``, and up to three of them."""
+    """The number of values that cannot be read as ``kind``, and up to three of them."""
     count, examples = 0, []
     for value, occurrences in zip(*_distinct(column), strict=True):
         try:
@@ -110,15 +110,15 @@ def _convert(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
 
 
 def _may_be_an_id(given: pa.DataType) -> bool:
-    # A floating-point id would read "1.0" or lose its last digits, so joins would fail in silence.
+    # A floating-point id would become "1.0" or lose its last digits, so that joins fail silently.
     return bool(pa.types.is_string(given) or pa.types.is_integer(given) or pa.types.is_null(given))
 
 
 def read_moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Moments as int64 milliseconds since the epoch; null where one is missing or cannot be read.
+    """Read moments as int64 milliseconds since the epoch; null where one is missing or cannot be read.
 
     Raises:
-        pa.ArrowInvalid: no value of that type is a moment.
+        pa.ArrowInvalid: the type cannot hold moments.
         pa.ArrowNotImplementedError: likewise.
     """
     given = column.type
@@ -127,6 +127,6 @@ def read_moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_temporal(given):
         return column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
     if pa.types.is_floating(given):
-        # What is beyond an integer would come out as just any number.
+        # Larger floats have no exact integer: the cast would return an arbitrary number.
         return pc.if_else(pc.less(pc.abs(column), 2.0**53), column, None).cast(pa.int64(), safe=False)
     return column.cast(pa.int64())

@@ -1,4 +1,4 @@
-"""From a source's table to canonical columns, file by file: the door through which every source comes."""
+"""Conversion of a source's tables to canonical columns, file by file, for sources of every kind."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,20 +8,20 @@ import pyarrow.compute as pc
 
 from winnow.datasets.canonical import columns, headers
 from winnow.datasets.canonical.columns import Kind
+from winnow.datasets.canonical.raw import RawFile, RawTable
 from winnow.datasets.canonical.report import Problem
-from winnow.datasets.canonical.source import Part, SourceTable
 from winnow.datasets.canonical.spec import DeclaredColumns
 from winnow.datasets.canonical.types import normalised
 
 
 @dataclass(frozen=True)
-class Contract:
+class TableContract:
     """The columns of one table.
 
     Attributes:
         kinds: column -> kind, the canonical ones and then the declared ones.
-        required: column -> why it must be there.
-        lenient: columns whose unreadable values become null instead of a problem.
+        required: column -> why it is required.
+        lenient: columns whose unreadable values become null and not a problem.
     """
 
     kinds: Mapping[str, Kind]
@@ -35,8 +35,8 @@ class Contract:
         required: Iterable[str],
         declared: DeclaredColumns,
         lenient: Iterable[str] = (),
-    ) -> "Contract":
-        """Canonical columns, of which some are required, and declared ones, of which all are."""
+    ) -> "TableContract":
+        """A contract of canonical columns, some of them required, and declared columns, all required."""
         choices: dict[str, Kind] = dict.fromkeys(declared.categorical, "choice")
         numbers: dict[str, Kind] = dict.fromkeys(declared.numeric, "number")
         why = dict.fromkeys(required, "required") | dict.fromkeys(declared.names, "declared in dataset.yaml")
@@ -44,14 +44,14 @@ class Contract:
 
 
 @dataclass
-class Read:
+class ConvertedFile:
     """A file in canonical columns.
 
     Attributes:
-        table: the columns that could be read; those of nothing but nulls may still have the type null.
-        given: the same columns before they were converted.
-        problems: what could not be read.
-        notes: what a person should know.
+        table: the readable columns; a column of nulls alone may have the type null.
+        given: the same columns before conversion.
+        problems: the unreadable columns.
+        notes: decisions that the user should know.
     """
 
     table: pa.Table
@@ -60,12 +60,12 @@ class Read:
     notes: list[str] = field(default_factory=list)
 
 
-def read_part(part: Part, contract: Contract) -> Read:
-    """Find a file's columns and convert them."""
+def convert_file(part: RawFile, contract: TableContract) -> ConvertedFile:
+    """Match a file's headings with the contract and convert its columns."""
     headings = part.table.column_names
     matched = headers.match(headings, contract.kinds)
     read: dict[str, pa.ChunkedArray] = {}
-    result = Read(part.table, {}, notes=list(matched.notes()))
+    result = ConvertedFile(part.table, {}, notes=list(matched.notes()))
     for name, found in matched.several.items():
         what = f"{len(found)} columns could be it ({', '.join(map(repr, found))}); keep one, or rename the others"
         result.problems.append(Problem(part.file, name, what))
@@ -92,15 +92,15 @@ def read_part(part: Part, contract: Contract) -> Read:
     return result
 
 
-def together(found: SourceTable, parts: Iterable[pa.Table], contract: Contract) -> tuple[pa.Table, list[Problem]]:
-    """The files of a table as one; columns that some of them could not read are left out."""
+def together(found: RawTable, parts: Iterable[pa.Table], contract: TableContract) -> tuple[pa.Table, list[Problem]]:
+    """Concatenate the files of a table; columns that are unreadable in one of them are left out."""
     tables = list(parts)
     complete = [name for name in contract.kinds if all(name in table.column_names for table in tables)]
     read, problems = {}, []
     for name in complete:
         kinds = {str(table[name].type): table[name].type for table in tables if not pa.types.is_null(table[name].type)}
         if len(kinds) > 1:
-            what = f"its files differ: one has {' and another '.join(kinds)}; write them alike"
+            what = f"its files differ: one has {' and another '.join(kinds)}; write them with one type"
             problems.append(Problem(found.file, name, what))
             continue
         to = next(iter(kinds.values()), columns.absent(0, contract.kinds[name]).type)
@@ -108,9 +108,9 @@ def together(found: SourceTable, parts: Iterable[pa.Table], contract: Contract) 
     return pa.table(read), problems
 
 
-def read_table(found: SourceTable, contract: Contract) -> tuple[pa.Table, list[Problem], list[str]]:
-    """A table in canonical columns, what could not be read of it, and what a person should know."""
-    parts = [read_part(part, contract) for part in found.parts]
+def read_table(found: RawTable, contract: TableContract) -> tuple[pa.Table, list[Problem], list[str]]:
+    """A table in canonical columns, its problems, and its notes for the user."""
+    parts = [convert_file(part, contract) for part in found.parts]
     table, differing = together(found, (part.table for part in parts), contract)
     problems = [problem for part in parts for problem in part.problems] + differing
     if not any(part.table.num_rows for part in found.parts):
@@ -118,18 +118,18 @@ def read_table(found: SourceTable, contract: Contract) -> tuple[pa.Table, list[P
     return table, problems, list(notes(found, parts))
 
 
-def empty(found: SourceTable) -> Problem:
+def empty(found: RawTable) -> Problem:
     """The problem of a table without rows."""
     return Problem(found.file, None, "the table is empty; it needs at least one row")
 
 
-def notes(found: SourceTable, parts: Iterable[Read]) -> Iterator[str]:
-    """What a person should know of a table, each thing once."""
+def notes(found: RawTable, parts: Iterable[ConvertedFile]) -> Iterator[str]:
+    """The notes of a table's files, each once."""
     yield from dict.fromkeys(f"{found.file}: {note}" for part in parts for note in part.notes)
 
 
 def _converted(found: pa.ChunkedArray, kind: Kind, lenient: bool) -> pa.ChunkedArray | None:
-    """The canonical values; None where they cannot be read."""
+    """The canonical values; ``None`` where they cannot be read."""
     if pa.types.is_null(found.type):
         return found
     try:
@@ -138,7 +138,7 @@ def _converted(found: pa.ChunkedArray, kind: Kind, lenient: bool) -> pa.ChunkedA
         values = columns.convert(found, kind)
     except (ValueError, pa.ArrowException):
         return None
-    # A CSV file cannot tell an empty text from none, so no other does.
+    # CSV cannot distinguish an empty string from null, so other formats do not either.
     empty = kind in ("text", "choice") and pa.types.is_string(values.type)
     return pc.if_else(pc.equal(values, ""), None, values) if empty else values
 
@@ -150,7 +150,7 @@ def _unreadable(file: str, name: str, found: pa.ChunkedArray, kind: Kind) -> Pro
 
 
 def _undecodable(file: str, name: str, found: pa.ChunkedArray) -> Problem | None:
-    """Parquet may hold text that is none, as writers are trusted with it."""
+    """The problem of a Parquet file whose strings are not UTF-8: readers do not check them."""
     try:
         found.validate(full=True)
     except pa.ArrowInvalid as error:

@@ -18,7 +18,7 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Dataset:
-    """Items, users and events, whatever the source looked like.
+    """A validated data set.
 
     Attributes:
         spec: the description.
@@ -27,7 +27,7 @@ class Dataset:
             (str or list<str>, and float64).
         users: ``user_id`` str, then the declared columns.
         events: ``user_id``, ``item_id``, ``event`` str; ``timestamp`` int64 ms; in the order of the log.
-        account: how it came from its source; of a saved data set, ``ingest.json`` has it.
+        account: the account of its ingestion; a loaded data set has it in ``ingest.json``.
     """
 
     spec: DatasetSpec
@@ -49,20 +49,20 @@ class Dataset:
         """Read what :meth:`save` wrote.
 
         Raises:
-            WinnowError: the folder holds no saved data set.
+            WinnowError: the folder has no saved data set.
         """
         if not (folder / dataset_yaml.FILE).is_file():
-            raise WinnowError(f"{folder} holds no data set: {dataset_yaml.FILE} is missing. Ingest one first.")
+            raise WinnowError(f"{folder} has no data set: {dataset_yaml.FILE} is missing. Ingest one first.")
         items, users, events = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "users", "events"))
         return cls(DatasetSpec.read(folder / dataset_yaml.FILE), items, users, events)
 
 
 def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
-    """Take every user's last event away, so that it can be asked for later.
+    """Remove every user's last event, for evaluation.
 
-    The last event is the one with the largest timestamp; among equal ones, the one furthest down the log. Users
-    with fewer than 3 events keep all of them and are not in the held-out table: with one event left there is
-    nothing to learn from, let alone to stop early on.
+    The last event has the largest timestamp; of equal ones, it is the last in the log. Users with fewer than 3 events
+    keep all of them and are not in the held-out table: from a single event neither training nor early stopping
+    can learn.
 
     Returns:
         The data set without those events, and the events: ``user_id``, ``item_id``, ``event``, ``timestamp``, one

@@ -1,4 +1,4 @@
-"""Which of a file's columns are the known ones, when headings differ by case, spaces or underscores."""
+"""Match a file's headings with expected columns, whatever their case, spaces and underscores."""
 
 import re
 from collections import Counter, defaultdict
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 _SHOWN = 10
 _UNSAID = {"event_id", "stream_id"}
-"""Columns of exported events: it is no news that they are not read."""
+"""Columns of exported events, which are ignored without a note."""
 
 
 @dataclass(frozen=True)
 class Matched:
-    """What a file's headings are taken for.
+    """The columns found in a file.
 
     Attributes:
-        places: known column -> its place in the file.
-        near: known column -> the heading that was taken for it, although it is written otherwise.
-        several: known column -> the headings that could all be meant by it; none of them is taken.
+        places: column -> its position in the file.
+        near: column -> its heading, where the two are spelled differently.
+        several: column -> its headings, where more than one matches; none of them is read.
         unread: the other headings.
     """
 
@@ -27,7 +27,7 @@ class Matched:
     unread: list[str]
 
     def notes(self) -> Iterator[str]:
-        """What a person should know."""
+        """Notes for the user."""
         for name, heading in self.near.items():
             yield f"column {heading!r} is read as {name}"
         unread = [name for name in self.unread if name not in _UNSAID and not name.startswith("__")]
@@ -37,14 +37,14 @@ class Matched:
 
 
 def match(headings: Sequence[str], known: Collection[str]) -> Matched:
-    """Find the known columns.
+    """Find the expected columns among a file's headings.
 
-    Spaces around a heading say nothing. One that is written as a known column is that column; one that differs by
-    case, spaces, hyphens or underscores is taken for it where no other is.
+    Spaces around a heading are ignored. An exact match wins; otherwise a heading matches that differs by case, spaces,
+    hyphens or underscores.
 
     Args:
-        headings: of a file, in order; there may be the same one twice.
-        known: the columns that are looked for.
+        headings: headings of the file, in order; duplicates are possible.
+        known: the expected columns.
     """
     trimmed = [heading.strip("\ufeff \t\r\n\u00a0") for heading in headings]
     folded = Counter(map(_folded, known))

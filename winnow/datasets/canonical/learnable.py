@@ -1,4 +1,4 @@
-"""What a log must hold before anything can be learned from it, said before the training rather than after it."""
+"""The minimum that training needs of a data set, checked before training starts."""
 
 import pyarrow.compute as pc
 
@@ -11,11 +11,11 @@ FEWEST_ITEMS = 2
 def check_learnable(dataset: Dataset, name: str) -> None:
     """Refuse a data set whose log has no order to learn.
 
-    A recommender learns what is met after what, so somebody must have met two items.
+    A recommender learns which item follows which, so at least one user must have events with two items.
 
     Args:
-        dataset: validated, held-out events already removed.
-        name: what the message calls it.
+        dataset: a validated data set without its held-out events.
+        name: the data set's name in the error message.
 
     Raises:
         DataError: the catalog has one item, or no user has events with two.
@@ -23,19 +23,19 @@ def check_learnable(dataset: Dataset, name: str) -> None:
     items, events = dataset.items.num_rows, dataset.events
     if items < FEWEST_ITEMS:
         raise DataError(
-            f"{name}: items: the catalog has {items} item, and with fewer than {FEWEST_ITEMS} there is nothing to "
-            "choose from; add the other items"
+            f"{name}: items: the catalog has {items} item; a recommender needs at least {FEWEST_ITEMS} to "
+            "choose from: add the other items"
         )
     if not events.num_rows:
         raise DataError(
-            f"{name}: events: no events are left once the held-out ones are taken away; build without --holdout last, "
-            "or bring more events"
+            f"{name}: events: no events are left after the hold-out; build without --holdout last, or provide more "
+            "events"
         )
-    met = events.group_by("user_id").aggregate([("item_id", "count_distinct")])["item_id_count_distinct"]
-    if pc.max(met).as_py() < FEWEST_ITEMS:
+    distinct = events.group_by("user_id").aggregate([("item_id", "count_distinct")])["item_id_count_distinct"]
+    if pc.max(distinct).as_py() < FEWEST_ITEMS:
         example = events["user_id"][0].as_py()
         raise DataError(
-            f"{name}: events: user_id: none of the {len(met):,} users has events with two different items (such as "
-            f"{example!r}), so there is no order to learn; let user_id name the same person in all visits, not a "
-            "session or an order, or bring a longer log"
+            f"{name}: events: user_id: none of the {len(distinct):,} users has events with two different items (such "
+            f"as {example!r}), so there is no order to learn; let user_id name the same person in all visits, not a "
+            "session or an order, or provide a longer log"
         )

@@ -1,7 +1,7 @@
-"""The log of a source: its good rows, and what is wrong with the others.
+"""The log of a source: its valid rows, and the problems of the others.
 
-In a log of millions one broken record is no reason to stop. Rows with something wrong are left out and counted, and
-too many of them (``max_bad_share``) are refused; so is what concerns the log as a whole, such as a missing column.
+A few bad rows do not stop an ingestion: they are left out and counted. The log is refused where their share exceeds
+``max_bad_share``, or where a problem concerns all of it, such as a missing column.
 """
 
 import time
@@ -16,9 +16,9 @@ from winnow import moments
 from winnow.datasets.canonical import checks, convert
 from winnow.datasets.canonical.checks import Fault
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
-from winnow.datasets.canonical.convert import Contract, Read
+from winnow.datasets.canonical.convert import ConvertedFile, TableContract
+from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import Problem
-from winnow.datasets.canonical.source import Source
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 
 _AHEAD_MS = 86_400_000
@@ -26,8 +26,8 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Known:
-    """The items that an event may name, and the table they are in."""
+class CatalogIds:
+    """The ids of the catalog's items, and the name of their table."""
 
     ids: pa.ChunkedArray
     file: str
@@ -38,12 +38,12 @@ class Log:
     """The log in canonical columns.
 
     Attributes:
-        table: the rows that nothing is wrong with.
-        rows: how many there were in all.
-        bad: how many of them are left out.
-        reasons: why, each with its count and examples.
-        problems: what is wrong with the log as a whole.
-        notes: what a person should know.
+        table: the valid rows.
+        rows: number of all rows.
+        bad: number of rows that are left out.
+        reasons: problems of these rows, with counts and examples.
+        problems: problems of the log as a whole.
+        notes: decisions that the user should know.
     """
 
     table: pa.Table
@@ -54,18 +54,18 @@ class Log:
     notes: list[str]
 
 
-def read_log(source: Source, known: Known | None) -> Log:
+def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
     """Read and check the log.
 
     Args:
-        source: whose log.
-        known: the items; None where their ids cannot be read.
+        source: the data set.
+        known: the items; ``None`` where their ids cannot be read.
     """
     found = source.events
-    contract = Contract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
-    reads = [convert.read_part(part, contract) for part in found.parts]
+    contract = TableContract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
+    reads = [convert.convert_file(part, contract) for part in found.parts]
     reasons: dict[tuple[str | None, str], Problem] = {}
-    good, bad, swallowed = [], 0, 0
+    good, bad, inside = [], 0, 0
     for part, read in zip(found.parts, reads, strict=True):
         faults = list(_faults(read, source.spec, known))
         reported = [fault.problem(part.file) for fault in faults]
@@ -83,16 +83,16 @@ def read_log(source: Source, known: Known | None) -> Log:
             continue
         good.append(read.table.filter(pc.invert(wrong)))
         bad += pc.sum(wrong).as_py() or 0
-        swallowed += _swallowed(read, wrong)
+        inside += _lines_inside_values(read, wrong)
     table, problems = convert.together(found, good, contract)
-    rows = sum(part.table.num_rows + part.broken for part in found.parts) + swallowed
+    rows = sum(part.table.num_rows + part.broken for part in found.parts) + inside
     if rows == 0:
         problems.append(convert.empty(found))
     problems = [problem for read in reads for problem in read.problems] + problems
-    return Log(table, rows, bad + swallowed, list(reasons.values()), problems, list(convert.notes(found, reads)))
+    return Log(table, rows, bad + inside, list(reasons.values()), problems, list(convert.notes(found, reads)))
 
 
-def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Fault]:
+def _faults(read: ConvertedFile, spec: DatasetSpec, known: CatalogIds | None) -> Iterator[Fault]:
     table = read.table
     for name in table.column_names:
         yield checks.missing(name, read.given[name])
@@ -100,9 +100,9 @@ def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Faul
         values = table[name].cast(pa.string())
         yield from checks.no_ids(name, values)
         if name == "item_id" and known:
-            stranger = pc.invert(pc.is_in(values, known.ids))
-            stranger = pc.and_(pc.and_(stranger, pc.is_valid(values)), pc.not_equal(values, ""))
-            yield Fault(name, f"not in {known.file}; add its row there or remove these events", stranger, values)
+            unknown = pc.invert(pc.is_in(values, known.ids))
+            unknown = pc.and_(pc.and_(unknown, pc.is_valid(values)), pc.not_equal(values, ""))
+            yield Fault(name, f"not in {known.file}; add its row there or remove these events", unknown, values)
     if "event" in table.column_names:
         values = table["event"].cast(pa.string())
         undeclared = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, pa.array([*spec.events]))))
@@ -120,8 +120,8 @@ def _faults(read: Read, spec: DatasetSpec, known: Known | None) -> Iterator[Faul
         yield from checks.implausible("timestamp", moment, given, spans)
 
 
-def _swallowed(read: Read, wrong: pa.ChunkedArray) -> int:
-    """Lines that are part of a bad row's values: a quote that is never closed makes one value of all that follow."""
+def _lines_inside_values(read: ConvertedFile, wrong: pa.ChunkedArray) -> int:
+    """Lines inside the values of bad rows: an unclosed quote makes all lines after it one value."""
     texts = [given.filter(wrong) for given in read.given.values() if pa.types.is_string(given.type)]
     return sum(pc.sum(pc.count_substring(text, "\n")).as_py() or 0 for text in texts)
 
@@ -131,6 +131,6 @@ def _any(masks: list[pa.ChunkedArray]) -> pa.ChunkedArray | None:
 
 
 def _added(one: Problem, other: Problem, file: str) -> Problem:
-    """The same problem in two files."""
+    """One problem from the same problem of two files."""
     examples = tuple(dict.fromkeys(one.examples + other.examples))[:_EXAMPLES]
     return Problem(file, one.column, one.what, one.count + other.count, examples)

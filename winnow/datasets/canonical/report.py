@@ -1,4 +1,4 @@
-"""The validation report: every problem at once, each with its file, column, count and examples."""
+"""The validation report: all problems at once, each with file, column, count and examples."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ _LONGEST = 80
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a data set.
+    """A problem of a data set.
 
     Attributes:
-        file: the file, as the person knows it.
-        column: the column, or None when the table as a whole is meant.
-        what: what is wrong and what to do about it.
-        count: how many rows are concerned; 0 when the table as a whole is.
-        examples: up to three offending values.
+        file: name of the file.
+        column: name of the column; ``None`` for a problem of the whole table.
+        what: the problem and the remedy.
+        count: number of rows with the problem; 0 for a problem of the whole table.
+        examples: up to three of the values.
     """
 
     file: str
@@ -44,7 +44,7 @@ def _short(value: Any) -> str:
 
 
 def data_error(name: str, problems: Iterable[Problem], remark: str | None = None) -> DataError:
-    """The error that carries the whole report, and a remark at its end."""
+    """An error with the whole report, and a remark at its end."""
     lines = [f"  {number}. {problem}" for number, problem in enumerate(problems, start=1)]
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     return DataError(
@@ -60,14 +60,14 @@ def data_error(name: str, problems: Iterable[Problem], remark: str | None = None
 
 @contextmanager
 def reading(source: str, file: str) -> Iterator[None]:
-    """While a file is read.
+    """Turn errors of the operating system, the decoder and Arrow into a report while a file is read.
 
     Args:
-        source: the data set, as the report names it.
-        file: the file, as the report names it.
+        source: name of the data set in the report.
+        file: name of the file in the report.
 
     Raises:
-        DataError: instead of whatever the operating system, a decoder or Arrow raised.
+        DataError: the file cannot be read.
     """
     try:
         yield

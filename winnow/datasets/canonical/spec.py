@@ -1,4 +1,4 @@
-"""What a data set says about itself: ``dataset.yaml``."""
+"""The description of a data set: ``dataset.yaml``."""
 
 import math
 from pathlib import Path
@@ -24,12 +24,12 @@ items:
 users:
   categorical: [country]
   numeric: [age]
-max_bad_share: 0.001                       # optional: bad rows of the log that are left out, not refused
+max_bad_share: 0.001                       # optional: share of bad rows of the log that are left out
 """
 
 
 class DeclaredColumns(BaseModel):
-    """Columns beyond the canonical ones that become features.
+    """Further columns that become features.
 
     Attributes:
         categorical: columns of strings, or of lists of strings.
@@ -43,7 +43,7 @@ class DeclaredColumns(BaseModel):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every declared column, the categorical ones first."""
+        """All declared columns, categorical columns first."""
         return self.categorical + self.numeric
 
     @model_validator(mode="after")
@@ -58,12 +58,12 @@ class DatasetSpec(BaseModel):
     """The contract of one data set.
 
     Attributes:
-        name: what to call the data set.
-        events: event type -> weight, how much one event of that type says; their order is the order of the codes.
-        conversions: the event types that count as success; by default those of the largest weight.
+        name: name of the data set.
+        events: event type -> weight of an event of that type; their order is the order of the codes.
+        conversions: event types that count as success; by default those of the largest weight.
         items: declared columns of the items table.
         users: declared columns of the users table.
-        max_bad_share: how much of the log may be left out because something is wrong with it; more is refused.
+        max_bad_share: share of the log that may be invalid: these rows are left out; a log with more is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,7 +113,7 @@ class DatasetSpec(BaseModel):
 
         Args:
             path: the file.
-            origin: what the message calls it, where it came from somewhere else.
+            origin: its name in the error message, where the file is a copy.
 
         Raises:
             DataError: the file is missing or broken; the message names the field and the remedy.
@@ -126,10 +126,10 @@ class DatasetSpec(BaseModel):
 
     @classmethod
     def parse(cls, text: str, origin: str) -> "DatasetSpec":
-        """Parse the text of a ``dataset.yaml``; ``origin`` is where it came from, for the error message.
+        """Parse the text of a ``dataset.yaml``; ``origin`` is its name in the error message.
 
         Raises:
-            DataError: the text is no valid description; the message names every wrong field and the remedy.
+            DataError: the text is not a valid description; the message names all invalid fields and the remedies.
         """
         try:
             return cls.model_validate(yaml.safe_load(text))
@@ -150,7 +150,7 @@ class DatasetSpec(BaseModel):
 def _beyond(declared: DeclaredColumns, canonical: dict[str, Any]) -> DeclaredColumns:
     taken = [name for name in declared.names if name in canonical or name in EVENT_COLUMNS]
     if taken:
-        raise ValueError(f"{', '.join(taken)} is read by that name already; remove it from the declared columns")
+        raise ValueError(f"{', '.join(taken)} is a canonical column; remove it from the declared columns")
     return declared
 
 

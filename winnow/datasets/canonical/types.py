@@ -1,7 +1,7 @@
-"""One Arrow type for each kind of value, whichever of Arrow's the writer chose.
+"""One Arrow type for each kind of value, whatever type the writer chose.
 
 pandas 3 and polars write ``large_string``, categoricals are dictionaries, databases export decimals and UUIDs. Every
-source passes through here once, so that no later code decides by the type that a writer happened to choose.
+source is normalised here once, so that no later code depends on the type that a writer chose.
 """
 
 from uuid import UUID
@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 
 def normalised(table: pa.Table) -> pa.Table:
-    """The same values in a few types.
+    """Cast a table to a few types.
 
-    They are ``string``, ``int64``, ``uint64``, ``double`` (NaN is null), ``bool``, ``date32``, ``timestamp[us]`` (UTC,
-    without a zone), ``null`` and a ``list`` of these. Bytes that are UTF-8 become text. What fits none of them
-    (structs, bytes that are not text, times of day) stays as it is, for the validation to name.
+    The types are ``string``, ``int64``, ``uint64``, ``double`` (NaN is null), ``bool``, ``date32``, ``timestamp[us]``
+    (UTC, without a zone), ``null`` and a ``list`` of these. Bytes that are UTF-8 become text. Columns that fit none of
+    them (structs, bytes that are not text, times of day) are left as they are; validation reports them.
     """
     columns = [_normalised(column) for column in table.columns]
     return pa.table(columns, names=table.column_names)
@@ -39,14 +39,14 @@ def _normalised(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         # Arrow 25 casts these to lists whose offsets are wrong.
         return pa.chunked_array([pa.array(chunk.to_pylist(), to) for chunk in column.chunks], to)
-    # Microseconds are what a Python moment has; a nanosecond more or less says nothing here.
+    # Python datetimes have microseconds; nanoseconds are cut off.
     column = column.cast(to, safe=not pa.types.is_timestamp(to))
     # pandas writes missing numbers as NaN.
     return pc.if_else(pc.is_nan(column), None, column) if pa.types.is_floating(to) else column
 
 
 def _to(kind: pa.DataType) -> pa.DataType | None:
-    """The type that stands for ``kind``; None where none does."""
+    """The normalised type of ``kind``; ``None`` where there is none."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pa.string()
     if pa.types.is_integer(kind):
@@ -87,7 +87,7 @@ def _of_extension(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _of_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Whole numbers where all are whole, as ids are that a database kept as NUMERIC; else floating-point ones."""
+    """Integers where all values are whole, such as ids in a NUMERIC column of a database; otherwise floats."""
     wide = column.cast(pa.decimal256(76, column.type.scale))
     try:
         whole = wide.cast(pa.decimal256(76, 0))

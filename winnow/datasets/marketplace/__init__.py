@@ -1,6 +1,6 @@
-"""The seeded demo marketplace: a data set like anybody's, with pictures, descriptions, sounds and a log.
+"""The demo marketplace: a generated data set with images, descriptions, sounds and a log.
 
-Everything is drawn from one seed: the same sizes and seed give the same bytes.
+The same sizes and seed give the same bytes.
 """
 
 import tempfile
@@ -21,18 +21,18 @@ from winnow.datasets.marketplace.sounds import record_sounds
 from winnow.errors import WinnowError
 
 _RECIPE = 1
-"""Counts the changes of what a seed gives, so that an older marketplace is not taken for this one."""
+"""Version of the generator: a folder of an older version is not reused."""
 
 
 @dataclass(frozen=True)
 class MarketplaceSize:
-    """How large the marketplace is.
+    """Size and seed of a marketplace.
 
     Attributes:
-        items: things on offer, at least 1.
-        users: people, at least 1.
-        events: what they do, at least one event each.
-        seed: the same seed gives the same marketplace.
+        items: number of items, at least 1.
+        users: number of users, at least 1.
+        events: number of events, at least one per user.
+        seed: seed of the random generator.
     """
 
     items: int = 2000
@@ -41,7 +41,7 @@ class MarketplaceSize:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no marketplace can have."""
+        """Refuse sizes below their minimum."""
         for field, least in (("items", 1), ("users", 1), ("events", self.users), ("seed", 0)):
             if getattr(self, field) < least:
                 raise WinnowError(f"{field} is {getattr(self, field)} and must be at least {least}.")
@@ -51,7 +51,7 @@ DEFAULT_SIZE = MarketplaceSize()
 
 
 def generated(within: Path, size: MarketplaceSize, show_progress: bool = False) -> Path:
-    """The folder of a marketplace of that size inside ``within``; generated if it is not there yet."""
+    """The folder of a marketplace of that size inside ``within``; generated if it is missing."""
     folder = within / "-".join(str(number) for number in (_RECIPE, *astuple(size)))
     if not folder.exists():
         within.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def generated(within: Path, size: MarketplaceSize, show_progress: bool = False) 
 def generate(folder: Path, size: MarketplaceSize, show_progress: bool = False) -> None:
     """Write a marketplace into a new folder: ``dataset.yaml``, three Parquet tables, ``images/`` and ``audio/``."""
     folder.mkdir(parents=True)
-    # Each part has its own stream, so that a change in one leaves the others as they were.
+    # Each part has its own random stream, so that a change in one part does not change the others.
     for_catalog, for_pictures, for_sounds, for_people, for_log = np.random.default_rng(size.seed).spawn(5)
     catalog = make_catalog(size.items, for_catalog)
     people = make_people(size.users, for_people)

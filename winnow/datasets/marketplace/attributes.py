@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Category:
-    """A kind of thing.
+    """A category of items.
 
     Attributes:
-        names: what people call it.
-        purpose: what it is for, in words.
+        names: its names in texts.
+        purpose: its purpose in texts.
         price: its typical price.
-        complement: the category that people look at next.
+        complement: the category that users often view next.
     """
 
     names: tuple[str, ...]
@@ -54,7 +54,7 @@ STYLES = {
     "sporty": ("diagonal", "with fast diagonal bands"),
     "retro": ("ringed", "with rings from the seventies"),
 }
-"""Style -> its pattern in a word, and in more words."""
+"""Style -> its pattern in one word, and as a phrase."""
 STYLE_NAMES = tuple(STYLES)
 
 COLOURS = {
@@ -69,7 +69,7 @@ COLOURS = {
     "brown": ((125, 80, 45), ("brown", "chestnut")),
     "grey": ((105, 110, 118), ("grey", "slate", "ash")),
 }
-"""Colour -> RGB, and what people call it."""
+"""Colour -> RGB, and its names in texts."""
 COLOUR_NAMES = tuple(COLOURS)
 
 MATERIALS = {
@@ -78,7 +78,7 @@ MATERIALS = {
     "glass": ("glass", "hand-blown glass"),
     "fabric": ("fabric", "woven fabric"),
 }
-"""Material -> the adjective, and the finer word."""
+"""Material -> its adjective, and its longer name."""
 MATERIAL_NAMES = tuple(MATERIALS)
 
 BRANDS = tuple(

@@ -1,4 +1,4 @@
-"""The things on offer: what they are, what they cost, and how they are described."""
+"""The catalog of the demo marketplace: attributes, prices and texts of its items."""
 
 from dataclasses import dataclass
 
@@ -19,14 +19,14 @@ from winnow.datasets.marketplace.attributes import (
 
 DAY = 86_400_000
 END = 1_782_777_600_000
-"""2026-06-30 00:00 UTC in milliseconds: a fixed day, so that the same seed gives the same log on any day."""
+"""2026-06-30 00:00 UTC in milliseconds: fixed, so that a seed gives the same log on any day."""
 DAYS = 90
 START = END - DAYS * DAY
 
 _UNAVAILABLE = 0.03
 _WITH_SOUND = 1 / 3
 _NEW = 0.25
-"""The share of things that arrived while the log was running."""
+"""Share of the items that are created within the time of the log."""
 
 _OPENINGS = ("A", "This is a", "Meet a", "For your home and your days: a", "New in: a", "Simply a")
 _CLOSINGS = ("Made to last.", "A gift that pleases.", "Ships within two days.", "Designed in small series.", "")
@@ -38,12 +38,12 @@ class Catalog:
 
     Attributes:
         category: index into ``CATEGORY_NAMES``; likewise ``style``, ``colour``, ``material`` and ``brand``.
-        appeal: how much people like the thing whatever their taste, long-tailed.
-        typical: what things of the category cost.
-        price: what the thing costs.
+        appeal: popularity independent of taste, long-tailed.
+        typical: typical price of the category.
+        price: price of the item.
         created_at: int64 ms.
         available: bool.
-        with_sound: bool, whether there is a recording.
+        with_sound: bool, whether the item has a sound.
         title: str.
         description: str.
     """
@@ -63,17 +63,17 @@ class Catalog:
     description: list[str]
 
     def __len__(self) -> int:
-        """How many things there are."""
+        """Number of items."""
         return len(self.category)
 
 
 def make_catalog(items: int, rng: np.random.Generator) -> Catalog:
-    """Invent a catalog."""
+    """Generate a catalog."""
     category = rng.integers(len(CATEGORY_NAMES), size=items)
     style = rng.integers(len(STYLE_NAMES), size=items)
     colour = rng.integers(len(COLOUR_NAMES), size=items)
     material = rng.integers(len(MATERIAL_NAMES), size=items)
-    # A brand leans to a style without telling it for certain.
+    # Brand correlates with style.
     leaning = style * 4 + rng.integers(4, size=items)
     brand = np.where(rng.random(items) < 0.5, leaning, rng.integers(len(BRANDS), size=items))
     appeal = 1.0 / (1 + rng.permutation(items)) ** 0.9
@@ -82,7 +82,7 @@ def make_catalog(items: int, rng: np.random.Generator) -> Catalog:
     arrived = np.where(
         rng.random(items) < _NEW, rng.uniform(START, END - DAY, items), rng.uniform(START - 730 * DAY, START, items)
     )
-    # The site needs something to show on its first day.
+    # The first day of the log needs an item.
     arrived[0] = START - DAY
     available = rng.random(items) >= _UNAVAILABLE
     with_sound = rng.random(items) < _WITH_SOUND

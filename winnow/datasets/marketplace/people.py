@@ -1,4 +1,4 @@
-"""The people: who they are, and what they like, which changes with time."""
+"""The users of the demo marketplace: their features, and their tastes, which drift."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ class People:
         age: int64 [users], years.
         country: int64 [users], index into ``COUNTRIES``.
         segment: int64 [users], index into ``SEGMENTS``.
-        category: float64 [2, users, categories], shares: the taste people come with, and the one they drift to.
+        category: float64 [2, users, categories], shares: the first taste, and the one it drifts to.
         style: float64 [2, users, styles], likewise.
         colour: float64 [2, users, colours], likewise.
-        budget: float64 [users], the price level they feel at home with, as a factor of what is typical.
-        turning: float64 [users], when the second taste weighs as much as the first, ms.
+        budget: float64 [users], preferred price level, as a factor of the typical price.
+        turning: float64 [users], ms: the time at which both tastes have the same weight.
     """
 
     age: NDArray[np.int64]
@@ -36,17 +36,17 @@ class People:
     turning: NDArray[np.float64]
 
     def __len__(self) -> int:
-        """How many people there are."""
+        """Number of users."""
         return len(self.age)
 
 
 def make_people(users: int, rng: np.random.Generator) -> People:
-    """Invent people. Segment says something of style, country of colour, and age of category and budget."""
+    """Generate users. Taste in style depends on segment, in colour on country, in category (and budget) on age."""
     age = np.clip(rng.gamma(6.0, 6.5, users), 16, 85).astype(np.int64)
     country = rng.integers(len(COUNTRIES), size=users)
     segment = rng.integers(len(SEGMENTS), size=users)
     leaning = np.full((users, len(CATEGORY_NAMES)), 0.12)
-    # Furniture, clothes and music come in that order in the list of categories; the young lean to music.
+    # The list of categories has furniture, then clothes, then music; the young prefer music.
     leaning[:, :4] += 0.25 * (age[:, None] > 45)
     leaning[:, 8:] += 0.25 * (age[:, None] < 30)
     return People(
@@ -62,7 +62,7 @@ def make_people(users: int, rng: np.random.Generator) -> People:
 
 
 def _tastes(leaning: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Two draws from the Dirichlet distribution of each row, the second one half-way from the first."""
+    """Two draws from the Dirichlet distribution of each row, the second drawn towards the first."""
     drawn = rng.standard_gamma(np.stack([leaning, leaning])) + _FAINTEST
     shares = drawn / drawn.sum(axis=-1, keepdims=True)
     shares[1] = (shares[0] + 2 * shares[1]) / 3

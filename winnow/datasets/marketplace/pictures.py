@@ -1,4 +1,4 @@
-"""Pictures of the things: shape for the category, pattern for the style, and their colours."""
+"""Images of the items: shape by category, pattern by style, surface by material, and the colour."""
 
 from pathlib import Path
 
@@ -77,11 +77,11 @@ _HOLES: dict[str, tuple[Part, ...]] = {
     "speaker": (("ellipse", (0.4, 0.16, 0.6, 0.34)), ("ellipse", (0.34, 0.48, 0.66, 0.8))),
     "guitar": (("ellipse", (0.43, 0.6, 0.57, 0.73)),),
 }
-"""What is cut out of a shape again."""
+"""Parts that are cut out of a shape."""
 
 
 def draw_pictures(catalog: Catalog, folder: Path, rng: np.random.Generator, show_progress: bool) -> list[str]:
-    """Draw every item as a PNG; returns the file names."""
+    """Draw all items as PNG files; returns the file names."""
     folder.mkdir(parents=True)
     names = [f"{number:06d}.png" for number in range(len(catalog))]
     pose = rng.standard_normal((len(catalog), 5), dtype=np.float32)
@@ -101,7 +101,7 @@ def _picture(category: int, style: int, colour: int, material: int, pose: NDArra
 
 
 def _mask(category: str, pose: NDArray[np.float32]) -> Image.Image:
-    """Where the shape is: drawn twice as large, then halved, which smooths its edges."""
+    """The mask of a shape, drawn at twice the size and reduced, which smooths its edges."""
     size = np.clip(0.86 + 0.06 * pose[0], 0.66, 1.0)
     shift = np.clip(0.5 + 0.03 * pose[1:3], 0.42, 0.58)
     mask = Image.new("L", (_FINE, _FINE), 0)
@@ -128,11 +128,11 @@ _SHINE: dict[str, NDArray[np.float32]] = {
     "glass": 55 * (1 - _Y) - 10,
     "fabric": 16 * np.sign(np.sin(_X * 130) * np.sin(_Y * 130)),
 }
-"""What light does on each material."""
+"""Light and shade of each material."""
 
 
 def _surface(style: str, rgb: NDArray[np.float32], phase: np.float32) -> NDArray[np.float32]:
-    """The colour, with the style's pattern in a lighter tone of it."""
+    """A surface in the colour, with the style's pattern in a lighter tone."""
     if style == "minimal":
         return np.broadcast_to(rgb, (SIDE, SIDE, 3))
     x, y = _X + 0.02 * phase, _Y + 0.03 * phase

@@ -1,4 +1,4 @@
-"""Short sounds of the things: pitch for the category, rhythm for the style, timbre for the material."""
+"""Short sounds of the items: pitch by category, rhythm by style, timbre by material, and an interval by colour."""
 
 import wave
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from winnow.datasets.marketplace.catalog import Catalog
 
 RATE = 8_000
-"""Samples a second."""
+"""Samples per second."""
 _SECONDS = 0.8
 
 _PARTIALS = np.array(
@@ -21,13 +21,13 @@ _PARTIALS = np.array(
     ]
 )
 _DECAY = np.array([9.0, 3.0, 5.0, 16.0])
-"""How fast a stroke on each material fades, per second."""
+"""Decay rate of a stroke on each material, per second."""
 _STROKES = ((0.0,), (0.0, 0.4), (0.0, 0.2, 0.4), (0.0, 0.13, 0.4, 0.53), (0.0, 0.1, 0.2, 0.3, 0.4), (0.0, 0.55))
-"""When each style strikes, in seconds."""
+"""Times of the strokes of each style, in seconds."""
 
 
 def record_sounds(catalog: Catalog, folder: Path, rng: np.random.Generator) -> list[str | None]:
-    """Record the items that have a sound, as 16-bit mono WAV; returns the file names, None where there is none."""
+    """Write the sounds as 16-bit mono WAV files; returns the file names, ``None`` for items without a sound."""
     folder.mkdir(parents=True)
     names = [f"{number:06d}.wav" if heard else None for number, heard in enumerate(catalog.with_sound)]
     for number, name in enumerate(names):

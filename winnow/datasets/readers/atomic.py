@@ -1,7 +1,7 @@
 """RecBole's atomic files: ``NAME.inter``, and optionally ``NAME.item`` and ``NAME.user``.
 
-Tab-separated text whose header gives each column a type, such as ``user_id:token``; dozens of public data sets are
-published so (Zhao et al., "RecBole: Towards a Unified, Comprehensive and Efficient Framework for Recommendation
+Tab-separated text whose header gives each column a type, such as ``user_id:token``; dozens of public data sets have
+this format (Zhao et al., "RecBole: Towards a Unified, Comprehensive and Efficient Framework for Recommendation
 Algorithms", CIKM 2021; https://recbole.io/docs/user_guide/data/atomic_files.html).
 """
 
@@ -16,8 +16,8 @@ import pyarrow.csv as pa_csv
 from winnow import moments
 from winnow.datasets.canonical import columns
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
+from winnow.datasets.canonical.raw import RawDataset, RawFile, RawTable
 from winnow.datasets.canonical.report import Problem, data_error, reading
-from winnow.datasets.canonical.source import Part, Source, SourceTable
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
 from winnow.datasets.readers import feedback
 from winnow.datasets.readers.reading import check_text, parse
@@ -36,7 +36,7 @@ class _AtomicFile:
     source: str
     file: str
     types: dict[str, str]
-    part: Part
+    part: RawFile
 
     @property
     def table(self) -> pa.Table:
@@ -51,29 +51,29 @@ def is_atomic(folder: Path) -> bool:
     return any(folder.glob("*.inter"))
 
 
-def read_atomic(folder: Path) -> Source:
+def read_atomic(folder: Path) -> RawDataset:
     """Read a folder of atomic files.
 
-    Which rows are events, and of which types, is :mod:`winnow.datasets.readers.feedback`'s to say.
-    The title and the category are found by name; the other text becomes the description, so that a text encoder
-    sees it. Quantities such as ``release_year`` are declared numeric, other tokens categorical unless they are
-    nearly as many as the rows. Seconds become milliseconds; milliseconds stay what they are.
+    :mod:`winnow.datasets.readers.feedback` decides which rows are events, and of which types. The title and the
+    category are found by name; the other text becomes the description, which the text encoder reads. Quantities such as
+    ``release_year`` become numeric features, other tokens categorical ones unless nearly every row has its own value.
+    Timestamps in seconds become milliseconds.
 
     Raises:
-        DataError: the folder does not hold exactly one log, or a file is not what its header says.
+        DataError: the folder does not have exactly one log, or a file does not match its header.
     """
     logs = sorted(folder.glob("*.inter"))
     if len(logs) != 1:
         names = ", ".join(path.name for path in logs) or "none"
-        raise DataError(f"{folder} must hold exactly one .inter file, and has {names}. Keep the one to read.")
+        raise DataError(f"{folder} must have exactly one .inter file, and has {names}. Keep the one to read.")
     name = logs[0].stem
     log = _read(logs[0])
     user_id, item_id = _ids(log)
     notes = []
     if (user_id, item_id) != ("user_id", "item_id"):
         notes.append(f"{log.file}: users are in the column {user_id}, items in {item_id}")
-    items = _items(_read_if_there(folder / f"{name}.item"), log, item_id)
-    users = _users(_read_if_there(folder / f"{name}.user"), user_id)
+    items = _items(_read_if_present(folder / f"{name}.item"), log, item_id)
+    users = _users(_read_if_present(folder / f"{name}.user"), user_id)
     events, weights = _events(log, user_id, item_id, notes)
     top = max(weights.values())
     spec = DatasetSpec(
@@ -83,10 +83,12 @@ def read_atomic(folder: Path) -> Source:
         items=items[1],
         users=users[1] if users else DeclaredColumns(),
     )
-    return Source(str(folder), folder.resolve().as_posix(), spec, items[0], users and users[0], events, tuple(notes))
+    return RawDataset(
+        str(folder), folder.resolve().as_posix(), spec, items[0], users and users[0], events, tuple(notes)
+    )
 
 
-def _read_if_there(path: Path) -> _AtomicFile | None:
+def _read_if_present(path: Path) -> _AtomicFile | None:
     return _read(path) if path.is_file() else None
 
 
@@ -105,7 +107,7 @@ def _read(path: Path) -> _AtomicFile:
             path,
             path.name,
             list(types),
-            # Text holds quotes and newlines never: a quote is a character like any other.
+            # The format has no quoting: a quote is an ordinary character.
             pa_csv.ParseOptions(delimiter="\t", quote_char=False),
             skip_broken=path.suffix == ".inter",
             reading_options=pa_csv.ReadOptions(column_names=list(types), skip_rows=1),
@@ -114,7 +116,7 @@ def _read(path: Path) -> _AtomicFile:
 
 
 def _ids(log: _AtomicFile) -> tuple[str, str]:
-    """The columns of the user and the item; files that name them otherwise have them first."""
+    """The columns of user and item: by name, or else the first columns of tokens."""
     tokens = log.of_type("token")
     if len(tokens) < 2:
         what = f"needs the columns user_id:token and item_id:token; the columns are {', '.join(log.types)}"
@@ -133,7 +135,7 @@ def _numbers(found: _AtomicFile, name: str) -> pa.ChunkedArray:
         raise data_error(found.source, [problem]) from None
 
 
-def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[SourceTable, dict[str, float]]:
+def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[RawTable, dict[str, float]]:
     name = feedback.choose(log.table, log.types, {user_id, item_id, _TIMESTAMP}, log.source, log.file)
     values = _numbers(log, name) if name else log.table[user_id]
     read = feedback.interpret(name, values, log.source, log.file)
@@ -145,12 +147,12 @@ def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> t
     if unread:
         notes.append(f"{log.file}: not read: {', '.join(unread)}")
     table = pa.table(events).filter(read.keep).append_column("event", read.kind)
-    part = Part(log.file, table, log.part.broken, log.part.examples)
-    return SourceTable(log.file, (part,)), read.weights
+    part = RawFile(log.file, table, log.part.broken, log.part.examples)
+    return RawTable(log.file, (part,)), read.weights
 
 
 def _milliseconds(log: _AtomicFile, notes: list[str]) -> pa.ChunkedArray:
-    """The log's moments: atomic files have seconds, but for some that have milliseconds throughout."""
+    """The timestamps of the log in milliseconds: most files have seconds, some milliseconds throughout."""
     moment = _numbers(log, _TIMESTAMP)
     if (pc.min(moment).as_py() or 0) >= moments.SECONDS_BELOW:
         notes.append(f"{log.file}: timestamp is too large for seconds, so it is read as milliseconds")
@@ -158,10 +160,10 @@ def _milliseconds(log: _AtomicFile, notes: list[str]) -> pa.ChunkedArray:
     return pc.cast(pc.round(pc.multiply(moment, 1000)), pa.int64())
 
 
-def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[SourceTable, DeclaredColumns]:
+def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[RawTable, DeclaredColumns]:
     if found is None:
         ids = pa.table({"item_id": log.table[item_id].drop_null().unique()})
-        return SourceTable.of(log.file, ids), DeclaredColumns()
+        return RawTable.of(log.file, ids), DeclaredColumns()
     table = found.table
     key = item_id if item_id in found.types else next(iter(found.types))
     text = [name for name in found.of_type("token_seq", "token") if name != key]
@@ -180,23 +182,23 @@ def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[S
         named["price"] = _numbers(found, "price")
     declared, further = _declare(found, leave_out={*ITEM_COLUMNS, *EVENT_COLUMNS, key, title} - {"category"})
     if category == "category":
-        # The canonical column of that name holds the first class; the whole list keeps the plural.
+        # The canonical column of that name has the first category; the whole list gets the plural.
         further = {"categories" if name == category else name: values for name, values in further.items()}
         renamed = tuple("categories" if name == category else name for name in declared.categorical)
         declared = DeclaredColumns(categorical=renamed, numeric=declared.numeric)
-    return SourceTable.of(found.file, pa.table(named | further)), declared
+    return RawTable.of(found.file, pa.table(named | further)), declared
 
 
-def _users(found: _AtomicFile | None, user_id: str) -> tuple[SourceTable, DeclaredColumns] | None:
+def _users(found: _AtomicFile | None, user_id: str) -> tuple[RawTable, DeclaredColumns] | None:
     if found is None:
         return None
     key = user_id if user_id in found.types else next(iter(found.types))
     declared, further = _declare(found, leave_out={*USER_COLUMNS, *EVENT_COLUMNS, key})
-    return SourceTable.of(found.file, pa.table({"user_id": found.table[key]} | further)), declared
+    return RawTable.of(found.file, pa.table({"user_id": found.table[key]} | further)), declared
 
 
 def _declare(found: _AtomicFile, leave_out: set[str | None]) -> tuple[DeclaredColumns, dict[str, pa.ChunkedArray]]:
-    """Which columns become features, and their values."""
+    """The columns that become features, and their values."""
     categorical: dict[str, pa.ChunkedArray] = {}
     numeric = {name: _numbers(found, name) for name in found.of_type("float") if name not in leave_out}
     for name in (name for name in found.of_type("token", "token_seq") if name not in leave_out):
@@ -207,7 +209,7 @@ def _declare(found: _AtomicFile, leave_out: set[str | None]) -> tuple[DeclaredCo
             continue
         values = pc.split_pattern(column, " ") if found.types[name] == "token_seq" else column
         distinct = len(pc.unique(pc.list_flatten(values) if found.types[name] == "token_seq" else values))
-        # Near-unique values, such as postal codes, would be learned by heart.
+        # A model would memorise near-unique values such as postal codes.
         if distinct <= min(_MOST_CHOICES, max(found.table.num_rows // 2, 1)):
             categorical[name] = values
     declared = DeclaredColumns(categorical=tuple(categorical), numeric=tuple(numeric))
@@ -215,7 +217,7 @@ def _declare(found: _AtomicFile, leave_out: set[str | None]) -> tuple[DeclaredCo
 
 
 def _quantity(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """The numbers of a token column, or None if it is not one of numbers; a few stray words become null."""
+    """The numbers of a token column, a few words among them null; ``None`` if the column is not numeric."""
     number = pc.match_substring_regex(column, r"^-?\d+(\.\d+)?$")
     if pc.sum(number).as_py() in (None, 0) or pc.mean(number).as_py() < 0.95:
         return None

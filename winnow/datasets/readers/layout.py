@@ -1,8 +1,8 @@
-"""Which files of a folder, or of a prefix on S3, are the tables of a data set.
+"""Which files of a folder or an S3 prefix are the tables of a data set.
 
-A table ``events`` is ``events.parquet`` or ``events.csv``, and the files of these two kinds anywhere in ``events/`` (or
-in a folder ``events.csv/``, as Spark writes them); where there are both, all of them. Hidden and temporary files
-(``_SUCCESS``, ``.part-0.csv.crc``) are passed over.
+The table ``events`` is ``events.parquet`` or ``events.csv``, and all files with these endings anywhere in ``events/``
+(or in a folder ``events.csv/``, as Spark writes). Hidden and temporary files (``_SUCCESS``, ``.part-0.csv.crc``) are
+ignored.
 """
 
 from collections import Counter
@@ -22,11 +22,11 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found.
+    """The files of a data set's tables.
 
     Attributes:
-        files: table -> its files, in the order in which they are read.
-        notes: what a person should know.
+        files: table -> its files, in reading order.
+        notes: decisions that the user should know.
     """
 
     files: dict[str, list[str]]
@@ -37,13 +37,13 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
     """Find the tables among file names.
 
     Args:
-        names: relative to the data set, with ``/`` between folders.
-        source: the data set, as the report names it.
+        names: paths relative to the data set, with ``/`` between folders.
+        source: name of the data set in the report.
 
     Raises:
-        DataError: it is not clear what belongs to a table, or the items or the events are missing.
+        DataError: the files of a table are ambiguous, or the items or the events are missing.
     """
-    names = sorted(name for name in names if not _passed_over(name))
+    names = sorted(name for name in names if not _ignored(name))
     files: dict[str, list[str]] = {}
     notes: list[str] = []
     problems: list[Problem] = []
@@ -53,9 +53,9 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
         beside = [name for name in names if "/" not in name and name.partition(".")[0].casefold() == table]
         single = [name for name in beside if name in {table + ending for ending in ENDINGS}]
         several = [name for name in inside if name.endswith(ENDINGS)]
-        strange = [name for name in inside if name not in several]
-        if strange and (several or not single):
-            what = f"only .parquet and .csv files are read, and {_list(strange)} is none; convert it or take it away"
+        others = [name for name in inside if name not in several]
+        if others and (several or not single):
+            what = f"only .parquet and .csv files are read, and {_list(others)} is neither; convert or remove it"
             problems.append(Problem(f"{table}/", None, what))
         notes += [f"{name} is not read" for name in beside if name not in single]
         twice = [
@@ -80,11 +80,11 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
 
 def concerns(name: str) -> bool:
-    """Whether a file may be part of a table or beside one, by its name relative to the data set."""
+    """Whether a file may belong to a table, by its path relative to the data set."""
     return name.partition("/")[0].partition(".")[0].casefold() in TABLES
 
 
-def _passed_over(name: str) -> bool:
+def _ignored(name: str) -> bool:
     return name.endswith(_TEMPORARY) or any(part.startswith(_HIDDEN) for part in name.split("/"))
 
 

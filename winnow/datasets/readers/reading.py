@@ -1,4 +1,4 @@
-"""Reading files: Parquet as it is, CSV and other text only where it is UTF-8."""
+"""Readers of single files: Parquet with its types, CSV and other UTF-8 text as strings."""
 
 import codecs
 import csv
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from winnow.datasets.canonical.raw import RawFile
 from winnow.datasets.canonical.report import Problem, data_error, reading
-from winnow.datasets.canonical.source import Part
 
 _BLOCK = 1 << 20
 _EXAMPLES = 3
@@ -26,10 +26,10 @@ _OTHERS = {
 
 
 def check_text(path: Path, source: str, file: str) -> None:
-    """Make sure that a file is UTF-8 text, with or without a byte-order mark.
+    """Check that a file is UTF-8 text, with or without a byte-order mark.
 
     Raises:
-        DataError: it is not; the message has line, bytes and remedy.
+        DataError: the file is not UTF-8; the message has line, bytes and remedy.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     line = 1
@@ -60,37 +60,37 @@ def _undecodable(file: str, line: int, content: bytes, start: int) -> Problem:
         file,
         None,
         f"line {line + content.count(10, 0, start)} is not UTF-8: bytes {wrong} after {before!r}; convert the "
-        f"file from what it was written in (latin1, gbk, …): iconv -f latin1 -t utf-8 {Path(file).name} > new",
+        f"file from its encoding (latin1, gbk, …): iconv -f latin1 -t utf-8 {Path(file).name} > new",
     )
 
 
-def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> Part:
-    """A Parquet or CSV file as it is.
+def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> RawFile:
+    """Read a Parquet or CSV file.
 
     Args:
-        path: where it lies.
-        source: the data set, as the report names it.
-        file: the file, as the report names it.
-        skip_broken: leave rows of CSV that have too many or too few values out, and count them.
+        path: the file.
+        source: name of the data set in the report.
+        file: name of the file in the report.
+        skip_broken: whether CSV rows with too many or too few values are left out and counted.
 
     Raises:
-        DataError: it cannot be read; the message says why and what to do.
+        DataError: the file cannot be read; the message has reason and remedy.
     """
     with reading(source, file):
         if path.suffix == ".parquet":
-            # Not read_table, which makes columns of the folders' names.
+            # Not read_table, which adds columns from the names of folders.
             with pq.ParquetFile(path) as parquet:
-                return Part(file, parquet.read())
+                return RawFile(file, parquet.read())
         return _read_csv(path, source, file, skip_broken)
 
 
-def _read_csv(path: Path, source: str, file: str, skip_broken: bool) -> Part:
-    """Every value as text; an empty one is null."""
+def _read_csv(path: Path, source: str, file: str, skip_broken: bool) -> RawFile:
+    """Read CSV: all values as text, empty ones null."""
     check_text(path, source, file)
     names = _headings(path)
     wrong = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
     if wrong:
-        what = f"its columns are separated by {wrong!r}, not by commas; write it again with commas"
+        what = f"its columns are separated by {wrong!r}, not by commas; write it with commas"
         raise data_error(source, [Problem(file, None, what, examples=(names[0][:_WIDEST],))])
     return parse(path, file, names, pa_csv.ParseOptions(newlines_in_values=True), skip_broken)
 
@@ -102,23 +102,23 @@ def parse(
     options: pa_csv.ParseOptions,
     skip_broken: bool,
     reading_options: pa_csv.ReadOptions | None = None,
-) -> Part:
-    """Delimited text, every value as text; an empty one is null.
+) -> RawFile:
+    """Read delimited text: all values as text, empty ones null.
 
     Args:
-        path: where it lies; UTF-8.
-        file: as the report names it.
-        names: of its columns.
-        options: how rows and values are told apart.
-        skip_broken: leave rows that have too many or too few values out, and count them.
-        reading_options: where the names are, if not in the first row.
+        path: the file, UTF-8.
+        file: name of the file in the report.
+        names: names of the columns.
+        options: delimiter and quoting.
+        skip_broken: whether rows with too many or too few values are left out and counted.
+        reading_options: header options, where the first row is not the names.
     """
     examples: list[str] = []
     lines: list[int] = []
 
     def skip(row: pa_csv.InvalidRow) -> str:
         text = (row.text or "").rstrip("\r\n")
-        # A quote that is never closed makes one row of all the lines that follow.
+        # An unclosed quote makes one row of all lines after it.
         lines.append(1 + text.count("\n"))
         if len(examples) < _EXAMPLES:
             examples.append(text[:_WIDEST])
@@ -129,7 +129,7 @@ def parse(
     types = dict.fromkeys(names, pa.string())
     as_text = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""])
     table = pa_csv.read_csv(path, reading_options, options, as_text)
-    return Part(file, table, sum(lines), tuple(examples))
+    return RawFile(file, table, sum(lines), tuple(examples))
 
 
 def _headings(path: Path) -> list[str]:

@@ -6,19 +6,19 @@
 
 from pathlib import Path
 
+from winnow.datasets.canonical.raw import RawDataset, RawTable
 from winnow.datasets.canonical.report import reading
-from winnow.datasets.canonical.source import Source, SourceTable
 from winnow.datasets.canonical.spec import FILE, DatasetSpec
 from winnow.datasets.readers.layout import concerns, layout_of
 from winnow.datasets.readers.reading import read_part
 
 
 def is_tables(folder: Path) -> bool:
-    """Whether a local folder looks like a data set of tables, be it an incomplete one."""
+    """Whether a local folder has a data set of tables, complete or not."""
     return (folder / FILE).is_file() or any(concerns(path.name) for path in folder.iterdir())
 
 
-def read_local(folder: Path) -> Source:
+def read_local(folder: Path) -> RawDataset:
     """Read a local folder.
 
     Raises:
@@ -27,13 +27,13 @@ def read_local(folder: Path) -> Source:
     return read_folder(folder, str(folder), folder.resolve().as_posix())
 
 
-def read_folder(folder: Path, name: str, root: str) -> Source:
-    """Read the tables in a local folder as those of a data set that may lie elsewhere.
+def read_folder(folder: Path, name: str, root: str) -> RawDataset:
+    """Read tables from a local folder, which may be a copy of the data set.
 
     Args:
-        folder: where the files are.
-        name: of the data set, as the report names it.
-        root: what relative paths of pictures and sounds are meant from.
+        folder: the folder of the files.
+        name: name of the data set in the report.
+        root: folder or address that relative paths of images and sounds start from.
 
     Raises:
         DataError: ``dataset.yaml`` is missing or broken, a table is missing, or a file cannot be read.
@@ -44,17 +44,17 @@ def read_folder(folder: Path, name: str, root: str) -> Source:
         files = [path for one in beside for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
     found = layout_of((path.relative_to(folder).as_posix() for path in files), name)
     tables = {
-        table: SourceTable(
+        table: RawTable(
             _shown(files),
             tuple(read_part(folder / file, name, file, skip_broken=table == "events") for file in files),
         )
         for table, files in found.files.items()
     }
-    return Source(name, root, spec, tables["items"], tables.get("users"), tables["events"], tuple(found.notes))
+    return RawDataset(name, root, spec, tables["items"], tables.get("users"), tables["events"], tuple(found.notes))
 
 
 def _shown(files: list[str]) -> str:
-    """What the report calls a table: its file, its folder, or both."""
+    """The name of a table in the report: its file, its folder, or both."""
     single = [file for file in files if "/" not in file]
     folders = dict.fromkeys(f"{file.partition('/')[0]}/" for file in files if "/" in file)
     return " and ".join([*single, *folders])

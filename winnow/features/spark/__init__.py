@@ -1,1 +1,1 @@
-"""What DuckDB computes from a log in one process, on Spark: the same expressions, and no event passes the driver."""
+"""Point-in-time features on Spark, by the expressions that DuckDB runs in one process. No event passes the driver."""

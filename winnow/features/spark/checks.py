@@ -1,6 +1,6 @@
-"""What would make rows vanish or double, counted by Spark before any work starts.
+"""Checks of what would lose or duplicate rows, counted by Spark before other work.
 
-The rest of the data contract is checked when a data set is ingested (:mod:`winnow.datasets.canonical.validation`).
+Ingestion checks the rest of the data contract (:mod:`winnow.datasets.canonical.validate`).
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
 from winnow.datasets.canonical.report import Problem, data_error
-from winnow.features.spark.source import SparkSource, SparkTable
+from winnow.features.spark.tables import SparkDataset, SparkTable
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What a log amounts to.
+    """The size of a log.
 
     Attributes:
-        events: how many there are.
-        newest: when the last of them was, ms since the epoch.
+        events: number of events.
+        newest: time of the last event, ms since the epoch.
     """
 
     events: int
@@ -28,19 +28,19 @@ class Counted:
 
 
 class _Case(NamedTuple):
-    """Something that may be wrong with the values of a column."""
+    """A check of the values of a column."""
 
     column: str
     wrong: Column
     what: str
 
 
-def check(source: SparkSource) -> Counted:
-    """Count the log, and what is wrong with it.
+def check(source: SparkDataset) -> Counted:
+    """Count the events and the problems of a log.
 
     Raises:
-        DataError: an id is missing or there twice, an event is of nobody, of nothing or of no declared type, or its
-            moment cannot be read; the message reports all of it.
+        DataError: an id is missing or duplicate, an event has an unknown user, item or type, or a timestamp cannot be
+            read; the message reports all problems.
     """
     tables = [(source.items, "item_id")] + ([(source.users, "user_id")] if source.users else [])
     problems = [problem for table, key in tables for problem in _about_ids(table, key)]
@@ -79,13 +79,13 @@ def _empty(column: str) -> Column:
 
 
 def _counted(table: SparkTable, rows: DataFrame, cases: list[_Case], *more: Column) -> tuple[list[Any], list[Problem]]:
-    """In one pass: further aggregates, and of every case how many rows there are, with one of their values."""
-    told = [
+    """Further aggregates, and the problems of all checks with a count and an example, in one pass."""
+    counts = [
         column
         for case in cases
         for column in (F.count_if(case.wrong), F.max(F.when(case.wrong, F.col(case.column).cast("string"))))
     ]
-    answer = list(rows.agg(*more, *told).collect()[0])
+    answer = list(rows.agg(*more, *counts).collect()[0])
     pairs = zip(answer[len(more) :: 2], answer[len(more) + 1 :: 2], strict=True)
     problems = [
         Problem(table.file, case.column, case.what, count, (example,) if example else ())

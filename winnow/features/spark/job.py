@@ -1,4 +1,4 @@
-"""The job: from a data set's tables to the log in index space and the popularity after each event, as Parquet."""
+"""The Spark job: reads a data set's tables and writes the log in index space and the popularity as Parquet."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from winnow.features.log import in_index_space, numbered
 from winnow.features.point_in_time import ITEMS, LOG, POPULARITY, USERS
 from winnow.features.popularity import popularity_after
 from winnow.features.spark.checks import Counted, check
-from winnow.features.spark.source import names_in, read
+from winnow.features.spark.tables import names_in, read
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of the job: where its tables are and where they go."""
+    """A run of the job: session, Ibis backend and output folder."""
 
     spark: SparkSession
     engine: ibis.BaseBackend
     output: str
 
     def write(self, name: str, rows: ibis.Table) -> ibis.Table:
-        """Write a table in its order, each executor its part; returns what was written, so that it is computed once."""
+        """Write a table in order, every executor its part; returns the written table, so that it is computed once."""
         place = f"{self.output}/{name}"
         self.spark.sql(self.engine.compile(rows)).write.parquet(place)
         self.spark.read.parquet(place).createOrReplaceTempView(name)
@@ -34,22 +34,22 @@ def compute(spark: SparkSession, data: str, output: str) -> Counted:
 
     Args:
         spark: a session; its time zone becomes UTC.
-        data: a folder of tables, local, ``s3a://…`` or whatever else Spark reads.
-        output: a folder that is empty or not there yet, likewise.
+        data: a folder of tables, local, ``s3a://…`` or in another file system of Spark.
+        output: a folder likewise, empty or missing.
 
     Returns:
-        How many events there were, and when the last was.
+        The number of events, and the time of the last.
 
     Raises:
         WinnowError: the data cannot be read, or the output is not empty.
-        DataError: the data set breaks its contract; nothing was written.
+        DataError: the data set violates its contract; nothing was written.
     """
     engine = ibis.pyspark.connect(spark)
     run = _Run(spark, engine, output.rstrip("/"))
-    there = names_in(spark, run.output)
-    if there:
+    existing = names_in(spark, run.output)
+    if existing:
         raise WinnowError(
-            f"The output {output} is not empty: {there[0]} is there. Name another place, or empty this one. "
+            f"The output {output} is not empty: it has {existing[0]}. Choose another folder, or empty this one. "
             "Nothing was written."
         )
     source = read(spark, data)
@@ -61,7 +61,7 @@ def compute(spark: SparkSession, data: str, output: str) -> Counted:
         source.users.rows.createOrReplaceTempView("given_users")
         users = engine.table("given_users")
     else:
-        # In the order in which the log meets them, as ingestion has it.
+        # Ordered by their first event, as ingestion does.
         users = events.group_by("user_id").aggregate(position=events.position.min())
     items = run.write(ITEMS, numbered(engine.table("given_items"), "item_id", "item", 1).order_by("item"))
     users = run.write(USERS, numbered(users, "user_id", "user", 0).order_by("user"))

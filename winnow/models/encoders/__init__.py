@@ -1,1 +1,1 @@
-"""Encoders of images, text and audio, in PyTorch: trained on the catalog (``tiny``) or pretrained."""
+"""Encoders of images, text and audio in PyTorch: trained on the catalog (``tiny``) or pretrained."""

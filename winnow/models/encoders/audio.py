@@ -1,6 +1,6 @@
-"""Sounds to vectors: CLAP's audio encoder (Wu et al. 2023), in Hugging Face's classes.
+"""The audio encoder: CLAP's audio tower (Wu et al. 2023), in Hugging Face's classes.
 
-The log-mel spectrogram is part of the served graph, so that the wire carries plain samples.
+The log-mel spectrogram is part of the served graph, so that requests carry plain samples.
 """
 
 import math
@@ -21,15 +21,15 @@ _FLOOR = 1e-10
 
 @dataclass(frozen=True)
 class MelLayout:
-    """What a log-mel spectrogram looks like.
+    """The layout of a log-mel spectrogram.
 
     Attributes:
-        rate: samples a second.
+        rate: samples per second.
         window: samples per Fourier transform.
-        hop: samples from one transform to the next.
-        bins: mel filters.
-        lowest: frequency where the filters begin, in Hz.
-        highest: frequency where they end, in Hz.
+        hop: samples between the starts of two transforms.
+        bins: number of mel filters.
+        lowest: lowest frequency of the filters, in Hz.
+        highest: highest frequency of the filters, in Hz.
     """
 
     rate: int
@@ -43,15 +43,16 @@ class MelLayout:
 class LogMel(nn.Module):
     """Samples float32 [B, S] -> decibels float32 [B, 1, 1 + S // hop, bins], as ``ClapFeatureExtractor`` computes them.
 
-    That is: centred frames (the ends are mirrored), a periodic Hann window, power, Slaney's mel filters, and decibels
-    above a floor of 1e-10. The Fourier transform is a convolution with its windowed basis, which any runtime can do.
+    Frames are centred (the ends are mirrored), with a periodic Hann window, power, Slaney's mel filters, and decibels
+    above a floor of 1e-10. The Fourier transform is a convolution with its windowed basis, which every runtime
+    supports.
     """
 
     basis: Tensor
     filters: Tensor
 
     def __init__(self, layout: MelLayout) -> None:
-        """Lay the basis and the filters out."""
+        """Compute the basis and the filters."""
         super().__init__()
         self.window, self.hop = layout.window, layout.hop
         count = layout.window // 2 + 1
@@ -73,7 +74,7 @@ class LogMel(nn.Module):
 
 
 def repeat_to_the_end(samples: Tensor) -> Tensor:
-    """Say a short sound again, as often as it fits whole, where ``sounds.decode`` left silence (CLAP's ``repeatpad``).
+    """Repeat a short sound, as often as all of it fits, into the padding of ``sounds.decode`` (CLAP's ``repeatpad``).
 
     Args:
         samples: float32 [B, S]; a sound ends with its last sample that is not 0.
@@ -89,7 +90,7 @@ class ServedAudioEncoder(nn.Module):
     """``samples`` float32 [B, S] -> ``embedding`` float32 [B, D] of unit length."""
 
     def __init__(self, clap: ClapAudioModelWithProjection, layout: MelLayout) -> None:
-        """Wrap CLAP's audio tower, which takes spectrograms of this layout."""
+        """Wrap CLAP's audio tower, which takes spectrograms of ``layout``."""
         super().__init__()
         self.spectrogram = LogMel(layout)
         self.clap = clap

@@ -13,19 +13,19 @@ from winnow.models.encoders.hub import model_folder
 
 
 def load_clap(choice: Clap) -> AudioEncoder:
-    """Load the audio half of a CLAP model, in evaluation mode.
+    """Load the audio tower of a CLAP model, in evaluation mode.
 
-    Where CLAP's own extractor cuts a long sound at random, the served encoder hears its beginning.
+    Of a long sound the served encoder takes the beginning, where CLAP's extractor takes a random crop.
 
     Raises:
-        WinnowError: the model is not on this machine, or not a CLAP model without fusion.
+        WinnowError: the model is not on this machine, or is not a CLAP model without fusion.
     """
     folder = model_folder("audio", choice.model)
     try:
         extractor = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
         clap = ClapAudioModelWithProjection.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise WinnowError(f"audio.model {choice.model!r} is not a whole CLAP model: {error}") from error
+        raise WinnowError(f"audio.model {choice.model!r} is not a complete CLAP model: {error}") from error
     if clap.config.enable_fusion:
         raise WinnowError(
             f"audio.model {choice.model!r} fuses several crops of a sound: choose one without fusion, such as "

@@ -1,13 +1,13 @@
-"""CLIP's own tokenizer (open_clip's ``SimpleTokenizer``) as one ``tokenizer.json``, so that serving needs no open_clip.
+"""CLIP's tokenizer (open_clip's ``SimpleTokenizer``) as one ``tokenizer.json``, so that serving needs no open_clip.
 
-It cleans a text before it splits it: ``ftfy`` repairs it, HTML entities are resolved, white space collapses, letters
-become small. A ``tokenizer.json`` knows replacements only, so the result is the same but for these:
+``SimpleTokenizer`` cleans a text first: ``ftfy`` repairs it, HTML entities are resolved, white space collapses, letters
+become lower case. A ``tokenizer.json`` supports replacements only, so the result is the same with these exceptions:
 
-- Mojibake (UTF-8 that was read as another encoding, such as ``Ã©``) stays as it is; ftfy guesses what it was.
+- Mojibake (UTF-8 that was read as another encoding, such as ``Ã©``) stays as it is; ftfy repairs it.
 - Of HTML entities, those of HTML 4 (``&amp;`` to ``&euro;``), ``&apos;`` and the numbers 32 to 255 in decimal are
   resolved, and only where a semicolon ends them; ftfy also reads names in capitals, such as ``&NTILDE;``.
-- ``<start_of_text>`` and ``<end_of_text>`` in a text are words like others. To SimpleTokenizer they are the special
-  tokens, with which a text could cut itself off.
+- ``<start_of_text>`` and ``<end_of_text>`` in a text are ordinary words. SimpleTokenizer reads them as special tokens,
+  with which a text could truncate itself.
 - A capital sigma becomes a final one wherever no letter follows it; Python also looks past marks and apostrophes.
 """
 
@@ -26,10 +26,10 @@ _TERMINAL_ESCAPES = r"\x1b\[[\d;]*[a-zA-Z]"
 
 
 def clip_tokenizer(context_length: int) -> Tokenizer:
-    """The tokenizer: padded with 0, cut so that the end token stays last.
+    """The tokenizer: padded with 0, truncated so that the end token stays last.
 
     Args:
-        context_length: ids per text, the start and the end included.
+        context_length: ids per text, including start and end.
     """
     with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
         lines = [line.split() for line in file.read().split("\n")[1 : _MERGES + 1]]
@@ -76,7 +76,7 @@ def _entities() -> list[normalizers.Normalizer]:
 
 
 def _plain_characters() -> list[tuple[str, str]]:
-    """Ligatures, full-width forms and stray Windows-1252 controls to what ftfy makes of them."""
+    """Ligatures, full-width forms and Windows-1252 control characters, and their replacements by ftfy."""
     windows = {code: bytes([code]).decode("windows-1252", errors="ignore") for code in range(0x80, 0xA0)}
     table = {**{code: plain for code, plain in windows.items() if plain and code != 0x85}, **LIGATURES, **WIDTH_MAP}
     return [(chr(code), plain) for code, plain in table.items()]

@@ -1,4 +1,4 @@
-"""Pretrained models that are on this machine: in a folder, or in Hugging Face's cache. Nothing is downloaded."""
+"""Pretrained models of this machine: a folder, or an entry of Hugging Face's cache. Nothing is downloaded."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from winnow.errors import WinnowError
 
 
 def model_folder(modality: Modality, model: str) -> Path:
-    """The folder of a model: itself one, or the cached snapshot of a repository of that name.
+    """The folder of a model: ``model`` itself, or the cached snapshot of a repository of that name.
 
     Raises:
-        WinnowError: it is neither.
+        WinnowError: ``model`` is neither.
     """
     if Path(model).is_dir():
         return Path(model)
@@ -24,10 +24,10 @@ def model_folder(modality: Modality, model: str) -> Path:
 
 
 def cached_file(modality: Modality, model: str, repository: str, names: tuple[str, ...]) -> Path:
-    """The first of these files of a repository that is in the cache.
+    """The first of the files of a repository that is in the cache.
 
     Raises:
-        WinnowError: none of them is.
+        WinnowError: none is in the cache.
     """
     for name in names:
         try:
@@ -39,6 +39,6 @@ def cached_file(modality: Modality, model: str, repository: str, names: tuple[st
 
 def _absent(modality: Modality, model: str, repository: str) -> WinnowError:
     return WinnowError(
-        f"{modality}.model {model!r} is neither a folder nor in Hugging Face's cache on this machine: fetch it once "
-        f"where there is a network (`hf download {repository}`), or name a folder that holds it"
+        f"{modality}.model {model!r} is neither a folder nor in Hugging Face's cache on this machine: download it once "
+        f"(`hf download {repository}`), or name a folder with the model"
     )

@@ -1,4 +1,4 @@
-"""Pictures to vectors."""
+"""The image encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class ServedImageEncoder(nn.Module):
 
         Args:
             visual: float32 [B, 3, H, W], normalised -> float32 [B, D].
-            mean: of each colour, in 0..1.
-            std: of each colour, in 0..1.
+            mean: mean of each colour, in 0..1.
+            std: standard deviation of each colour, in 0..1.
         """
         super().__init__()
         self.visual = visual
@@ -31,7 +31,7 @@ class ServedImageEncoder(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(std), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Embed pictures."""
+        """Embed images."""
         colours = (pixels.float() - self.mean) / self.std
         return functional.normalize(self.visual(colours.permute(0, 3, 1, 2)), dim=-1)
 

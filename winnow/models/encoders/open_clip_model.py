@@ -25,7 +25,7 @@ def load_open_clip_image(choice: OpenClip) -> ImageEncoder:
     """Load the image tower, in evaluation mode.
 
     Raises:
-        WinnowError: there is no such model, or its weights are not on this machine.
+        WinnowError: the model does not exist, or its weights are not on this machine.
     """
     config = _config("image", choice)
     visual = _model("image", choice, config).get_submodule("visual")
@@ -41,13 +41,13 @@ def load_open_clip_text(choice: OpenClip) -> TextEncoder:
     """Load the text tower and CLIP's tokenizer, in evaluation mode.
 
     Raises:
-        WinnowError: there is no such model, its weights are not on this machine, or it has a tokenizer of its own.
+        WinnowError: the model does not exist or has another tokenizer, or its weights are not on this machine.
     """
     config = _config("text", choice)
     words = config["model_cfg"]["text_cfg"]
     if words.get("hf_tokenizer_name") or words.get("hf_model_name") or words.get("tokenizer_kwargs"):
         raise WinnowError(
-            f"text.model {choice.model!r} does not use CLIP's own tokenizer: choose a model that does, such as ViT-B-32"
+            f"text.model {choice.model!r} does not use CLIP's tokenizer: choose a model that does, such as ViT-B-32"
         )
     text = _model("text", choice, config).get_submodule("text")
     length = words.get("context_length", 77)
@@ -56,7 +56,7 @@ def load_open_clip_text(choice: OpenClip) -> TextEncoder:
 
 
 def save_open_clip(modality: Modality, choice: OpenClip, folder: Path) -> None:
-    """Write a folder that the two functions above read: the whole model, since open_clip knows no halves."""
+    """Write a folder that the two functions above read: both towers, because open_clip loads whole models."""
     config = _config(modality, choice)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(_model(modality, choice, config).state_dict(), folder / _WEIGHTS[0])
@@ -102,7 +102,8 @@ def _weights(modality: Modality, choice: OpenClip) -> Path:
 def _model(modality: Modality, choice: OpenClip, config: dict[str, Any]) -> nn.Module:
     path = _weights(modality, choice)
     settings = {name: value for name, value in config["model_cfg"].items() if name != "custom_text"}
-    model: nn.Module = open_clip.CustomTextCLIP(**settings)  # with towers apart, whatever it was published as
+    # A class with separate towers, whatever class the model was published as.
+    model: nn.Module = open_clip.CustomTextCLIP(**settings)
     try:
         open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except (OSError, RuntimeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What every encoder is, whatever its modality and wherever its weights come from."""
+"""The interface of the encoders of all modalities, trained or pretrained."""
 
 from typing import Protocol
 
@@ -9,11 +9,11 @@ from winnow.signatures import ModelSignature
 
 
 class Encoder(Protocol):
-    """One modality's way from prepared content to a unit vector; :mod:`winnow.encoders.preparation` prepares it."""
+    """An encoder of prepared content to unit vectors; :mod:`winnow.encoders.preparation` prepares the content."""
 
     @property
     def modality(self) -> Modality:
-        """The key of its embeddings."""
+        """The modality, which is the key of its embeddings."""
         ...
 
     @property
@@ -23,10 +23,10 @@ class Encoder(Protocol):
 
     @property
     def input(self) -> ImageInput | TextInput | AudioInput:
-        """What its input looks like, and how wide its embeddings are."""
+        """The form of its input, and the width of its embeddings."""
         ...
 
     @property
     def module(self) -> nn.Module:
-        """The served model: takes the signature's input, gives embeddings of unit length."""
+        """The served model: from the signature's input to embeddings of unit length."""
         ...

@@ -1,6 +1,7 @@
-"""Pretrained sentence encoders: a Hugging Face transformer, the mean of its token vectors, unit length.
+"""Pretrained sentence encoders: the mean of a Hugging Face transformer's token vectors, scaled to unit length.
 
-That is Sentence-BERT (Reimers and Gurevych 2019) in its usual form; ``sentence-transformers`` publishes hundreds.
+This is the common form of Sentence-BERT (Reimers and Gurevych 2019); ``sentence-transformers`` publishes hundreds of
+models.
 """
 
 import json
@@ -22,7 +23,7 @@ _STAGES = {"Transformer", "Pooling", "Normalize"}
 
 
 class ServedSentenceEncoder(nn.Module):
-    """``tokens`` int64 [B, T] -> ``embedding`` float32 [B, D] of unit length; padding is known by its id."""
+    """``tokens`` int64 [B, T] -> ``embedding`` float32 [B, D] of unit length; padding is identified by its id."""
 
     def __init__(self, transformer: nn.Module, padding: int) -> None:
         """Wrap a transformer.
@@ -46,17 +47,19 @@ def load_sentence(choice: Sentence) -> TextEncoder:
     """Load a sentence encoder, in evaluation mode.
 
     Raises:
-        WinnowError: the model is not on this machine, is not of this form, or takes no text this long.
+        WinnowError: the model is not on this machine, has another form, or does not take texts of this length.
     """
     folder = model_folder("text", choice.model)
     _check_form(choice, folder)
     try:
         transformer = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise WinnowError(f"text.model {choice.model!r} is not a whole encoder: {error}") from error
+        raise WinnowError(f"text.model {choice.model!r} is not a complete encoder: {error}") from error
     config = transformer.config
     if config.pad_token_id is None or config.is_encoder_decoder:
-        raise WinnowError(f"text.model {choice.model!r} is no encoder that pads its texts: choose a BERT-like one")
+        raise WinnowError(
+            f"text.model {choice.model!r} is not an encoder with a padding token: choose a BERT-like model"
+        )
     longest = config.max_position_embeddings - (config.pad_token_id + 1 if config.model_type in _OFFSET else 0)
     if choice.context_length > longest:
         raise WinnowError(
@@ -72,7 +75,7 @@ def load_sentence(choice: Sentence) -> TextEncoder:
 
 
 _OFFSET = {"roberta", "xlm-roberta", "camembert", "mpnet"}
-"""Models whose positions are counted from behind the padding's id."""
+"""Models whose positions start after the padding's id."""
 
 
 def save_sentence(encoder: TextEncoder, folder: Path) -> None:
@@ -83,7 +86,7 @@ def save_sentence(encoder: TextEncoder, folder: Path) -> None:
 
 def _check_form(choice: Sentence, folder: Path) -> None:
     if not (folder / "tokenizer.json").is_file():
-        raise WinnowError(f"text.model {choice.model!r} has no tokenizer.json: choose one with a fast tokenizer")
+        raise WinnowError(f"text.model {choice.model!r} has no tokenizer.json: choose a model with a fast tokenizer")
     if not (folder / "modules.json").is_file():
         return
     stages = {stage["type"].rpartition(".")[2] for stage in json.loads((folder / "modules.json").read_bytes())}
@@ -93,4 +96,4 @@ def _check_form(choice: Sentence, folder: Path) -> None:
         )
     pooling = json.loads((folder / "1_Pooling" / "config.json").read_bytes())
     if not pooling.get("pooling_mode_mean_tokens", pooling.get("pooling_mode") == "mean"):
-        raise WinnowError(f"text.model {choice.model!r} does not pool by the mean: choose one that does")
+        raise WinnowError(f"text.model {choice.model!r} does not pool by the mean: choose a model that does")

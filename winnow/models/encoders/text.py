@@ -1,4 +1,4 @@
-"""Words to vectors."""
+"""The text encoder."""
 
 from dataclasses import dataclass
 

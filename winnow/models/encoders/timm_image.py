@@ -1,4 +1,4 @@
-"""Pretrained image features of ``timm``, such as ``resnet50``: the classic baseline."""
+"""Pretrained image features of ``timm``, such as ``resnet50``, the common baseline."""
 
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 def load_timm(choice: Timm) -> ImageEncoder:
     """Load a model without its classifier, in evaluation mode.
 
-    timm itself crops a picture's margin after resizing; the served encoder sees the whole centre square.
+    timm's own preparation crops the margin after resizing; the served encoder takes the whole centre square.
 
     Raises:
-        WinnowError: timm knows no such model, or its weights are not on this machine.
+        WinnowError: timm does not have the model, or its weights are not on this machine.
     """
     if Path(choice.model).is_dir():
         model = _create(choice, f"local-dir:{choice.model}", None)

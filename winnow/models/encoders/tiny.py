@@ -1,7 +1,7 @@
-"""``winnow-tiny``: encoders of the three modalities, small enough to train on the catalog, so nothing is downloaded.
+"""``winnow-tiny``: encoders of the three modalities, small enough to train on the catalog without a download.
 
-A ResNet sees the pictures: a convolution knows from the start that a shape is the same shape elsewhere in the picture,
-which a vision transformer would have to learn from far more pictures than a catalog has.
+The image encoder is a ResNet: convolutions are translation-equivariant, which a vision transformer would have to learn
+from far more images than a catalog has.
 """
 
 import math
@@ -28,13 +28,13 @@ _SPECTROGRAM = 64
 
 
 class TinyModel(nn.Module):
-    """Three towers into one space, and the scale of its logits (Radford et al. 2021).
+    """Three towers into one space, with a learned scale of the logits (Radford et al. 2021).
 
     ``visual`` and ``text`` are open_clip's, ``audio`` is Hugging Face's CLAP.
     """
 
     def __init__(self, settings: TinySettings) -> None:
-        """An untrained model, drawn from torch's global generator."""
+        """An untrained model; the weights come from torch's global generator."""
         super().__init__()
         clip = open_clip.CustomTextCLIP(
             embed_dim=settings.dimension,
@@ -72,7 +72,7 @@ class TinyModel(nn.Module):
 
 @dataclass(frozen=True)
 class TinyEncoders:
-    """The served encoders on the towers of one model: training them trains it."""
+    """The served encoders on the towers of one model, whose parameters they share."""
 
     audio: AudioEncoder
     image: ImageEncoder
@@ -80,9 +80,9 @@ class TinyEncoders:
 
     @classmethod
     def on(cls, model: TinyModel, tokenizer: Tokenizer, settings: TinySettings) -> "TinyEncoders":
-        """Wrap a model's towers.
+        """Wrap the towers of a model.
 
-        The spectrogram's hop is so long that a whole sound fits, and its windows are four hops long.
+        The hop of the spectrogram is set so that a whole sound fits; windows are four hops long.
         """
         hop = settings.samples // _SPECTROGRAM + 1
         layout = MelLayout(settings.rate, 4 * hop, hop, _SPECTROGRAM, 0.0, settings.rate / 2)
@@ -105,5 +105,5 @@ class TinyEncoders:
 
     @property
     def inputs(self) -> EncoderInputs:
-        """What all three take."""
+        """The inputs of all three."""
         return EncoderInputs(audio=self.audio.input, image=self.image.input, text=self.text.input)

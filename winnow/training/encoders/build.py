@@ -1,8 +1,8 @@
-"""From a catalog to its encoders, in one folder.
+"""Building the encoders of a catalog into one folder.
 
-``settings.json`` (what was chosen, and for which modalities there are encoders), ``encoders.json`` (what they take),
-``tokenizer.json``, ``weights.safetensors`` with ``weights.tokenizer.json`` (winnow-tiny's), and ``weights.{modality}/``
-for a pretrained one, so that whoever exports the encoders needs neither the catalog nor the cache they came from.
+The folder has ``settings.json`` (settings, and modalities with an encoder), ``encoders.json`` (inputs of the encoders),
+``tokenizer.json``, ``weights.safetensors`` and ``weights.tokenizer.json`` of winnow-tiny, and ``weights.{modality}/``
+of a pretrained encoder. The export needs neither the catalog nor Hugging Face's cache.
 """
 
 import logging
@@ -35,14 +35,16 @@ from winnow.training.encoders.examples import gather
 
 logger = logging.getLogger(__name__)
 
-_FEWEST = 2  # items that a contrast needs
+_FEWEST = 2
+"""Items that a contrastive loss needs."""
+
 _SETTINGS_FILE = "settings.json"
 _TINY_WEIGHTS = "weights.safetensors"
 _TINY_TOKENIZER = "weights.tokenizer.json"
 
 
 class Described(BaseModel):
-    """``settings.json``: what is in the folder, and how it was made."""
+    """``settings.json``: the encoders of a folder, and their settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,27 +53,27 @@ class Described(BaseModel):
 
 
 def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, show_progress: bool) -> list[float]:
-    """Make the encoders that were chosen: load the pretrained ones, train ``winnow-tiny`` on the catalog.
+    """Build the encoders of the settings: load pretrained ones, and train ``winnow-tiny`` on the catalog.
 
-    A modality that no item of the catalog has gets no encoder. ``winnow-tiny`` needs captions to learn from, and two
-    readable pictures or sounds of captioned items; the log says where they are lacking.
+    A modality that no item of the catalog has gets no encoder. ``winnow-tiny`` needs captions, and two readable images
+    or sounds of captioned items; a warning is logged where they are missing.
 
     Args:
-        dataset_folder: holds ``items.parquet``.
+        dataset_folder: folder with ``items.parquet``.
         out: the folder to write.
-        settings: the choice per modality.
-        show_progress: show bars.
+        settings: the encoder of each modality.
+        show_progress: show progress bars.
 
     Returns:
         The loss of every training step; empty where nothing was trained.
 
     Raises:
-        WinnowError: a chosen model is not on this machine.
+        WinnowError: a pretrained model is not on this machine.
     """
     contents = read_contents(dataset_folder)
     present: list[Modality] = [name for name in MODALITIES if getattr(settings, name) and any(contents.of(name))]
     if not any(contents.captions):
-        logger.warning("the catalog has no titles, categories or descriptions: items go without embeddings of text")
+        logger.warning("the catalog has no titles, categories or descriptions: items get no text embeddings")
     out.mkdir(parents=True, exist_ok=True)
     encoders: dict[Modality, Encoder] = {}
     for modality in present:
@@ -94,10 +96,10 @@ def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, s
 
 
 def load_encoders(folder: Path) -> dict[Modality, Encoder]:
-    """The encoders that :func:`train_encoders` wrote, in evaluation mode, by modality in the order of ``MODALITIES``.
+    """Load the encoders of :func:`train_encoders`, in evaluation mode, by modality in the order of ``MODALITIES``.
 
     Raises:
-        WinnowError: there are no encoders in the folder.
+        WinnowError: the folder has no encoders.
     """
     try:
         described = Described.model_validate_json((folder / _SETTINGS_FILE).read_bytes())
@@ -141,7 +143,7 @@ def _train_tiny(
 ) -> tuple[dict[Modality, Encoder], list[float]]:
     captioned = np.flatnonzero([bool(caption) for caption in contents.captions])
     if len(captioned) < _FEWEST:
-        logger.warning("winnow-tiny has no captions to learn from: items go without embeddings of %s", list(modalities))
+        logger.warning("winnow-tiny has no captions to train on: items get no embeddings of %s", list(modalities))
         return {}, []
     rows = np.sort(np.random.default_rng(settings.seed).permutation(captioned)[: settings.training_items])
     with torch.random.fork_rng(devices=[]):
@@ -154,11 +156,11 @@ def _train_tiny(
     losses = train_contrastive(model, encoders, examples, settings, show_progress)
     save_file(model.state_dict(), out / _TINY_WEIGHTS)
     tokenizer.save(str(out / _TINY_TOKENIZER))
-    learned = {"audio": len(examples.samples), "image": len(examples.pixels), "text": len(examples.tokens)}
+    examples_of = {"audio": len(examples.samples), "image": len(examples.pixels), "text": len(examples.tokens)}
     for modality in modalities:
-        if learned[modality] < _FEWEST:
-            logger.warning("fewer than two captioned items have a readable %s: items go without it", modality)
-    return {name: getattr(encoders, name) for name in modalities if learned[name] >= _FEWEST}, losses
+        if examples_of[modality] < _FEWEST:
+            logger.warning("fewer than two captioned items have a readable %s: items get no embeddings of it", modality)
+    return {name: getattr(encoders, name) for name in modalities if examples_of[name] >= _FEWEST}, losses
 
 
 def _load_tiny(folder: Path, settings: TinySettings) -> TinyEncoders:

@@ -1,9 +1,9 @@
 """Contrastive training of the encoders of all modalities on a catalog, in one space.
 
-Three terms, each CLIP's symmetric loss (Radford et al. 2021): a picture finds its own caption among the batch's, a
-sound does, and a caption with some of its words missing finds the same caption with others missing (SimCSE, Gao et al.
-2021, with dropout on the tokens). The last is what a catalog without pictures and sounds learns from. Items of the
-same caption are each other's positives, not negatives (Khosla et al. 2020): a catalog may say no more than a class.
+The loss has three terms, each CLIP's symmetric cross-entropy over a batch (Radford et al. 2021): images against
+captions, sounds against captions, and two views of a caption with different tokens dropped (SimCSE, Gao et al. 2021,
+with dropout on the tokens). A catalog without images and sounds trains on the last. Items with the same caption are
+positives of each other (Khosla et al. 2020), because a caption may be no more than a category.
 """
 
 import math
@@ -26,17 +26,17 @@ _LARGEST_SCALE = math.log(100)  # of the logits, as in CLIP
 def train_contrastive(
     model: TinyModel, encoders: TinyEncoders, examples: Examples, settings: TinySettings, show_progress: bool
 ) -> list[float]:
-    """Train in place; the weights are left on the CPU, in evaluation mode.
+    """Train a model in place; its weights end on the CPU, in evaluation mode.
 
-    On the CPU it keeps to one thread: the towers are so small that threads wait for each other more than they compute,
-    and where others use the cores too, a step takes many times as long.
+    On the CPU training uses one thread: the towers are so small that threads wait for each other more than they
+    compute, and on a busy machine a step with several threads takes many times as long.
 
     Args:
-        model: what owns the parameters.
-        encoders: on the model's towers.
+        model: the owner of the parameters.
+        encoders: the encoders on the model's towers.
         examples: at least two captions.
         settings: steps, batch size, learning rate, seed.
-        show_progress: show a bar.
+        show_progress: show a progress bar.
 
     Returns:
         The loss of every step.
@@ -50,16 +50,16 @@ def train_contrastive(
 
 
 def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy, its target spread evenly over all that say the same.
+    """CLIP's symmetric cross-entropy, with a uniform target over the positives of each row.
 
     Args:
         one: float32 [B, D], unit vectors.
         other: float32 [B, D], unit vectors; row i belongs to row i of ``one``.
-        same: bool [B, B], symmetric, with a true diagonal: which rows are each other's positives.
-        scale: of the cosines.
+        same: bool [B, B], symmetric, true on the diagonal: which rows are positives of each other.
+        scale: scale of the cosines.
 
     Returns:
-        The mean loss; with a bare diagonal, CLIP's own.
+        The mean loss; where only the diagonal is true, CLIP's loss.
     """
     logits = scale * one @ other.T
     target = same / same.sum(dim=1, keepdim=True)
@@ -113,9 +113,8 @@ def _train(
 
 def _parameter_groups(model: nn.Module) -> list[dict[str, object]]:
     decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [
-        p for p in model.parameters() if p.ndim <= 1
-    ]  # gains, biases and the logit scale have no reason to be small
+    # Gains, biases and the scale of the logits take no weight decay.
+    others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
 
 

@@ -1,4 +1,4 @@
-"""What ``winnow-tiny`` learns from: the captioned items of a catalog, prepared."""
+"""Training examples of ``winnow-tiny``: the prepared captioned items of a catalog."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from winnow.encoders.preparation import Preparation
 
 @dataclass(frozen=True)
 class Examples:
-    """What training sees.
+    """Training examples.
 
     Attributes:
         tokens: int64 [n, T], captions.
-        pixels: uint8 [m, H, W, 3], pictures.
-        picture: int64 [n], the row in ``pixels`` of each caption's picture, -1 where it has none.
+        pixels: uint8 [m, H, W, 3], images.
+        picture: int64 [n], the row in ``pixels`` of each caption's image, -1 where it has none.
         samples: float32 [k, S], sounds.
         sound: int64 [n], the row in ``samples`` of each caption's sound, -1 where it has none.
     """
@@ -34,20 +34,20 @@ class Examples:
 def gather(
     contents: Contents, rows: NDArray[np.int64], modalities: Sequence[Modality], preparation: Preparation
 ) -> Examples:
-    """Prepare captioned items; a picture or sound that cannot be read is left out.
+    """Prepare captioned items; images and sounds that cannot be read are left out.
 
     Args:
-        contents: of the catalog.
-        rows: int64 [n], the items to learn from; each has a caption.
-        modalities: what to read besides the captions.
-        preparation: for the encoders that will be trained.
+        contents: content of the catalog.
+        rows: int64 [n], the items to train on; each has a caption.
+        modalities: the modalities to read besides the captions.
+        preparation: preparation for the encoders to train.
     """
     tokens, _ = preparation.prepare_items("text", [contents.captions[row] for row in rows])
     parts: list[NDArray[Any]] = []
     for modality in ("image", "audio"):
-        wanted = [contents.of(modality)[row] if modality in modalities else "" for row in rows]
-        listed = np.flatnonzero([bool(uri) for uri in wanted])
-        prepared, problems = preparation.prepare_items(modality, [wanted[place] for place in listed])
+        locations = [contents.of(modality)[row] if modality in modalities else "" for row in rows]
+        listed = np.flatnonzero([bool(uri) for uri in locations])
+        prepared, problems = preparation.prepare_items(modality, [locations[place] for place in listed])
         place = np.full(len(rows), -1, np.int64)
         place[listed[np.array([problem is None for problem in problems], bool)]] = np.arange(len(prepared))
         parts += [prepared, place]

@@ -1,4 +1,4 @@
-"""Chance views of what training sees: what may change about a text, a picture or a sound without changing the thing."""
+"""Random views of training examples: changes to text, image or sound that keep the meaning."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,14 +7,14 @@ from winnow.encoders.tokens import END, PAD, START
 
 
 def drop_tokens(tokens: NDArray[np.int64], share: float, random: np.random.Generator) -> NDArray[np.int64]:
-    """A view of each text: every token is left out with probability ``share``; what remains closes up.
+    """A view of each text: every token is dropped with probability ``share``, and the others move together.
 
-    A text that would lose all its words keeps them: a class of one word would be matched to nothing at all.
+    A text that would lose all words keeps them: the caption of a one-word category would match an empty text.
 
     Args:
-        tokens: int64 [B, T], as :func:`winnow.encoders.tokens.train_tokenizer` lays them out.
+        tokens: int64 [B, T], in the layout of :func:`winnow.encoders.tokens.train_tokenizer`.
         share: between 0 and 1.
-        random: where chance comes from.
+        random: the random generator.
     """
     words = (tokens != PAD) & (tokens != START) & (tokens != END)
     kept = (random.random(tokens.shape) >= share) & words
@@ -25,13 +25,13 @@ def drop_tokens(tokens: NDArray[np.int64], share: float, random: np.random.Gener
 
 
 def shift_and_flip(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """A view of each picture: moved by up to an eighth of its size, mirrored or not.
+    """A view of each image: moved by up to an eighth of its size, mirrored or not.
 
-    Colours stay: products differ by them.
+    Colours stay, because they distinguish products.
 
     Args:
         pixels: uint8 [B, H, W, 3].
-        random: where chance comes from.
+        random: the random generator.
     """
     count, height, width, _ = pixels.shape
     margin = max(1, height // 8)
@@ -47,11 +47,11 @@ def shift_and_flip(pixels: NDArray[np.uint8], random: np.random.Generator) -> ND
 
 
 def louder_and_later(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """A view of each sound: up to 12 dB quieter, begun up to a tenth of its length later, over faint noise.
+    """A view of each sound: up to 12 dB quieter, delayed by up to a tenth of its length, with faint noise.
 
     Args:
         samples: float32 [B, S].
-        random: where chance comes from.
+        random: the random generator.
     """
     count, length = samples.shape
     views = np.zeros_like(samples)

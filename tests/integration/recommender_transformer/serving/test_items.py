@@ -110,7 +110,7 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
             [new("x", image={"url": "http://x"})],
             "instances[0].image.url: is not a field; the fields are b64; URLs are not",
         ),
-        ([new("x", image={"b64": "aGVsbG8="})], "instances[0].image: not a readable picture"),
+        ([new("x", image={"b64": "aGVsbG8="})], "instances[0].image: not a readable image"),
         ([new("x"), new("y", audio=picture())], "instances[1].audio: not a readable sound"),
         ([new("x", created_at=1.5)], "instances[0].created_at: must be milliseconds since the epoch, or a date"),
         (

@@ -1,4 +1,4 @@
-"""Every check of the data contract, made before any work starts and reported together."""
+"""Validation: all checks of the data contract, made before other work and reported together."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,34 +9,34 @@ from winnow.datasets.canonical import checks, columns, convert
 from winnow.datasets.canonical.account import Account
 from winnow.datasets.canonical.checks import Fault
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, USER_COLUMNS
-from winnow.datasets.canonical.convert import Contract
+from winnow.datasets.canonical.convert import TableContract
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.datasets.canonical.log import Known, Log, read_log
+from winnow.datasets.canonical.log import CatalogIds, Log, read_log
+from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import Problem, data_error
-from winnow.datasets.canonical.source import Source
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.moments import IMPLAUSIBLE_CREATION
 
 _ABSOLUTE = r"^(/|[a-z][a-z0-9+.-]*://)"
 
 
-def validate(source: Source) -> Dataset:
-    """Check a source and bring it into canonical columns.
+def validate(source: RawDataset) -> Dataset:
+    """Validate a source and convert it to canonical columns.
 
-    Users are derived from the log where the source has no users table. Rows of the log that something is wrong with
-    are left out, up to ``max_bad_share`` of it; the account says which.
+    Without a users table, users are derived from the log. Invalid rows of the log are left out, up to its
+    ``max_bad_share``; the account of the data set reports them.
 
     Raises:
-        DataError: the source breaks the contract; the message reports every problem there is.
+        DataError: the source violates the contract; the message reports all problems.
     """
     items, problems, notes = _items(source)
     users = None
     if source.users:
-        contract = Contract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
-        users, more, said = convert.read_table(source.users, contract)
+        contract = TableContract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
+        users, more, user_notes = convert.read_table(source.users, contract)
         problems += more + list(_found(source.users.file, _about_ids(users, "user_id")))
-        notes += said
-    known = Known(items["item_id"], source.items.file) if "item_id" in items.column_names else None
+        notes += user_notes
+    known = CatalogIds(items["item_id"], source.items.file) if "item_id" in items.column_names else None
     log = read_log(source, known)
     problems += log.problems
     allowed = int(source.spec.max_bad_share * log.rows)
@@ -45,18 +45,18 @@ def validate(source: Source) -> Dataset:
         remark = _remark(log, source.spec, allowed) if too_many else None
         raise data_error(source.name, problems + (log.reasons if too_many else []), remark)
     if source.users and users is not None:
-        users = _with_strangers(source, users, log.table, notes)
+        users = _with_users_of_log(source, users, log.table, notes)
     account = Account((*source.notes, *notes, *log.notes), log.rows, log.bad, tuple(log.reasons))
     return Dataset(
-        source.spec, items, _known_from(log.table, source.spec) if users is None else users, log.table, account
+        source.spec, items, _users_of_log(log.table, source.spec) if users is None else users, log.table, account
     )
 
 
-def items_of(source: Source) -> pa.Table:
+def items_of(source: RawDataset) -> pa.Table:
     """The items of a source in canonical columns.
 
     Raises:
-        DataError: they break the contract.
+        DataError: the items violate the contract.
     """
     items, problems, _ = _items(source)
     if problems:
@@ -64,9 +64,9 @@ def items_of(source: Source) -> pa.Table:
     return items
 
 
-def _items(source: Source) -> tuple[pa.Table, list[Problem], list[str]]:
+def _items(source: RawDataset) -> tuple[pa.Table, list[Problem], list[str]]:
     items, problems, notes = convert.read_table(
-        source.items, Contract.of(ITEM_COLUMNS, ("item_id",), source.spec.items)
+        source.items, TableContract.of(ITEM_COLUMNS, ("item_id",), source.spec.items)
     )
     problems += _found(source.items.file, [*_about_ids(items, "item_id"), *_about_items(items)])
     for name in (name for name in ("image", "audio", "available") if name in items.column_names):
@@ -114,32 +114,32 @@ def _remark(log: Log, spec: DatasetSpec, allowed: int) -> str:
     )
 
 
-def _with_strangers(source: Source, users: pa.Table, events: pa.Table, notes: list[str]) -> pa.Table:
-    """The users, and those that only the log knows: the endpoint takes their events, too.
+def _with_users_of_log(source: RawDataset, users: pa.Table, events: pa.Table, notes: list[str]) -> pa.Table:
+    """The users table, extended by users that only the log has: the endpoint takes their events, too.
 
     Raises:
-        DataError: the table has nobody of the log, so the two write ids differently.
+        DataError: the table has no user of the log, so the two write ids differently.
     """
     assert source.users is not None
     seen = pc.unique(events["user_id"])
-    strangers = seen.filter(pc.invert(pc.is_in(seen, users["user_id"])))
-    if not len(strangers):
+    missing = seen.filter(pc.invert(pc.is_in(seen, users["user_id"])))
+    if not len(missing):
         return users
-    examples = ", ".join(map(repr, strangers[:3].to_pylist()))
-    if len(strangers) == len(seen):
-        what = f"has no user of the log, such as {examples}; write the ids alike in both"
+    examples = ", ".join(map(repr, missing[:3].to_pylist()))
+    if len(missing) == len(seen):
+        what = f"has no user of the log, such as {examples}; write ids in the same way in both"
         raise data_error(source.name, [Problem(source.users.file, "user_id", what)])
     notes.append(
-        f"{source.users.file}: {len(strangers):,} of the log's {len(seen):,} users are not in it and get no features, "
+        f"{source.users.file}: {len(missing):,} of the log's {len(seen):,} users are not in it and get no features, "
         f"for example {examples}"
     )
-    nothing = {name: pa.nulls(len(strangers), users[name].type) for name in users.column_names}
-    return pa.concat_tables([users, pa.table(nothing | {"user_id": strangers})])
+    nulls = {name: pa.nulls(len(missing), users[name].type) for name in users.column_names}
+    return pa.concat_tables([users, pa.table(nulls | {"user_id": missing})])
 
 
-def _known_from(events: pa.Table, spec: DatasetSpec) -> pa.Table:
+def _users_of_log(events: pa.Table, spec: DatasetSpec) -> pa.Table:
     ids = pc.unique(events["user_id"])
-    kinds = Contract.of(USER_COLUMNS, (), spec.users).kinds
+    kinds = TableContract.of(USER_COLUMNS, (), spec.users).kinds
     return pa.table(
         {"user_id": ids} | {name: columns.absent(len(ids), kind) for name, kind in kinds.items() if name != "user_id"}
     )

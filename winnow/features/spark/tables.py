@@ -1,6 +1,6 @@
-"""A data set's tables as Spark reads them, in the canonical columns that the log needs.
+"""A data set's tables on Spark, in the canonical columns that the log needs.
 
-The layout is that of :mod:`winnow.datasets.readers.tables`, in whatever file system Spark knows: a folder, ``s3a://…``.
+The layout is that of :mod:`winnow.datasets.readers.tables`, in any file system of Spark: a folder, ``s3a://…``.
 """
 
 from collections.abc import Iterator
@@ -29,21 +29,21 @@ _READABLE: dict[Kind, tuple[type[T.DataType], ...]] = {
 
 @dataclass(frozen=True)
 class SparkTable:
-    """One table: the name that people know it by, and its rows, with ``position`` int64 (unique) for their order."""
+    """One table: its name in the report, and its rows, ordered by ``position`` int64 (unique)."""
 
     file: str
     rows: DataFrame
 
 
 @dataclass(frozen=True)
-class SparkSource:
-    """What the log is made from.
+class SparkDataset:
+    """The tables of a data set.
 
     Attributes:
-        name: where it was read from.
+        name: folder or address of the data set.
         spec: its description.
         items: ``item_id`` str, ``position``.
-        users: ``user_id`` str, ``position``; none where the source knows users from the log only.
+        users: ``user_id`` str, ``position``; ``None`` where the data set has no users table.
         events: ``user_id``, ``item_id``, ``event`` str, ``timestamp`` int64 ms (null where unreadable), ``position``.
     """
 
@@ -54,11 +54,11 @@ class SparkSource:
     events: SparkTable
 
 
-def read(spark: SparkSession, root: str) -> SparkSource:
-    """The tables of a folder; their rows are read when they are asked for.
+def read(spark: SparkSession, root: str) -> SparkDataset:
+    """The tables of a folder; Spark reads their rows when it needs them.
 
     Raises:
-        WinnowError: the place cannot be reached, or the items or the events are missing.
+        WinnowError: the folder cannot be reached, or the items or the events are missing.
         DataError: ``dataset.yaml`` is missing or broken, or a column is missing or of the wrong type.
     """
     root = root.rstrip("/")
@@ -75,19 +75,19 @@ def read(spark: SparkSession, root: str) -> SparkSource:
         raise data_error(root, problems)
     assert items is not None
     assert events is not None
-    return SparkSource(root, spec, items, users, events)
+    return SparkDataset(root, spec, items, users, events)
 
 
 def names_in(spark: SparkSession, folder: str) -> list[str]:
-    """What lies in a folder of any file system that Spark knows, sorted; nothing where there is no such folder.
+    """The names of a folder's entries in any file system of Spark, sorted; empty where the folder is missing.
 
     Raises:
-        WinnowError: the place cannot be reached.
+        WinnowError: the file system cannot be reached.
     """
     context = spark.sparkContext
     with _reading(folder):
-        # Hadoop's own listing: a read that fails would leave a stack trace in the log for every place looked at.
-        path = context._jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]  # a JVM is there
+        # Hadoop's listing: a failing read would log a stack trace for every missing path.
+        path = context._jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]  # the JVM is running
         files = path.getFileSystem(context._jsc.hadoopConfiguration())
         found = files.listStatus(path) if files.exists(path) else []
         return sorted(status.getPath().getName() for status in found)
@@ -116,19 +116,19 @@ def _reading(address: str) -> Iterator[None]:
 def _table(
     spark: SparkSession, root: str, name: str, kinds: dict[str, Kind], problems: list[Problem]
 ) -> SparkTable | None:
-    """The canonical form of a table: one file, or a folder of files of one kind; none where there is neither."""
+    """A table in canonical columns: one file, or a folder of files of one kind; ``None`` where it has neither."""
     beside, inside = names_in(spark, root), names_in(spark, f"{root}/{name}")
     single = [([f"{root}/{name}{ending}"], f"{name}{ending}") for ending in ENDINGS if f"{name}{ending}" in beside]
     several = [([f"{root}/{name}/{file}" for file in inside if file.endswith(e)], f"{name}/") for e in ENDINGS]
-    there = [(files, shown) for files, shown in (*single, *several) if files]
-    if not there:
+    candidates = [(files, shown) for files, shown in (*single, *several) if files]
+    if not candidates:
         return None
-    if len(there) > 1:
+    if len(candidates) > 1:
         raise DataError(
-            f"{root} has {name} in several forms ({', '.join(files[0] for files, _ in there)}), and Spark reads one: "
-            "hand it files of one kind in one place, such as the dataset/ that ingestion writes of all of them"
+            f"{root} has {name} in several forms ({', '.join(files[0] for files, _ in candidates)}), and Spark reads "
+            "one: provide files of one kind in one place, such as the dataset/ folder that ingestion writes"
         )
-    [(files, shown)] = there
+    [(files, shown)] = candidates
     with _reading(f"{root}/{shown}"):
         found = _open(spark, files)
     wrong = [*_wrong_columns(found, shown, kinds)]
@@ -139,7 +139,7 @@ def _table(
 def _open(spark: SparkSession, files: list[str]) -> DataFrame:
     if files[0].endswith(".parquet"):
         return spark.read.parquet(*files)
-    # Values as text, as everywhere in Winnow; a quoted one may hold line ends, so a file is one task's.
+    # Values as text, like the local readers; quoted values may have line ends, so one task reads a file.
     return spark.read.csv(files, header=True, multiLine=True, escape='"', nullValue="")
 
 
@@ -154,15 +154,15 @@ def _wrong_columns(found: DataFrame, shown: str, kinds: dict[str, Kind]) -> Iter
 
 
 def _in_order(found: DataFrame, kinds: dict[str, Kind]) -> DataFrame:
-    """The canonical columns and ``position``: by file name, then by place in the file, as a local reader has them."""
+    """The canonical columns and ``position``: by file name, then by position in the file, like a local reader."""
     placed = found.select(
         *(_canonical(name, kind, found.schema[name].dataType).alias(name) for name, kind in kinds.items()),
         F.col("_metadata.file_path").alias("file"),
         F.col("_metadata.file_block_start").alias("block"),
-        # Counts the rows of a task in its lower 33 bits, and a task reads a block from its start to its end.
+        # The lower 33 bits count the rows of a task, which reads a block from start to end.
         F.monotonically_increasing_id().bitwiseAND((1 << 33) - 1).alias("row"),
     )
-    # A row per block (128 MB by default). Spark gives the largest to tasks first, so a task's number says nothing.
+    # A row per block (128 MB by default). Spark schedules large blocks first, so task numbers have no order.
     blocks = sorted((row.file, row.block) for row in placed.select("file", "block").distinct().toLocalIterator())
     numbers = found.sparkSession.createDataFrame(
         [(file, block, number << 33) for number, (file, block) in enumerate(blocks)],
@@ -176,7 +176,7 @@ def _canonical(name: str, kind: Kind, given: T.DataType) -> Column:
     if kind != "moment":
         return F.col(name).cast("string")
     if isinstance(given, T.StringType):
-        # By try_cast, as a moment that cannot be read is a problem to report and not the end of a task.
+        # try_cast, so that an unreadable moment is reported and does not fail the task.
         return F.expr(f"coalesce(try_cast({name} AS bigint), unix_millis(try_cast({name} AS timestamp)))")
     if isinstance(given, _INTEGERS):
         return F.col(name).cast("bigint")
