@@ -1,4 +1,4 @@
-"""Does an exported encoder, in whatever precision, say what the PyTorch encoder says?"""
+"""Parity of exported encoders: the cosine between ONNX Runtime's and PyTorch's embeddings, per precision."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,16 @@ from winnow.release import sha256
 from winnow.signatures import ModelSignature
 
 _BATCHES = (1, 3, 32)
-"""Sizes of the first batches; the last is that of all that follow."""
+"""Sizes of the first batches; all further batches have the last one."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What a variant's cosine to PyTorch's embedding must reach.
+    """The least cosine of a variant's embeddings to PyTorch's.
 
     Attributes:
         mean: over all inputs.
-        worst: of each input; 0 where only the mean is judged.
+        worst: of each input; 0 where only the mean counts.
     """
 
     mean: float
@@ -48,9 +48,9 @@ class EncoderRow(BaseModel):
         precision: the variant.
         mean: cosine of its embedding to PyTorch's, over the inputs.
         worst: the smallest of these cosines.
-        inputs: how many real inputs were compared.
+        inputs: number of real inputs compared.
         megabytes: size of the file.
-        sha256: of the file these figures are of.
+        sha256: of the file that the figures describe.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,8 +71,8 @@ class EncoderRow(BaseModel):
 
     def __str__(self) -> str:
         verdict = "" if self.holds else "; below its bound, not to be served"
-        told = f"{self.model} {self.precision}: cosine to PyTorch {self.mean:.5f} (worst {self.worst:.5f})"
-        return f"{told}, {self.megabytes:.1f} MB{verdict}"
+        figures = f"{self.model} {self.precision}: cosine to PyTorch {self.mean:.5f} (worst {self.worst:.5f})"
+        return f"{figures}, {self.megabytes:.1f} MB{verdict}"
 
 
 def original_vectors(module: nn.Module, samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -84,8 +84,8 @@ def original_vectors(module: nn.Module, samples: NDArray[Any]) -> NDArray[np.flo
 def exported_vectors(path: Path, signature: ModelSignature, samples: NDArray[Any]) -> NDArray[np.float32]:
     """ONNX Runtime's embeddings on the CPU, float32 [n, D]."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    given, wanted = signature.inputs[0].name, [signature.outputs[0].name]
-    return np.concatenate([session.run(wanted, {given: part})[0] for part in _batches(samples)])
+    given, returned = signature.inputs[0].name, [signature.outputs[0].name]
+    return np.concatenate([session.run(returned, {given: part})[0] for part in _batches(samples)])
 
 
 def compare(
@@ -101,8 +101,8 @@ def compare(
         samples: real inputs, [n, ...].
 
     Raises:
-        ParityError: the embeddings have another form or length, or those of the fp32 variant, which is the original in
-            another language, are not the original's. A smaller variant that is too coarse is for the caller to judge.
+        ParityError: the embeddings have another shape or length, or the fp32 variant is below its bound. The caller
+            decides about a smaller variant that is too coarse.
     """
     exported = exported_vectors(path, signature, samples)
     if exported.shape != original.shape or exported.dtype != original.dtype:

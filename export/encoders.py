@@ -1,4 +1,4 @@
-"""Export the encoders of a catalog, in every precision, each proved on the catalog's own content."""
+"""Export of a catalog's encoders in every precision, each checked for parity on the catalog's own content."""
 
 import json
 import os
@@ -30,7 +30,7 @@ PARITY_FILE = "parity.json"
 
 _SAMPLES = 128
 _READ = 4 * _SAMPLES
-"""Items that are looked at for samples: some may have content that cannot be read."""
+"""Items read for samples; some may have unreadable content."""
 
 _ROWS = TypeAdapter(list[EncoderRow])
 
@@ -38,11 +38,11 @@ _ROWS = TypeAdapter(list[EncoderRow])
 def export_encoders(encoders_folder: Path, dataset_folder: Path, show_progress: bool = False) -> list[EncoderRow]:
     """Export every encoder into ``onnx/{model}/`` of its folder: a file per precision, and ``parity.json``.
 
-    An export that was there is replaced once all of the new one has been proved.
+    An existing export is replaced once the whole new one has passed its parity check.
 
     Args:
-        encoders_folder: what ``train_encoders`` wrote.
-        dataset_folder: the catalog they are for.
+        encoders_folder: written by ``train_encoders``.
+        dataset_folder: the catalog.
         show_progress: show a bar.
 
     Returns:
@@ -50,7 +50,7 @@ def export_encoders(encoders_folder: Path, dataset_folder: Path, show_progress: 
 
     Raises:
         ParityError: the fp32 embeddings differ from PyTorch's.
-        WinnowError: the catalog has nothing that an encoder could read.
+        WinnowError: the catalog has no readable content for an encoder.
     """
     encoders = load_encoders(encoders_folder)
     if not encoders:
@@ -76,8 +76,8 @@ def export_encoder(encoder: Encoder, samples: NDArray[Any], folder: Path) -> lis
 
     Args:
         encoder: its module on the CPU.
-        samples: real inputs, [n, ...]: all are compared, and an int8 variant with fixed ranges takes these from them.
-        folder: where the files go; it is made.
+        samples: real inputs, [n, ...], for the comparison and for the ranges of an int8 variant whose ranges are fixed.
+        folder: where the files go; created.
 
     Returns:
         A row per precision.
@@ -101,19 +101,19 @@ def export_encoder(encoder: Encoder, samples: NDArray[Any], folder: Path) -> lis
 def install_encoders(
     encoders_folder: Path, version: int, repository: Path, precision: Precision = "fp32"
 ) -> list[EncoderRow]:
-    """Put every exported encoder into Triton's repository as one version, ``{model}/{version}/model.onnx``.
+    """Install every exported encoder into Triton's repository as one version, ``{model}/{version}/model.onnx``.
 
     Args:
-        encoders_folder: where :func:`export_encoders` exported them.
+        encoders_folder: where :func:`export_encoders` wrote them.
         version: the release.
         repository: Triton's model repository of that release.
         precision: which variant is served.
 
     Returns:
-        The figures of what was installed, a row per model.
+        The figures of the installed variants, a row per model.
 
     Raises:
-        WinnowError: a version exists already, the variant is too coarse, or a file is not the one that was proved.
+        WinnowError: a version exists already, the variant is too coarse, or a file has changed since its parity check.
     """
     installed = []
     for signature in SIGNATURES:

@@ -1,10 +1,10 @@
-"""From trained parts to the next release: every model in Triton's repository, everything else in one folder."""
+"""Export of the next release: every model into Triton's repository, everything else into one folder."""
 
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ from export.encoders import install_encoders
 from export.graphs.parity import ParityRow
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
-from winnow import release
+from winnow import provenance, release
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.features.row import tower_inputs
@@ -25,26 +25,32 @@ from winnow.features.table import FeatureSet
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, context_features
-from winnow.release import BuildInputs, Release
+from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
-from winnow.schema import NUMERIC_FEATURES
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
-from winnow.training.candidate_lists import Sources
-from winnow.training.covisitation import covisitation_table
-from winnow.training.ranker import TrainedRanker
+from winnow.training.source_tables import SourceTables
+from winnow.training.train import used_settings
+from winnow.training.trained_ranker import TrainedRanker
 from winnow.training.trained_retriever import TrainedRetriever
 
 BOUND = 1e-3
-"""Largest absolute difference from PyTorch that a score may show; scores are logits of some tens."""
+"""Largest absolute difference from PyTorch that a score may have; scores are logits of some tens."""
 
 _SAMPLES = 32
-_POPULAR = 10_000
 _TITLE = 80
 
 
 @dataclass(frozen=True)
 class TrainedParts:
-    """Folders that the pipelines' steps wrote."""
+    """Folders that the pipelines' steps wrote; each step recorded its inputs (:mod:`winnow.provenance`) in its own.
+
+    Attributes:
+        dataset: canonical tables, and the held-out events where there are any.
+        encoders: encoders in their ONNX form.
+        features: the feature set.
+        retriever: the retriever, the sources' tables and the training settings.
+        ranker: the ranker.
+    """
 
     dataset: Path
     encoders: Path
@@ -53,26 +59,31 @@ class TrainedParts:
     ranker: Path
 
 
-def export_release(
-    parts: TrainedParts,
-    home: Path,
-    source: BuildInputs,
-    holdout: Literal["none", "last"],
-    show_progress: bool = False,
-) -> Release:
+@dataclass(frozen=True)
+class ExportedRelease:
+    """The result of :func:`export_release`.
+
+    Attributes:
+        release: the release.
+        parity: per model other than an encoder, how its ONNX form compares with PyTorch.
+    """
+
+    release: Release
+    parity: list[ParityRow]
+
+
+def export_release(parts: TrainedParts, home: Path, show_progress: bool = False) -> ExportedRelease:
     """Export every model, prove each equal to PyTorch, and write the next release.
 
-    The number is the next free one of ``home``. A release that fails on the way leaves nothing behind.
+    The number is the next free one of ``home``. An export that fails leaves nothing behind.
 
     Args:
         parts: what was trained.
         home: holds ``releases/`` and ``model_repository/``.
-        source: what the release is built from.
-        holdout: whether last events were kept out.
         show_progress: show a bar.
 
     Raises:
-        ParityError: an exported model does not say what PyTorch says.
+        ParityError: an exported model's outputs differ from PyTorch's.
     """
     repositories, releases = home / "model_repository", home / "releases"
     number = _next_number(repositories, releases)
@@ -81,8 +92,7 @@ def export_release(
     retriever = TrainedRetriever.load(parts.retriever)
     ranker = TrainedRanker.load(parts.ranker)
     dataset = Dataset.load(parts.dataset)
-    counts = Sources.of(features.items)
-    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, counts.retriever)
+    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, ranker.candidates.retriever)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length)
     try:
@@ -93,33 +103,30 @@ def export_release(
             rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND))
             bar.update()
             tower = ServedItemTower(retriever.item_tower, retriever.shapes, retriever.item_vectors, served.candidates)
-            described = _described(features, retriever.shapes)
-            rows.append(export_model(tower.eval(), ITEM_TOWER, number, repository, described, BOUND))
+            new_items = _item_inputs(features, retriever.shapes)
+            rows.append(export_model(tower.eval(), ITEM_TOWER, number, repository, new_items, BOUND))
             bar.update()
             encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
-        _say(rows)
-        return release.write(
+        written = release.write(
             releases / str(number),
-            _arrays(features, retriever, dataset, parts.dataset / HOLDOUT),
-            _documents(parts),
+            _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
+            _json_files(parts),
             number=number,
             dataset=dataset.spec.name,
-            source=source,
-            holdout=holdout,
+            source=provenance.recorded(parts.dataset, parts.encoders, parts.retriever),
+            holdout="last" if (parts.dataset / HOLDOUT).exists() else "none",
             as_of=features.as_of,
             history_length=retriever.settings.history_length,
-            candidates={
-                "retriever": served.candidates,
-                "covisitation": counts.covisitation,
-                "trending": counts.trending,
-            },
+            candidates=ranker.candidates.model_dump(),
+            training=used_settings(parts.retriever).model_dump(),
             schema_digest=features.schema.digest,
             models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
             | {row.model: row.sha256 for row in encoders},
-            unranked=ranker.unlearned,
+            unranked=ranker.unranked_reason,
             parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
         )
+        return ExportedRelease(written, rows)
     except BaseException:
         shutil.rmtree(repository, ignore_errors=True)
         raise
@@ -131,7 +138,7 @@ def _next_number(repositories: Path, releases: Path) -> int:
 
 
 def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:
-    """The history and user tensors of some users of the log."""
+    """The history and user tensors of the log's first users."""
     log = features.interactions
     users = np.flatnonzero(np.diff(log.offsets) > 0)[:_SAMPLES]
     starts, ends = log.offsets[users], log.offsets[users + 1]
@@ -141,7 +148,7 @@ def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:
 
 
 def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The ranker's further tensors, for what the retriever names."""
+    """The ranker's further tensors, for the retriever's candidates."""
     with torch.inference_mode():
         found, scores, _ = retriever(*inputs.values())
     items = found.numpy()
@@ -161,8 +168,8 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
     }
 
 
-def _described(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
-    """The item tower's tensors of some items, as of ones that are new."""
+def _item_inputs(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
+    """The item tower's tensors of the first items, as if they were new."""
     some = slice(1, min(_SAMPLES, features.items) + 1)
     categorical, numeric = map(torch.from_numpy, tower_inputs(features.item_rows[some]))
     parts = [torch.from_numpy(features.embeddings[modality][some]) for modality in shapes.modalities]
@@ -171,11 +178,9 @@ def _described(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
 
 
 def _arrays(
-    features: FeatureSet, retriever: TrainedRetriever, dataset: Dataset, holdout: Path
+    features: FeatureSet, retriever: TrainedRetriever, tables: SourceTables, dataset: Dataset, holdout: Path
 ) -> dict[str, NDArray[Any]]:
     log = features.interactions
-    neighbours, weights = covisitation_table(log, log.offsets[1:], features.items)
-    popularity = features.item_rows["numeric"][1:, NUMERIC_FEATURES.index("popularity_7d")]
     titles = [(title or "")[:_TITLE] for title in dataset.items["title"].to_pylist()]
     arrays: dict[str, NDArray[Any]] = {
         "item_ids": features.item_ids,
@@ -188,9 +193,7 @@ def _arrays(
         "item": log.item,
         "event": log.event,
         "timestamp": log.timestamp,
-        "neighbours": neighbours,
-        "neighbour_weights": weights,
-        "popular": (np.argsort(-popularity, kind="stable")[:_POPULAR] + 1).astype(np.int32),
+        **tables.arrays(),
     }
     if holdout.exists():
         arrays["holdout"] = _held_out(features, holdout)
@@ -207,16 +210,7 @@ def _held_out(features: FeatureSet, path: Path) -> NDArray[np.int32]:
     return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32).reshape(-1, 3)
 
 
-def _documents(parts: TrainedParts) -> dict[str, str]:
-    documents = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
+def _json_files(parts: TrainedParts) -> dict[str, str]:
+    files = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
     described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
-    return documents | {path.name: path.read_text() for path in described if path.exists()}
-
-
-def _say(rows: list[ParityRow]) -> None:
-    """The parity table; the pipeline's runner shows lines that start so."""
-    for row in rows:
-        print(  # noqa: T201
-            f"winnow: {row.model}: PyTorch and ONNX differ by at most {row.difference:.2g} "
-            f"(bound {row.bound:g}), {row.megabytes:.1f} MB"
-        )
+    return files | {path.name: path.read_text() for path in described if path.exists()}

@@ -1,4 +1,4 @@
-"""Put a model into Triton's repository as one version: whole, or not at all."""
+"""Export of a model into Triton's repository as one version, atomically."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +21,15 @@ def export_model(
 ) -> ParityRow:
     """Export a module to ``{repository}/{model}/{version}/model.onnx``, beside the model's configurations.
 
-    Triton may poll the repository, so the model's folder gets its name only when the model in it has been checked.
+    Triton may poll the repository, so the model's folder gets its name only once the model in it passes the check.
 
     Args:
         module: on the CPU; its ``forward`` takes the signature's inputs in order and gives its outputs.
         signature: the model's name and tensors.
         version: the release.
         repository: Triton's model repository of that release.
-        samples: input name -> real inputs, [any, ...]; the parity check is made on them.
-        bound: largest absolute difference from PyTorch that is accepted.
+        samples: input name -> real inputs, [any, ...], for the parity check.
+        bound: largest accepted absolute difference from PyTorch.
 
     Returns:
         The parity figures.

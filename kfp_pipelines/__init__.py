@@ -1,1 +1,5 @@
-"""Kubeflow pipelines: the same definitions compile for the cluster and run on one machine."""
+"""The Kubeflow pipelines ``feature-extraction`` and ``retraining``.
+
+``kfp dsl compile`` compiles them for a cluster, and ``python -m kfp_pipelines`` runs the same definitions on one
+machine. The steps are in :mod:`kfp_pipelines.components`, their parameters in :mod:`kfp_pipelines.parameters`.
+"""

@@ -1,10 +1,13 @@
 """``python -m kfp_pipelines NAME``: run a pipeline's own definition, the one the cluster runs, on this machine."""
 
-from typing import Annotated, Literal
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from kfp_pipelines.feature_extraction import feature_extraction
+from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, Given, option
 from kfp_pipelines.retraining import retraining
 from kfp_pipelines.running import run
 from winnow import home
@@ -12,87 +15,34 @@ from winnow.proxies import bypass_loopback
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Data = Annotated[str, typer.Option(help="Folder, s3:// or glue:// address; empty generates the demo marketplace.")]
-Holdout = Annotated[Literal["none", "last"], typer.Option(help="Keep every user's last event out, for evaluation.")]
-Items = Annotated[int, typer.Option(help="Items of the marketplace.")]
-Users = Annotated[int, typer.Option(help="Users of the marketplace.")]
-Events = Annotated[int, typer.Option(help="Events of the marketplace.")]
-Seed = Annotated[int, typer.Option(help="Seed of the marketplace.")]
-Encoders = Annotated[str, typer.Option(help="Which encoders, as YAML or JSON; empty trains winnow-tiny.")]
-Embeddings = Annotated[
-    str, typer.Option(help="Folder or s3:// address that keeps embeddings by content; default: under WINNOW_HOME.")
-]
-EmbeddingsTo = Annotated[str, typer.Option(help="Parquet file, local or s3://, that gets every item's embeddings.")]
-Computed = Annotated[
-    str, typer.Option(help="Folder or s3:// address that python -m winnow.features.spark wrote; empty: computed here.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole step of the unfinished run.")]
-EncodeWith = Annotated[str, typer.Option("--triton", help="host:port of a Triton to embed with; empty: this process.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue after the last whole step of the unfinished run.")]
 
 
-@app.command("feature-extraction")
-def run_feature_extraction(
-    data: Data = "",
-    holdout: Holdout = "none",
-    items: Items = 2000,
-    users: Users = 3000,
-    events: Events = 150_000,
-    seed: Seed = 7,
-    encoders: Encoders = "",
-    embeddings: Embeddings = "",
-    triton: EncodeWith = "",
-    output: EmbeddingsTo = "",
-    point_in_time: Computed = "",
-) -> None:
+def _command(action: Callable[[Given], None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    """A command that passes its options on as one mapping."""
+
+    def command(**given: Any) -> None:
+        given["embeddings"] = given["embeddings"] or str(home.embeddings())
+        action(given)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = action.__doc__
+    return command
+
+
+def _extract(given: Given) -> None:
     """Validate the data, embed the items, compute the features."""
-    run(
-        feature_extraction,
-        data=data,
-        holdout=holdout,
-        items=items,
-        users=users,
-        events=events,
-        seed=seed,
-        encoders=encoders,
-        embeddings=embeddings or str(home.embeddings()),
-        triton=triton,
-        output=output,
-        point_in_time=point_in_time,
-    )
+    run(feature_extraction, **given)
 
 
-@app.command("retraining")
-def run_retraining(
-    data: Data = "",
-    holdout: Holdout = "none",
-    items: Items = 2000,
-    users: Users = 3000,
-    events: Events = 150_000,
-    seed: Seed = 7,
-    encoders: Encoders = "",
-    embeddings: Embeddings = "",
-    triton: EncodeWith = "",
-    output: EmbeddingsTo = "",
-    point_in_time: Computed = "",
-    resume: Resume = False,
-) -> None:
+def _retrain(given: Given) -> None:
     """From data to the next release; prints its number."""
-    run(
-        retraining,
-        resume=resume,
-        home=str(home.home()),
-        data=data,
-        holdout=holdout,
-        items=items,
-        users=users,
-        events=events,
-        seed=seed,
-        encoders=encoders,
-        embeddings=embeddings or str(home.embeddings()),
-        triton=triton,
-        output=output,
-        point_in_time=point_in_time,
-    )
+    run(retraining, home=str(home.home()), **given)
+
+
+_resume = inspect.Parameter("resume", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=Resume)
+app.command("feature-extraction")(_command(_extract, [option(name) for name in FEATURE_EXTRACTION]))
+app.command("retraining")(_command(_retrain, [*(option(name) for name in RETRAINING if name != "home"), _resume]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The steps of the pipelines: each hands folders to a function of the library and says where the results are.
+"""The steps of the pipelines: each passes folders to a function of the library and reports its figures.
 
 A component's source travels inside the compiled pipeline and runs alone, so it imports what it uses in its body, and
-its docstring's arguments are what the Kubeflow UI shows. What a person can put right reaches the terminal of a run on
-one machine by way of :mod:`winnow.result`.
+the Kubeflow UI shows its docstring's arguments. A step records its inputs beside what it writes
+(:mod:`winnow.provenance`). An error that a user can correct reaches the terminal of a local run through
+:mod:`winnow.result`; lines printed with :func:`kfp_pipelines.console.show` are for people only.
 """
 
 import os
@@ -31,6 +32,8 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
     """
     from pathlib import Path
 
+    from kfp_pipelines.console import show
+    from winnow import provenance
     from winnow.datasets.canonical.learnable import check_learnable
     from winnow.datasets.ingest import ingest
     from winnow.datasets.marketplace import MarketplaceSize
@@ -40,9 +43,9 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
     with reported():
         size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
         tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
-        for line in tables.account.lines():
-            print(f"winnow: {line}")  # noqa: T201
+        show(*tables.account.lines())
         check_learnable(tables, data or tables.spec.name)
+        provenance.record(Path(dataset.path), data=data, items=items, users=users, events=events, seed=seed)
         dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
 
 
@@ -56,15 +59,15 @@ def encode(
     encoders: Output[Model],
     parity: Output[Metrics],
 ) -> None:
-    """Make the encoders, prove their ONNX forms equal to PyTorch, and embed every item whose content is new.
+    """Train or load the encoders, prove their ONNX forms equal to PyTorch, and embed every item whose content is new.
 
     Args:
         dataset: canonical tables.
         settings: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none.
         triton: ``host:port`` of a Triton that serves the encoders, to embed with; empty embeds in this process.
-        output: Parquet file, local or ``s3://``, that gets a row for every item: which modalities it has, why not, and
-            its embeddings; empty writes none.
+        output: Parquet file, local or ``s3://``, that gets a row for every item: its embeddings, or why it has none;
+            empty writes none.
         encoders: weights, tokenizer, ONNX files and the items' embeddings.
         parity: per encoder and precision, the mean cosine between PyTorch's and ONNX Runtime's embeddings.
     """
@@ -73,28 +76,32 @@ def encode(
     from pathlib import Path
 
     from export.encoders import export_encoders
+    from kfp_pipelines.console import show
+    from winnow import provenance
     from winnow.embeddings.extraction import extract_embeddings
     from winnow.embeddings.result import summary, write_output
     from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
     from winnow.result import reported
+    from winnow.settings.file import changed
     from winnow.training.encoders.build import train_encoders
 
     with reported():
         tables, folder = Path(dataset.path), Path(encoders.path)
-        train_encoders(tables, folder, EncoderSettings.parse(settings, "encoders"), show_progress=True)
+        chosen = EncoderSettings.parse(settings, "encoders")
+        train_encoders(tables, folder, chosen, show_progress=True)
+        provenance.record(folder, encoders=changed(chosen))
         for row in export_encoders(folder, tables, show_progress=True):
-            print(f"winnow: {row}")  # noqa: T201
+            show(str(row))
             parity.log_metric(f"{row.model}_{row.precision}", row.mean)
-        # An output without a file is no output to the cache that --resume reads.
+        # kfp's cache, which --resume reads, does not hold an output without a file.
         Path(parity.path).write_text(json.dumps(parity.metadata))
-        with tempfile.TemporaryDirectory() as nowhere:
-            store = EmbeddingStore(embeddings or nowhere)
+        with tempfile.TemporaryDirectory() as discarded:
+            store = EmbeddingStore(embeddings or discarded)
             contents = read_contents(tables)
             found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
-        for line in summary(found, contents):
-            print(f"winnow: {line}")  # noqa: T201
+        show(*summary(found, contents))
         if output:
             write_output(found, contents, output)
         encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
@@ -125,6 +132,7 @@ def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str,
 def train(
     dataset: Input[Dataset],
     features: Input[Dataset],
+    settings: str,
     retriever: Output[Model],
     ranker: Output[Model],
     metrics: Output[Metrics],
@@ -134,35 +142,36 @@ def train(
     Args:
         dataset: canonical tables.
         features: the feature set, and numbers at past moments.
-        retriever: two-tower weights and item-to-item neighbours.
+        settings: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
+        retriever: two-tower weights, item-to-item neighbours and the list of popular items.
         ranker: ranker weights.
-        metrics: ndcg@10 and recall@10 on the users' second-to-last events, the ones that stop the training.
+        metrics: ndcg@10 of the holdout fit on every user's newest event in the log, which stops the training.
     """
     import json
     from pathlib import Path
 
+    from kfp_pipelines.console import show
+    from winnow import provenance
     from winnow.result import reported
+    from winnow.settings.file import changed, parse
+    from winnow.settings.training import TrainingSettings
     from winnow.training.train import train_models
 
     with reported():
-        measured = train_models(
-            Path(dataset.path), Path(features.path), Path(retriever.path), Path(ranker.path), show_progress=True
-        )
-        for name, value in measured.items():
+        chosen = parse(TrainingSettings, settings, "training")
+        tables, folder = Path(dataset.path), Path(retriever.path)
+        trained = train_models(tables, Path(features.path), folder, Path(ranker.path), chosen, show_progress=True)
+        provenance.record(folder, training=changed(chosen))
+        if trained.unranked_reason:
+            show("no ranker was learned, recommendations come in the order of the sources: " + trained.unranked_reason)
+        for name, value in trained.metrics.items():
             metrics.log_metric(name, value)
-        # An output without a file is no output to the cache that --resume reads.
+        # kfp's cache, which --resume reads, does not hold an output without a file.
         Path(metrics.path).write_text(json.dumps(metrics.metadata))
 
 
 @step
 def release(
-    data: str,
-    items: int,
-    users: int,
-    events: int,
-    seed: int,
-    chosen: str,
-    holdout: str,
     home: str,
     dataset: Input[Dataset],
     encoders: Input[Model],
@@ -174,18 +183,11 @@ def release(
     """Export every model to ONNX, prove each equal to PyTorch, and write the next release.
 
     Args:
-        data: where the data came from; empty for the marketplace.
-        items: items of the marketplace.
-        users: users of the marketplace.
-        events: events of the marketplace.
-        seed: seed of the marketplace.
-        chosen: which encoders were chosen; empty for winnow-tiny.
-        holdout: whether last events were kept out.
-        home: where ``releases/`` and ``model_repository/`` are.
+        home: folder that holds ``releases/`` and ``model_repository/``.
         dataset: canonical tables.
         encoders: image and text encoders.
         features: the feature set.
-        retriever: two-tower weights and neighbours.
+        retriever: two-tower weights, neighbours and popular items.
         ranker: ranker weights.
         parity: per model, the largest absolute difference between PyTorch and ONNX Runtime.
 
@@ -195,7 +197,7 @@ def release(
     from pathlib import Path
 
     from export.release import TrainedParts, export_release
-    from winnow.release import BuildInputs, checked_holdout
+    from kfp_pipelines.console import show
     from winnow.result import reported
 
     with reported():
@@ -206,13 +208,13 @@ def release(
             retriever=Path(retriever.path),
             ranker=Path(ranker.path),
         )
-        made = export_release(
-            parts,
-            Path(home),
-            source=BuildInputs(data=data, items=items, users=users, events=events, seed=seed, encoders=chosen),
-            holdout=checked_holdout(holdout),
-            show_progress=True,
-        )
-        for name, difference in made.manifest.parity.items():
+        exported = export_release(parts, Path(home), show_progress=True)
+        for row in exported.parity:
+            show(
+                f"{row.model}: PyTorch and ONNX differ by at most {row.difference:.2g} (bound {row.bound:g}), "
+                f"{row.megabytes:.1f} MB"
+            )
+        manifest = exported.release.manifest
+        for name, difference in manifest.parity.items():
             parity.log_metric(name, difference)
-        return made.manifest.number
+        return manifest.number

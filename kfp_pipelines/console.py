@@ -1,17 +1,27 @@
-"""What a pipeline run prints: all of it to a log file; steps, bars and lines for people to the terminal."""
+"""The console of a local run: all output goes to a log file; steps, bars and lines for people to the terminal."""
 
 import re
 from io import TextIOBase
 from typing import TextIO
 
+_MARK = "winnow: "
 
-class Screen(TextIOBase):
-    """Stands in for standard output while ``kfp.local`` runs.
+
+def show(*lines: str) -> None:
+    """Print lines for people, from within a step: a local run shows them on its terminal, the cluster in the pod's log.
+
+    No program reads them; results and errors cross in :mod:`winnow.result`.
+    """
+    for line in lines:
+        print(f"{_MARK}{line}")  # noqa: T201
+
+
+class StepConsole(TextIOBase):
+    """Replaces standard output while ``kfp.local`` runs.
 
     Args:
         log: takes everything.
-        terminal: takes a line per step, the bar that is moving (only where it is a terminal) and the lines that
-            steps mark with ``winnow:``.
+        terminal: takes a line per step, the moving bar (only where it is a terminal) and the lines of :func:`show`.
 
     Attributes:
         step: the step that runs, or ran last; empty before the first.
@@ -24,7 +34,7 @@ class Screen(TextIOBase):
         self._rest = ""
 
     def write(self, text: str) -> int:
-        """Take a piece of the run's output."""
+        """Write a piece of the run's output."""
         self._log.write(text)
         self._log.flush()
         *lines, self._rest = (self._rest + text).replace("\r", "\n").split("\n")
@@ -38,11 +48,11 @@ class Screen(TextIOBase):
                 self._terminal.write(f"\r\x1b[K  {bar[0]}")
         elif step := re.search(r"Executing task .*?'([\w-]+)", line):
             self.step = step[1]
-            self._say(f"▸ {step[1]}")
-        elif line.strip().startswith("winnow: "):
-            self._say(f"  {line.strip().removeprefix('winnow: ')}")
+            self._show(f"▸ {step[1]}")
+        elif line.strip().startswith(_MARK):
+            self._show(f"  {line.strip().removeprefix(_MARK)}")
 
-    def _say(self, line: str) -> None:
+    def _show(self, line: str) -> None:
         clear = "\r\x1b[K" if self._terminal.isatty() else ""
         self._terminal.write(f"{clear}{line}\n")
         self._terminal.flush()

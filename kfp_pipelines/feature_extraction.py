@@ -5,12 +5,13 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Dataset, Model
 
-# The whole module: `kfp dsl compile` takes every pipeline and component it finds among a file's own names.
+# Whole modules: `kfp dsl compile` takes every pipeline and component it finds among a file's own names.
 from kfp_pipelines import components
+from kfp_pipelines.parameters import FEATURE_EXTRACTION, Given, inputs, takes
 
 
 class Extracted(NamedTuple):
-    """What feature extraction hands on."""
+    """Artefacts of feature extraction."""
 
     dataset: Dataset
     encoders: Model
@@ -21,33 +22,15 @@ class Extracted(NamedTuple):
     name="feature-extraction",
     description="Validate a catalog and its events, embed the items, and compute point-in-time features.",
 )
+@takes(FEATURE_EXTRACTION)
 def feature_extraction(
-    data: str = "",
-    holdout: str = "none",
-    items: int = 2000,
-    users: int = 3000,
-    events: int = 150000,
-    seed: int = 7,
-    encoders: str = "",
-    embeddings: str = "",
-    triton: str = "",
-    output: str = "",
-    point_in_time: str = "",
+    given: Given,
 ) -> NamedTuple("Extracted", dataset=Dataset, encoders=Model, features=Dataset):  # type: ignore[valid-type]  # kfp reads this form
-    """See :mod:`kfp_pipelines.components` for the parameters."""
-    ingested = components.ingest(data=data, holdout=holdout, items=items, users=users, events=events, seed=seed)
-    encoded = components.encode(
-        dataset=ingested.outputs["dataset"],
-        settings=encoders,
-        embeddings=embeddings,
-        triton=triton,
-        output=output,
-    )
+    """Validate the data, embed the items, compute the features."""
+    ingested = components.ingest(**inputs(components.ingest, given)).outputs
+    dataset = ingested["dataset"]
+    encoded = components.encode(**inputs(components.encode, given, dataset=dataset, settings=given["encoders"])).outputs
     extracted = components.extract(
-        dataset=ingested.outputs["dataset"], encoders=encoded.outputs["encoders"], point_in_time=point_in_time
-    )
-    return Extracted(
-        dataset=ingested.outputs["dataset"],
-        encoders=encoded.outputs["encoders"],
-        features=extracted.outputs["features"],
-    )
+        **inputs(components.extract, given, dataset=dataset, encoders=encoded["encoders"])
+    ).outputs
+    return Extracted(dataset=dataset, encoders=encoded["encoders"], features=extracted["features"])

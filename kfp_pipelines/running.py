@@ -1,4 +1,4 @@
-"""Run a pipeline's own definition on this machine: one at a time per home, its steps in processes of this group."""
+"""Run a pipeline's own definition on this machine: one run at a time per home, its steps in this process group."""
 
 import os
 import shlex
@@ -13,7 +13,8 @@ from types import FrameType
 import typer
 from kfp import local
 
-from kfp_pipelines.console import Screen
+from kfp_pipelines.console import StepConsole
+from kfp_pipelines.parameters import check_settings
 from kfp_pipelines.unfinished import Started, Unfinished
 from winnow import home
 from winnow.errors import WinnowError, as_winnow_error
@@ -21,17 +22,18 @@ from winnow.home import held
 from winnow.result import VARIABLE, RunResult
 
 TAIL_LINES = 15
+"""Of the step's log, shown where a step fails unexpectedly."""
 
 
 def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
     """Run ``pipeline`` through ``kfp.local`` in this environment, and write its :class:`RunResult`.
 
-    The outcome goes where the environment says, for the process that started this one; else what went wrong is
-    printed, and the number of the release where there is one.
+    The outcome goes into the file that the environment variable names, for the parent process; without one, the error
+    or the release's number is printed.
 
     Args:
-        pipeline: what ``dsl.pipeline`` made.
-        resume: go on after the last whole step of the unfinished run with the same arguments.
+        pipeline: a pipeline defined with ``dsl.pipeline``.
+        resume: continue after the last whole step of the unfinished run with the same arguments.
         arguments: of the pipeline.
 
     Raises:
@@ -61,6 +63,7 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
 
 
 def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | int]) -> RunResult:
+    check_settings(arguments)
     unfinished = Unfinished(root / "unfinished")
     started = Started.now(str(getattr(pipeline, "name", "")), arguments)
     if resume:
@@ -78,30 +81,30 @@ def _run(pipeline: object, root: Path, resume: bool, arguments: dict[str, str | 
     log_path, step_outcome = root / f"{stem}.log", root / f"{stem}.json"
     os.environ[VARIABLE] = str(step_outcome)
     with log_path.open("w", encoding="utf-8") as log:
-        screen = Screen(log, sys.stderr)
+        console = StepConsole(log, sys.stderr)
         try:
-            with redirect_stdout(screen), _quoted_interpreter():
+            with redirect_stdout(console), _quoted_interpreter():
                 outputs: dict[str, object] = pipeline(**arguments).outputs  # type: ignore[operator]  # kfp: untyped
         except RuntimeError as failure:
-            return RunResult.read(step_outcome) or _bug(screen.step, failure, log_path, unfinished)
+            return RunResult.read(step_outcome) or _bug(console.step, failure, log_path, unfinished)
     unfinished.end()
     number = outputs.get("Output")
     return RunResult(release=int(str(number)) if number is not None else None)
 
 
 def _bug(step: str, failure: RuntimeError, log: Path, unfinished: Unfinished) -> RunResult:
-    """The outcome of a run that ended unforeseen: the end of the step's log, and where the whole log is."""
+    """The outcome of a run with an unexpected error: the end of the step's log, and the path of the whole log."""
     lines = log.read_text(encoding="utf-8").splitlines()
-    # The step's own lines are indented; what follows them is the runner's.
-    said = [line for line in lines if line.startswith("    ") and line.strip()][-TAIL_LINES:]
-    where = f"step {step} ended unforeseen" if step else str(failure)
-    retry = "; once its cause is mended, --resume goes on from there" if unfinished.done() else ""
-    return RunResult(error="\n".join([f"{where}{retry}. The whole log: {log}", *said]), exit_code=1)
+    # A step's own lines are indented; the runner's lines after them are not.
+    tail = [line for line in lines if line.startswith("    ") and line.strip()][-TAIL_LINES:]
+    where = f"step {step} failed unexpectedly" if step else str(failure)
+    retry = "; once its cause is fixed, --resume continues from there" if unfinished.done() else ""
+    return RunResult(error="\n".join([f"{where}{retry}. The whole log: {log}", *tail]), exit_code=1)
 
 
 @contextmanager
 def _quoted_interpreter() -> Iterator[None]:
-    """Let kfp find an interpreter under a path with a space: it puts the name into a shell's script as it is."""
+    """Let kfp find an interpreter under a path with a space: it puts the path into a shell script unquoted."""
     interpreter = sys.executable
     sys.executable = shlex.quote(interpreter)
     try:
@@ -112,7 +115,7 @@ def _quoted_interpreter() -> Iterator[None]:
 
 @contextmanager
 def _whole_group() -> Iterator[None]:
-    """SIGTERM ends this process and every step with it, where they are a group of their own."""
+    """On SIGTERM, end this process and all its steps, where they are a process group of their own."""
     if os.getpgrp() != os.getpid():
         yield
         return

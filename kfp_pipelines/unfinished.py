@@ -1,16 +1,15 @@
-"""The build of a home that is not finished: what it was started with, and the steps that are done.
+"""The unfinished build of a home: its arguments, and the steps that are done.
 
-The finished steps are entries of kfp's own cache of task outputs, keyed by a step's source, image and arguments. It is
-kept for one build only, and with it what that key leaves out: the library's code and the data's files.
+The finished steps are entries of kfp's own cache of task outputs, keyed by a step's source, image and arguments. The
+cache is kept for one build only, together with what its key leaves out: the library's code and the data's files.
 """
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,14 +20,14 @@ from winnow.errors import WinnowError
 
 
 class Started(BaseModel):
-    """What a build was started with.
+    """The inputs of a build.
 
     Attributes:
         pipeline: its name.
         arguments: parameter -> value.
         code: digest of the code that it ran.
-        data: digest of the names, sizes and times of the files it read; empty for what is not a folder of this machine.
-        at: when, for the message.
+        data: digest of the names, sizes and times of the files it read; empty where the data is not a local folder.
+        at: start time, for the message.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +40,7 @@ class Started(BaseModel):
 
     @classmethod
     def now(cls, pipeline: str, arguments: Mapping[str, str | int]) -> "Started":
-        """A build that starts now."""
+        """The inputs of a build that starts now."""
         return cls(
             pipeline=pipeline,
             arguments=dict(arguments),
@@ -64,44 +63,53 @@ class Unfinished:
         self.steps = folder / "steps"
 
     def begin(self, started: Started) -> None:
-        """Forget the build before, and note this one."""
+        """Forget the previous build, and record this one."""
         self.end()
         self.steps.mkdir(parents=True)
         self._started.write_text(started.model_dump_json(indent=1), encoding="utf-8")
 
     def resume(self, started: Started) -> str:
-        """Check that the unfinished build may go on as ``started``.
+        """Check that the unfinished build has the inputs of ``started``.
 
         Returns:
-            Which build goes on after which step, in words.
+            Which build continues after which step, for the user.
 
         Raises:
-            WinnowError: there is no unfinished build, or it was another one.
+            WinnowError: there is no unfinished build, or its inputs differ.
         """
         try:
             before = Started.model_validate_json(self._started.read_bytes())
         except FileNotFoundError:
             raise WinnowError(
-                "--resume: no build of this home is unfinished; build without --resume to begin one"
+                "--resume: no build of this home is unfinished; build without --resume to start one"
             ) from None
         if different := _difference(before, started):
             raise WinnowError(
-                f"--resume: the unfinished build of {before.at} is another one: {different}; give the same options as "
-                "then, or build without --resume to begin anew"
+                f"--resume: the unfinished build of {before.at} differs: {different}; give the same options as then, "
+                "or build without --resume to start anew"
             )
         done = self.done()
-        return f"the build of {before.at} goes on " + (f"after its step {done[-1]}" if done else "from its first step")
+        return f"the build of {before.at} continues " + (
+            f"after its step {done[-1]}" if done else "from its first step"
+        )
 
     def done(self) -> list[str]:
-        """The steps that are done, in their order."""
+        """The finished steps, in the order in which they finished."""
         entries = sorted(self.steps.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        found = (re.search(r'"uri": "[^"]*/([\w-]+)/[^/"]+"', entry.read_text(encoding="utf-8")) for entry in entries)
-        return [step[1] for step in found if step]
+        return [step for entry in entries if (step := _step(json.loads(entry.read_bytes())))]
 
     def end(self) -> None:
-        """Forget it: it is finished."""
+        """Forget the build."""
         if self._folder.exists():
             shutil.rmtree(self._folder)
+
+
+def _step(outputs: Mapping[str, object]) -> str:
+    """The step of a cache entry, whose artefacts are at ``…/STEP/OUTPUT``; empty where it has none."""
+    for output in outputs.values():
+        if isinstance(output, dict) and "uri" in output:
+            return PurePath(output["uri"]).parent.name
+    return ""
 
 
 def _difference(before: Started, now: Started) -> str:

@@ -35,6 +35,7 @@ class BuildInputs(BaseModel):
         events: events of the marketplace.
         seed: seed of the marketplace.
         encoders: the encoder settings as JSON; empty for winnow-tiny.
+        training: the training settings that differ from the defaults, as JSON; empty for the defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,10 +46,11 @@ class BuildInputs(BaseModel):
     events: int = 150_000
     seed: int = 7
     encoders: str = ""
+    training: str = ""
 
     def is_like(self, other: "BuildInputs") -> bool:
-        """Whether data and encoders are the same; sizes count for the marketplace alone."""
-        same = (self.data, self.encoders) == (other.data, other.encoders)
+        """Whether data and settings are the same; sizes count for the marketplace alone."""
+        same = (self.data, self.encoders, self.training) == (other.data, other.encoders, other.training)
         return same if self.data else self == other
 
 
@@ -63,6 +65,7 @@ class Manifest(BaseModel):
         as_of: milliseconds since the epoch; events at or after it are not in the release.
         history_length: events per history tensor.
         candidates: candidate source -> number of candidates.
+        training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, of every other file of the folder.
         models: model name -> SHA-256 of its ``model.onnx``.
@@ -82,6 +85,7 @@ class Manifest(BaseModel):
     as_of: int
     history_length: int
     candidates: dict[str, int]
+    training: dict[str, dict[str, int | float]] = {}
     schema_digest: str
     files: dict[str, str]
     models: dict[str, str]

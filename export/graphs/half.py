@@ -1,8 +1,8 @@
-"""An fp32 graph to one that computes in fp16, for GPUs: half the weights, and their half-precision units.
+"""Conversion of an fp32 graph to fp16, for GPUs: half the size, and half-precision arithmetic.
 
 Inputs and outputs keep their types. ONNX Runtime's own converter casts to fp16 and back between any two nodes that
-stay in fp32, which a log-mel spectrogram does not survive (its power exceeds fp16's range); here casts stand on borders
-only.
+stay in fp32, which breaks a log-mel spectrogram (its power exceeds fp16's range); here casts are placed only between
+fp16 and fp32 parts.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ _SENSITIVE = (
     *("Div", "Exp", "GroupNormalization", "InstanceNormalization", "LayerNormalization", "Log", "LogSoftmax", "Pow"),
     *("ReduceL2", "ReduceMean", "ReduceSum", "Reciprocal", "Softmax", "Sqrt"),
 )
-"""Sums over many values, and what follows them: 11 bits lose too much, or overflow."""
+"""Sums over many values, and operators on their results: 11 bits lose too much, or overflow."""
 
 _UNTOUCHED = ("Cast", "Clip", "Constant", "ConstantOfShape", "Expand", "IsNaN", "Max", "Min", "Range", "Resize")
-"""These make numbers from nothing, or have no half-precision form on every runtime."""
+"""These create values, or lack a half-precision form on some runtime."""
 
 _FULL = frozenset((*_SENSITIVE, *_UNTOUCHED))
 _LARGEST = float(np.finfo(np.float16).max)
@@ -42,10 +42,14 @@ def write_half(source: Path, target: Path) -> None:
     versions: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
     for node in list(model.graph):
         half = node not in full and node.op_type not in _FULL
-        wanted = ir.DataType.FLOAT16 if half else ir.DataType.FLOAT
+        target_type = ir.DataType.FLOAT16 if half else ir.DataType.FLOAT
         for place, value in enumerate(node.inputs):
-            if value is not None and value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16) and value.dtype != wanted:
-                node.replace_input_with(place, _as(value, wanted, model.graph, versions))
+            if (
+                value is not None
+                and value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+                and value.dtype != target_type
+            ):
+                node.replace_input_with(place, _as(value, target_type, model.graph, versions))
         for value in node.outputs:
             if half and value.dtype == ir.DataType.FLOAT:
                 value.dtype = ir.DataType.FLOAT16
@@ -63,26 +67,26 @@ def write_half(source: Path, target: Path) -> None:
 
 
 def _as(
-    value: ir.Value, wanted: ir.DataType, graph: ir.Graph, versions: dict[tuple[ir.Value, ir.DataType], ir.Value]
+    value: ir.Value, target_type: ir.DataType, graph: ir.Graph, versions: dict[tuple[ir.Value, ir.DataType], ir.Value]
 ) -> ir.Value:
     """The value in the other precision: a constant converted once, anything else cast once."""
-    if (value, wanted) in versions:
-        return versions[value, wanted]
-    name = f"{value.name}.{wanted.name.lower()}"
+    if (value, target_type) in versions:
+        return versions[value, target_type]
+    name = f"{value.name}.{target_type.name.lower()}"
     if value.const_value is not None and value.producer() is None:
         # Masks are "minus infinity" in fp32's range.
-        converted = np.clip(value.const_value.numpy(), -_LARGEST, _LARGEST).astype(wanted.numpy())
+        converted = np.clip(value.const_value.numpy(), -_LARGEST, _LARGEST).astype(target_type.numpy())
         made = ir.Value(name=name, const_value=ir.tensor(converted, name=name))
-        made.dtype, made.shape = wanted, value.shape
+        made.dtype, made.shape = target_type, value.shape
         graph.initializers[name] = made
     else:
-        cast = ir.node("Cast", [value], {"to": wanted})
+        cast = ir.node("Cast", [value], {"to": target_type})
         made = cast.outputs[0]
-        made.name, made.dtype, made.shape = name, wanted, value.shape
-        maker = value.producer()
-        if maker is None:
+        made.name, made.dtype, made.shape = name, target_type, value.shape
+        producer = value.producer()
+        if producer is None:
             graph.insert_before(graph[0], cast)
         else:
-            graph.insert_after(maker, cast)
-    versions[value, wanted] = made
+            graph.insert_after(producer, cast)
+    versions[value, target_type] = made
     return made

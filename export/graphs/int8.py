@@ -1,4 +1,4 @@
-"""An fp32 graph to one that multiplies in eight bits, for CPUs: a quarter of the weights, and integer dot products."""
+"""Conversion of an fp32 graph to int8, for CPUs: a quarter of the size, and integer dot products."""
 
 import tempfile
 from collections import Counter
@@ -21,9 +21,9 @@ _BATCH = 16
 def write_int8(source: Path, target: Path, samples: NDArray[Any]) -> None:
     """Write the int8 variant of an encoder.
 
-    A transformer's matrix products measure the range of their inputs as they run (dynamic quantisation), which suits
-    activations whose range varies as much as a transformer's; its embedding tables are looked up in eight bits too.
-    Convolutions have no such form: a network that is mostly these gets fixed ranges, from ``samples`` (static).
+    A transformer's matrix products measure their inputs' range at run time (dynamic quantisation), which suits the
+    varying range of its activations; its embedding tables are stored in eight bits too. Convolutions have no dynamic
+    form: a network of mostly convolutions gets fixed ranges from ``samples`` (static quantisation).
 
     Args:
         source: the fp32 ONNX file.
@@ -48,7 +48,7 @@ def write_int8(source: Path, target: Path, samples: NDArray[Any]) -> None:
                 op_types_to_quantize=sorted(WEIGHTED),
                 nodes_to_exclude=kept,
                 per_channel=True,
-                # Unsigned inputs times signed weights is what x86's integer dot product takes.
+                # Unsigned inputs times signed weights is the operands of x86's integer dot product.
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
             )
@@ -73,7 +73,7 @@ def _is_convolutional(graph: ir.Graph) -> bool:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds the calibration, a batch at a time."""
+    """Gives the calibration one batch at a time."""
 
     def __init__(self, name: str, samples: NDArray[Any]) -> None:
         parts = np.array_split(samples, max(1, len(samples) // _BATCH))

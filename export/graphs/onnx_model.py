@@ -1,4 +1,4 @@
-"""A PyTorch module to one ONNX file."""
+"""Export of a PyTorch module to one ONNX file."""
 
 import warnings
 from collections.abc import Mapping
@@ -25,20 +25,20 @@ _ONNX_TYPES = {
 }
 
 _TRACED = {BATCH: 3, CANDIDATES: 5, NEW_ITEMS: 7}
-"""Sizes to trace with: distinct, and not 1, which the exporter would take for a constant."""
+"""Sizes for tracing: distinct, and not 1, which the exporter would treat as a constant."""
 
 
 def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[str, Tensor], path: Path) -> None:
-    """Export a module, batch, candidates and fresh items left free, and check the graph.
+    """Export a module with free dimensions for batch, candidates and new items, and check the graph.
 
     Args:
         module: in evaluation mode; its ``forward`` takes the signature's inputs in order.
-        signature: what the graph's tensors are called.
+        signature: names of the graph's tensors.
         samples: input name -> a tensor of the right type; free dimensions may have any size.
         path: the file to write, weights included.
 
     Raises:
-        WinnowError: the graph's tensors are not the signature's, or bytes meet another operator than a cast.
+        WinnowError: the graph's tensors are not the signature's, or an operator other than a cast takes bytes.
     """
     inputs = resized(signature, samples, _TRACED)
     free = {name: torch.export.Dim(name) for name in _TRACED}
@@ -46,7 +46,7 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
         {axis: free[str(dim)] for axis, dim in enumerate(spec.dims) if dim in free} for spec in signature.inputs
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
             module,
             tuple(inputs.values()),
@@ -61,7 +61,7 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
     simplify(program.model.graph)
     check_bytes(program.model.graph, signature.name)
     _name_outputs(program.model.graph, signature)
-    _forget_origins(program.model)
+    _remove_metadata(program.model)
     program.save(path, external_data=False)
     onnx.checker.check_model(path, full_check=True)
     _check_tensors(onnx.load(path).graph, signature)
@@ -70,8 +70,8 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
 def _name_outputs(graph: ir.Graph, signature: ModelSignature) -> None:
     """Give the outputs their names.
 
-    The exporter names inner values after their operators and does not look whether an output is called the same:
-    every ``nn.Embedding`` makes an ``embedding``.
+    The exporter names inner values after their operators, and may choose the name of an output: every ``nn.Embedding``
+    makes an ``embedding``.
     """
     taken = {spec.name for spec in (*signature.inputs, *signature.outputs)}
     for node in graph:
@@ -82,8 +82,8 @@ def _name_outputs(graph: ir.Graph, signature: ModelSignature) -> None:
         value.name = spec.name
 
 
-def _forget_origins(model: ir.Model) -> None:
-    """Drop the exporter's notes: stack traces, with this machine's paths, which can outweigh a small model."""
+def _remove_metadata(model: ir.Model) -> None:
+    """Remove the exporter's metadata: stack traces with local paths, which can be larger than a small model."""
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
     values = [*model.graph.inputs, *model.graph.initializers.values()]

@@ -1,7 +1,7 @@
-"""Does the ONNX model say what the PyTorch model says?
+"""Parity of an exported model: ONNX Runtime's outputs compared with PyTorch's.
 
-Items of equal score have no order: PyTorch leaves it open which comes first, and rounding decides between scores that
-are nearly equal. So lists of items are compared by what each item scores, not by the places that they have.
+Items of equal score have no defined order in PyTorch, and rounding decides between nearly equal scores. Lists of items
+are therefore compared by the score of each item, not by position.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class ParityRow:
         model: the model's name.
         outputs: names of its outputs.
         difference: largest absolute difference of a float output.
-        bound: what ``difference`` may be at most.
+        bound: largest accepted ``difference``.
         megabytes: size of the ONNX file.
     """
 
@@ -61,7 +61,7 @@ def measure(
         path: the ONNX file.
         signature: names and dimensions of the tensors.
         samples: input name -> real inputs; they are repeated or cut to each of ``SIZES``.
-        bound: largest absolute difference a float output may show.
+        bound: largest accepted absolute difference of a float output.
 
     Raises:
         ParityError: a value differs by more than ``bound``, a list names other items than the original's (but for
@@ -82,7 +82,7 @@ def measure(
             _same_form(signature.name, name, expected[name], served[name])
             if np.issubdtype(expected[name].dtype, np.floating):
                 difference = max(difference, float(np.abs(expected[name] - served[name]).max(initial=0)))
-        if not difference <= bound:  # a NaN is no parity either
+        if not difference <= bound:  # refuses NaN as well
             raise ParityError(
                 f"{signature.name}: ONNX Runtime differs from PyTorch by {difference:.3g}, more than {bound:.3g}: "
                 "not exported; look for an operator that the exporter translates differently"

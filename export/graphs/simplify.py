@@ -1,6 +1,6 @@
-"""Say the same with less: rewrites of an exported graph that ONNX Runtime does not make by itself.
+"""Simplification of an exported graph: rewrites that ONNX Runtime's own optimiser does not make.
 
-Each is exact up to rounding, so the parity check judges the result as it judges the export.
+Each is exact up to rounding, so the export's parity check covers the result.
 """
 
 import math
@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 _VECTOR = 16
-"""Channels that ONNX Runtime's convolutions take at once on CPUs with AVX-512; half as many on others."""
+"""Channels that ONNX Runtime's convolutions process at once on CPUs with AVX-512; half as many on others."""
 
 
 _Floats = NDArray[np.float32]
@@ -24,7 +24,7 @@ _AFFINE: Mapping[str, Callable[..., tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def simplify(graph: ir.Graph) -> None:
-    """Rewrite a graph in place; where shapes are unknown it stays as it is."""
+    """Rewrite a graph in place; parts of unknown shape are left unchanged."""
     for value in graph.inputs:
         if value.dtype == ir.DataType.UINT8:
             _measure_after_cast(value)
@@ -43,8 +43,8 @@ def _normalise_planes(node: ir.Node, graph: ir.Graph) -> None:
     """Colours [B, H, W, 3] less a mean, over a deviation, then [B, 3, H, W]: transposed first.
 
     Arithmetic with a vector of three broadcasts in runs of three; a plane at a time, and mean and deviation in one pass
-    (which is what batch normalisation is), it is twenty times faster. The cast stays in front: TensorRT has no bytes
-    but an input's, and on a CPU it takes the same time on either side.
+    (which is what batch normalisation is), it is twenty times faster. The cast stays in front: TensorRT
+    supports bytes as inputs only, and on a CPU the cast takes the same time on either side.
     """
     if list(node.attributes["perm"].as_ints()) != [0, 3, 1, 2]:
         return
@@ -66,7 +66,7 @@ def _normalise_planes(node: ir.Node, graph: ir.Graph) -> None:
 
 
 def _measure_after_cast(value: ir.Value) -> None:
-    """The shape of a byte input, taken from its cast: TensorRT takes bytes into a cast alone."""
+    """Take the shape of a byte input from its cast: in TensorRT a cast is the only operator on bytes."""
     uses = list(value.uses())
     casts = [use.node for use in uses if use.node.op_type == "Cast"]
     for use in uses:
@@ -75,7 +75,7 @@ def _measure_after_cast(value: ir.Value) -> None:
 
 
 def _arithmetic(value: ir.Value | None) -> ir.Node | None:
-    """The operation with a constant vector that makes ``value``, if that is how it is made, for this use alone."""
+    """The operation with a constant vector that produces ``value``, if it does and ``value`` has no other use."""
     node = value.producer() if value is not None else None
     if value is None or node is None or node.op_type not in _AFFINE or len(value.uses()) != 1:
         return None
@@ -86,7 +86,7 @@ def _arithmetic(value: ir.Value | None) -> ir.Node | None:
 def _pool_in_convolutions(node: ir.Node, graph: ir.Graph) -> None:
     """A mean over tiles, then 1 x 1 convolutions: one convolution each, whose kernel is the tile.
 
-    ONNX Runtime pools fast in multiples of a vector's width only, and a tile of one pixel asks for no pooling at all.
+    ONNX Runtime pools fast in multiples of a vector's width only, and a tile of one pixel needs no pooling.
     """
     tile = node.attributes["kernel_shape"].as_ints()
     if list(node.attributes["strides"].as_ints()) != list(tile) or node.outputs[0].is_graph_output():
@@ -112,28 +112,28 @@ def _pool_in_convolutions(node: ir.Node, graph: ir.Graph) -> None:
 def _transpose_keys(node: ir.Node, graph: ir.Graph) -> None:
     """An attention's keys [B, heads, T, D] to [B, heads, D, T] by way of [B * heads, T, D]: directly.
 
-    The exporter takes the long way, with nine operators to compute the shapes; ONNX Runtime puts the direct one into
-    the product that follows.
+    The exporter uses nine operators to compute the shapes; ONNX Runtime fuses the direct transpose into the product
+    that follows.
     """
-    transpose, back = _maker(node.inputs[0], "Transpose"), _maker(node.inputs[1], "Concat")
+    transpose, back = _producer(node.inputs[0], "Transpose"), _producer(node.inputs[1], "Concat")
     if transpose is None or back is None or list(transpose.attributes["perm"].as_ints()) != [0, 2, 1]:
         return
-    flat = _maker(transpose.inputs[0], "Reshape")
-    there = _maker(flat.inputs[1], "Concat") if flat is not None else None
+    flat = _producer(transpose.inputs[0], "Reshape")
+    there = _producer(flat.inputs[1], "Concat") if flat is not None else None
     if flat is None or there is None or len(there.inputs) != 3 or len(back.inputs) != 3:
         return
     source = flat.inputs[0]
     if source is None or source.shape is None or source.shape.rank() != 4:
         return
-    slices = [_maker(value, "Slice") for value in (*back.inputs, *there.inputs[1:])]
-    shapes = [_maker(part.inputs[0], "Shape") for part in slices if part is not None]
+    slices = [_producer(value, "Slice") for value in (*back.inputs, *there.inputs[1:])]
+    shapes = [_producer(part.inputs[0], "Shape") for part in slices if part is not None]
     all_of_it = len(shapes) == 5 and all(shape is not None and shape.inputs[0] is source for shape in shapes)
     if all_of_it and list(there.inputs[1:]) == list(back.inputs[1:])[::-1]:
         _replace(graph, node, [ir.node("Transpose", [source], {"perm": [0, 1, 3, 2]})])
 
 
-def _maker(value: ir.Value | None, operator: str) -> ir.Node | None:
-    """The node that makes ``value``, if it is such an operator."""
+def _producer(value: ir.Value | None, operator: str) -> ir.Node | None:
+    """The node that produces ``value``, if it is this operator."""
     node = value.producer() if value is not None else None
     return node if node is not None and node.op_type == operator else None
 

@@ -9,24 +9,24 @@ WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 def preparation(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes that turn the input into what the network was trained on: normalised pixels, a log-mel spectrogram.
+    """The nodes that turn the input into the network's training input: normalised pixels, a log-mel spectrogram.
 
     These are all nodes before the first operator with a weight. A spectrogram is itself made by such operators, with
-    fixed weights (a Fourier basis, mel filters), and ends in a logarithm, so everything that a ``Log`` depends on
-    belongs to it too. Reduced precision has no business there: a sound's power spans more than ten decades.
+    fixed weights (a Fourier basis, mel filters), and ends in a logarithm, so all nodes that a ``Log`` depends on
+    belong to it too. Reduced precision would break it: a sound's power spans more than ten decades.
     """
     before_log = _ancestors([node for node in graph if node.op_type == "Log"])
     found: set[ir.Node] = set()
     for node in graph:  # in topological order
-        makers = [value.producer() for value in node.inputs if value is not None]
+        producers = [value.producer() for value in node.inputs if value is not None]
         own = node in before_log or not _has_weight(node)
-        if own and all(maker is None or maker in found for maker in makers):
+        if own and all(producer is None or producer in found for producer in producers):
             found.add(node)
     return found
 
 
 def check_bytes(graph: ir.Graph, name: str) -> None:
-    """Refuse a graph that does anything with a byte input but cast it: TensorRT has no bytes beyond that.
+    """Refuse a graph in which an operator other than a cast takes a byte input: TensorRT supports no other.
 
     Raises:
         WinnowError: another operator takes the input as it is.
@@ -41,7 +41,7 @@ def check_bytes(graph: ir.Graph, name: str) -> None:
 
 
 def check_flat(graph: ir.Graph, name: str) -> None:
-    """Refuse a graph with control flow: its inner graphs would be left as they are.
+    """Refuse a graph with control flow: its inner graphs would not be converted.
 
     Raises:
         WinnowError: there is an ``If``, ``Loop`` or ``Scan``.
@@ -59,7 +59,7 @@ def _has_weight(node: ir.Node) -> bool:
 
 
 def _ancestors(nodes: list[ir.Node]) -> set[ir.Node]:
-    """These nodes and all that they depend on."""
+    """These nodes and all nodes that they depend on."""
     found: set[ir.Node] = set()
     while nodes:
         node = nodes.pop()

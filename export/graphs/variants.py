@@ -1,4 +1,4 @@
-"""The precisions an encoder is exported in, side by side: one of them becomes the release's ``model.onnx``."""
+"""The precisions of an exported encoder, side by side; one of them becomes the release's ``model.onnx``."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +15,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def variant_file(precision: Precision) -> str:
-    """The variant's file name: ``model.onnx`` is what PyTorch computes, the others say what they are."""
+    """The variant's file name: ``model.onnx`` for fp32, the precision in the name for the others."""
     return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 
@@ -24,10 +24,10 @@ def write_variants(folder: Path, samples: NDArray[Any]) -> None:
 
     Args:
         folder: holds the fp32 file.
-        samples: real inputs, [n, ...], which the int8 variant's ranges are taken from where they are fixed.
+        samples: real inputs, [n, ...], for the int8 variant's ranges where they are fixed.
 
     Raises:
-        WinnowError: the graph has control flow, or bytes meet another operator than a cast.
+        WinnowError: the graph has control flow, or an operator other than a cast takes bytes.
     """
     source = folder / variant_file("fp32")
     half, eighth = folder / variant_file("fp16"), folder / variant_file("int8")

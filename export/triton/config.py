@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 from winnow.signatures import SIGNATURES, ModelSignature, TensorSpec
 
 Shape = tuple[int | str, ...]
-"""A number where the release fixed the dimension, its letter where it is free."""
+"""A number where the release fixes the dimension, its letter where it is free."""
 
 Shapes = Mapping[str, Shape]
 """Tensor name -> shape, of a graph's inputs and outputs."""
@@ -31,11 +31,11 @@ MAX_BATCH = {
 _INTRA_OP_THREADS = 1
 
 _MAX_QUEUE = 256
-"""Requests that may wait for a model; one more is refused at once, and the funnel does without it. A longer queue would
-be over anybody's deadline by the time it is worked off."""
+"""Requests that may wait for a model; one more is refused at once, and the funnel falls back. The last requests of a
+longer queue would exceed their deadlines before the model gets to them."""
 
 _MAX_WAIT_US = 10_000_000
-"""The longest deadline a request may ask for: whoever waited so long has gone."""
+"""The longest deadline of a request; the funnel does not wait longer for an answer."""
 
 
 def model_config(signature: ModelSignature, shapes: Shapes | None = None) -> "triton.ModelConfig":
@@ -43,17 +43,17 @@ def model_config(signature: ModelSignature, shapes: Shapes | None = None) -> "tr
 
     Args:
         signature: the model.
-        shapes: of the release's graph; without them whatever a release chooses is -1, which makes a template.
+        shapes: of the release's graph; without them, a dimension that a release chooses is -1, which makes a template.
     """
-    known = shapes or {spec.name: spec.dims for spec in (*signature.inputs, *signature.outputs)}
+    dims = shapes or {spec.name: spec.dims for spec in (*signature.inputs, *signature.outputs)}
     return triton.ModelConfig(
         name=signature.name,
         backend="onnxruntime",
         max_batch_size=MAX_BATCH[signature.name],
-        input=[triton.ModelInput(**_described(spec, known[spec.name])) for spec in signature.inputs],
-        output=[triton.ModelOutput(**_described(spec, known[spec.name])) for spec in signature.outputs],
+        input=[triton.ModelInput(**_described(spec, dims[spec.name])) for spec in signature.inputs],
+        output=[triton.ModelOutput(**_described(spec, dims[spec.name])) for spec in signature.outputs],
         version_policy=triton.ModelVersionPolicy(all=triton.ModelVersionPolicy.All()),
-        # Without a delay: what queues up while an instance is busy is joined, and nobody waits for company.
+        # Without a delay: requests that queue while an instance is busy form a batch; none waits for others to arrive.
         dynamic_batching=triton.ModelDynamicBatching(
             default_queue_policy=triton.ModelQueuePolicy(
                 timeout_action=triton.ModelQueuePolicy.REJECT,

@@ -1,7 +1,7 @@
 """Triton's configuration for GPU nodes: ``{model}/configs/gpu.pbtxt``, chosen with ``--model-config-name=gpu``.
 
-TensorRT builds an engine for a range of shapes and is slow at the first request, so the configuration gives it ranges
-of what ``config.pbtxt`` leaves open, and warm-up requests. The parameters' names are those of Triton's ONNX Runtime
+TensorRT builds an engine for a range of shapes and is slow at the first request, so the configuration has ranges of the
+dimensions that ``config.pbtxt`` leaves open, and warm-up requests. The parameters are named in Triton's ONNX Runtime
 backend (its README, "ONNX Runtime with TensorRT optimization").
 """
 
@@ -13,14 +13,14 @@ from export.triton.shapes import Span, span
 from winnow.signatures import IMAGE_ENCODER, TEXT_ENCODER, ModelSignature
 
 ENGINES = "/engines"
-"""Where engines are kept from one start to the next: a volume of the node's, for an engine fits one kind of GPU."""
+"""Where engines are kept from one start to the next: a volume of the node, because an engine fits one kind of GPU."""
 
 WORKSPACE = 1 << 30
-"""Bytes that TensorRT may take while it computes."""
+"""Bytes of workspace that TensorRT may use."""
 
 _HALF = (IMAGE_ENCODER, TEXT_ENCODER)
 """In these TensorRT may compute in fp16. Not in the audio encoder: a spectrogram's power exceeds fp16's range, and this
-switch is for the whole graph. Not in the funnel's models either: their scores decide the order of near-equal items."""
+switch covers the whole graph. Not in the funnel's models either: their scores decide the order of near-equal items."""
 
 
 def gpu_config(signature: ModelSignature, shapes: Shapes) -> "triton.ModelConfig":

@@ -1,4 +1,4 @@
-"""The sizes of an exported graph: what a release fixed, and how far what is free may go."""
+"""The sizes of an exported graph: dimensions that a release fixes, and the ranges of the free ones."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,10 @@ def span(signature: ModelSignature, dim: int | str) -> Span:
 def read_shapes(path: Path) -> dict[str, Shape]:
     """The shapes of an ONNX file's inputs, then of its outputs.
 
-    They are what ONNX Runtime makes of them, inferred numbers included, for Triton's backend compares these with
-    ``config.pbtxt``.
+    They include the numbers that ONNX Runtime infers, because Triton's backend compares these with ``config.pbtxt``.
 
     Raises:
-        WinnowError: there is no such file, or it is no ONNX model.
+        WinnowError: the file is missing or is not an ONNX model.
     """
     if not path.is_file():
         raise WinnowError(f"there is no {path}: name the model.onnx of a release")
@@ -52,10 +51,10 @@ def read_shapes(path: Path) -> dict[str, Shape]:
 
 
 def signature_of(path: Path, shapes: Shapes) -> ModelSignature:
-    """Which model a graph is, by the names of its tensors.
+    """The model of a graph, by the names of its tensors.
 
     Raises:
-        WinnowError: it is none of Winnow's.
+        WinnowError: it is not one of Winnow's.
     """
     for signature in SIGNATURES:
         if list(shapes) == [spec.name for spec in (*signature.inputs, *signature.outputs)]:
@@ -65,7 +64,7 @@ def signature_of(path: Path, shapes: Shapes) -> ModelSignature:
 
 
 def check_shapes(signature: ModelSignature, shapes: Shapes) -> None:
-    """Refuse a graph whose configuration would be refused: a release fixes every dimension but batch, N and F.
+    """Refuse a graph whose configuration Triton would refuse: a release fixes every dimension but batch, N and F.
 
     Raises:
         WinnowError: a dimension is open that should be a number, or the other way round.
@@ -77,7 +76,7 @@ def check_shapes(signature: ModelSignature, shapes: Shapes) -> None:
             isinstance(dim, str) == open_ for dim, open_ in zip(shape, free, strict=True)
         )
         numbers = zip(spec.dims, shape, strict=fits)
-        if not fits or any(isinstance(wanted, int) and wanted != dim for wanted, dim in numbers):
+        if not fits or any(isinstance(declared, int) and declared != dim for declared, dim in numbers):
             raise WinnowError(
                 f"{signature.name}: {spec.name} has the shape {shape} in the exported graph, its signature says "
                 f"{spec.dims}, where only {BATCH}, {CANDIDATES} and {NEW_ITEMS} stay open"

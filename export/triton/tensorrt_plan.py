@@ -1,4 +1,4 @@
-"""An ONNX file to a TensorRT plan, with TensorRT's own builder: ``python -m export plan MODEL.onnx OUT.plan``.
+"""Conversion of an ONNX file to a TensorRT plan by TensorRT itself: ``python -m export plan MODEL.onnx OUT.plan``.
 
 A plan fits the kind of GPU and the TensorRT version that it was built with, so it is built where it will run.
 """
@@ -17,7 +17,7 @@ from winnow.errors import WinnowError
 
 
 class NoTensorRT(WinnowError):
-    """This machine cannot build plans; the message says what it lacks."""
+    """This machine cannot build plans; the message names the missing part."""
 
     exit_code = 2
 
@@ -25,7 +25,7 @@ class NoTensorRT(WinnowError):
 def build_plan(source: Path, target: Path) -> None:
     """Build a plan and write it, whole or not at all.
 
-    The network is strongly typed: every layer has the precision that the file says, so ``model.fp16.onnx`` gives an
+    The network is strongly typed: every layer has the precision of the file, so ``model.fp16.onnx`` gives an
     fp16 plan whose spectrogram and normalisation stay in fp32.
 
     Args:
@@ -61,7 +61,7 @@ def build_plan(source: Path, target: Path) -> None:
 
 
 def read_network(trt: Any, source: Path) -> tuple[Any, Any]:
-    """Feed an ONNX file to TensorRT's parser; gives its builder and the network.
+    """Parse an ONNX file with TensorRT; returns its builder and the network.
 
     Raises:
         WinnowError: TensorRT refuses it.
@@ -77,7 +77,7 @@ def read_network(trt: Any, source: Path) -> tuple[Any, Any]:
 
 
 def tensorrt() -> Any:
-    """The package, if it and a GPU are here.
+    """The package, if it is installed and there is a GPU.
 
     Raises:
         NoTensorRT: one of them is missing.

@@ -1,4 +1,4 @@
-"""A Triton model of a release appears whole, or not at all."""
+"""Atomic creation of a release's model in Triton's repository."""
 
 import os
 import shutil
@@ -17,11 +17,11 @@ MODEL_FILE = "model.onnx"
 
 @contextmanager
 def new_version(signature: ModelSignature, version: int, repository: Path) -> Iterator[Path]:
-    """A folder to put ``model.onnx`` in; when the block ends well it becomes ``{repository}/{model}/{version}``.
+    """A folder for ``model.onnx``; when the block succeeds it becomes ``{repository}/{model}/{version}``.
 
-    The configurations come with it, ``config.pbtxt`` and ``configs/gpu.pbtxt``, with the graph's own dimensions. Triton
-    may poll the repository, and refuses one that has a configuration without its version: so the model's folder lies
-    outside of the repository until all of it is there.
+    The configurations ``config.pbtxt`` and ``configs/gpu.pbtxt`` are written with it, with the graph's own dimensions.
+    Triton may poll the repository, and refuses a configuration without its version, so the model's folder stays outside
+    the repository until it is complete.
 
     Args:
         signature: the model.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from winnow.training.trained_ranker import TrainedRanker
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.models import Ranked, Retrieved, Tensors
@@ -16,6 +15,7 @@ from recommender_transformer.pipeline import recommender
 from winnow.models.served import ServedRetriever
 from winnow.request import Answer, RecommendRequest
 from winnow.signatures import RANKER, RETRIEVER
+from winnow.training.trained_ranker import TrainedRanker
 from winnow.training.trained_retriever import TrainedRetriever
 
 

@@ -6,15 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from winnow import home, release
-from winnow.cli.options import Data, Events, Items, Users
+from winnow.cli.options import DEFAULTS, Data, Events, Items, Users
 from winnow.errors import WinnowError
+from winnow.settings.file import changed, load
 
 
 def build(
     data: Data = None,
-    items: Items = 2000,
-    users: Users = 3000,
-    events: Events = 150_000,
+    items: Items = DEFAULTS.items,
+    users: Users = DEFAULTS.users,
+    events: Events = DEFAULTS.events,
     holdout: Annotated[
         Literal["none", "last"],
         typer.Option(help="'last' holds out every user's last event, for `winnow evaluate`."),
@@ -24,6 +25,15 @@ def build(
         typer.Option(
             help="YAML file that selects the encoders, such as `text: {kind: sentence, model: FOLDER}`. Default: "
             "winnow-tiny, trained on the catalog.",
+            show_default=False,
+        ),
+    ] = None,
+    training: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of training settings, such as `retriever: {dimension: 128}`, in the sections retriever, "
+            "covisitation, popularity, candidates, lists and ranker; docs/training.md lists every field. Default: the "
+            "default of every field.",
             show_default=False,
         ),
     ] = None,
@@ -38,15 +48,19 @@ def build(
     """Build a release: run the retraining pipeline on a data set.
 
     Reads and validates the data, trains the encoders, the retriever and the ranker, exports them to ONNX, and checks
-    that each exported model equals its PyTorch model. Exit code 2: the data set breaks its contract; the message lists
-    the faults.
+    that each exported model equals its PyTorch model. Exit code 2: the data set or a settings file breaks its contract;
+    the message lists the faults.
     """
     source = source_of(data, items, users, events)
     if encoders is not None:
         from winnow.encoders.settings import EncoderSettings
 
-        settings = EncoderSettings.load(encoders).model_dump_json(exclude_defaults=True)
-        source = source.model_copy(update={"encoders": settings})
+        source = source.model_copy(update={"encoders": changed(EncoderSettings.load(encoders))})
+    if training is not None:
+        from winnow.settings.training import TrainingSettings
+
+        settings = load(TrainingSettings, training)
+        source = source.model_copy(update={"training": changed(settings)})
     built = run_build(source, holdout, resume)
     typer.echo(f"release {built.manifest.number}: {built.folder}")
 

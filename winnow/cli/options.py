@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from winnow.release import BuildInputs
+
 Data = Annotated[
     str | None,
     typer.Option(
@@ -16,6 +18,8 @@ Data = Annotated[
 Items = Annotated[int, typer.Option(min=50, help="Number of items of the demo marketplace.")]
 Users = Annotated[int, typer.Option(min=50, help="Number of users of the demo marketplace.")]
 Events = Annotated[int, typer.Option(min=1000, help="Number of events of the demo marketplace.")]
+DEFAULTS = BuildInputs()
+"""Default sizes of the demo marketplace."""
 
 PortBase = Annotated[int, typer.Option(help="First of the seven consecutive ports of the stack; HTTP listens on it.")]
 Host = Annotated[

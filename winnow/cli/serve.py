@@ -7,7 +7,7 @@ import typer
 
 from winnow import home, release
 from winnow.cli.build import newest, run_build, source_of
-from winnow.cli.options import Data, Events, Host, Items, PortBase, Users
+from winnow.cli.options import DEFAULTS, Data, Events, Host, Items, PortBase, Users
 from winnow.ports import DEFAULT_BASE, LOOPBACK, Ports, checked_host, reached_at
 
 
@@ -43,9 +43,9 @@ def down() -> None:
 
 def demo(
     data: Data = None,
-    items: Items = 2000,
-    users: Users = 3000,
-    events: Events = 150_000,
+    items: Items = DEFAULTS.items,
+    users: Users = DEFAULTS.users,
+    events: Events = DEFAULTS.events,
     once: Annotated[bool, typer.Option("--once", help="Stop after the sample requests.")] = False,
     port_base: PortBase = DEFAULT_BASE,
     host: Host = LOOPBACK,

@@ -7,12 +7,11 @@ tiny: {steps: 300}
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from winnow.errors import WinnowError
+from winnow.settings.file import load, parse
 
 
 class _Settings(BaseModel):
@@ -125,32 +124,15 @@ class EncoderSettings(_Settings):
             origin: their name in the error message.
 
         Raises:
-            WinnowError: the text is not YAML, or a field is invalid; the message names the field.
+            SettingsError: the text is not YAML, or a field is invalid; the message names the field.
         """
-        try:
-            content: Any = yaml.safe_load(text)
-            return cls.model_validate({} if content is None else content)
-        except yaml.YAMLError as error:
-            raise WinnowError(f"{origin}: not readable as YAML: {error}") from error
-        except ValidationError as error:
-            problems = "; ".join(_clause(problem["loc"], problem["msg"]) for problem in error.errors())
-            raise WinnowError(f"{origin}: {problems}") from error
+        return parse(cls, text, origin)
 
     @classmethod
     def load(cls, path: Path) -> "EncoderSettings":
         """Read a YAML file.
 
         Raises:
-            WinnowError: the file cannot be read or is invalid; see :meth:`parse`.
+            SettingsError: the file cannot be read or is invalid; see :meth:`parse`.
         """
-        try:
-            return cls.parse(path.read_text(), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise WinnowError(f"{path} is not a readable text file: {error}") from error
-
-
-def _clause(location: tuple[int | str, ...], message: str) -> str:
-    # pydantic puts the kind of the choice between the modality and its field.
-    kinds = {"winnow-tiny", "open_clip", "timm", "sentence", "clap"}
-    field = ".".join(str(part) for place, part in enumerate(location) if not (place == 1 and part in kinds))
-    return f"{field or 'the file'}: {message}"
+        return load(cls, path)

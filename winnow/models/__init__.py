@@ -1,1 +1,4 @@
-"""The neural networks of a release, in PyTorch: towers, ranker and encoders. Serving imports none of this."""
+"""The torch modules: the two towers, the ranker, their served forms, and the encoders.
+
+Serving imports none of them: it reads the ONNX graphs that :mod:`export` makes of them.
+"""

@@ -1,4 +1,4 @@
-"""The ranker: crossed features and attention over the history, on top of the order that the sources give.
+"""The ranker: crossed features and attention over the history, added to the order that the sources give.
 
 Crosses are DCN-v2's low-rank ones (Wang et al., 2021), attention is between a candidate and the history (DIN: Zhou et
 al., 2018), a conversion is a click that converts (ESMM: Ma et al., 2018).
@@ -17,11 +17,11 @@ PADDED = -1e9
 """Score of a padding candidate."""
 
 OUTLIER = 4.0
-"""Standard deviations at which a number is cut off, so that a drifted one cannot drown the others."""
+"""Standard deviations at which a number is cut off, so that one drifted column cannot outweigh the others."""
 
 
 class RankerOutput(NamedTuple):
-    """Logits of the two heads and what the order is made from, each float32 [B, N]."""
+    """Logits of the two heads and the scores of the order, each float32 [B, N]."""
 
     click: Tensor
     converts: Tensor
@@ -43,7 +43,7 @@ class Cross(nn.Module):
 
 
 class HistoryAttention(nn.Module):
-    """What of the history speaks for a candidate."""
+    """Attention of a candidate over the history."""
 
     def __init__(self, dimension: int, width: int, events: int, length: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class HistoryAttention(nn.Module):
         self.gap_bounds: Tensor
 
     def forward(self, candidates: Tensor, history: Tensor, items: Tensor, events: Tensor, gaps: Tensor) -> Tensor:
-        """Attended history and the likeness of each candidate to it.
+        """The attended history of each candidate, and the candidate's similarity to it.
 
         Args:
             candidates: unit vectors [B, N, D].
@@ -79,7 +79,7 @@ class HistoryAttention(nn.Module):
         likeness = candidates @ history.transpose(1, 2)
         weight = self.query(candidates) @ keys.transpose(1, 2) + self.sharpness * likeness + self.recency
         present = (items != 0).float().unsqueeze(1)
-        # Not a plain masked softmax: an empty history must give zeros, not a mean over padding.
+        # Not a plain masked softmax: an empty history must result in zeros, not in a mean over padding.
         share = functional.softmax(weight + (present - 1.0) * 1e9, dim=-1) * present
         recent = functional.softmax(self.recency + (present - 1.0) * 1e9, dim=-1) * present
         nearest = (likeness * share).sum(-1, keepdim=True)
@@ -106,7 +106,6 @@ class ServedRanker(nn.Module):
         dimension = item_vectors.shape[1]
         numbers = numerics + len(CONTEXT_FEATURES)
         self.user_numerics = shapes.user_numerics
-        self.first_context = numerics
         self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
         self.register_buffer("mean", torch.zeros(numbers))
@@ -144,7 +143,7 @@ class ServedRanker(nn.Module):
         candidate_numeric: Tensor,
         fresh_vectors: Tensor | None = None,
     ) -> RankerOutput:
-        """Logits before calibration; tensors as the wire contract has them. Training knows no fresh items."""
+        """Logits before calibration; tensors as the wire contract has them. Training has no new items."""
         count = candidate_items.shape[1]
         if fresh_vectors is None:
             candidates = functional.embedding(candidate_items, self.item_vectors)
@@ -199,7 +198,7 @@ class ServedRanker(nn.Module):
     def _vectors(self, candidate_items: Tensor, fresh_vectors: Tensor) -> Tensor:
         """[B, N, D]: an index beyond the release's items means a row of ``fresh_vectors`` [B, F, D]."""
         first = len(self.item_vectors)
-        fresh = candidate_items >= first
+        new = candidate_items >= first
         places = (candidate_items - first).clamp(min=0).long().unsqueeze(-1).expand(-1, -1, fresh_vectors.shape[-1])
-        known = functional.embedding(candidate_items.masked_fill(fresh, 0), self.item_vectors)
-        return torch.where(fresh.unsqueeze(-1), fresh_vectors.gather(1, places), known)
+        indexed = functional.embedding(candidate_items.masked_fill(new, 0), self.item_vectors)
+        return torch.where(new.unsqueeze(-1), fresh_vectors.gather(1, places), indexed)

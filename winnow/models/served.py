@@ -7,13 +7,13 @@ from torch.nn import functional
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
 
 HIDDEN = -1e9
-"""Score of what must not be a candidate."""
+"""Score of an item that must not be a candidate."""
 
 
 class ServedRetriever(nn.Module):
-    """From a user's history to the best ``candidates`` items of the whole catalog.
+    """Retrieves the best ``candidates`` items of the whole catalog for a user's history.
 
-    Items of the history that is given come last, with the score -1e9; item 0 never comes.
+    Items of the given history come last, with the score -1e9; item 0 is never a candidate.
 
     Args:
         tower: the trained user tower.
@@ -42,7 +42,7 @@ class ServedRetriever(nn.Module):
         user_numeric: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Tensors of the wire contract: ``candidates``, ``candidate_scores``, ``user_vector``."""
-        wanted = self.tower(
+        after_each = self.tower(
             history_items,
             functional.embedding(history_items, self.item_vectors),
             history_events,
@@ -50,19 +50,20 @@ class ServedRetriever(nn.Module):
             user_categorical,
             user_numeric,
         )
-        user_vector = wanted[:, -1] * 1.0
+        user_vector = after_each[:, -1] * 1.0
         scores = user_vector @ self.item_vectors.T
         scores = scores.scatter(1, history_items.long(), HIDDEN)
-        # Padding comes after everything, so that it is not a candidate even where a history covers the catalog.
+        # Padding ranks below the history, so it is no candidate even where a history covers the catalog.
         scores = scores.scatter(1, torch.zeros_like(history_items[:, :1]).long(), 2 * HIDDEN)
         best, items = scores.topk(self.candidates, dim=1)
         return items.to(torch.int32), best, user_vector
 
 
 class ServedItemTower(nn.Module):
-    """From what is known of an item that nobody has met to its vector, and to the items most like it.
+    """Computes the vector of an item without events, and the catalog's most similar items.
 
-    It places a new item among the old ones, and answers a query by content: that is an item of which little is known.
+    It places a new item among the indexed ones. A query by content is answered in the same way, as an item of which
+    only the content is given.
 
     Args:
         tower: the trained item tower.

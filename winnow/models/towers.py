@@ -1,8 +1,8 @@
-"""The two towers: what an item is, and what a person with this history wants next.
+"""The two towers of the retriever: one embeds items, the other users by their history.
 
 The user tower is a causal transformer trained to predict the next item at every position (SASRec: Kang and McAuley,
 2018; gSASRec: Petrov and Macdonald, 2023). Both towers end on the unit sphere, and a learned temperature scales their
-product; that converges several times faster than plain products.
+product, which converges several times faster than plain products.
 """
 
 import math
@@ -29,7 +29,7 @@ class Shapes(BaseModel):
         events: number of event types.
         item_cardinalities: one per categorical column of an item row (a feature of width w is w columns).
         item_tables: which embedding table each of those columns reads: columns of one feature share theirs.
-        item_numerics: positions of the numeric columns of an item row that do not move with time.
+        item_numerics: positions of the numeric columns of an item row that do not change with time.
         user_cardinalities: one per categorical column of a user row.
         user_numerics: numeric columns of a user row.
         modalities: modality -> width of its embeddings.
@@ -59,7 +59,7 @@ class Shapes(BaseModel):
             events=len(schema.events),
             item_cardinalities=item_cardinalities,
             item_tables=item_tables,
-            # A column that moves with time would tell the tower, at a past moment, what came later.
+            # A column that changes with time would leak the future into the tower at a past moment.
             item_numerics=tuple(i for i, name in enumerate(numerics) if name not in NUMERIC_FEATURES),
             user_cardinalities=user_cardinalities,
             user_tables=user_tables,
@@ -75,19 +75,19 @@ def _columns(features: tuple[Feature, ...]) -> tuple[tuple[int, ...], tuple[int,
 
 
 class ItemInputs(NamedTuple):
-    """What the item tower sees of items 0..n.
+    """The item tower's inputs for items 0..n.
 
     Attributes:
         categorical: int64 [n + 1, C].
         numeric: float32 [n + 1, len(item_numerics)].
-        known: float32 [n + 1, 1], 1 where the log has an event of the item: only then has its id been trained.
+        trained: float32 [n + 1, 1], 1 where the log has an event of the item: only then is its id trained.
         modalities: per modality in alphabetical order, float32 [n + 1, d], zeros where missing.
         present: per modality, bool [n + 1, 1], whether the item has it.
     """
 
     categorical: Tensor
     numeric: Tensor
-    known: Tensor
+    trained: Tensor
     modalities: tuple[Tensor, ...]
     present: tuple[Tensor, ...]
 
@@ -95,12 +95,12 @@ class ItemInputs(NamedTuple):
     def of(cls, features: FeatureSet, shapes: Shapes) -> "ItemInputs":
         """The inputs of every item of ``features``."""
         rows = features.item_rows
-        known = np.bincount(features.interactions.item, minlength=features.items + 1) > 0
+        trained = np.bincount(features.interactions.item, minlength=features.items + 1) > 0
         modalities = tuple(torch.from_numpy(np.ascontiguousarray(features.embeddings[m])) for m in shapes.modalities)
         return cls(
             torch.from_numpy(rows["categorical"].astype(np.int64)),
             torch.from_numpy(np.ascontiguousarray(rows["numeric"][:, list(shapes.item_numerics)], np.float32)),
-            torch.from_numpy(known.astype(np.float32)[:, None]),
+            torch.from_numpy(trained.astype(np.float32)[:, None]),
             modalities,
             tuple((array != 0).any(-1, keepdim=True) for array in modalities),
         )
@@ -108,7 +108,7 @@ class ItemInputs(NamedTuple):
     def take(self, items: Tensor) -> "ItemInputs":
         """The rows of ``items`` (int64 [k])."""
         modalities, present = (tuple(array[items] for array in part) for part in (self.modalities, self.present))
-        return ItemInputs(self.categorical[items], self.numeric[items], self.known[items], modalities, present)
+        return ItemInputs(self.categorical[items], self.numeric[items], self.trained[items], modalities, present)
 
 
 class CodeEmbedding(nn.Module):
@@ -150,7 +150,7 @@ class ItemTower(nn.Module):
         """Vectors of ``items`` (int64 [k]), whose rows ``inputs`` holds: float32 [k, D], unit length."""
         if self.training:
             inputs = self._dropped(inputs)
-        fused = self.identity(items) * inputs.known + self.categories(inputs.categorical)
+        fused = self.identity(items) * inputs.trained + self.categories(inputs.categorical)
         if self.numbers is not None:
             fused = fused + self.numbers(inputs.numeric)
         layers = zip(inputs.modalities, inputs.present, self.projections, self.missing, strict=True)
@@ -159,18 +159,18 @@ class ItemTower(nn.Module):
         return functional.normalize(fused, dim=-1)
 
     def _dropped(self, inputs: ItemInputs) -> ItemInputs:
-        """Some ids hidden; and some items taken for strangers, of whom each part is known or not by even chance."""
+        """Hide some ids, and treat some items as new: without id, and each part of their content hidden at random."""
 
         def chance(share: float) -> Tensor:
-            return torch.rand_like(inputs.known) < share
+            return torch.rand_like(inputs.trained) < share
 
-        stranger = chance(self.content_dropout)
-        lost = [stranger & chance(0.5) for _ in range(2 + len(inputs.present))]
+        new = chance(self.content_dropout)
+        lost = [new & chance(0.5) for _ in range(2 + len(inputs.present))]
         return inputs._replace(
             categorical=inputs.categorical * ~lost[0],
             numeric=inputs.numeric * ~lost[1],
-            known=inputs.known * ~(stranger | chance(self.id_dropout)),
-            present=tuple(there & ~gone for there, gone in zip(inputs.present, lost[2:], strict=True)),
+            trained=inputs.trained * ~(new | chance(self.id_dropout)),
+            present=tuple(present & ~hidden for present, hidden in zip(inputs.present, lost[2:], strict=True)),
         )
 
 
@@ -189,7 +189,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """``states`` [B, L, D]; ``mask`` bool [B, 1, L, L], true where a query may look."""
+        """``states`` [B, L, D]; ``mask`` bool [B, 1, L, L], true where a query may attend."""
         batch, length, dimension = states.shape
         mixed = self.query_key_value(self.attention_norm(states))
         mixed = mixed.view(batch, length, 3, self.heads, dimension // self.heads).permute(2, 0, 3, 1, 4)
@@ -228,7 +228,7 @@ class UserTower(nn.Module):
         user_categorical: Tensor,
         user_numeric: Tensor,
     ) -> Tensor:
-        """What the user wants after each event.
+        """The user's vector after each event.
 
         Args:
             items: integers [B, L], only to tell padding.
@@ -250,9 +250,9 @@ class UserTower(nn.Module):
         length = items.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool).tril()
         itself = torch.eye(length, dtype=torch.bool)
-        # A padded position looks at itself, lest its softmax be over nothing.
+        # A padded position attends to itself, so that its softmax is not over an empty set.
         mask = (causal & (items != 0).unsqueeze(1)) | itself
         for block in self.blocks:
             states = block(states, mask.unsqueeze(1))
-        wanted: Tensor = functional.normalize(self.norm(states), dim=-1) * self.log_scale.exp()
-        return wanted
+        vectors_after: Tensor = functional.normalize(self.norm(states), dim=-1) * self.log_scale.exp()
+        return vectors_after

@@ -1,1 +1,1 @@
-"""The ranker, and the candidate lists it learns from."""
+"""Ranking in NumPy, shared by training and serving: the ranker's context features, and the diversity of a list."""

@@ -1,6 +1,6 @@
-"""What the funnel knows of a candidate beyond its row: what each source says about it.
+"""Context features of a candidate: its score, rank and presence in each source's list.
 
-Shared by training and by the transformer, so that the ranker is served the numbers it was trained on.
+Training and the transformer share them, so the ranker is served the numbers it was trained on.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SOURCES = ("retriever", "covisitation", "trending")
-"""Candidate sources whose opinion the ranker reads, in the order of its features."""
+"""Candidate sources whose lists the ranker reads, in the order of its features."""
 
 CONTEXT_FEATURES = (
     *(f"{source}_{what}" for source in SOURCES for what in ("score", "rank", "present")),
@@ -20,11 +20,11 @@ CONTEXT_FEATURES = (
 
 
 class SourceList(NamedTuple):
-    """What one source answered for one user.
+    """The candidates that one source returned for one user.
 
     Attributes:
         items: int32 [k], distinct, best first.
-        scores: float32 [k], falling.
+        scores: float32 [k], descending.
     """
 
     items: NDArray[np.int32]
@@ -32,7 +32,7 @@ class SourceList(NamedTuple):
 
 
 NOTHING = SourceList(np.empty(0, np.int32), np.empty(0, np.float32))
-"""The answer of a source that has nothing to say."""
+"""The list of a source without candidates."""
 
 
 def context_features(
@@ -42,28 +42,27 @@ def context_features(
 
     Args:
         candidates: int32 [N], item indices.
-        answers: per source of :data:`SOURCES`, everything it answered; a source that is missing answered nothing.
-            Scores are the retriever's ``candidate_scores`` and those of ``covisitation_scores``; of trending only the
-            order is looked at.
-        history_length: events in the history that the models were given.
+        answers: source of :data:`SOURCES` -> its whole list; a missing source has an empty one. Scores are the
+            retriever's ``candidate_scores`` and the ones of ``covisitation_scores``; of trending only the order counts.
+        history_length: events in the history that the models get.
 
     Returns:
         float32 [N, X], columns as :data:`CONTEXT_FEATURES`. A score is relative to the source's best: a difference of
-        logits, or the logarithm of a ratio; where a source does not name a candidate it is the source's lowest.
-        A rank is ``log1p(position)``, one past the end where not named.
+        logits, or the logarithm of a ratio; where a source does not return a candidate it is the source's lowest.
+        A rank is ``log1p(position)``, one past the end where the source does not return the candidate.
     """
     columns: list[NDArray[np.float64]] = []
     for source in SOURCES:
         items, scores = answers.get(source, NOTHING)
-        columns.extend(_opinion(candidates, items, _logits(source, scores)))
+        columns.extend(_in_list(candidates, items, _logits(source, scores)))
     columns.append(np.full(len(candidates), np.log1p(history_length)))
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _opinion(
+def _in_list(
     candidates: NDArray[np.int32], items: NDArray[np.int32], logits: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Score, rank and presence of each candidate in one source's answer."""
+    """Score, rank and presence of each candidate in one source's list."""
     if not len(items):
         nothing = np.zeros(len(candidates))
         return nothing, nothing, nothing

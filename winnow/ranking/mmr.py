@@ -4,22 +4,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 TRADE_OFF = 0.9
-"""Share of relevance in the default order; the rest is distance to what is already chosen."""
+"""Share of relevance in the default order; the rest is distance to the items already chosen."""
 
 
 def mmr(
     scores: NDArray[np.float32], vectors: NDArray[np.float32], k: int, trade_off: float = TRADE_OFF
 ) -> NDArray[np.intp]:
-    """Choose ``k`` candidates, each as relevant as it is unlike those chosen before it.
+    """Choose ``k`` candidates, each by its relevance and its distance to the ones chosen before it.
 
-    Scores are brought to [0, 1] over the candidates that matter (the best ``4 k``), and similarity is the cosine, so
-    ``trade_off`` weighs like against like whatever the ranker's scale.
+    Scores are scaled to [0, 1] over the best ``4 k`` candidates and similarity is the cosine, so ``trade_off`` has the
+    same effect at any scale of the ranker.
 
     Args:
         scores: float32 [N], higher is better.
-        vectors: float32 [N, D], item vectors; a zero vector is like nothing.
-        k: how many to choose; all, when there are fewer.
-        trade_off: 1 keeps the order of the scores, 0 looks only at diversity.
+        vectors: float32 [N, D], item vectors; a zero vector is similar to none.
+        k: how many to choose; all, where there are fewer.
+        trade_off: 1 keeps the order of the scores, 0 uses diversity alone.
 
     Returns:
         int [min(k, N)], positions of the chosen candidates, best first.

@@ -1,1 +1,1 @@
-"""Candidate sources: the two-tower retriever and co-visitation."""
+"""Retrieval in NumPy, shared by training and serving: histories as tensors, and the co-visitation source."""

@@ -1,4 +1,4 @@
-"""The co-visitation source: items often met close to the user's recent ones. NumPy only; serving runs it."""
+"""The co-visitation source: items that other users interact with close to this user's recent ones. NumPy only."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,13 @@ def covisitation_scores(
     history_items_newest_first: NDArray[np.int32],
     k: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Items most often met close to the user's recent ones.
+    """The strongest neighbours of a user's recent items.
 
     Args:
         neighbours: int32 [n + 1, M], padded with 0.
         weights: float32 [n + 1, M], 0 where padded.
-        history_items_newest_first: int32 [h]; items of the history are not among the answers.
-        k: how many items at most; fewer come back when fewer have a score.
+        history_items_newest_first: int32 [h]; items of the history are not returned.
+        k: how many items at most; fewer are returned where fewer have a score.
 
     Returns:
         items int32 [<= k] and scores float32, positive, best first (ties: the smaller index first).

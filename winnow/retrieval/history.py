@@ -60,7 +60,7 @@ def assemble_many(
     rows = np.where(present, rows, 0)
     times = timestamps[rows]
     gaps = np.zeros(rows.shape, np.float32)
-    # The window's first event has no event before it: a server that reads only the window could not know better.
+    # The window's first event has gap 0: a server that reads the window alone cannot compute another.
     follows = present[:, 1:] & present[:, :-1]
     gaps[:, 1:] = np.where(follows, np.maximum(times[:, 1:] - times[:, :-1], 0) / 1000.0, 0.0)
     return HistoryBatch(np.where(present, items[rows], 0), np.where(present, events[rows], 0), gaps)
@@ -71,8 +71,8 @@ def user_tensors(history: HistoryBatch, rows: NDArray[np.void]) -> dict[str, NDA
 
     Args:
         history: of B users.
-        rows: structured [B], their packed rows. A schema without such columns sends one of zeros, because no tensor is
-            without width on the wire.
+        rows: structured [B], their packed rows. A schema without such columns sends one column of zeros, because a
+            tensor on the wire cannot have width 0.
     """
     tensors: dict[str, NDArray[Any]] = {f"history_{name}": array for name, array in history._asdict().items()}
     for name in ("categorical", "numeric"):

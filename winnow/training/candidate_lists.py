@@ -1,8 +1,8 @@
 """Candidate lists for past moments, as the release's own sources would have produced them.
 
-A source that has learned from a moment knows its outcome, and a ranker that learns from its lists trusts it too much.
-So the lists are of withheld moments only, by sources fitted without them: the retriever's rehearsal, and a
-co-visitation table of the same rows.
+A source that was fitted to a moment has seen its target, so a ranker that learns from that source's list trusts the
+source too much. The lists are therefore of withheld moments only, from sources fitted without them: the retriever's
+holdout fit, and a co-visitation table of the same rows.
 """
 
 from collections.abc import Callable
@@ -16,33 +16,14 @@ from winnow.features.table import FeatureSet
 from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.schema import NUMERIC_FEATURES
+from winnow.settings.training import CandidateCounts, ListSettings, TrainingSettings
 from winnow.training.covisitation import covisitation_table
 from winnow.training.retriever import RetrieverTraining
+from winnow.training.retriever_windows import first_interactions
 from winnow.training.trained_retriever import TrainedRetriever
-from winnow.training.windows import first_meetings
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
 """Item numerics of ``items[j]`` as they stood just before ``timestamps[j]``: float32 [k, M]."""
-
-TRENDING_MOMENTS = 48
-"""Moments at which the trending list is looked up; a past moment is given the latest of them before it."""
-
-STRANGERS = 4
-"""At most one in so many lists is made as for a stranger."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """How many candidates each source gives, offline and online alike."""
-
-    retriever: int = 400
-    covisitation: int = 200
-    trending: int = 100
-
-    @classmethod
-    def of(cls, items: int) -> "Sources":
-        """The counts for a catalog: a retriever that named more than half of a small one would not choose."""
-        return cls(retriever=min(cls.retriever, max(1, items // 2)))
 
 
 @dataclass(frozen=True)
@@ -51,12 +32,12 @@ class CandidateLists:
 
     Attributes:
         user: int64 [Q].
-        end: int64 [Q], the row of the log that happened next; the history is what lies before it.
-        history: int64 [Q], events of the history that the models see; 0 for a list made as for a stranger.
+        end: int64 [Q], the row of the log that happened next; the history is the rows before it.
+        history: int64 [Q], events of the history that the models see; 0 for a list made as for a cold-start user.
         items: int32 [Q, N], candidates, padded with 0.
         context: float32 [Q, N, X].
-        target: int64 [Q], position of what happened next among the candidates.
-        conversion: bool [Q], whether that was a conversion.
+        target: int64 [Q], position among the candidates of the item that the user interacted with next.
+        conversion: bool [Q], whether that interaction was a conversion.
     """
 
     user: NDArray[np.int64]
@@ -84,35 +65,34 @@ def past_lists(
     features: FeatureSet,
     retrieval: RetrieverTraining,
     numerics_at: NumericsAt,
-    sources: Sources,
-    limit: int,
+    settings: TrainingSettings,
     show_progress: bool,
 ) -> CandidateLists:
-    """Lists for the moments that the rehearsal did not see, and for the first moment of every user.
+    """Lists for the moments that the holdout fit did not see, and for the first moment of every user.
 
-    A moment whose outcome no source found teaches no order and is left out.
+    A moment whose target no source found is left out: there is no order to learn from its list.
 
     Args:
         features: the feature set.
-        retrieval: the trained retriever with its rehearsal.
+        retrieval: the trained retriever with its holdout fit.
         numerics_at: point-in-time item numerics, for the trending list.
-        sources: how many candidates each source gives.
-        limit: withheld moments at most, the newest; first moments are at most a quarter of that.
+        settings: which moments, how many candidates each source gives, and how the co-visitation table is fitted.
         show_progress: draw a progress bar.
     """
-    log = features.interactions
-    first = first_meetings(log)
+    log, counts, limit = features.interactions, settings.candidates, settings.lists.withheld
+    first = first_interactions(log)
     user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     row = np.arange(len(log.item))
     withheld = _newest(
         row[(row >= retrieval.until[user_of]) & first & (row > log.offsets[user_of])], log.timestamp, limit
     )
-    opening = _newest(row[row == log.offsets[user_of]], log.timestamp, limit // STRANGERS)
-    neighbours, weights = covisitation_table(log, retrieval.until, features.items)
-    trending = _Trending(features, numerics_at, log.timestamp[np.concatenate([withheld, opening])], sources.trending)
-    length = retrieval.rehearsal.settings.history_length
+    opening = _newest(row[row == log.offsets[user_of]], log.timestamp, limit // settings.lists.cold_start_every)
+    neighbours, weights = covisitation_table(log, retrieval.until, features.items, settings.covisitation)
+    times = log.timestamp[np.concatenate([withheld, opening])]
+    trending = _Trending(features, numerics_at, times, settings.lists, counts)
+    length = retrieval.holdout_fit.settings.history_length
     found: list[tuple[int, int, NDArray[np.int32], NDArray[np.float32], int]] = []
-    retrieved = retrieve(retrieval.rehearsal, features, user_of[withheld], withheld, sources.retriever)
+    retrieved = retrieve(retrieval.holdout_fit, features, user_of[withheld], withheld, counts.retriever)
     bar = tqdm(total=len(withheld) + len(opening), desc="candidate lists", unit="list", disable=not show_progress)
     for position, end in enumerate(np.concatenate([withheld, opening]).tolist()):
         bar.update()
@@ -122,7 +102,7 @@ def past_lists(
             newest_first = log.item[max(begin, end - length) : end][::-1]
             answers["retriever"] = SourceList(retrieved.items[position], retrieved.scores[position])
             answers["covisitation"] = SourceList(
-                *covisitation_scores(neighbours, weights, newest_first, sources.covisitation)
+                *covisitation_scores(neighbours, weights, newest_first, counts.covisitation)
             )
         history = min(length, end - begin) if position < len(withheld) else 0
         candidates = merge(answers, log.item[begin:end] if history else log.item[:0])
@@ -138,7 +118,7 @@ def retrieve(
 ) -> SourceList:
     """The retriever's answers for many moments at once: items int32 [B, k] and scores float32 [B, k].
 
-    The history that the model sees is not among them, as in :class:`winnow.models.served.ServedRetriever`.
+    Items of the history that the model sees are excluded, as in :class:`winnow.models.served.ServedRetriever`.
     """
     log, vectors = features.interactions, model.item_vectors.numpy()
     k = min(k, features.items)
@@ -157,24 +137,31 @@ def retrieve(
     return SourceList(items, scores)
 
 
-def merge(answers: dict[str, SourceList], met: NDArray[np.int32]) -> NDArray[np.int32]:
-    """All candidates, each once, without those in ``met``."""
-    everything = np.unique(np.concatenate([answer.items for answer in answers.values()]))
-    return everything[(everything > 0) & ~np.isin(everything, met)]
+def merge(answers: dict[str, SourceList], seen: NDArray[np.int32]) -> NDArray[np.int32]:
+    """All candidates, each once, without the items in ``seen``."""
+    merged = np.unique(np.concatenate([answer.items for answer in answers.values()]))
+    return merged[(merged > 0) & ~np.isin(merged, seen)]
 
 
 class _Trending:
     """The trending list as it stood at a few moments."""
 
-    def __init__(self, features: FeatureSet, numerics_at: NumericsAt, times: NDArray[np.int64], k: int) -> None:
-        spread = np.linspace(0, len(times) - 1, TRENDING_MOMENTS).astype(np.int64)
+    def __init__(
+        self,
+        features: FeatureSet,
+        numerics_at: NumericsAt,
+        times: NDArray[np.int64],
+        settings: ListSettings,
+        counts: CandidateCounts,
+    ) -> None:
+        spread = np.linspace(0, len(times) - 1, settings.trending_moments).astype(np.int64)
         self.moments = np.unique(np.sort(times)[spread]) if len(times) else np.array([features.as_of])
-        everything = np.arange(1, features.items + 1, dtype=np.int32)
+        catalog = np.arange(1, features.items + 1, dtype=np.int32)
         popularity = NUMERIC_FEATURES.index("popularity_7d")
         self.lists = []
         for moment in self.moments.tolist():
-            share = numerics_at(everything, np.full(len(everything), moment, np.int64))[:, popularity]
-            best = everything[np.argsort(-share, kind="stable")[:k]]
+            share = numerics_at(catalog, np.full(len(catalog), moment, np.int64))[:, popularity]
+            best = catalog[np.argsort(-share, kind="stable")[: counts.trending]]
             self.lists.append(SourceList(best, np.linspace(1.0, 0.0, len(best), dtype=np.float32)))
 
     def at(self, timestamp: int) -> SourceList:

@@ -1,7 +1,7 @@
-"""Items that are met together: the co-visitation table, built offline.
+"""Fitting of the co-visitation table: items that users interact with close to each other.
 
-Two items met by one user ``d`` steps apart say ``exp(-d / REACH)`` for each other; the sum over all users is divided by
-the square root of both items' counts, so that a popular item is not everyone's neighbour. This is the item-to-item
+Two items of one user, ``d`` steps apart, count ``exp(-d / reach)`` for each other; the sum over all users is divided by
+the square root of both items' counts, so that a popular item is not a neighbour of every item. This is the item-to-item
 collaborative filtering of Linden et al. (2003) with closeness in the sequence instead of mere membership.
 """
 
@@ -10,16 +10,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from winnow.features.table import Interactions
-
-REACH = 13.0
-"""Steps after which a co-visit counts a third of what it counts between neighbours in the sequence."""
-
-FARTHEST = 40
-"""Steps beyond which a co-visit is not counted."""
+from winnow.settings.training import CovisitationSettings
 
 
 def covisitation_table(
-    log: Interactions, until: NDArray[np.int64], items: int, kept: int = 100
+    log: Interactions, until: NDArray[np.int64], items: int, settings: CovisitationSettings
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The strongest neighbours of every item.
 
@@ -27,7 +22,7 @@ def covisitation_table(
         log: the interactions.
         until: int64 [users], row of the log after the last of each user that may be used.
         items: ``n``.
-        kept: ``M``, neighbours per item at most.
+        settings: reach of a co-visit, and ``M``, neighbours per item at most.
 
     Returns:
         neighbours int32 [n + 1, M], best first and padded with 0, and weights float32 [n + 1, M].
@@ -36,17 +31,18 @@ def covisitation_table(
     usable = np.arange(len(log.item)) < until[user]
     user, item = user[usable], log.item[usable]
     shape = (items + 1, items + 1)
-    met: sparse.csr_array = sparse.csr_array(shape, dtype=np.float64)
-    for step in range(1, min(FARTHEST, len(item))):
+    visits: sparse.csr_array = sparse.csr_array(shape, dtype=np.float64)
+    for step in range(1, min(settings.farthest, len(item))):
         near = user[step:] == user[:-step]
         pairs = (item[:-step][near], item[step:][near])
-        met = met + sparse.csr_array((np.full(len(pairs[0]), np.exp(-step / REACH)), pairs), shape=shape)
+        visits = visits + sparse.csr_array((np.full(len(pairs[0]), np.exp(-step / settings.reach)), pairs), shape=shape)
     damping = sparse.diags_array(1.0 / np.sqrt(np.bincount(item, minlength=items + 1) + 1.0))
-    met = sparse.csr_array(damping @ (met + met.T) @ damping)
+    visits = sparse.csr_array(damping @ (visits + visits.T) @ damping)
+    kept = settings.neighbours
     neighbours, weights = np.zeros((items + 1, kept), np.int32), np.zeros((items + 1, kept), np.float32)
     for one in range(1, items + 1):
-        row = slice(met.indptr[one], met.indptr[one + 1])
-        others, strength = met.indices[row], met.data[row] * (met.indices[row] != one)
+        row = slice(visits.indptr[one], visits.indptr[one + 1])
+        others, strength = visits.indices[row], visits.data[row] * (visits.indices[row] != one)
         best = np.lexsort((others, -strength))[:kept]
         best = best[strength[best] > 0]
         neighbours[one, : len(best)], weights[one, : len(best)] = others[best], strength[best]

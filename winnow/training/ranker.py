@@ -1,179 +1,93 @@
-"""Training the ranker on the lists of :mod:`winnow.training.candidate_lists`."""
-
-import copy
-import json
-from dataclasses import dataclass
-from pathlib import Path
+"""Training of the ranker on the lists of :mod:`winnow.training.candidate_lists`."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet, Interactions
 from winnow.models.ranker import ServedRanker
-from winnow.models.towers import Shapes
-from winnow.training.candidate_lists import CandidateLists, NumericsAt, Sources, past_lists
-from winnow.training.list_tensors import Moments, Tensors
+from winnow.settings.training import RankerSettings, TrainingSettings
+from winnow.training.candidate_lists import CandidateLists, NumericsAt, past_lists
+from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors
 from winnow.training.retriever import RetrieverTraining
-from winnow.training.windows import first_meetings
-
-
-class RankerSettings(BaseModel):
-    """How the ranker is built and trained.
-
-    Attributes:
-        width: of attention, crosses and projections.
-        dropout: before the heads and in the deep part.
-        learning_rate: of AdamW.
-        batch: lists per step.
-        epochs: at most.
-        patience: epochs without a better likelihood of the validation lists after which training ends.
-        lists: past moments at most.
-        fewest: lists that training and validation need each; with fewer, chance would choose the order, and none is
-            learned.
-        best: candidates of a list that are always kept: those that some source ranks highest.
-        others: candidates kept of the rest, drawn at random and weighted to stand for all of it.
-        heads_weight: weight of the heads' losses beside the listwise one.
-        seed: of everything random.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: int = 32
-    dropout: float = 0.2
-    learning_rate: float = 2e-3
-    batch: int = 32
-    epochs: int = 5
-    patience: int = 2
-    lists: int = 6_000
-    fewest: int = 50
-    best: int = 48
-    others: int = 48
-    heads_weight: float = 0.2
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class TrainedRanker:
-    """A trained ranker.
-
-    Attributes:
-        shapes: sizes that the feature set fixed.
-        settings: how it was trained.
-        history_length: ``L``.
-        numerics: ``M``, numeric columns of an item row.
-        model: in evaluation mode, calibrated, holding the served retriever's item vectors.
-        unlearned: why there is no order to serve but that of the sources; empty where one was learned.
-    """
-
-    shapes: Shapes
-    settings: RankerSettings
-    history_length: int
-    numerics: int
-    model: ServedRanker
-    unlearned: str = ""
-
-    def save(self, folder: Path) -> None:
-        """Write ``weights.pt`` and ``settings.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(self.model.state_dict(), folder / "weights.pt")
-        described = {
-            "shapes": self.shapes.model_dump(),
-            "settings": self.settings.model_dump(),
-            "history_length": self.history_length,
-            "numerics": self.numerics,
-            "unlearned": self.unlearned,
-        }
-        (folder / "settings.json").write_text(json.dumps(described, indent=1))
-
-    @classmethod
-    def load(cls, folder: Path) -> "TrainedRanker":
-        """Read what :meth:`save` wrote."""
-        described = json.loads((folder / "settings.json").read_text())
-        weights = torch.load(folder / "weights.pt", weights_only=True)
-        shapes = Shapes.model_validate(described["shapes"])
-        settings = RankerSettings.model_validate(described["settings"])
-        length, numerics = described["history_length"], described["numerics"]
-        model = ServedRanker(shapes, numerics, weights["item_vectors"], length, settings.width, settings.dropout)
-        model.load_state_dict(weights)
-        return cls(shapes, settings, length, numerics, model.eval(), described["unlearned"])
+from winnow.training.retriever_windows import first_interactions
+from winnow.training.running_mean import RunningMean
+from winnow.training.trained_ranker import TrainedRanker
 
 
 def train_ranker(
     features: FeatureSet,
     retrieval: RetrieverTraining,
     numerics_at: NumericsAt,
-    sources: Sources,
-    settings: RankerSettings,
+    training: TrainingSettings,
     show_progress: bool,
 ) -> TrainedRanker:
-    """Train on past moments' candidate lists; stop early, and calibrate, on each user's newest first meeting.
+    """Train on past moments' candidate lists; stop early, and calibrate, on each user's newest first interaction.
 
-    Where the lists are too few, or nothing that was learned orders them better than the retriever does, the model is
-    the one that training starts from, and the result says why.
+    Where the lists are too few, or no epoch orders them better than the retriever does, the model is the one that
+    training starts from, and ``unranked_reason`` gives the cause.
 
     Args:
         features: the feature set.
-        retrieval: the trained retriever with its rehearsal.
+        retrieval: the trained retriever with its holdout fit.
         numerics_at: point-in-time item numerics.
-        sources: how many candidates each source gives.
-        settings: sizes and limits.
+        training: the settings; of the candidates, lists and ranker.
         show_progress: draw progress bars.
     """
+    settings = training.ranker
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     log = features.interactions
-    lists = past_lists(features, retrieval, numerics_at, sources, settings.lists, show_progress)
+    lists = past_lists(features, retrieval, numerics_at, training, show_progress)
     validating = _validating(log, lists, settings.seed)
     shapes, length = retrieval.served.shapes, retrieval.served.settings.history_length
     numerics = features.item_rows["numeric"].shape[1]
-    vectors = retrieval.rehearsal.item_vectors
+    vectors = retrieval.holdout_fit.item_vectors
     model = ServedRanker(shapes, numerics, vectors, length, settings.width, settings.dropout)
     learning = ~validating & (lists.history > 0)
     count = {"training": int(learning.sum()), "validation": int(validating.sum())}
     few = [f"{number} lists for {use}" for use, number in count.items() if number < settings.fewest]
-    unlearned = f"the log gives only {' and '.join(few)}, fewer than {settings.fewest}" if few else ""
+    reason = f"the log gives only {' and '.join(few)}, fewer than {settings.fewest}" if few else ""
     if not few:
-        moments = Moments(features, numerics_at, length)
-        training, validation = (
-            moments.tensors(lists.take(np.flatnonzero(chosen)), settings.best, settings.others, rng)
+        builder = ListTensorBuilder(features, numerics_at, length)
+        learned, validation = (
+            builder.build(lists.take(np.flatnonzero(chosen)), settings.best, settings.others, rng)
             for chosen in (~validating, validating)
         )
-        _standardise(model, training)
-        model, epochs = _fit(model, training, validation, settings, rng, show_progress)
+        _standardise(model, learned)
+        model, epochs = _fit(model, learned, validation, settings, rng, show_progress)
         _calibrate(model, validation)
-        unlearned = "" if epochs else f"it orders the {count['validation']} lists for validation no better"
+        reason = "" if epochs else f"it orders the {count['validation']} lists for validation no better"
     model.item_vectors.copy_(retrieval.served.item_vectors)
-    return TrainedRanker(shapes, settings, length, numerics, model.eval(), unlearned)
+    return TrainedRanker(shapes, settings, training.candidates, length, numerics, model.eval(), reason)
 
 
 def _validating(log: Interactions, lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
-    """Which lists validate: those of each user's newest first meeting, but half of the lists with a history at most.
+    """Which lists validate: of each user's newest first interaction, but half of the lists with a history at most.
 
-    Not those of a user's last event: where people view, then buy, hardly anybody's last event is a first meeting.
+    A user's last event would not do: where users view an item, then buy it, few last events are first interactions.
     """
     user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     newest = np.full(log.users, -1)
-    np.maximum.at(newest, user_of, np.where(first_meetings(log), np.arange(len(user_of)), -1))
+    np.maximum.at(newest, user_of, np.where(first_interactions(log), np.arange(len(user_of)), -1))
     validating: NDArray[np.bool_] = (lists.end == newest[lists.user]) & (lists.history > 0)
     too_many = int(validating.sum()) - int((lists.history > 0).sum()) // 2
     if too_many > 0:
-        given_back = np.random.default_rng(seed).permutation(np.flatnonzero(validating))[:too_many]
-        validating[given_back] = False
+        surplus = np.random.default_rng(seed).permutation(np.flatnonzero(validating))[:too_many]
+        validating[surplus] = False
     return validating
 
 
-def _standardise(model: ServedRanker, training: Tensors) -> None:
+def _standardise(model: ServedRanker, training: ListTensors) -> None:
     numbers = training.inputs[-1][training.weight > 0]
     model.mean.copy_(numbers.mean(dim=0))
     model.scale.copy_(numbers.std(dim=0).clamp_min(1e-3))
 
 
-def _losses(model: ServedRanker, lists: Tensors) -> tuple[Tensor, Tensor]:
+def _losses(model: ServedRanker, lists: ListTensors) -> tuple[Tensor, Tensor]:
     """Listwise softmax and the two heads' losses, means over lists."""
     click, converts, scores = model.logits(*lists.inputs)
     log_weight = lists.weight.log()
@@ -186,20 +100,20 @@ def _losses(model: ServedRanker, lists: Tensors) -> tuple[Tensor, Tensor]:
 
 def _fit(
     model: ServedRanker,
-    training: Tensors,
-    validation: Tensors,
+    training: ListTensors,
+    validation: ListTensors,
     settings: RankerSettings,
     rng: np.random.Generator,
     show_progress: bool,
 ) -> tuple[ServedRanker, int]:
-    """Train; the model that is kept is a running mean of the weights, at its best epoch.
+    """Train; the result is the running mean of the weights, at its best epoch.
 
     Returns:
         The model and the number of epochs it took; 0 where it is the one that training began with.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.05)
-    smooth = copy.deepcopy(model)
-    best, best_loss, best_epoch, since, step = copy.deepcopy(model), evaluate(model, validation), 0, 0, 0
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    mean = RunningMean(model)
+    best, best_loss, best_epoch, since = mean.model(), evaluate(model, validation), 0, 0
     bar = tqdm(range(1, settings.epochs + 1), desc="ranker", unit="epoch", disable=not show_progress)
     for epoch in bar:
         model.train()
@@ -209,23 +123,20 @@ def _fit(
             (listwise + settings.heads_weight * heads).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            step += 1
-            with torch.no_grad():
-                torch._foreach_lerp_(
-                    list(smooth.parameters()), list(model.parameters()), 1.0 - min(0.99, step / (step + 10))
-                )
-        loss = evaluate(smooth, validation)
+            mean.update()
+        averaged = mean.model()
+        loss = evaluate(averaged, validation)
         bar.set_postfix({"validation loss": f"{loss:.4f}"})
         since += 1
         if loss < best_loss:
-            best, best_loss, best_epoch, since = copy.deepcopy(smooth), loss, epoch, 0
+            best, best_loss, best_epoch, since = averaged, loss, epoch, 0
         if since >= settings.patience:
             break
     return best, best_epoch
 
 
 @torch.no_grad()
-def evaluate(model: ServedRanker, lists: Tensors) -> float:
+def evaluate(model: ServedRanker, lists: ListTensors) -> float:
     """The listwise loss, mean over lists."""
     model.eval()
     parts = _slices(np.arange(len(lists)), 128)
@@ -233,7 +144,7 @@ def evaluate(model: ServedRanker, lists: Tensors) -> float:
     return total / len(lists)
 
 
-def _calibrate(model: ServedRanker, lists: Tensors) -> None:
+def _calibrate(model: ServedRanker, lists: ListTensors) -> None:
     """Platt scaling (Platt, 1999) of both heads on lists that were not trained on."""
     with torch.no_grad():
         model.eval()

@@ -1,5 +1,6 @@
-"""Training of a release's models, one after the other: what the pipelines' ``train`` step does."""
+"""Training of a release's models and source tables, one after the other: the pipelines' ``train`` step."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -7,36 +8,64 @@ import pyarrow.parquet as pq
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.features.extract import POPULARITY, item_numerics
 from winnow.features.table import FeatureSet
-from winnow.training.candidate_lists import Sources
-from winnow.training.ranker import RankerSettings, train_ranker
+from winnow.settings.training import TrainingSettings
+from winnow.training.ranker import train_ranker
 from winnow.training.retriever import train_retriever
-from winnow.training.trained_retriever import RetrieverSettings, validate
+from winnow.training.source_tables import SourceTables
+from winnow.training.trained_retriever import validate
+
+_SETTINGS = "training.json"
+"""Inside the retriever's folder."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The outcome of :func:`train_models`.
+
+    Attributes:
+        metrics: name -> value, on each user's newest event in the log, by models that did not learn from it.
+        unranked_reason: why no ranker was learned; empty where one was.
+    """
+
+    metrics: dict[str, float]
+    unranked_reason: str
 
 
 def train_models(
-    dataset: Path, features: Path, retriever: Path, ranker: Path, show_progress: bool = False
-) -> dict[str, float]:
-    """Train the retriever, then the ranker on the lists that the release's sources produce.
+    dataset: Path,
+    features: Path,
+    retriever: Path,
+    ranker: Path,
+    settings: TrainingSettings,
+    show_progress: bool = False,
+) -> TrainingResult:
+    """Train the retriever, fit the sources' tables, and train the ranker on the lists that these sources produce.
 
     Args:
         dataset: saved data set, for what its items declare.
         features: saved feature set, and the items' popularity at past moments.
-        retriever: folder for the retriever and its rehearsal.
+        retriever: folder for the retriever with its holdout fit, the sources' tables and the settings.
         ranker: folder for the ranker.
+        settings: of everything.
         show_progress: show bars.
-
-    Returns:
-        What was measured on each user's newest event in the log, by models that had not learned from it.
     """
     extracted = FeatureSet.load(features)
-    retrieval = train_retriever(extracted, RetrieverSettings(), show_progress)
+    settings = settings.model_copy(update={"candidates": settings.candidates.within(extracted.items)})
+    retrieval = train_retriever(extracted, settings.retriever, show_progress)
     retrieval.save(retriever)
+    SourceTables.fit(extracted, settings.covisitation, settings.popularity).save(retriever)
+    (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
     numerics = item_numerics(Dataset.load(dataset), pq.read_table(features / POPULARITY))
-    trained = train_ranker(
-        extracted, retrieval, numerics.at, Sources.of(extracted.items), RankerSettings(), show_progress
-    )
+    trained = train_ranker(extracted, retrieval, numerics.at, settings, show_progress)
     trained.save(ranker)
-    if trained.unlearned:
-        # The pipeline's runner shows lines that start so.
-        print(f"winnow: no ranker was learned, recommendations come in the order of the sources: {trained.unlearned}")  # noqa: T201
-    return {"retriever_validation_ndcg@10": validate(retrieval.rehearsal, extracted)}
+    metrics = {"retriever_validation_ndcg@10": validate(retrieval.holdout_fit, extracted)}
+    return TrainingResult(metrics, trained.unranked_reason)
+
+
+def used_settings(retriever: Path) -> TrainingSettings:
+    """The settings that :func:`train_models` used, with the candidate counts of its catalog.
+
+    Args:
+        retriever: the folder it wrote.
+    """
+    return TrainingSettings.model_validate_json((retriever / _SETTINGS).read_bytes())

@@ -1,6 +1,5 @@
-"""A trained retriever: how it was trained, its weights, and its answers for moments of the log."""
+"""A trained retriever: its settings, its weights, and its answers for moments of the log."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,58 +10,18 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from winnow.features.table import FeatureSet
-from winnow.metrics import ndcg
 from winnow.models.towers import ItemTower, Shapes, UserTower
+from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
+from winnow.settings.training import RetrieverSettings
+from winnow.training import weights
 
-VALIDATION_USERS = 5000
 
-
-class RetrieverSettings(BaseModel):
-    """How the retriever is built and trained.
-
-    Attributes:
-        dimension: width of item and user vectors.
-        layers: transformer layers of the user tower.
-        heads: attention heads per layer.
-        history_length: ``L``, events of a history.
-        dropout: in the user tower.
-        id_dropout: share of item ids hidden in a training step, so that the rest of the tower can stand for them.
-        content_dropout: share of items that a training step takes for strangers: no id, and half of their content.
-        learning_rate: peak of AdamW's, after a short warm-up.
-        batch: windows per step.
-        windows: training windows after which the rehearsal ends at the latest, counted over all epochs; the bound that
-            keeps the time the same for logs of all sizes.
-        max_epochs: epochs after which the rehearsal ends at the latest.
-        patience: validations without improvement after which it ends; there is one every second epoch.
-        unrehearsed: epochs of the served model where the log is too short for a rehearsal.
-        steps: of an epoch, about, where the log has fewer than half as many: it is gone through several times in each.
-        withheld: newest events per user that the rehearsal does not learn from (at most a quarter of the user's).
-        full_softmax_items: catalogs up to this size are scored whole in training, larger ones are sampled.
-        negatives: sampled negatives per step, for larger catalogs.
-        seed: of everything random.
-    """
-
+class _Described(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dimension: int = 64
-    layers: int = 2
-    heads: int = 2
-    history_length: int = 50
-    dropout: float = 0.2
-    id_dropout: float = 0.1
-    content_dropout: float = 0.1
-    learning_rate: float = 4e-3
-    batch: int = 32
-    windows: int = 30_000
-    max_epochs: int = 40
-    patience: int = 3
-    unrehearsed: int = 8
-    steps: int = 10
-    withheld: int = 8
-    full_softmax_items: int = 20_000
-    negatives: int = 2_000
-    seed: int = 0
+    shapes: Shapes
+    settings: RetrieverSettings
 
 
 @dataclass(frozen=True)
@@ -72,8 +31,8 @@ class TrainedRetriever:
     Attributes:
         shapes: sizes that the feature set fixed.
         settings: how it was trained.
-        item_tower: of evaluation mode.
-        user_tower: of evaluation mode.
+        item_tower: in evaluation mode.
+        user_tower: in evaluation mode.
         item_vectors: float32 [n + 1, D], unit length; row 0 is zero.
     """
 
@@ -84,30 +43,26 @@ class TrainedRetriever:
     item_vectors: Tensor
 
     def save(self, folder: Path) -> None:
-        """Write ``weights.pt`` and ``settings.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        towers = {"item_tower": self.item_tower.state_dict(), "user_tower": self.user_tower.state_dict()}
-        torch.save(towers | {"item_vectors": self.item_vectors}, folder / "weights.pt")
-        described = {"shapes": self.shapes.model_dump(), "settings": self.settings.model_dump()}
-        (folder / "settings.json").write_text(json.dumps(described, indent=1))
+        """Write weights and settings."""
+        tensors = {"item_vectors": self.item_vectors}
+        for name, tower in (("item_tower", self.item_tower), ("user_tower", self.user_tower)):
+            tensors |= {f"{name}.{part}": tensor for part, tensor in tower.state_dict().items()}
+        weights.save(folder, _Described(shapes=self.shapes, settings=self.settings), tensors)
 
     @classmethod
     def load(cls, folder: Path) -> "TrainedRetriever":
         """Read what :meth:`save` wrote."""
-        described = json.loads((folder / "settings.json").read_text())
-        weights = torch.load(folder / "weights.pt", weights_only=True)
-        shapes = Shapes.model_validate(described["shapes"])
-        settings = RetrieverSettings.model_validate(described["settings"])
-        item_tower, user_tower = build_towers(shapes, settings)
-        item_tower.load_state_dict(weights["item_tower"])
-        user_tower.load_state_dict(weights["user_tower"])
-        return cls(shapes, settings, item_tower.eval(), user_tower.eval(), weights["item_vectors"])
+        described, tensors = weights.load(folder, _Described)
+        item_tower, user_tower = build_towers(described.shapes, described.settings)
+        item_tower.load_state_dict(weights.under("item_tower", tensors))
+        user_tower.load_state_dict(weights.under("user_tower", tensors))
+        return cls(described.shapes, described.settings, item_tower.eval(), user_tower.eval(), tensors["item_vectors"])
 
     @torch.no_grad()
     def user_vectors(
         self, features: FeatureSet, users: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """What users want after the events before row ``ends`` of the log.
+        """The vectors of users after the events before row ``ends`` of the log.
 
         Args:
             features: the set that the retriever was trained on.
@@ -118,16 +73,16 @@ class TrainedRetriever:
             float32 [B, D]; the product with an item's vector is the item's score.
         """
         log = features.interactions
-        answers = []
+        vectors = []
         for part in np.array_split(np.arange(len(users)), max(1, len(users) // 256)):
             starts, length = log.offsets[users[part]], self.settings.history_length
             history = assemble_many(log.item, log.event, log.timestamp, starts, ends[part], length)
             items, events, gaps = (torch.from_numpy(array) for array in history)
             rows = features.user_rows[users[part]]
             categorical, numeric = (torch.from_numpy(np.ascontiguousarray(rows[k])) for k in ("categorical", "numeric"))
-            wanted = self.user_tower(items, self.item_vectors[items], events, gaps, categorical, numeric)
-            answers.append(wanted[:, -1].numpy())
-        return np.concatenate(answers)
+            after_each = self.user_tower(items, self.item_vectors[items], events, gaps, categorical, numeric)
+            vectors.append(after_each[:, -1].numpy())
+        return np.concatenate(vectors)
 
 
 def build_towers(shapes: Shapes, settings: RetrieverSettings) -> tuple[ItemTower, UserTower]:
@@ -138,12 +93,12 @@ def build_towers(shapes: Shapes, settings: RetrieverSettings) -> tuple[ItemTower
 
 
 def validate(model: TrainedRetriever, features: FeatureSet) -> float:
-    """ndcg@10 of each user's newest event given the ones before it, over the whole catalog less what was met before."""
+    """ndcg@10 of each user's newest event given the events before it, over the whole catalog less the seen items."""
     log = features.interactions
     ends = log.offsets[1:] - 1
     users = np.flatnonzero(np.diff(log.offsets) > 1)
-    if len(users) > VALIDATION_USERS:
-        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
+    if len(users) > model.settings.validation_users:
+        users = np.sort(np.random.default_rng(0).choice(users, model.settings.validation_users, replace=False))
     if not len(users):
         return 0.0
     vectors = model.user_vectors(features, users, ends[users])

@@ -156,18 +156,18 @@ def test_a_failed_build_resumes_after_its_last_completed_step(
     code, _, errors = failing.finish()
     assert code == 1
     last = errors[errors.index("winnow: ") :].splitlines()
-    assert last[0].startswith("winnow: step train ended unforeseen; once its cause is mended, --resume goes on")
+    assert last[0].startswith("winnow: step train failed unexpectedly; once its cause is fixed, --resume continues")
     assert "The whole log: " in last[0]
     assert not list(home.glob("releases/*"))
 
     code, _, errors = build(f"--data={shop}", "--resume", "--holdout=last").finish()
     assert code == 1
-    assert "is another one: it had holdout 'none', not 'last'" in errors
+    assert " differs: it had holdout 'none', not 'last'" in errors
 
     code, printed, errors = build(f"--data={shop}", "--resume").finish()
     assert code == 0, errors
     assert printed == f"release 1: {home / 'releases' / '1'}\n"
-    assert "goes on after its step extract" in errors
+    assert "continues after its step extract" in errors
     assert [line for line in errors.splitlines() if line.startswith("▸")] == ["▸ train", "▸ release"]
     # Thirty users of four events each cannot validate a ranker: the release and the console report it.
     assert "no ranker was learned, recommendations come in the order of the sources" in errors
@@ -175,7 +175,7 @@ def test_a_failed_build_resumes_after_its_last_completed_step(
 
     code, _, errors = build(f"--data={shop}", "--resume").finish()
     assert code == 1
-    assert errors == "winnow: --resume: no build of this home is unfinished; build without --resume to begin one\n"
+    assert errors == "winnow: --resume: no build of this home is unfinished; build without --resume to start one\n"
 
 
 def test_changed_files_start_another_build(build: Callable[..., Building], shop: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kfp_pipelines.console import Screen
+from kfp_pipelines.console import StepConsole
 from tests.support.paths import ROOT
 from winnow.errors import DataError, WinnowError
 from winnow.result import VARIABLE, RunResult, reported
@@ -41,7 +41,7 @@ def test_kfp_compiles_the_package(pipeline: str, steps: set[str], tmp_path: Path
 
 def test_the_console_logs_everything_and_shows_steps_and_marked_lines() -> None:
     log, terminal = io.StringIO(), io.StringIO()
-    screen = Screen(log, terminal)
+    screen = StepConsole(log, terminal)
     said = "12:00:01 - INFO - Executing task \x1b[96m'ingest'\x1b[0m\n    chatter\n    winnow: 7 pictures skipped\n"
     screen.write(said)
     assert log.getvalue() == said

@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 
 from winnow.evaluation.baselines import popularity
 from winnow.features.table import FeatureSet, Interactions
-from winnow.metrics import ndcg
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import ItemInputs
 from winnow.ranking.context import CONTEXT_FEATURES
+from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
-from winnow.training.candidate_lists import Sources, past_lists, retrieve
-from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
+from winnow.settings.training import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
+from winnow.training.candidate_lists import past_lists, retrieve
+from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
-from winnow.training.trained_retriever import RetrieverSettings
+from winnow.training.trained_ranker import TrainedRanker
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)
-SOURCES = Sources(retriever=25, covisitation=15, trending=10)
+SOURCES = CandidateCounts(retriever=25, covisitation=15, trending=10)
 NUMERICS = (*NUMERIC_FEATURES, "price")
 
 
@@ -84,8 +85,9 @@ def retrieval(features: FeatureSet) -> RetrieverTraining:
 
 @pytest.fixture(scope="module")
 def ranker(features: FeatureSet, retrieval: RetrieverTraining) -> TrainedRanker:
-    settings = RankerSettings(width=8, epochs=3, best=10, others=10)
-    return train_ranker(features, retrieval, numerics_at, SOURCES, settings, show_progress=False)
+    ranker = RankerSettings(width=8, epochs=3, best=10, others=10)
+    settings = TrainingSettings(candidates=SOURCES, ranker=ranker)
+    return train_ranker(features, retrieval, numerics_at, settings, show_progress=False)
 
 
 def model_inputs(features: FeatureSet, users: int) -> tuple[torch.Tensor, ...]:
@@ -117,7 +119,7 @@ def test_an_item_without_events_is_placed_by_its_features(retrieval: RetrieverTr
     assert torch.linalg.vector_norm(vectors[1:], dim=1).tolist() == pytest.approx([1.0] * ITEMS, abs=1e-5)
     tower, features = retrieval.served.item_tower, world()[0]
     newcomer = ItemInputs.of(features, retrieval.served.shapes).take(torch.tensor([ITEMS]))
-    assert not newcomer.known.any()
+    assert not newcomer.trained.any()
     with torch.no_grad():
         before = tower(torch.tensor([ITEMS]), newcomer)
         after = tower(torch.tensor([1]), newcomer)
@@ -202,7 +204,8 @@ def test_saved_models_round_trip(
 def test_lists_come_from_held_out_moments_and_cold_start_users(
     features: FeatureSet, retrieval: RetrieverTraining
 ) -> None:
-    lists = past_lists(features, retrieval, numerics_at, SOURCES, 1000, show_progress=False)
+    settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
+    lists = past_lists(features, retrieval, numerics_at, settings, show_progress=False)
     log = features.interactions
     known = lists.history > 0
     assert (lists.end[known] >= retrieval.until[lists.user[known]]).all()

@@ -16,10 +16,10 @@ from winnow.errors import DataError
 from winnow.features.table import FeatureSet, Interactions
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
-from winnow.training.candidate_lists import Sources
-from winnow.training.ranker import RankerSettings, TrainedRanker, train_ranker
+from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
+from winnow.training.ranker import train_ranker
 from winnow.training.retriever import train_retriever
-from winnow.training.trained_retriever import RetrieverSettings
+from winnow.training.trained_ranker import TrainedRanker
 
 LENGTH = 10
 RETRIEVER = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=4)
@@ -72,20 +72,21 @@ def numerics_at(items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDAr
 def trained(features: FeatureSet, settings: RankerSettings = RANKER) -> TrainedRanker:
     retrieval = train_retriever(features, RETRIEVER, show_progress=False)
     assert torch.isfinite(retrieval.served.item_vectors).all()
-    sources = Sources(retriever=max(1, features.items // 2), covisitation=10, trending=10)
-    ranker = train_ranker(features, retrieval, numerics_at, sources, settings, show_progress=False)
+    counts = CandidateCounts(covisitation=10, trending=10).within(features.items)
+    training = TrainingSettings(candidates=counts, ranker=settings)
+    ranker = train_ranker(features, retrieval, numerics_at, training, show_progress=False)
     assert all(torch.isfinite(weights).all() for weights in ranker.model.state_dict().values())
     return ranker
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3], ids=["once", "every event doubled", "view, cart, purchase"])
 def test_the_ranker_is_validated_when_every_last_event_is_a_repeat(repeats: int) -> None:
-    assert trained(features_of(walks(60, 40, 12), 40, repeats)).unlearned == ""
+    assert trained(features_of(walks(60, 40, 12), 40, repeats)).unranked_reason == ""
 
 
 def test_short_histories_leave_lists_to_train_on() -> None:
     # One event per user is held out, so every list is its user's newest: half of them train, half validate.
-    assert trained(features_of(walks(120, 40, 5), 40)).unlearned == ""
+    assert trained(features_of(walks(120, 40, 5), 40)).unranked_reason == ""
 
 
 @pytest.mark.parametrize(
@@ -100,15 +101,15 @@ def test_short_histories_leave_lists_to_train_on() -> None:
 )
 def test_with_too_few_lists_no_ranker_is_learned_and_a_message_is_printed(features: FeatureSet) -> None:
     ranker = trained(features)
-    assert ranker.unlearned.startswith("the log gives only ")
-    assert "fewer than 20" in ranker.unlearned
+    assert ranker.unranked_reason.startswith("the log gives only ")
+    assert "fewer than 20" in ranker.unranked_reason
 
 
 def test_a_disabled_ranker_scores_like_the_retriever(tmp_path) -> None:
     ranker = trained(features_of(walks(60, 40, 12), 40), RANKER.model_copy(update={"fewest": 10_000}))
     ranker.save(tmp_path)
     loaded = TrainedRanker.load(tmp_path)
-    assert loaded.unlearned == ranker.unlearned != ""
+    assert loaded.unranked_reason == ranker.unranked_reason != ""
     rng = np.random.default_rng(0)
     context = torch.from_numpy(rng.normal(size=(2, 7, len(NUMERIC_FEATURES) + len(CONTEXT_FEATURES)))).float()
     ids = torch.arange(1, 8, dtype=torch.int32).repeat(2, 1)
@@ -126,7 +127,9 @@ def test_a_disabled_ranker_scores_like_the_retriever(tmp_path) -> None:
 def test_a_log_without_a_holdout_fit_is_still_trained_on() -> None:
     histories = [[1, 2], [3, 4], [5, 6]] * 30
     features = features_of(histories, 6)
-    served = train_retriever(features, RETRIEVER.model_copy(update={"unrehearsed": 30}), show_progress=False).served
+    served = train_retriever(
+        features, RETRIEVER.model_copy(update={"epochs_without_holdout": 30}), show_progress=False
+    ).served
     users = np.arange(3)
     vectors = served.user_vectors(features, users, features.interactions.offsets[users] + 1)
     scores = vectors @ served.item_vectors.numpy().T

@@ -6,9 +6,10 @@ import torch
 from torch.nn import functional
 
 from winnow.features.table import Interactions
+from winnow.settings.training import CovisitationSettings
 from winnow.training.covisitation import covisitation_table
-from winnow.training.softmax import next_item_loss
-from winnow.training.windows import epoch_windows, first_meetings
+from winnow.training.retriever_windows import epoch_windows, first_interactions
+from winnow.training.sampled_softmax import next_item_loss
 
 
 def log_of(*users: list[int]) -> Interactions:
@@ -20,7 +21,7 @@ def log_of(*users: list[int]) -> Interactions:
 
 def test_windows_have_every_event_except_first_ones_and_repeats_as_target() -> None:
     log = log_of([1, 2, 1, 3, 4, 5, 6, 7], [8], [9, 9, 2])
-    windows = epoch_windows(log, log.offsets[1:], first_meetings(log), 3, np.random.default_rng(0))
+    windows = epoch_windows(log, log.offsets[1:], first_interactions(log), 3, np.random.default_rng(0))
     learned = sorted(
         (int(user), int(target))
         for user, row in zip(windows.user, windows.target, strict=True)
@@ -37,14 +38,14 @@ def test_windows_have_every_event_except_first_ones_and_repeats_as_target() -> N
 
 def test_windows_end_before_held_out_events() -> None:
     log = log_of([1, 2, 3, 4, 5])
-    windows = epoch_windows(log, np.array([3]), first_meetings(log), 4, np.random.default_rng(1))
+    windows = epoch_windows(log, np.array([3]), first_interactions(log), 4, np.random.default_rng(1))
     assert set(windows.target.ravel()) - {0} == {2, 3}
     assert set(windows.history.items.ravel()) - {0} == {1, 2}
 
 
 def test_neighbours_are_ordered_by_co_visitation() -> None:
     log = log_of([1, 2, 3], [1, 2, 4], [1, 2, 3], [5, 6])
-    neighbours, weights = covisitation_table(log, log.offsets[1:], items=7, kept=4)
+    neighbours, weights = covisitation_table(log, log.offsets[1:], items=7, settings=CovisitationSettings(neighbours=4))
     assert neighbours[1, 0] == 2
     assert set(neighbours[1][weights[1] > 0]) == {2, 3, 4}
     assert not neighbours[0].any()
@@ -54,7 +55,7 @@ def test_neighbours_are_ordered_by_co_visitation() -> None:
 
 def test_the_table_ignores_held_out_events() -> None:
     log = log_of([1, 2, 3])
-    neighbours, _ = covisitation_table(log, np.array([2]), items=3, kept=2)
+    neighbours, _ = covisitation_table(log, np.array([2]), items=3, settings=CovisitationSettings(neighbours=2))
     assert set(neighbours.ravel()) == {0, 1, 2}
 
 

@@ -1,4 +1,4 @@
-"""Windows of the log that the retriever learns from."""
+"""Training windows of the retriever: cuts of the log with the next item of every position as its target."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Windows(NamedTuple):
     Attributes:
         user: int64 [W].
         history: inputs, [W, L].
-        target: int32 [W, L], the item that came next; 0 where there is nothing to learn.
+        target: int32 [W, L], the item that came next; 0 where there is no target.
     """
 
     user: NDArray[np.int64]
@@ -23,7 +23,7 @@ class Windows(NamedTuple):
     target: NDArray[np.int32]
 
 
-def first_meetings(log: Interactions) -> NDArray[np.bool_]:
+def first_interactions(log: Interactions) -> NDArray[np.bool_]:
     """Whether a row of the log is its user's first event with its item; bool [events]."""
     user = np.repeat(np.arange(log.users), np.diff(log.offsets))
     pair = user * (int(log.item.max(initial=0)) + 1) + log.item
@@ -37,19 +37,19 @@ def epoch_windows(
 ) -> Windows:
     """Cut every user's rows before ``until[user]`` into windows of at most ``length`` inputs, anew for every epoch.
 
-    Where a user has more than one window the cut is shifted at random, so that over the epochs an event is seen with
-    histories of every length. Events with an item met before are inputs but never targets: a recommender never shows
-    what was met.
+    Where a user has more than one window the cut is shifted at random, so that over the epochs an event is learned with
+    histories of every length. Repeated interactions with an item are inputs but never targets: the funnel does not
+    recommend seen items.
 
     Args:
         log: the interactions.
         until: int64 [users], row after the last that may be used.
-        first: :func:`first_meetings` of ``log``.
+        first: :func:`first_interactions` of ``log``.
         length: ``L``.
         rng: source of the shifts.
     """
     begin = log.offsets[:-1]
-    last = np.maximum(until - 1, begin)  # the last event of all has no next one
+    last = np.maximum(until - 1, begin)  # the last event has no next one
     shift = np.where(last - begin > length, rng.integers(0, length, log.users), 0)
     head = np.maximum(last - shift, begin)
     whole = -((begin - head) // length)

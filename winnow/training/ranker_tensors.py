@@ -1,4 +1,4 @@
-"""Candidate lists as tensors, as the ranker reads them in training."""
+"""Candidate lists as tensors: the ranker's training input."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from winnow.training.candidate_lists import CandidateLists, NumericsAt
 
 
 @dataclass(frozen=True)
-class Tensors:
+class ListTensors:
     """Lists as the model reads them.
 
     Attributes:
         inputs: the wire contract's eight tensors, all over the same lists.
-        weight: float32 [Q, N], how many candidates of the full list each one stands for; 0 for padding.
+        weight: float32 [Q, N], how many candidates of the full list each one represents; 0 for padding.
         target: int64 [Q].
         conversion: float32 [Q].
     """
@@ -29,29 +29,35 @@ class Tensors:
     target: Tensor
     conversion: Tensor
 
-    def take(self, chosen: Tensor) -> "Tensors":
+    def take(self, chosen: Tensor) -> "ListTensors":
         """The chosen lists."""
         inputs = tuple(tensor[chosen] for tensor in self.inputs)
-        return Tensors(inputs, self.weight[chosen], self.target[chosen], self.conversion[chosen])
+        return ListTensors(inputs, self.weight[chosen], self.target[chosen], self.conversion[chosen])
 
     def __len__(self) -> int:
         return len(self.target)
 
 
-class Moments:
-    """Turns candidate lists into tensors."""
+class ListTensorBuilder:
+    """Builds the tensors of candidate lists.
+
+    Args:
+        features: the feature set.
+        numerics_at: point-in-time item numerics.
+        length: ``L``, events of a history.
+    """
 
     def __init__(self, features: FeatureSet, numerics_at: NumericsAt, length: int) -> None:
         self.features = features
         self.numerics_at = numerics_at
         self.length = length
 
-    def tensors(self, lists: CandidateLists, best: int, others: int, rng: np.random.Generator) -> Tensors:
+    def build(self, lists: CandidateLists, best: int, others: int, rng: np.random.Generator) -> ListTensors:
         """The lists' tensors.
 
         Args:
             lists: of past moments.
-            best: candidates of a list that are always kept: those that some source ranks highest.
+            best: candidates of a list that are always kept: the ones that some source ranks highest.
             others: candidates kept of the rest, drawn at random.
             rng: source of the draw.
         """
@@ -63,7 +69,7 @@ class Moments:
         times = np.repeat(log.timestamp[lists.end], items.shape[1])
         numeric = self.numerics_at(items.ravel(), times).reshape(*items.shape, -1)
         history = assemble_many(log.item, log.event, log.timestamp, lists.end - lists.history, lists.end, self.length)
-        # Every other list without history is a stranger's, of whom not even the row is known.
+        # Every other list without history is made for a user who has no row either.
         known = (lists.history > 0) | (np.arange(len(lists.user)) % 2 == 0)
         arrays = (
             *history,
@@ -74,7 +80,7 @@ class Moments:
             np.concatenate([numeric, context], axis=2),
         )
         inputs = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-        return Tensors(
+        return ListTensors(
             inputs, torch.from_numpy(weight), torch.from_numpy(target), torch.from_numpy(lists.conversion).float()
         )
 
@@ -82,7 +88,7 @@ class Moments:
 def _thin(
     lists: CandidateLists, best: int, others: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Positions to keep, the target's first, and how many candidates each stands for."""
+    """Positions to keep, the target's first, and how many candidates each of them represents."""
     ranks = [CONTEXT_FEATURES.index(name) for name in CONTEXT_FEATURES if name.endswith("_rank")]
     unnamed = 1e3 * (1.0 - lists.context[:, :, [rank + 1 for rank in ranks]])
     place = (lists.context[:, :, ranks] + unnamed).min(axis=2) + rng.random(lists.items.shape) * 1e-3

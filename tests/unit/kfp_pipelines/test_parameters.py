@@ -1,0 +1,115 @@
+"""The pipelines' parameters have one definition: the compiled form, the command line and the manifest agree with it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from kfp_pipelines import components
+from kfp_pipelines.__main__ import app
+from kfp_pipelines.feature_extraction import feature_extraction
+from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, Parameters, check_settings, inputs
+from kfp_pipelines.retraining import retraining
+from winnow import provenance
+from winnow.datasets.marketplace import MarketplaceSize
+from winnow.errors import WinnowError
+from winnow.release import BuildInputs
+
+PUBLIC = {
+    "data": "",
+    "holdout": "none",
+    "items": 2000,
+    "users": 3000,
+    "events": 150_000,
+    "seed": 7,
+    "encoders": "",
+    "embeddings": "",
+    "triton": "",
+    "output": "",
+    "point_in_time": "",
+}
+"""The form of the feature extraction pipeline in the Kubeflow UI, name -> default: users and schedules rely on it."""
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "expected"),
+    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, "training": "", "home": None})],
+    ids=["feature-extraction", "retraining"],
+)
+def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any, expected: dict[str, Any]) -> None:
+    compiled = pipeline.component_spec.inputs
+    assert {name: spec.default for name, spec in compiled.items()} == expected
+    assert {name: spec.type for name, spec in compiled.items()} == {
+        name: "Integer" if isinstance(default, int) else "String" for name, default in expected.items()
+    }
+    assert {name for name, spec in compiled.items() if not spec.optional} == set(expected) & {"home"}
+    assert all(spec.description for spec in compiled.values()), "the form in the UI explains every field"
+
+
+def test_every_parameter_is_documented_and_reaches_a_step() -> None:
+    steps = (components.ingest, components.encode, components.extract, components.release)
+    taken = {name for step in steps for name in inputs(step, dict.fromkeys(RETRAINING))}
+    # The two that a step calls `settings`: an artefact of the step has the parameter's name.
+    assert taken | {"encoders", "training"} == set(RETRAINING)
+    assert set(FEATURE_EXTRACTION) == set(RETRAINING) - {"home", "training"}
+
+
+def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
+    size, source = MarketplaceSize(), BuildInputs()
+    assert (size.items, size.users, size.events, size.seed) == (source.items, source.users, source.events, source.seed)
+    assert set(BuildInputs.model_fields) <= set(Parameters.model_fields)
+
+
+@pytest.mark.parametrize("command", ["feature-extraction", "retraining"])
+def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
+    helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert helped.exit_code == 0
+    for name in {"feature-extraction": FEATURE_EXTRACTION, "retraining": RETRAINING}[command]:
+        assert (f"--{name.replace('_', '-')} " in helped.output) == (name != "home")
+    assert ("--resume" in helped.output) == (command == "retraining")
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "message"),
+    [
+        (
+            "--training=retriever: {layers: 0}",
+            2,
+            "training: retriever.layers: must be greater than or equal to 1, got 0",
+        ),
+        ("--encoders=video: winnow-tiny", 2, "encoders: video: unknown; "),
+    ],
+)
+def test_wrong_settings_end_a_run_before_its_first_step(option: str, code: int, message: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-P", "-m", "kfp_pipelines", "retraining", option],
+        env={"WINNOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, run.stdout) == (code, "")
+    assert run.stderr.startswith(f"winnow: {message}")
+    assert run.stderr.count("\n") == 1
+    assert not list((tmp_path / "pipelines").glob("*.log"))
+
+
+def test_right_settings_pass() -> None:
+    check_settings({"encoders": "tiny: {steps: 3}", "training": "ranker: {epochs: 1}"})
+    check_settings({})
+    with pytest.raises(WinnowError):
+        check_settings({"training": "ranker: {epochs: 0}"})
+
+
+def test_steps_record_inputs_that_together_are_the_build_s(tmp_path: Path) -> None:
+    dataset, encoders, retriever = (tmp_path / name for name in ("dataset", "encoders", "retriever"))
+    for folder in (dataset, encoders, retriever):
+        folder.mkdir()
+    provenance.record(dataset, data="/shop", items=1, users=2, events=3, seed=4)
+    provenance.record(encoders, encoders='{"audio":null}')
+    provenance.record(retriever, training="")
+    expected = BuildInputs(data="/shop", items=1, users=2, events=3, seed=4, encoders='{"audio":null}')
+    assert provenance.recorded(dataset, encoders, retriever) == expected

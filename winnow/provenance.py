@@ -1,0 +1,34 @@
+"""The inputs of a build, recorded beside what each of its steps wrote.
+
+A release's manifest names the inputs of all its parts. A step records its own in the folder that it writes, so they
+reach the export with the artefacts rather than as parameters of every step between.
+"""
+
+import json
+from pathlib import Path
+
+from winnow.release import BuildInputs
+
+_FILE = "inputs.json"
+
+
+def record(folder: Path, **inputs: str | int) -> None:
+    """Write a step's inputs into its folder.
+
+    Args:
+        folder: what the step wrote.
+        inputs: fields of :class:`~winnow.release.BuildInputs` that the step was given.
+    """
+    (folder / _FILE).write_text(json.dumps(inputs, indent=1))
+
+
+def recorded(*folders: Path) -> BuildInputs:
+    """The inputs that the steps of a build recorded, together.
+
+    Args:
+        folders: what the steps wrote.
+    """
+    inputs: dict[str, str | int] = {}
+    for folder in folders:
+        inputs |= json.loads((folder / _FILE).read_bytes())
+    return BuildInputs.model_validate(inputs)

@@ -1,0 +1,212 @@
+"""The settings of training: what ``winnow build --training FILE`` reads.
+
+docs/training.md describes every field for users. The module is not in :mod:`winnow.training`, which needs torch: the
+command line validates a file before any process of the build starts.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _number(value: object) -> object:
+    """YAML 1.1 reads ``2e-3``, without a point, as text."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+MOST_CANDIDATES = 2048
+"""Candidates that the ranker takes per request at most; TensorRT engines are built for as many."""
+
+NEW_ITEMS = 50
+"""Candidates of the source of new items."""
+
+Number = Annotated[float, BeforeValidator(_number)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Rate = Annotated[Number, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class RetrieverSettings(_Section):
+    """How the retriever is built and trained.
+
+    Attributes:
+        dimension: width of item and user vectors; a multiple of ``heads``.
+        layers: transformer layers of the user tower.
+        heads: attention heads per layer.
+        history_length: ``L``, events of a history; the online store keeps 200 per user.
+        dropout: in the user tower.
+        id_dropout: share of item ids hidden in a training step, so that the rest of the tower can stand for them.
+        content_dropout: share of items that a training step treats as new: without id, and with half of their content.
+        learning_rate: of AdamW, after the warm-up.
+        warm_up: steps over which the learning rate rises to its full value.
+        weight_decay: of the weight matrices.
+        batch: windows per step.
+        windows: training windows after which the holdout fit ends at the latest, counted over all epochs; this bound
+            keeps the time the same for logs of all sizes.
+        max_epochs: epochs after which the holdout fit ends at the latest.
+        patience: validations without improvement after which it ends; there is one every second epoch.
+        epochs_without_holdout: epochs of the served model where the log is too short for a holdout fit.
+        steps: target number of steps per epoch; a log with fewer than half as many is repeated within the epoch.
+        withheld: newest events per user that the holdout fit does not learn from (at most a quarter of the user's).
+        validation_users: users that a validation asks at most, drawn at random.
+        full_softmax_items: catalogs up to this size are scored whole in training, larger ones are sampled.
+        negatives: sampled negatives per step, for larger catalogs.
+        seed: of everything random.
+    """
+
+    dimension: int = Field(default=64, ge=2, le=1024)
+    layers: int = Field(default=2, ge=1, le=24)
+    heads: int = Field(default=2, ge=1, le=64)
+    history_length: int = Field(default=50, ge=1, le=200)
+    dropout: Share = 0.2
+    id_dropout: Share = 0.1
+    content_dropout: Share = 0.1
+    learning_rate: Rate = 4e-3
+    warm_up: int = Field(default=100, ge=1, le=1_000_000)
+    weight_decay: Number = Field(default=0.01, ge=0, le=1)
+    batch: int = Field(default=32, ge=1, le=8192)
+    windows: int = Field(default=30_000, ge=1, le=10**9)
+    max_epochs: int = Field(default=40, ge=1, le=10_000)
+    patience: int = Field(default=3, ge=1, le=10_000)
+    epochs_without_holdout: int = Field(default=8, ge=1, le=10_000)
+    steps: int = Field(default=10, ge=1, le=100_000)
+    withheld: int = Field(default=8, ge=1, le=200)
+    validation_users: int = Field(default=5000, ge=1, le=1_000_000)
+    full_softmax_items: int = Field(default=20_000, ge=0, le=200_000)
+    negatives: int = Field(default=2_000, ge=1, le=100_000)
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _heads_divide_dimension(self) -> "RetrieverSettings":
+        if self.dimension % self.heads:
+            raise ValueError(f"dimension {self.dimension} must be a multiple of heads, which is {self.heads}")
+        return self
+
+
+class CovisitationSettings(_Section):
+    """How the co-visitation table is fitted.
+
+    Attributes:
+        reach: steps after which a co-visit counts a third of what it counts between neighbours in the sequence.
+        farthest: steps from which on a co-visit is not counted.
+        neighbours: ``M``, neighbours kept per item at most.
+    """
+
+    reach: Number = Field(default=13.0, gt=0, le=1000)
+    farthest: int = Field(default=40, ge=2, le=1000)
+    neighbours: int = Field(default=100, ge=1, le=1000)
+
+
+class PopularitySettings(_Section):
+    """The list of popular items.
+
+    Attributes:
+        items: items in the list at most.
+    """
+
+    items: int = Field(default=10_000, ge=100, le=1_000_000)
+
+
+class CandidateCounts(_Section):
+    """How many candidates each source gives, in training and in serving alike.
+
+    Attributes:
+        retriever: of the retriever; at most half of the catalog.
+        covisitation: of co-visitation.
+        trending: of the trending list.
+    """
+
+    retriever: int = Field(default=400, ge=1)
+    covisitation: int = Field(default=200, ge=1)
+    trending: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _together_within_the_ranker(self) -> "CandidateCounts":
+        # A query by content has a list of the retriever's length as well.
+        together = 2 * self.retriever + self.covisitation + self.trending + NEW_ITEMS
+        if together > MOST_CANDIDATES:
+            raise ValueError(
+                f"2 x retriever + covisitation + trending + {NEW_ITEMS} must be at most {MOST_CANDIDATES}, the "
+                f"candidates that the ranker takes, got {together}"
+            )
+        return self
+
+    def within(self, items: int) -> "CandidateCounts":
+        """The counts for a catalog of ``items``: a retriever that returned more than half of it would not select."""
+        return self.model_copy(update={"retriever": min(self.retriever, max(1, items // 2))})
+
+
+class ListSettings(_Section):
+    """Which past moments give candidate lists to the ranker.
+
+    Attributes:
+        withheld: withheld moments at most, the newest.
+        cold_start_every: one list in so many, at most, is made as for a cold-start user.
+        trending_moments: moments at which the trending list is computed; a list gets the latest one before its moment.
+    """
+
+    withheld: int = Field(default=6_000, ge=1, le=1_000_000)
+    cold_start_every: int = Field(default=4, ge=1, le=1_000_000)
+    trending_moments: int = Field(default=48, ge=1, le=10_000)
+
+
+class RankerSettings(_Section):
+    """How the ranker is built and trained.
+
+    Attributes:
+        width: of attention, crosses and projections.
+        dropout: before the heads and in the deep part.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        batch: lists per step.
+        epochs: at most.
+        patience: epochs without a better likelihood of the validation lists after which training ends.
+        fewest: lists that training and validation need each; with fewer, chance would choose the order, and none is
+            learned.
+        best: candidates of a list that are always kept: the ones that some source ranks highest.
+        others: candidates kept of the rest, drawn at random and weighted to represent all of it.
+        heads_weight: weight of the heads' losses beside the listwise one.
+        seed: of everything random.
+    """
+
+    width: int = Field(default=32, ge=2, le=1024)
+    dropout: Share = 0.2
+    learning_rate: Rate = 2e-3
+    weight_decay: Number = Field(default=0.05, ge=0, le=1)
+    batch: int = Field(default=32, ge=1, le=8192)
+    epochs: int = Field(default=5, ge=1, le=10_000)
+    patience: int = Field(default=2, ge=1, le=10_000)
+    fewest: int = Field(default=50, ge=2, le=1_000_000)
+    best: int = Field(default=48, ge=1, le=10_000)
+    others: int = Field(default=48, ge=0, le=10_000)
+    heads_weight: Number = Field(default=0.2, ge=0, le=100)
+    seed: Seed = 0
+
+
+class TrainingSettings(_Section):
+    """All of training, in sections.
+
+    Attributes:
+        retriever: the two-tower model.
+        covisitation: the item-to-item table.
+        popularity: the list of popular items.
+        candidates: what each source gives.
+        lists: the ranker's training lists.
+        ranker: the ranker.
+    """
+
+    retriever: RetrieverSettings = RetrieverSettings()
+    covisitation: CovisitationSettings = CovisitationSettings()
+    popularity: PopularitySettings = PopularitySettings()
+    candidates: CandidateCounts = CandidateCounts()
+    lists: ListSettings = ListSettings()
+    ranker: RankerSettings = RankerSettings()

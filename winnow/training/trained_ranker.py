@@ -1,0 +1,82 @@
+"""A trained ranker: its settings and its weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from winnow.models.ranker import ServedRanker
+from winnow.models.towers import Shapes
+from winnow.settings.training import CandidateCounts, RankerSettings
+from winnow.training import weights
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shapes: Shapes
+    settings: RankerSettings
+    candidates: CandidateCounts
+    history_length: int
+    numerics: int
+    unranked_reason: str
+
+
+@dataclass(frozen=True)
+class TrainedRanker:
+    """A trained ranker.
+
+    Attributes:
+        shapes: sizes that the feature set fixed.
+        settings: how it was trained.
+        candidates: what each source gave to its training lists, and gives in serving.
+        history_length: ``L``.
+        numerics: ``M``, numeric columns of an item row.
+        model: in evaluation mode, calibrated, holding the served retriever's item vectors.
+        unranked_reason: why no order was learned, so that recommendations come in the order of the sources; empty where
+            one was.
+    """
+
+    shapes: Shapes
+    settings: RankerSettings
+    candidates: CandidateCounts
+    history_length: int
+    numerics: int
+    model: ServedRanker
+    unranked_reason: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Write weights and settings."""
+        described = _Described(
+            shapes=self.shapes,
+            settings=self.settings,
+            candidates=self.candidates,
+            history_length=self.history_length,
+            numerics=self.numerics,
+            unranked_reason=self.unranked_reason,
+        )
+        weights.save(folder, described, self.model.state_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> "TrainedRanker":
+        """Read what :meth:`save` wrote."""
+        described, tensors = weights.load(folder, _Described)
+        settings = described.settings
+        model = ServedRanker(
+            described.shapes,
+            described.numerics,
+            tensors["item_vectors"],
+            described.history_length,
+            settings.width,
+            settings.dropout,
+        )
+        model.load_state_dict(tensors)
+        return cls(
+            described.shapes,
+            settings,
+            described.candidates,
+            described.history_length,
+            described.numerics,
+            model.eval(),
+            described.unranked_reason,
+        )
