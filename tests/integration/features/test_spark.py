@@ -260,7 +260,7 @@ def test_help_is_printed_and_a_misspelt_option_is_named() -> None:
 def test_numbers_of_another_data_set_are_refused(spark: SparkSession, tmp_path: Path) -> None:
     shop, out = _shop(tmp_path / "shop", "parquet"), str(tmp_path / "out")
     data = ingest(str(shop), tmp_path / "dataset")
-    with pytest.raises(WinnowError, match="or not all of them: popularity/_SUCCESS is missing"):
+    with pytest.raises(WinnowError, match="has no complete point-in-time numbers: popularity/_SUCCESS is missing"):
         PointInTime.read(out, data)
     compute(spark, str(shop), out)
     PointInTime.read(out, data)
