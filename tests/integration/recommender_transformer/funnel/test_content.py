@@ -160,7 +160,7 @@ def test_an_error_in_a_query_is_named_over_http(server: Any) -> None:
         ({"image": picture() | url}, f"{field}.image.url: is not a field; the fields are b64; URLs are not fetched"),
         (
             {"image": "http://x/y.png"},
-            f'{field}.image: must be an object {{"b64": ...}} with the picture in',
+            f'{field}.image: must be an object {{"b64": ...}} with the image in',
         ),
         ({"image": {}}, f"{field}.image.b64: is required, and must be base64 text of 1 to 4194304 bytes"),
         ({"image": {"b64": ""}}, f"{field}.image.b64: must be base64 text"),
