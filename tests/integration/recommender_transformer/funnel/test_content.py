@@ -182,7 +182,7 @@ def test_an_error_in_a_query_is_named_over_http(server: Any) -> None:
         "instances[0].user_id: is required, and must be a string of 1 to 256 characters, unless there is a query",
     )
     status, answer = server.v1({"user_id": "user-1"}, {"query": {"text": "a ball", "image": {"b64": "aGVsbG8="}}})
-    assert (status, answer["error"][:45]) == (400, "instances[1].query.image: not a readable pict")
+    assert (status, answer["error"][:45]) == (400, "instances[1].query.image: not a readable imag")
 
 
 def test_a_query_is_the_same_over_every_protocol(server: Any) -> None:
