@@ -56,7 +56,7 @@ class ItemRequest(Contract):
     available: bool = Field(default=True, description="true or false")
     created_at: Created | None = Field(default=None, description=moments.IN_WORDS)
     image: Media | None = Field(
-        default=None, description='an object {"b64": ...} with the picture in base64 (URLs are not fetched)'
+        default=None, description='an object {"b64": ...} with the image in base64 (URLs are not fetched)'
     )
     audio: Media | None = Field(
         default=None, description='an object {"b64": ...} with the sound in base64 (URLs are not fetched)'
