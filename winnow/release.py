@@ -140,7 +140,7 @@ class Release:
         return vocabularies
 
     def array(self, name: str) -> NDArray[Any]:
-        """The array ``name``, memory-mapped read-only; docs/reference.md lists names and shapes."""
+        """The array ``name``, memory-mapped read-only; docs/reference.md lists them with shapes."""
         loaded: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return loaded
 

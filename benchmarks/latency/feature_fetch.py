@@ -19,7 +19,7 @@ from redis.utils import HIREDIS_AVAILABLE
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from winnow.errors import WinnowError
 from winnow.local.redis import server, url
 from winnow.ports import Ports

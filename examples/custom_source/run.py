@@ -7,14 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recommender_transformer.backends.models import Models
-from recommender_transformer.backends.online import OnlineStore
-from recommender_transformer.backends.triton import TritonModels
-from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.explanation import Explainer
-from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.runner import Runner
-from recommender_transformer.pipeline import recommender
+from recommender_transformer import OnlineStore, Pipeline, Query, Runner, TritonModels, recommender
 from winnow import home
 from winnow.local import redis
 from winnow.local.stack_state import running
@@ -37,7 +30,7 @@ class Promoted:
         scores = np.linspace(1, 0, len(items), endpoint=False, dtype=np.float32)
         self._list = SourceList(np.array(items, np.int32), scores)
 
-    def wanted(self, query: Query) -> bool:
+    def enabled(self, query: Query) -> bool:
         """For every request."""
         return True
 
@@ -50,15 +43,12 @@ class Promoted:
         return NOTHING
 
 
-def promoting(release: Release, store: OnlineStore, models: Models, items: Sequence[str]) -> Pipeline:
+def promoting(release: Release, store: OnlineStore, models: TritonModels, items: Sequence[str]) -> Pipeline:
     """The release's funnel with one more source."""
     pipeline = recommender(release, store, models)
     index = pipeline.catalog.item_index
     sources = (*pipeline.sources, Promoted([index[item] for item in items]))
-    # The backfill's column comes last.
-    names = (*(source.name for source in sources), pipeline.source_names[-1])
-    explainer = Explainer(release, store, pipeline.filters, names)
-    return replace(pipeline, sources=sources, source_names=names, explainer=explainer, side_effects=())
+    return replace(pipeline, sources=sources, side_effects=())
 
 
 async def recommend(user: str, items: Sequence[str]) -> Answer:
@@ -70,9 +60,10 @@ async def recommend(user: str, items: Sequence[str]) -> Answer:
     store = OnlineStore(release, redis.url(stack.ports.redis))
     try:
         models = TritonModels(f"127.0.0.1:{stack.ports.triton_grpc}", stack.release)
-        runner = Runner(promoting(release, store, models, items), store.stranger, deadline_ms=5000)
+        runner = Runner(promoting(release, store, models, items), store.cold_start_state, deadline_ms=5000)
         request = RecommendRequest(user_id=user, k=100, debug=True)
-        return await runner.recommend(runner.admit(request, "example"))
+        [query] = await runner.admit([request], "example")
+        return await runner.recommend(query)
     finally:
         await store.close()
 

@@ -88,7 +88,7 @@ def test_an_added_item_is_found_and_recommended_without_a_build(
     until(lambda: "new-00001" in ids(served, query=query, k=50), 30)
     given = {item["item_id"]: item for item in found(served, user_id=user, k=100)}
     assert given["new-00001"]["title"] == liked["title"]
-    assert {"fresh", "retriever"} <= set(given["new-00001"]["sources"])
+    assert {"new_items", "retriever"} <= set(given["new-00001"]["sources"])
 
     readable = served.winnow("items", "add", str(file))
     assert "replaced" in readable.stdout, readable.stderr
@@ -110,4 +110,4 @@ def test_items_add_refuses_a_file_before_it_sends_anything(served, tmp_path: Pat
     file.write_text("item_id\nx1\ni00001\n")
     refused = served.winnow("items", "add", str(file))
     assert refused.returncode == 1
-    assert "row 2.item_id: must be a new item's, but release 1 has 'i00001' already" in refused.stderr
+    assert "row 2.item_id: must be the id of a new item, but release 1 contains 'i00001'" in refused.stderr

@@ -9,7 +9,7 @@ import torch
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.models import Ranked, Retrieved, Tensors
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow.models.served import ServedRetriever
@@ -49,9 +49,13 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
         store = OnlineStore(release, f"redis://127.0.0.1:{served.ports.redis}/0")
         try:
             await new_items.catch_up(store)
-            runner = Runner(recommender(release, store, models), store.stranger, deadline_ms=10_000)
+            runner = Runner(recommender(release, store, models), store.cold_start_state, deadline_ms=10_000)
             requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
-            return [await runner.recommend(runner.admit(request, "test")) for request in requests]
+            answers = []
+            for request in requests:
+                [query] = await runner.admit([request], "test")
+                answers.append(await runner.recommend(query))
+            return answers
         finally:
             await store.close()
 

@@ -89,7 +89,7 @@ def test_where_to_look_names_what_its_files_define() -> None:
     for shown, name, symbol in rows:
         assert defined[name].endswith(shown)
         code = (ROOT / defined[name]).read_text()
-        assert re.search(rf"def {symbol}\(|^ +{symbol}: ", code, re.MULTILINE), f"{symbol} is not defined in {shown}"
+        assert re.search(rf"def {symbol}\(|^ +{symbol}=\(", code, re.MULTILINE), f"{symbol} is not defined in {shown}"
 
 
 def test_lines_fit_a_screen() -> None:

@@ -67,7 +67,7 @@ def test_an_unknown_user_gets_trending_items(served) -> None:
     assert len(answer["items"]) == 10
     assert answer["degraded"] == []
     # Another test may have added items.
-    assert {source for item in answer["items"] for source in item["sources"]} - {"fresh"} == {"trending"}
+    assert {source for item in answer["items"] for source in item["sources"]} - {"new_items"} == {"trending"}
 
 
 def test_an_items_event_removes_it_from_the_next_answers(served, active_users: ActiveUsers) -> None:

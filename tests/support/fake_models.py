@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Placed, Ranked, Retrieved, Tensors
+from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
 from tests.support.tiny_release import RETRIEVED, WIDTH, projection
 from winnow.encoders.inputs import Modality
 
@@ -49,7 +49,7 @@ class NumpyModels:
         projected = flat @ projection(f"{modality} encoder", flat.shape[1], 4)
         return np.asarray(projected / np.linalg.norm(projected, axis=1, keepdims=True))
 
-    async def tower(self, inputs: Tensors) -> Placed:
+    async def tower(self, inputs: Tensors) -> SimilarItems:
         """A random projection of the embeddings and categories, and the items nearest to it."""
         await self._call("item_tower", inputs)
         projected = inputs["embeddings"] @ projection("tower", inputs["embeddings"].shape[1], WIDTH)
@@ -57,7 +57,7 @@ class NumpyModels:
         vector = projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-9)
         scores = vector[0] @ self.vectors[1:].T
         best = np.argsort(-scores, kind="stable")[:RETRIEVED]
-        return Placed(vector, (best + 1)[None].astype(np.int32), scores[best][None])
+        return SimilarItems(vector, (best + 1)[None].astype(np.int32), scores[best][None])
 
     async def _call(self, name: str, inputs: Tensors) -> None:
         self.asked.append((name, inputs))

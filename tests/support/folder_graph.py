@@ -33,15 +33,18 @@ ALLOWED = {
 
 LEVELS = (
     ("winnow", "winnow.local.triton_backend.onnxruntime"),
+    ("winnow.settings",),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     ("winnow.datasets.marketplace", "winnow.datasets.readers", "winnow.embeddings", "winnow.features", "winnow.store"),
     ("winnow.datasets", "winnow.features.spark", "winnow.feedback", "winnow.local"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders"),
     ("winnow.cli", "winnow.training", "winnow.training.encoders"),
     ("export.graphs", "export.triton", "recommender_transformer.backends"),
+    ("recommender_transformer.content",),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     (
         "kfp_pipelines",
+        "recommender_transformer.funnel.backfill",
         "recommender_transformer.funnel.filters",
         "recommender_transformer.funnel.item_hydrators",
         "recommender_transformer.funnel.orderers",

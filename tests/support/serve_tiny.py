@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender_transformer.__main__ import serve
-from recommender_transformer.serving.connections.waiting import Bounds
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from tests.support.fake_models import NumpyModels
 from winnow.feedback.append import AppendOptions
 from winnow.release import Release
@@ -28,9 +28,9 @@ def main() -> None:
         np.asarray(release.array("item_vectors")), settings.pop("delay_s", {}), set(settings.pop("broken", ()))
     )
     if "limits" in settings:
-        settings["limits"] = AppendOptions(*settings["limits"])
+        settings["event_limits"] = AppendOptions(*settings.pop("limits"))
     if "bounds" in settings:
-        settings["bounds"] = Bounds(*settings["bounds"])
+        settings["connection_limits"] = ConnectionLimits(*settings.pop("bounds"))
     for name, value in settings.pop("constants", {}).items():
         module, _, constant = name.rpartition(".")
         owner = importlib.import_module(module)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.catalog import FreshItem
+from recommender_transformer.backends.catalog import NewItem
 from winnow import release as releases
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
 from winnow.encoders.tokens import train_tokenizer
@@ -106,11 +106,11 @@ def projection(name: str, rows: int, columns: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 
-def new_item(release: Release, item_id: str, slot: int, **row: Any) -> FreshItem:
+def new_item(release: Release, item_id: str, slot: int, **row: Any) -> NewItem:
     """A new item of the category ``books`` with a random vector; ``row`` sets fields of its row."""
     packed = np.zeros(1, SCHEMA.item_dtype)
     packed["index"], packed["available"], packed["categorical"][0, 0] = ITEMS + 1 + slot, 1, 1
     for name, value in row.items():
         packed[name] = value
     vector = projection(item_id, 1, WIDTH)[0]
-    return FreshItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], item_id.replace("-", " "))
+    return NewItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], item_id.replace("-", " "))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.fake_models import NumpyModels
@@ -57,11 +57,11 @@ def recommend(published: Release, models: NumpyModels, redis_url: str) -> Recomm
     def ask(user_id: str | None, url: str = redis_url, deadline_ms: int = 2000, **fields: Any) -> Answer:
         async def run() -> Answer:
             store = OnlineStore(published, url)
-            runner = Runner(recommender(published, store, models), store.stranger, deadline_ms)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms)
             request = RecommendRequest.model_validate({"user_id": user_id, **fields})
             try:
-                [content] = await runner.read([request])
-                return await runner.recommend(runner.admit(request, "test", content=content))
+                [query] = await runner.admit([request], "test")
+                return await runner.recommend(query)
             finally:
                 await store.close()
 

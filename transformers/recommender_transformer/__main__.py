@@ -1,8 +1,8 @@
 """``python -m recommender_transformer --release-dir DIR --predictor_host HOST:PORT``: serve a release.
 
-Redis is where ``REDIS_URL`` says (see :mod:`winnow.store.connection`). ``--redis-url`` says so for everybody to see, so
-it is for addresses without a password.
-Every flag of KServe's model server works too (``--http_port``, ``--grpc_port``, …).
+The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``. Command lines are visible to
+other users of the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
+(``--http_port``, ``--grpc_port``, …).
 """
 
 import argparse
@@ -22,20 +22,20 @@ from kserve import model_server as kserve_server
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.models import Models
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.row_metrics import observe, watch
 from recommender_transformer.backends.triton import TritonModels
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
-from recommender_transformer.serving.check import check
-from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, InFlight
-from recommender_transformer.serving.connections.waiting import Bounds
+from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from recommender_transformer.serving.drain import DRAIN_S, MAX_DRAIN_S
 from recommender_transformer.serving.events import EventsModel
 from recommender_transformer.serving.items import ItemsModel
 from recommender_transformer.serving.recommender import RecommenderModel
 from recommender_transformer.serving.server import model_server
+from recommender_transformer.serving.startup_check import check_backends
 from winnow.errors import WinnowError
 from winnow.feedback.append import AppendOptions
 from winnow.ports import EVERYWHERE
@@ -43,72 +43,16 @@ from winnow.proxies import bypass_loopback
 from winnow.release import Release
 from winnow.store.connection import LOCAL, RedisError
 
-_FILES = 16_384
+_OPEN_FILES = 16_384
 
 
 def main() -> None:
-    """Check that the parts belong to one release, then serve until told to stop."""
+    """Check that Redis and Triton hold the release, then serve until a signal stops the process."""
     bypass_loopback()
-    parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
-    parser.add_argument("--release-dir", type=Path, required=True, help="The folder of the release to serve.")
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
-    parser.add_argument("--host", default=EVERYWHERE, help="The address that HTTP and gRPC listen on; by default all.")
-    parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="For requests without their own.")
-    parser.add_argument(
-        "--max-in-flight",
-        type=int,
-        default=MAX_IN_FLIGHT,
-        help="More recommendations at once (for more than a moment) are refused.",
-    )
-    parser.add_argument(
-        "--drain-seconds",
-        type=float,
-        default=DRAIN_S,
-        help="How long to serve on after SIGTERM, not ready any more, until requests come no longer.",
-    )
-    parser.add_argument(
-        "--max-connections",
-        type=int,
-        default=Bounds().connections,
-        help="HTTP connections that send a request, and as many that lie idle; beyond it those furthest behind are "
-        "closed.",
-    )
-    parser.add_argument(
-        "--max-connections-per-client",
-        type=int,
-        default=Bounds().per_client,
-        help="Of these, from one address. Behind a gateway all clients have the gateway's.",
-    )
-    parser.add_argument(
-        "--event-stream-max",
-        type=int,
-        default=AppendOptions().maximum,
-        help="Entries of the event stream; beyond them events are refused until `winnow events export` makes room.",
-    )
-    parser.add_argument(
-        "--event-replicas",
-        type=int,
-        default=AppendOptions().replicas,
-        help="Replicas of Redis that must hold an event before it is acknowledged.",
-    )
-    args = parser.parse_args()
-    if not args.predictor_host:
-        parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
-    if args.max_in_flight < 1:
-        parser.error(f"--max-in-flight: must be at least 1, got {args.max_in_flight}")
-    if args.max_connections < 1:
-        parser.error(f"--max-connections: must be at least 1, got {args.max_connections}")
-    if args.max_connections_per_client < 1:
-        parser.error(f"--max-connections-per-client: must be at least 1, got {args.max_connections_per_client}")
-    if not 0 <= args.drain_seconds <= MAX_DRAIN_S:
-        parser.error(f"--drain-seconds: must be between 0 and {MAX_DRAIN_S:g}, got {args.drain_seconds:g}")
-    if args.event_stream_max < 1:
-        parser.error(f"--event-stream-max: must be at least 1, got {args.event_stream_max}")
-    if args.event_replicas < 0:
-        parser.error(f"--event-replicas: must be at least 0, got {args.event_replicas}")
+    args = _arguments()
     try:
         release = Release.open(args.release_dir)
-        check(release, args.redis_url, args.predictor_host)
+        check_backends(release, args.redis_url, args.predictor_host)
     except WinnowError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
@@ -121,10 +65,73 @@ def main() -> None:
         grpc_port=args.grpc_port,
         max_in_flight=args.max_in_flight,
         drain_s=args.drain_seconds,
-        limits=AppendOptions(args.event_stream_max, args.event_replicas),
-        bounds=Bounds(args.max_connections, args.max_connections_per_client),
+        event_limits=AppendOptions(args.event_stream_max, args.event_replicas),
+        connection_limits=ConnectionLimits(args.max_connections, args.max_connections_per_client),
         host=args.host,
     )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
+    parser.add_argument("--release-dir", type=Path, required=True, help="Folder of the release to serve.")
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
+    parser.add_argument(
+        "--host", default=EVERYWHERE, help="Address that HTTP and gRPC listen on. Default: all addresses."
+    )
+    parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="Deadline of requests without their own.")
+    parser.add_argument(
+        "--max-in-flight",
+        type=int,
+        default=MAX_IN_FLIGHT,
+        help="Recommendations in flight. Further ones are rejected, except in short bursts.",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=DRAIN_S,
+        help="Seconds to keep serving after SIGTERM while reporting that the server is not ready.",
+    )
+    parser.add_argument(
+        "--max-connections",
+        type=int,
+        default=ConnectionLimits().connections,
+        help="HTTP connections that are sending a request; the same number may be idle. Beyond it, the connections "
+        "with the least progress are closed.",
+    )
+    parser.add_argument(
+        "--max-connections-per-client",
+        type=int,
+        default=ConnectionLimits().per_client,
+        help="Of these, connections of one address. Behind a gateway, all clients have the gateway's address.",
+    )
+    parser.add_argument(
+        "--event-stream-max",
+        type=int,
+        default=AppendOptions().maximum,
+        help="Entries of the event stream. Beyond it, events are refused until `winnow events export` makes room.",
+    )
+    parser.add_argument(
+        "--event-replicas",
+        type=int,
+        default=AppendOptions().replicas,
+        help="Replicas of Redis that must hold an event before it is acknowledged.",
+    )
+    args = parser.parse_args()
+    if not args.predictor_host:
+        parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
+    for name, smallest in (
+        ("max_in_flight", 1),
+        ("max_connections", 1),
+        ("max_connections_per_client", 1),
+        ("event_stream_max", 1),
+        ("event_replicas", 0),
+    ):
+        value = getattr(args, name)
+        if value < smallest:
+            parser.error(f"--{name.replace('_', '-')}: must be at least {smallest}, got {value}")
+    if not 0 <= args.drain_seconds <= MAX_DRAIN_S:
+        parser.error(f"--drain-seconds: must be between 0 and {MAX_DRAIN_S:g}, got {args.drain_seconds:g}")
+    return args
 
 
 def serve(
@@ -136,29 +143,29 @@ def serve(
     grpc_port: int,
     max_in_flight: int = MAX_IN_FLIGHT,
     drain_s: float = DRAIN_S,
-    limits: AppendOptions = AppendOptions(),  # noqa: B008
-    bounds: Bounds = Bounds(),  # noqa: B008
+    event_limits: AppendOptions = AppendOptions(),  # noqa: B008
+    connection_limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
     Args:
-        release: what to serve.
-        redis_url: where its online store is.
-        models: gives its models; called inside the event loop.
-        deadline_ms: for requests without their own.
-        http_port: for the v1 and v2 protocols.
-        grpc_port: for the v2 protocol.
-        max_in_flight: recommendations at once; more are refused.
-        drain_s: how long to serve on after SIGTERM, seconds.
-        limits: what an event has to meet before it is acknowledged.
-        bounds: what connections may claim that keep the server waiting.
-        host: the address that HTTP and gRPC listen on.
+        release: the release to serve.
+        redis_url: URL of its online store.
+        models: creates the client of its models; called inside the event loop.
+        deadline_ms: deadline of requests without their own.
+        http_port: port of the v1 and v2 protocols over HTTP.
+        grpc_port: port of the v2 protocol over gRPC.
+        max_in_flight: recommendations in flight; further ones are rejected, except in short bursts.
+        drain_s: seconds to keep serving after SIGTERM.
+        event_limits: bound of the event stream, and the replicas that must hold an event before it is acknowledged.
+        connection_limits: bounds on HTTP connections.
+        host: address that HTTP and gRPC listen on.
     """
-    _allow_files()
+    _raise_open_files()
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
-    background: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
     runners: list[Runner] = []
 
     @cache
@@ -166,11 +173,12 @@ def serve(
         return recommender(release, store, models())
 
     async def connect() -> Runner:
-        runner = Runner(pipeline(), store.stranger, deadline_ms)
+        runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
-        background.append(asyncio.create_task(new_items.follow(store, redis_url, await _caught_up(store))))
+        tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
         await runner.warm_up()
-        # What was imported stays; looking through it again and again would stop everything for a tenth of a second.
+        # Modules live as long as the process. Without this, each full collection would traverse their objects and stop
+        # the event loop for a tenth of a second.
         gc.collect()
         gc.freeze()
         return runner
@@ -181,40 +189,42 @@ def serve(
     async def connect_store() -> OnlineStore:
         return store
 
-    async def finish() -> None:
-        for task in background:
+    async def flush() -> None:
+        for task in tasks:
             task.cancel()
         for runner in runners:
             await runner.close()
         await store.close()
 
-    # KServe runs its servers under plain asyncio whatever its --event-loop says.
+    # KServe runs its servers under plain asyncio, whatever its --event-loop is.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    # It also asks for a loop before it runs one of its own.
+    # It also needs a current loop before it runs one of its own.
     asyncio.set_event_loop(asyncio.new_event_loop())
-    server = model_server(http_port, grpc_port, InFlight(max_in_flight), drain_s, finish, bounds, host)
+    server = model_server(
+        http_port, grpc_port, AdmissionControl(max_in_flight), drain_s, flush, connection_limits, host
+    )
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     server.start(
         [
             RecommenderModel(release.manifest.number, connect),
-            EventsModel(release, connect_store, limits),
+            EventsModel(release, connect_store, event_limits),
             ItemsModel(release, store, connect_items),
         ]
     )
 
 
-def _allow_files() -> None:
-    """Connections are files, and more of them are allowed than a shell gives a process by default."""
+def _raise_open_files() -> None:
+    """Raise the limit on open files, which bounds connections; a shell's default is lower than the limits here."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-async def _caught_up(store: OnlineStore) -> str:
-    """The position of the stream of fresh items after reading it all; its beginning where Redis is away."""
+async def _catch_up(store: OnlineStore) -> str:
+    """Read all new items; returns the position in their stream, which is its beginning if Redis does not answer."""
     try:
         return await new_items.catch_up(store)
     except (RedisError, OSError):

@@ -1,31 +1,36 @@
-"""The funnel, as prose: who is asking, what might suit, what may be shown, what is best, in which order."""
+"""The components of the funnel, stage by stage.
+
+To add a source, a filter or another component: write one file in the folder of its stage, against the protocol in
+``funnel/stages.py``, and add one line here.
+"""
 
 import numpy as np
 
 from recommender_transformer.backends.models import Models
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.content.lookup import ContentLookup
+from recommender_transformer.content.media_decoder import MediaDecoder
+from recommender_transformer.funnel.backfill.popular import Popular
+from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.content_lookup import Placing
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.filters.available import Available
-from recommender_transformer.funnel.filters.request import Allowed
+from recommender_transformer.funnel.filters.request import RequestFilter
 from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
-from recommender_transformer.funnel.media_decoder import ContentReader
 from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.scorers.content import ContentScorer
-from recommender_transformer.funnel.scorers.naming import NamingOrder
 from recommender_transformer.funnel.scorers.ranker import Ranker
+from recommender_transformer.funnel.scorers.source_order import SourceOrder
 from recommender_transformer.funnel.side_effects.impressions import Impressions
 from recommender_transformer.funnel.side_effects.spans import spans
 from recommender_transformer.funnel.sources.content import Content
 from recommender_transformer.funnel.sources.covisitation import Covisitation
-from recommender_transformer.funnel.sources.new_items import Fresh
+from recommender_transformer.funnel.sources.new_items import NewItems
 from recommender_transformer.funnel.sources.retriever import Retriever
-from recommender_transformer.funnel.sources.trending import Popular, Trending
-from recommender_transformer.funnel.stages import Filter, Source
+from recommender_transformer.funnel.sources.trending import Trending
 from winnow.bloom.hashing import item_hashes
 from winnow.encoders.preparation import Preparation
 from winnow.release import Release
@@ -34,46 +39,48 @@ from winnow.release import Release
 def recommender(release: Release, store: OnlineStore, models: Models) -> Pipeline:
     """The funnel of a release.
 
-    Items are hydrated before they are filtered: their rows lie in this process nearly always, and with the row at hand
-    every filter is exact and runs in one pass.
+    Items are hydrated before they are filtered: nearly all rows are cached in this process, and with the rows every
+    filter is exact and runs once.
+
+    Args:
+        release: the release to serve.
+        store: the release's online store.
+        models: the release's models.
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
-    popular = np.asarray(release.array("popular"), dtype=np.int32)
     category = schema.item[0]
     categories = release.vocabularies[category.name]
-    allowed = Allowed(catalog.item_index, categories, category.width)
-    unlikely = Unlikely(catalog, item_hashes(categories), category.width, manifest.number)
-    contents = ContentReader(Preparation.load(release.folder))
-    placing = Placing(models, contents.inputs, schema.item_dtype)
-    sources: tuple[Source, ...] = (
-        Content(placing, catalog),
-        Retriever(models, catalog),
-        Covisitation(
-            np.asarray(release.array("neighbours")),
-            np.asarray(release.array("neighbour_weights")),
-            manifest.candidates["covisitation"],
-        ),
-        Trending(store, popular, manifest.candidates["trending"]),
-        Fresh(catalog),
-    )
-    filters: tuple[Filter, ...] = (Seen(catalog), Available(), allowed, unlikely)
-    reserve = Popular(popular, catalog.rows, schema)
-    source_names = (*(source.name for source in sources), reserve.name)
+    popular = np.asarray(release.array("popular"), dtype=np.int32)
+    neighbours, weights = np.asarray(release.array("neighbours")), np.asarray(release.array("neighbour_weights"))
+    media_decoder = MediaDecoder(Preparation.load(release.folder))
+    content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,
-        contents=contents,
-        placing=placing,
-        row_dtype=schema.item_dtype,
+        media_decoder=media_decoder,
+        content_lookup=content_lookup,
+        categories=CategoryCodes(categories),
         query_hydrators=(UserStateHydrator(store, manifest.history_length),),
-        sources=sources,
+        sources=(
+            Content(content_lookup, catalog),
+            Retriever(models, catalog),
+            Covisitation(neighbours, weights, manifest.candidates["covisitation"]),
+            Trending(store, popular, manifest.candidates["trending"]),
+            NewItems(catalog),
+        ),
         item_hydrators=(ItemRows(store, catalog.rows),),
-        filters=filters,
-        scorers=(NamingOrder() if manifest.unranked else Ranker(models, catalog), ContentScorer(catalog)),
+        filters=(
+            Seen(catalog),
+            Available(),
+            RequestFilter(catalog.item_index, category.width),
+            Unlikely(catalog, item_hashes(categories), category.width, manifest.number),
+        ),
+        backfill=Popular(popular, catalog.rows, schema),
+        scorers=(
+            SourceOrder() if manifest.unranked else Ranker(models, catalog),
+            ContentScorer(catalog),
+        ),
         orderers=(Mmr(catalog.vectors),),
         side_effects=(Impressions(store), *spans()),
-        allowed=allowed,
-        reserve=reserve,
-        source_names=source_names,
-        explainer=Explainer(release, store, filters, source_names),
+        explainer=Explainer(release, store),
     )

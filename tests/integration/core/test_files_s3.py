@@ -49,3 +49,10 @@ def test_a_missing_object_has_its_own_error(operation: Callable[[str], object]) 
 def test_a_missing_bucket_is_named_with_the_remedy(operation: Callable[[str], object]) -> None:
     with pytest.raises(WinnowError, match=r"no-such-bucket/x cannot be reached: .*NoSuchBucket.*Check the name"):
         operation("s3://no-such-bucket/x")
+
+
+def test_a_copy_that_cannot_be_written_names_the_local_file(tmp_path: Path) -> None:
+    files.write(f"{BUCKET}/one.bin", b"content")
+    with pytest.raises(WinnowError, match=r"/none/one\.bin.*Make room, or correct the path") as caught:
+        files.download(f"{BUCKET}/one.bin", tmp_path / "none" / "one.bin")
+    assert not isinstance(caught.value, files.FileMissing)

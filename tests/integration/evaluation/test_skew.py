@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import write_release
@@ -145,11 +145,12 @@ def answer(published: Release, redis_url: str, models: Any) -> Answer:
 
         async def inside() -> None:
             store = OnlineStore(published, redis_url)
-            runner = Runner(recommender(published, store, models), store.stranger, 5000)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, 5000)
             try:
                 for user in [*(f"shopper-{n}" for n in range(users)), "someone-new"]:
                     request = RecommendRequest(user_id=user, k=10)
-                    await runner.recommend(runner.admit(request, next(kept)))
+                    [query] = await runner.admit([request], next(kept))
+                    await runner.recommend(query)
                 await asyncio.sleep(0.3)
             finally:
                 await store.close()

@@ -46,7 +46,7 @@ def append(client: Redis, number: int, **more: str) -> bytes:
 
 
 def shown(client: Redis, number: int) -> bytes:
-    items = [{"item_id": "item-1", "position": 0, "score": 0.5, "propensity": 0.25, "sources": ["fresh"]}]
+    items = [{"item_id": "item-1", "position": 0, "score": 0.5, "propensity": 0.25, "sources": ["new_items"]}]
     fields = {"request_id": f"r{number}", "user_id": "", "release": 7, "timestamp": 99, "items": json.dumps(items)}
     return client.xadd(IMPRESSIONS, fields | {"degraded": "[]", "features": "0123456789abcdef", "item_rows": b"\0\xff"})
 
@@ -82,7 +82,7 @@ def test_each_entry_is_exported_once(
     assert rows[8]["event_id"] is None
     [seen] = exported(tmp_path, export_files.IMPRESSION_TABLE)
     assert seen["items"] == [
-        {"item_id": "item-1", "position": 0, "score": 0.5, "propensity": 0.25, "sources": ["fresh"]}
+        {"item_id": "item-1", "position": 0, "score": 0.5, "propensity": 0.25, "sources": ["new_items"]}
     ]
     assert (seen["user_id"], seen["item_rows"], seen["history_items"]) == (None, b"\0\xff", None)
     assert client.get(EXPORTED) == impression

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from redis.exceptions import RedisError
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from tests.support.faults.failover import fail_over
 from tests.support.redis_cluster import MASTERS, Cluster, redis_cluster
 from tests.support.sidecar.process import start_sidecar

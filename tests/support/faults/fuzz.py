@@ -20,10 +20,10 @@ TIMEOUT_S = 5.0
 
 _SCHEMAS = """
 import json
-from recommender_transformer.serving.events import NewEvent
-from recommender_transformer.serving.items import NewItem
+from recommender_transformer.serving.events import EventRequest
+from recommender_transformer.serving.items import ItemRequest
 from winnow.request import RecommendRequest
-contracts = {"recommender": RecommendRequest, "events": NewEvent, "items": NewItem}
+contracts = {"recommender": RecommendRequest, "events": EventRequest, "items": ItemRequest}
 print(json.dumps({model: contract.model_json_schema() for model, contract in contracts.items()}))
 """
 """Runs in a process of its own: KServe's protobuf messages and Triton's, which are sent here, clash in one."""

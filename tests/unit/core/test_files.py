@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from winnow import files
+from winnow.encoders import media
+from winnow.encoders.media import BrokenMedia
 from winnow.errors import WinnowError
 
 
@@ -13,6 +15,11 @@ def test_a_missing_file_has_its_own_error(tmp_path: Path) -> None:
     for operation in (files.size, files.read):
         with pytest.raises(files.FileMissing, match=r"none\.bin: No such file or directory$"):
             operation(address)
+
+
+def test_an_address_of_another_scheme_is_a_missing_file() -> None:
+    with pytest.raises(BrokenMedia, match=r"^https://shop\.example/lamp\.png: No such file or directory$"):
+        media.read("https://shop.example/lamp.png")
 
 
 def test_other_errors_name_the_address_and_the_remedy(tmp_path: Path) -> None:

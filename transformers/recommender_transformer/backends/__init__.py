@@ -1,1 +1,1 @@
-"""What the funnel reads: models in Triton, users and items in Redis, and the item rows held in this process."""
+"""Backends of the funnel: models in Triton, users and items in Redis, and item rows cached in this process."""

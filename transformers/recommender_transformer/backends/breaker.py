@@ -1,53 +1,53 @@
-"""A circuit breaker: a part that failed several times in a row is spared for a moment, then one request asks it."""
+"""A circuit breaker: after several failures in a row a component is not called, except for one probe at intervals."""
 
 from time import monotonic
 
 from prometheus_client import Gauge
 
 FAILURES = 5
-"""Failures in a row that open the circuit: one bad connection is no outage."""
+"""Consecutive failures that open the circuit; fewer may be a single bad connection."""
 
 OPEN_S = 0.5
-"""How long an open circuit spares the part, and everybody the waiting. Whoever is back is found this soon."""
+"""Interval between the probes of an open circuit, and so the longest time until a recovery is noticed."""
 
-_OPEN = Gauge("winnow_circuit_open", "1 while a part is not asked because it kept failing.", ("component",))
+_OPEN = Gauge("winnow_circuit_open", "1 while a component is not called because it kept failing.", ("component",))
 
 
 class Breaker:
-    """Decides whether a part is asked. It runs inside one event loop, so nothing is locked.
+    """Decides whether a component is called. Not thread-safe: all calls come from one event loop.
 
-    While the circuit is open, one request in :data:`OPEN_S` is let through. Its success closes the circuit; its
-    failure, or its silence where the caller left, changes nothing, and the next is let through when it is time again.
+    While the circuit is open, one request per :data:`OPEN_S` is admitted as a probe. Its success closes the circuit.
+    After its failure, or if it is cancelled, the next probe is admitted after another interval.
 
     Args:
-        component: whom the metric names.
+        component: label of the metric.
     """
 
     def __init__(self, component: str) -> None:
         self._failures = 0
-        self._spared_until = 0.0
+        self._next_probe = 0.0
         self._open = _OPEN.labels(component)
         self._open.set(0)
 
     def admits(self) -> bool:
-        """Whether to ask now; whoever is let through should tell what came of it."""
+        """Whether to call the component now; the caller reports the result of an admitted call."""
         if self._failures < FAILURES:
             return True
         now = monotonic()
-        if now < self._spared_until:
+        if now < self._next_probe:
             return False
-        self._spared_until = now + OPEN_S
+        self._next_probe = now + OPEN_S
         return True
 
     def succeeded(self) -> None:
-        """The part answered."""
+        """Record that the component answered."""
         if self._failures:
             self._failures = 0
             self._open.set(0)
 
     def failed(self) -> None:
-        """The part is down, or did not answer although it had time."""
+        """Record that the component failed, or did not answer although it had time to."""
         self._failures += 1
         if self._failures >= FAILURES:
-            self._spared_until = monotonic() + OPEN_S
+            self._next_probe = monotonic() + OPEN_S
             self._open.set(1)

@@ -1,4 +1,4 @@
-"""What the funnel asks of the models, wherever they run."""
+"""The interface of a release's models, independent of where they run."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -13,11 +13,11 @@ Tensors = Mapping[str, NDArray[Any]]
 
 
 class Retrieved(NamedTuple):
-    """The retriever's answer.
+    """The output of the retriever.
 
     Attributes:
         candidates: int32 [B, K], item indices, best first.
-        scores: float32 [B, K], ``user_vector`` times item vector.
+        scores: float32 [B, K], product of ``user_vector`` and item vector.
         user_vector: float32 [B, D].
     """
 
@@ -27,19 +27,24 @@ class Retrieved(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """The ranker's answer: float32 [B, N, 2] probabilities of click and conversion, and float32 [B, N] scores."""
+    """The output of the ranker.
+
+    Attributes:
+        probabilities: float32 [B, N, 2], of click and conversion.
+        scores: float32 [B, N], the score to order by.
+    """
 
     probabilities: NDArray[np.float32]
     scores: NDArray[np.float32]
 
 
-class Placed(NamedTuple):
-    """The item tower's answer.
+class SimilarItems(NamedTuple):
+    """The output of the item tower.
 
     Attributes:
         item_vector: float32 [B, D], unit length.
-        candidates: int32 [B, K], the items most like it, best first.
-        scores: float32 [B, K], their cosine with ``item_vector``.
+        candidates: int32 [B, K], the items of the release with the highest cosine, best first.
+        scores: float32 [B, K], cosine with ``item_vector``.
     """
 
     item_vector: NDArray[np.float32]
@@ -51,13 +56,13 @@ class Models(Protocol):
     """The models of a release."""
 
     async def retrieve(self, inputs: Tensors) -> Retrieved:
-        """Ask the retriever."""
+        """Call the retriever."""
 
     async def rank(self, inputs: Tensors) -> Ranked:
-        """Ask the ranker."""
+        """Call the ranker."""
 
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[np.float32]:
-        """Embeddings [B, D] of prepared content [B, ...]."""
+        """Call an encoder: embeddings [B, D] of encoder inputs [B, ...]."""
 
-    async def tower(self, inputs: Tensors) -> Placed:
-        """Ask the item tower."""
+    async def tower(self, inputs: Tensors) -> SimilarItems:
+        """Call the item tower."""

@@ -1,7 +1,7 @@
-"""Fresh items in Redis: how one is written, and how every process of the release learns of it.
+"""New items in Redis: writing them, and following the stream by which every process of the release receives them.
 
-A stream carries each item whole (vector, row, title), one entry an item, so that a process which starts late reads the
-same catalog as one that was there all along.
+The stream has one entry per item with all its data (vector, row, title), so that a process that starts later builds the
+same catalog.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.catalog import FreshItem
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.catalog import NewItem
+from recommender_transformer.backends.online_store import OnlineStore
 from winnow.errors import WinnowError
 from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import AsyncClient, RedisError, connect_async
@@ -21,14 +21,14 @@ from winnow.store.connection import AsyncClient, RedisError, connect_async
 log = logging.getLogger(__name__)
 
 _BLOCK_MS = 2000
-_AGAIN_S = 0.2
-"""How soon a Redis that is away is asked again."""
+_RETRY_S = 0.2
+"""Delay before the next read after Redis failed."""
 
-_PATIENCE_S = 5.0
-"""How long a reply may take beyond the waiting that was asked for."""
+_TIMEOUT_S = 5.0
+"""Time-out of a read, in addition to its blocking time."""
 
-_READ = 256
-"""Entries of one read: some hundreds of kilobytes."""
+_BATCH = 256
+"""Entries per read: some hundreds of kilobytes."""
 
 _ALLOCATE = f"""
 local new = 0
@@ -44,7 +44,7 @@ for position, id in ipairs(ARGV) do
 end
 return slots
 """
-"""Slots of all ids, or of none where there is no room: all in one step, so no two items share one."""
+"""Allocates slots for all ids, or for none if the capacity is exceeded. Atomic, so no two items share a slot."""
 
 _APPEND = """
 local entry = redis.call('XADD', KEYS[1], '*',
@@ -54,36 +54,36 @@ redis.call('HSET', KEYS[2], ARGV[1], entry)
 if before then redis.call('XDEL', KEYS[1], before) end
 return entry
 """
-"""A replaced item's old entry goes, so the stream is never longer than the catalog has fresh items."""
+"""Deletes the previous entry of a replaced item, so that the stream has one entry per new item."""
 
 
 class NoRoom(WinnowError):
-    """The release holds as many fresh items as it can."""
+    """The release is at its capacity of new items."""
 
 
 async def slots(store: OnlineStore, item_ids: Sequence[str]) -> list[int]:
-    """The slot of each item, given now to those that had none.
+    """The slot of each item; allocates slots for items without one.
 
     Raises:
-        NoRoom: they do not all fit; none was given a slot.
+        NoRoom: the items exceed the capacity; no slot was allocated.
         RedisError: Redis does not answer.
     """
-    given: list[int] = await _call(store.client, _ALLOCATE, [store.keys.new_item_slots], item_ids)
-    if not given:
+    allocated: list[int] = await _call(store.client, _ALLOCATE, [store.keys.new_item_slots], item_ids)
+    if not allocated:
         raise NoRoom(
             f"release {store.keys.release} has no room: it takes {NEW_ITEM_CAPACITY} new items; "
             "build the next release with them (`winnow build`)"
         )
-    return given
+    return allocated
 
 
-async def write(store: OnlineStore, items: Sequence[FreshItem]) -> None:
-    """Write rows, then stream entries: who reads an entry finds the row. All is in Redis when this returns.
+async def write(store: OnlineStore, items: Sequence[NewItem]) -> None:
+    """Write rows, then stream entries, so that a reader of an entry finds the row. Returns once Redis has both.
 
     Raises:
-        RedisError: Redis does not answer; what was written already may be written again.
+        RedisError: Redis does not answer; writing the same items again is safe.
     """
-    # Two pipelines: on a cluster, what is written by one of them arrives at its nodes in any order.
+    # Two pipelines: on a cluster, the commands of one pipeline reach different nodes in any order.
     pipe = store.client.pipeline(transaction=False)
     for item in items:
         pipe.set(store.keys.item(item.item_id), item.row.tobytes())
@@ -96,7 +96,7 @@ async def write(store: OnlineStore, items: Sequence[FreshItem]) -> None:
 
 
 async def catch_up(store: OnlineStore) -> str:
-    """Learn of every fresh item there is; returns the stream's position.
+    """Add every item of the stream to the catalog; returns the position in the stream.
 
     Raises:
         RedisError: Redis does not answer.
@@ -109,55 +109,55 @@ async def catch_up(store: OnlineStore) -> str:
 
 
 async def follow(store: OnlineStore, url: str, position: str = "0") -> None:
-    """Learn of fresh items as they come, until cancelled; a Redis that is away is waited for.
+    """Add items to the catalog as they arrive in the stream, until cancelled; retries while Redis fails.
 
     Args:
-        store: what learns of them.
-        url: where Redis is: reading waits, so it has a connection of its own.
-        position: the entry after which to read.
+        store: owner of the catalog.
+        url: URL of Redis; blocking reads need a connection of their own.
+        position: id of the entry after which to read.
     """
     client = connect_async(url)
-    me = asyncio.current_task()
-    assert me is not None
+    task = asyncio.current_task()
+    assert task is not None
     try:
-        # asyncio.wait_for, which the client sends with, can swallow a cancellation in Python 3.11.
-        while not me.cancelling():
+        # asyncio.wait_for, which the client uses, can swallow a cancellation in Python 3.11.
+        while not task.cancelling():
             try:
                 async for item, entry in _entries(store, client, position, _BLOCK_MS):
                     position = entry
                     _learn(store, item, entry)
             except (RedisError, OSError) as error:
-                log.warning("fresh items cannot be read: %s", error)
-                await asyncio.sleep(_AGAIN_S)
+                log.warning("new items cannot be read from Redis: %s", error)
+                await asyncio.sleep(_RETRY_S)
     finally:
         await client.aclose()
 
 
-def _learn(store: OnlineStore, item: FreshItem | None, entry: str) -> None:
+def _learn(store: OnlineStore, item: NewItem | None, entry: str) -> None:
     if item is None:
-        log.warning("entry %s of %s is not this release's and left out", entry, store.keys.new_item_stream)
+        log.warning("entry %s of %s is skipped: it does not match this release", entry, store.keys.new_item_stream)
     else:
         store.learn(item)
 
 
 async def _entries(
     store: OnlineStore, client: AsyncClient, position: str, block_ms: int | None
-) -> AsyncIterator[tuple[FreshItem | None, str]]:
-    """Entries after ``position``, with their ids, until there are no more (for ``block_ms``)."""
+) -> AsyncIterator[tuple[NewItem | None, str]]:
+    """Items after ``position`` with their entry ids, until no entry arrives for ``block_ms``; `None` if malformed."""
     while True:
-        # A Redis that hangs must not hold the reader for ever.
-        async with asyncio.timeout((block_ms or 0) / 1000 + _PATIENCE_S):
-            answered: Any = await client.xread({store.keys.new_item_stream: position}, count=_READ, block=block_ms)
-        if not answered:
+        # If Redis hangs, the read fails after this, and the caller retries.
+        async with asyncio.timeout((block_ms or 0) / 1000 + _TIMEOUT_S):
+            answer: Any = await client.xread({store.keys.new_item_stream: position}, count=_BATCH, block=block_ms)
+        if not answer:
             return
-        [(_, entries)] = answered
+        [(_, entries)] = answer
         for entry, fields in entries:
             position = entry.decode()
             yield _decode(store, fields), position
 
 
-def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> FreshItem | None:
-    """The item of an entry; none where it is not what this release writes."""
+def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> NewItem | None:
+    """The item of an entry; `None` if the entry does not match the release."""
     catalog = store.catalog
     try:
         slot, row, vector = int(fields[b"slot"]), fields[b"row"], fields[b"vector"]
@@ -168,7 +168,7 @@ def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> FreshItem | None:
     if not fits or not 0 <= slot < NEW_ITEM_CAPACITY:
         return None
     read: NDArray[np.float32] = np.frombuffer(vector, "<f4").astype(np.float32)
-    return FreshItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title)
+    return NewItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title)
 
 
 async def _call(client: AsyncClient, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:

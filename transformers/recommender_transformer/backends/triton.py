@@ -1,8 +1,8 @@
-"""The models as Triton serves them: gRPC, raw tensors, exactly the pinned version.
+"""Client of the models in Triton: gRPC with raw tensors, pinned to one version.
 
-KServe and Triton's client package each carry a build of the same protocol messages, and one process cannot hold both:
-here it is KServe's, which the server needs anyway, unless a script has Triton's loaded already. Calling the method
-directly also spares the wrappers' checks.
+KServe and Triton's client package each contain a build of the same protocol messages, and one process cannot load both.
+This module uses KServe's, which the server loads anyway, unless Triton's are loaded already. Calling the gRPC method
+directly also avoids the overhead of the client wrappers.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Placed, Ranked, Retrieved, Tensors
+from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
 from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.proxies import channel_options
@@ -32,35 +32,34 @@ _DATATYPES: dict[np.dtype[Any], str] = {
 _DTYPES = {name: dtype for dtype, name in _DATATYPES.items()}
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
-    # Triton that came back is found within a second, not after gRPC's default of up to two minutes.
+    # Reconnect within a second after Triton recovers; gRPC's default is up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A name may stand for several replicas (a headless service): take turns, where gRPC would stay with the first.
+    # A name may resolve to several replicas (a headless service); gRPC's default uses the first only.
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
 ]
 
 _CANCELLABLE = (2, 56)
-"""The first version of Triton that bears it when a call is cancelled (container release 25.03). Told of a cancellation
-at the wrong moment, earlier ones crash (triton-inference-server/server#7368, #8034)."""
+"""The first version of Triton that handles cancelled calls (container release 25.03). Earlier versions can crash on a
+cancellation (triton-inference-server/server#7368, #8034)."""
 
-_ABANDONED_S = 30.0
-"""After this a call that nobody waits for any more is given up, so that a Triton that hangs does not collect them."""
+_CALL_TIMEOUT_S = 30.0
+"""gRPC deadline of a call. Abandoned calls end after it, so that they do not accumulate if Triton hangs."""
 
-_ASKED_S = 5.0
-"""For the question which version it is."""
+_METADATA_TIMEOUT_S = 5.0
 
 
 def address_of(host: str) -> str:
-    """``host:port`` of a predictor host; without a port gRPC would dial 443, while KServe's services listen on 80."""
+    """``host:port`` of a predictor host. The default port is 80, as of KServe's services; gRPC's own default is 443."""
     return host if ":" in host else f"{host}:80"
 
 
 class TritonModels:
-    """Client of one version of every model. Make it inside the running event loop.
+    """Client of one version of every model. Create it inside the running event loop.
 
     Args:
         host: ``host:port`` of Triton's gRPC endpoint.
-        version: the release.
+        version: number of the release, which is the version of its models.
     """
 
     def __init__(self, host: str, version: int) -> None:
@@ -72,50 +71,50 @@ class TritonModels:
             request_serializer=pb.ModelInferRequest.SerializeToString,
             response_deserializer=pb.ModelInferResponse.FromString,
         )
-        self._cancels = False
-        self._asking: asyncio.Task[None] | None = None
+        self._can_cancel = False
+        self._version_task: asyncio.Task[None] | None = None
 
     async def retrieve(self, inputs: Tensors) -> Retrieved:
-        """Ask the retriever.
+        """Call the retriever.
 
         Raises:
-            grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
+            grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        answered = await self._call("retriever", inputs, ("candidates", "candidate_scores", "user_vector"))
-        return Retrieved(answered["candidates"], answered["candidate_scores"], answered["user_vector"])
+        outputs = await self._call("retriever", inputs, ("candidates", "candidate_scores", "user_vector"))
+        return Retrieved(outputs["candidates"], outputs["candidate_scores"], outputs["user_vector"])
 
     async def rank(self, inputs: Tensors) -> Ranked:
-        """Ask the ranker.
+        """Call the ranker.
 
         Raises:
-            grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
+            grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        answered = await self._call("ranker", inputs, ("probabilities", "scores"))
-        return Ranked(answered["probabilities"], answered["scores"])
+        outputs = await self._call("ranker", inputs, ("probabilities", "scores"))
+        return Ranked(outputs["probabilities"], outputs["scores"])
 
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[np.float32]:
-        """Ask an encoder.
+        """Call an encoder.
 
         Raises:
-            grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
+            grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
         signature = ENCODERS[modality]
-        answered = await self._call(signature.name, {signature.inputs[0].name: content}, ("embedding",))
-        return answered["embedding"]
+        outputs = await self._call(signature.name, {signature.inputs[0].name: content}, ("embedding",))
+        return outputs["embedding"]
 
-    async def tower(self, inputs: Tensors) -> Placed:
-        """Ask the item tower.
+    async def tower(self, inputs: Tensors) -> SimilarItems:
+        """Call the item tower.
 
         Raises:
-            grpc.aio.AioRpcError: Triton does not answer, or does not have this version.
+            grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        answered = await self._call("item_tower", inputs, ("item_vector", "candidates", "candidate_scores"))
-        return Placed(answered["item_vector"], answered["candidates"], answered["candidate_scores"])
+        outputs = await self._call("item_tower", inputs, ("item_vector", "candidates", "candidate_scores"))
+        return SimilarItems(outputs["item_vector"], outputs["candidates"], outputs["candidate_scores"])
 
     async def close(self) -> None:
         """Close the channel."""
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._version_task is not None:
+            self._version_task.cancel()
         await self._channel.close()
 
     async def _call(self, model: str, inputs: Tensors, outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
@@ -125,41 +124,41 @@ class TritonModels:
             request.raw_input_contents.append(array.tobytes())
         for name in outputs:
             request.outputs.add(name=name)
-        call = self._infer(request, timeout=_ABANDONED_S)
-        # A Triton that does not bear a cancellation, or has not said so yet, is left to end a late call by itself.
-        response = await (call if self._cancels else asyncio.shield(call))
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask_version())
+        call = self._infer(request, timeout=_CALL_TIMEOUT_S)
+        # Until Triton is known to handle cancellation, a call is not cancelled; its deadline ends it.
+        response = await (call if self._can_cancel else asyncio.shield(call))
+        if self._version_task is None:
+            self._version_task = asyncio.create_task(self._read_version())
         return {
             output.name: np.frombuffer(raw, dtype=_DTYPES[output.datatype]).reshape(tuple(output.shape))
             for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
         }
 
-    async def _ask_version(self) -> None:
-        """Whether calls may be cancelled, asked of the server itself once it has answered at all."""
+    async def _read_version(self) -> None:
+        """Read the server's version, once it has answered a call, to decide whether calls may be cancelled."""
         metadata = self._channel.unary_unary(
             f"{_SERVICE}/ServerMetadata",
             request_serializer=pb.ServerMetadataRequest.SerializeToString,
             response_deserializer=pb.ServerMetadataResponse.FromString,
         )
         try:
-            version = (await metadata(pb.ServerMetadataRequest(), timeout=_ASKED_S)).version
+            version = (await metadata(pb.ServerMetadataRequest(), timeout=_METADATA_TIMEOUT_S)).version
         except grpc.aio.AioRpcError as error:
-            # A server that does not know the question never will. Asked after every call, it would have every second
-            # turn, and of two replicas one would get all the calls and the other all the questions.
+            # A server without this method is not asked again. Asking after each call would, with round robin over two
+            # replicas, send all inference calls to one of them and all metadata calls to the other.
             if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-                self._asking = None
+                self._version_task = None
             return
         parts = version.split(".")[:2]
-        self._cancels = all(part.isdecimal() for part in parts) and tuple(map(int, parts)) >= _CANCELLABLE
+        self._can_cancel = all(part.isdecimal() for part in parts) and tuple(map(int, parts)) >= _CANCELLABLE
 
 
 def check_versions(host: str, version: int, models: tuple[str, ...], timeout_s: float = 5.0) -> None:
-    """Make sure that Triton serves version ``version`` of every model.
+    """Check that Triton serves version ``version`` of every model.
 
     Raises:
-        ReleaseMismatch: it answers, but lacks one; the message names what it has.
-        WinnowError: it does not answer.
+        ReleaseMismatch: Triton does not serve this version of a model; the message names the versions that it serves.
+        WinnowError: Triton does not answer.
     """
     with grpc.insecure_channel(address_of(host), options=channel_options(host)) as channel:
         ready = channel.unary_unary(
@@ -174,12 +173,12 @@ def check_versions(host: str, version: int, models: tuple[str, ...], timeout_s: 
         )
         try:
             for model in models:
-                asked = pb.ModelReadyRequest(name=model, version=str(version))
-                if not ready(asked, timeout=timeout_s, wait_for_ready=True).ready:
-                    held = _versions(metadata, model, timeout_s)
+                request = pb.ModelReadyRequest(name=model, version=str(version))
+                if not ready(request, timeout=timeout_s, wait_for_ready=True).ready:
+                    served = _versions(metadata, model, timeout_s)
                     raise ReleaseMismatch(
                         f"this transformer is pinned to release {version}, but Triton at {host} serves "
-                        f"{model} {held}: load release {version} there, or pin the transformer to what is served"
+                        f"{model} {served}: load release {version} there, or pin the transformer to what is served"
                     )
         except grpc.RpcError as error:
             raise WinnowError(f"Triton does not answer at {host}: {error.code().name}") from error

@@ -1,1 +1,1 @@
-"""The online funnel: queries, candidates, the stages' protocols, and the runner that takes a query through them."""
+"""The online funnel: the protocols of its stages, a folder of components per stage, and the runner."""

@@ -1,4 +1,4 @@
-"""From the chosen candidates to the items of an answer."""
+"""Converts the shown candidates to the items of an answer."""
 
 from collections.abc import Sequence
 
@@ -9,34 +9,34 @@ from recommender_transformer.funnel.candidates import Candidates
 from winnow.request import RecommendedItem
 
 
-def recommended(chosen: Candidates, catalog: Catalog, sources: Sequence[str]) -> list[RecommendedItem]:
-    """The chosen candidates, in their order, as the caller sees them.
+def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str]) -> list[RecommendedItem]:
+    """The items of an answer, in the order of ``shown``.
 
     Args:
-        chosen: what is shown.
-        catalog: names the items; only fresh ones are given with their titles.
-        sources: names of the candidates' score columns.
+        shown: the candidates to show.
+        catalog: gives item ids, and the titles of new items; clients do not know those from the release.
+        sources: names of the columns of ``shown.scores``.
     """
-    named = ~np.isnan(chosen.scores)
+    proposed = ~np.isnan(shown.scores)
     items = [
         RecommendedItem(
             item_id=catalog.item_ids[item],
             score=score,
             click=None if click != click else click,
             conversion=None if conversion != conversion else conversion,
-            sources=[source for source, there in zip(sources, by, strict=True) if there],
+            sources=[source for source, proposes in zip(sources, by, strict=True) if proposes],
             position=position,
         )
         for position, (item, score, (click, conversion), by) in enumerate(
             zip(
-                chosen.items.tolist(),
-                chosen.score.tolist(),
-                chosen.probabilities.tolist(),
-                named.tolist(),
+                shown.items.tolist(),
+                shown.score.tolist(),
+                shown.probabilities.tolist(),
+                proposed.tolist(),
                 strict=True,
             )
         )
     ]
-    for position in np.flatnonzero(chosen.items > catalog.size).tolist():
-        items[position]["title"] = catalog.titles[int(chosen.items[position])]
+    for position in np.flatnonzero(shown.items > catalog.size).tolist():
+        items[position]["title"] = catalog.titles[int(shown.items[position])]
     return items

@@ -1,20 +1,21 @@
-"""The components of a funnel, as the runner takes them: an explicit list per stage."""
+"""The components of a funnel, by stage, as the runner takes them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from recommender_transformer.backends.catalog import Catalog
-from recommender_transformer.funnel.content_lookup import Placing
+from recommender_transformer.content.lookup import ContentLookup
+from recommender_transformer.content.media_decoder import MediaDecoder
+from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
-from recommender_transformer.funnel.media_decoder import ContentReader
 from recommender_transformer.funnel.stages import (
-    Admission,
+    Backfill,
     Filter,
     ItemHydrator,
     Orderer,
     QueryHydrator,
-    Reserve,
     Scorer,
     SideEffect,
     Source,
@@ -23,33 +24,40 @@ from recommender_transformer.funnel.stages import (
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The components of a funnel, stage by stage, in the order in which they take their turns.
+    """The components of a funnel: a tuple per stage, and what requests are read with and answers are made from.
+
+    ``recommender_transformer/pipeline.py`` builds it. Within a stage, components run in the order of the tuple.
 
     Attributes:
-        release: number of the release that the components belong to.
-        catalog: every item that can be recommended, by index.
-        contents: decodes what a request looks for.
-        placing: finds the place of a thing among the items.
-        row_dtype: the packed item row.
-        allowed: what the caller allows; also tells whether a request can be met at all.
-        reserve: what fills an answer when the sources have run out.
-        source_names: of the sources, then of the reserve: the order of the candidates' score columns.
-        explainer: tells what happened, where it is asked for.
+        release: number of the release that all components belong to.
+        catalog: the items that can be recommended, by index.
+        media_decoder: decodes the content of queries and new items.
+        content_lookup: embeds decoded content and finds similar items.
+        categories: codes of the categories that requests name.
+        explainer: renders the trace of ``debug: true``.
     """
 
     release: int
     catalog: Catalog
-    contents: ContentReader
-    placing: Placing
-    row_dtype: "np.dtype[np.void]"
+    media_decoder: MediaDecoder
+    content_lookup: ContentLookup
+    categories: CategoryCodes
     query_hydrators: tuple[QueryHydrator, ...]
     sources: tuple[Source, ...]
     item_hydrators: tuple[ItemHydrator, ...]
     filters: tuple[Filter, ...]
+    backfill: Backfill
     scorers: tuple[Scorer, ...]
     orderers: tuple[Orderer, ...]
     side_effects: tuple[SideEffect, ...]
-    allowed: Admission
-    reserve: Reserve
-    source_names: tuple[str, ...]
     explainer: Explainer
+
+    @cached_property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of the sources and of the backfill: the columns of ``Candidates.scores``, in order."""
+        return (*(source.name for source in self.sources), self.backfill.name)
+
+    @property
+    def row_dtype(self) -> "np.dtype[np.void]":
+        """The packed item row."""
+        return self.catalog.rows.dtype

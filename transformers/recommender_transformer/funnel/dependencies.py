@@ -1,4 +1,4 @@
-"""Sources that need what another source finds out: they say so in ``needs``, and take their turns after it."""
+"""The order in which sources run: each after the sources that its ``needs`` names."""
 
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -6,19 +6,19 @@ from graphlib import CycleError, TopologicalSorter
 from recommender_transformer.funnel.stages import Source
 
 
-def in_order(sources: Sequence[Source]) -> list[Source]:
-    """The sources, each after those that it needs.
+def dependency_order(sources: Sequence[Source]) -> list[Source]:
+    """The sources, sorted topologically by ``needs``.
 
     Raises:
-        ValueError: one needs a source that there is not, or some need each other.
+        ValueError: a needed source is not among ``sources``, or sources need each other.
     """
     by_name = {source.name: source for source in sources}
     for source in sources:
-        unknown = [name for name in source.needs if name not in by_name]
-        if unknown:
-            raise ValueError(f"source {source.name} needs {unknown[0]}, which is none of {', '.join(by_name)}")
+        missing = [name for name in source.needs if name not in by_name]
+        if missing:
+            raise ValueError(f"source {source.name} needs {missing[0]}, which is none of {', '.join(by_name)}")
     try:
-        ordered = TopologicalSorter({source.name: source.needs for source in sources}).static_order()
-        return [by_name[name] for name in ordered]
+        names = TopologicalSorter({source.name: source.needs for source in sources}).static_order()
+        return [by_name[name] for name in names]
     except CycleError as error:
         raise ValueError(f"sources need each other: {' -> '.join(error.args[1])}") from None

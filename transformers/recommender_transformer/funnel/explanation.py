@@ -1,4 +1,4 @@
-"""The whole story of one request as JSON-ready values, told to who asks with ``debug: true`` and to nobody else."""
+"""Renders the trace of one request as JSON-ready values, for requests with ``debug: true``."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Filter
@@ -15,53 +15,51 @@ from winnow.release import Release
 from winnow.schema import Feature
 
 UNKNOWN = "unknown"
-"""What has removed a candidate that has no row."""
+"""The ``removed_by`` of candidates without a row."""
 
-_NO_ROW = "neither Redis nor this process has a row of it"
+_NO_ROW = "no row in Redis or in this process"
 
 
 class Explainer:
-    """Explains what the runner did with a query.
+    """Renders traces.
 
     Args:
-        release: whose features are named.
-        store: tells how old item rows are.
-        filters: tell why they removed what they removed.
-        sources: source names, in the order of the candidates' score columns.
+        release: gives the names and vocabularies of the features.
+        store: gives the ages of item rows.
     """
 
-    def __init__(self, release: Release, store: OnlineStore, filters: Sequence[Filter], sources: Sequence[str]) -> None:
+    def __init__(self, release: Release, store: OnlineStore) -> None:
         self._schema = release.schema
         self._vocabularies = release.vocabularies
         self._store = store
-        self._filters = filters
-        self._sources = sources
 
-    def explain(self, query: Query, final: Candidates) -> dict[str, Any]:
-        """Every candidate with its sources, removal, features, scores and moves; every stage with counts and times.
+    def explain(
+        self, query: Query, shown: Candidates, filters: Sequence[Filter], sources: Sequence[str]
+    ) -> dict[str, Any]:
+        """Each candidate with its sources, removal, features, scores and ranks; each stage with counts and times.
 
         Args:
-            query: after its last stage.
-            final: the candidates of the answer, in order.
+            query: the query after its last stage.
+            shown: the candidates of the answer, in order.
+            filters: give the reasons of their removals.
+            sources: names of the columns of ``Candidates.scores``.
         """
         trace = query.trace
-        positions = {item: position for position, item in enumerate(final.items.tolist())}
+        positions = {item: position for position, item in enumerate(shown.items.tolist())}
         ranked = _ranked(trace.ranked, positions)
         candidates: list[dict[str, Any]] = []
         for batch in trace.merged:
-            removed = self._removed(query, batch)
-            told = zip(batch.items.tolist(), batch.scores.tolist(), self._features(batch), strict=True)
-            for item, scores, features in told:
-                gone = removed.get(item, {})
+            removed = _removed(query, batch, filters)
+            rows = zip(batch.items.tolist(), batch.scores.tolist(), self._features(batch), strict=True)
+            for item, scores, features in rows:
+                removal = removed.get(item, {})
                 candidates.append(
                     {
                         "item_id": self._store.catalog.item_ids[item],
                         "retrieved": len(candidates),
-                        "sources": {
-                            name: score for name, score in zip(self._sources, scores, strict=True) if score == score
-                        },
-                        **gone,
-                        **({} if gone.get("removed_by") == UNKNOWN else features),
+                        "sources": {name: score for name, score in zip(sources, scores, strict=True) if score == score},
+                        **removal,
+                        **({} if removal.get("removed_by") == UNKNOWN else features),
                         **ranked.get(item, {}),
                     }
                 )
@@ -80,25 +78,14 @@ class Explainer:
             "sources": {step.component: step.kept for step in trace.steps if step.stage == "sources"},
             "removed": {name: sum(map(len, parts)) for name, parts in trace.removed.items()},
             "user": {
-                "events": len(query.state.history.items),
-                "features": self._named(self._schema.user, "user_", np.array([query.state.row]))[0],
+                "events": len(query.user.state.history.items),
+                "features": self._named(self._schema.user, "user_", np.array([query.user.state.row]))[0],
             },
             "candidates": candidates,
         }
 
-    def _removed(self, query: Query, batch: Candidates) -> dict[int, dict[str, str]]:
-        """Item -> which component removed it and why."""
-        told: dict[int, dict[str, str]] = {}
-        reasons = {component.name: component.reasons for component in self._filters}
-        for name, parts in query.trace.removed.items():
-            gone = batch.take(np.flatnonzero(np.isin(batch.items, np.concatenate(parts))))
-            words = reasons[name](query, gone) if name in reasons else [_NO_ROW] * len(gone)
-            for item, reason in zip(gone.items.tolist(), words, strict=True):
-                told[item] = {"removed_by": name, "reason": reason}
-        return told
-
     def _features(self, batch: Candidates) -> list[dict[str, Any]]:
-        """Each candidate's features by name, and seconds since this process read them; null for the release's own."""
+        """Each candidate's features by name, and the age of its row in seconds; null for the rows of the release."""
         ages = self._store.row_ages(batch.items).tolist()
         named = self._named(self._schema.item, "", batch.rows)
         return [
@@ -108,35 +95,47 @@ class Explainer:
 
     def _named(self, features: Sequence[Feature], prefix: str, rows: NDArray[np.void]) -> list[dict[str, Any]]:
         columns: dict[str, list[Any]] = {}
-        codes, numbers = 0, 0
+        category, number = 0, 0
         for feature in features:
             if feature.kind == "numeric":
-                columns[feature.name] = rows["numeric"][:, numbers].tolist()
-                numbers += 1
+                columns[feature.name] = rows["numeric"][:, number].tolist()
+                number += 1
                 continue
-            words = dict(enumerate(self._vocabularies[prefix + feature.name]))
-            cells = rows["categorical"][:, codes : codes + feature.width].tolist()
-            columns[feature.name] = [_words(cell, words) for cell in cells]
-            codes += feature.width
+            vocabulary = dict(enumerate(self._vocabularies[prefix + feature.name]))
+            cells = rows["categorical"][:, category : category + feature.width].tolist()
+            columns[feature.name] = [_values(cell, vocabulary) for cell in cells]
+            category += feature.width
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] or [{}] * len(rows)
 
 
-def _words(codes: list[int], words: Mapping[int, str]) -> str | list[str | None] | None:
-    """A word, null where it is absent; a list of words where there may be several."""
+def _removed(query: Query, batch: Candidates, filters: Sequence[Filter]) -> dict[int, dict[str, str]]:
+    """Item index -> the component that removed it, and why."""
+    removals: dict[int, dict[str, str]] = {}
+    reasons = {component.name: component.reasons for component in filters}
+    for name, parts in query.trace.removed.items():
+        removed = batch.take(np.flatnonzero(np.isin(batch.items, np.concatenate(parts))))
+        texts = reasons[name](query, removed) if name in reasons else [_NO_ROW] * len(removed)
+        for item, reason in zip(removed.items.tolist(), texts, strict=True):
+            removals[item] = {"removed_by": name, "reason": reason}
+    return removals
+
+
+def _values(codes: list[int], vocabulary: Mapping[int, str]) -> str | list[str | None] | None:
+    """The value of a single-valued feature (`None` if missing), or the list of a multi-valued one."""
     if len(codes) == 1:
-        return words.get(codes[0]) if codes[0] else None
-    return [words.get(code) for code in codes if code]
+        return vocabulary.get(codes[0]) if codes[0] else None
+    return [vocabulary.get(code) for code in codes if code]
 
 
 def _ranked(ranked: Candidates | None, positions: Mapping[int, int]) -> dict[int, dict[str, Any]]:
-    """Item -> its scores, its place before re-ranking, and its position after, for those that came so far."""
+    """Item index -> scores, rank before the orderers and, if shown, position after them; for scored candidates."""
     if ranked is None:
         return {}
-    told: dict[int, dict[str, Any]] = {}
+    entries: dict[int, dict[str, Any]] = {}
     columns = (ranked.items, ranked.score, ranked.probabilities, ranked.propensity)
-    for rank, (item, score, chances, propensity) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-        click, conversion = (chance if chance == chance else None for chance in chances)
-        told[item] = {
+    for rank, (item, score, probabilities, propensity) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+        click, conversion = (p if p == p else None for p in probabilities)
+        entries[item] = {
             "click": click,
             "conversion": conversion,
             "score": score,
@@ -144,5 +143,5 @@ def _ranked(ranked: Candidates | None, positions: Mapping[int, int]) -> dict[int
             "ranked": rank,
         }
         if item in positions:
-            told[item] |= {"position": positions[item], "moved": rank - positions[item]}
-    return told
+            entries[item] |= {"position": positions[item], "moved": rank - positions[item]}
+    return entries

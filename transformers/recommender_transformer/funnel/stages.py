@@ -1,9 +1,12 @@
-"""The stages of the funnel: one small Protocol each.
+"""The stages of the funnel, in the order in which they run: one small protocol each.
 
-A component is one file in the folder named after its stage. It does its work and lets errors out; when it is late or
-fails, the runner takes what its ``fallback`` gives and says so in the answer. Filters, orderers and side effects touch
-no network, so they have none. A source or scorer that has nothing to say to a request says so in ``wanted``, and costs
-it no turn.
+A component implements one of these protocols, in a file of its own in the folder named after its stage, and is listed
+in ``recommender_transformer/pipeline.py``. Every component has a ``name``, unique in the pipeline: answers, traces,
+metrics and logs use it.
+
+Components raise on failure. Those that wait for another process have a ``fallback``, which must return at once without
+I/O: ``funnel.fallbacks`` calls it when the component raises, is late or is not called because its circuit breaker is
+open, and names the component in the answer's ``degraded``. Filters, orderers and side effects do no I/O in the request.
 """
 
 from typing import Protocol
@@ -14,122 +17,114 @@ from numpy.typing import NDArray
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import SourceList
-from winnow.request import Answer, RecommendRequest
+from winnow.request import Answer
 
 
 class QueryHydrator(Protocol):
-    """Finds out more about the one who asks."""
+    """Stage 1: reads what is known about the user. Query hydrators run one after the other."""
 
     name: str
 
     async def hydrate(self, query: Query) -> None:
-        """Set what was found out on ``query``."""
+        """Set attributes of ``query.user``."""
 
     def fallback(self, query: Query) -> None:
-        """Set what holds when nothing could be found out."""
+        """Set the same attributes without I/O."""
 
 
 class Source(Protocol):
-    """Names candidates.
+    """Stage 2: proposes candidates. Sources run concurrently, except for those in ``needs``.
 
     Attributes:
-        needs: names of the sources whose answer it works from. It takes its turn after them; where one of them is late,
-            down or not wanted, its fallback stands in, which is no fault of its own.
+        needs: names of sources that must answer first, because this one reads their results. If one of them fails, is
+            late or is not enabled, this source's fallback is used.
     """
 
     name: str
     needs: tuple[str, ...]
 
-    def wanted(self, query: Query) -> bool:
-        """Whether it can have anything to say."""
+    def enabled(self, query: Query) -> bool:
+        """Whether the source applies to the query; it is skipped otherwise."""
 
     async def find(self, query: Query) -> SourceList:
-        """Item indices, best first, each once."""
+        """Distinct item indices, best first, with their scores."""
 
     def fallback(self, query: Query) -> SourceList:
-        """What it names when it cannot look."""
+        """The same without I/O; may be empty."""
 
 
 class ItemHydrator(Protocol):
-    """Finds out more about the candidates."""
+    """Stage 3: reads the candidates' features. Item hydrators run one after the other."""
 
     name: str
 
     async def hydrate(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """Fill ``candidates.rows``; false for each candidate of which nothing is known."""
+        """Set ``candidates.rows``; bool [n], false for candidates without a row, which are removed."""
 
     def fallback(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """The same from what is at hand."""
+        """The same without I/O."""
 
 
 class Filter(Protocol):
-    """Decides which candidates stay.
+    """Stage 4: removes candidates. Every filter sees all candidates, hydrated.
 
     Attributes:
-        gives_way: whether a candidate that it alone would remove is better than a short answer.
+        relaxable: whether to keep candidates that this filter would remove rather than return fewer than ``k`` items.
     """
 
     name: str
-    gives_way: bool
+    relaxable: bool
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """True for each candidate that stays."""
+        """Bool [n], true for each candidate to keep."""
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
-        """Why it removed each of these, in words; only a trace asks."""
+        """Why each of ``candidates``, all removed by this filter, was removed; called for traces only."""
 
 
-class Scorer(Protocol):
-    """Judges the candidates."""
+class Backfill(Protocol):
+    """Stage 5: ranks further items, for queries with fewer than ``k`` candidates after filtering. Does no I/O.
 
-    name: str
-
-    def wanted(self, query: Query) -> bool:
-        """Whether its judgement counts."""
-
-    async def score(self, query: Query, candidates: Candidates) -> None:
-        """Set ``candidates.score`` (and ``probabilities``)."""
-
-    def fallback(self, query: Query, candidates: Candidates) -> None:
-        """Set ``candidates.score`` without judging."""
-
-
-class Orderer(Protocol):
-    """Arranges the candidates."""
-
-    name: str
-
-    def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
-        """Positions of the chosen candidates, best first; given candidates in descending order of score."""
-
-
-class SideEffect(Protocol):
-    """Acts on an answer that is on its way; must not wait."""
-
-    name: str
-
-    def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
-        """Take note; ``shown`` are the items of the answer, in its order."""
-
-    async def flush(self) -> None:
-        """Finish what was noted; called when no more answers come."""
-
-
-class Admission(Protocol):
-    """Decides whether a request can be answered at all."""
-
-    def codes(self, request: RecommendRequest, where: str) -> NDArray[np.int32] | None:
-        """Codes of the categories to stay within; None for all.
-
-        Raises:
-            InvalidRequest: it asks for what this release does not have; the message names the field, after ``where``.
-        """
-
-
-class Reserve(Protocol):
-    """Fills an answer when the sources have run out."""
+    Its items are hydrated and filtered like those of a source. A pipeline has one backfill.
+    """
 
     name: str
 
     def items(self, query: Query) -> NDArray[np.int32]:
-        """Item indices, best first."""
+        """Distinct item indices, best first."""
+
+
+class Scorer(Protocol):
+    """Stage 6: scores candidates. Scorers run one after the other; each may read the score of the one before."""
+
+    name: str
+
+    def enabled(self, query: Query) -> bool:
+        """Whether the scorer applies to the query; it is skipped otherwise."""
+
+    async def score(self, query: Query, candidates: Candidates) -> None:
+        """Set ``candidates.score`` and, if known, ``candidates.probabilities``."""
+
+    def fallback(self, query: Query, candidates: Candidates) -> None:
+        """Set ``candidates.score`` without I/O."""
+
+
+class Orderer(Protocol):
+    """Stage 7: chooses and orders the items to show, such as for diversity. Orderers run one after the other."""
+
+    name: str
+
+    def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
+        """Positions of the chosen candidates, best first; ``candidates`` are in descending order of score."""
+
+
+class SideEffect(Protocol):
+    """Stage 8: acts on an answer, such as to log it. It must not delay the answer: work belongs in a task or timer."""
+
+    name: str
+
+    def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
+        """Schedule the work for an answer; ``shown`` are the candidates of its items, in their order."""
+
+    async def flush(self) -> None:
+        """Finish scheduled work; called once, at shutdown."""

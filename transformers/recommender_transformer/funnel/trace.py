@@ -1,8 +1,9 @@
-"""What happened to one request: always measured; :mod:`recommender_transformer.funnel.explanation` tells it."""
+"""What happened to one request. Recorded for every request; ``funnel.explanation`` renders it for ``debug: true``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,9 @@ from recommender_transformer.funnel.candidates import Candidates
 
 
 class Step(NamedTuple):
-    """One component's turn: when it began, milliseconds, and how many candidates it was given and gave on.
+    """One run of a component: its duration in milliseconds, and how many candidates it received and kept.
 
-    ``started`` is ``time.perf_counter()``.
+    ``started`` is a value of ``time.perf_counter()``.
     """
 
     stage: str
@@ -30,11 +31,11 @@ class Trace:
     """The record of one request.
 
     Attributes:
-        steps: the components' turns, in the order in which they ended.
-        degraded: the parts the funnel had to do without, and why.
-        merged: every candidate that any source named, in merge order.
-        removed: filter name -> item indices it took out.
-        ranked: item indices in the ranker's order.
+        steps: runs of components, in the order in which they ended.
+        degraded: ``component: reason`` for each fallback that was used and each filter that could not be read.
+        merged: every batch of candidates before filtering, in merge order.
+        removed: component name -> item indices that it removed.
+        ranked: the candidates in descending order of score; `None` until they are scored.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -43,7 +44,11 @@ class Trace:
     removed: dict[str, list[NDArray[np.int32]]] = field(default_factory=dict)
     ranked: Candidates | None = None
 
+    def end_step(self, stage: str, component: str, started: float, given: int, kept: int) -> None:
+        """Record a component's run that ends now."""
+        self.steps.append(Step(stage, component, started, (perf_counter() - started) * 1000, given, kept))
+
     def remove(self, component: str, items: NDArray[np.int32]) -> None:
-        """Note what a filter took out."""
+        """Record the items that a component removed."""
         if len(items):
             self.removed.setdefault(component, []).append(items)

@@ -1,1 +1,1 @@
-"""The KServe server: its models, start-up checks and shutdown."""
+"""The KServe server: its models, start-up check and shutdown."""

@@ -1,7 +1,7 @@
-"""The ``items`` model on the KServe server: takes items that the release was made without.
+"""The ``items`` model of the KServe server: adds items that are newer than the release.
 
-An item is encoded and placed as a query by content is, gets the row that feature extraction would give it, and is
-acknowledged once Redis holds both; from then on every transformer of the release may recommend it.
+An item's content is embedded as that of a query is, and its feature row is computed as feature extraction does. The
+item is acknowledged once Redis holds both; from then on every transformer of the release can recommend it.
 """
 
 import asyncio
@@ -13,19 +13,21 @@ from typing import Any
 import grpc.aio
 import numpy as np
 import orjson
-from kserve import InferRequest, InferResponse, Model  # type: ignore[import-untyped]
+from kserve import InferRequest, InferResponse  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-untyped]
 from pydantic import Field
 
 from recommender_transformer.backends import new_items
-from recommender_transformer.backends.catalog import FreshItem
-from recommender_transformer.backends.models import Placed
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.catalog import NewItem
+from recommender_transformer.backends.models import SimilarItems
+from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.content.media_decoder import DecodedContent, EncodedContent
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.media_decoder import Content
+from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.protocols import codec
 from winnow import fields, moments
 from winnow.encoders.caption import caption
+from winnow.encoders.inputs import EncoderInputs
 from winnow.features.row import ItemDescription, RowEncoder
 from winnow.fields import Created, Identifier
 from winnow.release import Release
@@ -35,16 +37,16 @@ from winnow.store.connection import RedisError
 NAME = "items"
 OUTPUTS = ("answer",)
 
-_AT_ONCE = 4
-"""Items placed at a time: whoever fills a catalog must not keep the models from those who ask."""
+_MAX_CONCURRENT = 4
+"""Items embedded at a time, so that bulk additions leave the models to recommendations."""
 
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 _NEAREST = 3
-_CHOICES = 100
+_MAX_VALUES = 100
 
 
-class NewItem(Contract):
-    """One item, in the words of the catalog; only the id is required."""
+class ItemRequest(Contract):
+    """One item, with the columns of ``items.csv``; only the id is required."""
 
     item_id: Identifier = Field(description=fields.LENGTH)
     title: str | None = Field(default=None, max_length=1000, description="a string of at most 1000 characters")
@@ -62,8 +64,8 @@ class NewItem(Contract):
     features: dict[str, Any] = Field(default_factory=dict, max_length=1000, description="an object of declared columns")
 
 
-class Unavailable(ServerNotReady):  # type: ignore[misc]
-    """A new item cannot be placed or stored: 503, because what is not stored must not be acknowledged."""
+class ItemsUnavailable(ServerNotReady):  # type: ignore[misc]
+    """Items cannot be embedded or stored: 503, because an item that is not stored must not be acknowledged."""
 
     @property
     def reason(self) -> str:
@@ -72,47 +74,29 @@ class Unavailable(ServerNotReady):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Described:
-    """An item that has passed every check."""
+class CheckedItem:
+    """An item that passed every check, with its decoded content and the inputs of its feature row."""
 
-    item: NewItem
-    content: Content
+    item: ItemRequest
+    content: DecodedContent
     description: ItemDescription
 
 
-class ItemsModel(Model):  # type: ignore[misc]
-    """Checks items against the release, places them and stores them.
+class ItemsModel(ConnectedModel[Pipeline]):
+    """Checks items against the release, embeds them and stores them.
 
     Args:
-        release: which declared columns there are, and how they are encoded.
-        store: where they go.
-        connect: gives the funnel's pipeline, inside the server's event loop.
+        release: gives the declared columns and their encoding.
+        store: stores the items.
+        connect: returns the funnel's pipeline; called inside the server's event loop.
     """
 
     def __init__(self, release: Release, store: OnlineStore, connect: Callable[[], Awaitable[Pipeline]]) -> None:
-        super().__init__(NAME)
+        super().__init__(NAME, connect)
         self._release = release.manifest.number
         self._store = store
         self._rows = RowEncoder(release)
-        self._connect = connect
-        self._pipeline: Pipeline | None = None
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        # As for the recommender: ready at registration, taken back until the pipeline is there.
-        self.ready = True
-        self.engine = True
-
-    def start(self) -> None:
-        """Called before the event loop runs: nothing can be taken yet."""
-        self.ready = False
-
-    async def start_engine(self) -> None:
-        """Called inside the event loop: connect."""
-        self._pipeline = await self._connect()
-        self.ready = True
-
-    def load(self) -> bool:
-        """KServe calls this on a model that is not ready; it cannot be hurried."""
-        return bool(self.ready)
+        self._semaphore = asyncio.Semaphore(_MAX_CONCURRENT)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -124,109 +108,103 @@ class ItemsModel(Model):  # type: ignore[misc]
 
     async def preprocess(
         self, payload: object, headers: Mapping[str, str] | None = None
-    ) -> tuple[list[Described], InferRequest | None]:
-        """Check and decode."""
+    ) -> tuple[list[CheckedItem], InferRequest | None]:
+        """Check the items and decode their content."""
         call = payload if isinstance(payload, InferRequest) else None
-        if self._pipeline is None:
-            raise Unavailable("items: the models are not connected yet")
+        pipeline = self.backend
+        if pipeline is None:
+            raise ItemsUnavailable("items: the models are not connected yet")
         try:
             codec.check_outputs(call, OUTPUTS)
-            items = parse_all(NewItem, codec.instances(payload, codec.ITEM_TENSORS, codec.ITEM_LEADING))
+            items = parse_all(ItemRequest, codec.instances(payload, codec.ITEM_TENSORS, codec.ITEM_LEADING))
             descriptions = [self._describe(item, f"instances[{n}]") for n, item in enumerate(items)]
             _check_distinct(items)
-            contents = await asyncio.gather(
-                *(self._pipeline.contents.read(self._given(item), f"instances[{n}]") for n, item in enumerate(items))
+            decoder = pipeline.media_decoder
+            contents = await decoder.decode_all(
+                [_content(item, decoder.inputs) for item in items], [f"instances[{n}]" for n in range(len(items))]
             )
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
-        return [Described(*parts) for parts in zip(items, contents, descriptions, strict=True)], call
-
-    def validate(self, payload: object) -> object:
-        """Checked in ``preprocess``."""
-        return payload
+        return [CheckedItem(*parts) for parts in zip(items, contents, descriptions, strict=True)], call
 
     async def predict(
         self,
-        payload: tuple[list[Described], InferRequest | None],
+        payload: tuple[list[CheckedItem], InferRequest | None],
         headers: Mapping[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Place, store, and only then say so."""
-        described, call = payload
-        known = self._store.catalog.item_index
-        replaced = [one.item.item_id in known for one in described]
+        """Embed and store the items, then acknowledge them."""
+        checked, call = payload
+        item_index = self._store.catalog.item_index
+        replaced = [one.item.item_id in item_index for one in checked]
         try:
-            rows = [self._rows.encode(one.description, 0) for one in described]
-            async with asyncio.timeout(_PATIENCE_S):
-                placed = await asyncio.gather(
-                    *(self._place(one.content, row) for one, row in zip(described, rows, strict=True))
+            rows = [self._rows.encode(one.description, 0) for one in checked]
+            async with asyncio.timeout(_TIMEOUT_S):
+                similar = await asyncio.gather(
+                    *(self._find_similar(one.content, row) for one, row in zip(checked, rows, strict=True))
                 )
-            slots = await new_items.slots(self._store, [one.item.item_id for one in described])
+            slots = await new_items.slots(self._store, [one.item.item_id for one in checked])
             items = []
-            for one, row, place, slot in zip(described, rows, placed, slots, strict=True):
+            for one, row, found, slot in zip(checked, rows, similar, slots, strict=True):
                 row["index"] = self._store.catalog.size + 1 + slot
-                items.append(FreshItem(one.item.item_id, slot, place.item_vector[0], row, one.item.title or ""))
+                items.append(NewItem(one.item.item_id, slot, found.item_vector[0], row, one.item.title or ""))
             await new_items.write(self._store, items)
         except new_items.NoRoom as error:
             raise InvalidInput(f"instances: {error}") from None
         except RedisError as error:
-            raise Unavailable(f"items: Redis cannot be written, nothing was acknowledged: {error}") from error
+            raise ItemsUnavailable(f"items: Redis cannot be written, no item is acknowledged: {error}") from error
         except (grpc.aio.AioRpcError, OSError) as error:
             reason = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
-            raise Unavailable(
+            raise ItemsUnavailable(
                 f"items: the encoders or the item tower do not answer ({reason}); nothing was stored"
             ) from error
         for item in items:
             self._store.learn(item)
         answers = [
-            {"item_id": item.item_id, "replaced": again, "nearest": self._nearest(place)}
-            for item, again, place in zip(items, replaced, placed, strict=True)
+            {"item_id": item.item_id, "replaced": was_replaced, "nearest": self._nearest(found)}
+            for item, was_replaced, found in zip(items, replaced, similar, strict=True)
         ]
         if call is None:
             return {"predictions": answers}
         texts = [orjson.dumps(answer).decode() for answer in answers]
         return codec.response(call, self.name, self._release, [codec.strings("answer", [len(texts)], texts)])
 
-    async def explain(self, payload: object, headers: Mapping[str, str] | None = None) -> None:
-        """Not offered."""
-        raise InvalidInput("explain: is not offered")
+    async def _find_similar(self, content: DecodedContent, row: np.void) -> SimilarItems:
+        pipeline = self.backend
+        assert pipeline is not None
+        async with self._semaphore:
+            return await pipeline.content_lookup.find(content, row)
 
-    def _given(self, item: NewItem) -> dict[Any, Any]:
-        assert self._pipeline is not None
-        text = caption(item.title, item.category, item.description)
-        # A title is an item's name first: without a text encoder it is no mistake to have one.
-        reads_text = self._pipeline.contents.inputs.text is not None
-        return {"text": text if text and reads_text else None, "image": item.image, "audio": item.audio}
+    def _nearest(self, similar: SimilarItems) -> list[str]:
+        return [self._store.catalog.item_ids[index] for index in similar.candidates[0, :_NEAREST].tolist()]
 
-    async def _place(self, content: Content, row: np.void) -> Placed:
-        assert self._pipeline is not None
-        async with self._turns:
-            return await self._pipeline.placing.place(content, row)
-
-    def _nearest(self, place: Placed) -> list[str]:
-        return [self._store.catalog.item_ids[index] for index in place.candidates[0, :_NEAREST].tolist()]
-
-    def _describe(self, item: NewItem, where: str) -> ItemDescription:
+    def _describe(self, item: ItemRequest, where: str) -> ItemDescription:
         if self._store.catalog.is_of_release(item.item_id):
             raise InvalidRequest(
-                f"{where}.item_id: must be a new item's, but release {self._release} has {quote(item.item_id)} "
-                "already; the next build takes up its changes"
+                f"{where}.item_id: must be the id of a new item, but release {self._release} contains "
+                f"{quote(item.item_id)}; the next build applies changes to it"
             )
         categorical: dict[str, Sequence[str]] = {}
         numeric: dict[str, float] = {}
         for name, value in item.features.items():
-            place = f"{where}.features.{quote(name)[1:-1]}"
+            field = f"{where}.features.{quote(name)[1:-1]}"
             if name in self._rows.categorical:
-                categorical[name] = _choices(value, place)
+                categorical[name] = _values(value, field)
             elif name in self._rows.numeric:
-                numeric[name] = _number(value, place)
+                numeric[name] = _number(value, field)
             else:
                 declared = ", ".join((*self._rows.categorical, *self._rows.numeric)) or "none"
-                raise InvalidRequest(f"{place}: is not a declared column of the release; it has {declared}")
+                raise InvalidRequest(f"{field}: is not a declared column of the release; it has {declared}")
         return ItemDescription(item.category or "", item.price, item.available, item.created_at, categorical, numeric)
 
 
-def _check_distinct(items: Sequence[NewItem]) -> None:
+def _content(item: ItemRequest, inputs: EncoderInputs) -> EncodedContent:
+    """The content to embed. A title is also displayed, so it is valid even if the release has no text encoder."""
+    text = caption(item.title, item.category, item.description) if inputs.text is not None else None
+    return {"text": text or None, "image": item.image, "audio": item.audio}
+
+
+def _check_distinct(items: Sequence[ItemRequest]) -> None:
     first: dict[str, int] = {}
     for position, item in enumerate(items):
         if item.item_id in first:
@@ -237,10 +215,12 @@ def _check_distinct(items: Sequence[NewItem]) -> None:
         first[item.item_id] = position
 
 
-def _choices(value: object, where: str) -> Sequence[str]:
+def _values(value: object, where: str) -> Sequence[str]:
     values = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(values, list) or len(values) > _CHOICES or not all(isinstance(one, str) for one in values):
-        raise InvalidRequest(f"{where}: must be a string or a list of at most {_CHOICES} strings, got {quote(value)}")
+    if not isinstance(values, list) or len(values) > _MAX_VALUES or not all(isinstance(one, str) for one in values):
+        raise InvalidRequest(
+            f"{where}: must be a string or a list of at most {_MAX_VALUES} strings, got {quote(value)}"
+        )
     return values
 
 

@@ -1,4 +1,4 @@
-"""The ``recommender`` model on the KServe server: the funnel behind HTTP v1, HTTP v2 and gRPC v2."""
+"""The ``recommender`` model of the KServe server: the funnel behind HTTP v1, HTTP v2 and gRPC v2."""
 
 import asyncio
 import uuid
@@ -7,31 +7,38 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from kserve import InferOutput, InferRequest, InferResponse, Model  # type: ignore[import-untyped]
+from kserve import InferOutput, InferRequest, InferResponse  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ModelNotReady  # type: ignore[import-untyped]
 
+from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.protocols import codec
 from winnow.request import Answer, InvalidRequest, RecommendRequest, parse_all, quote
 
 NAME = "recommender"
 OUTPUTS = ("item_ids", "scores", "answer")
 
-_LONGEST_ID = 128
+_MAX_ID_LENGTH = 128
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Batch:
-    """The queries of one call; ``call`` is the v2 call they came with."""
+    """The queries of one call.
 
-    queries: list[Query]
+    Attributes:
+        queries: one query per request, each with its candidates.
+        call: the v2 call; `None` for v1.
+    """
+
+    queries: list[tuple[Query, Candidates]]
     call: InferRequest | None
 
 
 class NotReady(ModelNotReady):  # type: ignore[misc]
-    """The funnel is still being connected. KServe's gRPC server reads ``reason``, which its own error lacks."""
+    """The funnel is not connected yet. KServe's gRPC server reads ``reason``, which its own error lacks."""
 
     @property
     def reason(self) -> str:
@@ -39,34 +46,17 @@ class NotReady(ModelNotReady):  # type: ignore[misc]
         return str(self)
 
 
-class RecommenderModel(Model):  # type: ignore[misc]
-    """Answers requests. KServe calls ``preprocess``, ``predict`` and ``postprocess`` in turn.
+class RecommenderModel(ConnectedModel[Runner]):
+    """Answers recommendation requests. KServe calls ``preprocess``, ``predict`` and ``postprocess`` in turn.
 
     Args:
-        connect: makes the runner, inside the server's event loop, where clients of Redis and Triton must be born.
+        release: number of the release.
+        connect: creates the runner; called inside the server's event loop, as the clients of Redis and Triton require.
     """
 
     def __init__(self, release: int, connect: Callable[[], Awaitable[Runner]]) -> None:
-        super().__init__(NAME)
+        super().__init__(NAME, connect)
         self._release = release
-        self._connect = connect
-        self._runner: Runner | None = None
-        # The server only takes models that say they are ready; ``start`` takes it back until the runner is there.
-        self.ready = True
-        self.engine = True
-
-    def start(self) -> None:
-        """Called before the event loop runs: nothing can be served yet."""
-        self.ready = False
-
-    async def start_engine(self) -> None:
-        """Called inside the event loop: connect."""
-        self._runner = await self._connect()
-        self.ready = True
-
-    def load(self) -> bool:
-        """KServe calls this on a model that is not ready; it cannot be hurried."""
-        return bool(self.ready)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -81,8 +71,9 @@ class RecommenderModel(Model):  # type: ignore[misc]
         ]
 
     async def preprocess(self, payload: object, headers: Mapping[str, str] | None = None) -> Batch:
-        """Parse, then everything up to the features of the surviving candidates."""
-        if self._runner is None:
+        """Decode and check the call, then retrieve candidates: everything up to the scorers."""
+        runner = self.backend
+        if runner is None:
             raise NotReady(self.name)
         call = payload if isinstance(payload, InferRequest) else None
         try:
@@ -91,65 +82,50 @@ class RecommenderModel(Model):  # type: ignore[misc]
                     f"model_version: this server is pinned to release {self._release}, got {quote(call.model_version)}"
                 )
             codec.check_outputs(call, OUTPUTS)
-            given = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
-            requests = parse_all(RecommendRequest, given)
+            instances = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
+            requests = parse_all(RecommendRequest, instances)
             headers = headers or {}
-            request_id = _request_id(call, headers)
-            contents = await self._runner.read(requests)
-            queries = [
-                self._runner.admit(
-                    request,
-                    f"{request_id}-{n}" if len(requests) > 1 else request_id,
-                    f"instances[{n}]",
-                    content,
-                )
-                for n, (request, content) in enumerate(zip(requests, contents, strict=True))
-            ]
+            queries = await runner.admit(requests, _request_id(call, headers), _carrier(headers))
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
-        if "traceparent" in headers:
-            carrier = {name: headers[name] for name in _TRACE_HEADERS if name in headers}
-            for query in queries:
-                query.carrier = carrier
-        await asyncio.gather(*map(self._runner.retrieve, queries))
-        return Batch(queries, call)
-
-    def validate(self, payload: Batch) -> Batch:
-        """KServe's own check expects the predictor's protocol here; ours happened in ``preprocess``."""
-        return payload
+        candidates = await asyncio.gather(*map(runner.retrieve, queries))
+        return Batch(list(zip(queries, candidates, strict=True)), call)
 
     async def predict(
         self, payload: Batch, headers: Mapping[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> Batch:
-        """Rank."""
-        assert self._runner is not None
-        await asyncio.gather(*map(self._runner.score, payload.queries))
+        """Score the candidates."""
+        runner = self.backend
+        assert runner is not None
+        await asyncio.gather(*(runner.score(query, candidates) for query, candidates in payload.queries))
         return payload
 
     async def postprocess(
         self, result: Batch, headers: Mapping[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> dict[str, list[Answer]] | InferResponse:
-        """Order and answer, in the protocol of the call."""
-        assert self._runner is not None
-        answers = [self._runner.answer(query) for query in result.queries]
+        """Order the candidates, and encode the answers in the protocol of the call."""
+        runner = self.backend
+        assert runner is not None
+        answers = [runner.answer(query, candidates) for query, candidates in result.queries]
         if result.call is None:
             return {"predictions": answers}
-        widest = max(query.request.k for query in result.queries)
-        return codec.response(result.call, self.name, self._release, _outputs(answers, widest))
+        width = max(query.request.k for query, _ in result.queries)
+        return codec.response(result.call, self.name, self._release, _outputs(answers, width))
 
     async def explain(self, payload: object, headers: Mapping[str, str] | None = None) -> None:
-        """Not offered under this verb."""
-        raise InvalidInput("explain: is not offered; ask for a prediction with debug: true")
+        """Refused."""
+        raise InvalidInput("explain: is not supported; send a prediction request with debug: true")
 
 
-def _outputs(answers: list[Answer], widest: int) -> list[InferOutput]:
+def _outputs(answers: list[Answer], width: int) -> list[InferOutput]:
+    """The v2 outputs; shorter answers are padded to ``width`` with "" and 0."""
     item_ids: list[str] = []
     scores: list[float] = []
     for answer in answers:
-        missing = widest - len(answer["items"])
+        missing = width - len(answer["items"])
         item_ids += [item["item_id"] for item in answer["items"]] + [""] * missing
         scores += [item["score"] for item in answer["items"]] + [0.0] * missing
-    shape = [len(answers), widest]
+    shape = [len(answers), width]
     return [
         codec.strings("item_ids", shape, item_ids),
         InferOutput(name="scores", shape=shape, datatype="FP32", data=scores),
@@ -157,11 +133,18 @@ def _outputs(answers: list[Answer], widest: int) -> list[InferOutput]:
     ]
 
 
+def _carrier(headers: Mapping[str, str]) -> dict[str, str]:
+    """The caller's W3C trace headers; empty without a trace."""
+    if "traceparent" not in headers:
+        return {}
+    return {name: headers[name] for name in _TRACE_HEADERS if name in headers}
+
+
 def _request_id(call: InferRequest | None, headers: Mapping[str, str]) -> str:
-    """The caller's id, from the header or the v2 call, or a new one; a v2 response carries it too."""
-    given: str = headers.get("x-request-id") or (call.id if call is not None else None) or uuid.uuid4().hex
-    if len(given) > _LONGEST_ID:
-        raise InvalidRequest(f"request id: must have at most {_LONGEST_ID} characters, got {len(given)}")
+    """The id from the header or the v2 call, or a new one; also set on the call, for its response."""
+    request_id: str = headers.get("x-request-id") or (call.id if call is not None else None) or uuid.uuid4().hex
+    if len(request_id) > _MAX_ID_LENGTH:
+        raise InvalidRequest(f"request id: must have at most {_MAX_ID_LENGTH} characters, got {len(request_id)}")
     if call is not None:
-        call.id = given
-    return given
+        call.id = request_id
+    return request_id

@@ -1,7 +1,7 @@
-"""KServe's model server, made strict: every wrong call is a 4xx that says what is wrong.
+"""KServe's model server with strict errors: every malformed call is answered with a 4xx that names the fault.
 
-KServe decodes a call before a model sees it, and answers 500 where its decoder trips over a malformed one; it also lets
-anybody unload a model. What differs here is in this file.
+KServe decodes a call before it reaches a model, answers 500 to calls that its decoder cannot read, and lets any client
+unload models. This module changes both.
 """
 
 import logging
@@ -19,9 +19,9 @@ from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ig
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 
-from recommender_transformer.serving.connections.admission import BUSY, InFlight
-from recommender_transformer.serving.connections.encodings import Decoding
-from recommender_transformer.serving.connections.waiting import Bounds
+from recommender_transformer.serving.connections.admission import BUSY, AdmissionControl
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
+from recommender_transformer.serving.connections.content_encoding import ContentEncodingMiddleware
 from recommender_transformer.serving.drain import DRAIN_S, DrainingServer
 from recommender_transformer.serving.events import TooManyEvents, too_many_events
 from recommender_transformer.serving.protocols import cloudevents
@@ -32,52 +32,56 @@ from winnow.request import MAX_BODY_BYTES, InvalidRequest, quote
 
 
 class StrictDataPlane(DataPlane):  # type: ignore[misc]
-    """Whatever the decoder stumbles over is the caller's mistake; a server that is leaving is not ready.
+    """Decodes calls, with 4xx errors, and reports readiness.
 
-    CloudEvents are read in ``cloudevents``.
+    CloudEvents are decoded by ``protocols.cloudevents``.
+
+    Args:
+        admission: admits or rejects recommendations over gRPC.
+        model_registry: the models.
 
     Attributes:
-        leaving: set when the server has been told to stop: it serves on, but asks to be sent nothing more.
+        draining: set at shutdown: the server still answers requests, but is not ready.
     """
 
-    def __init__(self, in_flight: InFlight, model_registry: ModelRepository) -> None:
+    def __init__(self, admission: AdmissionControl, model_registry: ModelRepository) -> None:
         super().__init__(model_registry=model_registry)
-        self._in_flight = in_flight
-        self.leaving = False
+        self._admission = admission
+        self.draining = False
 
     async def ready(self) -> bool:
-        """Whether to send requests here."""
-        return not self.leaving and bool(await super().ready())
+        """Whether the server is ready for requests."""
+        return not self.draining and bool(await super().ready())
 
     async def model_ready(self, model_name: str, disable_predictor_health_check: bool = False) -> bool:
-        """The same of one model; requests ask too, with the flag set, and are served to the end."""
+        """Whether a model is ready. KServe also asks before each request, with the flag set; those are still served."""
         ready = bool(await super().model_ready(model_name, disable_predictor_health_check))
-        return ready and (disable_predictor_health_check or not self.leaving)
+        return ready and (disable_predictor_health_check or not self.draining)
 
     async def infer(
         self, model_name: str, request: object, headers: dict[str, str] | None = None
     ) -> tuple[object, dict[str, str]]:
-        """Answer a call; those over gRPC are counted and refused here, those over HTTP before they are decoded."""
+        """Answer a call. Admission of gRPC calls is decided here; that of HTTP requests before they are decoded."""
         answer = super().infer(model_name, request, headers)
         if model_name != NAME or not isinstance(request, InferRequest) or not request.from_grpc:
             return await answer  # type: ignore[no-any-return]
-        if not self._in_flight.enter("grpc"):
+        if not self._admission.acquire("grpc"):
             answer.close()
             raise Unavailable(BUSY)
         try:
             return await answer  # type: ignore[no-any-return]
         finally:
-            self._in_flight.leave()
+            self._admission.release()
 
     def decode(
         self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
     ) -> tuple[object, dict[str, object]]:
-        """Decode a call; the mode of its CloudEvents goes with it to :meth:`encode`."""
+        """Decode a call; the mode of its CloudEvents is passed to :meth:`encode`."""
         mode = cloudevents.mode_of(headers)
         try:
             if protocol_version != "v1":
                 if mode is not None:
-                    raise InvalidRequest("body: CloudEvents are taken at /v1/models/events:predict, not as tensors")
+                    raise InvalidRequest("body: CloudEvents must be sent to /v1/models/events:predict, not as tensors")
                 decoded, attributes = super().decode(body, headers, protocol_version, model_name)
                 return decoded, attributes
             assert isinstance(body, bytes)
@@ -94,7 +98,7 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
     def encode(
         self, model_name: str, response: object, headers: dict[str, str], req_attributes: dict[str, Any]
     ) -> tuple[object, dict[str, str]]:
-        """Encode an answer: to CloudEvents with one of them."""
+        """Encode a response: to CloudEvents as a CloudEvent."""
         if "mode" in req_attributes:
             return cloudevents.encode(response, model_name, req_attributes["mode"])
         encoded: tuple[object, dict[str, str]] = super().encode(model_name, response, {}, {})
@@ -102,87 +106,87 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
 
 
 class FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
-    """The models of this server are those of its release."""
+    """Refuses to load or unload models: the server has the models of its release."""
 
     async def load(self, model_name: str) -> None:
         """Refused."""
-        raise InvalidInput(f"model {model_name}: models cannot be loaded or unloaded from outside")
+        raise InvalidInput(f"model {model_name}: models cannot be loaded or unloaded by clients")
 
     async def unload(self, model_name: str) -> None:
         """Refused."""
         await self.load(model_name)
 
 
-async def _unreadable(request: Request, error: Exception) -> JSONResponse:
-    """A v2 body that is not an inference request; the framework would answer with its own error format."""
+async def _malformed_request(request: Request, error: Exception) -> JSONResponse:
+    """The response to a v2 body that is not an inference request, in KServe's error format instead of FastAPI's."""
     assert isinstance(error, RequestValidationError)
-    clauses = [
+    faults = [
         f"{'.'.join(str(step) for step in detail['loc'] if step not in ('body', 'InferenceRequest')) or 'body'}: "
         f"{detail['msg']}"
         for detail in error.errors()
         if detail["loc"][-1] != "bytes"
     ]
-    return JSONResponse({"error": "; ".join(clauses[:3]) or "body: is required"}, status_code=400)
+    return JSONResponse({"error": "; ".join(faults[:3]) or "body: is required"}, status_code=400)
 
 
-async def _without_versions(model_name: str, model_version: str) -> JSONResponse:
-    """A path that names a version."""
-    error = f"model_version: leave it out of the path, got {quote(model_version)}: this server serves one release"
+async def _no_versions(model_name: str, model_version: str) -> JSONResponse:
+    """The response to a path with a version."""
+    error = f"model_version: must not be in the path, got {quote(model_version)}: this server serves one release"
     return JSONResponse({"error": error}, status_code=404)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """False for what KServe logs of each refused request, with its whole stack, at the cost of everybody's time."""
+def _is_server_error(record: logging.LogRecord) -> bool:
+    """False for client errors: KServe would log each with a traceback, which slows down all other requests."""
     return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotFound | ModelNotReady))
 
 
-async def _nothing() -> None:
-    """What a server has to finish that writes nothing."""
+async def _no_flush() -> None:
+    """For a server without side effects."""
 
 
 def model_server(
     http_port: int,
     grpc_port: int,
-    in_flight: InFlight | None = None,
+    admission: AdmissionControl | None = None,
     drain_s: float = DRAIN_S,
-    finish: Callable[[], Awaitable[None]] = _nothing,
-    bounds: Bounds = Bounds(),  # noqa: B008
+    flush: Callable[[], Awaitable[None]] = _no_flush,
+    limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
 ) -> ModelServer:
-    """The server, ready to ``start`` models on; one worker, because KServe's child processes lose their settings.
+    """Create the server; its ``start`` takes the models. One worker: KServe's child processes would lose the settings.
 
     Args:
-        http_port: for the v1 and v2 protocols.
-        grpc_port: for the v2 protocol.
-        in_flight: bounds the recommendations under way.
-        drain_s: how long to serve on after SIGTERM, seconds.
-        finish: called when the last answer has left.
-        bounds: what connections may claim that keep the server waiting.
-        host: the address that both listen on.
+        http_port: port of the v1 and v2 protocols over HTTP.
+        grpc_port: port of the v2 protocol over gRPC.
+        admission: admits or rejects recommendations.
+        drain_s: seconds to keep serving after SIGTERM.
+        flush: called after the last response.
+        limits: bounds on HTTP connections.
+        host: address that both ports listen on.
     """
-    kserve_logging.logger.addFilter(_is_news)
+    kserve_logging.logger.addFilter(_is_server_error)
     app = kserve_server.app
-    app.add_middleware(Decoding, limit=MAX_BODY_BYTES)
-    app.add_exception_handler(RequestValidationError, _unreadable)
-    # Before KServe's own routes, which answer 501.
+    app.add_middleware(ContentEncodingMiddleware, limit=MAX_BODY_BYTES)
+    app.add_exception_handler(RequestValidationError, _malformed_request)
+    # These precede KServe's own routes, which answer 501.
     for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
         route = "/v2/models/{model_name}/versions/{model_version}" + path
-        app.add_api_route(route, _without_versions, methods=[method], include_in_schema=False)
+        app.add_api_route(route, _no_versions, methods=[method], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
-    in_flight = in_flight or InFlight()
+    admission = admission or AdmissionControl()
     server = DrainingServer(
-        in_flight,
+        admission,
         drain_s,
-        finish,
-        bounds,
+        flush,
+        limits,
         host,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,
         registered_models=ModelRepository(),
-        # A line or more per request costs more than the request; the histograms say the same.
+        # A log line per request costs more than the request; the histograms have the same data.
         enable_latency_logging=False,
     )
-    server.dataplane = StrictDataPlane(in_flight, model_registry=server.registered_models)
+    server.dataplane = StrictDataPlane(admission, model_registry=server.registered_models)
     server.model_repository_extension = FixedRepository(model_registry=server.registered_models)
     return server

@@ -10,7 +10,7 @@ import pytest
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.catalog import Catalog, merged
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
@@ -37,13 +37,13 @@ def test_the_catalog_has_spare_rows_and_replaces_them(release: Release) -> None:
     catalog = Catalog(release)
     assert len(catalog.item_ids) == len(catalog.hashes) == len(catalog.rows) == len(catalog.vectors)
     assert len(catalog.rows) == ITEMS + 1 + NEW_ITEM_CAPACITY
-    assert not len(catalog.fresh)
+    assert not len(catalog.new_items)
     hashes, vectors = catalog.hashes, catalog.vectors
     assert catalog.put(new_item(release, "one", slot=0)) == ITEMS + 1
     assert catalog.put(new_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)) == ITEMS + NEW_ITEM_CAPACITY
     again = new_item(release, "one", slot=0, available=0)
     catalog.put(again)
-    assert catalog.fresh.tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
+    assert catalog.new_items.tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
     assert catalog.rows[ITEMS + 1]["available"] == 0
     assert (hashes[ITEMS + 1], catalog.item_index["one"]) == (item_hash("one"), ITEMS + 1)
     assert vectors is catalog.vectors
@@ -111,12 +111,12 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
             await new_items.write(writer, [new_item(published, "later", slot=1, available=0)])
             await async_until(lambda: reader.catalog.rows[ITEMS + 2]["available"] == 0)
             assert "odd" not in reader.catalog.item_index
-            assert reader.catalog.fresh.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
+            assert reader.catalog.new_items.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
             # One entry per item, however often it is replaced.
             assert client.xlen(keys.new_item_stream) == 3 + 2
-            rows, known = await reader.item_rows(reader.catalog.fresh)
+            rows, known = await reader.item_rows(reader.catalog.new_items)
             assert known.all()
-            assert rows["index"].tolist() == reader.catalog.fresh.tolist()
+            assert rows["index"].tolist() == reader.catalog.new_items.tolist()
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -136,11 +136,11 @@ def ask(published: Release, models: Any, redis_url: str) -> Callable[..., Answer
             try:
                 await new_items.write(store, added)
                 await new_items.catch_up(store)
-                runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=2000)
+                runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
                 query = ContentQuery(text=text) if text else None
                 request = RecommendRequest(user_id=user_id, query=query, debug=True, **fields)
-                [content] = await runner.read([request])
-                return await runner.recommend(runner.admit(request, "test", content=content))
+                [query] = await runner.admit([request], "test")
+                return await runner.recommend(query)
             finally:
                 await store.close()
 
@@ -162,8 +162,8 @@ def test_a_new_item_is_retrieved_by_its_exact_score_and_ranked(
     unlikely = new_item(published, "unlikely", slot=2)._replace(vector=-likely.vector)
     answer = ask("user-3", [likely, unlikely], k=20)
     assert answer["degraded"] == []
-    assert set(candidate(answer, "likely")["sources"]) == {"retriever", "fresh"}
-    assert set(candidate(answer, "unlikely")["sources"]) == {"fresh"}
+    assert set(candidate(answer, "likely")["sources"]) == {"retriever", "new_items"}
+    assert set(candidate(answer, "unlikely")["sources"]) == {"new_items"}
     expected = float(likely.vector @ liked)
     assert candidate(answer, "likely")["sources"]["retriever"] == pytest.approx(expected, rel=1e-4)
     assert candidate(answer, "likely")["retrieved"] == 0
@@ -185,7 +185,7 @@ def models_history(release: Release, user: int) -> Any:
 def test_a_cold_start_user_gets_the_newest_items(ask: Callable[..., Answer], published: Release) -> None:
     items = [new_item(published, f"new-{n}", slot=n, numeric=0.99) for n in range(60)]
     answer = ask("cold-start-user", items, k=100)
-    named = {c["item_id"] for c in answer["trace"]["candidates"] if "fresh" in c["sources"]}
+    named = {c["item_id"] for c in answer["trace"]["candidates"] if "new_items" in c["sources"]}
     assert named == {f"new-{n}" for n in range(10, 60)}
     [shown] = [item for item in answer["items"] if item["item_id"] == "new-59"]
     assert shown["title"] == "new 59"
@@ -231,9 +231,10 @@ def test_without_redis_the_learnt_new_items_stay(published: Release, models: Any
     async def work() -> Answer:
         store = OnlineStore(published, "redis://127.0.0.1:1/0")
         store.learn(new_item(published, "known", slot=0, numeric=5.0))
-        runner = Runner(recommender(published, store, models), store.stranger)
+        runner = Runner(recommender(published, store, models), store.cold_start_state)
         try:
-            return await runner.recommend(runner.admit(RecommendRequest(user_id="user-1", k=5, diversity=0.0), "t"))
+            [query] = await runner.admit([RecommendRequest(user_id="user-1", k=5, diversity=0.0)], "t")
+            return await runner.recommend(query)
         finally:
             await store.close()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from recommender_transformer.backends.online import Lookup, OnlineStore
+from recommender_transformer.backends.online_store import Lookup, OnlineStore
 from tests.support.redis_fixtures import server_and_cluster
 from winnow.bloom.hashing import item_hash
 from winnow.errors import ReleaseMismatch, WinnowError

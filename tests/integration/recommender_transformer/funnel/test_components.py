@@ -2,24 +2,27 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from recommender_transformer.backends.new_items import write
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.runner import TIMED, Runner
+from recommender_transformer.funnel.runner import Runner
+from recommender_transformer.funnel.stage_metrics import TIMED_STAGES
 from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
 from winnow.release import Release
 from winnow.request import ContentQuery, RecommendRequest
 
-SOURCES = ("content", "retriever", "covisitation", "trending", "fresh")
+SOURCES = ("content", "retriever", "covisitation", "trending", "new_items")
 FILTERS = ("seen", "available", "request", "unlikely")
-Check = Callable[[Pipeline, Query], Coroutine[Any, Any, None]]
+Check = Callable[[Pipeline, Query, Candidates], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -36,10 +39,10 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
                 store.learn(new_item(published, "new-1", slot=0))
                 await write(store, [new_item(published, "new-1", slot=0)])
                 pipeline = recommender(published, store, models)
-                runner = Runner(pipeline, store.stranger)
+                runner = Runner(pipeline, store.cold_start_state)
                 request = RecommendRequest(user_id="user-7", query=ContentQuery(text="a red ball"), k=10)
-                [content] = await runner.read([request])
-                await work(pipeline, await runner.retrieve(runner.admit(request, "contract", content=content)))
+                [query] = await runner.admit([request], "contract")
+                await work(pipeline, query, await runner.retrieve(query))
             finally:
                 await store.close()
 
@@ -55,9 +58,9 @@ def named(components: tuple[Any, ...], name: str) -> Any:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
-    async def work(pipeline: Pipeline, query: Query) -> None:
+    async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
         source = named(pipeline.sources, name)
-        assert source.wanted(query)
+        assert source.enabled(query)
         for items, scores in (await source.find(query), source.fallback(query)):
             assert (items.dtype, scores.dtype) == (np.int32, np.float32)
             assert len(items) == len(scores) == len(set(items.tolist()))
@@ -69,18 +72,18 @@ def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_has_one_decision_per_candidate_and_changes_none(check, name: str) -> None:
-    async def work(pipeline: Pipeline, query: Query) -> None:
+    async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
         component = named(pipeline.filters, name)
-        candidates = query.trace.merged[0]
-        before = candidates.items.copy()
-        kept = component.keep(query, candidates)
+        merged = query.trace.merged[0]
+        before = merged.items.copy()
+        kept = component.keep(query, merged)
         assert (kept.dtype, kept.shape) == (np.bool_, before.shape)
-        assert (candidates.items == before).all()
-        assert (component.keep(query, candidates) == kept).all()
-        assert component.keep(query, query.candidates).all(), "what has passed once passes again"
-        assert component.keep(query, candidates.take(np.arange(0))).shape == (0,)
-        reasons = component.reasons(query, candidates)
-        assert len(reasons) == len(candidates)
+        assert (merged.items == before).all()
+        assert (component.keep(query, merged) == kept).all()
+        assert component.keep(query, candidates).all(), "what has passed once passes again"
+        assert component.keep(query, merged.take(np.arange(0))).shape == (0,)
+        reasons = component.reasons(query, merged)
+        assert len(reasons) == len(merged)
         assert all(reasons)
 
     check(work)
@@ -88,49 +91,49 @@ def test_a_filter_has_one_decision_per_candidate_and_changes_none(check, name: s
 
 @pytest.mark.parametrize("way", ["hydrate", "fallback"])
 def test_item_hydrators_give_each_candidate_its_own_row(check, way: str) -> None:
-    async def work(pipeline: Pipeline, query: Query) -> None:
+    async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
         for hydrator in pipeline.item_hydrators:
-            known = getattr(hydrator, way)(query, query.candidates)
+            known = getattr(hydrator, way)(query, candidates)
             known = await known if way == "hydrate" else known
             assert known.all()
-            assert (query.candidates.rows["index"] == query.candidates.items).all()
+            assert (candidates.rows["index"] == candidates.items).all()
 
     check(work)
 
 
 @pytest.mark.parametrize("way", ["score", "fallback"])
 def test_scorers_score_every_candidate(check, way: str) -> None:
-    async def work(pipeline: Pipeline, query: Query) -> None:
-        query.candidates.score[:] = np.nan
+    async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
+        candidates.score[:] = np.nan
         for scorer in pipeline.scorers:
-            assert scorer.wanted(query)
-            scored = getattr(scorer, way)(query, query.candidates)
+            assert scorer.enabled(query)
+            scored = getattr(scorer, way)(query, candidates)
             if way == "score":
                 await scored
-            assert query.candidates.score.shape == query.candidates.items.shape
-            assert np.isfinite(query.candidates.score).all()
+            assert candidates.score.shape == candidates.items.shape
+            assert np.isfinite(candidates.score).all()
 
     check(work)
 
 
 @pytest.mark.parametrize("k", [1, 10, 100])
 def test_orderers_choose_distinct_candidates(check, k: int) -> None:
-    async def work(pipeline: Pipeline, query: Query) -> None:
-        query.request = RecommendRequest(user_id="user-7", k=k)
-        query.candidates.score = -np.arange(len(query.candidates), dtype=np.float32)
+    async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
+        query = replace(query, request=RecommendRequest(user_id="user-7", k=k))
+        candidates.score = -np.arange(len(candidates), dtype=np.float32)
         for orderer in pipeline.orderers:
-            positions = orderer.order(query, query.candidates)
-            assert len(set(positions.tolist())) == len(positions) == min(k, len(query.candidates))
+            positions = orderer.order(query, candidates)
+            assert len(set(positions.tolist())) == len(positions) == min(k, len(candidates))
             assert positions[0] == 0, "the best stays the best"
 
     check(work)
 
 
 def test_every_component_has_a_contract(check) -> None:
-    async def work(pipeline: Pipeline, query: Query) -> None:
+    async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
         assert tuple(source.name for source in pipeline.sources) == SOURCES
         assert tuple(component.name for component in pipeline.filters) == FILTERS
-        names = [component.name for stage in TIMED for component in getattr(pipeline, stage)]
+        names = [component.name for stage in TIMED_STAGES for component in getattr(pipeline, stage)]
         assert len(set(names)) == len(names)
 
     check(work)

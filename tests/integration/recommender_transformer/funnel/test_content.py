@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from recommender_transformer.backends.online import OnlineStore
-from recommender_transformer.funnel.media_decoder import ContentReader
+from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.scorers.content import WEIGHT
 from recommender_transformer.pipeline import recommender
@@ -122,7 +122,7 @@ def test_without_encoders_the_other_sources_answer(recommend: Recommend, models:
 def test_requests_without_a_query_skip_content_and_new_items(recommend: Recommend, models: Any) -> None:
     answer = recommend("user-3", k=5, debug=True)
     turns = {step["component"] for step in answer["trace"]["stages"]}
-    assert not turns & {"content", "content_score", "fresh"}
+    assert not turns & {"content", "content_score", "new_items"}
     assert set(asked(models)) == {"retriever", "ranker"}
 
 
@@ -133,9 +133,9 @@ def test_a_modality_without_an_encoder_is_refused(models: Any, redis_url: str, t
     def ask(release: Release, query: dict[str, Any]) -> None:
         async def run() -> None:
             store = OnlineStore(release, redis_url)
-            runner = Runner(recommender(release, store, models), store.stranger)
+            runner = Runner(recommender(release, store, models), store.cold_start_state)
             try:
-                await runner.read([RecommendRequest.model_validate({"query": query})])
+                await runner.admit([RecommendRequest.model_validate({"query": query})], "test")
             finally:
                 await store.close()
 
@@ -226,10 +226,10 @@ def test_reading_does_not_hold_the_event_loop(release: Release, monkeypatch: pyt
         return prepare(self, modality, content)
 
     monkeypatch.setattr(Preparation, "prepare", paused)
-    reader = ContentReader(Preparation.load(release.folder))
+    reader = MediaDecoder(Preparation.load(release.folder))
 
     async def run() -> set[str]:
-        reading = asyncio.create_task(reader.read({"image": Media(**picture()), "text": "x"}, "here"))
+        reading = asyncio.create_task(reader.decode({"image": Media(**picture()), "text": "x"}, "here"))
         assert await asyncio.to_thread(decoding.wait, 30)
         assert not reading.done()
         resume.set()

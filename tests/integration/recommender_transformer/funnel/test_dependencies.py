@@ -12,9 +12,9 @@ from prometheus_client import REGISTRY
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.breaker import FAILURES
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.dependencies import in_order
+from recommender_transformer.funnel.dependencies import dependency_order
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
@@ -38,7 +38,7 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[..., A
             for item in items:
                 store.learn(item)
             try:
-                return await talk(Runner(changed(recommender(published, store, models)), store.stranger, 2000))
+                return await talk(Runner(changed(recommender(published, store, models)), store.cold_start_state, 2000))
             finally:
                 await store.close()
 
@@ -49,9 +49,9 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[..., A
 
 async def ask(runner: Runner, user_id: str = "user-3") -> tuple[list[str], SourceList]:
     """The degraded parts of the answer, and the candidates of the source of new items."""
-    query = runner.admit(RecommendRequest(user_id=user_id, k=100), "test")
+    [query] = await runner.admit([RecommendRequest(user_id=user_id, k=100)], "test")
     answer = await runner.recommend(query)
-    return answer["degraded"], query.found["fresh"]
+    return answer["degraded"], query.sources.lists["new_items"]
 
 
 def is_newest(found: SourceList) -> bool:
@@ -72,11 +72,11 @@ def test_only_the_failed_source_is_marked_degraded(together: Any, models: Any, t
             # It still gives its candidates.
             assert is_newest(found)
         assert last[0] == ["retriever: circuit open"]
-        assert REGISTRY.get_sample_value("winnow_circuit_open", {"component": "fresh"}) == 0
+        assert REGISTRY.get_sample_value("winnow_circuit_open", {"component": "new_items"}) == 0
 
-    before = REGISTRY.get_sample_value("winnow_degraded_total", {"component": "fresh"}) or 0.0
+    before = REGISTRY.get_sample_value("winnow_degraded_total", {"component": "new_items"}) or 0.0
     together(talk)
-    assert (REGISTRY.get_sample_value("winnow_degraded_total", {"component": "fresh"}) or 0.0) == before
+    assert (REGISTRY.get_sample_value("winnow_degraded_total", {"component": "new_items"}) or 0.0) == before
 
 
 def test_a_cold_start_user_skips_the_retriever_without_degradation(together: Any) -> None:
@@ -96,8 +96,7 @@ def test_the_order_of_the_list_does_not_matter(together: Any) -> None:
         return sorted(found.scores.tolist())
 
     def backwards(pipeline: Pipeline) -> Pipeline:
-        names = (*reversed(pipeline.source_names[:-1]), pipeline.source_names[-1])
-        return replace(pipeline, sources=pipeline.sources[::-1], source_names=names)
+        return replace(pipeline, sources=pipeline.sources[::-1])
 
     as_it_is = together(talk)
     # The products with the user's vector, which the retriever returns.
@@ -115,7 +114,7 @@ class Named:
 def test_every_source_runs_after_its_dependencies() -> None:
     sources = [Named("a", "b", "c"), Named("b", "d"), Named("c"), Named("d")]
     for given in permutations(sources):
-        ordered = [source.name for source in in_order(given)]
+        ordered = [source.name for source in dependency_order(given)]
         assert sorted(ordered) == ["a", "b", "c", "d"]
         for source in sources:
             assert all(ordered.index(need) < ordered.index(source.name) for need in source.needs)
@@ -133,7 +132,7 @@ def test_an_unknown_or_circular_dependency_is_refused_at_start_up(
     together: Any, sources: list[Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        in_order(sources)
+        dependency_order(sources)
 
     async def talk(runner: Runner) -> None:
         raise AssertionError("never reached")

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from recommender_transformer.backends.breaker import FAILURES, OPEN_S
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.until import until
@@ -33,11 +33,12 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[[Calla
     def run(talk: Callable[[Ask], Any]) -> Any:
         async def connected() -> Any:
             store = OnlineStore(published, redis_url)
-            runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=400)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=400)
 
             async def ask(user_id: str = "user-3", **fields: Any) -> Answer:
                 request = RecommendRequest(user_id=user_id, k=10, diversity=0.0, **fields)
-                return await runner.recommend(runner.admit(request, "test"))
+                [query] = await runner.admit([request], "test")
+                return await runner.recommend(query)
 
             try:
                 return await talk(ask)

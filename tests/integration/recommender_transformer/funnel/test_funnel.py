@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
@@ -130,10 +130,11 @@ def test_a_release_without_a_learned_ranker_orders_by_the_sources(
 
     async def run() -> Answer:
         store = OnlineStore(published, redis_url)
-        runner = Runner(recommender(Release(published.folder, manifest), store, models), store.stranger, 2000)
+        runner = Runner(recommender(Release(published.folder, manifest), store, models), store.cold_start_state, 2000)
         try:
             request = RecommendRequest(user_id=user_id, k=20, diversity=0.0, debug=True)
-            return await runner.recommend(runner.admit(request, "test"))
+            [query] = await runner.admit([request], "test")
+            return await runner.recommend(query)
         finally:
             await store.close()
 
@@ -192,11 +193,12 @@ def test_answers_recover_after_redis_paused(published: Release, redis_url: str, 
 
     async def run() -> list[Answer]:
         store = OnlineStore(published, redis_url)
-        runner = Runner(recommender(published, store, models), store.stranger, deadline_ms=200)
+        runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=200)
 
         async def ask(user: int) -> Answer:
             request = RecommendRequest(user_id=f"user-{user}", k=20)
-            return await runner.recommend(runner.admit(request, "test"))
+            [query] = await runner.admit([request], "test")
+            return await runner.recommend(query)
 
         before = await ask(1)
         client.client_pause(400, all=True)

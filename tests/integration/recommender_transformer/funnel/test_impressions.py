@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.side_effects import impressions
 from recommender_transformer.pipeline import recommender
@@ -31,9 +31,12 @@ def client(redis_url: str) -> Redis:
 def show(release: Release, url: str, models: Any, *request_ids: str, k: int = 3) -> list[Answer]:
     async def run() -> list[Answer]:
         store = OnlineStore(release, url)
-        runner = Runner(recommender(release, store, models), store.stranger, 2000)
+        runner = Runner(recommender(release, store, models), store.cold_start_state, 2000)
         request = RecommendRequest(user_id="user-1", k=k)
-        answers = [await runner.recommend(runner.admit(request, request_id)) for request_id in request_ids]
+        answers = []
+        for request_id in request_ids:
+            [query] = await runner.admit([request], request_id)
+            answers.append(await runner.recommend(query))
         await asyncio.sleep(0.3)
         await store.close()
         return answers
@@ -81,7 +84,7 @@ def test_a_sampled_impression_holds_the_served_features(
 def test_impressions_trimmed_before_their_export_are_counted(
     client: Redis, published: Release, redis_url: str, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(impressions, "_KEPT", 50)
+    monkeypatch.setattr(impressions, "_MAX_LENGTH", 50)
     client.delete(IMPRESSIONS, EXPORTED)
     stream_ids = [client.xadd(IMPRESSIONS, {"request_id": n}) for n in range(160)]
     client.set(EXPORTED, stream_ids[29])

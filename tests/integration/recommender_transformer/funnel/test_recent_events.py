@@ -11,8 +11,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from recommender_transformer.backends.online import OnlineStore, UserState
+from recommender_transformer.backends.online_store import OnlineStore, UserState
 from recommender_transformer.funnel.filters.seen import Seen
+from recommender_transformer.funnel.query import User
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.sidecar.process import start_sidecar
 from tests.support.tiny_release import new_item, write_release
@@ -166,8 +167,8 @@ def test_a_seen_new_item_is_filtered(published: Release, redis_url: str) -> None
             state = await store.user_state("pioneer")
             # This process learns of the item after it read the user.
             index = store.catalog.put(new_item(published, "new-7", slot=7))
-            query = type("Query", (), {"state": state})()
-            offered = type("Offered", (), {"items": store.catalog.known(["item-1", "new-7"])})()
+            query = type("Query", (), {"user": User(state)})()
+            offered = type("Offered", (), {"items": store.catalog.indices(["item-1", "new-7"])})()
             assert offered.items.tolist() == [1, index]
             return Seen(store.catalog).keep(query, offered).tolist()
         finally:

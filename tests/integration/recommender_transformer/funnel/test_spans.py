@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tritonclient.grpc import service_pb2 as pb
 
 from recommender_transformer.backends.models import Models
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.side_effects.spans import Spans
 from recommender_transformer.pipeline import recommender
@@ -198,8 +198,9 @@ def test_a_failed_component_is_an_error_span(published: Release, redis_url: str,
     async def run() -> None:
         store = OnlineStore(published, redis_url)
         pipeline = replace(recommender(published, store, models), side_effects=(Spans(provider),))
-        runner = Runner(pipeline, store.stranger, 2000)
-        await runner.recommend(runner.admit(RecommendRequest(user_id="user-3", k=5), "test"))
+        runner = Runner(pipeline, store.cold_start_state, 2000)
+        [query] = await runner.admit([RecommendRequest(user_id="user-3", k=5)], "test")
+        await runner.recommend(query)
         await asyncio.sleep(0.2)
         await store.close()
 

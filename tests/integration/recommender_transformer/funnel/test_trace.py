@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.filters.unlikely import FEWEST
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
@@ -55,12 +55,12 @@ def test_every_removal_has_its_reason(recommend: Recommend, published: Release, 
     reasons = {(c["removed_by"], c["reason"]) for trace in traces for c in trace["candidates"] if "removed_by" in c}
     assert reasons >= {
         ("seen", "in the user's recent history"),
-        ("seen", "in the user's filter"),
-        ("available", "its row says that it cannot be had"),
-        ("request", "excluded by the caller"),
-        ("request", "not of a category that the caller wants"),
-        ("unlikely", "no category of it was ever touched"),
-        ("unknown", "neither Redis nor this process has a row of it"),
+        ("seen", "in the user's seen filter"),
+        ("available", "not available"),
+        ("request", "excluded by the request"),
+        ("request", "not in a requested category"),
+        ("unlikely", "the user has not interacted with any of its categories"),
+        ("unknown", "no row in Redis or in this process"),
     }
     for trace in traces:
         for candidate in trace["candidates"]:
@@ -89,11 +89,12 @@ def test_a_rows_age_counts_from_its_read(published: Release, redis_url: str, mod
     async def run() -> tuple[list[float], list[float | None]]:
         store = OnlineStore(published, redis_url)
         try:
-            runner = Runner(recommender(published, store, models), store.stranger, 2000)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, 2000)
 
             async def ask() -> Answer:
                 request = RecommendRequest(user_id="user-5", k=8, debug=True)
-                return await runner.recommend(runner.admit(request, "test"))
+                [query] = await runner.admit([request], "test")
+                return await runner.recommend(query)
 
             await ask()
             await asyncio.sleep(0.3)

@@ -45,9 +45,8 @@ class Asked:
     ) -> None:
         self.categories = None
         self.request = type("Request", (), {"query": None, "user_id": user_id})()
-        self.state = type(
-            "State", (), {"categories": filter_of(*touched), "seen": filter_of_seen(count), "recent": recent}
-        )()
+        state = {"categories": filter_of(*touched), "seen": filter_of_seen(count), "recent": recent}
+        self.user = type("User", (), {"state": type("State", (), state)()})()
 
 
 def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
@@ -108,11 +107,11 @@ def test_a_category_of_a_recent_event_is_likely(catalog: Catalog) -> None:
     # The recent item is the hundredth seen one, unless the filter holds it already.
     asked = Asked(CATEGORIES[other], count=FEWEST - 1)
     assert component.keep(asked, offered).all()
-    asked.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
+    asked.user.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
     kept = component.keep(asked, offered).reshape(-1, 2)
     assert not kept[:, 0].all()
-    names = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.state.recent)
-    asked.state.seen = SeenFilter.of([item_hash(item_id) for item_id in names], 1)
+    names = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.user.state.recent)
+    asked.user.state.seen = SeenFilter.of([item_hash(item_id) for item_id in names], 1)
     assert component.keep(asked, offered).all()
 
 

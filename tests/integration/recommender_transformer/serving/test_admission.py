@@ -64,7 +64,7 @@ def test_requests_beyond_the_limit_get_503_with_retry_after(slow: Any) -> None:
         with pytest.raises(grpc.RpcError) as raised:
             slow.infer(call(), timeout=10)
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert "try again in a second" in raised.value.details()
+        assert "retry in a second" in raised.value.details()
         # Other endpoints are not limited.
         assert slow.get("/v2/health/ready") == slow.get("/v2/models/recommender/ready") == 200
         event = {"user_id": "user-3", "item_id": "item-3", "event": "view"}

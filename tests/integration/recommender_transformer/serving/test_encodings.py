@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recommender_transformer.serving.connections.encodings import Broken, TooLarge, decode
+from recommender_transformer.serving.connections.content_encoding import Malformed, TooLarge, decompress
 from winnow.request import MAX_BODY_BYTES
 
 PATH = "/v1/models/recommender:predict"
@@ -104,13 +104,13 @@ def test_other_encodings_are_415(server: Any, path: str, encoding: str) -> None:
     ("body", "encoding", "message"),
     [
         (BODY, "gzip", "incorrect header check"),
-        (b"", "gzip", "it is cut short"),
-        (gzip.compress(BODY)[:-9], "gzip", "it is cut short"),
+        (b"", "gzip", "it is truncated"),
+        (gzip.compress(BODY)[:-9], "gzip", "it is truncated"),
         (gzip.compress(BODY)[:-4] + b"\xff" * 4, "gzip", "incorrect length check"),
         (gzip.compress(BODY) + b"more", "gzip", "incorrect header check"),
-        (gzip.compress(b"") * 100, "gzip", "more follows its end"),
-        (zlib.compress(BODY)[:-1], "deflate", "it is cut short"),
-        (zlib.compress(BODY) + b"more", "deflate", "more follows its end"),
+        (gzip.compress(b"") * 100, "gzip", "data follows its end"),
+        (zlib.compress(BODY)[:-1], "deflate", "it is truncated"),
+        (zlib.compress(BODY) + b"more", "deflate", "data follows its end"),
         (b"\xff" * 100, "deflate", "invalid block type"),
     ],
 )
@@ -143,9 +143,9 @@ def test_decompression_bombs_are_413(server: Any) -> None:
 
 def test_decompression_stops_at_the_limit() -> None:
     packed = gzip.compress(b"a" * 1000)
-    assert decode(packed, "gzip", 1000) == b"a" * 1000
+    assert decompress(packed, "gzip", 1000) == b"a" * 1000
     with pytest.raises(TooLarge):
-        decode(packed, "gzip", 999)
-    assert decode(gzip.compress(b"") + packed, "gzip", 1000) == b"a" * 1000
-    with pytest.raises(Broken):
-        decode(packed[:-1], "gzip", 1000)
+        decompress(packed, "gzip", 999)
+    assert decompress(gzip.compress(b"") + packed, "gzip", 1000) == b"a" * 1000
+    with pytest.raises(Malformed):
+        decompress(packed[:-1], "gzip", 1000)

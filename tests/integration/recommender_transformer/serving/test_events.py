@@ -162,7 +162,11 @@ def test_a_batch_of_cloud_events_is_stored_completely_or_not_at_all(server: Any,
         ),
         (CLOUD | {"data_base64": "%%%"}, STRUCTURED, "cloudevents[0].data_base64: must be base64"),
         (CLOUD | {"data_base64": "AAAA"}, STRUCTURED, "cloudevents[0].data_base64: must be JSON"),
-        (CLOUD | {"data_base64": "AAAA", "data": {}}, STRUCTURED, "cloudevents[0].data_base64: must not be there"),
+        (
+            CLOUD | {"data_base64": "AAAA", "data": {}},
+            STRUCTURED,
+            "cloudevents[0].data_base64: must not be set together with data",
+        ),
         (CLOUD, STRUCTURED, "instances[0]: must be an object, got None"),
         (CLOUD | {"data": [EVENT]}, STRUCTURED, "instances[0]: must be an object"),
         (
@@ -208,9 +212,9 @@ def test_only_the_events_model_accepts_cloud_events(server: Any) -> None:
     headers = {f"ce-{name}": value for name, value in CLOUD.items()}
     body = json.dumps({"instances": [{"user_id": "me"}]}).encode()
     status, answer = server.post("/v1/models/recommender:predict", body, headers)
-    assert (status, answer["error"]) == (400, "body: CloudEvents are taken by the events model only")
+    assert (status, answer["error"]) == (400, "body: CloudEvents are accepted by the events model only")
     status, answer = server.post("/v2/models/events/infer", b'{"inputs": []}', headers)
-    assert (status, answer["error"][:24]) == (400, "body: CloudEvents are ta")
+    assert (status, answer["error"][:24]) == (400, "body: CloudEvents must b")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis
 
 from recommender_transformer.backends import new_items
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
 from tests.support.until import async_until
@@ -95,7 +95,7 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
     stored = Redis.from_url(redis_url).xlen(Keys(6002).new_item_stream)
     cases: list[tuple[list[Any], str]] = [
         ([{}], "instances[0].item_id: is required, and must be a string of 1 to 256 characters"),
-        ([new("item-7")], "instances[0].item_id: must be a new item's, but release 6002 has 'item-7' already"),
+        ([new("item-7")], "instances[0].item_id: must be the id of a new item, but release 6002 contains 'item-7'"),
         ([new("x"), new("y"), new("x")], "instances[2].item_id: must be given once, but instances[0] is 'x' too"),
         ([new("x", price=-1)], "instances[0].price: must be a number of at least 0, got -1"),
         ([new("x", price="3")], "instances[0].price: must be a number of at least 0, got '3'"),

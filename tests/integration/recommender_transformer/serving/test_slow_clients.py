@@ -19,7 +19,7 @@ from tests.support.until import until
 
 PATH = "/v1/models/recommender:predict"
 BODY = json.dumps({"instances": [{"user_id": "user-3", "k": 5}]}).encode()
-RECEPTION = "recommender_transformer.serving.connections.reception"
+RECEPTION = "recommender_transformer.serving.connections.http_connection"
 SHORT_TIMES = {f"{RECEPTION}.HEAD_S": 2.0, f"{RECEPTION}.GRACE_S": 2.0}
 
 
@@ -92,7 +92,7 @@ def test_slow_senders_take_no_slot_and_get_408(serve_tiny: Any, redis_url: str) 
             answer = rest(client)
             assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n"), answer
             assert b"connection: close" in answer
-            assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "the request was not there in time"}
+            assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "the request was not complete in time"}
         # Without a request there is no answer.
         assert {rest(client) for client in silent} == {b""}
         assert ended(server, "slow") == 100
@@ -193,7 +193,7 @@ def test_the_memory_of_incomplete_bodies_is_bounded(serve_tiny: Any, redis_url: 
 
 def test_a_client_that_does_not_read_takes_no_slot_and_is_closed(serve_tiny: Any, redis_url: str) -> None:
     body = json.dumps({"instances": [{"user_id": "user-3", "k": 100, "debug": True}]}).encode()
-    constants = SHORT_TIMES | {f"{RECEPTION}.SLOWEST": 100_000}
+    constants = SHORT_TIMES | {f"{RECEPTION}.MIN_RATE": 100_000}
     with serve_tiny(redis_url, max_in_flight=2, constants=constants) as server, ExitStack() as open_:
         for _ in range(2):
             client = open_.enter_context(connected(server))

@@ -77,7 +77,7 @@ def honest(server: Any) -> None:
 
 
 def test_an_incomplete_message_takes_no_slot_and_times_out(serve_tiny: Any, redis_url: str) -> None:
-    constants = {f"{MODULE}._SENDING_S": 4.0}
+    constants = {f"{MODULE}._SEND_TIMEOUT_S": 4.0}
     with serve_tiny(redis_url, max_in_flight=2, constants=constants) as server, ExitStack() as open_:
         for _ in range(4):
             client = open_.enter_context(connected(server))
@@ -101,7 +101,7 @@ def test_an_unread_answer_takes_no_slot_and_times_out(serve_tiny: Any, redis_url
 
 
 def test_beyond_the_bound_the_oldest_waiting_calls_end(serve_tiny: Any, redis_url: str) -> None:
-    with serve_tiny(redis_url, constants={f"{MODULE}._CALLS": 30}) as server, ExitStack() as open_:
+    with serve_tiny(redis_url, constants={f"{MODULE}._MAX_WAITING_CALLS": 30}) as server, ExitStack() as open_:
         for _ in range(2):
             client = open_.enter_context(connected(server))
             for stream in range(1, 41, 2):

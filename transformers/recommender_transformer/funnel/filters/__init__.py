@@ -1,1 +1,1 @@
-"""What may be shown."""
+"""Filters: which candidates may be shown."""

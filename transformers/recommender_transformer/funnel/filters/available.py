@@ -1,4 +1,4 @@
-"""Never an item that cannot be had."""
+"""Removes items that are not available."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,16 +8,16 @@ from recommender_transformer.funnel.query import Query
 
 
 class Available:
-    """Removes items whose row says so; exact, up to the age at which a row is read again."""
+    """Removes items whose row has ``available`` 0. Exact, up to the time for which a row is cached."""
 
     name = "available"
-    gives_way = False
+    relaxable = False
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """True for items that can be had."""
+        """True for available items."""
         available: NDArray[np.bool_] = candidates.rows["available"] != 0
         return available
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
-        """One for all."""
-        return ["its row says that it cannot be had"] * len(candidates)
+        """The same reason for all."""
+        return ["not available"] * len(candidates)

@@ -1,4 +1,4 @@
-"""Never an item the user has met."""
+"""Removes items that the user has seen."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,34 +9,34 @@ from recommender_transformer.funnel.query import Query
 
 
 class Seen:
-    """Removes what is in the user's Bloom filter, in the history, or was met a moment ago.
+    """Removes items in the user's seen filter (a Bloom filter), history or recent events.
 
-    The last two are exact, and the last is never behind.
+    History and recent events are exact; recent events are those that the seen filter may not contain yet.
 
     Args:
-        catalog: whose items are judged.
+        catalog: gives the items' indices and hashes.
     """
 
     name = "seen"
-    gives_way = False
+    relaxable = False
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """True for items the user has not met."""
-        met = self._lately(query, candidates)
-        if query.state.seen is not None:
-            met |= query.state.seen.contains(candidates.items, self._catalog.hashes)
-        return ~met
+        """True for items that the user has not seen."""
+        seen = self._recently_seen(query, candidates)
+        if query.user.state.seen is not None:
+            seen |= query.user.state.seen.contains(candidates.items, self._catalog.hashes)
+        return ~seen
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
-        """Whether it was a short while ago, or only the filter knows it."""
-        lately = self._lately(query, candidates).tolist()
-        return ["in the user's recent history" if known else "in the user's filter" for known in lately]
+        """Whether the history has the item, or only the seen filter."""
+        recent = self._recently_seen(query, candidates).tolist()
+        return ["in the user's recent history" if is_recent else "in the user's seen filter" for is_recent in recent]
 
-    def _lately(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        met = np.isin(candidates.items, query.state.history.items)
-        if query.state.recent:
-            met |= np.isin(candidates.items, self._catalog.known(query.state.recent))
-        return met
+    def _recently_seen(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        seen = np.isin(candidates.items, query.user.state.history.items)
+        if query.user.state.recent:
+            seen |= np.isin(candidates.items, self._catalog.indices(query.user.state.recent))
+        return seen

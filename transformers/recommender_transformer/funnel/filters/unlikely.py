@@ -1,4 +1,4 @@
-"""Rarely an item of a kind that the user has never touched."""
+"""Removes most items of categories that the user has never interacted with."""
 
 from zlib import crc32
 
@@ -12,10 +12,10 @@ from winnow.bloom.hashing import ItemHashes
 from winnow.bloom.seen import SeenFilter
 
 EXPLORE = 0.1
-"""Share of the unlikely candidates that stay, so that a taste nobody has shown yet can still be found."""
+"""Share of the unlikely candidates that are kept, so that new interests of a user can be discovered."""
 
 FEWEST = 100
-"""Items met from which on a user's log says something of what is missing from it; measured in docs/decisions/0015."""
+"""Minimum number of seen items for which a missing category is evidence; measured in docs/decisions/0015."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -24,21 +24,21 @@ _DRAWN_BELOW = np.uint64(int(EXPLORE * 2**32))
 
 
 class Unlikely:
-    """Removes candidates none of whose categories the user ever touched, except for a share of them.
+    """Removes candidates none of whose categories the user has interacted with, except for a random share of them.
 
-    Who looks for something or names categories says what is wanted, and what few events lack they may lack by chance:
-    for them all is likely. So is an item without a category. The share is drawn for each user anew with each release: a
-    list that changed at every look would be no list.
+    Does not apply to requests with a query or a category filter, which state the interest, nor to users with few
+    events, whose missing categories may be missing by chance. Items without a category are kept. The random share is
+    drawn per user and release, so that repeated requests return the same list.
 
     Args:
-        catalog: whose items are judged.
+        catalog: gives the items' indices, hashes and rows.
         hashes: hash of every category of the release, by code.
-        width: columns that the category takes in an item row.
+        width: columns of the category in an item row.
         release: number of the release.
     """
 
     name = "unlikely"
-    gives_way = True
+    relaxable = True
 
     def __init__(self, catalog: Catalog, hashes: ItemHashes, width: int, release: int) -> None:
         self._catalog = catalog
@@ -47,36 +47,36 @@ class Unlikely:
         self._width = width
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """True for likely candidates and for the explored share, whose propensity is set to say so."""
-        touched, met = query.state.categories, query.state.seen
-        recent = self._catalog.known(query.state.recent)
-        wanted = query.request.query is not None or query.categories is not None
-        if wanted or touched is None or met is None or self._count(met, recent) < FEWEST:
+        """True for likely candidates and for the explored share, whose propensity is set to :data:`EXPLORE`."""
+        touched, seen = query.user.state.categories, query.user.state.seen
+        recent = self._catalog.indices(query.user.state.recent)
+        states_interest = query.request.query is not None or query.categories is not None
+        if states_interest or touched is None or seen is None or self._count(seen, recent) < FEWEST:
             return np.ones(len(candidates), dtype=np.bool_)
         codes = candidates.rows["categorical"][:, : self._width]
-        # Many candidates share few categories: each category is looked up once.
+        # Many candidates share few categories: look up each category once.
         distinct = np.flatnonzero(np.bincount(codes.ravel(), minlength=1))
-        known = np.zeros(len(self._hashes), dtype=np.bool_)
-        known[distinct] = touched.contains(distinct.astype(np.int32), self._hashes)
-        known[self._catalog.rows["categorical"][recent, : self._width]] = True
-        # Code 0 is no category, and comes first only where there is none.
-        known[0] = False
-        kept: NDArray[np.bool_] = known.take(codes).any(axis=1) | (codes[:, 0] == 0)
+        likely = np.zeros(len(self._hashes), dtype=np.bool_)
+        likely[distinct] = touched.contains(distinct.astype(np.int32), self._hashes)
+        likely[self._catalog.rows["categorical"][recent, : self._width]] = True
+        # Code 0 is "no category", and is first only if the item has none.
+        likely[0] = False
+        kept: NDArray[np.bool_] = likely.take(codes).any(axis=1) | (codes[:, 0] == 0)
         unlikely = np.flatnonzero(~kept)
         explored = unlikely[_drawn(f"{self._release} {query.request.user_id}", candidates.items.take(unlikely))]
         candidates.propensity[explored] = EXPLORE
         kept[explored] = True
         return kept
 
-    def _count(self, met: SeenFilter, recent: NDArray[np.int32]) -> int:
-        """Items met; those of a moment ago may be in the filter already."""
-        if not len(met) < FEWEST <= len(met) + len(recent):
-            return len(met)
-        return len(met) + int((~met.contains(recent, self._catalog.hashes)).sum())
+    def _count(self, seen: SeenFilter, recent: NDArray[np.int32]) -> int:
+        """Number of seen items; the seen filter may contain some of the recent ones."""
+        if not len(seen) < FEWEST <= len(seen) + len(recent):
+            return len(seen)
+        return len(seen) + int((~seen.contains(recent, self._catalog.hashes)).sum())
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
-        """One for all."""
-        return ["no category of it was ever touched"] * len(candidates)
+        """The same reason for all."""
+        return ["the user has not interacted with any of its categories"] * len(candidates)
 
 
 def _drawn(seed: str, items: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -1,1 +1,1 @@
-"""What is known of the candidates."""
+"""Item hydrators: the features of the candidates."""

@@ -1,19 +1,19 @@
-"""What is known of the candidates: their packed feature rows."""
+"""Reads the packed feature rows of the candidates."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 
 
 class ItemRows:
-    """Rows from the process's own cache, or, all that are missing together, from Redis.
+    """Item rows from this process's cache; missing rows are read from Redis in one call.
 
     Args:
-        store: where rows are read.
-        bundled: structured [n + 1], the rows as of the release, for when nothing newer can be had.
+        store: reads the rows.
+        bundled: structured [n + 1 + capacity], the rows of the catalog, used if Redis is not available.
     """
 
     name = "item_rows"
@@ -23,12 +23,12 @@ class ItemRows:
         self._bundled = bundled
 
     async def hydrate(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """Fill the rows; an item that Redis does not know is dropped, never given another item's row."""
-        candidates.rows, known = await self._store.item_rows(candidates.items)
-        return known
+        """Set the rows; false for items without a row in Redis, which must never get another item's row."""
+        candidates.rows, has_row = await self._store.item_rows(candidates.items)
+        return has_row
 
     def fallback(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """The newest rows this process has seen, or those of the release."""
+        """Cached rows, however old; otherwise those of the catalog."""
         rows, held = self._store.held_rows(candidates.items)
         rows[~held] = self._bundled[candidates.items[~held]]
         candidates.rows = rows

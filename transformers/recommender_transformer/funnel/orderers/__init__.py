@@ -1,1 +1,1 @@
-"""In which order they are shown."""
+"""Orderers: which items are shown, and in which order."""

@@ -1,4 +1,4 @@
-"""Diversity: maximal marginal relevance over the item vectors of the release."""
+"""Diversity: maximal marginal relevance over the item vectors of the catalog."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,14 @@ from recommender_transformer.funnel.query import Query
 from winnow.ranking.mmr import TRADE_OFF, mmr
 
 _POOL = 4
-"""Candidates looked at per item of the answer."""
+"""Candidates considered per item of the answer."""
 
 
 class Mmr:
-    """Chooses k items, each good and unlike those before it.
+    """Chooses ``k`` items one by one, each for its score and for its dissimilarity to those chosen before.
 
     Args:
-        item_vectors: float32 [n + 1, D].
+        item_vectors: float32 [n + 1 + capacity, D].
     """
 
     name = "mmr"
@@ -24,9 +24,9 @@ class Mmr:
         self._vectors = item_vectors
 
     def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
-        """Positions of the chosen k; the request's ``diversity`` is the share that unlikeness has in the choice."""
-        asked = query.request.diversity
-        trade_off = TRADE_OFF if asked is None else 1.0 - asked
+        """Positions of the chosen ``k``; the request's ``diversity`` is the weight of dissimilarity."""
+        diversity = query.request.diversity
+        trade_off = TRADE_OFF if diversity is None else 1.0 - diversity
         pool = slice(0, _POOL * query.request.k)
         vectors = self._vectors.take(candidates.items[pool], 0)
         return mmr(candidates.score[pool], vectors, query.request.k, trade_off)

@@ -1,1 +1,1 @@
-"""Who is asking."""
+"""Query hydrators: what is known about the user."""

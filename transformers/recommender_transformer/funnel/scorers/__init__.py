@@ -1,1 +1,1 @@
-"""How good the candidates are."""
+"""Scorers: how well the candidates suit the user and the query."""

@@ -1,4 +1,4 @@
-"""How well the candidates match what is looked for, joined with what the ranker thinks of them."""
+"""Scores candidates by their similarity to the query's content, combined with the ranker's score."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,20 +6,20 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.scorers.naming import as_named
+from recommender_transformer.funnel.scorers.source_order import source_order_scores
 
 WEIGHT = 0.5
-"""Share of the content in the score where the ranker knows the user too."""
+"""Weight of the content for users with a history; the ranker's score has the rest."""
 
 
 class ContentScorer:
-    """Half what the user likes, half what was looked for; all of it what was looked for, where no user is known.
+    """The cosine of item vector and content vector; for users with a history, its weighted sum with the ranker's score.
 
-    Both opinions are standardised over the candidates of the request (mean 0, deviation 1), so that their shares mean
-    what they say whatever the ranker's scale. With content alone the score is the cosine itself.
+    Before they are summed, both scores are standardised over the candidates of the request (mean 0, deviation 1), so
+    that the weight does not depend on the scale of the ranker's scores.
 
     Args:
-        catalog: whose vectors are compared.
+        catalog: gives the item vectors.
     """
 
     name = "content_score"
@@ -27,24 +27,25 @@ class ContentScorer:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def wanted(self, query: Query) -> bool:
-        """Where something is looked for and the encoders have answered."""
-        return query.content_vector is not None
+    def enabled(self, query: Query) -> bool:
+        """If the content source has embedded the query's content."""
+        return query.sources.content_vector is not None
 
     async def score(self, query: Query, candidates: Candidates) -> None:
-        """Set the score from the cosine, and from the ranker's score where it counts."""
-        assert query.content_vector is not None
-        cosine: NDArray[np.float32] = self._catalog.vectors.take(candidates.items, 0) @ query.content_vector
-        if not query.has_history:
+        """Set the score; reads the ranker's for users with a history."""
+        vector = query.sources.content_vector
+        assert vector is not None
+        cosine: NDArray[np.float32] = self._catalog.vectors.take(candidates.items, 0) @ vector
+        if not query.user.has_history:
             candidates.score = cosine
             return
         blended = (1.0 - WEIGHT) * _standardised(candidates.score) + WEIGHT * _standardised(cosine)
         candidates.score = blended.astype(np.float32)
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
-        """The score stays as the ranker left it; where it was not asked, the order of the sources stands."""
-        if not query.has_history:
-            candidates.score = as_named(candidates)
+        """The ranker's score; the order of the sources if the ranker was not enabled."""
+        if not query.user.has_history:
+            candidates.score = source_order_scores(candidates)
 
 
 def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float64]:

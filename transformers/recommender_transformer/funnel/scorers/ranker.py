@@ -1,4 +1,4 @@
-"""The ranker: how likely is a click, how likely a conversion, and what to order by."""
+"""Scores candidates with the ranker in Triton: probabilities of click and conversion, and the score to order by."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,21 +7,25 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.scorers.naming import as_named
+from recommender_transformer.funnel.scorers.source_order import source_order_scores
 from winnow.ranking.context import context_features
 
 _BUCKET = 128
-"""Candidates are padded to a multiple of this: coarse enough for equal shapes to meet, fine enough to waste little."""
+"""Candidates are padded to a multiple of this: coarse enough for requests to share a shape, fine enough to waste little
+work on padding."""
 
-
-_FRESH_BUCKET = 64
-"""The same for the fresh items among them."""
+_NEW_ITEM_BUCKET = 64
+"""The same for the new items among the candidates."""
 
 
 class Ranker:
-    """Asks the ranker in Triton for all candidates at once.
+    """Sends all candidates of a request to the ranker in one call.
 
-    Its graph holds the vectors of the release's items; those of fresh ones travel with the request.
+    The ranker's graph contains the vectors of the release's items; those of new items are sent with the request.
+
+    Args:
+        models: calls the ranker.
+        catalog: gives the vectors of new items.
     """
 
     name = "ranker"
@@ -29,26 +33,26 @@ class Ranker:
     def __init__(self, models: Models, catalog: Catalog) -> None:
         self._models = models
         self._catalog = catalog
-        self._no_fresh = np.zeros((1, 1, catalog.vectors.shape[1]), np.float32)
+        self._no_new_vectors = np.zeros((1, 1, catalog.vectors.shape[1]), np.float32)
 
-    def wanted(self, query: Query) -> bool:
-        """Unless something is looked for by somebody of whom it knows nothing."""
-        return query.content_vector is None or query.has_history
+    def enabled(self, query: Query) -> bool:
+        """Unless the content scorer ignores its score: for a query with content by a user without a history."""
+        return query.sources.content_vector is None or query.user.has_history
 
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Set probabilities and score.
 
-        The candidates are padded, so that Triton's dynamic batcher finds requests of equal shape to join; padding is
-        item 0, whose score the model puts out of the race, and is cut off here.
+        Candidates are padded with item 0 so that Triton's dynamic batcher can join requests of equal shape. The model
+        masks the padding, and its scores are cut off here.
         """
         count = len(candidates)
         if not count:
             return
         size = bucket(count)
-        context = context_features(candidates.items, query.found, len(query.state.history.items))
+        context = context_features(candidates.items, query.sources.lists, len(query.user.state.history.items))
         numeric = candidates.rows["numeric"]
         items = np.zeros((1, size), dtype=np.int32)
-        items[0, :count], fresh_vectors = self._with_fresh(candidates.items)
+        items[0, :count], new_vectors = self._with_new_items(candidates.items)
         categorical = np.zeros((1, size, candidates.rows["categorical"].shape[1]), dtype=np.int32)
         categorical[0, :count] = candidates.rows["categorical"]
         numbers = np.zeros((1, size, numeric.shape[1] + context.shape[1]), dtype=np.float32)
@@ -56,32 +60,32 @@ class Ranker:
         numbers[0, :count, numeric.shape[1] :] = context
         ranked = await self._models.rank(
             {
-                **query.user,
+                **query.user.tensors,
                 "candidate_items": items,
                 "candidate_categorical": categorical,
                 "candidate_numeric": numbers,
-                "fresh_vectors": fresh_vectors,
+                "fresh_vectors": new_vectors,
             }
         )
         candidates.probabilities = ranked.probabilities[0, :count]
         candidates.score = ranked.scores[0, :count]
 
-    def _with_fresh(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Candidates as the graph numbers them (``n + 1 + f`` is row ``f``), and the vectors of the fresh ones."""
+    def _with_new_items(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The candidates as the graph numbers them (``n + 1 + f`` is row ``f``), and the vectors of the new items."""
         positions = np.flatnonzero(items > self._catalog.size)
         if not len(positions):
-            return items, self._no_fresh
-        vectors = np.zeros((1, bucket(len(positions), _FRESH_BUCKET), self._no_fresh.shape[2]), np.float32)
+            return items, self._no_new_vectors
+        vectors = np.zeros((1, bucket(len(positions), _NEW_ITEM_BUCKET), self._no_new_vectors.shape[2]), np.float32)
         vectors[0, : len(positions)] = self._catalog.vectors[items[positions]]
         numbered = items.copy()
         numbered[positions] = self._catalog.size + 1 + np.arange(len(positions), dtype=np.int32)
         return numbered, vectors
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
-        """Keep the order in which the sources named the candidates: the retriever's first."""
-        candidates.score = as_named(candidates)
+        """The order of the sources, the retriever's first."""
+        candidates.score = source_order_scores(candidates)
 
 
 def bucket(count: int, size: int = _BUCKET) -> int:
-    """The next multiple of the bucket."""
+    """``count``, rounded up to a multiple of ``size``."""
     return -(-count // size) * size

@@ -1,1 +1,1 @@
-"""What follows from an answer."""
+"""Side effects: what happens after an answer."""

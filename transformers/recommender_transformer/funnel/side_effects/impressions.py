@@ -1,4 +1,4 @@
-"""What was shown, and the features it was chosen by, written down after the answer has left."""
+"""Logs each answer, with the features that its items were scored by, to the ``impressions`` stream in Redis."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 from prometheus_client import Counter
 
-from recommender_transformer.backends.online import OnlineStore
+from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.feedback import impressions
@@ -22,12 +22,12 @@ from winnow.store.keys import EXPORTED, IMPRESSIONS
 log = logging.getLogger(__name__)
 
 _WAIT_S = 0.05
-"""Impressions of this long travel together, out of the way of the requests."""
+"""Impressions are collected for this long and written in one pipeline, so that requests do not compete with writes."""
 
-_PATIENCE_S = 5.0
-_PENDING = 10_000
-_KEPT = 200_000
-"""Length to which the stream is trimmed, about."""
+_TIMEOUT_S = 5.0
+_MAX_PENDING = 10_000
+_MAX_LENGTH = 200_000
+"""Approximate length to which the stream is trimmed."""
 
 _TRIM = """
 local unexported = 0
@@ -41,16 +41,16 @@ while true do
   redis.call('XTRIM', KEYS[1], 'MINID', kept)
 end
 """
-"""Trims a hundred entries or more at a time; says how many of them nobody had exported."""
+"""Trims at least a hundred entries at a time; returns the number of trimmed entries that were not exported yet."""
 
-_LOST = Counter("winnow_impressions_lost_total", "Impressions that could not be written.")
+_LOST = Counter("winnow_impressions_lost_total", "Impressions that could not be written to Redis.")
 _TRIMMED = Counter(
-    "winnow_impressions_trimmed_total", "Impressions that were trimmed before `winnow events export` had read them."
+    "winnow_impressions_trimmed_total", "Impressions trimmed from the stream before `winnow events export` read them."
 )
 
 
-class _Shown(NamedTuple):
-    """All that an entry is made of, and no more: many wait where Redis is slow, and a trace or a filter is large."""
+class _Impression(NamedTuple):
+    """The fields of an entry only: many are pending while Redis is slow, and traces and filters are large."""
 
     now_ms: int
     request_id: str
@@ -63,22 +63,26 @@ class _Shown(NamedTuple):
 
 
 class Impressions:
-    """Appends each answer to the ``impressions`` stream, in the background and in batches."""
+    """Appends each answer to the ``impressions`` stream, in batches, in a background task.
+
+    Args:
+        store: gives the Redis client.
+    """
 
     name = "impressions"
 
     def __init__(self, store: OnlineStore) -> None:
         self._store = store
-        self._pending: deque[_Shown] = deque()
+        self._pending: deque[_Impression] = deque()
         self._writing: asyncio.Task[None] | None = None
 
     def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
-        """Take note; all else happens later."""
-        if len(self._pending) >= _PENDING:
+        """Append to the pending impressions; beyond the bound the impression is dropped and counted as lost."""
+        if len(self._pending) >= _MAX_PENDING:
             _LOST.inc()
             return
         self._pending.append(
-            _Shown(
+            _Impression(
                 query.now_ms,
                 answer["request_id"],
                 answer["user_id"],
@@ -86,14 +90,14 @@ class Impressions:
                 answer["items"],
                 answer["degraded"],
                 shown.propensity,
-                Served(shown.rows, query.state.row, query.state.history),
+                Served(shown.rows, query.user.state.row, query.user.state.history),
             )
         )
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def flush(self) -> None:
-        """Wait until what is pending has been written."""
+        """Wait until the pending impressions are written."""
         if self._writing is not None:
             await self._writing
 
@@ -102,11 +106,11 @@ class Impressions:
             await asyncio.sleep(_WAIT_S)
             batch = [self._pending.popleft() for _ in range(len(self._pending))]
             pipe = self._store.client.pipeline(transaction=False)
-            for shown in batch:
-                pipe.xadd(IMPRESSIONS, _entry(shown))
-            pipe.eval(_TRIM, 2, IMPRESSIONS, EXPORTED, _KEPT)
+            for impression in batch:
+                pipe.xadd(IMPRESSIONS, _entry(impression))
+            pipe.eval(_TRIM, 2, IMPRESSIONS, EXPORTED, _MAX_LENGTH)
             try:
-                async with asyncio.timeout(_PATIENCE_S):
+                async with asyncio.timeout(_TIMEOUT_S):
                     *_, unexported = await pipe.execute()
                 _TRIMMED.inc(unexported)
             except (RedisError, OSError) as error:
@@ -114,8 +118,8 @@ class Impressions:
                 log.warning("%d impressions lost: %s", len(batch), error)
 
 
-def _entry(shown: _Shown) -> dict[Any, Any]:
-    """One entry of the stream."""
+def _entry(shown: _Impression) -> dict[Any, Any]:
+    """The fields of a stream entry."""
     items = [
         {
             "item_id": item["item_id"],

@@ -1,8 +1,8 @@
-"""A request's stages as OpenTelemetry spans, made after its answer has left from what the trace holds anyway.
+"""OpenTelemetry spans of a request's stages, created from its trace after the answer has been sent.
 
-Nothing is started or ended on the way: the runner's steps know when they began and how long they took. The standard
-variables say where the spans go (``OTEL_EXPORTER_OTLP_ENDPOINT``), how many (``OTEL_TRACES_SAMPLER``) and under which
-name (``OTEL_SERVICE_NAME``); without an endpoint there is no such component.
+The trace holds the start and the duration of every step, so no span is started or ended during the request. The
+standard environment variables set the endpoint (``OTEL_EXPORTER_OTLP_ENDPOINT``), the sampling
+(``OTEL_TRACES_SAMPLER``) and the service name (``OTEL_SERVICE_NAME``). Without an endpoint the pipeline has no spans.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ ROOT = "recommend"
 
 _SERVICE = "winnow-transformer"
 _WAIT_S = 0.05
-"""Spans are made this much later, out of the way of the answer that is being written."""
+"""Spans are created this long after the answer, so that they do not delay writing it."""
 
-_LAST_MS = 2000
-"""How long the last spans may take at the end; the SDK would wait half a minute for a collector that is away."""
+_SHUTDOWN_MS = 2000
+"""Time-out of the last export; the SDK's default of 30 s would delay shutdown while the collector is down."""
 
 
 class Spans:
-    """One root span a request, continuing the caller's trace, and below it a span per turn: ``stage/component``.
+    """A root span per request, which continues the caller's trace, with a child span per step: ``stage/component``.
 
     Args:
-        provider: samples and exports them.
+        provider: samples and exports the spans.
     """
 
     name = "spans"
@@ -49,7 +49,7 @@ class Spans:
         self._extract = TraceContextTextMapPropagator().extract
 
     def after(self, query: Query, answer: Answer, shown: Candidates) -> None:
-        """Take note; all else happens later."""
+        """Schedule the creation of the spans."""
         attributes: dict[str, str | int] = {
             "winnow.request_id": query.request_id,
             "winnow.release": answer["release"],
@@ -58,7 +58,7 @@ class Spans:
         }
         asyncio.get_running_loop().call_later(
             _WAIT_S,
-            self._make,
+            self._create,
             query.carrier,
             attributes,
             query.trace.steps,
@@ -68,11 +68,11 @@ class Spans:
         )
 
     async def flush(self) -> None:
-        """Wait for the last spans, and export them."""
+        """Wait for scheduled spans, and export them."""
         await asyncio.sleep(2 * _WAIT_S)
         await asyncio.to_thread(self._provider.shutdown)
 
-    def _make(
+    def _create(
         self,
         carrier: Mapping[str, str],
         attributes: dict[str, str | int],
@@ -96,7 +96,7 @@ class Spans:
             {**attributes, "winnow.degraded": degraded},
             start_time=at(started),
         )
-        # One that is not sampled costs no more than the question.
+        # A request that is not sampled needs no child spans.
         if not root.is_recording():
             return
         inside = set_span_in_context(root, context)
@@ -113,7 +113,7 @@ class Spans:
 
 
 def spans() -> tuple[Spans, ...]:
-    """The component, where the environment names an endpoint; else nothing."""
+    """The component if the environment sets an endpoint; otherwise an empty tuple."""
     if not any(os.environ.get(name) for name in ENDPOINTS):
         return ()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -121,12 +121,12 @@ def spans() -> tuple[Spans, ...]:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    class Prompt(BatchSpanProcessor):
+    class PromptShutdown(BatchSpanProcessor):
         def shutdown(self) -> None:
-            self._batch_processor.shutdown(_LAST_MS)
+            self._batch_processor.shutdown(_SHUTDOWN_MS)
 
-    # What the environment says of the resource comes last, and so wins.
+    # The environment's attributes are merged last, so that they take precedence.
     resource = Resource.create({SERVICE_NAME: _SERVICE}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(Prompt(OTLPSpanExporter()))
+    provider.add_span_processor(PromptShutdown(OTLPSpanExporter()))
     return (Spans(provider),)

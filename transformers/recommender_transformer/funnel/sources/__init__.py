@@ -1,1 +1,1 @@
-"""What might suit."""
+"""Sources: where candidates come from."""

@@ -1,35 +1,40 @@
-"""Items like what is looked for: a text, a picture, a sound, or several that mean one thing."""
+"""Items similar to the query's content: a text, an image, a sound, or several that describe one thing."""
 
 from recommender_transformer.backends.catalog import Catalog, merged
-from recommender_transformer.funnel.content_lookup import Placing
+from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
 
 
 class Content:
-    """The query as an item of which little is known: its place among the items, and what lies near."""
+    """Embeds the content as an item without features, and finds the items with the most similar vectors.
+
+    Args:
+        lookup: embeds the content and searches the items of the release.
+        catalog: gives the new items and their vectors.
+    """
 
     name = "content"
     needs: tuple[str, ...] = ()
 
-    def __init__(self, placing: Placing, catalog: Catalog) -> None:
-        self._placing = placing
+    def __init__(self, lookup: ContentLookup, catalog: Catalog) -> None:
+        self._lookup = lookup
         self._catalog = catalog
 
-    def wanted(self, query: Query) -> bool:
-        """Only where something is looked for."""
+    def enabled(self, query: Query) -> bool:
+        """For requests with a query."""
         return len(query.content) > 0
 
     async def find(self, query: Query) -> SourceList:
-        """The items with the highest cosine, fresh ones among them."""
-        placed = await self._placing.place(query.content)
-        vector, items, scores = placed.item_vector[0], placed.candidates[0], placed.scores[0]
-        query.content_vector = vector
-        fresh = self._catalog.fresh
-        if not len(fresh):
+        """The items with the highest cosine, new items included."""
+        similar = await self._lookup.find(query.content)
+        vector, items, scores = similar.item_vector[0], similar.candidates[0], similar.scores[0]
+        query.sources.content_vector = vector
+        new_items = self._catalog.new_items
+        if not len(new_items):
             return SourceList(items, scores)
-        return SourceList(*merged(items, scores, fresh, self._catalog.vectors[fresh] @ vector))
+        return SourceList(*merged(items, scores, new_items, self._catalog.vectors[new_items] @ vector))
 
     def fallback(self, query: Query) -> SourceList:
-        """Nothing; the other sources carry on."""
+        """An empty list."""
         return NOTHING

@@ -1,4 +1,4 @@
-"""Items that others met close to the user's recent ones."""
+"""Items that other users interacted with close to the user's recent items."""
 
 import asyncio
 
@@ -11,7 +11,13 @@ from winnow.retrieval.covisitation import covisitation_scores
 
 
 class Covisitation:
-    """The release's item-to-item table, read in this process: a few microseconds per item of the history."""
+    """Looks up the release's item-to-item table in this process: a few microseconds per item of the history.
+
+    Args:
+        neighbours: int32 [n + 1, m], the neighbours of each item.
+        weights: float32 [n + 1, m], their weights.
+        k: length of the list.
+    """
 
     name = "covisitation"
     needs: tuple[str, ...] = ()
@@ -21,17 +27,17 @@ class Covisitation:
         self._weights = weights
         self._k = k
 
-    def wanted(self, query: Query) -> bool:
-        """Only a history has neighbours."""
-        return query.has_history
+    def enabled(self, query: Query) -> bool:
+        """For users with a history."""
+        return query.user.has_history
 
     async def find(self, query: Query) -> SourceList:
-        """The best neighbours of the history, newest events counting most."""
-        history = query.state.history.items
-        # Requests to other processes leave first, so that theirs and this work happen at the same time.
+        """The neighbours with the highest weight over the history; newer events count more."""
+        history = query.user.state.history.items
+        # Let the other sources send their requests first, so that this computation runs while they wait.
         await asyncio.sleep(0)
         return SourceList(*covisitation_scores(self._neighbours, self._weights, history[::-1], self._k))
 
     def fallback(self, query: Query) -> SourceList:
-        """Nothing; the other sources carry on."""
+        """An empty list."""
         return NOTHING

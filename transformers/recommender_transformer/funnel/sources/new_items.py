@@ -1,4 +1,4 @@
-"""Items that came after the release was made: nobody has met them, so no other source is sure to name them."""
+"""Items that were added after the release was built, which other sources may never find: few users have seen them."""
 
 import numpy as np
 
@@ -6,31 +6,35 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import SourceList
 
-_NAMED = 50
+_LENGTH = 50
 
 
-class Fresh:
-    """The fresh items that suit the user best; the newest for a stranger."""
+class NewItems:
+    """The new items closest to the user's vector; the newest for users without one.
 
-    name = "fresh"
+    Args:
+        catalog: gives the new items and their vectors.
+    """
+
+    name = "new_items"
     needs: tuple[str, ...] = ("retriever",)
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def wanted(self, query: Query) -> bool:
-        """Where there are fresh items; to nobody in particular only what is looked for is shown."""
-        return len(self._catalog.fresh) > 0 and query.request.user_id is not None
+    def enabled(self, query: Query) -> bool:
+        """If there are new items; not for requests without a user, which ask for content only."""
+        return len(self._catalog.new_items) > 0 and query.request.user_id is not None
 
     async def find(self, query: Query) -> SourceList:
-        """Those with the highest product of the user's vector, which the retriever has told, and their own."""
-        assert query.user_vector is not None
-        fresh = self._catalog.fresh
-        scores = self._catalog.vectors[fresh] @ query.user_vector
-        best = np.argsort(-scores, kind="stable")[:_NAMED]
-        return SourceList(fresh[best], scores[best])
+        """The new items with the highest product of the retriever's user vector and item vector."""
+        assert query.user.vector is not None
+        items = self._catalog.new_items
+        scores = self._catalog.vectors[items] @ query.user.vector
+        best = np.argsort(-scores, kind="stable")[:_LENGTH]
+        return SourceList(items[best], scores[best])
 
     def fallback(self, query: Query) -> SourceList:
         """The newest."""
-        newest = self._catalog.fresh[:_NAMED]
+        newest = self._catalog.new_items[:_LENGTH]
         return SourceList(newest, 1.0 / np.arange(1, len(newest) + 1, dtype=np.float32))

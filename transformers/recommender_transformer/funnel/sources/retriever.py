@@ -1,4 +1,4 @@
-"""Items near the user's tower in the release's index, and among the fresh ones."""
+"""Items closest to the user's vector: the two-tower model, with an index of the release's items, in Triton."""
 
 from recommender_transformer.backends.catalog import Catalog, merged
 from recommender_transformer.backends.models import Models
@@ -7,10 +7,14 @@ from winnow.ranking.context import NOTHING, SourceList
 
 
 class Retriever:
-    """The two-tower model, in Triton. It says nothing of a user without history: its tower has nothing to read.
+    """Calls the retriever and merges new items into its list.
 
-    Triton's index ends with the release. A fresh item's score is the same product of user and item vector, so the two
-    lists merge exactly, as if the index had held all.
+    The index in Triton contains the release's items only. The score of a new item is the same product of user and item
+    vector, so the merged list is exact, as if the index contained the new items.
+
+    Args:
+        models: calls the retriever.
+        catalog: gives the new items and their vectors.
     """
 
     name = "retriever"
@@ -20,19 +24,19 @@ class Retriever:
         self._models = models
         self._catalog = catalog
 
-    def wanted(self, query: Query) -> bool:
-        """Only a history can be read."""
-        return query.has_history
+    def enabled(self, query: Query) -> bool:
+        """For users with a history, which the user tower reads."""
+        return query.user.has_history
 
     async def find(self, query: Query) -> SourceList:
-        """The retriever's candidates, best first."""
-        items, scores, vectors = await self._models.retrieve(query.user)
-        query.user_vector = vectors[0]
-        fresh = self._catalog.fresh
-        if not len(fresh):
+        """The items with the highest product of user and item vector; also sets ``query.user.vector``."""
+        items, scores, vectors = await self._models.retrieve(query.user.tensors)
+        query.user.vector = vectors[0]
+        new_items = self._catalog.new_items
+        if not len(new_items):
             return SourceList(items[0], scores[0])
-        return SourceList(*merged(items[0], scores[0], fresh, self._catalog.vectors[fresh] @ vectors[0]))
+        return SourceList(*merged(items[0], scores[0], new_items, self._catalog.vectors[new_items] @ vectors[0]))
 
     def fallback(self, query: Query) -> SourceList:
-        """Nothing; the other sources carry on."""
+        """An empty list."""
         return NOTHING

@@ -1,1 +1,1 @@
-"""HTTP and gRPC connections: limits, time-outs, compression, and what happens when a client disconnects."""
+"""HTTP and gRPC connections: admission control, limits, time-outs, compression, cancellation on disconnect."""

@@ -1,12 +1,12 @@
-"""How many recommendations may be under way at once; one more is refused at once, over HTTP and gRPC alike.
+"""Admission control: bounds the recommendations in flight, and rejects further ones at once, over HTTP and gRPC.
 
-A recommendation is under way from when its request is whole until its answer begins to leave, so neither those who send
-slowly nor those who read slowly hold a place.
+A recommendation is in flight from when its request is complete until its response starts, so neither slow senders nor
+slow readers occupy the server.
 
-A queue that stands only makes everybody late, one that passes does no harm. So a burst may go beyond the limit, but not
-for long: whether the server has been at ease within the last moment tells the one from the other, which is CoDel's idea
-(RFC 8289) with requests in the place of packets. What is refused must cost next to nothing, or refusing is what an
-overloaded server is busy with: over HTTP the body is not read, and on a connection in use no request is made of it.
+A standing queue adds latency to every request; short bursts are harmless. So a burst may exceed the limit while the
+number in flight was low within the last moment. This is the idea of CoDel (RFC 8289), with requests instead of packets.
+Rejecting must cost next to nothing, or an overloaded server is busy rejecting: over HTTP the body is not read, and on a
+reused connection the request never reaches the application.
 """
 
 from time import monotonic
@@ -17,27 +17,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MAX_IN_FLIGHT = 8
-"""Two cores are busy with six; more wait for each other and gain nothing."""
+"""Six saturate two cores; more only wait for each other."""
 
-_BURST = 3
-"""So many times the limit are let in by a burst: at 300 requests a second they are done within half a deadline."""
+_BURST_FACTOR = 3
+"""A burst may reach this multiple of the limit: at 300 requests a second it is served within half a deadline."""
 
 _BURST_S = 0.1
-"""How long after the server was last at ease."""
+"""Longest time since the load was last low during which a burst is admitted."""
 
-_EASE = 0.25
-"""It is at ease with fewer than this share of the limit."""
+_LOW_LOAD = 0.25
+"""The load is low below this share of the limit."""
 
 _PATHS = ("/v1/models/recommender", "/v2/models/recommender")
 _RAW_PATHS = tuple(path.encode() for path in _PATHS)
 
-_IN_FLIGHT = Gauge("winnow_in_flight", "Recommendations under way.")
-_REFUSED = Counter("winnow_refused_total", "Recommendations refused because too many were under way.", ("protocol",))
+_IN_FLIGHT = Gauge("winnow_in_flight", "Recommendations in flight.")
+_REJECTED = Counter("winnow_refused_total", "Recommendations rejected because too many were in flight.", ("protocol",))
 
-BUSY = "too many requests are under way: try again in a second, or ask another replica"
+BUSY = "too many requests are in flight: retry in a second, or send the request to another replica"
 
 CLOSE = (b"connection", b"close")
-"""The header of every answer of a server that leaves."""
+"""The header of every response during shutdown."""
 
 _BODY = b'{"error":"' + BUSY.encode() + b'"}'
 _HEADERS = [
@@ -45,95 +45,104 @@ _HEADERS = [
     (b"content-length", str(len(_BODY)).encode()),
     (b"retry-after", b"1"),
 ]
-_REFUSAL: tuple[Message, Message] = (
+_REJECTION: tuple[Message, Message] = (
     {"type": "http.response.start", "status": 503, "headers": _HEADERS},
     {"type": "http.response.body", "body": _BODY},
 )
-_STATUS = STATUS_LINE[503]
-_REST = b"".join(b"%b: %b\r\n" % header for header in _HEADERS) + b"\r\n" + _BODY
+_STATUS_LINE = STATUS_LINE[503]
+_HEAD_AND_BODY = b"".join(b"%b: %b\r\n" % header for header in _HEADERS) + b"\r\n" + _BODY
 
 
-class InFlight:
-    """Counts the recommendations under way; all in one event loop, so nothing is locked.
+class AdmissionControl:
+    """Counts the recommendations in flight. Not thread-safe: all calls come from one event loop.
 
     Args:
-        most: how many there may be for longer than a moment.
+        limit: recommendations in flight, except during bursts.
     """
 
-    def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
-        self._most = most
-        self._ease = max(1.0, _EASE * most)
-        self._at_ease = 0.0
+    def __init__(self, limit: int = MAX_IN_FLIGHT) -> None:
+        self._limit = limit
+        self._low_load = max(1.0, _LOW_LOAD * limit)
+        self._last_low = 0.0
         self._count = 0
-        self._refused = {protocol: _REFUSED.labels(protocol) for protocol in ("http", "grpc")}
+        self._rejected = {protocol: _REJECTED.labels(protocol) for protocol in ("http", "grpc")}
         _IN_FLIGHT.set_function(lambda: self._count)
 
-    def refuses(self, protocol: str) -> bool:
-        """Whether there is no room for one more, which is then counted as refused."""
+    def rejects(self, protocol: str) -> bool:
+        """Whether to reject a request now; a rejected request is counted in the metric."""
         now = monotonic()
-        if self._count < self._ease:
-            self._at_ease = now
-        elif self._count >= self._most * (_BURST if now - self._at_ease < _BURST_S else 1):
-            self._refused[protocol].inc()
+        if self._count < self._low_load:
+            self._last_low = now
+        elif self._count >= self._limit * (_BURST_FACTOR if now - self._last_low < _BURST_S else 1):
+            self._rejected[protocol].inc()
             return True
         return False
 
-    def enter(self, protocol: str) -> bool:
-        """Count one more; false, and not counted, where there is no room for it."""
-        if self.refuses(protocol):
+    def acquire(self, protocol: str) -> bool:
+        """Admit a request, which :meth:`release` must follow; false if it is rejected."""
+        if self.rejects(protocol):
             return False
         self._count += 1
         return True
 
-    def leave(self) -> None:
-        """One that entered is done."""
+    def release(self) -> None:
+        """End an admitted request."""
         self._count -= 1
 
 
-class Admission:
-    """ASGI middleware around whole requests: answers 503 where there is no room; health, metrics and all else pass."""
+class AdmissionMiddleware:
+    """ASGI middleware around complete requests: 503 for rejected recommendations; all other requests pass.
 
-    def __init__(self, app: ASGIApp, in_flight: InFlight) -> None:
+    Args:
+        app: the application.
+        admission: admits or rejects.
+    """
+
+    def __init__(self, app: ASGIApp, admission: AdmissionControl) -> None:
         self._app = app
-        self._in_flight = in_flight
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection's request."""
-        if not recommends(scope):
+        """Handle one request."""
+        if not is_recommendation(scope):
             await self._app(scope, receive, send)
             return
-        if not self._in_flight.enter("http"):
-            for message in _REFUSAL:
+        if not self._admission.acquire("http"):
+            for message in _REJECTION:
                 await send(message)
             return
-        inside = True
+        in_flight = True
 
-        async def leaving(message: Message) -> None:
-            nonlocal inside
-            if inside:
-                inside = False
-                self._in_flight.leave()
+        async def send_and_release(message: Message) -> None:
+            nonlocal in_flight
+            if in_flight:
+                in_flight = False
+                self._admission.release()
             await send(message)
 
         try:
-            await self._app(scope, receive, leaving)
+            await self._app(scope, receive, send_and_release)
         finally:
-            if inside:
-                self._in_flight.leave()
+            if in_flight:
+                self._admission.release()
 
 
-class Refusing(HttpToolsProtocol):
-    """Uvicorn's connection, which says by itself what `Admission` would, at half the cost: no task, no scope.
+class RejectingConnection(HttpToolsProtocol):
+    """Uvicorn's connection, which rejects requests itself, at half the cost: without a task and an ASGI scope.
 
-    The first request of a connection, and all where it is to close, are left to `Admission`.
+    The first request of a connection, and every request after which it closes, are left to ``AdmissionMiddleware``.
+
+    Args:
+        admission: admits or rejects.
+        settings: uvicorn's own.
     """
 
-    def __init__(self, in_flight: InFlight, *args: Any, **settings: Any) -> None:
+    def __init__(self, admission: AdmissionControl, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._in_flight = in_flight
+        self._admission = admission
 
     def on_headers_complete(self) -> None:
-        """Refuse, or begin the request."""
+        """Reject the request, or pass it on."""
         headers = self.server_state.default_headers
         if (
             self.cycle is not None
@@ -142,15 +151,15 @@ class Refusing(HttpToolsProtocol):
             and self.parser.get_method() == b"POST"
             and self.parser.should_keep_alive()
             and CLOSE not in headers
-            and self._in_flight.refuses("http")
+            and self._admission.rejects("http")
         ):
-            # The answer before stays the current one, and is complete: so the body is thrown away.
-            self.transport.write(_STATUS + b"".join(b"%b: %b\r\n" % header for header in headers) + _REST)
+            # The previous response stays current and is complete, so uvicorn discards the body of this request.
+            self.transport.write(_STATUS_LINE + b"".join(b"%b: %b\r\n" % header for header in headers) + _HEAD_AND_BODY)
             self.on_response_complete()
         else:
             super().on_headers_complete()
 
 
-def recommends(scope: Scope) -> bool:
-    """Whether a request asks for a recommendation."""
+def is_recommendation(scope: Scope) -> bool:
+    """Whether a request is for a recommendation."""
     return scope["type"] == "http" and scope["method"] == "POST" and str(scope["path"]).startswith(_PATHS)

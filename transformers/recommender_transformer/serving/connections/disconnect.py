@@ -1,6 +1,6 @@
-"""A client that leaves takes its work along: what it asked for is cancelled, down to the calls to Redis and Triton.
+"""In-flight work is cancelled when the client disconnects, down to the calls to Redis and Triton.
 
-gRPC does this by itself: its server cancels the call's task. HTTP's server only tells those who listen.
+The gRPC server does this itself: it cancels the task of the call. The HTTP server only sends ``http.disconnect``.
 """
 
 import asyncio
@@ -9,34 +9,34 @@ from collections.abc import Awaitable
 from prometheus_client import Counter
 from starlette.types import Receive
 
-_LEFT = Counter("winnow_clients_left_total", "Recommendations cancelled because the client closed its connection.")
+_DISCONNECTED = Counter("winnow_clients_left_total", "Recommendations cancelled because the client disconnected.")
 
 
-async def while_connected(work: Awaitable[None], receive: Receive) -> None:
-    """Await ``work``; cancel it when the client leaves first.
+async def cancel_on_disconnect(work: Awaitable[None], receive: Receive) -> None:
+    """Await ``work``; cancel it if the client disconnects first.
 
     Args:
-        work: answers a request whose body has been read.
-        receive: of the connection; nobody else may be waiting for its messages.
+        work: handles a request whose body has been read.
+        receive: the connection's messages; ``work`` must not read them.
     """
     worker = asyncio.current_task()
     assert worker is not None
-    left = False
+    disconnected = False
 
     async def listen() -> None:
-        nonlocal left
+        nonlocal disconnected
         while (await receive())["type"] != "http.disconnect":
             pass
-        left = True
+        disconnected = True
         worker.cancel()
 
     listener = asyncio.create_task(listen())
     try:
         await work
     except asyncio.CancelledError:
-        if not left:
+        if not disconnected:
             raise
         worker.uncancel()
-        _LEFT.inc()
+        _DISCONNECTED.inc()
     finally:
         listener.cancel()

@@ -1,8 +1,8 @@
-"""KServe's gRPC server with bounds: on connections, on streams, and on how long a call may take to come and to leave.
+"""KServe's gRPC server with bounds on connections, on streams, and on the time to send a call and to read its response.
 
-gRPC hands a call over when its message is whole, so one that is half sent holds no place among the recommendations
-under way. But it lives as long as its client likes. KServe builds its server without options for any of this, so it is
-built here.
+gRPC calls the handler once a message is complete, so an incomplete call does not count as in flight; but gRPC lets it
+live for as long as the client likes. KServe creates its server without options for these bounds, so this module creates
+it.
 """
 
 import asyncio
@@ -21,47 +21,50 @@ from kserve.protocol.grpc.server import GRPCServer  # type: ignore[import-untype
 from kserve.protocol.grpc.servicer import InferenceServicer  # type: ignore[import-untyped]
 from prometheus_client import Counter
 
-from recommender_transformer.serving.connections.waiting import GRACE_S
+from recommender_transformer.serving.connections.connection_limits import GRACE_S
 from winnow.request import MAX_BODY_BYTES
 
-_CALLS = 256
-"""Calls whose message is not whole, or whose answer is not taken; beyond it the oldest ends."""
+_MAX_WAITING_CALLS = 256
+"""Bound on calls whose message is incomplete, or whose response is not read; beyond it the oldest is cancelled."""
 
-_SENDING_S = 600.0
-"""For a message. How much of it is there cannot be seen here, so it is the time of the largest picture at 16 kB/s, and
-half as much again."""
+_SEND_TIMEOUT_S = 600.0
+"""Time for a message. gRPC does not show how much of it has arrived, so this is one and a half times what the largest
+image takes at 16 kB/s."""
 
-_WATCH_S = 1.0
+_CHECK_INTERVAL_S = 1.0
 
-_ENDED = Counter("winnow_grpc_calls_ended_total", "gRPC calls ended because they were not sent, or read, in time.")
+_CANCELLED = Counter(
+    "winnow_grpc_calls_ended_total",
+    "gRPC calls cancelled because the message was not sent, or the response not read, in time.",
+)
 
 _OPTIONS = {
     "grpc.max_receive_message_length": MAX_BODY_BYTES,
     "grpc.max_send_message_length": MAX_BODY_BYTES,
     "grpc.max_concurrent_streams": 64,
-    # No bound for each client: what is one client to gRPC is one connection, and its streams are bounded.
+    # Not bounded per client: one gRPC client uses one connection, whose streams are bounded.
     "grpc.max_allowed_incoming_connections": 1000,
-    # For the first frames of a connection.
+    # Time for the first frames of a connection.
     "grpc.server_handshake_timeout_ms": 10_000,
-    # A connection without calls is closed, and one with calls asked to come again, so that none lives for ever.
+    # Idle connections are closed, and old ones are asked to reconnect, so that every connection ends.
     "grpc.max_connection_idle_ms": 300_000,
     "grpc.max_connection_age_ms": 1_800_000,
-    "grpc.max_connection_age_grace_ms": int(1000 * _SENDING_S),
-    # Peers that are gone without a word.
+    "grpc.max_connection_age_grace_ms": int(1000 * _SEND_TIMEOUT_S),
+    # Detects peers that disappeared without closing the connection.
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
-    # Pings more often than this, three times, and the connection is closed (ENHANCE_YOUR_CALM).
+    # After three pings at shorter intervals the connection is closed (ENHANCE_YOUR_CALM).
     "grpc.http2.min_ping_interval_without_data_ms": 10_000,
     "grpc.http2.max_ping_strikes": 2,
     "grpc.keepalive_permit_without_calls": 1,
 }
 
 
-class Calls(aio.ServerInterceptor):  # type: ignore[misc]
-    """Ends calls that are not sent, or whose answer is not taken, in time.
+class CallTimeouts(aio.ServerInterceptor):  # type: ignore[misc]
+    """Cancels calls whose message is not sent, or whose response is not read, in time.
 
-    gRPC asks for a call's handler when its headers are there, in the task that then reads the message, calls the
-    handler and writes the answer.
+    gRPC calls an interceptor at the end of a call's headers, in the task that then reads the message, calls the handler
+    and writes the response.
     """
 
     def __init__(self) -> None:
@@ -72,56 +75,61 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Take note of a call, and of its message."""
+        """Start the time for the message; the handler ends it, and starts the time for the response."""
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler
         task = asyncio.current_task()
         assert task is not None
-        if len(self._due) >= _CALLS:
-            self._end(next(iter(self._due)))
-        self._due[task] = monotonic() + _SENDING_S
+        if len(self._due) >= _MAX_WAITING_CALLS:
+            self._cancel(next(iter(self._due)))
+        self._due[task] = monotonic() + _SEND_TIMEOUT_S
         task.add_done_callback(lambda done: self._due.pop(done, None))
-        behaviour = handler.unary_unary
+        method = handler.unary_unary
 
         async def answer(request: Any, context: Any) -> Any:
             self._due.pop(task, None)
             try:
-                return await behaviour(request, context)
+                return await method(request, context)
             finally:
                 self._due[task] = monotonic() + GRACE_S
 
         return grpc.unary_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
 
     async def watch(self) -> None:
-        """Look, for ever, whose time has run out."""
+        """Cancel calls whose time is over; runs until cancelled."""
         while True:
-            await asyncio.sleep(_WATCH_S)
+            await asyncio.sleep(_CHECK_INTERVAL_S)
             now = monotonic()
             for task in [task for task, due in self._due.items() if due < now]:
-                self._end(task)
+                self._cancel(task)
 
-    def _end(self, task: "asyncio.Task[Any]") -> None:
-        _ENDED.inc()
+    def _cancel(self, task: "asyncio.Task[Any]") -> None:
+        _CANCELLED.inc()
         self._due.pop(task, None)
         task.cancel()
 
 
 class BoundedGRPCServer(GRPCServer):  # type: ignore[misc]
-    """The server; how it is made and stopped is KServe's."""
+    """The gRPC server. KServe constructs and stops it."""
 
     async def start(self, host: str) -> None:
-        """Serve on an address of this machine until stopped."""
-        calls = Calls()
+        """Serve until stopped.
+
+        Args:
+            host: address to listen on.
+        """
+        timeouts = CallTimeouts()
         self._server = aio.server(
-            interceptors=(calls, LoggingInterceptor(), ExceptionToStatusInterceptor()), options=list(_OPTIONS.items())
+            interceptors=(timeouts, LoggingInterceptor(), ExceptionToStatusInterceptor()),
+            options=list(_OPTIONS.items()),
         )
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         service.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
         self._server.add_insecure_port(f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}")
-        watching = asyncio.create_task(calls.watch())
+        watch = asyncio.create_task(timeouts.watch())
         try:
             await self._server.start()
             await self._server.wait_for_termination()
         finally:
-            watching.cancel()
+            watch.cancel()

@@ -1,7 +1,7 @@
 """CloudEvents 1.0 over HTTP: one event in headers and body (binary) or in the body (structured), or a list (batch).
 
-KServe decodes the first two, but lets half a CloudEvent pass for something else, and answers 500 to some that are
-broken. Here each is checked as every other request is, and answered in the form in which it came.
+KServe decodes the first two, but accepts incomplete CloudEvents as other requests, and answers 500 to some malformed
+ones. This module checks them as strictly as other requests, and responds in the mode of the request.
 """
 
 import base64
@@ -28,7 +28,7 @@ _FORMATS = {"structured": f"{_STRUCTURED}+json", "batch": f"{_BATCH}+json"}
 
 
 class CloudEvent(Contract):
-    """One CloudEvent; attributes beyond these are extensions, which say nothing here."""
+    """One CloudEvent; further attributes are extensions, which are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
@@ -45,14 +45,14 @@ class CloudEvent(Contract):
 
 
 @dataclass(frozen=True)
-class Delivered:
-    """What one CloudEvent says.
+class ReceivedEvent:
+    """The contents of one CloudEvent.
 
     Attributes:
-        kind: its type.
-        event_id: its source and id; a source has no spaces, so no two CloudEvents share one.
-        timestamp: its time, milliseconds since the epoch; none where it has none.
-        data: its data, not checked yet.
+        kind: the type.
+        event_id: source and id, with a space between them; unique, because a source has no spaces.
+        timestamp: the time, milliseconds since the epoch; `None` without one.
+        data: the data, not validated.
     """
 
     kind: str
@@ -61,10 +61,10 @@ class Delivered:
     data: object
 
     def instance(self, types: Collection[str]) -> object:
-        """The event. What the data says leads; the envelope gives what it leaves out.
+        """The event of the contract: the fields of the data, with those that it lacks taken from the envelope.
 
-        A CloudEvent's type is the event type: all of it where that is a declared one, and else what follows its last
-        dot, as in ``com.example.view``.
+        The event type is the CloudEvent's type if that is declared, otherwise the part after its last dot, as in
+        ``com.example.view``.
 
         Args:
             types: the declared event types.
@@ -80,11 +80,11 @@ class Delivered:
 class CloudEvents:
     """The CloudEvents of a call."""
 
-    events: tuple[Delivered, ...]
+    events: tuple[ReceivedEvent, ...]
 
 
 def mode_of(headers: Mapping[str, str]) -> Mode | None:
-    """How a call carries CloudEvents; none where it carries none."""
+    """The mode of a call's CloudEvents; `None` if it has none."""
     media = _media_type(headers.get("content-type", ""))
     if media.startswith(_BATCH):
         return "batch"
@@ -97,30 +97,30 @@ def decode(body: bytes, headers: Mapping[str, str], mode: Mode) -> CloudEvents:
     """The CloudEvents of a call.
 
     Raises:
-        InvalidRequest: something is wrong; the message names the attribute.
+        InvalidRequest: a CloudEvent is malformed; the message names the attribute.
     """
     media = _media_type(headers.get("content-type", ""))
     if mode == "binary":
         attributes = {name[len(_PREFIX) :]: value for name, value in headers.items() if name.startswith(_PREFIX)}
-        of_the_body = {"datacontenttype": media or None, "data": None, "data_base64": None}
-        envelope = _envelope({name: _unquoted(name, value) for name, value in attributes.items()} | of_the_body, "ce")
-        return CloudEvents((_delivered(envelope, loads(body, "body"), "ce"),))
+        of_body = {"datacontenttype": media or None, "data": None, "data_base64": None}
+        envelope = _envelope({name: _unquoted(name, value) for name, value in attributes.items()} | of_body, "ce")
+        return CloudEvents((_received(envelope, loads(body, "body"), "ce"),))
     if media != _FORMATS[mode]:
         raise InvalidRequest(f"content-type: must be {_FORMATS[mode]}, got {quote(media)}")
     given = loads(body, "body")
     given = [given] if mode == "structured" else given
     if not isinstance(given, list) or not 1 <= len(given) <= MAX_INSTANCES:
         raise InvalidRequest(f"body: must be a list of 1 to {MAX_INSTANCES} CloudEvents, got {quote(given)}")
-    delivered = []
+    received = []
     for position, one in enumerate(given):
         where = f"cloudevents[{position}]"
         envelope = _envelope(one, where)
-        delivered.append(_delivered(envelope, _data(envelope, where), where))
-    return CloudEvents(tuple(delivered))
+        received.append(_received(envelope, _data(envelope, where), where))
+    return CloudEvents(tuple(received))
 
 
 def encode(answer: object, model: str, mode: Mode) -> tuple[bytes, dict[str, str]]:
-    """An answer as a CloudEvent, with the type and the source that KServe gives its own; body and headers."""
+    """Body and headers of a response as a CloudEvent, with the type and source of KServe's own."""
     attributes = {
         "specversion": "1.0",
         "id": uuid.uuid4().hex,
@@ -146,18 +146,18 @@ def _envelope(given: object, where: str) -> CloudEvent:
     return envelope
 
 
-def _delivered(envelope: CloudEvent, data: object, where: str) -> Delivered:
+def _received(envelope: CloudEvent, data: object, where: str) -> ReceivedEvent:
     event_id = f"{envelope.source} {envelope.id}"
     if fault := fields.identifier_fault(event_id):
         raise InvalidRequest(f"{where}.id: must be, with its source and a space, {fault}, got {quote(event_id)}")
-    return Delivered(envelope.type, event_id, _milliseconds(envelope.time, where), data)
+    return ReceivedEvent(envelope.type, event_id, _milliseconds(envelope.time, where), data)
 
 
 def _data(envelope: CloudEvent, where: str) -> object:
     if envelope.data_base64 is None:
         return envelope.data
     if envelope.data is not None:
-        raise InvalidRequest(f"{where}.data_base64: must not be there beside data")
+        raise InvalidRequest(f"{where}.data_base64: must not be set together with data")
     try:
         text = base64.b64decode(envelope.data_base64, validate=True)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Between KServe's protocols (v1 JSON; v2 tensors over HTTP and gRPC) and the plain values of the contract."""
+"""Converts between KServe's protocols (v1 JSON; v2 tensors over HTTP and gRPC) and the plain values of the contract."""
 
 import math
 import struct
@@ -17,11 +17,11 @@ from winnow.request import MAX_INSTANCES, InvalidRequest, quote
 
 @dataclass(frozen=True)
 class Tensor:
-    """How a field travels in the Open Inference Protocol.
+    """The tensor of a field in the Open Inference Protocol.
 
     Attributes:
-        datatypes: datatype -> numpy type of its raw form; ``BYTES`` has none.
-        is_json: each element is a JSON document.
+        datatypes: accepted datatype -> NumPy dtype of its raw form; "" for ``BYTES``.
+        is_json: whether each element is a JSON document.
     """
 
     datatypes: Mapping[str, str]
@@ -46,7 +46,7 @@ REQUEST_TENSORS = {
 """Input tensors of the ``recommender`` model: the fields of a request."""
 
 REQUEST_LEADING = ("user_id", "query")
-"""At least one of them is there, and says how many requests there are."""
+"""At least one of them is required; their length is the number of requests."""
 
 EVENT_TENSORS = {"user_id": _TEXT, "item_id": _TEXT, "event": _TEXT, "timestamp": _WHOLE, "event_id": _TEXT}
 """Input tensors of the ``events`` model."""
@@ -71,20 +71,20 @@ ITEM_LEADING = ("item_id",)
 
 
 def instances(payload: object, tensors: Mapping[str, Tensor], leading: Sequence[str]) -> object:
-    """The instances of a call, not checked against the contract yet.
+    """The instances of a call, before validation against the contract.
 
     Args:
-        payload: what was decoded: JSON for v1, an ``InferRequest`` for v2.
-        tensors: the input tensors that the model knows.
-        leading: at least one of these is required; they say how many instances there are.
+        payload: the decoded call: JSON for v1, an ``InferRequest`` for v2.
+        tensors: the model's input tensors.
+        leading: input tensors of which at least one is required; their length is the number of instances.
 
     Raises:
-        InvalidRequest: the call's form is wrong.
+        InvalidRequest: the call does not have the form of its protocol; the message names the field.
     """
     if isinstance(payload, InferRequest):
         return _from_tensors(payload, tensors, leading)
     if isinstance(payload, CloudEvents):
-        raise InvalidRequest("body: CloudEvents are taken by the events model only")
+        raise InvalidRequest("body: CloudEvents are accepted by the events model only")
     if not isinstance(payload, dict) or "instances" not in payload:
         raise InvalidRequest(f'body: must be an object with a list "instances", got {quote(payload)}')
     unknown = [key for key in payload if key != "instances"]
@@ -98,12 +98,12 @@ def _from_tensors(
 ) -> list[dict[str, object]]:
     columns: dict[str, list[object]] = {}
     _text(request.id or "", "id")
-    for given in request.inputs:
-        if given.name not in tensors:
-            raise InvalidRequest(f"{quote(given.name)}: is not an input; the inputs are {', '.join(tensors)}")
-        if given.name in columns:
-            raise InvalidRequest(f"{given.name}: is given twice")
-        columns[given.name] = _column(given, tensors[given.name])
+    for tensor in request.inputs:
+        if tensor.name not in tensors:
+            raise InvalidRequest(f"{quote(tensor.name)}: is not an input; the inputs are {', '.join(tensors)}")
+        if tensor.name in columns:
+            raise InvalidRequest(f"{tensor.name}: is given twice")
+        columns[tensor.name] = _column(tensor, tensors[tensor.name])
     leaders = [name for name in leading if name in columns]
     if not leaders:
         unless = f", unless there is a {leading[1]}" if len(leading) > 1 else ""
@@ -159,11 +159,11 @@ def _strings(raw: bytes, name: str) -> Sequence[object]:
     offset = 0
     while offset < len(raw):
         if len(raw) - offset < 4:
-            raise InvalidRequest(f"{name}: its binary data is cut short")
+            raise InvalidRequest(f"{name}: its binary data is truncated")
         (length,) = struct.unpack_from("<I", raw, offset)
         offset += 4
         if len(raw) - offset < length:
-            raise InvalidRequest(f"{name}: its binary data is cut short")
+            raise InvalidRequest(f"{name}: its binary data is truncated")
         values.append(raw[offset : offset + length])
         offset += length
     return values
@@ -175,7 +175,7 @@ def _text(value: object, where: str) -> str:
     try:
         if isinstance(value, bytes):
             return value.decode()
-        # JSON can spell half a character, which nothing else can carry.
+        # JSON can contain a lone surrogate, which UTF-8 cannot encode.
         value.encode()
         return value
     except UnicodeError:
@@ -183,10 +183,10 @@ def _text(value: object, where: str) -> str:
 
 
 def check_outputs(request: InferRequest | None, outputs: Sequence[str]) -> None:
-    """Make sure that a v2 call asks only for outputs that the model has.
+    """Check that a v2 call requests outputs of the model only.
 
     Raises:
-        InvalidRequest: naming the one it lacks.
+        InvalidRequest: the model lacks an output; the message names it.
     """
     for output in (request.request_outputs if request is not None else None) or ():
         if output.name not in outputs:
@@ -196,13 +196,13 @@ def check_outputs(request: InferRequest | None, outputs: Sequence[str]) -> None:
 
 
 def response(request: InferRequest, model: str, version: int, outputs: Sequence[InferOutput]) -> InferResponse:
-    """A v2 response with the outputs that were asked for (all, when none was named)."""
-    wanted = {output.name for output in request.request_outputs or ()}
+    """A v2 response with the requested outputs, or all outputs if the call names none."""
+    requested = {output.name for output in request.request_outputs or ()}
     return InferResponse(
         response_id=request.id or uuid.uuid4().hex,
         model_name=model,
         model_version=str(version),
-        infer_outputs=[output for output in outputs if not wanted or output.name in wanted],
+        infer_outputs=[output for output in outputs if not requested or output.name in requested],
         use_binary_outputs=request.use_binary_outputs,
         requested_outputs=request.request_outputs,
     )
@@ -214,5 +214,5 @@ def strings(name: str, shape: list[int], values: list[str]) -> InferOutput:
 
 
 def described(tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """Input tensors as the model's metadata names them."""
+    """Input tensors in the form of the model's metadata."""
     return [{"name": name, "datatype": next(iter(tensor.datatypes)), "shape": [-1]} for name, tensor in tensors.items()]

@@ -1,4 +1,4 @@
-"""JSON from outside."""
+"""Parses JSON from clients."""
 
 import orjson
 
@@ -6,10 +6,14 @@ from winnow.request import InvalidRequest
 
 
 def loads(text: bytes, where: str) -> object:
-    """Read JSON.
+    """Parse JSON.
+
+    Args:
+        text: the JSON document.
+        where: name of the field, for the message.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: ``text`` is not JSON.
     """
     try:
         return orjson.loads(text)

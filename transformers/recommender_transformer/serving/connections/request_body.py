@@ -1,17 +1,21 @@
-"""Bodies of HTTP requests: whole, no larger than the limit, and given up when the client leaves."""
+"""Request bodies over HTTP: read completely and up to a limit before the application runs."""
 
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recommender_transformer.serving.connections.admission import recommends
-from recommender_transformer.serving.connections.disconnect import while_connected
-from recommender_transformer.serving.connections.reception import DRAINED
+from recommender_transformer.serving.connections.admission import is_recommendation
+from recommender_transformer.serving.connections.disconnect import cancel_on_disconnect
+from recommender_transformer.serving.connections.http_connection import DISCARD_FACTOR
 
 
-class BodyLimit:
-    """ASGI middleware, the outermost: a body beyond the limit is answered 413 and never held in memory.
+class BodyLimitMiddleware:
+    """The outermost ASGI middleware: answers 413 to a body beyond the limit, without keeping it in memory.
 
-    What is moderately too large is read to its end and thrown away.
+    A body moderately above the limit is read to its end and discarded, so that the client reads the response.
+
+    Args:
+        app: the application.
+        limit: bytes of a body.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -19,12 +23,12 @@ class BodyLimit:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection's request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         body, size, more = bytearray(), 0, True
-        while more and size <= DRAINED * self._limit:
+        while more and size <= DISCARD_FACTOR * self._limit:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
@@ -37,12 +41,12 @@ class BodyLimit:
         if size > self._limit:
             await too_large(self._limit)(scope, receive, send)
             return
-        work = self._app(scope, Replay(bytes(body), receive), send)
-        await (while_connected(work, receive) if recommends(scope) else work)
+        work = self._app(scope, ReplayedBody(bytes(body), receive), send)
+        await (cancel_on_disconnect(work, receive) if is_recommendation(scope) else work)
 
 
-class Replay:
-    """A ``receive`` that gives the body that was read already, then whatever comes."""
+class ReplayedBody:
+    """A ``receive`` that returns a body that was read already, then the messages of the connection."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
@@ -57,5 +61,5 @@ class Replay:
 
 
 def too_large(limit: int) -> JSONResponse:
-    """The answer to a body beyond the limit."""
+    """The response to a body beyond the limit."""
     return JSONResponse({"error": f"body: must be at most {limit} bytes"}, status_code=413)

@@ -1,7 +1,7 @@
-"""Start-up: do the parts belong to one release?
+"""Start-up check: Redis and Triton must hold the release that this process serves.
 
-What is wrong is refused; what is merely away is waited for a little and then done without, because the funnel can:
-a pod must be able to start while Redis or Triton is down.
+A mismatch is an error. A backend that does not answer is only logged, because the funnel works without it: a pod must
+be able to start while Redis or Triton is down.
 """
 
 import logging
@@ -15,11 +15,16 @@ from winnow.store.publish import check_published
 log = logging.getLogger(__name__)
 
 
-def check(release: Release, redis_url: str, triton: str) -> None:
-    """Compare the release folder with Redis and Triton.
+def check_backends(release: Release, redis_url: str, triton: str) -> None:
+    """Compare the release with those in Redis and Triton.
+
+    Args:
+        release: the release to serve.
+        redis_url: URL of Redis.
+        triton: ``host:port`` of Triton's gRPC endpoint.
 
     Raises:
-        ReleaseMismatch: one of them holds another release; the message names both sides.
+        ReleaseMismatch: Redis or Triton holds another release; the message names both.
     """
     try:
         with connect(redis_url) as client:
@@ -33,4 +38,4 @@ def check(release: Release, redis_url: str, triton: str) -> None:
     except ReleaseMismatch:
         raise
     except WinnowError as error:
-        log.warning("starting without models: %s", error)
+        log.warning("starting without Triton: %s", error)

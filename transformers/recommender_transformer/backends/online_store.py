@@ -1,4 +1,4 @@
-"""What the online funnel reads from Redis: a user in one round trip, item rows in at most one more."""
+"""Reads a release's namespace in Redis: a user in one round trip, item rows in at most one more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
-from recommender_transformer.backends.catalog import Catalog, FreshItem
+from recommender_transformer.backends.catalog import Catalog, NewItem
 from recommender_transformer.backends.row_cache import RowCache
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
@@ -21,8 +21,8 @@ from winnow.store.history import History
 from winnow.store.keys import Keys
 
 HELD_BYTES = 32 * 2**20
-"""Of item rows held in the process, with what is beside them: some 300,000 rows of a typical schema. The release's own
-arrays come on top of this."""
+"""Bound on the row cache, its index included: some 300,000 rows of a typical schema. The release's own arrays are not
+part of it."""
 
 F = TypeVar("F")
 
@@ -31,10 +31,10 @@ class Lookup(NamedTuple):
     """Where the rows of one batch of items came from.
 
     Attributes:
-        held: rows that lay in the process.
-        fetched: rows that came from Redis.
-        unknown: items that Redis has no row of.
-        oldest_s: age of the oldest of the rows that lay in the process, in seconds; 0 where none did.
+        held: rows from the cache.
+        fetched: rows from Redis.
+        unknown: items without a row in Redis.
+        oldest_s: age of the oldest row from the cache, in seconds; 0 if there was none.
     """
 
     held: int
@@ -45,15 +45,15 @@ class Lookup(NamedTuple):
 
 @dataclass(frozen=True)
 class UserState:
-    """What is known of a user at one moment.
+    """The state of a user, as read at one moment.
 
     Attributes:
         row: structured scalar of the schema's ``user_dtype``; zeros for a user without one.
         history: the newest events, oldest first.
-        seen: every item the user has met; none for a user without events.
-        categories: every category the user has touched; none for a user without events.
-        recent: ids of the items met a moment ago, each once; ``seen`` and ``categories`` may not know of them yet.
-        unreadable: the filters (by the names of the funnel's) that are there and cannot be read; they are none then.
+        seen: Bloom filter of the items that the user has seen; `None` for a user without events.
+        categories: Bloom filter of the categories of those items; `None` for a user without events.
+        recent: distinct ids of the items of recent events, which ``seen`` and ``categories`` may not contain yet.
+        unreadable: names of the funnel's filters whose Bloom filter exists but is malformed; it is `None` then.
     """
 
     row: np.void
@@ -65,17 +65,17 @@ class UserState:
 
 
 class OnlineStore:
-    """The online side of one release's namespace.
+    """Client of one release's namespace in Redis, with a cache of item rows.
 
     Args:
-        release: whose namespace it is.
-        url: where Redis is.
-        row_ttl_s: how long an item row may be served from the process's own cache, in seconds: the longest time an
-            item that became unavailable may still be shown.
-        observe: is told of every batch of rows that is given out.
+        release: the release.
+        url: URL of Redis.
+        row_ttl_s: seconds for which a row is served from the cache: the longest time for which an item that became
+            unavailable may still be shown.
+        observe: called with each batch of rows that is returned.
 
     Attributes:
-        catalog: the release's items, and the fresh ones that this process has learnt of.
+        catalog: the release's items, and the new items that this process has received.
     """
 
     def __init__(
@@ -91,27 +91,27 @@ class OnlineStore:
         self._observe = observe
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
-        # The models know the release's items only, so these are the ones that a history is made of.
+        # Histories contain the release's items only: the models have no embedding of a new item.
         self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
-        self._nobody: np.void = np.zeros(1, dtype=self._user_dtype)[0]
+        self._empty_row: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._codes = event_codes(release.schema.events)
         self._history_length = release.manifest.history_length
         self._cache = RowCache(self.catalog.size + NEW_ITEM_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
     @property
-    def stranger(self) -> UserState:
-        """The state of a user of whom nothing is known."""
-        return UserState(self._nobody, history.EMPTY, None, None)
+    def cold_start_state(self) -> UserState:
+        """The state of a user without any data."""
+        return UserState(self._empty_row, history.EMPTY, None, None)
 
     async def user_state(self, user_id: str) -> UserState:
-        """Read a user: row, history, both filters and what happened a moment ago, in one round trip.
+        """Read a user's row, history, Bloom filters and recent events, in one round trip.
 
         Raises:
             RedisError: Redis does not answer.
-            ValueError: what it holds is not what a release writes.
+            ValueError: a value does not match the release.
         """
         pipe = self.client.pipeline(transaction=False)
-        # Spelled out, because redis-py's pipelines on a cluster refuse mget() whatever the keys.
+        # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
         pipe.execute_command(
             "MGET", self.keys.user_row(user_id), self.keys.seen(user_id), self.keys.categories(user_id)
         )
@@ -121,70 +121,73 @@ class OnlineStore:
         happened = recent_events.decode(members)
         entries = recent_events.merge_into_history(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []
-        met = _filter("seen", SeenFilter.from_bytes, seen, unreadable)
-        touched = _filter("unlikely", CategoryFilter.from_bytes, categories, unreadable)
+        seen_filter = _filter("seen", SeenFilter.from_bytes, seen, unreadable)
+        category_filter = _filter("unlikely", CategoryFilter.from_bytes, categories, unreadable)
         return UserState(
-            row=self._nobody if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
+            row=self._empty_row if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
             history=history.decode(entries, self._item_index),
-            seen=met,
-            categories=touched,
+            seen=seen_filter,
+            categories=category_filter,
             recent=tuple(dict.fromkeys(event.item_id for event in happened)),
             unreadable=tuple(unreadable),
         )
 
     async def item_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-        """Rows of distinct items, from the cache or, together, from Redis.
+        """Rows of distinct items, from the cache; all missing rows are read from Redis in one call.
 
         Returns:
-            rows structured [n], and whether the item is known; an unknown item's row is never another item's.
+            structured [n], the rows, and bool [n], whether Redis has a row of the item. The row of an item without one
+            is undefined, but never another item's.
 
         Raises:
             RedisError: Redis does not answer.
         """
-        rows, _, known, age = self._cache.get(items)
-        missing = np.flatnonzero(~known)
-        oldest_s = float(age.max(initial=0.0, where=known))
+        rows, _, has_row, age = self._cache.get(items)
+        missing = np.flatnonzero(~has_row)
+        oldest_s = float(age.max(initial=0.0, where=has_row))
         fetched: NDArray[np.void] = rows[:0]
         if len(missing):
-            wanted = items[missing]
-            values = await self._values([self.keys.item(self.catalog.item_ids[index]) for index in wanted.tolist()])
-            whole = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
-            found = np.array([bool(value) for value in whole], dtype=np.bool_)
-            fetched = np.frombuffer(b"".join(whole), dtype=self._item_dtype)
-            # A row that says it is another item's is as good as none.
-            own = fetched["index"] == wanted[found]
-            found[found] = own
-            fetched = fetched[own]
+            missing_items = items[missing]
+            values = await self._values(
+                [self.keys.item(self.catalog.item_ids[index]) for index in missing_items.tolist()]
+            )
+            valid = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
+            found = np.array([bool(value) for value in valid], dtype=np.bool_)
+            fetched = np.frombuffer(b"".join(valid), dtype=self._item_dtype)
+            # A row with another item's index counts as missing.
+            matches = fetched["index"] == missing_items[found]
+            found[found] = matches
+            fetched = fetched[matches]
             rows[missing[found]] = fetched
-            known[missing[found]] = True
-            self._cache.put(wanted[found], fetched)
+            has_row[missing[found]] = True
+            self._cache.put(missing_items[found], fetched)
         held = len(items) - len(missing)
         self._observe(Lookup(held, len(fetched), len(missing) - len(fetched), oldest_s))
-        return rows, known
+        return rows, has_row
 
     def held_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-        """Rows that the process still holds, however old: what is left when Redis is gone."""
+        """Cached rows, however old, and whether the cache has them; for when Redis is not available."""
         rows, held, _, age = self._cache.get(items)
         self._observe(Lookup(int(held.sum()), 0, 0, float(age.max(initial=0.0, where=held))))
         return rows, held
 
     def row_ages(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Seconds since the row of each item was read from Redis; not a number where the process holds none."""
+        """Seconds since the row of each item was read from Redis; NaN if it is not cached."""
         _, held, _, age = self._cache.get(items)
         return np.where(held, age, np.nan).astype(np.float32)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the item rows that the process holds; at most :data:`HELD_BYTES`."""
+        """Bytes of the cached item rows; at most :data:`HELD_BYTES`."""
         return self._cache.held_bytes
 
-    def learn(self, item: FreshItem) -> None:
-        """Take up an item that is newer than the release: whoever asks from now on is told of it."""
+    def learn(self, item: NewItem) -> None:
+        """Add or replace a new item: requests from now on can return it."""
         index = self.catalog.put(item)
         self._cache.put(np.array([index], np.int32), np.array([item.row], self._item_dtype))
 
     async def trending(self) -> NDArray[np.int32]:
-        """Item indices that are popular now, best first; empty where the release has none in Redis.
+        """int32 item indices of the trending list, best first; empty if Redis has none for the release.
 
         Raises:
             RedisError: Redis does not answer.
@@ -197,14 +200,14 @@ class OnlineStore:
         await self.client.aclose()
 
     async def _values(self, keys: list[str]) -> list[Any]:
-        """What is stored under each key, in one round trip (on a cluster, one to each node, all at once)."""
+        """The value of each key, in one round trip (on a cluster, one per node, concurrently)."""
         if isinstance(self.client, AsyncRedisCluster):
             return await self.client.mget_nonatomic(keys)
         return await self.client.mget(keys)
 
 
 def _filter(name: str, read: Callable[[bytes], F], packed: bytes | None, unreadable: list[str]) -> F | None:
-    """A filter from its bytes; one that is broken is named, and must not cost the user the rest."""
+    """Decode a filter; if it is malformed, append its name to ``unreadable`` and go on without it."""
     try:
         return None if packed is None else read(packed)
     except ValueError:

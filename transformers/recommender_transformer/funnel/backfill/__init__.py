@@ -1,0 +1,1 @@
+"""Backfill: items for answers that the sources cannot fill."""

@@ -1,0 +1,29 @@
+"""The release's items by popularity, all of them: a backfill that needs no other process."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.funnel.query import Query
+from winnow.schema import FeatureSchema
+
+
+class Popular:
+    """Every item of the release, most popular first.
+
+    Args:
+        popular: int32 [n], item indices by popularity.
+        item_rows: structured [n + 1 or more], item rows by index.
+        schema: gives the width of the category.
+    """
+
+    name = "popular"
+
+    def __init__(self, popular: NDArray[np.int32], item_rows: NDArray[np.void], schema: FeatureSchema) -> None:
+        self._popular = popular
+        self._categories = item_rows["categorical"][popular, : schema.item[0].width]
+
+    def items(self, query: Query) -> NDArray[np.int32]:
+        """The items of the requested categories, most popular first."""
+        if query.categories is None:
+            return self._popular
+        return self._popular[np.isin(self._categories, query.categories).any(axis=1)]

@@ -1,0 +1,129 @@
+"""Retrieves the candidates of a query: sources, item hydrators and filters, then the backfill."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.dependencies import dependency_order
+from recommender_transformer.funnel.explanation import UNKNOWN
+from recommender_transformer.funnel.fallbacks import Fallbacks
+from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.stages import Source
+from winnow.ranking.context import NOTHING, SourceList
+
+_BACKFILL_BATCH = 512
+"""Backfill items that are hydrated and filtered together."""
+
+
+class Retrieval:
+    """Runs the stages between the query hydrators and the scorers.
+
+    Args:
+        pipeline: the components.
+        fallbacks: runs the components that have a fallback.
+
+    Raises:
+        ValueError: a source needs a source that the pipeline lacks, or sources need each other.
+    """
+
+    def __init__(self, pipeline: Pipeline, fallbacks: Fallbacks) -> None:
+        self._pipeline = pipeline
+        self._fallbacks = fallbacks
+        self._sources = dependency_order(pipeline.sources)
+
+    async def candidates(self, query: Query) -> Candidates:
+        """The candidates that passed every filter; backfilled if there are fewer than ``k``."""
+        lists = await self._find(query)
+        query.sources.lists = lists
+        merged = [lists.get(name, NOTHING) for name in self._pipeline.source_names]
+        kept = await self._filter(query, Candidates.merge(merged, self._pipeline.row_dtype), query.request.k)
+        return kept if len(kept) >= query.request.k else await self._backfill(query, kept)
+
+    async def _find(self, query: Query) -> dict[str, SourceList]:
+        """The list of each enabled source; independent sources run concurrently."""
+        tasks: dict[str, asyncio.Task[SourceList]] = {}
+        for source in self._sources:
+            if source.enabled(query):
+                needed = [tasks[name] for name in source.needs if name in tasks]
+                tasks[source.name] = asyncio.create_task(self._find_one(query, source, needed))
+        return dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
+
+    async def _find_one(self, query: Query, source: Source, needed: Sequence[asyncio.Task[SourceList]]) -> SourceList:
+        """A source's list, after the sources that it needs.
+
+        If one of those did not answer, the source's fallback is used. That is not recorded as degraded again: only the
+        source that failed is.
+        """
+        if needed:
+            await asyncio.wait(needed)
+        if not query.sources.answered.issuperset(source.needs):
+            started, found = perf_counter(), source.fallback(query)
+            query.trace.end_step("sources", source.name, started, 0, _size(found))
+            return found
+        work, fallback = _answer(query, source), partial(source.fallback, query)
+        return await self._fallbacks.attempt(query, "sources", source.name, work, fallback, size=_size)
+
+    async def _filter(self, query: Query, candidates: Candidates, needed: int) -> Candidates:
+        """The candidates that have a row and pass every filter; relaxable filters keep up to ``needed``."""
+        query.trace.merged.append(candidates)
+        if not len(candidates):
+            return candidates
+        passed = np.ones(len(candidates), dtype=np.bool_)
+        for hydrator in self._pipeline.item_hydrators:
+            work, fallback = hydrator.hydrate(query, candidates), partial(hydrator.fallback, query, candidates)
+            has_row = await self._fallbacks.attempt(
+                query, "item_hydrators", hydrator.name, work, fallback, given=len(candidates)
+            )
+            query.trace.remove(UNKNOWN, candidates.items[passed & ~has_row])
+            passed &= has_row
+        for component in self._pipeline.filters:
+            started = perf_counter()
+            kept = component.keep(query, candidates)
+            before = int(passed.sum())
+            if component.relaxable:
+                _relax(kept, passed, needed)
+            query.trace.remove(component.name, candidates.items[passed & ~kept])
+            passed &= kept
+            query.trace.end_step("filters", component.name, started, before, int(passed.sum()))
+        return candidates.take(np.flatnonzero(passed))
+
+    async def _backfill(self, query: Query, candidates: Candidates) -> Candidates:
+        """Add backfill items until there are ``k`` candidates, the backfill is exhausted, or the deadline has passed.
+
+        Needed when sources failed, or when the user has seen or excluded nearly all of their items.
+        """
+        k = query.request.k
+        items = self._pipeline.backfill.items(query)
+        items = items[~np.isin(items, query.trace.merged[0].items)]
+        no_lists = [NOTHING] * len(self._pipeline.sources)
+        for start in range(0, len(items), _BACKFILL_BATCH):
+            batch = items[start : start + _BACKFILL_BATCH]
+            found = SourceList(batch, -np.arange(start, start + len(batch), dtype=np.float32))
+            merged = Candidates.merge([*no_lists, found], self._pipeline.row_dtype)
+            candidates = Candidates.join(candidates, await self._filter(query, merged, k - len(candidates)))
+            if len(candidates) >= k or query.remaining_s < 0:
+                break
+        return candidates
+
+
+async def _answer(query: Query, source: Source) -> SourceList:
+    found = await source.find(query)
+    query.sources.answered.add(source.name)
+    return found
+
+
+def _relax(kept: NDArray[np.bool_], passed: NDArray[np.bool_], needed: int) -> None:
+    """Keep the first candidates that a filter would remove, if fewer than ``needed`` would pass."""
+    missing = needed - int(np.count_nonzero(passed & kept))
+    if missing > 0:
+        kept[np.flatnonzero(passed & ~kept)[:missing]] = True
+
+
+def _size(found: SourceList) -> int:
+    return len(found.items)
