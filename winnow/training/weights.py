@@ -10,7 +10,7 @@ from torch import Tensor
 
 _WEIGHTS, _SETTINGS = "weights.safetensors", "settings.json"
 
-Described = TypeVar("Described", bound=BaseModel)
+Form = TypeVar("Form", bound=BaseModel)
 
 
 def save(folder: Path, described: BaseModel, weights: Mapping[str, Tensor]) -> None:
@@ -26,7 +26,7 @@ def save(folder: Path, described: BaseModel, weights: Mapping[str, Tensor]) -> N
     (folder / _SETTINGS).write_text(described.model_dump_json(indent=1))
 
 
-def load(folder: Path, described: type[Described]) -> tuple[Described, dict[str, Tensor]]:
+def load(folder: Path, described: type[Form]) -> tuple[Form, dict[str, Tensor]]:
     """Read what :func:`save` wrote."""
     return described.model_validate_json((folder / _SETTINGS).read_bytes()), load_file(folder / _WEIGHTS)
 
