@@ -121,7 +121,7 @@ def _join(client: Client, stream: str) -> None:
 
 
 def _chunks(client: Client, lock: Any, stream: str) -> Iterator[list[Entry]]:
-    """Yield entries in chunks of one file: first those that an earlier export left unacknowledged."""
+    """Yield entries in chunks of one file: starting with entries that an earlier export left unacknowledged."""
     after = b"0"
     while True:
         chunk: list[Entry] = []
