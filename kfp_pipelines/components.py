@@ -84,7 +84,7 @@ def encode(
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
     from winnow.result import reported
-    from winnow.settings_file import changed
+    from winnow.settings.file import changed
     from winnow.training.encoders.build import train_encoders
 
     with reported():
@@ -153,9 +153,9 @@ def train(
     from kfp_pipelines.console import show
     from winnow import provenance
     from winnow.result import reported
-    from winnow.settings_file import changed, parse
+    from winnow.settings.file import changed, parse
+    from winnow.settings.training import TrainingSettings
     from winnow.training.train import train_models
-    from winnow.training_settings import TrainingSettings
 
     with reported():
         chosen = parse(TrainingSettings, settings, "training")

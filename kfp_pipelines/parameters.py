@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 
 from winnow.encoders.settings import EncoderSettings
 from winnow.release import BuildInputs, Holdout
-from winnow.settings_file import parse
-from winnow.training_settings import TrainingSettings
+from winnow.settings.file import parse
+from winnow.settings.training import TrainingSettings
 
 Given = dict[str, Any]
 """Parameter -> value; while kfp compiles, a value is a placeholder."""

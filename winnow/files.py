@@ -10,12 +10,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from winnow.errors import WinnowError, file_error
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 S3 = "s3://"
 
@@ -67,7 +64,7 @@ def size(address: str) -> int:
     """
     with reaching(address):
         if address.startswith(S3):
-            return _client().head_object(**_place(address))["ContentLength"]
+            return int(_client().head_object(**_place(address))["ContentLength"])
         return Path(address).stat().st_size
 
 
@@ -80,7 +77,8 @@ def read(address: str) -> bytes:
     """
     with reaching(address):
         if address.startswith(S3):
-            return _client().get_object(**_place(address))["Body"].read()
+            content: bytes = _client().get_object(**_place(address))["Body"].read()
+            return content
         return Path(address).read_bytes()
 
 
@@ -158,12 +156,12 @@ def _objects(folder: str, delimiter: str = "") -> Iterator[str]:
     return (f"{S3}{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", []))
 
 
-def _place(address: str) -> Any:
+def _place(address: str) -> dict[str, str]:
     bucket, _, key = address.removeprefix(S3).partition("/")
     return {"Bucket": bucket, "Key": key}
 
 
-def _client() -> "S3Client":
+def _client() -> Any:
     """The client of boto3's default session; any thread may use it."""
     import boto3
 
@@ -171,8 +169,7 @@ def _client() -> "S3Client":
     with _CLIENT_LOCK:
         if boto3.DEFAULT_SESSION is None:
             boto3.setup_default_session()
-        client: S3Client = _client_of(boto3.DEFAULT_SESSION)
-        return client
+        return _client_of(boto3.DEFAULT_SESSION)
 
 
 @lru_cache(maxsize=1)

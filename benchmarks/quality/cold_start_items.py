@@ -28,10 +28,10 @@ from winnow.encoders.settings import EncoderSettings
 from winnow.features.extract import extract
 from winnow.features.table import FeatureSet
 from winnow.models.towers import ItemInputs
+from winnow.settings.training import RetrieverSettings
 from winnow.training.encoders.build import train_encoders
 from winnow.training.retriever import train_retriever
 from winnow.training.trained_retriever import TrainedRetriever
-from winnow.training_settings import RetrieverSettings
 
 COLD = 200
 K, K_AMONG = 50, 10

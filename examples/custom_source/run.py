@@ -7,13 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recommender_transformer.backends.models import Models
-from recommender_transformer.backends.online_store import OnlineStore
-from recommender_transformer.backends.triton import TritonModels
-from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.runner import Runner
-from recommender_transformer.pipeline import recommender
+from recommender_transformer import OnlineStore, Pipeline, Query, Runner, TritonModels, recommender
 from winnow import home
 from winnow.local import redis
 from winnow.local.stack_state import running
@@ -49,7 +43,7 @@ class Promoted:
         return NOTHING
 
 
-def promoting(release: Release, store: OnlineStore, models: Models, items: Sequence[str]) -> Pipeline:
+def promoting(release: Release, store: OnlineStore, models: TritonModels, items: Sequence[str]) -> Pipeline:
     """The release's funnel with one more source."""
     pipeline = recommender(release, store, models)
     index = pipeline.catalog.item_index

@@ -33,6 +33,7 @@ ALLOWED = {
 
 LEVELS = (
     ("winnow", "winnow.local.triton_backend.onnxruntime"),
+    ("winnow.settings",),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     ("winnow.datasets.marketplace", "winnow.datasets.readers", "winnow.embeddings", "winnow.features", "winnow.store"),
     ("winnow.datasets", "winnow.features.spark", "winnow.feedback", "winnow.local"),

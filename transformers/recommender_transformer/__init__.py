@@ -1,7 +1,8 @@
 """The transformer: the online funnel, served by KServe.
 
-``recommender`` builds the :class:`Pipeline` of a release, :class:`Runner` runs it, :class:`OnlineStore` reads its
-online store and :class:`TritonModels` calls its models. ``python -m recommender_transformer`` serves all of it.
+``recommender`` builds the ``Pipeline`` of a release, ``Runner`` turns requests into ``Query`` objects and runs the
+pipeline, ``OnlineStore`` reads the online store and ``TritonModels`` calls the models.
+``python -m recommender_transformer`` serves all of it.
 
 The names are imported on first use, so that importing one module of the package does not import the others.
 """
@@ -13,14 +14,16 @@ if TYPE_CHECKING:
     from recommender_transformer.backends.online_store import OnlineStore
     from recommender_transformer.backends.triton import TritonModels
     from recommender_transformer.funnel.components import Pipeline
+    from recommender_transformer.funnel.query import Query
     from recommender_transformer.funnel.runner import Runner
     from recommender_transformer.pipeline import recommender
 
-__all__ = ["OnlineStore", "Pipeline", "Runner", "TritonModels", "recommender"]
+__all__ = ["OnlineStore", "Pipeline", "Query", "Runner", "TritonModels", "recommender"]
 
 _MODULES = {
     "OnlineStore": "backends.online_store",
     "Pipeline": "funnel.components",
+    "Query": "funnel.query",
     "Runner": "funnel.runner",
     "TritonModels": "backends.triton",
     "recommender": "pipeline",

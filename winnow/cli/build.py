@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from winnow import home, release, settings_file
+from winnow import home, release
 from winnow.cli.options import DEFAULTS, Data, Events, Items, Users
 from winnow.errors import WinnowError
+from winnow.settings.file import changed, load
 
 
 def build(
@@ -54,12 +55,12 @@ def build(
     if encoders is not None:
         from winnow.encoders.settings import EncoderSettings
 
-        source = source.model_copy(update={"encoders": settings_file.changed(EncoderSettings.load(encoders))})
+        source = source.model_copy(update={"encoders": changed(EncoderSettings.load(encoders))})
     if training is not None:
-        from winnow.training_settings import TrainingSettings
+        from winnow.settings.training import TrainingSettings
 
-        settings = settings_file.load(TrainingSettings, training)
-        source = source.model_copy(update={"training": settings_file.changed(settings)})
+        settings = load(TrainingSettings, training)
+        source = source.model_copy(update={"training": changed(settings)})
     built = run_build(source, holdout, resume)
     typer.echo(f"release {built.manifest.number}: {built.folder}")
 

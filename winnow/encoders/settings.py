@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from winnow import settings_file
+from winnow.settings.file import load, parse
 
 
 class _Settings(BaseModel):
@@ -126,7 +126,7 @@ class EncoderSettings(_Settings):
         Raises:
             SettingsError: the text is not YAML, or a field is invalid; the message names the field.
         """
-        return settings_file.parse(cls, text, origin)
+        return parse(cls, text, origin)
 
     @classmethod
     def load(cls, path: Path) -> "EncoderSettings":
@@ -135,4 +135,4 @@ class EncoderSettings(_Settings):
         Raises:
             SettingsError: the file cannot be read or is invalid; see :meth:`parse`.
         """
-        return settings_file.load(cls, path)
+        return load(cls, path)

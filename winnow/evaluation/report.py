@@ -10,12 +10,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from winnow import client, home, metrics
+from winnow import client, home
 from winnow.errors import WinnowError
 from winnow.evaluation import baselines
 from winnow.features.table import Interactions
 from winnow.local.stack import Stack
 from winnow.ports import Ports
+from winnow.ranking import metrics
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 

@@ -16,11 +16,11 @@ from winnow.features.table import FeatureSet
 from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.schema import NUMERIC_FEATURES
+from winnow.settings.training import CandidateCounts, ListSettings, TrainingSettings
 from winnow.training.covisitation import covisitation_table
 from winnow.training.retriever import RetrieverTraining
 from winnow.training.retriever_windows import first_interactions
 from winnow.training.trained_retriever import TrainedRetriever
-from winnow.training_settings import CandidateCounts, ListSettings, TrainingSettings
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
 """Item numerics of ``items[j]`` as they stood just before ``timestamps[j]``: float32 [k, M]."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from winnow.features.table import Interactions
-from winnow.training_settings import CovisitationSettings
+from winnow.settings.training import CovisitationSettings
 
 
 def covisitation_table(

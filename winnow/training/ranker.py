@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 from winnow.features.table import FeatureSet, Interactions
 from winnow.models.ranker import ServedRanker
+from winnow.settings.training import RankerSettings, TrainingSettings
 from winnow.training.candidate_lists import CandidateLists, NumericsAt, past_lists
 from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors
 from winnow.training.retriever import RetrieverTraining
 from winnow.training.retriever_windows import first_interactions
 from winnow.training.running_mean import RunningMean
 from winnow.training.trained_ranker import TrainedRanker
-from winnow.training_settings import RankerSettings, TrainingSettings
 
 
 def train_ranker(

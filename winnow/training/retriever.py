@@ -20,11 +20,11 @@ from tqdm import tqdm
 from winnow.features.table import FeatureSet, Interactions
 from winnow.models.served import HIDDEN
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
+from winnow.settings.training import RetrieverSettings
 from winnow.training.retriever_windows import Windows, epoch_windows, first_interactions
 from winnow.training.running_mean import RunningMean
 from winnow.training.sampled_softmax import next_item_loss
 from winnow.training.trained_retriever import TrainedRetriever, build_towers, validate
-from winnow.training_settings import RetrieverSettings
 
 _HOLDOUT_FIT = "holdout_fit"
 """The holdout fit's folder, inside the retriever's."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from winnow.features.table import FeatureSet
 from winnow.schema import NUMERIC_FEATURES
+from winnow.settings.training import CovisitationSettings, PopularitySettings
 from winnow.training.covisitation import covisitation_table
-from winnow.training_settings import CovisitationSettings, PopularitySettings
 
 _FOLDER = "sources"
 """Inside the retriever's folder."""

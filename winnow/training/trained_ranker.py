@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from winnow.models.ranker import ServedRanker
 from winnow.models.towers import Shapes
+from winnow.settings.training import CandidateCounts, RankerSettings
 from winnow.training import weights
-from winnow.training_settings import CandidateCounts, RankerSettings
 
 
 class _Described(BaseModel):

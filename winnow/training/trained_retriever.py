@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from winnow.features.table import FeatureSet
-from winnow.metrics import ndcg
 from winnow.models.towers import ItemTower, Shapes, UserTower
+from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
+from winnow.settings.training import RetrieverSettings
 from winnow.training import weights
-from winnow.training_settings import RetrieverSettings
 
 
 class _Described(BaseModel):

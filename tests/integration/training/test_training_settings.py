@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from winnow.release import Release
-from winnow.settings_file import parse
-from winnow.training_settings import TrainingSettings
+from winnow.settings.file import parse
+from winnow.settings.training import TrainingSettings
 
 WINNOW = Path(sys.executable).with_name("winnow")
 

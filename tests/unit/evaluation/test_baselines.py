@@ -5,7 +5,7 @@ import pytest
 
 from winnow.evaluation.baselines import ease, item_knn, popularity
 from winnow.features.table import Interactions
-from winnow.metrics import coverage, ndcg, recall
+from winnow.ranking.metrics import coverage, ndcg, recall
 
 TOP = np.array([[1, 2, 3], [4, 5, 0], [1, 3, 2]], np.int32)
 HELD_OUT = np.array([2, 6, 1], np.int32)

@@ -84,7 +84,7 @@ def test_only_models_training_and_export_import_torch() -> None:
         ("from safetensors.torch import load_file\n", ["winnow.retrieval.planted imports torch"]),
         ("def lazily():\n    from torch import nn\n", ["winnow.retrieval.planted imports torch"]),
         ("from winnow.models import towers\n", ["winnow.retrieval.planted reaches torch"]),
-        ("from winnow.training_settings import TrainingSettings\nimport safetensors\n", []),
+        ("from winnow.settings.training import TrainingSettings\nimport safetensors\n", []),
     ],
 )
 def test_a_planted_import_is_found(planted: str, expected: list[str], tmp_path: Path) -> None:
@@ -93,6 +93,7 @@ def test_a_planted_import_is_found(planted: str, expected: list[str], tmp_path: 
         (tmp_path / "winnow" / package / "__init__.py").touch()
     (tmp_path / "winnow" / "__init__.py").touch()
     (tmp_path / "winnow" / "models" / "towers.py").write_text("import torch\n")
-    (tmp_path / "winnow" / "training_settings.py").write_text("import pydantic\n")
+    (tmp_path / "winnow" / "settings").mkdir()
+    (tmp_path / "winnow" / "settings" / "training.py").write_text("import pydantic\n")
     (tmp_path / "winnow" / "retrieval" / "planted.py").write_text(planted)
     assert violations(tmp_path) == expected

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from winnow.evaluation.baselines import popularity
 from winnow.features.table import FeatureSet, Interactions
-from winnow.metrics import ndcg
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import ItemInputs
 from winnow.ranking.context import CONTEXT_FEATURES
+from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
+from winnow.settings.training import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
 from winnow.training.candidate_lists import past_lists, retrieve
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
 from winnow.training.trained_ranker import TrainedRanker
-from winnow.training_settings import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)

@@ -16,10 +16,10 @@ from winnow.errors import DataError
 from winnow.features.table import FeatureSet, Interactions
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
+from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import train_retriever
 from winnow.training.trained_ranker import TrainedRanker
-from winnow.training_settings import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
 
 LENGTH = 10
 RETRIEVER = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=4)

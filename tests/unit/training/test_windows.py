@@ -6,10 +6,10 @@ import torch
 from torch.nn import functional
 
 from winnow.features.table import Interactions
+from winnow.settings.training import CovisitationSettings
 from winnow.training.covisitation import covisitation_table
 from winnow.training.retriever_windows import epoch_windows, first_interactions
 from winnow.training.sampled_softmax import next_item_loss
-from winnow.training_settings import CovisitationSettings
 
 
 def log_of(*users: list[int]) -> Interactions:

@@ -18,7 +18,8 @@ class NewItem(NamedTuple):
 
     Attributes:
         item_id: the item's id.
-        slot: its number among the new items, the same in every process: 0, 1, … below :data:`NEW_ITEM_CAPACITY`.
+        slot: its number among the new items, the same in every process: 0, 1, … below
+            :data:`winnow.signatures.NEW_ITEM_CAPACITY`.
         vector: float32 [D], the item vector, unit length.
         row: structured scalar of the schema's ``item_dtype``; its index is ``n + 1 + slot``.
         title: the title to display; "" if the item has none.

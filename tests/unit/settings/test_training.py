@@ -11,16 +11,16 @@ from pydantic.fields import FieldInfo
 from export.triton.shapes import span
 from tests.support.paths import ROOT
 from winnow.release import BuildInputs, Manifest
-from winnow.settings_file import MAX_BYTES, SettingsError, changed, load, parse
-from winnow.signatures import CANDIDATES, RANKER
-from winnow.store import history
-from winnow.training_settings import (
+from winnow.settings.file import MAX_BYTES, SettingsError, changed, load, parse
+from winnow.settings.training import (
     MOST_CANDIDATES,
     CandidateCounts,
     RankerSettings,
     RetrieverSettings,
     TrainingSettings,
 )
+from winnow.signatures import CANDIDATES, RANKER
+from winnow.store import history
 
 REFERENCE = ROOT / "docs" / "training.md"
 
