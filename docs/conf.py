@@ -9,6 +9,7 @@ from pathlib import Path
 
 from astroid.astroid_manager import MANAGER
 from astroid.manager import AstroidManager
+from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("winnow", "transformers/recommender_transformer", "transformers/bloom_sidecar", "export", "kfp_pipelines")
@@ -52,3 +53,21 @@ class OtherPackages(set[str]):
 
 
 AstroidManager.brain["module_denylist"] = MANAGER.module_denylist = OtherPackages()
+
+
+def guard(_app: object, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Add a line to the docstring of a value: otherwise napoleon takes the words before its first colon for a type."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, ":")
+
+
+def unguard(_app: object, _what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Remove that line."""
+    if lines and lines[0] == ":":
+        del lines[0]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the two before and after napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", guard, priority=400)
+    app.connect("autodoc-process-docstring", unguard, priority=600)

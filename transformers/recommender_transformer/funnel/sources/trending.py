@@ -37,7 +37,7 @@ class Trending:
         return True
 
     async def find(self, query: Query) -> SourceList:
-        """The head of the list in Redis, at most :data:`_TTL_S` old."""
+        """The head of the list in Redis, at most ``_TTL_S`` seconds old."""
         if time.monotonic() > self._expires:
             self._cached = (await self._store.trending())[: self._k]
             self._expires = time.monotonic() + _TTL_S
