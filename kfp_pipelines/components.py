@@ -185,7 +185,7 @@ def release(
     Args:
         home: folder that holds ``releases/`` and ``model_repository/``.
         dataset: canonical tables.
-        encoders: image and text encoders.
+        encoders: image, text and audio encoders.
         features: the feature set.
         retriever: two-tower weights, neighbours and popular items.
         ranker: ranker weights.

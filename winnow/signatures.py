@@ -21,6 +21,9 @@ NEW_ITEMS = "F"
 NEW_ITEM_CAPACITY = 4096
 """Maximum of new items per release; a serving process allocates their rows when it starts."""
 
+NEW_ITEM_CANDIDATES = 50
+"""Maximum of new items among the candidates of one request."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 PACKAGES = {
     "winnow": "winnow",
@@ -63,6 +63,26 @@ Graph = Mapping[str, Mapping[str, set[str]]]
 """Folder -> folder that it imports -> the imports, as ``module -> module``."""
 
 
+def modules(root: Path = ROOT, packages: Mapping[str, str] = PACKAGES) -> dict[str, Path]:
+    """Dotted name -> file, of every module of the packages."""
+    found = {}
+    for package, place in packages.items():
+        for path in sorted((root / place).rglob("*.py")):
+            parts = [package, *path.relative_to(root / place).with_suffix("").parts]
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every name that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import hides its package"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def folder_graph(root: Path = ROOT, packages: Mapping[str, str] = PACKAGES) -> Graph:
     """Read the imports of every Python file of the packages.
 
@@ -70,17 +90,11 @@ def folder_graph(root: Path = ROOT, packages: Mapping[str, str] = PACKAGES) -> G
         root: the project.
         packages: package -> its folder below ``root``.
     """
-    folders: dict[str, str] = {}
-    files: dict[str, Path] = {}
-    for package, place in packages.items():
-        for path in sorted((root / place).rglob("*.py")):
-            below = path.relative_to(root / place).with_suffix("").parts
-            module = ".".join([package, *(below[:-1] if below[-1] == "__init__" else below)])
-            files[module], folders[module] = path, ".".join([package, *below[:-1]])
+    files = modules(root, packages)
+    folders = {name: name if path.stem == "__init__" else name.rpartition(".")[0] for name, path in files.items()}
     graph: dict[str, dict[str, set[str]]] = {folder: defaultdict(set) for folder in folders.values()}
     for module, path in files.items():
-        for name in _imported(path):
-            target = name
+        for target in imported(path):
             while target and target not in files:
                 target = target.rpartition(".")[0]
             if target and folders[target] != folders[module]:
@@ -109,14 +123,6 @@ def circle(graph: Graph) -> list[str]:
     except CycleError as error:
         return list(error.args[1])
     return []
-
-
-def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def main() -> int:

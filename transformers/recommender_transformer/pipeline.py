@@ -1,7 +1,7 @@
-"""The components of the funnel, stage by stage.
+"""The funnel of a release, stage by stage.
 
 To add a source, a filter or another component: write one file in the folder of its stage, against the protocol in
-``funnel/stages.py``, and add one line here.
+``funnel/stages.py``, and add it to the list below (an import and one line).
 """
 
 import numpy as np

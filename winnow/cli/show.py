@@ -64,7 +64,8 @@ def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
             answer(explained, release)
             lists = {tuple(item["item_id"] for item in given["items"]) for given in answers.values()}
             agreed = "the same list over all three protocols" if len(lists) == 1 else "[red]the lists differ[/red]"
-            console.print(" · ".join(f"{name} {ms:.1f} ms" for name, ms in times.items()) + f" · {agreed}\n")
+            latencies = " · ".join(f"{name} {ms:.1f} ms" for name, ms in times.items())
+            console.print(f"{latencies} · {agreed}\n", soft_wrap=True)
 
 
 def added(answers: list[dict[str, Any]], rows: list[Addition], release: Release) -> None:

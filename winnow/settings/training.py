@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from winnow.signatures import NEW_ITEM_CANDIDATES
+
 
 def _number(value: object) -> object:
     """YAML 1.1 reads ``2e-3``, without a point, as text."""
@@ -21,9 +23,6 @@ def _number(value: object) -> object:
 
 MOST_CANDIDATES = 2048
 """Candidates that the ranker takes per request at most; TensorRT engines are built for as many."""
-
-NEW_ITEMS = 50
-"""Candidates of the source of new items."""
 
 Number = Annotated[float, BeforeValidator(_number)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
@@ -132,11 +131,11 @@ class CandidateCounts(_Section):
     @model_validator(mode="after")
     def _together_within_the_ranker(self) -> "CandidateCounts":
         # A query by content has a list of the retriever's length as well.
-        together = 2 * self.retriever + self.covisitation + self.trending + NEW_ITEMS
+        together = 2 * self.retriever + self.covisitation + self.trending + NEW_ITEM_CANDIDATES
         if together > MOST_CANDIDATES:
             raise ValueError(
-                f"2 x retriever + covisitation + trending + {NEW_ITEMS} must be at most {MOST_CANDIDATES}, the "
-                f"candidates that the ranker takes, got {together}"
+                f"2 x retriever + covisitation + trending + {NEW_ITEM_CANDIDATES} must be at most {MOST_CANDIDATES}, "
+                f"the candidates that the ranker takes, got {together}"
             )
         return self
 

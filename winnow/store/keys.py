@@ -71,7 +71,7 @@ class Keys:
 
     @property
     def new_item_stream(self) -> str:
-        """Stream of new items: added after the release was built."""
+        """Stream of new items: added after the release was built. On the wire they are called ``fresh``."""
         return f"r{self.release}:{{fresh}}:items"
 
     @property

@@ -1,12 +1,12 @@
 """A user's recent events: acknowledged, but possibly not yet applied by the sidecars.
 
 Users read their own writes: a recommendation that starts after an event was acknowledged reflects the event, in every
-process and with or without a running sidecar. The events model therefore also writes each event to a short list of its
-user (:func:`remember`), and the online store merges this list into the user state that it reads. Applying an event (a
-seen item, a touched category, an entry of the history) is idempotent, so the list needs no record of which release's
+process and with or without a running sidecar. The events model therefore also writes each event to a short sorted set
+of its user (:func:`remember`), and the online store merges it into the user state that it reads. Applying an event (a
+seen item, a touched category, an entry of the history) is idempotent, so the set needs no record of which release's
 sidecars have applied which events, or in which order.
 
-The list is shared by all releases. It is in its user's hash slot and holds the newest :data:`KEPT` events; it expires
+The set is shared by all releases. It is in its user's hash slot and holds the newest :data:`KEPT` events; it expires
 :data:`REMEMBERED_S` seconds after the last one.
 """
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
+from tests.support.small_shop import small_shop
 from winnow.release import Release
 from winnow.result import RunResult
 
@@ -28,19 +28,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Eight items and thirty users, of ids only."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    (folder / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")
-    (folder / "items.csv").write_text("\n".join(["item_id", *(f"i{item}" for item in range(8))]))
-    rng = np.random.default_rng(0)
-    events = [
-        f"u{user},i{(first + step) % 8},view,{1_700_000_000_000 + user * 10_000 + step * 60_000}"
-        for user, first in enumerate(rng.integers(0, 8, 30))
-        for step in range(4)
-    ]
-    (folder / "events.csv").write_text("\n".join(["user_id,item_id,event,timestamp", *events]))
-    return folder
+    return small_shop(tmp_path / "shop")
 
 
 class Building:

@@ -29,6 +29,7 @@ from winnow.local.stack_state import running
 from winnow.ports import PortInUse, Ports
 from winnow.schema import Feature, FeatureSchema
 
+MODELS = ("retriever", "ranker")
 SERVICE = """
 import argparse, http.server, json, pathlib, os
 parser = argparse.ArgumentParser()
@@ -84,7 +85,7 @@ def write_models(repository):
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", 1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", tensors[:1], tensors[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    for name in releases.MODELS:
+    for name in MODELS:
         (repository / name / "1").mkdir(parents=True)
         onnx.save(model, repository / name / "1" / "model.onnx")
         (repository / name / "config.pbtxt").write_text(
@@ -123,7 +124,7 @@ def write_release(folder):
         history_length=4,
         candidates={"retriever": 2},
         schema_digest=schema.digest,
-        models=dict.fromkeys(releases.MODELS, ""),
+        models=dict.fromkeys(MODELS, ""),
         parity={},
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.small_shop import small_shop
 from winnow.release import Release
 from winnow.settings.file import parse
 from winnow.settings.training import TrainingSettings
@@ -24,18 +25,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Eight items, thirty users, and no columns but ids."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    (folder / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")
-    (folder / "items.csv").write_text("\n".join(["item_id", *(f"i{item}" for item in range(8))]))
-    events = [
-        f"u{user},i{(user + step) % 8},view,{1_700_000_000_000 + user * 10_000 + step * 60_000}"
-        for user in range(30)
-        for step in range(4)
-    ]
-    (folder / "events.csv").write_text("\n".join(["user_id,item_id,event,timestamp", *events]))
-    return folder
+    return small_shop(tmp_path / "shop")
 
 
 def build(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

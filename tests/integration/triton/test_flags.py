@@ -42,6 +42,6 @@ def test_the_documented_versions_are_those_that_run(tmp_path):
     runtime = (root / "kserve_manifests" / "base" / "runtime.yaml").read_text()
     # It logs its version and exits without a repository.
     local = re.search(r"server_version *\| *([0-9.]+)", said_by(f"--model-repository={tmp_path / 'none'}"))[1]
-    said = (root / "docs" / "decisions" / "0027-what-is-installed-is-what-was-read.md").read_text()
+    said = (root / "docs" / "decisions" / "0027-pinned-versions-were-read-or-run.md").read_text()
     assert f"Triton {re.search(r'tritonserver:([0-9.]+)-py3', runtime)[1]}" in said
     assert f"({local})" in said

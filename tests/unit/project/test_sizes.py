@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.folder_graph import ROOT
+from tests.support.paths import ROOT
 
 MOST_LINES, MOST_FILES = 350, 15
 

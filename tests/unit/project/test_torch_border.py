@@ -4,44 +4,16 @@ Imports within functions count as well: a serving process without torch would fa
 its start. The pipelines' steps and the benchmarks call training, so they may reach torch through it.
 """
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.folder_graph import imported, modules
 from tests.support.paths import ROOT
 
-PACKAGES = {
-    "winnow": "winnow",
-    "export": "export",
-    "kfp_pipelines": "kfp_pipelines",
-    "recommender_transformer": "transformers/recommender_transformer",
-    "bloom_sidecar": "transformers/bloom_sidecar",
-}
 TORCH = ("torch", "torchvision", "safetensors.torch", "open_clip", "timm", "transformers")
 MAY_IMPORT = ("winnow.models", "winnow.training", "export")
 MAY_REACH = (*MAY_IMPORT, "kfp_pipelines")
-
-
-def modules(root: Path) -> dict[str, Path]:
-    """Dotted name -> file, of every module of the packages."""
-    found = {}
-    for package, folder in PACKAGES.items():
-        for path in (root / folder).rglob("*.py"):
-            parts = [package, *path.relative_to(root / folder).with_suffix("").parts]
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Every name that a file imports, at its top or within a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: a relative import hides its package"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def within(name: str, packages: tuple[str, ...]) -> bool:

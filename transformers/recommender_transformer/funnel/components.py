@@ -1,4 +1,4 @@
-"""The components of a funnel, by stage, as the runner takes them."""
+"""The type of a funnel: a tuple of components per stage; ``recommender_transformer/pipeline.py`` makes one."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,8 @@
 """Decides when a component's fallback replaces its result.
 
 A fallback is used when the component raises, when it has not finished by its stage's share of the deadline, or while
-its circuit breaker is open. So an answer is never late, and never missing, because of one component.
+its circuit breaker is open. So an answer is never late, and never missing, because of one component. In one more case
+``funnel.retrieval`` uses a source's fallback: when another source that it needs has not answered.
 """
 
 import asyncio
@@ -23,9 +24,12 @@ log = logging.getLogger(__name__)
 DEADLINE_SHARES = {"query_hydrators": 0.25, "sources": 0.6, "item_hydrators": 0.75, "scorers": 0.95}
 """Share of the deadline by which each stage that waits for another process must have finished."""
 
-_MIN_TIMEOUT_S = 0.02
-"""A time-out counts against the circuit breaker only if the component had at least this long, and if the event loop
-reported it less than this late: otherwise the deadline or this process was slow, not the component."""
+_FAIR_S = 0.02
+"""A time-out counts against the circuit breaker only if the component had at least this long; otherwise the deadline
+was too short to say anything about it."""
+
+_OVERDUE_S = 0.02
+"""A time-out that the event loop reports later than this does not count: this process was slow, not the component."""
 
 _DEGRADED = Counter("winnow_degraded_total", "Fallbacks used because a component was late or failed.", ("component",))
 
@@ -88,7 +92,8 @@ class Fallbacks:
         except _CircuitOpen:
             result = _degrade(query, component, "circuit open", fallback)
         except TimeoutError:
-            if perf_counter() - started - timeout_s < _MIN_TIMEOUT_S <= timeout_s:
+            had_time, reported_late = timeout_s >= _FAIR_S, perf_counter() - started - timeout_s >= _OVERDUE_S
+            if had_time and not reported_late:
                 breaker.failed()
             result = _degrade(query, component, f"no answer within {due_s * 1000:.0f} ms", fallback)
         except grpc.aio.AioRpcError as error:

@@ -1,1 +1,1 @@
-"""Backfill: items for answers that the sources cannot fill."""
+"""Backfill: items for answers that the sources cannot fill. ``recommender_transformer/pipeline.py`` names it."""

@@ -1,1 +1,1 @@
-"""Filters: which candidates may be shown."""
+"""Filters: which candidates may be shown. ``recommender_transformer/pipeline.py`` lists them."""

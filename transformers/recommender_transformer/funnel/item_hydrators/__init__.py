@@ -1,1 +1,1 @@
-"""Item hydrators: the features of the candidates."""
+"""Item hydrators: the features of the candidates. ``recommender_transformer/pipeline.py`` lists them."""

@@ -1,1 +1,1 @@
-"""Query hydrators: what is known about the user."""
+"""Query hydrators: what is known about the user. ``recommender_transformer/pipeline.py`` lists them."""

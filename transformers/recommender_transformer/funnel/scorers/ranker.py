@@ -82,7 +82,7 @@ class Ranker:
         return numbered, vectors
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
-        """The order of the sources, the retriever's first."""
+        """The order of the sources: those of the first source come first."""
         candidates.score = source_order_scores(candidates)
 
 

@@ -1,1 +1,1 @@
-"""Side effects: what happens after an answer."""
+"""Side effects: what happens after an answer. ``recommender_transformer/pipeline.py`` lists them."""

@@ -1,1 +1,1 @@
-"""Sources: where candidates come from."""
+"""Sources: where candidates come from. ``recommender_transformer/pipeline.py`` lists them."""

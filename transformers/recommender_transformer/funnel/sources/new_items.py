@@ -5,8 +5,7 @@ import numpy as np
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import SourceList
-
-_LENGTH = 50
+from winnow.signatures import NEW_ITEM_CANDIDATES
 
 
 class NewItems:
@@ -31,10 +30,10 @@ class NewItems:
         assert query.user.vector is not None
         items = self._catalog.new_items
         scores = self._catalog.vectors[items] @ query.user.vector
-        best = np.argsort(-scores, kind="stable")[:_LENGTH]
+        best = np.argsort(-scores, kind="stable")[:NEW_ITEM_CANDIDATES]
         return SourceList(items[best], scores[best])
 
     def fallback(self, query: Query) -> SourceList:
         """The newest."""
-        newest = self._catalog.new_items[:_LENGTH]
+        newest = self._catalog.new_items[:NEW_ITEM_CANDIDATES]
         return SourceList(newest, 1.0 / np.arange(1, len(newest) + 1, dtype=np.float32))
