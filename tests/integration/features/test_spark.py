@@ -291,4 +291,4 @@ def test_s3_through_s3a(aws: None, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     _assert_same(PointInTime.read("s3://winnow-features/out", data), PointInTime.of(data))
     again = _start([sys.executable, "-m", "winnow.features.spark", *places], conf)
-    assert "The output s3a://winnow-features/out is not empty: items is there" in again.stderr
+    assert "The output s3a://winnow-features/out is not empty: it has items" in again.stderr
