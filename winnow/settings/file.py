@@ -14,6 +14,15 @@ MAX_BYTES = 64 * 2**10
 
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 40
+_DEEPEST = 20
+
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -58,14 +67,10 @@ def parse(model: type[Settings], text: str, origin: str) -> Settings:
     if len(text.encode()) > MAX_BYTES:
         raise SettingsError(f"{origin}: has more than {MAX_BYTES:,} bytes, the most that a settings file may have")
     try:
-        # An alias repeats a node, so a few nested ones expand a small file without bound.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise SettingsError(f"{origin}: YAML aliases (*name) are not supported: write the value out")
+        _check_tokens(text, origin)
         content: Any = yaml.safe_load(text)
         # As JSON, because pydantic's strict mode takes a mapping for a model from JSON alone.
         document = json.dumps({} if content is None else content, default=str)
-    except RecursionError:
-        raise SettingsError(f"{origin}: nests too deeply: settings are sections of fields") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:  # the last two are of PyYAML's and json's own conversions
         raise SettingsError(f"{origin}: is not YAML: {' '.join(str(error).split())}") from error
     try:
@@ -75,6 +80,17 @@ def parse(model: type[Settings], text: str, origin: str) -> Settings:
         more = len(problems) - _MOST_PROBLEMS
         counted = [*problems[:_MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
         raise SettingsError(f"{origin}: {'; '.join(counted)}") from error
+
+
+def _check_tokens(text: str, origin: str) -> None:
+    """Refuse what would cost more than its size: aliases, which expand without bound, and deep nesting."""
+    depth = 0
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.AliasToken):
+            raise SettingsError(f"{origin}: YAML aliases (*name) are not supported: write the value out")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > _DEEPEST:
+            raise SettingsError(f"{origin}: nests too deeply: settings are sections of fields")
 
 
 def changed(settings: BaseModel) -> str:
