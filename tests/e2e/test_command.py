@@ -41,7 +41,7 @@ def test_demo_once_shows_three_users_over_three_protocols(winnow, free_ports: in
     assert shown.stdout.count("candidates ") == 3
     assert "someone-new" in shown.stdout
     assert "a query by text" in shown.stdout
-    assert "a query by picture" in shown.stdout
+    assert "a query by image" in shown.stdout
     # The demo used the existing release.
     assert [path.name for path in (winnow.home / "releases").iterdir()] == ["1"]
 

@@ -81,7 +81,7 @@ def added(answers: list[dict[str, Any]], rows: list[Addition], release: Release)
 
 
 def queries(release: Release, ports: Ports, host: str, k: int = 5) -> None:
-    """Print a query by text and one by picture, as far as the release has encoders for them."""
+    """Print a query by text and one by image, as far as the release has encoders for them."""
     encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes())
     with client.http(ports.http, host) as http:
         if encoders.text is not None:
@@ -92,7 +92,7 @@ def queries(release: Release, ports: Ports, host: str, k: int = 5) -> None:
         pictured = _pictured(release) if encoders.image is not None else None
         if pictured is not None:
             title, picture = pictured
-            console.rule(f'[bold]a query by picture[/bold]: that of "{title}"', align="left")
+            console.rule(f'[bold]a query by image[/bold]: that of "{title}"', align="left")
             _found(http, {"image": client.encoded(picture.read_bytes())}, k, release)
 
 
