@@ -1,6 +1,6 @@
 """The tables of the candidate sources that are fitted rather than learned: an artefact of training, served as it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +54,12 @@ class SourceTables:
     @classmethod
     def load(cls, retriever: Path) -> "SourceTables":
         """Read what :meth:`save` wrote."""
-        names = ("neighbours", "neighbour_weights", "popular")
-        return cls(*(np.load(retriever / _FOLDER / f"{name}.npy", allow_pickle=False) for name in names))
+        folder = retriever / _FOLDER
+        return cls(*(np.load(folder / f"{table.name}.npy", allow_pickle=False) for table in fields(cls)))
 
     def arrays(self) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
         """Name -> array, as the release has them."""
-        return {
-            "neighbours": self.neighbours,
-            "neighbour_weights": self.neighbour_weights,
-            "popular": self.popular,
-        }
+        return {table.name: getattr(self, table.name) for table in fields(self)}
 
 
 def popular_items(features: FeatureSet, limit: int) -> NDArray[np.int32]:

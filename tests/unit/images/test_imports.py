@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[3]
+from tests.support.paths import ROOT
+
 ROOTS = {
     "serving": ["recommender_transformer.__main__", "bloom_sidecar.__main__", "winnow.store.__main__"],
     "training": ["winnow.cli.events", "winnow.cli.filters", "winnow.cli.skew"],

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
+from tests.support.paths import ROOT
+
 TEXT = (".py", ".md", ".yaml", ".yml", ".json", ".toml", ".txt", ".tf", ".tfvars", ".sh")
 
 

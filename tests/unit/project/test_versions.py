@@ -5,7 +5,8 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tests.support.paths import ROOT
+
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 FOLDERS = ("images", "kserve_manifests", "eks")
 IMAGE = re.compile(r"winnow/(?:serving|training|spark):([\w.-]+)")
