@@ -193,6 +193,7 @@ def _arrays(
         "item": log.item,
         "event": log.event,
         "timestamp": log.timestamp,
+        "grade": log.grade,
         **tables.arrays(),
     }
     if holdout.exists():

@@ -17,6 +17,9 @@ HALF_LIVES = {"popularity_7d": 7, "popularity_60d": 60}
 POPULARITY_FEATURES = (*HALF_LIVES, "popularity", "mean_weight")
 """The first numeric columns of an item row; :mod:`winnow.features.popularity` defines them."""
 
+Repeats = Literal["hide", "allow", "demote"]
+"""Items that a user has seen are left out, ranked like any other item, or ranked after all others."""
+
 NUMERIC_FEATURES = (*POPULARITY_FEATURES, "age")
 """The numeric columns of an item row that change with time; the declared columns follow."""
 
@@ -46,8 +49,11 @@ class FeatureSchema(BaseModel):
         item: features of an item.
         user: features of a user.
         events: event types; the code of ``events[i]`` is ``i + 1`` and 0 is padding.
-        event_weights: weight of an event of each type, in the order of ``events``.
-        conversions: event types that the second head of the ranker predicts.
+        event_values: what an event of each type is worth, in the order of ``events``; negative for a dislike.
+        event_windows_ms: attribution window of each type, in milliseconds: a moment's label of the type is whether an
+            event of it follows within this time.
+        conversions: event types whose probability together is an item's ``conversion``.
+        repeats: what a recommendation does with items that the user has seen; the default of a request.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,8 +61,10 @@ class FeatureSchema(BaseModel):
     item: tuple[Feature, ...]
     user: tuple[Feature, ...]
     events: tuple[str, ...]
-    event_weights: tuple[float, ...]
+    event_values: tuple[float, ...]
+    event_windows_ms: tuple[int, ...]
     conversions: tuple[str, ...]
+    repeats: Repeats = "hide"
 
     @property
     def digest(self) -> str:

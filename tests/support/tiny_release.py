@@ -27,7 +27,8 @@ SCHEMA = FeatureSchema(
     ),
     user=(Feature(name="country", kind="categorical", cardinality=4),),
     events=("view", "buy"),
-    event_weights=(1.0, 4.0),
+    event_values=(1.0, 4.0),
+    event_windows_ms=(86_400_000, 86_400_000),
     conversions=("buy",),
 )
 VOCABULARIES = {

@@ -55,7 +55,7 @@ class Consumer:
         self._name = name
         self._window_ms = window_ms
         self._codes = event_codes(schema.events)
-        self._weights = (0.0, *schema.event_weights)
+        self._weights = (0.0, *schema.event_values)
         self._created = trending.created_ms(manifest)
         self._as_of = manifest.as_of
         # The initial counts contain the log; older events must not be counted twice.

@@ -2,6 +2,7 @@
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import TypedDict
 
@@ -51,7 +52,7 @@ def evaluate(release: Release, min_weight: float, show_progress: bool) -> Evalua
     Raises:
         WinnowError: no user has such an event, or the funnel's answers were degraded.
     """
-    log = Interactions(*(np.asarray(release.array(name)) for name in ("offsets", "item", "event", "timestamp")))
+    log = Interactions(*(np.asarray(release.array(field.name)) for field in fields(Interactions)))
     users, held_out = _held_out(release, log, min_weight)
     items = len(release.array("item_ids")) - 1
     lists = {
@@ -82,7 +83,7 @@ def _metrics(top: NDArray[np.int32], held_out: NDArray[np.int32], items: int) ->
 def _held_out(release: Release, log: Interactions, min_weight: float) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The evaluated users (int64 [n], rows of ``user_ids``) and the held-out item of each (int32 [n])."""
     held = release.array("holdout")
-    weights = np.array([0.0, *release.schema.event_weights])
+    weights = np.array([0.0, *release.schema.event_values])
     if not len(held):
         raise WinnowError(
             "no event was held out, because no user has three events or more: there is nothing to evaluate"

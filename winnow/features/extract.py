@@ -16,7 +16,7 @@ from winnow.features.columns import encode_categorical, encode_numeric
 from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet, Interactions
-from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema, row_dtype
+from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, row_dtype
 
 POPULARITY = "popularity.parquet"
 """File beside a feature set, from which :func:`item_numerics` computes numbers at past moments."""
@@ -84,8 +84,10 @@ def extract(
         ),
         user=(*(feature for feature, _, _ in user_columns), *(feature for feature, _ in user_numbers)),
         events=tuple(events),
-        event_weights=tuple(events.values()),
+        event_values=tuple(kind.value for kind in events.values()),
+        event_windows_ms=tuple(round(kind.window_days * DAY_MS) for kind in events.values()),
         conversions=tuple(spec.conversions),
+        repeats=spec.repeats,
     )
     as_of = encoding.as_of if encoding else int(log["timestamp"].to_numpy().max()) + 1
     numerics = _numerics(dataset, computed.popularity, [scores for _, scores in numbers])
@@ -109,6 +111,7 @@ def extract(
             item=log["item"].to_numpy().astype(np.int32),
             event=log["event"].to_numpy().astype(np.int32),
             timestamp=log["timestamp"].to_numpy().astype(np.int64),
+            grade=log["grade"].to_numpy().astype(np.float32),
         ),
         as_of=as_of,
     )

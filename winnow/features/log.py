@@ -42,8 +42,14 @@ def in_index_space(events: ir.Table, items: ir.Table, users: ir.Table, weights: 
     # Cast from text: to Spark the literal 0.1 is a decimal, whose sums are decimals.
     weight = joined.event.cases(*((name, repr(float(weight))) for name, weight in weights.items()))
     log = joined.select(
-        "user", "item", "timestamp", "position", event=code.cast("int32"), weight=weight.cast("float64")
+        "user",
+        "item",
+        "timestamp",
+        "position",
+        event=code.cast("int32"),
+        weight=weight.cast("float64"),
+        grade=ibis.literal(1.0),
     )
-    return log.select("user", "item", "event", "weight", "timestamp", "position").order_by(
+    return log.select("user", "item", "event", "weight", "grade", "timestamp", "position").order_by(
         "user", "timestamp", "position"
     )

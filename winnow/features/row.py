@@ -128,7 +128,7 @@ def _popularity_without_events(release: Release) -> list[float]:
     """
     timestamps = np.asarray(release.array("timestamp"))
     happened = timestamps < release.manifest.as_of
-    weights = np.array([0.0, *release.schema.event_weights])[np.asarray(release.array("event"))[happened]]
+    weights = np.array([0.0, *release.schema.event_values])[np.asarray(release.array("event"))[happened]]
     days = (release.manifest.as_of - timestamps[happened]) / DAY_MS
     items = len(release.array("item_ids")) - 1
     totals = {name: float(np.sum(2.0 ** (-days / half_life))) for name, half_life in HALF_LIVES.items()}

@@ -1,7 +1,7 @@
 """The output of feature extraction: arrays in index space, saved in one folder."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ class Interactions:
         item: int32 [events], 1..n (0 is padding).
         event: int32 [events], event type codes, 1..E.
         timestamp: int64 [events], milliseconds since the epoch.
+        grade: float32 [events], the share of its type's value that the event has: 1 unless its type is graded.
     """
 
     offsets: NDArray[np.int64]
     item: NDArray[np.int32]
     event: NDArray[np.int32]
     timestamp: NDArray[np.int64]
+    grade: NDArray[np.float32]
 
     @property
     def users(self) -> int:
@@ -93,6 +95,7 @@ class FeatureSet:
             "item": log.item,
             "event": log.event,
             "timestamp": log.timestamp,
+            "grade": log.grade,
         } | {f"embedding_{name}": array for name, array in self.embeddings.items()}
 
     @classmethod
@@ -112,6 +115,6 @@ class FeatureSet:
             item_rows=array("item_rows"),
             user_rows=array("user_rows"),
             embeddings={name: array(f"embedding_{name}") for name in described["modalities"]},
-            interactions=Interactions(array("offsets"), array("item"), array("event"), array("timestamp")),
+            interactions=Interactions(*(array(field.name) for field in fields(Interactions))),
             as_of=described["as_of"],
         )

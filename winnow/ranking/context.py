@@ -1,4 +1,4 @@
-"""Context features of a candidate: its score, rank and presence in each source's list.
+"""Context features of a candidate: its score, rank and presence in each source's list, and the user's past with it.
 
 Training and the transformer share them, so the ranker is served the numbers it was trained on.
 """
@@ -9,14 +9,35 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SOURCES = ("retriever", "covisitation", "trending")
+from winnow.schema import DAY_MS
+
+SOURCES = ("retriever", "covisitation", "trending", "history")
 """Candidate sources whose lists the ranker reads, in the order of its features."""
 
 CONTEXT_FEATURES = (
     *(f"{source}_{what}" for source in SOURCES for what in ("score", "rank", "present")),
     "history_length",
+    "seen",
+    "repeat_count",
+    "repeat_age",
 )
 """Names of the ``X`` context features, in order; they follow the item numerics in ``candidate_numeric``."""
+
+
+class UserPast(NamedTuple):
+    """A user's past with the items of one request.
+
+    Attributes:
+        items: int32 [h], the history that the models get, oldest first.
+        timestamps: int64 [h], milliseconds since the epoch.
+        seen: bool [N], whether the user has seen each candidate, however long ago.
+        now_ms: the moment of the request, milliseconds since the epoch.
+    """
+
+    items: NDArray[np.int32]
+    timestamps: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    now_ms: int
 
 
 class SourceList(NamedTuple):
@@ -36,27 +57,41 @@ NOTHING = SourceList(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 def context_features(
-    candidates: NDArray[np.int32], answers: Mapping[str, SourceList], history_length: int
+    candidates: NDArray[np.int32], answers: Mapping[str, SourceList], past: UserPast
 ) -> NDArray[np.float32]:
     """The context features of one request's candidates.
 
     Args:
         candidates: int32 [N], item indices.
         answers: source of :data:`SOURCES` -> its whole list; a missing source has an empty one. Scores are the
-            retriever's ``candidate_scores`` and the ones of ``covisitation_scores``; of trending only the order counts.
-        history_length: events in the history that the models get.
+            retriever's ``candidate_scores`` and the ones of ``covisitation_scores`` and ``history_scores``; of trending
+            only the order counts.
+        past: the user's history, and which candidates the user has seen.
 
     Returns:
         float32 [N, X], columns as :data:`CONTEXT_FEATURES`. A score is relative to the source's best: a difference of
         logits, or the logarithm of a ratio; where a source does not return a candidate it is the source's lowest.
         A rank is ``log1p(position)``, one past the end where the source does not return the candidate.
+        ``repeat_count`` is ``log1p`` of a candidate's events in the history, ``repeat_age`` of the days since the last.
     """
     columns: list[NDArray[np.float64]] = []
     for source in SOURCES:
         items, scores = answers.get(source, NOTHING)
         columns.extend(_in_list(candidates, items, _logits(source, scores)))
-    columns.append(np.full(len(candidates), np.log1p(history_length)))
+    columns.append(np.full(len(candidates), np.log1p(len(past.items))))
+    columns.append(past.seen.astype(np.float64))
+    columns.extend(_repeats(candidates, past))
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _repeats(candidates: NDArray[np.int32], past: UserPast) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How often each candidate is in the history, and how many days ago it was last, both as ``log1p``."""
+    count, age = np.zeros(len(candidates)), np.zeros(len(candidates))
+    for position in np.flatnonzero(np.isin(candidates, past.items)).tolist():
+        events = np.flatnonzero(past.items == candidates[position])
+        count[position] = np.log1p(len(events))
+        age[position] = np.log1p(max(0, past.now_ms - int(past.timestamps[events[-1]])) / DAY_MS)
+    return count, age
 
 
 def _in_list(
@@ -75,6 +110,6 @@ def _in_list(
 
 
 def _logits(source: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    if source == "covisitation":
+    if source in ("covisitation", "history"):
         return np.log(np.maximum(scores, 1e-9))
     return scores if source == "retriever" else np.zeros_like(scores)

@@ -89,7 +89,7 @@ def acknowledge(client: Client, release: int, done: Sequence[Done]) -> int:
 
 def seed(pipe: Pipeline, release: Release) -> None:
     """Queue the initial counts, from the release's own log as if it ended when the release was built."""
-    weights = np.array([0.0, *release.schema.event_weights])
+    weights = np.array([0.0, *release.schema.event_values])
     ages = np.asarray(release.array("timestamp")) - release.manifest.as_of
     # Below 2**-1000 the weight is negligible; the bound avoids an underflow.
     decayed = weights[release.array("event")] * np.exp2(np.maximum(ages / HALF_LIFE_MS, -1000.0))

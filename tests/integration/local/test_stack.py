@@ -99,7 +99,8 @@ def write_release(folder):
         item=(Feature(name="category", kind="categorical", cardinality=2),),
         user=(Feature(name="age", kind="numeric"),),
         events=("click",),
-        event_weights=(1.0,),
+        event_values=(1.0,),
+        event_windows_ms=(86_400_000,),
         conversions=("click",),
     )
     releases.write(

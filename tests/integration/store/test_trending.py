@@ -33,7 +33,7 @@ def read(client: Redis, release: Release, entries: int) -> list[bytes]:
 
 
 def test_counts_start_with_the_log(client: Redis, published: Release) -> None:
-    weights = np.array([0.0, *published.schema.event_weights])[published.array("event")]
+    weights = np.array([0.0, *published.schema.event_values])[published.array("event")]
     ages = (published.manifest.as_of - published.array("timestamp")) / HALF_LIFE_MS
     expected = np.bincount(published.array("item"), weights * 0.5**ages)
     counts = dict(client.zrange(Keys(published.manifest.number).counts, 0, -1, withscores=True))

@@ -118,7 +118,7 @@ def _compare(client: Any, release: Release, before: dict[int, float], taken_over
         seen[user_id].add(item_id)
         written[user_id][b"%s|%d|%s" % (fields[b"timestamp"], code, item_id.encode())] += 1
         at_ms = int(stream_id.split(b"-")[0])
-        counts[int(item_id.split("-")[1])] += increment(SCHEMA.event_weights[code - 1], at_ms, created)
+        counts[int(item_id.split("-")[1])] += increment(SCHEMA.event_values[code - 1], at_ms, created)
     histories = {user_id: Counter(client.lrange(keys.history(user_id), 0, -1)) for user_id in seen}
     filters = {user_id: SeenFilter.from_bytes(client.get(keys.seen(user_id)) or b"") for user_id in seen}
     found = _counts(client, release.manifest.number)

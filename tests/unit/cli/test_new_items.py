@@ -23,7 +23,8 @@ SCHEMA = FeatureSchema(
     ),
     user=(),
     events=("view",),
-    event_weights=(1.0,),
+    event_values=(1.0,),
+    event_windows_ms=(86_400_000,),
     conversions=("view",),
 )
 INPUTS = EncoderInputs(image=ImageInput(dimension=4, size=8), text=TextInput(dimension=4, context_length=8))

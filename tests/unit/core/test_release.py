@@ -15,7 +15,8 @@ SCHEMA = FeatureSchema(
     item=(Feature(name="category", kind="categorical", cardinality=3), Feature(name="popularity", kind="numeric")),
     user=(),
     events=("view",),
-    event_weights=(1.0,),
+    event_values=(1.0,),
+    event_windows_ms=(86_400_000,),
     conversions=("view",),
 )
 

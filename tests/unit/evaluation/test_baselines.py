@@ -14,7 +14,9 @@ HELD_OUT = np.array([2, 6, 1], np.int32)
 def log_of(*users: list[int]) -> Interactions:
     items = np.array([item for user in users for item in user], np.int32)
     offsets = np.concatenate([[0], np.cumsum([len(user) for user in users])]).astype(np.int64)
-    return Interactions(offsets, items, np.ones_like(items), np.arange(len(items), dtype=np.int64))
+    return Interactions(
+        offsets, items, np.ones_like(items), np.arange(len(items), dtype=np.int64), np.ones(len(items), np.float32)
+    )
 
 
 def test_metrics() -> None:

@@ -15,7 +15,8 @@ SCHEMA = FeatureSchema(
     item=(Feature(name="category", kind="categorical", cardinality=1),),
     user=(),
     events=("view", "buy"),
-    event_weights=(1.0, 4.0),
+    event_values=(1.0, 4.0),
+    event_windows_ms=(86_400_000, 86_400_000),
     conversions=("buy",),
 )
 

@@ -15,7 +15,7 @@ def log_of(*users: list[int]) -> Interactions:
     items = np.array([item for user in users for item in user], np.int32)
     offsets = np.concatenate([[0], np.cumsum([len(user) for user in users])]).astype(np.int64)
     times = np.concatenate([1000 * np.arange(len(user), dtype=np.int64) ** 2 for user in users])
-    return Interactions(offsets, items, np.ones_like(items), times)
+    return Interactions(offsets, items, np.ones_like(items), times, np.ones(len(items), np.float32))
 
 
 def test_a_history_is_left_padded_and_keeps_the_newest() -> None:

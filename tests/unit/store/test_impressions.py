@@ -11,7 +11,8 @@ SCHEMA = FeatureSchema(
     item=(Feature(name="category", kind="categorical", width=2, cardinality=9), Feature(name="price", kind="numeric")),
     user=(Feature(name="country", kind="categorical", cardinality=4),),
     events=("view",),
-    event_weights=(1.0,),
+    event_values=(1.0,),
+    event_windows_ms=(86_400_000,),
     conversions=("view",),
 )
 

@@ -37,6 +37,7 @@ def world(newcomer: bool = True) -> tuple[FeatureSet, NDArray[np.int32]]:
         item=walks[:, :-1].astype(np.int32).ravel(),
         event=rng.integers(1, 3, USERS * EVENTS).astype(np.int32),
         timestamp=(rng.integers(1, 90_000, (USERS, EVENTS)).cumsum(axis=1) * 1000).ravel(),
+        grade=np.ones(USERS * EVENTS, np.float32),
     )
     schema = FeatureSchema(
         item=(
@@ -45,7 +46,8 @@ def world(newcomer: bool = True) -> tuple[FeatureSet, NDArray[np.int32]]:
         ),
         user=(),
         events=("view", "buy"),
-        event_weights=(1.0, 4.0),
+        event_values=(1.0, 4.0),
+        event_windows_ms=(86_400_000, 86_400_000),
         conversions=("buy",),
     )
     item_rows = np.zeros(ITEMS + 1, schema.item_dtype)

@@ -38,7 +38,8 @@ def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1
         ),
         user=(),
         events=("view",),
-        event_weights=(1.0,),
+        event_values=(1.0,),
+        event_windows_ms=(86_400_000,),
         conversions=(),
     )
     return FeatureSet(
@@ -54,6 +55,7 @@ def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1
             item=np.concatenate(logged).astype(np.int32),
             event=np.ones(offsets[-1], np.int32),
             timestamp=(np.zeros_like(time) if at_once else time).astype(np.int64) + 1_700_000_000_000,
+            grade=np.ones(offsets[-1], np.float32),
         ),
         as_of=1_800_000_000_000,
     )

@@ -23,7 +23,8 @@ def features() -> FeatureSet:
         item=tuple(Feature(name=name, kind="numeric") for name in NUMERIC_FEATURES),
         user=(),
         events=("view",),
-        event_weights=(1.0,),
+        event_values=(1.0,),
+        event_windows_ms=(86_400_000,),
         conversions=(),
     )
     item_rows = np.zeros(6, schema.item_dtype)
@@ -37,7 +38,7 @@ def features() -> FeatureSet:
         user_rows=np.zeros(2, schema.user_dtype),
         embeddings={},
         interactions=Interactions(
-            np.array([0, 3, 5]), np.array([1, 2, 3, 2, 5], np.int32), np.ones(5, np.int32), np.arange(5)
+            np.array([0, 3, 5]), np.array([1, 2, 3, 2, 5], np.int32), np.ones(5, np.int32), np.arange(5), np.ones(5)
         ),
         as_of=10,
     )

@@ -1,6 +1,5 @@
 """The description of a data set: ``dataset.yaml``."""
 
-import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,13 +10,25 @@ from winnow import fields
 from winnow.datasets.canonical.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
 from winnow.datasets.canonical.report import reading
 from winnow.errors import DataError
+from winnow.schema import Repeats
 
 FILE = "dataset.yaml"
 
+LARGEST_VALUE = 1000.0
+"""Bound on the value of an event type, in both directions, and on the weights of a request."""
+
+MOST_TYPES = 32
+"""Event types of a data set at most: the ranker has a head for each."""
+
 EXAMPLE = """\
 name: my-shop
-events: {view: 1, cart: 3, purchase: 10}   # every event type, with its weight
-conversions: [purchase]                    # optional: by default the types of the largest weight
+events:                                    # every event type, with the value of an event
+  view: 1
+  cart: 3
+  purchase: {value: 10, window_days: 3}    # counts for a recommendation up to three days later; by default one day
+  dislike: -5                              # a negative value: such items are pushed away
+conversions: [purchase]                    # optional: by default the types of the largest value
+repeats: hide                              # optional: hide seen items, allow them, or demote them below all others
 items:
   categorical: [brand]                     # further columns of the items table
   numeric: [weight]
@@ -54,13 +65,36 @@ class DeclaredColumns(BaseModel):
         return self
 
 
+class EventType(BaseModel):
+    """What an event of one type means; a plain number in the file is its value.
+
+    Attributes:
+        value: worth of an event, negative for a dislike, 0 for an event that is recorded only.
+        window_days: attribution window: an event counts for a recommendation up to this many days before it.
+        full_amount: the ``amount`` of an event that has the whole value; an event with less has a share of it. ``None``
+            for a type whose events all count alike.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float = Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)
+    window_days: float = Field(default=1.0, gt=0, le=365)
+    full_amount: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_is_the_value(cls, given: Any) -> Any:
+        return {"value": given} if isinstance(given, int | float) and not isinstance(given, bool) else given
+
+
 class DatasetSpec(BaseModel):
     """The contract of one data set.
 
     Attributes:
         name: name of the data set.
-        events: event type -> weight of an event of that type; their order is the order of the codes.
-        conversions: event types that count as success; by default those of the largest weight.
+        events: event type -> its meaning; their order is the order of the codes.
+        conversions: event types that count as success; by default those of the largest value.
+        repeats: what a recommendation does with items that the user has seen.
         items: declared columns of the items table.
         users: declared columns of the users table.
         max_bad_share: share of the log that may be invalid: these rows are left out; a log with more is refused.
@@ -69,23 +103,21 @@ class DatasetSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
-    events: dict[str, float] = Field(min_length=1)
+    events: dict[str, EventType] = Field(min_length=1, max_length=MOST_TYPES)
     conversions: tuple[str, ...] = Field(default=(), validate_default=True)
+    repeats: Repeats = "hide"
     items: DeclaredColumns = DeclaredColumns()
     users: DeclaredColumns = DeclaredColumns()
     max_bad_share: float = Field(default=0.001, ge=0, lt=1)
 
     @field_validator("events")
     @classmethod
-    def _weights_are_positive(cls, events: dict[str, float]) -> dict[str, float]:
-        wrong = sorted(name for name, weight in events.items() if not (weight > 0 and math.isfinite(weight)))
-        if wrong:
-            raise ValueError(
-                f"the weight of {', '.join(wrong)} is not a positive number; give each type one, such as 1"
-            )
+    def _types_are_names_and_one_is_positive(cls, events: dict[str, EventType]) -> dict[str, EventType]:
         for name in events:
             if fault := fields.identifier_fault(name):
                 raise ValueError(f"the event type {name!r:.60} must be {fault}")
+        if not any(kind.value > 0 for kind in events.values()):
+            raise ValueError("no type has a positive value; give the events that a recommendation should lead to one")
         return events
 
     @field_validator("items")
@@ -101,11 +133,17 @@ class DatasetSpec(BaseModel):
     @field_validator("conversions")
     @classmethod
     def _conversions_are_declared(cls, conversions: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        events: dict[str, float] = info.data.get("events", {})
+        events: dict[str, EventType] = info.data.get("events", {})
         unknown = [name for name in conversions if name not in events]
         if unknown and events:
-            raise ValueError(f"{', '.join(unknown)} is not among the events; declare it there with its weight")
-        return conversions or tuple(name for name, weight in events.items() if weight == max(events.values()))
+            raise ValueError(f"{', '.join(unknown)} is not among the events; declare it there with its value")
+        highest = max((kind.value for kind in events.values()), default=0.0)
+        return conversions or tuple(name for name, kind in events.items() if kind.value == highest)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Event type -> value of an event of that type."""
+        return {name: kind.value for name, kind in self.events.items()}
 
     @classmethod
     def read(cls, path: Path, origin: str | None = None) -> "DatasetSpec":
