@@ -26,7 +26,8 @@ class Dataset:
             (absolute path or URI); ``created_at`` int64 ms; ``available`` bool; then the declared columns
             (str or list<str>, and float64).
         users: ``user_id`` str, then the declared columns.
-        events: ``user_id``, ``item_id``, ``event`` str; ``timestamp`` int64 ms; in the order of the log.
+        events: ``user_id``, ``item_id``, ``event`` str; ``timestamp`` int64 ms; ``amount`` float64, finite and not
+            negative, null where unknown; in the order of the log.
         account: the account of its ingestion; a loaded data set has it in ``ingest.json``.
     """
 
@@ -65,8 +66,7 @@ def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
     can learn.
 
     Returns:
-        The data set without those events, and the events: ``user_id``, ``item_id``, ``event``, ``timestamp``, one
-        row per user, in the order of the log.
+        The data set without those events, and the events: the same columns, one row per user, in the order of the log.
     """
     events = dataset.events
     user = events["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
