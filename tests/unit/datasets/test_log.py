@@ -37,7 +37,7 @@ BAD = [
 def shop(tmp_path: Path) -> Path:
     folder = tmp_path / "shop"
     folder.mkdir()
-    (folder / "dataset.yaml").write_text("name: shop\nevents: {view: 1, buy: 5}\n")
+    (folder / "dataset.yaml").write_text("name: shop\nevents: {view: {value: 1, full_amount: 2}, buy: 5}\n")
     (folder / "items.csv").write_text("item_id\na\nb\n")
     return folder
 

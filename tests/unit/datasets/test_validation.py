@@ -1,13 +1,14 @@
 """The validation report names file, column, count and examples of every problem, all at once."""
 
 import time
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
 from winnow.datasets.canonical.raw import RawDataset, RawTable
-from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns, EventType
 from winnow.datasets.canonical.validate import validate
 from winnow.errors import DataError
 
@@ -189,6 +190,16 @@ def test_a_log_without_amounts_has_the_column() -> None:
     read = validate(source()).events
     assert read.schema.field("amount").type == pa.float64()
     assert read["amount"].null_count == 3
+
+
+def test_amounts_and_full_amounts_need_each_other() -> None:
+    without, given = source(), source(events=events(amount=[1.0, None, 2.0]))
+    graded = SPEC.model_copy(update={"events": SPEC.events | {"view": EventType(value=1, full_amount=9)}})
+    assert validate(replace(given, spec=graded)).account.lines() == validate(without).account.lines() == []
+    [note] = validate(given).account.lines()
+    assert note == "events.csv: amount grades no event, as no type in dataset.yaml has a full_amount"
+    [note] = validate(replace(without, spec=graded)).account.lines()
+    assert note == "events.csv: there are no amounts, so every event of view has its whole value"
 
 
 def test_all_problems_are_reported_together() -> None:

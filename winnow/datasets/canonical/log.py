@@ -89,7 +89,8 @@ def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
     if rows == 0:
         problems.append(convert.empty(found))
     problems = [problem for read in reads for problem in read.problems] + problems
-    return Log(table, rows, bad + inside, list(reasons.values()), problems, list(convert.notes(found, reads)))
+    notes = [*convert.notes(found, reads), *_about_amounts(found.file, table, source.spec)]
+    return Log(table, rows, bad + inside, list(reasons.values()), problems, notes)
 
 
 def _faults(read: ConvertedFile, spec: DatasetSpec, known: CatalogIds | None) -> Iterator[Fault]:
@@ -118,6 +119,16 @@ def _faults(read: ConvertedFile, spec: DatasetSpec, known: CatalogIds | None) ->
         amount, given = table["amount"].cast(pa.float64()), read.given["amount"]
         yield checks.lost("amount", amount, given, IN_WORDS["number"], NO_NUMBER)
         yield Fault("amount", checks.NEGATIVE_AMOUNT, pc.less(amount, 0), given)
+
+
+def _about_amounts(file: str, table: pa.Table, spec: DatasetSpec) -> Iterator[str]:
+    """What is given in one of the log and ``dataset.yaml``, and has no effect without the other."""
+    graded = ", ".join(name for name, kind in spec.events.items() if kind.full_amount)
+    given = "amount" in table.column_names and table["amount"].null_count < table.num_rows
+    if given and not graded:
+        yield f"{file}: amount grades no event, as no type in dataset.yaml has a full_amount"
+    if graded and not given:
+        yield f"{file}: there are no amounts, so every event of {graded} has its whole value"
 
 
 def _lines_inside_values(read: ConvertedFile, wrong: pa.ChunkedArray) -> int:
