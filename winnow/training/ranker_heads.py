@@ -155,7 +155,7 @@ def _with_any(found: Outcomes, conversions: tuple[int, ...]) -> Outcomes:
         return found
     kinds = list(conversions)
     grade = found.grade[:, kinds].max(axis=1, initial=0.0)[:, None]
-    known = found.known[:, kinds].all(axis=1)[:, None]
+    known = np.logical_and.reduce(found.known[:, kinds], axis=1, keepdims=True)
     return Outcomes(np.concatenate([found.grade, grade], axis=1), np.concatenate([found.known, known], axis=1))
 
 
