@@ -6,6 +6,7 @@ items refer to them by URI.
 
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,10 +86,13 @@ def _spec(root: str) -> DatasetSpec:
 def _table(database: str, name: str) -> RawTable:
     import awswrangler as wr
 
-    columns = None
+    read = partial(wr.s3.read_parquet_table, name, database=database, dtype_backend="pyarrow")
     if name in COLUMNS_READ:
         present = wr.catalog.get_table_types(database, name) or {}
         columns = [column for column in present if column in COLUMNS_READ[name]]
-    frame = wr.s3.read_parquet_table(name, database=database, columns=columns, dtype_backend="pyarrow")
+        # pandas' metadata of the columns that are not read names types that pandas cannot parse.
+        frame = read(columns=columns, pyarrow_additional_kwargs={"ignore_metadata": True})
+    else:
+        frame = read()
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     return RawTable.of(f"{database}.{name}", table)
