@@ -133,8 +133,8 @@ def _faults(table: pa.Table, dataset: Dataset, items: str) -> Iterator[Fault]:
     spans = moments.implausible_events(time.time_ns() // 1_000_000, DAY_MS)
     yield from checks.implausible("timestamp", moment, moment, spans)
     position, propensity = table["position"], table["propensity"]
-    whole = pc.and_(pc.equal(pc.floor(position), position), pc.less(pc.abs(position), _POSITIONS))
-    counted = pc.and_(whole, pc.greater_equal(position, 0))
+    from_zero = pc.and_(pc.greater_equal(position, 0), pc.less(position, _POSITIONS))
+    counted = pc.and_(from_zero, pc.equal(pc.floor(position), position))
     yield Fault("position", "must be a whole number from 0", pc.invert(counted), position)
     probability = pc.and_(pc.greater(propensity, 0), pc.less_equal(propensity, 1))
     yield Fault("propensity", "must be above 0 and at most 1", pc.invert(probability), propensity)
