@@ -38,6 +38,7 @@ _OF_ITEM = ("item_id", "position", "propensity")
 _KEY = ["request_id", "user_id", "timestamp", "item_id"]
 _ORDER = [(name, "ascending") for name in ("timestamp", "request_id", "user_id", "position")]
 _POSITIONS = 2**31
+_REMEDY = "provide impressions as `winnow events export` writes them, or rename a table that is something else"
 
 
 def with_impressions(dataset: Dataset, source: RawDataset) -> Dataset:
@@ -91,12 +92,11 @@ def _one_row_per_item(part: RawFile) -> RawFile | Problem:
     table = part.table
     if "item_id" not in table.column_names:
         if "items" not in table.column_names:
-            what = f"the column is missing and is required; the columns are {', '.join(table.column_names) or 'none'}"
-            return Problem(part.file, "items", what)
+            return Problem(part.file, "items", f"the column is missing; {_REMEDY}")
         kind = table.schema.field("items").type
         lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
         if not (lists and pa.types.is_struct(kind.value_type)):
-            what = f"expected a list of structs with {', '.join(_OF_ITEM)}; the column's type is {kind}"
+            what = f"expected a list of structs with {', '.join(_OF_ITEM)}, not {kind}; {_REMEDY}"
             return Problem(part.file, "items", what)
         empty = pa.RecordBatch.from_pylist([], schema=table.schema)
         table = pa.Table.from_batches(map(_items, table.to_batches() or [empty]))

@@ -106,6 +106,11 @@ def test_glue_tables(tmp_path: Path) -> None:
     assert data.events.to_pydict() == EVENTS.to_pydict()
     assert data.impressions["item_id"].to_pylist() == ["b", "007"]
     assert data.impressions["propensity"].to_pylist() == [1.0, 0.5]
+    other = pd.DataFrame({"campaign": ["spring"]})
+    place = "s3://winnow-data/glue/impressions/"
+    wr.s3.to_parquet(other, place, dataset=True, mode="overwrite", database="shop", table="impressions")
+    with pytest.raises(DataError, match=r"shop\.impressions, column items: the column is missing; .* rename a table"):
+        ingest("glue://shop", tmp_path / "refused")
     with pytest.raises(WinnowError, match="no table events and no table items"):
         ingest("glue://nothing", tmp_path / "out")
 

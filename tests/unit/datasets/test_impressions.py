@@ -165,7 +165,7 @@ def with_items(kind: pa.DataType) -> pa.Schema:
 @pytest.mark.parametrize(
     ("schema", "row", "said"),
     [
-        (without("items"), request("r", "u", START), "column items: the column is missing and is required"),
+        (without("items"), request("r", "u", START), "column items: the column is missing; provide impressions as"),
         (without("user_id"), request("r", "u", START), "column user_id: the column is missing and is required"),
         (
             with_items(pa.list_(pa.struct([("item_id", pa.string()), ("position", pa.int64())]))),
