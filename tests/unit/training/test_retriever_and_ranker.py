@@ -16,7 +16,7 @@ from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.candidate_lists import past_lists, retrieve
+from winnow.training.candidate_lists import PastSources, past_lists, retrieve
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
 from winnow.training.trained_ranker import TrainedRanker
@@ -207,7 +207,8 @@ def test_lists_come_from_held_out_moments_and_cold_start_users(
     features: FeatureSet, retrieval: RetrieverTraining
 ) -> None:
     settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
-    lists = past_lists(features, retrieval, numerics_at, settings, show_progress=False)
+    sources = PastSources(features, retrieval, numerics_at, settings)
+    lists = past_lists(features, retrieval.until, sources, settings.lists, show_progress=False)
     log = features.interactions
     known = lists.history > 0
     assert (lists.end[known] >= retrieval.until[lists.user[known]]).all()
