@@ -76,6 +76,7 @@ def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInput
             "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
             "item": rng.integers(1, ITEMS + 1, EVENTS).astype(np.int32),
             "event": rng.integers(1, 3, EVENTS).astype(np.int32),
+            "grade": np.ones(EVENTS, np.float32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
             "item_vectors": vectors,
             "neighbours": neighbours,

@@ -82,6 +82,7 @@ def _read(source: str) -> RawDataset:
         wrong = f"{folder} is a file, not a folder" if folder.exists() else f"There is no folder {folder}"
         raise WinnowError(f"{wrong}. Correct the path, or omit it for the demo marketplace.")
     with reading(source, source):
+        # A dataset.yaml may lie beside atomic files, so these come first.
         atomic, tabular = is_atomic(folder), tables.is_tables(folder)
     if atomic:
         return read_atomic(folder)
@@ -97,7 +98,7 @@ def _check_may_replace(out: Path, source: str | None) -> None:
     """Refuse to replace a folder that is not a data set, or that contains the source."""
     if not out.exists():
         return
-    if not out.is_dir() or (any(out.iterdir()) and not (out / FILE).is_file()):
+    if not out.is_dir() or (any(out.iterdir()) and (is_atomic(out) or not (out / FILE).is_file())):
         raise WinnowError(f"{out} exists and is not a data set. Choose another folder for the output, or remove it.")
     if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
         raise WinnowError(f"The output {out} would replace the source {source}. Choose another folder for the output.")

@@ -87,6 +87,7 @@ def extract(
         events=tuple(events),
         event_values=tuple(kind.value for kind in events.values()),
         event_windows_ms=tuple(round(kind.window_days * DAY_MS) for kind in events.values()),
+        event_full_amounts=tuple(kind.full_amount or 0.0 for kind in events.values()),
         conversions=tuple(spec.conversions),
         repeats=spec.repeats,
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow import files
-from winnow.store.events import Entry
+from winnow.store.events import Entry, amount_of
 from winnow.store.keys import EVENTS, IMPRESSIONS
 
 _ENDING = ".parquet"
@@ -28,6 +28,7 @@ EVENT_SCHEMA = pa.schema(
         ("item_id", pa.string()),
         ("event", pa.string()),
         ("timestamp", pa.int64()),
+        ("amount", pa.float64()),
         ("event_id", pa.string()),
         ("stream_id", pa.string()),
     ]
@@ -94,6 +95,7 @@ def _event(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         "item_id": fields[b"item_id"].decode(),
         "event": fields[b"event"].decode(),
         "timestamp": int(fields[b"timestamp"]),
+        "amount": amount_of(fields),
         "event_id": None if event_id is None else event_id.decode(),
     }
 
@@ -153,7 +155,9 @@ def events(address: str) -> Iterator[Entry]:
     Raises:
         WinnowError: the file cannot be read.
     """
-    table = pq.read_table(io.BytesIO(files.read(address)), columns=EVENT_SCHEMA.names)
+    # Files of earlier versions have no column amount, which ParquetFile.read then leaves out.
+    with pq.ParquetFile(io.BytesIO(files.read(address))) as parquet:
+        table = parquet.read(columns=EVENT_SCHEMA.names)
     for batch in table.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             stream_id = row.pop("stream_id").encode()

@@ -33,6 +33,7 @@ EVENTS = pa.table(
         "item_id": ["007", "b", "c", "c"],
         "event": ["view", "buy", "view", "view"],
         "timestamp": [1_700_000_000_000, 1_700_000_001_000, 1_700_000_002_000, 1_700_000_003_000],
+        "amount": [1.5, None, 2.0, None],
     }
 )
 

@@ -30,6 +30,7 @@ EVENTS = pa.table(
         "item_id": [item for _, item, _ in ROWS],
         "event": ["view"] * len(ROWS),
         "timestamp": [moment for _, _, moment in ROWS],
+        "amount": [float(row) for row in range(len(ROWS))],
     }
 )
 ITEMS = pa.table({"item_id": list("abcd")})
@@ -48,10 +49,12 @@ def shop(tmp_path: Path) -> Path:
 def test_the_last_event_by_time_then_position_is_held_out() -> None:
     data = Dataset(DatasetSpec(name="x", events={"view": 1}), ITEMS, pa.table({"user_id": ["u", "v", "w"]}), EVENTS)
     kept, held = hold_out_last(data)
-    assert held.column_names == ["user_id", "item_id", "event", "timestamp"]
+    assert held.column_names == ["user_id", "item_id", "event", "timestamp", "amount"]
     assert [(row["user_id"], row["item_id"]) for row in held.to_pylist()] == [("u", "c"), ("w", "a")]
+    assert held["amount"].to_pylist() == [3.0, 6.0]
     assert [row["item_id"] for row in kept.events.to_pylist() if row["user_id"] == "u"] == ["a", "b", "d"]
     # v has two events and keeps both.
+    assert held["amount"].to_pylist() == [3.0, 6.0]
     assert [row["item_id"] for row in kept.events.to_pylist() if row["user_id"] == "v"] == ["a", "b"]
     assert kept.events.num_rows + held.num_rows == EVENTS.num_rows
 

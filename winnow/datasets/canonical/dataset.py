@@ -39,7 +39,8 @@ class Dataset:
             (absolute path or URI); ``created_at`` int64 ms; ``available`` bool; then the declared columns
             (str or list<str>, and float64).
         users: ``user_id`` str, then the declared columns.
-        events: ``user_id``, ``item_id``, ``event`` str; ``timestamp`` int64 ms; in the order of the log.
+        events: ``user_id``, ``item_id``, ``event`` str; ``timestamp`` int64 ms; ``amount`` float64, finite and not
+            negative, null where unknown; in the order of the log.
         impressions: one row per shown item: ``request_id``, ``user_id``, ``item_id`` str; ``timestamp`` int64 ms, when
             the request arrived; ``position`` int32, from 0; ``propensity`` float64 in (0, 1], the probability that the
             item was shown there; in the order of time, request, position. Empty where the source has none.
@@ -82,8 +83,7 @@ def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
     can learn.
 
     Returns:
-        The data set without those events, and the events: ``user_id``, ``item_id``, ``event``, ``timestamp``, one
-        row per user, in the order of the log.
+        The data set without those events, and the events: the same columns, one row per user, in the order of the log.
     """
     events = dataset.events
     user = events["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()

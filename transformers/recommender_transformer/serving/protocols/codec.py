@@ -48,7 +48,14 @@ REQUEST_TENSORS = {
 REQUEST_LEADING = ("user_id", "query")
 """At least one of them is required; their length is the number of requests."""
 
-EVENT_TENSORS = {"user_id": _TEXT, "item_id": _TEXT, "event": _TEXT, "timestamp": _WHOLE, "event_id": _TEXT}
+EVENT_TENSORS = {
+    "user_id": _TEXT,
+    "item_id": _TEXT,
+    "event": _TEXT,
+    "timestamp": _WHOLE,
+    "amount": _REAL,
+    "event_id": _TEXT,
+}
 """Input tensors of the ``events`` model."""
 
 EVENT_LEADING = ("user_id",)
