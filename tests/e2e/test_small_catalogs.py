@@ -64,7 +64,6 @@ def test_where_repeats_are_allowed_every_list_has_seen_items(tmp_path: Path) -> 
     ]
     (data / "events.csv").write_text("user_id,item_id,event,timestamp\n" + "\n".join(orders))
     winnow(home, "build", f"--data={data}", "--holdout=last")
-    winnow(home, "build", f"--data={data}")
     report = json.loads(winnow(home, "evaluate", "--objective=order", "--json"))
     assert report["users"] == 3
     # Each user's last order is of a seen item, and every list has the whole catalog.

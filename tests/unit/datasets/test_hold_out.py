@@ -11,22 +11,16 @@ Row = tuple[str, str, str, int]
 """User, item, event type, milliseconds after noon."""
 
 
-def split(
-    rows: list[Row], repeats: str = "hide", columns: dict[str, list[float]] | None = None
-) -> tuple[list[Row], list[Row]]:
+def split(rows: list[Row], repeats: str = "hide", amount: bool = False) -> tuple[list[Row], list[Row]]:
     """The kept and the held-out rows."""
-    table = pa.table(
-        {
-            "user_id": [user for user, _, _, _ in rows],
-            "item_id": [item for _, item, _, _ in rows],
-            "event": [event for _, _, event, _ in rows],
-            "timestamp": pa.array([NOON + after for _, _, _, after in rows], pa.int64()),
-        }
-        | (columns or {}),
-        schema=None
-        if rows
-        else pa.schema([(name, pa.string()) for name in ("user_id", "item_id", "event")] + [("timestamp", pa.int64())]),
-    )
+    users, items, events, after = zip(*rows, strict=True) if rows else ((), (), (), ())
+    columns = {
+        name: pa.array(values, pa.string())
+        for name, values in zip(("user_id", "item_id", "event"), (users, items, events), strict=True)
+    }
+    table = pa.table(columns | {"timestamp": pa.array([NOON + ms for ms in after], pa.int64())})
+    if amount:
+        table = table.append_column("amount", pa.array([float(ms) for ms in after]))
     spec = DatasetSpec.model_validate(
         {"name": "x", "events": {"view": 1, "buy": 10, "dislike": -5, "open": 0}, "repeats": repeats}
     )
@@ -109,4 +103,4 @@ def test_a_log_with_one_event_per_user_is_kept_whole() -> None:
 
 def test_further_columns_of_the_log_are_held_out_with_it() -> None:
     rows: list[Row] = [("u", item, "view", after) for after, item in enumerate("abc")]
-    assert split(rows, columns={"amount": [1.0, 2.0, 3.0]}) == (rows[:2], rows[2:])
+    assert split(rows, amount=True) == (rows[:2], rows[2:])
