@@ -11,6 +11,8 @@ from winnow.cli.build import newest, run_build
 from winnow.cli.options import Json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from winnow.evaluation.report import Evaluation, Metrics
 
 
@@ -60,22 +62,25 @@ def evaluate(
 
 def _show(evaluation: "Evaluation", by: str | None) -> None:
     """Print a table of the metrics, one row per recommender, then one for each segment."""
-    objective, types = evaluation["objective"], ", ".join(evaluation["types"])
-    named = objective if objective == types else f"{objective} ({types})"
-    _table(evaluation["split"], f"objective {named}: {evaluation['users']} users", evaluation["metrics"])
-    for name, segment in evaluation["segments"].items():
-        _table(f"{by}: {name}", f"{segment['users']} users", segment["metrics"])
-
-
-def _table(title: str, population: str, metrics: "Metrics") -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     console = Console()
-    console.print(f"[bold]{escape(title)}[/bold]; {escape(population)}")
+    objective, types = evaluation["objective"], ", ".join(evaluation["types"])
+    named = objective if objective == types else f"{objective} ({types})"
+    console.print(evaluation["split"], style="dim", markup=False)
+    _table(console, f"objective {named}", evaluation["users"], evaluation["metrics"])
+    for name, segment in evaluation["segments"].items():
+        _table(console, f"{by} {name}", segment["users"], segment["metrics"])
+
+
+def _table(console: "Console", title: str, users: int, metrics: "Metrics") -> None:
+    from rich.table import Table
+
+    console.print()
+    console.print(f"{title}: {users:,} user{'' if users == 1 else 's'}", style="bold", markup=False, highlight=False)
     names = list(next(iter(metrics.values())))
-    table = Table("", *names)
+    # Without borders, so that all columns fit into 80 characters.
+    table = Table("", *names, box=None, header_style="dim", collapse_padding=True, pad_edge=False)
     for recommender, values in metrics.items():
         table.add_row(recommender, *(f"{values[name]:.4f}" for name in names))
     console.print(table)

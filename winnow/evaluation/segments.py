@@ -63,7 +63,9 @@ def _by_activity(events: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
     found = {}
     for number in np.unique(tercile).tolist():
         inside = tercile == number
-        found[f"{events[inside].min()} to {events[inside].max()} events"] = inside
+        fewest, most = int(events[inside].min()), int(events[inside].max())
+        span = f"{fewest} to {most}" if fewest < most else f"{most}"
+        found[f"{span} event{'' if most == 1 else 's'}"] = inside
     return found
 
 

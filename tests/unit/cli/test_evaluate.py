@@ -10,9 +10,11 @@ from winnow.errors import WinnowError
 from winnow.evaluation import report
 from winnow.evaluation.report import Evaluation, Metrics, Segment
 
+NAMES = ("ndcg@10", "recall@10", "recall@50", "coverage@10", "value_ndcg@10", "mean_value@10")
+
 
 def metrics(value: float) -> Metrics:
-    return {"funnel": {"ndcg@10": value}, "ease": {"ndcg@10": value / 2}}
+    return {"funnel": dict.fromkeys(NAMES, value), "most_taken": dict.fromkeys(NAMES, value / 2)}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,7 @@ def test_the_table_names_the_objective_and_its_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WINNOW_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     release = write_release(tmp_path / "releases", 1)
     monkeypatch.setattr("winnow.cli.evaluate.release.latest", lambda *_: release)
     found = Evaluation(
@@ -41,12 +43,17 @@ def test_the_table_names_the_objective_and_its_users(
         release=1,
         users=12,
         metrics=metrics(0.5),
-        segments={"[fi]": Segment(users=7, metrics=metrics(0.25))},
+        segments={"[fi]": Segment(users=1, metrics=metrics(0.25))},
     )
     monkeypatch.setattr(report, "evaluate", lambda *_, **__: found)
     evaluate("conversion", "country")
-    printed = capsys.readouterr().out
-    assert "each user's last; objective conversion (buy, rent): 12 users" in printed
-    assert "country: [fi]; 7 users" in printed
-    for expected in ("0.5000", "0.2500", "0.1250"):
-        assert expected in printed
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert printed[0] == "each user's last"
+    assert "objective conversion (buy, rent): 12 users" in printed
+    assert "country [fi]: 1 user" in printed
+    # Every column's name is whole, and the rows are those of the whole and of the segment.
+    assert [line.split() for line in printed if "@" in line] == [list(NAMES)] * 2
+    assert [line.split()[:2] for line in printed if "most_taken" in line] == [
+        ["most_taken", "0.2500"],
+        ["most_taken", "0.1250"],
+    ]

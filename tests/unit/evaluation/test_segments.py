@@ -67,9 +67,7 @@ def test_activity_has_terciles_of_the_evaluated_users(tmp_path: Path) -> None:
 
 
 def test_users_with_equally_many_events_are_in_one_segment(tmp_path: Path) -> None:
-    assert of(write(tmp_path, [1, 1, 1, 1], [[1, 1, 0]] * 4), [0, 1, 2, 3], "activity") == {
-        "1 to 1 events": [0, 1, 2, 3]
-    }
+    assert of(write(tmp_path, [1, 1, 1, 1], [[1, 1, 0]] * 4), [0, 1, 2, 3], "activity") == {"1 event": [0, 1, 2, 3]}
 
 
 def test_a_column_has_a_segment_per_value_and_one_for_users_without(tmp_path: Path) -> None:
