@@ -1,4 +1,4 @@
-"""Prints the results of commands: recommendations, the demo's funnels, evaluations."""
+"""Prints the results of commands: recommendations, the demo's funnels."""
 
 import time
 from collections import defaultdict
@@ -16,7 +16,6 @@ from winnow.cli.new_items import Addition
 from winnow.datasets.origin import items_of
 from winnow.encoders.inputs import EncoderInputs
 from winnow.encoders.preparation import INPUTS_FILE
-from winnow.evaluation.report import Evaluation
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer
@@ -112,16 +111,6 @@ def _pictured(release: Release) -> tuple[str, Path] | None:
         if location and "://" not in location and Path(location).is_file():
             return str(title), Path(location)
     return None
-
-
-def evaluation(result: Evaluation) -> None:
-    """Print the metrics as a table, one row per recommender."""
-    console.print(f"[bold]{result['split']}[/bold]; {result['users']} users")
-    names = list(next(iter(result["metrics"].values())))
-    table = Table("", *names)
-    for recommender, metrics in result["metrics"].items():
-        table.add_row(recommender, *(f"{metrics[name]:.4f}" for name in names))
-    console.print(table)
 
 
 def _funnel(given: Answer) -> None:
