@@ -37,13 +37,13 @@ class NumpyModels:
         return Retrieved((best + 1)[None].astype(np.int32), scores[best][None], user[None])
 
     async def rank(self, inputs: Tensors) -> Ranked:
-        """A click has the first numeric feature as logit; a purchase, given one, the second as probability."""
+        """A click has the first numeric feature as logit; a purchase and a dislike have the next ones as probability."""
         await self._call("ranker", inputs)
         logits = np.where(inputs["candidate_items"] > 0, inputs["candidate_numeric"][:, :, 0], -np.inf)
         odds = np.exp(logits)
         click = odds / odds.sum(axis=1, keepdims=True)
-        buy = inputs["candidate_numeric"][:, :, 1]
-        return Ranked(np.stack([click, 1 - buy, buy, buy], axis=-1))
+        buy, dislike = inputs["candidate_numeric"][:, :, 1], 0.1 * inputs["candidate_numeric"][:, :, 2]
+        return Ranked(np.stack([click, 1 - buy, buy, dislike, buy], axis=-1))
 
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[Any]:
         """A random projection of the content, of unit length."""

@@ -32,7 +32,7 @@ def answer(given: Answer, release: Release) -> None:
     titles = _titles(release)
     table = Table("", "item", "title", "score", "click", "conversion", "value", "sources", box=None, header_style="dim")
     for item in given["items"]:
-        chances = [_percent(item["click"]), _percent(item["conversion"])]
+        chances = [percent(item["click"]), percent(item["conversion"])]
         value = "" if item["value"] is None else f"{item['value']:.2g}"
         sources = ", ".join(item["sources"])
         title = item.get("title") or titles.get(item["item_id"], "")
@@ -43,7 +43,7 @@ def answer(given: Answer, release: Release) -> None:
         console.print(f"[yellow]degraded[/yellow] {step}")
 
 
-def _percent(chance: float | None) -> str:
+def percent(chance: float | None) -> str:
     """A probability with two significant digits; "" where it is unknown."""
     if chance is None:
         return ""

@@ -79,10 +79,10 @@ def test_without_diversity_the_order_is_that_of_the_values(recommend: Recommend,
     answer = recommend("user-3", k=30, diversity=0.0)
     values = [item["value"] for item in answer["items"]]
     assert values == sorted(values, reverse=True)
-    # A view is worth 1 and a purchase 4.
-    buy = release.array("item_rows")["numeric"][indices(answer), 1].astype(float)
+    # A view is worth 1, a purchase 4 and a dislike -5.
+    _, buy, dislike = release.array("item_rows")["numeric"][indices(answer), :3].T.astype(float)
     assert [item["conversion"] for item in answer["items"]] == pytest.approx(buy)
-    assert values == pytest.approx([item["click"] for item in answer["items"]] * (1 + 3 * buy))
+    assert values == pytest.approx([item["click"] for item in answer["items"]] * (1 + 3 * buy - 0.5 * dislike))
     assert [item["score"] for item in answer["items"]] == pytest.approx(np.log(values), rel=1e-5)
 
 

@@ -222,7 +222,7 @@ def test_events_are_checked_and_stored(server: Any, redis_url: str) -> None:
     ("change", "message"),
     [
         ({"item_id": "unheard-of"}, "instances[0].item_id: must be an item of the catalog, got 'unheard-of'"),
-        ({"event": "kiss"}, "instances[0].event: must be one of view, buy, got 'kiss'"),
+        ({"event": "kiss"}, "instances[0].event: must be one of view, buy, dislike, got 'kiss'"),
         ({"timestamp": "now"}, f"instances[0].timestamp: must be {moments.IN_WORDS}, got 'now'"),
         ({"timestamp": 99_999_999_999_999}, "instances[0].timestamp: must be in the past"),
         ({"timestamp": 1_700_000_000}, f"instances[0].timestamp: must be {SECONDS}, got 1700000000"),
