@@ -37,7 +37,7 @@ class NumpyModels:
         return Retrieved((best + 1)[None].astype(np.int32), scores[best][None], user[None])
 
     async def rank(self, inputs: Tensors) -> Ranked:
-        """A click has the first numeric feature as logit; a purchase and a dislike have the next ones as probability."""
+        """The first numeric feature is a click's logit; the next ones are probabilities of a purchase and a dislike."""
         await self._call("ranker", inputs)
         logits = np.where(inputs["candidate_items"] > 0, inputs["candidate_numeric"][:, :, 0], -np.inf)
         odds = np.exp(logits)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MEMORY = 100.0
-"""Events of the user's history after which one event counts a third of the newest: what a user takes most comes first."""
+"""Events of the history after which one event counts a third of the newest: what a user takes most comes first."""
 
 
 def history_scores(

@@ -45,7 +45,7 @@ def test_a_request_has_defaults() -> None:
         ),
         (
             {"user_id": "a", "objectives": dict.fromkeys(map(str, range(33)), 1)},
-            "instances[0].objectives: must be an object of at most 32 event types, each with its weight, got an object of",
+            "instances[0].objectives: must be an object of at most 32 event types, each with its weight, got",
         ),
         ({"user_id": "a", "deadline_ms": 1}, "instances[0].deadline_ms: must be a whole number between 10 and 10000"),
         ({"user_id": "a", "filters": []}, "instances[0].filters: must be an object, got []"),
