@@ -6,12 +6,13 @@ The same sizes and seed give the same bytes.
 import tempfile
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from winnow.datasets.canonical.spec import FILE, DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.spec import FILE, DatasetSpec, DeclaredColumns, EventType
 from winnow.datasets.marketplace.attributes import BRANDS, CATEGORY_NAMES, COUNTRIES, SEGMENTS
 from winnow.datasets.marketplace.behaviour import EVENTS, Log, simulate
 from winnow.datasets.marketplace.catalog import Catalog, make_catalog
@@ -20,7 +21,7 @@ from winnow.datasets.marketplace.pictures import draw_pictures
 from winnow.datasets.marketplace.sounds import record_sounds
 from winnow.errors import WinnowError
 
-_RECIPE = 1
+_RECIPE = 2
 """Version of the generator: a folder of an older version is not reused."""
 
 
@@ -50,6 +51,22 @@ class MarketplaceSize:
 DEFAULT_SIZE = MarketplaceSize()
 
 
+class World(NamedTuple):
+    """A marketplace in index space: row ``n`` has the id ``i`` or ``u`` and the number ``n + 1`` in five digits."""
+
+    catalog: Catalog
+    people: People
+    log: Log
+
+
+def simulated(size: MarketplaceSize) -> World:
+    """The marketplace of that size without its files."""
+    for_catalog, _, _, for_people, for_log = _streams(size)
+    catalog = make_catalog(size.items, for_catalog)
+    people = make_people(size.users, for_people)
+    return World(catalog, people, simulate(catalog, people, size.events, for_log))
+
+
 def generated(within: Path, size: MarketplaceSize, show_progress: bool = False) -> Path:
     """The folder of a marketplace of that size inside ``within``; generated if it is missing."""
     folder = within / "-".join(str(number) for number in (_RECIPE, *astuple(size)))
@@ -64,11 +81,8 @@ def generated(within: Path, size: MarketplaceSize, show_progress: bool = False) 
 def generate(folder: Path, size: MarketplaceSize, show_progress: bool = False) -> None:
     """Write a marketplace into a new folder: ``dataset.yaml``, three Parquet tables, ``images/`` and ``audio/``."""
     folder.mkdir(parents=True)
-    # Each part has its own random stream, so that a change in one part does not change the others.
-    for_catalog, for_pictures, for_sounds, for_people, for_log = np.random.default_rng(size.seed).spawn(5)
-    catalog = make_catalog(size.items, for_catalog)
-    people = make_people(size.users, for_people)
-    log = simulate(catalog, people, size.events, for_log)
+    _, for_pictures, for_sounds, _, _ = _streams(size)
+    catalog, people, log = simulated(size)
     images = draw_pictures(catalog, folder / "images", for_pictures, show_progress)
     sounds = record_sounds(catalog, folder / "audio", for_sounds)
     pq.write_table(_items(catalog, images, sounds), folder / "items.parquet")
@@ -76,11 +90,19 @@ def generate(folder: Path, size: MarketplaceSize, show_progress: bool = False) -
     pq.write_table(_events(log, len(catalog), len(people)), folder / "events.parquet")
     DatasetSpec(
         name="marketplace",
-        events=EVENTS,
+        events={name: EventType(value=value) for name, value in EVENTS.items()},
         conversions=("purchase",),
         items=DeclaredColumns(categorical=("brand",)),
         users=DeclaredColumns(categorical=("country", "segment"), numeric=("age",)),
     ).write(folder / FILE)
+
+
+def _streams(size: MarketplaceSize) -> list[np.random.Generator]:
+    """A random stream for each part, so that a change in one does not change the others.
+
+    The parts are catalog, pictures, sounds, people and log.
+    """
+    return np.random.default_rng(size.seed).spawn(5)
 
 
 def _ids(letter: str, count: int) -> pa.Array:

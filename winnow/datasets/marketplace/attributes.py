@@ -21,30 +21,33 @@ class Category:
         purpose: its purpose in texts.
         price: its typical price.
         complement: the category that users often view next.
+        conversion: how readily users take one that they view, in log-odds against the mean of the categories.
     """
 
     names: tuple[str, ...]
     purpose: str
     price: float
     complement: str
+    conversion: float
 
 
 CATEGORIES = {
-    "lamp": Category(("lamp", "table lamp", "light"), "lights a reading corner", 60, "chair"),
-    "chair": Category(("chair", "dining chair", "seat"), "seats one in comfort", 110, "table"),
-    "table": Category(("table", "side table", "desk"), "holds books and plates", 180, "vase"),
-    "vase": Category(("vase", "flower vase"), "keeps cut flowers fresh", 35, "lamp"),
-    "shirt": Category(("shirt", "button-up shirt", "top"), "is worn all day", 40, "trousers"),
-    "trousers": Category(("trousers", "pair of trousers", "pants"), "sits well at the waist", 65, "boots"),
-    "boots": Category(("boots", "pair of boots"), "keeps feet dry", 120, "hat"),
-    "hat": Category(("hat", "sun hat", "cap"), "shades the face", 28, "shirt"),
-    "drum": Category(("drum", "hand drum"), "keeps the beat", 140, "guitar"),
-    "guitar": Category(("guitar", "six-string guitar"), "plays songs by the fire", 260, "speaker"),
-    "speaker": Category(("speaker", "shelf speaker"), "fills the room with music", 150, "headphones"),
-    "headphones": Category(("headphones", "pair of headphones"), "keeps the noise out", 90, "drum"),
+    "lamp": Category(("lamp", "table lamp", "light"), "lights a reading corner", 60, "chair", 0.5),
+    "chair": Category(("chair", "dining chair", "seat"), "seats one in comfort", 110, "table", -0.9),
+    "table": Category(("table", "side table", "desk"), "holds books and plates", 180, "vase", -1.3),
+    "vase": Category(("vase", "flower vase"), "keeps cut flowers fresh", 35, "lamp", 1.0),
+    "shirt": Category(("shirt", "button-up shirt", "top"), "is worn all day", 40, "trousers", 1.2),
+    "trousers": Category(("trousers", "pair of trousers", "pants"), "sits well at the waist", 65, "boots", 0.4),
+    "boots": Category(("boots", "pair of boots"), "keeps feet dry", 120, "hat", -0.4),
+    "hat": Category(("hat", "sun hat", "cap"), "shades the face", 28, "shirt", 0.9),
+    "drum": Category(("drum", "hand drum"), "keeps the beat", 140, "guitar", -1.0),
+    "guitar": Category(("guitar", "six-string guitar"), "plays songs by the fire", 260, "speaker", -1.2),
+    "speaker": Category(("speaker", "shelf speaker"), "fills the room with music", 150, "headphones", 0.2),
+    "headphones": Category(("headphones", "pair of headphones"), "keeps the noise out", 90, "drum", 0.8),
 }
 CATEGORY_NAMES = tuple(CATEGORIES)
 COMPLEMENTS: NDArray[np.int64] = np.array([CATEGORY_NAMES.index(kind.complement) for kind in CATEGORIES.values()])
+CONVERSIONS: NDArray[np.float64] = np.array([kind.conversion for kind in CATEGORIES.values()])
 
 STYLES = {
     "minimal": ("plain", "without any ornament"),
