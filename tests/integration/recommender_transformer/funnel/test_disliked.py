@@ -12,8 +12,8 @@ from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
+from tests.support.sidecar.user_events import LATER, event, send_events
 from tests.support.tiny_release import ITEMS, new_item
-from tests.support.user_events import LATER, event, send_events
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 

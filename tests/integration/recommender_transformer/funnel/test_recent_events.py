@@ -16,9 +16,9 @@ from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.query import User
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.sidecar.process import start_sidecar
+from tests.support.sidecar.user_events import LATER, event, send_events
 from tests.support.tiny_release import new_item, write_release
 from tests.support.until import until
-from tests.support.user_events import LATER, event, send_events
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store import keys, recent_events

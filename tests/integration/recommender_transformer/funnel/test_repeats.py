@@ -10,8 +10,8 @@ from redis import Redis
 from recommender_transformer.funnel.filters.unlikely import FEWEST
 from tests.support.fake_models import NumpyModels
 from tests.support.redis_fixtures import server_and_cluster
+from tests.support.sidecar.user_events import event, send_events
 from tests.support.tiny_release import ITEMS, UNAVAILABLE
-from tests.support.user_events import event, send_events
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
