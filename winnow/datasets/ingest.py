@@ -1,6 +1,7 @@
 """Ingestion: read a source, validate it, hold events out, save it in canonical columns."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import reading
 from winnow.datasets.canonical.spec import FILE
 from winnow.datasets.canonical.validate import validate
+from winnow.datasets.impressions import before_held_out, with_impressions
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.readers import cloud, tables
 from winnow.datasets.readers.atomic import is_atomic, read_atomic
@@ -44,10 +46,12 @@ def ingest(
     _check_may_replace(out, source)
     if source is None:
         source = str(generated(home() / "marketplace", marketplace, show_progress))
-    dataset = validate(_read(source))
+    raw = _read(source)
+    dataset = with_impressions(validate(raw), raw)
     held = None
     if holdout == "last":
         dataset, held = hold_out_last(dataset)
+        dataset = replace(dataset, impressions=before_held_out(dataset.impressions, held))
     try:
         _write(dataset, held, out)
     except OSError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.features.columns import encode_categorical, encode_numeric
+from winnow.features.impressions import ImpressionLog
 from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet, Interactions
@@ -114,6 +115,7 @@ def extract(
             grade=log["grade"].to_numpy().astype(np.float32),
         ),
         as_of=as_of,
+        impressions=ImpressionLog.of(dataset),
     )
 
 

@@ -1,7 +1,7 @@
 """The Parquet files of an export: their schemas, and how stream entries become rows.
 
-A file is named after its first entry, so writing it again after a crash replaces it. Event files have the columns of
-the data contract: the folder ``events/`` can be used as the log of a data set.
+A file is named after its first entry, so writing it again after a crash replaces it. Data sets read these files: the
+folder ``events/`` as their log, ``impressions/`` as their impressions (:mod:`winnow.datasets.impressions`).
 """
 
 import io

@@ -166,7 +166,7 @@ def test_a_large_catalog_is_sampled(features: FeatureSet) -> None:
 
 
 def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retrieval: RetrieverTraining) -> None:
-    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, 20).eval()
+    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, 20, True).eval()
     inputs = model_inputs(features, 7)
     with torch.no_grad():
         candidates, scores, user_vector = served(*inputs)
@@ -179,12 +179,12 @@ def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retri
 
 
 def test_padding_is_never_a_candidate(retrieval: RetrieverTraining) -> None:
-    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS).eval()
+    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS, True).eval()
     with torch.no_grad():
         candidates, _, _ = served(*model_inputs(world()[0], 3))
     assert [sorted(row) for row in candidates.tolist()] == [list(range(1, ITEMS + 1))] * 3
     with pytest.raises(ValueError, match="the catalog has 60 items"):
-        ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS + 1)
+        ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS + 1, True)
 
 
 def test_saved_models_round_trip(
@@ -231,7 +231,9 @@ def test_the_ranker_puts_padding_last_and_gives_probabilities(features: FeatureS
     assert (scores[:, -2:] == -1e9).all()
     assert (probabilities[:, -2:] == 0).all()
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
-    assert (probabilities[..., 1] <= probabilities[..., 0]).all(), "a conversion is a click first"
+    assert probabilities.shape[-1] == 4, "a click, a view and a buy given one, a conversion given one"
+    assert probabilities[..., 0].sum(dim=1).tolist() == pytest.approx([1.0] * len(probabilities))
+    assert (probabilities[..., 2] == probabilities[..., 3]).all(), "the only conversion is a buy"
     assert (scores[:, :-2] > -1e3).all()
 
 

@@ -1,4 +1,4 @@
-"""A validated data set: a description and three Arrow tables in canonical columns."""
+"""A validated data set: a description and four Arrow tables in canonical columns."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,19 @@ from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.errors import WinnowError
 
 HOLDOUT = "holdout.parquet"
+IMPRESSIONS = pa.schema(
+    [
+        ("request_id", pa.string()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("timestamp", pa.int64()),
+        ("position", pa.int32()),
+        ("propensity", pa.float64()),
+    ]
+)
+"""The columns of the impressions, in canonical form."""
+
+_TABLES = ("items", "users", "events", "impressions")
 _FEWEST = 3
 
 
@@ -27,6 +40,9 @@ class Dataset:
             (str or list<str>, and float64).
         users: ``user_id`` str, then the declared columns.
         events: ``user_id``, ``item_id``, ``event`` str; ``timestamp`` int64 ms; in the order of the log.
+        impressions: one row per shown item: ``request_id``, ``user_id``, ``item_id`` str; ``timestamp`` int64 ms, when
+            the request arrived; ``position`` int32, from 0; ``propensity`` float64 in (0, 1], the probability that the
+            item was shown there; in the order of time, request, position. Empty where the source has none.
         account: the account of its ingestion; a loaded data set has it in ``ingest.json``.
     """
 
@@ -34,12 +50,13 @@ class Dataset:
     items: pa.Table
     users: pa.Table
     events: pa.Table
+    impressions: pa.Table = field(default_factory=IMPRESSIONS.empty_table)
     account: Account = field(default_factory=Account)
 
     def save(self, folder: Path) -> None:
         """Write ``dataset.yaml``, ``ingest.json`` and one Parquet file per table into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("items", "users", "events"):
+        for name in _TABLES:
             pq.write_table(getattr(self, name), folder / f"{name}.parquet")
         self.account.write(folder)
         self.spec.write(folder / dataset_yaml.FILE)
@@ -53,8 +70,8 @@ class Dataset:
         """
         if not (folder / dataset_yaml.FILE).is_file():
             raise WinnowError(f"{folder} has no data set: {dataset_yaml.FILE} is missing. Ingest one first.")
-        items, users, events = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "users", "events"))
-        return cls(DatasetSpec.read(folder / dataset_yaml.FILE), items, users, events)
+        tables = (pq.read_table(folder / f"{name}.parquet") for name in _TABLES)
+        return cls(DatasetSpec.read(folder / dataset_yaml.FILE), *tables)
 
 
 def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
