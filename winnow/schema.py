@@ -23,7 +23,7 @@ Repeats = Literal["hide", "allow", "demote"]
 LARGEST_VALUE = 1000.0
 """Bound on the value of an event type, in both directions, and on the weights of a request."""
 
-MOST_TYPES = 32
+MOST_TYPES = 100
 """Event types of a data set at most: the ranker has a head for each."""
 
 NUMERIC_FEATURES = (*POPULARITY_FEATURES, "age")
