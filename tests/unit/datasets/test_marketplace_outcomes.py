@@ -108,7 +108,7 @@ def test_an_oracle_of_purchases_sells_more_and_one_of_views_is_viewed_more(world
     liked, sold = (np.argsort(-reason, axis=1)[:, :10] for reason in (taste, taste * after.bought))
     random = np.random.default_rng(0).integers(SIZE.items, size=(SIZE.users, 10))
     by_taste, by_sales, by_chance = (judge.ask(EVERY, chosen, seed=0) for chosen in (liked, sold, random))
-    assert by_taste.viewed.mean() > 1.2 * by_chance.viewed.mean()
+    assert by_taste.viewed.mean() > 1.15 * by_chance.viewed.mean()
     assert by_sales.bought.mean() > 1.5 * by_taste.bought.mean()
     assert by_sales.disliked.mean() < 0.7 * by_taste.disliked.mean()
 
