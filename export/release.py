@@ -173,7 +173,7 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
 
 def _past(features: FeatureSet, history: NDArray[np.int32], candidates: NDArray[np.int32]) -> UserPast:
     """The past of a user whose events all happened at the end of the log."""
-    return UserPast(history, np.full(len(history), features.as_of), np.isin(candidates, history), features.as_of)
+    return UserPast(history, np.full(len(history), features.as_of), np.isin(candidates, history))
 
 
 def _item_inputs(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:

@@ -182,7 +182,6 @@ class PastSources:
             log.timestamp[recent],
             seen,
             hidden=seen[:0] if self._repeats else seen,
-            now_ms=int(log.timestamp[end]),
         )
 
 
@@ -196,7 +195,6 @@ class PastAnswers:
         timestamps: int64 [h].
         seen: int32, items that the user had seen.
         hidden: int32, those of them that are no candidates.
-        now_ms: the moment, milliseconds since the epoch.
     """
 
     answers: dict[str, SourceList]
@@ -204,7 +202,6 @@ class PastAnswers:
     timestamps: NDArray[np.int64]
     seen: NDArray[np.int32]
     hidden: NDArray[np.int32]
-    now_ms: int
 
     def candidates(self) -> NDArray[np.int32]:
         """All candidates, each once: int32 [N]."""
@@ -213,7 +210,7 @@ class PastAnswers:
 
     def context(self, candidates: NDArray[np.int32]) -> NDArray[np.float32]:
         """The context features of candidates, float32 [N, X]."""
-        past = UserPast(self.history, self.timestamps, np.isin(candidates, self.seen), self.now_ms)
+        past = UserPast(self.history, self.timestamps, np.isin(candidates, self.seen))
         return context_features(candidates, self.answers, past)
 
 

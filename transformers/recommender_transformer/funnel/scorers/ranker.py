@@ -54,7 +54,7 @@ class Ranker:
             return
         size = bucket(count)
         history = query.user.state.history
-        past = UserPast(history.items, history.timestamps, candidates.seen, query.now_ms)
+        past = UserPast(history.items, history.timestamps, candidates.seen)
         context = context_features(candidates.items, query.sources.lists, past)
         numeric = candidates.rows["numeric"]
         items = np.zeros((1, size), dtype=np.int32)
