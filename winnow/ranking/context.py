@@ -70,8 +70,8 @@ def context_features(
         float32 [N, X], columns as :data:`CONTEXT_FEATURES`. A score is relative to the source's best: a difference of
         logits, or the logarithm of a ratio; where a source does not return a candidate it is the source's lowest.
         A rank is ``log1p(position)``, one past the end where the source does not return the candidate.
-        ``repeat_count`` is ``log1p`` of a candidate's events in the history, ``repeat_age`` of the days from the last of
-        them to the newest event.
+        ``repeat_count`` is ``log1p`` of a candidate's events in the history, ``repeat_age`` of the days from the last
+        of them to the newest event.
     """
     columns: list[NDArray[np.float64]] = []
     for source in SOURCES:
