@@ -28,7 +28,7 @@ def test_a_request_has_defaults() -> None:
         ({"user_id": "a", "repeats": "show"}, "instances[0].repeats: must be hide, allow or demote, got 'show'"),
         (
             {"user_id": "a", "objectives": ["buy"]},
-            "instances[0].objectives: must be an object of at most 32 event types",
+            "instances[0].objectives: must be an object of at most 100 event types",
         ),
         ({"user_id": "a", "objectives": {"buy": True}}, "instances[0].objectives.buy: must be a number between -1000"),
         (
@@ -44,8 +44,8 @@ def test_a_request_has_defaults() -> None:
             "instances[0].objectives.buy: must be a number between -1000",
         ),
         (
-            {"user_id": "a", "objectives": dict.fromkeys(map(str, range(33)), 1)},
-            "instances[0].objectives: must be an object of at most 32 event types, each with its weight, got",
+            {"user_id": "a", "objectives": dict.fromkeys(map(str, range(101)), 1)},
+            "instances[0].objectives: must be an object of at most 100 event types, each with its weight, got",
         ),
         ({"user_id": "a", "deadline_ms": 1}, "instances[0].deadline_ms: must be a whole number between 10 and 10000"),
         ({"user_id": "a", "filters": []}, "instances[0].filters: must be an object, got []"),
