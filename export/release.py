@@ -24,7 +24,7 @@ from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import Shapes
-from winnow.ranking.context import SourceList, context_features
+from winnow.ranking.context import SourceList, UserPast, context_features
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
@@ -92,7 +92,8 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     retriever = TrainedRetriever.load(parts.retriever)
     ranker = TrainedRanker.load(parts.ranker)
     dataset = Dataset.load(parts.dataset)
-    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, ranker.candidates.retriever)
+    hides_history = features.schema.repeats != "allow"
+    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, ranker.candidates.retriever, hides_history)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length)
     try:
@@ -124,6 +125,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
             models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
             | {row.model: row.sha256 for row in encoders},
             unranked=ranker.unranked_reason,
+            constant_heads=ranker.constant_heads,
             parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
         )
         return ExportedRelease(written, rows)
@@ -152,11 +154,10 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
     with torch.inference_mode():
         found, scores, _ = retriever(*inputs.values())
     items = found.numpy()
-    lengths = (inputs["history_items"] > 0).sum(1).tolist()
     context = np.stack(
         [
-            context_features(row, {"retriever": SourceList(row, its)}, length)
-            for row, its, length in zip(items, scores.numpy(), lengths, strict=True)
+            context_features(row, {"retriever": SourceList(row, its)}, _past(features, history[history > 0], row))
+            for row, its, history in zip(items, scores.numpy(), inputs["history_items"].numpy(), strict=True)
         ]
     )
     rows = features.item_rows[items]
@@ -166,6 +167,11 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
         "candidate_numeric": torch.from_numpy(np.concatenate([rows["numeric"], context], axis=2)),
         "fresh_vectors": retriever.item_vectors[1:2].unsqueeze(0).repeat(len(items), 1, 1),
     }
+
+
+def _past(features: FeatureSet, history: NDArray[np.int32], candidates: NDArray[np.int32]) -> UserPast:
+    """The past of a user whose events all happened at the end of the log."""
+    return UserPast(history, np.full(len(history), features.as_of), np.isin(candidates, history), features.as_of)
 
 
 def _item_inputs(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:

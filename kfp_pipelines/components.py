@@ -164,6 +164,8 @@ def train(
         provenance.record(folder, training=changed(chosen))
         if trained.unranked_reason:
             show("no ranker was learned, recommendations come in the order of the sources: " + trained.unranked_reason)
+        for event, reason in trained.constant_heads.items():
+            show(f"{event}: its probability is the same for every item, because {reason}")
         for name, value in trained.metrics.items():
             metrics.log_metric(name, value)
         # kfp's cache, which --resume reads, does not hold an output without a file.

@@ -71,6 +71,7 @@ class Manifest(BaseModel):
         models: model name -> SHA-256 of its ``model.onnx``.
         unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
             one.
+        constant_heads: event type -> why the ranker predicts its base rate for every item.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
             largest distance of an embedding from PyTorch's, as one minus their cosine.
     """
@@ -90,6 +91,7 @@ class Manifest(BaseModel):
     files: dict[str, str]
     models: dict[str, str]
     unranked: str = ""
+    constant_heads: dict[str, str] = {}
     parity: dict[str, float]
 
 

@@ -2,7 +2,7 @@
 
 The comment at a tensor says what it holds. A dimension is a number where it never changes, otherwise a letter: ``L``
 events of a history, ``C`` categorical codes and ``M`` numbers of an item (``CU`` and ``MU`` of a user), ``E`` the
-joined embeddings of an item, ``D`` a vector, ``K`` retrieved items. A tensor of no columns has width 1 on the wire,
+joined embeddings of an item, ``D`` a vector, ``K`` retrieved items, ``H`` the event types and two more. A tensor of no columns has width 1 on the wire,
 zeros.
 """
 
@@ -79,8 +79,8 @@ RANKER = ModelSignature(
         TensorSpec("fresh_vectors", "FP32", (BATCH, NEW_ITEMS, "D")),
     ),
     outputs=(
-        # Click and conversion, calibrated.
-        TensorSpec("probabilities", "FP32", (BATCH, CANDIDATES, 2)),
+        # Of an interaction; given one, of an event of each type; given one, of any conversion. Calibrated.
+        TensorSpec("probabilities", "FP32", (BATCH, CANDIDATES, "H")),
         # The order of the candidates; -1e9 for padding.
         TensorSpec("scores", "FP32", (BATCH, CANDIDATES)),
     ),

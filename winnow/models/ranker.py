@@ -1,7 +1,9 @@
 """The ranker: crossed features and attention over the history, added to the order that the sources give.
 
 Crosses are DCN-v2's low-rank ones (Wang et al., 2021), attention is between a candidate and the history (DIN: Zhou et
-al., 2018), a conversion is a click that converts (ESMM: Ma et al., 2018).
+al., 2018). A head per event type predicts what comes of an interaction, and the probability of an event is that of an
+interaction times that of the event given one (ESMM: Ma et al., 2018). Lists that were shown have a bias per position,
+which serving leaves out (PAL: Guo et al., 2019).
 """
 
 from typing import NamedTuple
@@ -20,12 +22,15 @@ OUTLIER = 4.0
 """Standard deviations at which a number is cut off, so that one drifted column cannot outweigh the others."""
 
 
-class RankerOutput(NamedTuple):
-    """Logits of the two heads and the scores of the order, each float32 [B, N]."""
+POSITIONS = 100
+"""Places of a shown list that have a bias of their own, which is the longest list of a request."""
 
-    click: Tensor
-    converts: Tensor
+
+class RankerOutput(NamedTuple):
+    """Before calibration: the scores of the order, float32 [B, N], and the heads' logits, float32 [B, N, H]."""
+
     scores: Tensor
+    heads: Tensor
 
 
 class Cross(nn.Module):
@@ -97,13 +102,27 @@ class ServedRanker(nn.Module):
         length: ``L``.
         width: of attention and projections.
         dropout: in the deep part.
+        conversions: positions of the conversion types among the event types.
+
+    The heads are one per event type, and, unless there is a single conversion type, one of any conversion.
     """
 
     def __init__(
-        self, shapes: Shapes, numerics: int, item_vectors: Tensor, length: int, width: int, dropout: float
+        self,
+        shapes: Shapes,
+        numerics: int,
+        item_vectors: Tensor,
+        length: int,
+        width: int,
+        dropout: float,
+        conversions: tuple[int, ...],
     ) -> None:
         super().__init__()
         dimension = item_vectors.shape[1]
+        self.numerics = numerics
+        self.any_conversion = len(conversions) != 1
+        self.conversion = shapes.events if self.any_conversion else conversions[0]
+        heads = shapes.events + self.any_conversion
         numbers = numerics + len(CONTEXT_FEATURES)
         self.user_numerics = shapes.user_numerics
         self.register_buffer("item_vectors", item_vectors)
@@ -112,7 +131,9 @@ class ServedRanker(nn.Module):
         self.mean: Tensor
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(numbers))
-        self.register_buffer("calibration", torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+        self.register_buffer("sharpness", torch.tensor(1.0))
+        self.sharpness: Tensor
+        self.register_buffer("calibration", torch.tensor([[1.0], [0.0]]).repeat(1, heads))
         self.calibration: Tensor
         self.attention = HistoryAttention(dimension, width, shapes.events, length)
         self.item = nn.Linear(dimension, width)
@@ -124,11 +145,18 @@ class ServedRanker(nn.Module):
             nn.Linear(inputs, 2 * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * width, width), nn.ReLU()
         )
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.Linear(inputs + width, 3)
-        nn.init.zeros_(self.heads.weight)
-        nn.init.zeros_(self.heads.bias)
+        self.residual = nn.Linear(inputs + width, 1)
+        # What comes of an interaction does not depend on the source that proposed the item.
+        last = nn.Linear(2 * width, heads)
+        self.heads = nn.Sequential(
+            nn.Linear(inputs - len(CONTEXT_FEATURES), 2 * width), nn.ReLU(), nn.Dropout(dropout), last
+        )
+        for layer in (self.residual, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.position_bias = nn.Embedding(POSITIONS + 1, 1, padding_idx=0)
+        nn.init.zeros_(self.position_bias.weight)
         self.trust = nn.Parameter(torch.tensor(0.0))
-        self.slope = nn.Parameter(torch.tensor(1.0))
         self.base = CONTEXT_FEATURES.index("retriever_score") + numerics
 
     def logits(
@@ -156,14 +184,14 @@ class ServedRanker(nn.Module):
         if self.user_numerics:
             user = torch.cat([user, user_numeric], dim=-1)
         user = user.unsqueeze(1).expand(-1, count, -1)
-        parts = [standard, attended, self.item(candidates), self.categories(candidate_categorical), user]
-        first = torch.cat(parts, dim=-1)
+        plain = [attended, self.item(candidates), self.categories(candidate_categorical), user]
+        first = torch.cat([standard, *plain], dim=-1)
         states = first
         for cross in self.crosses:
             states = cross(first, states)
-        residual, click, converts = self.heads(torch.cat([self.dropout(states), self.deep(first)], dim=-1)).unbind(-1)
+        residual = self.residual(torch.cat([self.dropout(states), self.deep(first)], dim=-1)).squeeze(-1)
         scores = candidate_numeric[..., self.base] * self.trust.exp() + residual
-        return RankerOutput(scores * self.slope + click, converts, scores)
+        return RankerOutput(scores, self.heads(torch.cat([standard[..., : self.numerics], *plain], dim=-1)))
 
     def forward(
         self,
@@ -177,8 +205,8 @@ class ServedRanker(nn.Module):
         candidate_numeric: Tensor,
         fresh_vectors: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Tensors of the wire contract: ``probabilities`` (click, conversion) and ``scores``."""
-        click, converts, scores = self.logits(
+        """Tensors of the wire contract: ``probabilities`` and ``scores``."""
+        scores, heads = self.logits(
             history_items,
             history_events,
             history_gaps,
@@ -189,11 +217,13 @@ class ServedRanker(nn.Module):
             candidate_numeric,
             fresh_vectors,
         )
-        clicked = torch.sigmoid(click * self.calibration[0, 0] + self.calibration[0, 1])
-        converted = clicked * torch.sigmoid(converts * self.calibration[1, 0] + self.calibration[1, 1])
         padded = candidate_items == 0
-        probabilities = torch.stack([clicked, converted], dim=-1).masked_fill(padded.unsqueeze(-1), 0.0)
-        return probabilities, scores.masked_fill(padded, PADDED)
+        scores = scores.masked_fill(padded, PADDED)
+        click = functional.softmax(scores * self.sharpness, dim=-1).unsqueeze(-1)
+        given = torch.sigmoid(heads * self.calibration[0] + self.calibration[1])
+        conversion = given[..., self.conversion : self.conversion + 1]
+        types = given[..., : given.shape[-1] - self.any_conversion]
+        return torch.cat([click, types, conversion], dim=-1).masked_fill(padded.unsqueeze(-1), 0.0), scores
 
     def _vectors(self, candidate_items: Tensor, fresh_vectors: Tensor) -> Tensor:
         """[B, N, D]: an index beyond the release's items means a row of ``fresh_vectors`` [B, F, D]."""

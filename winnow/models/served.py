@@ -13,18 +13,19 @@ HIDDEN = -1e9
 class ServedRetriever(nn.Module):
     """Retrieves the best ``candidates`` items of the whole catalog for a user's history.
 
-    Items of the given history come last, with the score -1e9; item 0 is never a candidate.
+    Item 0 is never a candidate.
 
     Args:
         tower: the trained user tower.
         item_vectors: float32 [n + 1, D].
         candidates: ``K``, at most ``n``.
+        hides_history: whether items of the given history come last, with the score -1e9.
 
     Raises:
         ValueError: ``candidates`` is not within the catalog.
     """
 
-    def __init__(self, tower: UserTower, item_vectors: Tensor, candidates: int) -> None:
+    def __init__(self, tower: UserTower, item_vectors: Tensor, candidates: int, hides_history: bool) -> None:
         super().__init__()
         if not 1 <= candidates < len(item_vectors):
             raise ValueError(f"candidates is {candidates}, but the catalog has {len(item_vectors) - 1} items")
@@ -32,6 +33,7 @@ class ServedRetriever(nn.Module):
         self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
         self.candidates = candidates
+        self.hides_history = hides_history
 
     def forward(
         self,
@@ -52,7 +54,8 @@ class ServedRetriever(nn.Module):
         )
         user_vector = after_each[:, -1] * 1.0
         scores = user_vector @ self.item_vectors.T
-        scores = scores.scatter(1, history_items.long(), HIDDEN)
+        if self.hides_history:
+            scores = scores.scatter(1, history_items.long(), HIDDEN)
         # Padding ranks below the history, so it is no candidate even where a history covers the catalog.
         scores = scores.scatter(1, torch.zeros_like(history_items[:, :1]).long(), 2 * HIDDEN)
         best, items = scores.topk(self.candidates, dim=1)

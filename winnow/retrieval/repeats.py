@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MEMORY = 100.0
-"""Events of the user's history after which one event counts a third of the newest: what a user takes most comes first."""
+"""Events after which an event counts a third of the newest: long, so that what a user takes most comes first."""
 
 
 def history_scores(

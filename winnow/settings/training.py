@@ -173,6 +173,7 @@ class RankerSettings(_Section):
             learned.
         best: candidates of a list that are always kept: the ones that some source ranks highest.
         others: candidates kept of the rest, drawn at random and weighted to represent all of it.
+        moments: interactions that the heads of the event types learn from at most, the newest.
         heads_weight: weight of the heads' losses beside the listwise one.
         seed: of everything random.
     """
@@ -187,6 +188,7 @@ class RankerSettings(_Section):
     fewest: int = Field(default=50, ge=2, le=1_000_000)
     best: int = Field(default=48, ge=1, le=10_000)
     others: int = Field(default=48, ge=0, le=10_000)
+    moments: int = Field(default=30_000, ge=1, le=10_000_000)
     heads_weight: Number = Field(default=0.2, ge=0, le=100)
     seed: Seed = 0
 

@@ -6,20 +6,23 @@ holdout fit, and a co-visitation table of the same rows.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet
-from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
+from winnow.ranking.context import CONTEXT_FEATURES, SourceList, UserPast, context_features
 from winnow.retrieval.covisitation import covisitation_scores
+from winnow.retrieval.item_values import item_values, worth_following
+from winnow.retrieval.repeats import history_scores
 from winnow.schema import NUMERIC_FEATURES
 from winnow.settings.training import CandidateCounts, ListSettings, TrainingSettings
 from winnow.training.covisitation import covisitation_table
 from winnow.training.retriever import RetrieverTraining
-from winnow.training.retriever_windows import first_interactions
+from winnow.training.targets import event_values, target_rows
 from winnow.training.trained_retriever import TrainedRetriever
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
@@ -37,7 +40,8 @@ class CandidateLists:
         items: int32 [Q, N], candidates, padded with 0.
         context: float32 [Q, N, X].
         target: int64 [Q], position among the candidates of the item that the user interacted with next.
-        conversion: bool [Q], whether that interaction was a conversion.
+        position: int32 [Q, N], place at which a candidate was shown, from 1; 0 where none was logged.
+        importance: float32 [Q], weight of the list.
     """
 
     user: NDArray[np.int64]
@@ -46,19 +50,38 @@ class CandidateLists:
     items: NDArray[np.int32]
     context: NDArray[np.float32]
     target: NDArray[np.int64]
-    conversion: NDArray[np.bool_]
+    position: NDArray[np.int32]
+    importance: NDArray[np.float32]
 
     def take(self, chosen: NDArray[np.int64]) -> "CandidateLists":
         """The chosen lists."""
-        return CandidateLists(
-            self.user[chosen],
-            self.end[chosen],
-            self.history[chosen],
-            self.items[chosen],
-            self.context[chosen],
-            self.target[chosen],
-            self.conversion[chosen],
-        )
+        return CandidateLists(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+def target_lists(features: FeatureSet, rows: NDArray[np.int64], length: int) -> CandidateLists:
+    """Lists of one candidate each: the item of each of ``rows`` (int64 [Q]), without the sources' answers.
+
+    Args:
+        features: the feature set.
+        rows: rows of the log.
+        length: ``L``, events of a history.
+    """
+    log = features.interactions
+    user = np.searchsorted(log.offsets, rows, side="right") - 1
+    count = len(rows)
+    return CandidateLists(
+        user=user,
+        end=rows,
+        history=np.minimum(length, rows - log.offsets[user]),
+        items=log.item[rows][:, None],
+        context=np.zeros((count, 1, len(CONTEXT_FEATURES)), np.float32),
+        target=np.zeros(count, np.int64),
+        position=np.zeros((count, 1), np.int32),
+        importance=np.ones(count, np.float32),
+    )
 
 
 def past_lists(
@@ -68,7 +91,7 @@ def past_lists(
     settings: TrainingSettings,
     show_progress: bool,
 ) -> CandidateLists:
-    """Lists for the moments that the holdout fit did not see, and for the first moment of every user.
+    """Lists for the targets that the holdout fit did not see, and for the first moment of every user.
 
     A moment whose target no source found is left out: there is no order to learn from its list.
 
@@ -79,46 +102,109 @@ def past_lists(
         settings: which moments, how many candidates each source gives, and how the co-visitation table is fitted.
         show_progress: draw a progress bar.
     """
-    log, counts, limit = features.interactions, settings.candidates, settings.lists.withheld
-    first = first_interactions(log)
+    log, limit = features.interactions, settings.lists.withheld
+    targets = target_rows(features)
     user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     row = np.arange(len(log.item))
     withheld = _newest(
-        row[(row >= retrieval.until[user_of]) & first & (row > log.offsets[user_of])], log.timestamp, limit
+        row[(row >= retrieval.until[user_of]) & targets & (row > log.offsets[user_of])], log.timestamp, limit
     )
     opening = _newest(row[row == log.offsets[user_of]], log.timestamp, limit // settings.lists.cold_start_every)
-    neighbours, weights = covisitation_table(log, retrieval.until, features.items, settings.covisitation)
-    times = log.timestamp[np.concatenate([withheld, opening])]
-    trending = _Trending(features, numerics_at, times, settings.lists, counts)
-    length = retrieval.holdout_fit.settings.history_length
-    found: list[tuple[int, int, NDArray[np.int32], NDArray[np.float32], int]] = []
-    retrieved = retrieve(retrieval.holdout_fit, features, user_of[withheld], withheld, counts.retriever)
-    bar = tqdm(total=len(withheld) + len(opening), desc="candidate lists", unit="list", disable=not show_progress)
-    for position, end in enumerate(np.concatenate([withheld, opening]).tolist()):
+    rows = np.concatenate([withheld, opening])
+    sources = PastSources(features, retrieval, numerics_at, log.timestamp[rows], settings)
+    retrieved = sources.retrieve(withheld)
+    found: list[_List] = []
+    bar = tqdm(total=len(rows), desc="candidate lists", unit="list", disable=not show_progress)
+    for position, end in enumerate(rows.tolist()):
         bar.update()
-        begin = int(log.offsets[user_of[end]])
-        answers = {"trending": trending.at(int(log.timestamp[end]))}
-        if position < len(withheld):
-            newest_first = log.item[max(begin, end - length) : end][::-1]
-            answers["retriever"] = SourceList(retrieved.items[position], retrieved.scores[position])
-            answers["covisitation"] = SourceList(
-                *covisitation_scores(neighbours, weights, newest_first, counts.covisitation)
-            )
-        history = min(length, end - begin) if position < len(withheld) else 0
-        candidates = merge(answers, log.item[begin:end] if history else log.item[:0])
+        own = retrieved.of(position) if position < len(withheld) else None
+        candidates, described, history = sources.candidates(end, own)
         hit = np.flatnonzero(candidates == log.item[end])
         if len(hit):
-            found.append((end, history, candidates, context_features(candidates, answers, history), int(hit[0])))
+            found.append(_List(end, history, candidates, described, int(hit[0])))
     bar.close()
-    return _packed(features, user_of, found)
+    return _packed(user_of, found)
+
+
+class PastSources:
+    """The sources' answers at past moments, from tables fitted without the withheld events.
+
+    Args:
+        features: the feature set.
+        retrieval: the trained retriever with its holdout fit.
+        numerics_at: point-in-time item numerics.
+        times: int64 [Q], the moments that will be asked for.
+        settings: counts, and how the co-visitation table is fitted.
+    """
+
+    def __init__(
+        self,
+        features: FeatureSet,
+        retrieval: RetrieverTraining,
+        numerics_at: NumericsAt,
+        times: NDArray[np.int64],
+        settings: TrainingSettings,
+    ) -> None:
+        log = features.interactions
+        self._features, self._counts, self._model = features, settings.candidates, retrieval.holdout_fit
+        self._length = self._model.settings.history_length
+        self._repeats = features.schema.repeats == "allow"
+        self._values = np.array([0.0, *features.schema.event_values])
+        self._trending = _Trending(features, numerics_at, times, settings.lists, settings.candidates)
+        self._table = covisitation_table(
+            log, event_values(log, features.schema), retrieval.until, features.items, settings.covisitation
+        )
+
+    def retrieve(self, rows: NDArray[np.int64]) -> "RetrievedMany":
+        """The retriever's answers just before ``rows`` of the log."""
+        user = np.searchsorted(self._features.interactions.offsets, rows, side="right") - 1
+        return retrieve(self._model, self._features, user, rows, self._counts.retriever)
+
+    def candidates(self, end: int, retrieved: SourceList | None) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
+        """Candidates (int32 [N]) just before row ``end``, their context features, and the length of the history.
+
+        Args:
+            end: a row of the log.
+            retrieved: the retriever's answer; ``None`` asks as for a cold-start user, without a history.
+        """
+        log = self._features.interactions
+        user = int(np.searchsorted(log.offsets, end, side="right")) - 1
+        begin = int(log.offsets[user])
+        answers = {"trending": self._trending.at(int(log.timestamp[end]))}
+        recent = slice(max(begin, end - self._length), end) if retrieved is not None else slice(end, end)
+        seen = log.item[begin:end] if retrieved is not None else log.item[:0]
+        if retrieved is not None:
+            items = log.item[recent]
+            worth = item_values(items, log.event[recent], self._values)
+            answers["retriever"] = retrieved
+            answers["covisitation"] = SourceList(
+                *covisitation_scores(*self._table, items[worth_following(worth)][::-1], self._counts.covisitation)
+            )
+            if self._repeats:
+                answers["history"] = SourceList(*history_scores(items[worth >= 0][::-1], len(items)))
+        candidates = merge(answers, seen[:0] if self._repeats else seen)
+        past = UserPast(log.item[recent], log.timestamp[recent], np.isin(candidates, seen), int(log.timestamp[end]))
+        return candidates, context_features(candidates, answers, past), recent.stop - recent.start
+
+
+class RetrievedMany(NamedTuple):
+    """The retriever's answers for many moments: items int32 [B, k] and scores float32 [B, k]."""
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    def of(self, position: int) -> SourceList:
+        """The answer for one of them."""
+        return SourceList(self.items[position], self.scores[position])
 
 
 def retrieve(
     model: TrainedRetriever, features: FeatureSet, users: NDArray[np.int64], ends: NDArray[np.int64], k: int
-) -> SourceList:
-    """The retriever's answers for many moments at once: items int32 [B, k] and scores float32 [B, k].
+) -> RetrievedMany:
+    """The retriever's answers for many moments at once.
 
-    Items of the history that the model sees are excluded, as in :class:`winnow.models.served.ServedRetriever`.
+    Items of the history that the model sees are excluded unless repeats are allowed, as in
+    :class:`winnow.models.served.ServedRetriever`.
     """
     log, vectors = features.interactions, model.item_vectors.numpy()
     k = min(k, features.items)
@@ -127,14 +213,15 @@ def retrieve(
         if not len(part):
             continue
         logits = model.user_vectors(features, users[part], ends[part]) @ vectors.T
-        for row, end, user in zip(logits, ends[part].tolist(), users[part].tolist(), strict=True):
-            row[log.item[max(int(log.offsets[user]), end - model.settings.history_length) : end]] = -1e9
+        if features.schema.repeats != "allow":
+            for row, end, user in zip(logits, ends[part].tolist(), users[part].tolist(), strict=True):
+                row[log.item[max(int(log.offsets[user]), end - model.settings.history_length) : end]] = -1e9
         logits[:, 0] = -2e9
         best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(logits, best, 1), axis=1, kind="stable")
         items[part] = np.take_along_axis(best, order, 1)
         scores[part] = np.take_along_axis(logits, items[part], 1)
-    return SourceList(items, scores)
+    return RetrievedMany(items, scores)
 
 
 def merge(answers: dict[str, SourceList], seen: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -172,26 +259,29 @@ def _newest(rows: NDArray[np.int64], timestamp: NDArray[np.int64], limit: int) -
     return np.sort(rows[np.argsort(-timestamp[rows], kind="stable")[:limit]])
 
 
-def _packed(
-    features: FeatureSet,
-    user_of: NDArray[np.int64],
-    found: list[tuple[int, int, NDArray[np.int32], NDArray[np.float32], int]],
-) -> CandidateLists:
-    width = max((len(candidates) for _, _, candidates, _, _ in found), default=1)
+class _List(NamedTuple):
+    end: int
+    history: int
+    candidates: NDArray[np.int32]
+    context: NDArray[np.float32]
+    target: int
+
+
+def _packed(user_of: NDArray[np.int64], found: list[_List]) -> CandidateLists:
+    width = max((len(one.candidates) for one in found), default=1)
     items = np.zeros((len(found), width), np.int32)
     context = np.zeros((len(found), width, len(CONTEXT_FEATURES)), np.float32)
-    for position, (_, _, candidates, described, _) in enumerate(found):
-        items[position, : len(candidates)] = candidates
-        context[position, : len(candidates)] = described
-    end = np.array([entry[0] for entry in found], np.int64)
-    names = features.schema.events
-    converting = [names.index(name) + 1 for name in features.schema.conversions]
+    for position, one in enumerate(found):
+        items[position, : len(one.candidates)] = one.candidates
+        context[position, : len(one.candidates)] = one.context
+    end = np.array([one.end for one in found], np.int64)
     return CandidateLists(
         user=user_of[end],
         end=end,
-        history=np.array([entry[1] for entry in found], np.int64),
+        history=np.array([one.history for one in found], np.int64),
         items=items,
         context=context,
-        target=np.array([entry[4] for entry in found], np.int64),
-        conversion=np.isin(features.interactions.event[end], converting),
+        target=np.array([one.target for one in found], np.int64),
+        position=np.zeros(items.shape, np.int32),
+        importance=np.ones(len(found), np.float32),
     )

@@ -14,12 +14,17 @@ from winnow.settings.training import CovisitationSettings
 
 
 def covisitation_table(
-    log: Interactions, until: NDArray[np.int64], items: int, settings: CovisitationSettings
+    log: Interactions,
+    values: NDArray[np.float32],
+    until: NDArray[np.int64],
+    items: int,
+    settings: CovisitationSettings,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The strongest neighbours of every item.
 
     Args:
         log: the interactions.
+        values: float32 [events], the value of each event; those of a negative one do not count.
         until: int64 [users], row of the log after the last of each user that may be used.
         items: ``n``.
         settings: reach of a co-visit, and ``M``, neighbours per item at most.
@@ -28,7 +33,7 @@ def covisitation_table(
         neighbours int32 [n + 1, M], best first and padded with 0, and weights float32 [n + 1, M].
     """
     user = np.repeat(np.arange(log.users), np.diff(log.offsets))
-    usable = np.arange(len(log.item)) < until[user]
+    usable = (np.arange(len(log.item)) < until[user]) & (values >= 0)
     user, item = user[usable], log.item[usable]
     shape = (items + 1, items + 1)
     visits: sparse.csr_array = sparse.csr_array(shape, dtype=np.float64)

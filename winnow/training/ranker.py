@@ -11,10 +11,11 @@ from winnow.features.table import FeatureSet, Interactions
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings, TrainingSettings
 from winnow.training.candidate_lists import CandidateLists, NumericsAt, past_lists
-from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors
+from winnow.training.ranker_heads import HeadTraining
+from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
 from winnow.training.retriever import RetrieverTraining
-from winnow.training.retriever_windows import first_interactions
 from winnow.training.running_mean import RunningMean
+from winnow.training.targets import target_rows
 from winnow.training.trained_ranker import TrainedRanker
 
 
@@ -25,7 +26,7 @@ def train_ranker(
     training: TrainingSettings,
     show_progress: bool,
 ) -> TrainedRanker:
-    """Train on past moments' candidate lists; stop early, and calibrate, on each user's newest first interaction.
+    """Train on past moments' candidate lists; stop early, and calibrate, on each user's newest target.
 
     Where the lists are too few, or no epoch orders them better than the retriever does, the model is the one that
     training starts from, and ``unranked_reason`` gives the cause.
@@ -37,42 +38,52 @@ def train_ranker(
         training: the settings; of the candidates, lists and ranker.
         show_progress: draw progress bars.
     """
-    settings = training.ranker
+    settings, schema = training.ranker, features.schema
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    log = features.interactions
     lists = past_lists(features, retrieval, numerics_at, training, show_progress)
-    validating = _validating(log, lists, settings.seed)
+    targets = target_rows(features)
+    newest = _newest(features.interactions, targets)
+    validating = _validating(newest, lists, settings.seed)
     shapes, length = retrieval.served.shapes, retrieval.served.settings.history_length
     numerics = features.item_rows["numeric"].shape[1]
+    conversions = tuple(schema.events.index(name) for name in schema.conversions)
     vectors = retrieval.holdout_fit.item_vectors
-    model = ServedRanker(shapes, numerics, vectors, length, settings.width, settings.dropout)
+    model = ServedRanker(shapes, numerics, vectors, length, settings.width, settings.dropout, conversions)
     learning = ~validating & (lists.history > 0)
     count = {"training": int(learning.sum()), "validation": int(validating.sum())}
     few = [f"{number} lists for {use}" for use, number in count.items() if number < settings.fewest]
     reason = f"the log gives only {' and '.join(few)}, fewer than {settings.fewest}" if few else ""
+    constant: dict[str, str] = {}
     if not few:
         builder = ListTensorBuilder(features, numerics_at, length)
         learned, validation = (
             builder.build(lists.take(np.flatnonzero(chosen)), settings.best, settings.others, rng)
             for chosen in (~validating, validating)
         )
+        heads = HeadTraining(features, targets, newest[newest >= 0], conversions, builder, settings, rng)
+        constant = heads.support.reasons
         _standardise(model, learned)
-        model, epochs = _fit(model, learned, validation, settings, rng, show_progress)
-        _calibrate(model, validation)
+        model, epochs = _fit(model, learned, validation, heads, settings, rng, show_progress)
+        _sharpen(model, validation)
+        heads.calibrate(model)
         reason = "" if epochs else f"it orders the {count['validation']} lists for validation no better"
     model.item_vectors.copy_(retrieval.served.item_vectors)
-    return TrainedRanker(shapes, settings, training.candidates, length, numerics, model.eval(), reason)
+    return TrainedRanker(
+        shapes, settings, training.candidates, length, numerics, conversions, model.eval(), reason, constant
+    )
 
 
-def _validating(log: Interactions, lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
-    """Which lists validate: of each user's newest first interaction, but half of the lists with a history at most.
-
-    A user's last event would not do: where users view an item, then buy it, few last events are first interactions.
-    """
+def _newest(log: Interactions, targets: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The row of each user's newest target; int64 [users], -1 for a user without one."""
     user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     newest = np.full(log.users, -1)
-    np.maximum.at(newest, user_of, np.where(first_interactions(log), np.arange(len(user_of)), -1))
+    np.maximum.at(newest, user_of, np.where(targets, np.arange(len(user_of)), -1))
+    return newest
+
+
+def _validating(newest: NDArray[np.int64], lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
+    """Which lists validate: of each user's newest target, but half of the lists with a history at most."""
     validating: NDArray[np.bool_] = (lists.end == newest[lists.user]) & (lists.history > 0)
     too_many = int(validating.sum()) - int((lists.history > 0).sum()) // 2
     if too_many > 0:
@@ -87,21 +98,17 @@ def _standardise(model: ServedRanker, training: ListTensors) -> None:
     model.scale.copy_(numbers.std(dim=0).clamp_min(1e-3))
 
 
-def _losses(model: ServedRanker, lists: ListTensors) -> tuple[Tensor, Tensor]:
-    """Listwise softmax and the two heads' losses, means over lists."""
-    click, converts, scores = model.logits(*lists.inputs)
-    log_weight = lists.weight.log()
-    listwise = functional.cross_entropy(scores + log_weight, lists.target)
-    label = functional.one_hot(lists.target, scores.shape[1]).float()
-    clicks = functional.binary_cross_entropy_with_logits(click, label, lists.weight, reduction="sum") / len(lists)
-    chosen = converts.gather(1, lists.target.unsqueeze(1)).squeeze(1)
-    return listwise, clicks + functional.binary_cross_entropy_with_logits(chosen, lists.conversion)
+def _listwise(model: ServedRanker, lists: ListTensors) -> Tensor:
+    """The softmax cross-entropy of each list; float32 [Q]."""
+    scores = model.logits(*lists.inputs).scores + model.position_bias(lists.position).squeeze(-1)
+    return functional.cross_entropy(scores + lists.weight.log(), lists.target, reduction="none")
 
 
 def _fit(
     model: ServedRanker,
     training: ListTensors,
     validation: ListTensors,
+    heads: HeadTraining,
     settings: RankerSettings,
     rng: np.random.Generator,
     show_progress: bool,
@@ -117,19 +124,22 @@ def _fit(
     bar = tqdm(range(1, settings.epochs + 1), desc="ranker", unit="epoch", disable=not show_progress)
     for epoch in bar:
         model.train()
-        for batch in _slices(rng.permutation(len(training)), settings.batch):
-            listwise, heads = _losses(model, training.take(batch))
+        for part in slices(rng.permutation(len(training)), settings.batch):
+            batch = training.take(part)
+            loss = (_listwise(model, batch) * batch.importance).mean()
+            if heads.needed:
+                loss = loss + settings.heads_weight * heads.loss(model)
             optimizer.zero_grad()
-            (listwise + settings.heads_weight * heads).backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             mean.update()
         averaged = mean.model()
-        loss = evaluate(averaged, validation)
-        bar.set_postfix({"validation loss": f"{loss:.4f}"})
+        loss_after = evaluate(averaged, validation)
+        bar.set_postfix({"validation loss": f"{loss_after:.4f}"})
         since += 1
-        if loss < best_loss:
-            best, best_loss, best_epoch, since = averaged, loss, epoch, 0
+        if loss_after < best_loss:
+            best, best_loss, best_epoch, since = averaged, loss_after, epoch, 0
         if since >= settings.patience:
             break
     return best, best_epoch
@@ -139,37 +149,17 @@ def _fit(
 def evaluate(model: ServedRanker, lists: ListTensors) -> float:
     """The listwise loss, mean over lists."""
     model.eval()
-    parts = _slices(np.arange(len(lists)), 128)
-    total = sum(float(_losses(model, lists.take(part))[0]) * len(part) for part in parts)
-    return total / len(lists)
+    return float(torch.cat([_listwise(model, lists.take(part)) for part in slices(np.arange(len(lists)), 128)]).mean())
 
 
-def _calibrate(model: ServedRanker, lists: ListTensors) -> None:
-    """Platt scaling (Platt, 1999) of both heads on lists that were not trained on."""
-    with torch.no_grad():
-        model.eval()
-        outputs = [model.logits(*lists.take(part).inputs) for part in _slices(np.arange(len(lists)), 128)]
-        click = torch.cat([output.click for output in outputs])
-        chosen = torch.cat([output.converts for output in outputs]).gather(1, lists.target.unsqueeze(1))
-    label = functional.one_hot(lists.target, click.shape[1]).float()
-    model.calibration[0].copy_(_platt(click, label, lists.weight))
-    model.calibration[1].copy_(_platt(chosen.squeeze(1), lists.conversion, torch.ones(len(lists))))
+@torch.no_grad()
+def _sharpen(model: ServedRanker, lists: ListTensors) -> None:
+    """Temperature scaling (Guo et al., 2017) of the scores on lists that were not trained on."""
+    model.eval()
+    parts = slices(np.arange(len(lists)), 128)
+    scores = torch.cat([model.logits(*lists.take(part).inputs).scores for part in parts])
 
+    def loss(sharpness: float) -> float:
+        return float(functional.cross_entropy(scores * sharpness + lists.weight.log(), lists.target))
 
-def _slices(order: NDArray[np.int64], size: int) -> list[Tensor]:
-    return [torch.from_numpy(order[start : start + size]) for start in range(0, len(order), size)]
-
-
-def _platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    fitted = torch.tensor([1.0, 0.0], requires_grad=True)
-    optimizer = torch.optim.LBFGS([fitted], max_iter=50, line_search_fn="strong_wolfe")
-
-    def loss() -> float:
-        optimizer.zero_grad()
-        value = functional.binary_cross_entropy_with_logits(logit * fitted[0] + fitted[1], truth, weight)
-        value = value + 1e-4 * ((fitted[0] - 1.0) ** 2 + fitted[1] ** 2)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value.item()
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return fitted.detach()
+    model.sharpness.fill_(min(np.geomspace(0.5, 2.0, 41).tolist(), key=loss))

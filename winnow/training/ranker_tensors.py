@@ -21,18 +21,22 @@ class ListTensors:
         inputs: the wire contract's eight tensors, all over the same lists.
         weight: float32 [Q, N], how many candidates of the full list each one represents; 0 for padding.
         target: int64 [Q].
-        conversion: float32 [Q].
+        position: int64 [Q, N], place at which a candidate was shown, from 1; 0 where none was logged.
+        importance: float32 [Q], weight of the list.
     """
 
     inputs: tuple[Tensor, ...]
     weight: Tensor
     target: Tensor
-    conversion: Tensor
+    position: Tensor
+    importance: Tensor
 
     def take(self, chosen: Tensor) -> "ListTensors":
         """The chosen lists."""
         inputs = tuple(tensor[chosen] for tensor in self.inputs)
-        return ListTensors(inputs, self.weight[chosen], self.target[chosen], self.conversion[chosen])
+        return ListTensors(
+            inputs, self.weight[chosen], self.target[chosen], self.position[chosen], self.importance[chosen]
+        )
 
     def __len__(self) -> int:
         return len(self.target)
@@ -81,8 +85,17 @@ class ListTensorBuilder:
         )
         inputs = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
         return ListTensors(
-            inputs, torch.from_numpy(weight), torch.from_numpy(target), torch.from_numpy(lists.conversion).float()
+            inputs,
+            torch.from_numpy(weight),
+            torch.from_numpy(target),
+            torch.from_numpy(np.take_along_axis(lists.position, kept, 1)).long(),
+            torch.from_numpy(lists.importance),
         )
+
+
+def slices(order: NDArray[np.int64], size: int) -> list[Tensor]:
+    """``order`` (int64 [n]) in parts of ``size``, for :meth:`ListTensors.take`."""
+    return [torch.from_numpy(order[start : start + size]) for start in range(0, len(order), size)]
 
 
 def _thin(

@@ -21,10 +21,11 @@ from winnow.features.table import FeatureSet, Interactions
 from winnow.models.served import HIDDEN
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
 from winnow.settings.training import RetrieverSettings
-from winnow.training.retriever_windows import Windows, epoch_windows, first_interactions
+from winnow.training.retriever_loss import next_item_log_probability, value_weighted
+from winnow.training.retriever_windows import Windows, epoch_windows
 from winnow.training.running_mean import RunningMean
-from winnow.training.sampled_softmax import next_item_loss
-from winnow.training.trained_retriever import TrainedRetriever, build_towers, validate
+from winnow.training.targets import target_rows, target_values
+from winnow.training.trained_retriever import TrainedRetriever, build_towers, validate, validation_rows
 
 _HOLDOUT_FIT = "holdout_fit"
 """The holdout fit's folder, inside the retriever's."""
@@ -58,7 +59,7 @@ class RetrieverTraining:
 
 
 def train_retriever(features: FeatureSet, settings: RetrieverSettings, show_progress: bool) -> RetrieverTraining:
-    """Train the holdout fit with early stopping on each user's newest event, then the served model on the whole log.
+    """Train the holdout fit with early stopping on each user's newest target, then the served model on the whole log.
 
     Args:
         features: the feature set; its log does not contain the events held out for evaluation.
@@ -68,14 +69,14 @@ def train_retriever(features: FeatureSet, settings: RetrieverSettings, show_prog
     log = features.interactions
     until = withheld_until(log, settings.withheld)
     fit = _Fit(features, settings)
-    windows = epoch_windows(log, until, fit.first, settings.history_length, np.random.default_rng(0))
+    windows = epoch_windows(log, until, fit.values, settings.history_length, np.random.default_rng(0))
     epochs = min(settings.max_epochs, max(4, settings.windows // max(1, len(windows.user))))
-    if windows.target.any():
+    if (windows.value > 0).any():
         holdout_fit, best = fit.run(until, epochs, settings.patience, show_progress, "retriever (holdout fit)")
         # Only the newest events are left to learn: a third of the epochs is enough for them.
         epochs = max(2, best // 3)
     else:
-        # Without the withheld events no user has two different items, so no window has a target.
+        # Without the withheld events no window has a target, such as where no user has two different items.
         holdout_fit, epochs = fit.snapshot(), settings.epochs_without_holdout
     served, _ = fit.run(log.offsets[1:], epochs, None, show_progress, "retriever")
     return RetrieverTraining(served, holdout_fit, until)
@@ -98,7 +99,7 @@ class _Fit:
         self.shapes = Shapes.of(features)
         self.inputs = ItemInputs.of(features, self.shapes)
         self.rng = np.random.default_rng(settings.seed)
-        self.first = first_interactions(features.interactions)
+        self.values = target_values(features, target_rows(features))
         self.towers = nn.ModuleList(build_towers(self.shapes, settings))
         self.mean = RunningMean(self.towers)
         rows = features.user_rows
@@ -122,12 +123,14 @@ class _Fit:
         warm_up = self.settings.warm_up
         schedule = LinearLR(optimizer, start_factor=1 / warm_up, total_iters=warm_up - 1)
         self.mean = RunningMean(self.towers)
+        log, limit = self.features.interactions, self.settings.validation_users
+        asked = validation_rows(log, self.values, until, limit)
         best, best_score, best_epoch, since = self.snapshot(), -1.0, epochs, 0
         bar = tqdm(range(1, epochs + 1), desc=name, unit="epoch", disable=not show_progress)
         for epoch in bar:
             self.towers.train()
             windows = epoch_windows(
-                self.features.interactions, until, self.first, self.settings.history_length, self.rng
+                self.features.interactions, until, self.values, self.settings.history_length, self.rng
             )
             for batch in self._batches(windows):
                 loss = self._loss(windows, batch)
@@ -140,7 +143,7 @@ class _Fit:
             if patience is None or epoch % 2:
                 continue
             model = self.snapshot()
-            score = validate(model, self.features)
+            score = validate(model, self.features, asked)
             bar.set_postfix({"ndcg@10": f"{score:.4f}"})
             since += 1
             if score > best_score:
@@ -160,9 +163,9 @@ class _Fit:
         return TrainedRetriever(self.shapes, self.settings, item_tower, user_tower, vectors)
 
     def _batches(self, windows: Windows) -> Iterator[NDArray[np.int64]]:
-        """Windows of one step each; a batch without a target is left out, because its mean loss is not a number."""
+        """Windows of one step each; a batch without a positive target is left out: its mean loss is not a number."""
         size, count = self.settings.batch, len(windows.user)
-        targets = np.count_nonzero(windows.target, axis=1)
+        targets = np.count_nonzero(windows.value > 0, axis=1)
         for _ in range(max(1, self.settings.steps // max(1, -(-count // size)))):
             order = self.rng.permutation(count)
             for start in range(0, count, size):
@@ -175,13 +178,15 @@ class _Fit:
         items, events, gaps = (torch.from_numpy(array[batch]) for array in windows.history)
         target = torch.from_numpy(windows.target[batch]).long()
         learned = target > 0
+        value = torch.from_numpy(windows.value[batch])[learned]
         item_tower, user_tower = self.towers
         if self.shapes.items <= self.settings.full_softmax_items:
             vectors = item_tower(torch.arange(self.shapes.items + 1), self.inputs)
             users = user_tower(
                 items, vectors[items], events, gaps, self.user_categorical[user], self.user_numeric[user]
             )
-            return functional.cross_entropy(users[learned] @ vectors[1:].T + self.unseen, target[learned] - 1)
+            logits = users[learned] @ vectors[1:].T + self.unseen
+            return value_weighted(-functional.cross_entropy(logits, target[learned] - 1, reduction="none"), value)
         negatives = torch.multinomial(self.sampling, self.settings.negatives, replacement=True) + 1
         needed, place = torch.unique(torch.cat([items.flatten(), target.flatten(), negatives]), return_inverse=True)
         vectors = item_tower(needed, self.inputs.take(needed))
@@ -194,7 +199,7 @@ class _Fit:
             self.user_categorical[user],
             self.user_numeric[user],
         )
-        return next_item_loss(
+        found = next_item_log_probability(
             users[learned],
             vectors[target_place.view_as(items)[learned]],
             target[learned],
@@ -202,6 +207,7 @@ class _Fit:
             negatives,
             self.sampling[negatives - 1],
         )
+        return value_weighted(found, value)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         matrices = [p for p in self.towers.parameters() if p.ndim > 1]

@@ -16,35 +16,28 @@ class Windows(NamedTuple):
         user: int64 [W].
         history: inputs, [W, L].
         target: int32 [W, L], the item that came next; 0 where there is no target.
+        value: float32 [W, L], what came of the target (:func:`winnow.training.targets.target_values`); negative for an
+            item that the user refused.
     """
 
     user: NDArray[np.int64]
     history: HistoryBatch
     target: NDArray[np.int32]
-
-
-def first_interactions(log: Interactions) -> NDArray[np.bool_]:
-    """Whether a row of the log is its user's first event with its item; bool [events]."""
-    user = np.repeat(np.arange(log.users), np.diff(log.offsets))
-    pair = user * (int(log.item.max(initial=0)) + 1) + log.item
-    first = np.zeros(len(pair), np.bool_)
-    first[np.unique(pair, return_index=True)[1]] = True
-    return first
+    value: NDArray[np.float32]
 
 
 def epoch_windows(
-    log: Interactions, until: NDArray[np.int64], first: NDArray[np.bool_], length: int, rng: np.random.Generator
+    log: Interactions, until: NDArray[np.int64], values: NDArray[np.float32], length: int, rng: np.random.Generator
 ) -> Windows:
     """Cut every user's rows before ``until[user]`` into windows of at most ``length`` inputs, anew for every epoch.
 
     Where a user has more than one window the cut is shifted at random, so that over the epochs an event is learned with
-    histories of every length. Repeated interactions with an item are inputs but never targets: the funnel does not
-    recommend seen items.
+    histories of every length. Events without a value are inputs but never targets.
 
     Args:
         log: the interactions.
         until: int64 [users], row after the last that may be used.
-        first: :func:`first_interactions` of ``log``.
+        values: float32 [events], :func:`winnow.training.targets.target_values`.
         length: ``L``.
         rng: source of the shifts.
     """
@@ -63,5 +56,5 @@ def epoch_windows(
     rows = ends[:, None] + np.arange(-length, 0) + 1
     usable = history.items > 0
     rows = np.where(usable, rows, 0)
-    target = np.where(usable & first[rows], log.item[rows], 0)
-    return Windows(user, history, target)
+    value = np.where(usable, values[rows], np.float32(0.0))
+    return Windows(user, history, np.where(value != 0, log.item[rows], 0), value)

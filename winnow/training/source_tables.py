@@ -10,6 +10,7 @@ from winnow.features.table import FeatureSet
 from winnow.schema import NUMERIC_FEATURES
 from winnow.settings.training import CovisitationSettings, PopularitySettings
 from winnow.training.covisitation import covisitation_table
+from winnow.training.targets import event_values
 
 _FOLDER = "sources"
 """Inside the retriever's folder."""
@@ -41,7 +42,8 @@ class SourceTables:
             popularity: of the list of popular items.
         """
         log = features.interactions
-        neighbours, weights = covisitation_table(log, log.offsets[1:], features.items, covisitation)
+        values = event_values(log, features.schema)
+        neighbours, weights = covisitation_table(log, values, log.offsets[1:], features.items, covisitation)
         return cls(neighbours, weights, popular_items(features, popularity.items))
 
     def save(self, retriever: Path) -> None:

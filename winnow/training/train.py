@@ -12,7 +12,8 @@ from winnow.settings.training import TrainingSettings
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import train_retriever
 from winnow.training.source_tables import SourceTables
-from winnow.training.trained_retriever import validate
+from winnow.training.targets import target_rows, target_values
+from winnow.training.trained_retriever import validate, validation_rows
 
 _SETTINGS = "training.json"
 """Inside the retriever's folder."""
@@ -23,12 +24,14 @@ class TrainingResult:
     """The outcome of :func:`train_models`.
 
     Attributes:
-        metrics: name -> value, on each user's newest event in the log, by models that did not learn from it.
+        metrics: name -> value, on each user's newest target, by models that did not learn from it.
         unranked_reason: why no ranker was learned; empty where one was.
+        constant_heads: event type -> why its probability is the same for every item.
     """
 
     metrics: dict[str, float]
     unranked_reason: str
+    constant_heads: dict[str, str]
 
 
 def train_models(
@@ -58,8 +61,10 @@ def train_models(
     numerics = item_numerics(Dataset.load(dataset), pq.read_table(features / POPULARITY))
     trained = train_ranker(extracted, retrieval, numerics.at, settings, show_progress)
     trained.save(ranker)
-    metrics = {"retriever_validation_ndcg@10": validate(retrieval.holdout_fit, extracted)}
-    return TrainingResult(metrics, trained.unranked_reason)
+    values = target_values(extracted, target_rows(extracted))
+    asked = validation_rows(extracted.interactions, values, retrieval.until, settings.retriever.validation_users)
+    metrics = {"retriever_validation_ndcg@10": validate(retrieval.holdout_fit, extracted, asked)}
+    return TrainingResult(metrics, trained.unranked_reason, trained.constant_heads)
 
 
 def used_settings(retriever: Path) -> TrainingSettings:

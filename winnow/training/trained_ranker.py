@@ -1,6 +1,6 @@
 """A trained ranker: its settings and its weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -19,7 +19,9 @@ class _Described(BaseModel):
     candidates: CandidateCounts
     history_length: int
     numerics: int
+    conversions: tuple[int, ...]
     unranked_reason: str
+    constant_heads: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,11 @@ class TrainedRanker:
         candidates: what each source gave to its training lists, and gives in serving.
         history_length: ``L``.
         numerics: ``M``, numeric columns of an item row.
+        conversions: positions of the conversion types among the event types.
         model: in evaluation mode, calibrated, holding the served retriever's item vectors.
         unranked_reason: why no order was learned, so that recommendations come in the order of the sources; empty where
             one was.
+        constant_heads: event type -> why its probability is a constant, its base rate.
     """
 
     shapes: Shapes
@@ -42,8 +46,10 @@ class TrainedRanker:
     candidates: CandidateCounts
     history_length: int
     numerics: int
+    conversions: tuple[int, ...]
     model: ServedRanker
     unranked_reason: str = ""
+    constant_heads: dict[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write weights and settings."""
@@ -53,6 +59,8 @@ class TrainedRanker:
             candidates=self.candidates,
             history_length=self.history_length,
             numerics=self.numerics,
+            conversions=self.conversions,
+            constant_heads=self.constant_heads,
             unranked_reason=self.unranked_reason,
         )
         weights.save(folder, described, self.model.state_dict())
@@ -69,6 +77,7 @@ class TrainedRanker:
             described.history_length,
             settings.width,
             settings.dropout,
+            described.conversions,
         )
         model.load_state_dict(tensors)
         return cls(
@@ -77,6 +86,8 @@ class TrainedRanker:
             described.candidates,
             described.history_length,
             described.numerics,
+            described.conversions,
             model.eval(),
             described.unranked_reason,
+            described.constant_heads,
         )

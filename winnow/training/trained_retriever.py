@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from winnow.features.table import FeatureSet
+from winnow.features.table import FeatureSet, Interactions
 from winnow.models.towers import ItemTower, Shapes, UserTower
 from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
@@ -92,23 +92,46 @@ def build_towers(shapes: Shapes, settings: RetrieverSettings) -> tuple[ItemTower
     return item_tower, UserTower(shapes, size, settings.layers, settings.heads, length, settings.dropout)
 
 
-def validate(model: TrainedRetriever, features: FeatureSet) -> float:
-    """ndcg@10 of each user's newest event given the events before it, over the whole catalog less the seen items."""
+def validation_rows(
+    log: Interactions, values: NDArray[np.float32], until: NDArray[np.int64], limit: int
+) -> NDArray[np.int64]:
+    """The moments that a validation asks: each user's newest target that is withheld and not refused.
+
+    Args:
+        log: the interactions.
+        values: float32 [events], :func:`winnow.training.targets.target_values`.
+        until: int64 [users], the row of each user after which events are withheld.
+        limit: moments at most; more are drawn from at random, the same for the same log.
+
+    Returns:
+        int64 [<= limit], rows of the log, each after at least one event of its user.
+    """
+    user = np.repeat(np.arange(log.users), np.diff(log.offsets))
+    row = np.arange(len(user))
+    newest = np.full(log.users, -1)
+    np.maximum.at(newest, user, np.where((values > 0) & (row >= until[user]) & (row > log.offsets[user]), row, -1))
+    rows = newest[newest >= 0]
+    return rows if len(rows) <= limit else np.sort(np.random.default_rng(0).choice(rows, limit, replace=False))
+
+
+def validate(model: TrainedRetriever, features: FeatureSet, rows: NDArray[np.int64]) -> float:
+    """ndcg@10 of the item of each of ``rows`` (:func:`validation_rows`) given the events before it.
+
+    The whole catalog is ranked, without the seen items unless repeats are allowed.
+    """
     log = features.interactions
-    ends = log.offsets[1:] - 1
-    users = np.flatnonzero(np.diff(log.offsets) > 1)
-    if len(users) > model.settings.validation_users:
-        users = np.sort(np.random.default_rng(0).choice(users, model.settings.validation_users, replace=False))
-    if not len(users):
+    if not len(rows):
         return 0.0
-    vectors = model.user_vectors(features, users, ends[users])
+    users = np.searchsorted(log.offsets, rows, side="right") - 1
+    vectors = model.user_vectors(features, users, rows)
     items = model.item_vectors.numpy()
-    top = np.zeros((len(users), 10), np.int32)
-    for position, user in enumerate(users):
+    top = np.zeros((len(rows), 10), np.int32)
+    for position, (user, row) in enumerate(zip(users.tolist(), rows.tolist(), strict=True)):
         scores = items @ vectors[position]
-        scores[log.item[log.offsets[user] : ends[user]]] = -np.inf
+        if features.schema.repeats != "allow":
+            scores[log.item[log.offsets[user] : row]] = -np.inf
         scores[0] = -np.inf
         best = np.argpartition(-scores, 10)[:10] if len(scores) > 10 else np.arange(len(scores))
         best = best[np.argsort(-scores[best], kind="stable")]
         top[position, : len(best)] = best
-    return ndcg(top, log.item[ends[users]], 10)
+    return ndcg(top, log.item[rows], 10)

@@ -1,0 +1,184 @@
+"""What the ranker's heads learn: which events follow an interaction, from moments of the log with their labels.
+
+A head has an example per interaction, not a list: what comes of an item depends on the user and the item, and examples
+of it are rare.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from winnow.features.table import FeatureSet
+from winnow.models.ranker import ServedRanker
+from winnow.settings.training import RankerSettings
+from winnow.training.candidate_lists import target_lists
+from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
+from winnow.training.targets import Outcomes, outcomes
+
+BATCH = 512
+"""Examples per step, of the validation too."""
+
+
+@dataclass(frozen=True)
+class HeadExamples:
+    """Interactions and what came of them.
+
+    Attributes:
+        inputs: lists of one candidate, the item of the interaction.
+        grade: float32 [Q, H], the label of every head.
+        weight: float32 [Q, H], 1 where the label is known and the head learns.
+    """
+
+    inputs: ListTensors
+    grade: Tensor
+    weight: Tensor
+
+    def take(self, chosen: Tensor) -> "HeadExamples":
+        """The chosen examples."""
+        return HeadExamples(self.inputs.take(chosen), self.grade[chosen], self.weight[chosen])
+
+    def __len__(self) -> int:
+        return len(self.grade)
+
+
+@dataclass(frozen=True)
+class Support:
+    """Which heads the log can teach.
+
+    Attributes:
+        learned: bool [H].
+        base_rate: float32 [H], mean label, which stands for the head where it is not learned.
+        reasons: event type -> why its head is not learned.
+    """
+
+    learned: NDArray[np.bool_]
+    base_rate: NDArray[np.float32]
+    reasons: dict[str, str]
+
+
+class HeadTraining:
+    """Examples and losses of the heads.
+
+    Args:
+        features: the feature set.
+        targets: bool [events], the interactions.
+        validating: int64, rows of the log that calibrate the heads and are not learned from.
+        conversions: positions of the conversion types among the event types.
+        builder: builds tensors.
+        settings: of the ranker.
+        rng: source of the order of the examples.
+
+    Attributes:
+        support: which heads are learned.
+    """
+
+    def __init__(
+        self,
+        features: FeatureSet,
+        targets: NDArray[np.bool_],
+        validating: NDArray[np.int64],
+        conversions: tuple[int, ...],
+        builder: ListTensorBuilder,
+        settings: RankerSettings,
+        rng: np.random.Generator,
+    ) -> None:
+        log = features.interactions
+        rows = np.setdiff1d(np.flatnonzero(targets), validating, assume_unique=True)
+        rows = np.sort(rows[np.argsort(-log.timestamp[rows], kind="stable")[: settings.moments]])
+        found = [_with_any(outcomes(features, some), conversions) for some in (rows, validating)]
+        self.support = _support(features.schema.events, found[0], settings.fewest)
+        self._rng = rng
+        self._order: list[Tensor] = []
+        useful = found[0].known[:, self.support.learned].any(axis=1)
+        self._learning = _examples(features, rows[useful], found[0].take(np.flatnonzero(useful)), self.support, builder)
+        self._validation = _examples(features, validating, found[1], self.support, builder)
+
+    @property
+    def needed(self) -> bool:
+        """Whether any head is learned."""
+        return bool(self.support.learned.any()) and len(self._learning) > 0
+
+    def loss(self, model: ServedRanker) -> Tensor:
+        """The mean cross-entropy of the next batch, summed over the heads."""
+        if not self._order:
+            self._order = slices(self._rng.permutation(len(self._learning)), BATCH)
+        batch = self._learning.take(self._order.pop())
+        heads = model.logits(*batch.inputs.inputs).heads.squeeze(1)
+        entropy = functional.binary_cross_entropy_with_logits(heads, batch.grade, batch.weight, reduction="sum")
+        return entropy / len(batch)
+
+    def calibrate(self, model: ServedRanker) -> None:
+        """Platt scaling (Platt, 1999) of the learned heads on the validation; the others give their base rate."""
+        examples = self._validation
+        parts = slices(np.arange(len(examples)), BATCH)
+        with torch.no_grad():
+            model.eval()
+            logits = [model.logits(*examples.inputs.take(part).inputs).heads.squeeze(1) for part in parts]
+        for head, learned in enumerate(self.support.learned.tolist()):
+            rate = torch.tensor(self.support.base_rate[head]).clamp(1e-6, 1 - 1e-6)
+            model.calibration[:, head] = torch.stack([torch.tensor(0.0), torch.logit(rate)])
+            if learned and self.needed:
+                heads = torch.cat(logits)[:, head] if logits else torch.zeros(0)
+                model.calibration[:, head] = platt(heads, examples.grade[:, head], examples.weight[:, head])
+
+
+def platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Slope and intercept of a logistic regression of ``truth`` on ``logit``; near 1 and 0 where there is little."""
+    fitted = torch.tensor([1.0, 0.0], requires_grad=True)
+    optimizer = torch.optim.LBFGS([fitted], max_iter=50, line_search_fn="strong_wolfe")
+    known = weight.sum().clamp_min(1.0)
+
+    def loss() -> float:
+        optimizer.zero_grad()
+        entropy = functional.binary_cross_entropy_with_logits(
+            logit * fitted[0] + fitted[1], truth, weight, reduction="sum"
+        )
+        value = (entropy + _PRIOR * ((fitted[0] - 1.0) ** 2 + fitted[1] ** 2)) / known
+        value.backward()  # type: ignore[no-untyped-call]
+        return value.item()
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return fitted.detach()
+
+
+_PRIOR = 1.0
+"""Strength of the belief that a head is calibrated already, in examples."""
+
+
+def _with_any(found: Outcomes, conversions: tuple[int, ...]) -> Outcomes:
+    """The labels with one more column, of any conversion, unless there is a single conversion type."""
+    if len(conversions) == 1:
+        return found
+    kinds = list(conversions)
+    grade = found.grade[:, kinds].max(axis=1, initial=0.0)[:, None]
+    known = np.logical_and.reduce(found.known[:, kinds], axis=1, keepdims=True)
+    return Outcomes(np.concatenate([found.grade, grade], axis=1), np.concatenate([found.known, known], axis=1))
+
+
+def _support(types: tuple[str, ...], found: Outcomes, fewest: int) -> Support:
+    names = [*types, "any conversion"]
+    heads = found.grade.shape[1]
+    learned, base_rate = np.zeros(heads, np.bool_), np.zeros(heads, np.float32)
+    reasons: dict[str, str] = {}
+    for head in range(heads):
+        known: NDArray[np.bool_] = found.known[:, head]
+        # Without a moment whose window has ended, the labels so far are the best guess.
+        grade = found.grade[known, head] if known.any() else found.grade[:, head]
+        yes, no = float(grade.sum()), float((1.0 - grade).sum())
+        base_rate[head] = (yes + 0.5) / (yes + no + 1.0)
+        learned[head] = known.any() and yes >= fewest and no >= fewest
+        if not learned[head]:
+            reasons[names[head]] = f"{yes:,.0f} of {int(known.sum()):,} interactions whose window has ended led to one"
+    return Support(learned, base_rate, reasons)
+
+
+def _examples(
+    features: FeatureSet, rows: NDArray[np.int64], found: Outcomes, support: Support, builder: ListTensorBuilder
+) -> HeadExamples:
+    inputs = builder.build(target_lists(features, rows, builder.length), 1, 0, np.random.default_rng(0))
+    weight = (found.known & support.learned).astype(np.float32)
+    return HeadExamples(inputs, torch.from_numpy(found.grade), torch.from_numpy(weight))

@@ -1,0 +1,101 @@
+"""Target moments of the log, and their labels: which interactions a model learns to predict, and what came of them.
+
+Features of a moment come from before it, its labels from it and the attribution windows after it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.features.table import FeatureSet, Interactions
+from winnow.schema import FeatureSchema
+
+
+class Outcomes(NamedTuple):
+    """What came of target moments.
+
+    Attributes:
+        grade: float32 [Q, E], the largest grade of each event type that the user gave to the item within its window.
+        known: bool [Q, E], whether the window had ended by the end of the log.
+    """
+
+    grade: NDArray[np.float32]
+    known: NDArray[np.bool_]
+
+    def take(self, chosen: NDArray[np.int64]) -> "Outcomes":
+        """The chosen moments."""
+        return Outcomes(self.grade[chosen], self.known[chosen])
+
+
+def event_values(log: Interactions, schema: FeatureSchema) -> NDArray[np.float32]:
+    """The value of every event: that of its type, times its grade; float32 [events]."""
+    values = np.array([0.0, *schema.event_values], np.float32)
+    return values[log.event] * log.grade
+
+
+def target_rows(features: FeatureSet) -> NDArray[np.bool_]:
+    """Which rows of the log the models learn to predict; bool [events].
+
+    A recommendation leads to the first event with an item, and later events within the attribution windows come of it.
+    Where repeats are allowed, an event after the longest window begins anew.
+    """
+    log, schema = features.interactions, features.schema
+    order, begins = _by_pair(log)
+    targets = np.zeros(len(log.item), np.bool_)
+    if schema.repeats == "allow" and len(order):
+        window = max(schema.event_windows_ms)
+        # A log that is shorter than the window has no clock to tell visits apart: every later moment begins anew.
+        window = window if np.ptp(log.timestamp) > window else 0
+        gap = np.diff(log.timestamp[order], prepend=0)
+        begins = begins | (gap > window)
+    targets[order[begins]] = True
+    return targets
+
+
+def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
+    """The labels of the moments ``rows`` (int64 [Q]) of the log; time grows with the log and the number of types."""
+    log, schema = features.interactions, features.schema
+    order, begins = _by_pair(log)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    # Pair and time as one sorted key, so that the end of a window is one binary search.
+    times, rank = np.unique(log.timestamp, return_inverse=True)
+    pair = np.cumsum(begins) - 1
+    key = pair * (len(times) + 1) + rank[order]
+    first = place[rows]
+    sort = np.argsort(first, kind="stable")
+    grade = np.zeros((len(rows), len(schema.events)), np.float32)
+    known = np.zeros(grade.shape, np.bool_)
+    for column, window in enumerate(schema.event_windows_ms):
+        until = log.timestamp[rows] + window
+        known[:, column] = until < features.as_of
+        end = np.searchsorted(key, pair[first] * (len(times) + 1) + np.searchsorted(times, until, "right"))
+        of_type = np.append(np.where(log.event[order] == column + 1, log.grade[order], 0.0), 0.0)
+        bounds = np.stack([first[sort], end[sort]], axis=1).ravel()
+        if len(bounds):
+            grade[sort, column] = np.maximum.reduceat(of_type, bounds)[::2]
+    return Outcomes(grade, known)
+
+
+def target_values(features: FeatureSet, targets: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What came of every target, in units of the mean positive one; float32 [events], 0 for rows that are no targets.
+
+    A negative number is an item that the user refused. Where all values are equal, every target has 1. A moment whose
+    window has not ended counts with what has happened so far.
+    """
+    rows = np.flatnonzero(targets)
+    worth = outcomes(features, rows).grade @ np.array(features.schema.event_values, np.float32)
+    positive = worth[worth > 0]
+    values = np.zeros(len(targets), np.float32)
+    values[rows] = worth / (positive.mean() if len(positive) else 1.0)
+    return values
+
+
+def _by_pair(log: Interactions) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The rows of the log by user, item and time, and whether each is the first of its user and item."""
+    user = np.repeat(np.arange(log.users), np.diff(log.offsets))
+    pair = user * (int(log.item.max(initial=0)) + 1) + log.item
+    # The log is sorted by user and time, so a stable sort keeps the time order within a pair.
+    order = np.argsort(pair, kind="stable")
+    return order, np.diff(pair[order], prepend=-1) != 0
