@@ -24,7 +24,7 @@ def measure(subjects: Subjects) -> list[Row]:
     found = moments(marketplace)
     split = f"views of the last {WITHHELD_DAYS} days of the log, which the release does not know"
     converting = [schema.events.index(name) for name in schema.conversions]
-    converted = np.isin(np.arange(len(schema.events)), converting) @ found.labels.T
+    converted: NDArray[np.bool_] = np.logical_or.reduce(found.labels[:, converting], axis=1)
     heads = {
         name: (found.given_view[:, number], found.labels[:, number]) for number, name in enumerate(schema.events)
     } | {"any conversion": (found.given_view[:, -1], converted), "click": (found.click, found.clicked)}
