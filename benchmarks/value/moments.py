@@ -19,6 +19,7 @@ from winnow.ranking.context import SourceList, UserPast, context_features
 from winnow.release import Release
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.history import assemble_many, user_tensors
+from winnow.retrieval.item_values import item_values, worth_following
 
 MOST = 15_000
 """Moments at most, at random."""
@@ -138,7 +139,7 @@ class _Lists:
     def __init__(self, release: Release, log: Log) -> None:
         self._release, self._log = release, log
         self._rows = np.asarray(release.array("item_rows"))
-        self._negative = np.array([0.0, *release.schema.event_values]) < 0
+        self._values = np.array([0.0, *release.schema.event_values])
         self._sessions = {name: _session(release, name) for name in ("retriever", "ranker")}
         counts = release.manifest.candidates
         popular = np.asarray(release.array("popular"))[: counts["trending"]].astype(np.int32)
@@ -181,18 +182,19 @@ class _Lists:
     def _candidates(self, begin: int, end: int, retrieved: SourceList) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         log, release = self._log, self._release
         past = slice(max(begin, end - release.manifest.history_length), end)
-        liked = log.item[past][~self._negative[log.event[past]]]
+        items = log.item[past]
+        followed = items[worth_following(item_values(items, log.event[past], self._values))]
         found = covisitation_scores(
             np.asarray(release.array("neighbours")),
             np.asarray(release.array("neighbour_weights")),
-            liked[::-1],
+            followed[::-1],
             self._neighbours,
         )
         answers = {"retriever": retrieved, "covisitation": SourceList(*found), "trending": self._trending}
         merged = np.unique(np.concatenate([answer.items for answer in answers.values()]))
         merged = merged[(merged > 0) & ~np.isin(merged, log.item[begin:end])].astype(np.int32)
         now = int(log.timestamp[end])
-        user_past = UserPast(log.item[past], log.timestamp[past], np.zeros(len(merged), np.bool_), now)
+        user_past = UserPast(items, log.timestamp[past], np.zeros(len(merged), np.bool_), now)
         return merged, context_features(merged, answers, user_past)
 
 
