@@ -20,6 +20,12 @@ POPULARITY_FEATURES = (*HALF_LIVES, "popularity", "mean_weight")
 Repeats = Literal["hide", "allow", "demote"]
 """Items that a user has seen are left out, ranked like any other item, or ranked after all others."""
 
+LARGEST_VALUE = 1000.0
+"""Bound on the value of an event type, in both directions, and on the weights of a request."""
+
+MOST_TYPES = 100
+"""Event types of a data set at most: the ranker has a head for each."""
+
 NUMERIC_FEATURES = (*POPULARITY_FEATURES, "age")
 """The numeric columns of an item row that change with time; the declared columns follow."""
 
@@ -52,6 +58,8 @@ class FeatureSchema(BaseModel):
         event_values: what an event of each type is worth, in the order of ``events``; negative for a dislike.
         event_windows_ms: attribution window of each type, in milliseconds: a moment's label of the type is whether an
             event of it follows within this time.
+        event_full_amounts: the ``amount`` with which an event of each type has its whole value; 0 for a type that is
+            not graded.
         conversions: event types whose probability together is an item's ``conversion``.
         repeats: what a recommendation does with items that the user has seen; the default of a request.
     """
@@ -64,12 +72,25 @@ class FeatureSchema(BaseModel):
     event_values: tuple[float, ...]
     event_windows_ms: tuple[int, ...]
     conversions: tuple[str, ...]
+    event_full_amounts: tuple[float, ...] = ()
     repeats: Repeats = "hide"
 
     @property
     def digest(self) -> str:
         """SHA-256 of the schema's canonical JSON, as hex."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def value_of(self, code: int, amount: float | None) -> float:
+        """What an event is worth: the value of its type, times its grade where the type is graded.
+
+        Args:
+            code: code of the event type; 0, for an undeclared type, is worth nothing.
+            amount: the event's amount, finite and not negative; ``None`` where unknown.
+        """
+        if code == 0:
+            return 0.0
+        value, full = self.event_values[code - 1], self.event_full_amounts[code - 1 : code]
+        return value * min(amount / full[0], 1.0) if amount is not None and any(full) else value
 
     @property
     def item_dtype(self) -> "np.dtype[np.void]":

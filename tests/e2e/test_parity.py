@@ -24,7 +24,7 @@ class TorchModels:
 
     def __init__(self, folder: Path, candidates: int) -> None:
         trained = TrainedRetriever.load(folder / "retriever")
-        self._retriever = ServedRetriever(trained.user_tower, trained.item_vectors, candidates).eval()
+        self._retriever = ServedRetriever(trained.user_tower, trained.item_vectors, candidates, True).eval()
         self._ranker = TrainedRanker.load(folder / "ranker").model.eval()
 
     async def retrieve(self, inputs: Tensors) -> Retrieved:

@@ -26,9 +26,9 @@ SCHEMA = FeatureSchema(
         Feature(name="grams", kind="numeric", mean=10.0, scale=5.0),
     ),
     user=(Feature(name="country", kind="categorical", cardinality=4),),
-    events=("view", "buy"),
-    event_values=(1.0, 4.0),
-    event_windows_ms=(86_400_000, 86_400_000),
+    events=("view", "buy", "dislike"),
+    event_values=(1.0, 4.0, -5.0),
+    event_windows_ms=(86_400_000, 86_400_000, 86_400_000),
     conversions=("buy",),
 )
 VOCABULARIES = {
@@ -76,6 +76,7 @@ def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInput
             "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
             "item": rng.integers(1, ITEMS + 1, EVENTS).astype(np.int32),
             "event": rng.integers(1, 3, EVENTS).astype(np.int32),
+            "grade": np.ones(EVENTS, np.float32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
             "item_vectors": vectors,
             "neighbours": neighbours,

@@ -55,7 +55,7 @@ class Consumer:
         self._name = name
         self._window_ms = window_ms
         self._codes = event_codes(schema.events)
-        self._weights = (0.0, *schema.event_values)
+        self._schema = schema
         self._created = trending.created_ms(manifest)
         self._as_of = manifest.as_of
         # The initial counts contain the log; older events must not be counted twice.
@@ -140,10 +140,10 @@ class Consumer:
             self._client.set(Keys(self._release).gap, trimmed)
 
     def _done(self, stream_id: bytes, event: Event, item: StoredItem | None) -> Done:
-        weight = self._weights[event.code]
-        if item is None or not weight or event.at_ms < self._counted_from:
+        value = self._schema.value_of(event.code, event.amount)
+        if item is None or value <= 0 or event.at_ms < self._counted_from:
             return Done(stream_id)
-        return Done(stream_id, item.index, trending.increment(weight, event.at_ms, self._created))
+        return Done(stream_id, item.index, trending.increment(value, event.at_ms, self._created))
 
     def _measure(self, applied: Applied) -> None:
         windows = applied.activity.seen.windows

@@ -1,6 +1,7 @@
 """Ingestion: read a source, validate it, hold events out, save it in canonical columns."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import reading
 from winnow.datasets.canonical.spec import FILE
 from winnow.datasets.canonical.validate import validate
+from winnow.datasets.impressions import before_held_out, with_impressions
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.readers import cloud, tables
 from winnow.datasets.readers.atomic import is_atomic, read_atomic
@@ -32,7 +34,7 @@ def ingest(
         source: a folder of RecBole atomic files or of Parquet/CSV tables, ``s3://bucket/prefix``,
             ``glue://database``, or None for the demo marketplace.
         out: the folder to write; an existing data set is replaced.
-        holdout: ``last`` removes every user's last event and writes it to ``holdout.parquet``; see
+        holdout: ``last`` removes the end of every user's log and writes it to ``holdout.parquet``; see
             :func:`winnow.datasets.canonical.dataset.hold_out_last`.
         marketplace: size of the demo marketplace.
         show_progress: show a progress bar while the demo marketplace is generated.
@@ -44,10 +46,12 @@ def ingest(
     _check_may_replace(out, source)
     if source is None:
         source = str(generated(home() / "marketplace", marketplace, show_progress))
-    dataset = validate(_read(source))
+    raw = _read(source)
+    dataset = with_impressions(validate(raw), raw)
     held = None
     if holdout == "last":
         dataset, held = hold_out_last(dataset)
+        dataset = replace(dataset, impressions=before_held_out(dataset.impressions, held))
     try:
         _write(dataset, held, out)
     except OSError as error:
@@ -78,6 +82,7 @@ def _read(source: str) -> RawDataset:
         wrong = f"{folder} is a file, not a folder" if folder.exists() else f"There is no folder {folder}"
         raise WinnowError(f"{wrong}. Correct the path, or omit it for the demo marketplace.")
     with reading(source, source):
+        # A dataset.yaml may lie beside atomic files, so these come first.
         atomic, tabular = is_atomic(folder), tables.is_tables(folder)
     if atomic:
         return read_atomic(folder)
@@ -93,7 +98,7 @@ def _check_may_replace(out: Path, source: str | None) -> None:
     """Refuse to replace a folder that is not a data set, or that contains the source."""
     if not out.exists():
         return
-    if not out.is_dir() or (any(out.iterdir()) and not (out / FILE).is_file()):
+    if not out.is_dir() or (any(out.iterdir()) and (is_atomic(out) or not (out / FILE).is_file())):
         raise WinnowError(f"{out} exists and is not a data set. Choose another folder for the output, or remove it.")
     if source is not None and Path(source).resolve().is_relative_to(out.resolve()):
         raise WinnowError(f"The output {out} would replace the source {source}. Choose another folder for the output.")

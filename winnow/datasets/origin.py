@@ -7,6 +7,7 @@ import pyarrow as pa
 from winnow.datasets.canonical import validate
 from winnow.datasets.marketplace import MarketplaceSize, generated
 from winnow.datasets.readers import tables
+from winnow.datasets.readers.atomic import is_atomic
 from winnow.home import home
 from winnow.release import BuildInputs
 
@@ -20,4 +21,6 @@ def items_of(source: BuildInputs) -> pa.Table | None:
         return None
     size = MarketplaceSize(source.items, source.users, source.events, source.seed)
     folder = Path(source.data) if source.data else generated(home() / "marketplace", size)
-    return validate.items_of(tables.read_local(folder)) if tables.is_tables(folder) else None
+    if is_atomic(folder) or not tables.is_tables(folder):
+        return None
+    return validate.items_of(tables.read_local(folder))

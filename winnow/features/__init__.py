@@ -3,6 +3,7 @@
 :func:`winnow.features.extract.extract` makes a :class:`FeatureSet` from a data set.
 """
 
+from winnow.features.impressions import ImpressionLog
 from winnow.features.table import FeatureSet, Interactions
 
-__all__ = ["FeatureSet", "Interactions"]
+__all__ = ["FeatureSet", "ImpressionLog", "Interactions"]

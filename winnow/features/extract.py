@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.features.columns import encode_categorical, encode_numeric
+from winnow.features.impressions import ImpressionLog
 from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet, Interactions
@@ -86,6 +87,7 @@ def extract(
         events=tuple(events),
         event_values=tuple(kind.value for kind in events.values()),
         event_windows_ms=tuple(round(kind.window_days * DAY_MS) for kind in events.values()),
+        event_full_amounts=tuple(kind.full_amount or 0.0 for kind in events.values()),
         conversions=tuple(spec.conversions),
         repeats=spec.repeats,
     )
@@ -114,6 +116,7 @@ def extract(
             grade=log["grade"].to_numpy().astype(np.float32),
         ),
         as_of=as_of,
+        impressions=ImpressionLog.of(dataset),
     )
 
 

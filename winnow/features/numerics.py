@@ -32,9 +32,9 @@ class ItemNumerics:
     def at(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.float32]:
         """Numeric features of ``items[j]`` from events strictly before ``timestamps[j]`` (ms).
 
-        ``popularity*`` is the logarithm of the item's share of all (faded) events relative to the average item's,
-        smoothed by one event, so it does not drift as the log grows; ``mean_weight`` is the mean weight of the item's
-        events, smoothed by ten average ones.
+        ``popularity*`` is the logarithm of the item's share of all (faded) events of positive value relative to the
+        average item's, smoothed by one event, so it does not drift as the log grows; ``mean_weight`` is the mean value
+        of the item's events of every type, smoothed by ten average ones.
 
         Args:
             items: int32 [k]; 0 gives a row of zeros.
@@ -48,8 +48,9 @@ class ItemNumerics:
         moving = {
             name: np.log((own[name] + 1.0) / (of_all[name] + count) * count) for name in (*HALF_LIVES, "popularity")
         }
-        average = of_all["weight"] / np.maximum(of_all["popularity"], 1.0)
-        moving["mean_weight"] = (own["weight"] + 10.0 * average) / (own["popularity"] + 10.0)
+        # Divided by the number of all events: an item may have negative ones only.
+        average = of_all["weight"] / np.maximum(of_all["events"], 1.0)
+        moving["mean_weight"] = (own["weight"] + 10.0 * average) / (own["events"] + 10.0)
         age = log_age(self._created_at[items], timestamps)
         columns = [moving[name] for name in POPULARITY_FEATURES]
         numerics = np.concatenate([np.stack([*columns, age], axis=1), self._declared[items]], axis=1)

@@ -41,7 +41,7 @@ class PointInTime:
                 for name, table in (("items", dataset.items), ("users", dataset.users), ("events", dataset.events))
             )
             items, users = numbered(items, "item_id", "item", 1), numbered(users, "user_id", "user", 0)
-            log = engine.to_pyarrow(in_index_space(events, items, users, dataset.spec.values))
+            log = engine.to_pyarrow(in_index_space(events, items, users, dataset.spec.events))
             newest = int(log["timestamp"].to_numpy().max(initial=0))
             popularity = popularity_after(engine.create_table("log", log), newest)
             return cls(log, engine.to_pyarrow(popularity))

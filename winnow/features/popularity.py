@@ -1,9 +1,9 @@
 """Popularity of items after each of their events: one Ibis expression over the log, on DuckDB or Spark.
 
-Counts are sums over an item's events that decay with age. Decay by a factor ``2 ** -(age / half_life)`` is a running
-sum of ``2 ** ((time - reference) / half_life)``, scaled back at the row's time (forward decay: Cormode et al., 2009),
-so ordered windows give the sums after every event. Between two events of an item the sums decay further, which
-:class:`winnow.features.numerics.ItemNumerics` computes.
+Counts are sums over an item's events of positive value (what users refuse is not popular) that decay with age. Decay by
+a factor ``2 ** -(age / half_life)`` is a running sum of ``2 ** ((time - reference) / half_life)``, scaled back at the
+row's time (forward decay: Cormode et al., 2009), so ordered windows give the sums after every event. Between two events
+of an item the sums decay further, which :class:`winnow.features.numerics.ItemNumerics` computes.
 """
 
 import ibis
@@ -11,15 +11,16 @@ import ibis.expr.types as ir
 
 from winnow.schema import DAY_MS, HALF_LIVES
 
-SUMS = ("popularity", "weight", *HALF_LIVES)
-"""Sums over an item's events: their number, their weights, and their number decayed by each half-life."""
+SUMS = ("events", "weight", "popularity", *HALF_LIVES)
+"""Sums over an item's events: their number, their values, the number of those of positive value, and this number
+decayed by each half-life."""
 
 
 def popularity_after(log: ir.Table, reference: int) -> ir.Table:
     """Sums over the events of every item, just after each millisecond with an event of it.
 
     Args:
-        log: ``item`` int32, ``timestamp`` int64 ms, ``weight`` float64; a row per event.
+        log: ``item`` int32, ``timestamp`` int64 ms, ``weight`` float64 (the value of the event); a row per event.
         reference: a time in ms near the end of the log, which keeps the powers of two small.
 
     Returns:
@@ -32,7 +33,11 @@ def popularity_after(log: ir.Table, reference: int) -> ir.Table:
     at_once = (
         ibis.union(own, everything)
         .group_by("item", "timestamp")
-        .aggregate(popularity=ibis._.count().cast("float64"), weight=ibis._.weight.sum())
+        .aggregate(
+            events=ibis._.count().cast("float64"),
+            weight=ibis._.weight.sum(),
+            popularity=(ibis._.weight > 0).sum().cast("float64"),
+        )
     )
     rising = at_once.mutate(
         day=at_once.timestamp // DAY_MS,

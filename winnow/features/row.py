@@ -128,11 +128,12 @@ def _popularity_without_events(release: Release) -> list[float]:
     """
     timestamps = np.asarray(release.array("timestamp"))
     happened = timestamps < release.manifest.as_of
-    weights = np.array([0.0, *release.schema.event_values])[np.asarray(release.array("event"))[happened]]
-    days = (release.manifest.as_of - timestamps[happened]) / DAY_MS
+    values = np.array([0.0, *release.schema.event_values])[np.asarray(release.array("event"))]
+    weights = (values * release.array("grade"))[happened]
+    days = (release.manifest.as_of - timestamps[happened])[weights > 0] / DAY_MS
     items = len(release.array("item_ids")) - 1
     totals = {name: float(np.sum(2.0 ** (-days / half_life))) for name, half_life in HALF_LIVES.items()}
     totals["popularity"] = float(len(days))
-    values = {name: float(np.log(items / (total + items))) for name, total in totals.items()}
-    values["mean_weight"] = float(weights.mean()) if len(weights) else 0.0
-    return [values[name] for name in POPULARITY_FEATURES]
+    numbers = {name: float(np.log(items / (total + items))) for name, total in totals.items()}
+    numbers["mean_weight"] = float(weights.mean()) if len(weights) else 0.0
+    return [numbers[name] for name in POPULARITY_FEATURES]

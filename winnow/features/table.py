@@ -1,13 +1,14 @@
 """The output of feature extraction: arrays in index space, saved in one folder."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.features.impressions import ImpressionLog
 from winnow.schema import FeatureSchema
 
 
@@ -58,6 +59,7 @@ class FeatureSet:
         embeddings: modality name -> float32 [n + 1, d], unit length, zeros where the item lacks the modality.
         interactions: the log.
         as_of: milliseconds since the epoch; features of the rows use events before it.
+        impressions: what users were shown; empty where it was not logged.
     """
 
     schema: FeatureSchema
@@ -69,6 +71,7 @@ class FeatureSet:
     embeddings: dict[str, NDArray[np.float32]]
     interactions: Interactions
     as_of: int
+    impressions: ImpressionLog = field(default_factory=ImpressionLog.empty)
 
     @property
     def items(self) -> int:
@@ -85,8 +88,8 @@ class FeatureSet:
         (folder / "set.json").write_text(json.dumps({"as_of": self.as_of, "modalities": sorted(self.embeddings)}))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        log = self.interactions
-        return {
+        log, shown = self.interactions, self.impressions
+        arrays = {
             "item_ids": self.item_ids,
             "user_ids": self.user_ids,
             "item_rows": self.item_rows,
@@ -96,7 +99,9 @@ class FeatureSet:
             "event": log.event,
             "timestamp": log.timestamp,
             "grade": log.grade,
-        } | {f"embedding_{name}": array for name, array in self.embeddings.items()}
+        }
+        arrays |= {f"embedding_{name}": array for name, array in self.embeddings.items()}
+        return arrays | {f"impression_{part.name}": getattr(shown, part.name) for part in fields(ImpressionLog)}
 
     @classmethod
     def load(cls, folder: Path) -> "FeatureSet":
@@ -117,4 +122,5 @@ class FeatureSet:
             embeddings={name: array(f"embedding_{name}") for name in described["modalities"]},
             interactions=Interactions(*(array(field.name) for field in fields(Interactions))),
             as_of=described["as_of"],
+            impressions=ImpressionLog(*(array(f"impression_{part.name}") for part in fields(ImpressionLog))),
         )

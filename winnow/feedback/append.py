@@ -28,7 +28,7 @@ REMEMBERED_S = 3600
 _REPLICATION_MS = 1000
 """Time-out of ``WAIT``; below the whole time-out, so that the error names the replicas."""
 
-_FIELDS = ("user_id", "item_id", "event", "timestamp")
+_FIELDS = ("user_id", "item_id", "event", "timestamp", "amount", "event_id")
 
 _APPEND = """
 local stream, most, ttl = KEYS[1], tonumber(ARGV[1]), ARGV[2]
@@ -45,7 +45,7 @@ end
 if new > 0 and redis.call('XLEN', stream) + new > most then return {} end
 local answers = {}
 for position = 2, #KEYS do
-  local key, first, duplicate = KEYS[position], 5 * position - 7, 1
+  local key, first, duplicate = KEYS[position], 6 * position - 9, 1
   local id = key ~= stream and held[key]
   local fields = {}
   if id then
@@ -56,8 +56,11 @@ for position = 2, #KEYS do
     duplicate = 0
     fields = {'user_id', ARGV[first], 'item_id', ARGV[first + 1], 'event', ARGV[first + 2],
       'timestamp', ARGV[first + 3]}
-    if key ~= stream then
-      fields[9], fields[10] = 'event_id', ARGV[first + 4]
+    for optional, name in ipairs({'amount', 'event_id'}) do
+      local value = ARGV[first + 3 + optional]
+      if value ~= '' then
+        fields[#fields + 1], fields[#fields + 2] = name, value
+      end
     end
     id = redis.call('XADD', stream, '*', unpack(fields))
     if key ~= stream then
@@ -107,13 +110,14 @@ class NotReplicated(WinnowError):
 
 
 async def append(
-    client: AsyncClient, events: Sequence[Mapping[str, str | int | None]], options: AppendOptions
+    client: AsyncClient, events: Sequence[Mapping[str, str | int | float | None]], options: AppendOptions
 ) -> list[Appended]:
     """Append a batch in order, and add its events to their users' recent events.
 
     Args:
         client: connection to Redis that returns bytes.
-        events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and optionally ``event_id`` of each event.
+        events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and optionally ``amount`` (float) and ``event_id`` of
+            each event.
         options: bounds of the stream.
 
     Raises:
@@ -126,9 +130,10 @@ async def append(
     named = [
         keys.EVENTS if event.get("event_id") is None else keys.event_id(str(event["event_id"])) for event in events
     ]
-    arguments: list[str | int] = [options.maximum, REMEMBERED_S]
+    arguments: list[str | int | float] = [options.maximum, REMEMBERED_S]
     for event in events:
-        arguments += [*(event[name] or "" for name in _FIELDS), event.get("event_id") or ""]
+        given = (event.get(name) for name in _FIELDS)
+        arguments += ["" if value is None else value for value in given]
     async with asyncio.timeout(TIMEOUT_S):
         answers, replicas = await _call(client, [keys.EVENTS, *named], arguments, options.replicas)
         if not answers:
@@ -147,7 +152,7 @@ async def append(
 
 
 async def _call(
-    client: AsyncClient, names: Sequence[str], arguments: Sequence[str | int], replicas: int
+    client: AsyncClient, names: Sequence[str], arguments: Sequence[str | int | float], replicas: int
 ) -> tuple[Sequence[Any], int]:
     """Run the script and ``WAIT`` for replicas on one connection: ``WAIT`` covers only its connection's writes."""
     pipe = client.pipeline(transaction=False)

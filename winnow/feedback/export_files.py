@@ -1,7 +1,7 @@
 """The Parquet files of an export: their schemas, and how stream entries become rows.
 
-A file is named after its first entry, so writing it again after a crash replaces it. Event files have the columns of
-the data contract: the folder ``events/`` can be used as the log of a data set.
+A file is named after its first entry, so writing it again after a crash replaces it. Data sets read these files: the
+folder ``events/`` as their log, ``impressions/`` as their impressions (:mod:`winnow.datasets.impressions`).
 """
 
 import io
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow import files
-from winnow.store.events import Entry
+from winnow.store.events import Entry, amount_of
 from winnow.store.keys import EVENTS, IMPRESSIONS
 
 _ENDING = ".parquet"
@@ -28,6 +28,7 @@ EVENT_SCHEMA = pa.schema(
         ("item_id", pa.string()),
         ("event", pa.string()),
         ("timestamp", pa.int64()),
+        ("amount", pa.float64()),
         ("event_id", pa.string()),
         ("stream_id", pa.string()),
     ]
@@ -94,6 +95,7 @@ def _event(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         "item_id": fields[b"item_id"].decode(),
         "event": fields[b"event"].decode(),
         "timestamp": int(fields[b"timestamp"]),
+        "amount": amount_of(fields),
         "event_id": None if event_id is None else event_id.decode(),
     }
 
@@ -153,7 +155,9 @@ def events(address: str) -> Iterator[Entry]:
     Raises:
         WinnowError: the file cannot be read.
     """
-    table = pq.read_table(io.BytesIO(files.read(address)), columns=EVENT_SCHEMA.names)
+    # Files of earlier versions have no column amount, which ParquetFile.read then leaves out.
+    with pq.ParquetFile(io.BytesIO(files.read(address))) as parquet:
+        table = parquet.read(columns=EVENT_SCHEMA.names)
     for batch in table.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             stream_id = row.pop("stream_id").encode()

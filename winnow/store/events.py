@@ -1,6 +1,7 @@
 """The codec of the event stream: parses entries into events."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -16,6 +17,7 @@ class Event(NamedTuple):
         code: code of the event type; 0 for a type that the release does not declare.
         timestamp: when the event happened by the sender's clock, in milliseconds since the epoch.
         at_ms: when the event entered the stream by Redis's clock, which senders cannot set, in milliseconds.
+        amount: grades the event where its type is graded; ``None`` where unknown.
     """
 
     user_id: str
@@ -23,6 +25,7 @@ class Event(NamedTuple):
     code: int
     timestamp: int
     at_ms: int
+    amount: float | None = None
 
 
 def parse(entry: Entry, codes: Mapping[str, int]) -> Event | None:
@@ -40,9 +43,24 @@ def parse(entry: Entry, codes: Mapping[str, int]) -> Event | None:
             code=codes.get(fields[b"event"].decode(), 0),
             timestamp=int(fields[b"timestamp"]),
             at_ms=entered_ms(stream_id),
+            amount=amount_of(fields),
         )
     except (KeyError, ValueError):
         return None
+
+
+def amount_of(fields: Mapping[bytes, bytes]) -> float | None:
+    """The amount of an entry's fields; ``None`` where it has none.
+
+    Raises:
+        ValueError: it is not a finite number of 0 or more.
+    """
+    if b"amount" not in fields:
+        return None
+    amount = float(fields[b"amount"])
+    if not (isfinite(amount) and amount >= 0):
+        raise ValueError(f"the amount {amount} is not a finite number of 0 or more")
+    return amount
 
 
 def event_codes(event_types: Sequence[str]) -> dict[str, int]:

@@ -4,6 +4,10 @@ The counts use forward decay (Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay
 its distance from a fixed reference time, and stored counts are never decayed. Increments therefore commute: sidecars
 add them concurrently and in any order. The reference time is the creation of the release; with a half-life of a week,
 a float64 overflows nineteen years later.
+
+An event without a positive value adds nothing. The list says what is wanted, and with negative counts a few users could
+take an item off everyone's list; those who refuse it are answered by their own filters and the ranker. Counts that only
+grow also stay right when all but the largest are dropped.
 """
 
 from collections.abc import Sequence
@@ -63,7 +67,7 @@ def increment(weight: float, at_ms: int, created: int) -> float:
     """The increment of an item's count for an event.
 
     Args:
-        weight: weight of the event's type.
+        weight: value of the event, positive: see :meth:`winnow.schema.FeatureSchema.value_of`.
         at_ms: time of the event, in milliseconds since the epoch.
         created: reference time of the release, from :func:`created_ms`.
     """
@@ -89,10 +93,10 @@ def acknowledge(client: Client, release: int, done: Sequence[Done]) -> int:
 
 def seed(pipe: Pipeline, release: Release) -> None:
     """Queue the initial counts, from the release's own log as if it ended when the release was built."""
-    weights = np.array([0.0, *release.schema.event_values])
+    values = np.array([0.0, *release.schema.event_values])[release.array("event")] * release.array("grade")
     ages = np.asarray(release.array("timestamp")) - release.manifest.as_of
     # Below 2**-1000 the weight is negligible; the bound avoids an underflow.
-    decayed = weights[release.array("event")] * np.exp2(np.maximum(ages / HALF_LIFE_MS, -1000.0))
+    decayed = np.maximum(values, 0.0) * np.exp2(np.maximum(ages / HALF_LIFE_MS, -1000.0))
     counts = np.bincount(release.array("item"), decayed)
     best = np.argsort(-counts, kind="stable")[:KEPT]
     best = best[(counts[best] > 0) & (best > 0)]

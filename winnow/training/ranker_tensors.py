@@ -70,8 +70,9 @@ class ListTensorBuilder:
         items = np.take_along_axis(lists.items, kept, 1)
         context = np.take_along_axis(lists.context, kept[:, :, None], 1)
         target = np.zeros_like(lists.target)
+        numbers = self.features.item_rows["numeric"].shape[1]
         times = np.repeat(log.timestamp[lists.end], items.shape[1])
-        numeric = self.numerics_at(items.ravel(), times).reshape(*items.shape, -1)
+        numeric = self.numerics_at(items.ravel(), times).reshape(*items.shape, numbers)
         history = assemble_many(log.item, log.event, log.timestamp, lists.end - lists.history, lists.end, self.length)
         # Every other list without history is made for a user who has no row either.
         known = (lists.history > 0) | (np.arange(len(lists.user)) % 2 == 0)

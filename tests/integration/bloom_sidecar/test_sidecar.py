@@ -114,6 +114,42 @@ def test_a_new_items_category_is_added_and_it_is_counted(client: Redis, publishe
     assert client.zscore(keys.counts, "311") == pytest.approx(4.0, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("event", "amount", "value"),
+    [
+        ("buy", "", 4.0),
+        ("buy", "5", 4.0),  # not graded
+        ("watch", "", 2.0),
+        ("watch", "15", 1.0),
+        ("watch", "3e9", 2.0),
+        ("watch", "0", 0.0),
+        ("dislike", "", 0.0),
+        ("unheard-of", "", 0.0),
+    ],
+)
+def test_an_event_counts_by_its_value_and_never_negatively(
+    client: Redis, published: Release, consumer: Consumer, event: str, amount: str, value: float
+) -> None:
+    counts = Keys(published.manifest.number).counts
+    client.delete(counts)
+    fields = {"user_id": "grader", "item_id": "item-9", "event": event, "timestamp": 5}
+    client.xadd(EVENTS, fields | ({"amount": amount} if amount else {}))
+    assert consumer.step() == 1
+    counted = client.zrange(counts, 0, -1, withscores=True)
+    assert counted == ([(b"9", pytest.approx(value, rel=1e-3))] if value else [])
+    assert client.xpending(EVENTS, f"r{published.manifest.number}")["pending"] == 0
+
+
+@pytest.mark.parametrize("amount", ["much", "nan", "inf", "-1"])
+def test_an_entry_with_a_broken_amount_is_malformed(
+    client: Redis, published: Release, consumer: Consumer, amount: str
+) -> None:
+    before = metric("winnow_sidecar_events_total", outcome="malformed")
+    client.xadd(EVENTS, {"user_id": "g", "item_id": "item-9", "event": "watch", "timestamp": 5, "amount": amount})
+    assert consumer.step() == 1
+    assert metric("winnow_sidecar_events_total", outcome="malformed") == before + 1
+
+
 def test_published_users_have_their_categories(client: Redis, published: Release) -> None:
     first, end = published.array("offsets")[3:5]
     codes = set(published.array("item_rows")["categorical"][published.array("item")[first:end], 0].tolist())

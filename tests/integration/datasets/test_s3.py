@@ -16,6 +16,7 @@ import pytest
 
 from winnow.datasets.ingest import ingest
 from winnow.errors import DataError, WinnowError
+from winnow.feedback.export_files import IMPRESSION_SCHEMA
 
 YAML = "name: shop\nevents: {view: 1, buy: 5}\nitems: {categorical: [tags], numeric: [weight]}\n"
 ITEMS = pa.table(
@@ -32,7 +33,25 @@ EVENTS = pa.table(
         "item_id": ["007", "b", "c", "c"],
         "event": ["view", "buy", "view", "view"],
         "timestamp": [1_700_000_000_000, 1_700_000_001_000, 1_700_000_002_000, 1_700_000_003_000],
+        "amount": [1.5, None, 2.0, None],
     }
+)
+
+SHOWN = pa.Table.from_pylist(
+    [
+        {
+            "request_id": "r1",
+            "user_id": "2",
+            "release": 1,
+            "timestamp": 1_700_000_002_500,
+            "items": [
+                {"item_id": "b", "position": 0, "score": 0.5, "propensity": 1.0, "sources": ["retriever"]},
+                {"item_id": "007", "position": 1, "score": 0.25, "propensity": 0.5, "sources": []},
+            ],
+            "degraded": [],
+        }
+    ],
+    IMPRESSION_SCHEMA,
 )
 
 
@@ -79,13 +98,20 @@ def test_csv_on_s3(tmp_path: Path) -> None:
 def test_glue_tables(tmp_path: Path) -> None:
     wr.catalog.create_database("shop")
     put("glue/dataset.yaml", YAML.encode())
-    for name, table in (("items", ITEMS), ("events", EVENTS)):
+    for name, table in (("items", ITEMS), ("events", EVENTS), ("impressions", SHOWN)):
         frame = table.to_pandas(types_mapper=pd.ArrowDtype)
         wr.s3.to_parquet(frame, f"s3://winnow-data/glue/{name}/", dataset=True, database="shop", table=name)
     data = ingest("glue://shop", tmp_path / "out")
     assert data.items["image"].to_pylist()[0] == "s3://winnow-data/glue/images/a.png"
     assert data.items["tags"].to_pylist() == [["x", "y"], ["x"], None]
     assert data.events.to_pydict() == EVENTS.to_pydict()
+    assert data.impressions["item_id"].to_pylist() == ["b", "007"]
+    assert data.impressions["propensity"].to_pylist() == [1.0, 0.5]
+    other = pd.DataFrame({"campaign": ["spring"]})
+    place = "s3://winnow-data/glue/impressions/"
+    wr.s3.to_parquet(other, place, dataset=True, mode="overwrite", database="shop", table="impressions")
+    with pytest.raises(DataError, match=r"shop\.impressions, column items: the column is missing; .* rename a table"):
+        ingest("glue://shop", tmp_path / "refused")
     with pytest.raises(WinnowError, match="no table events and no table items"):
         ingest("glue://nothing", tmp_path / "out")
 

@@ -107,6 +107,7 @@ def release(tmp_path: Path, source: Path) -> Release:
             "offsets": log.offsets,
             "item": log.item,
             "event": log.event,
+            "grade": log.grade,
             "timestamp": log.timestamp,
             "item_vectors": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
             "neighbours": rng.integers(1, ITEMS + 1, (ITEMS + 1, 10)).astype(np.int32),

@@ -46,7 +46,7 @@ LATE = 1_700_000_000_000
 OLD = 160_000_000_000
 """1975: more than a thousand half-lives of a week before the rest."""
 
-YAML = "name: shop\nevents: {view: 0.1, cart: 0.7, buy: 5}\n"
+YAML = "name: shop\nevents: {view: 0.1, cart: {value: 0.7, full_amount: 0.3}, buy: 5, hate: -1.5}\n"
 ITEMS = pa.table({"item_id": ["late", "tied", "never", "single", "old"], "title": ['a "quoted"\ntitle', *"bcde"]})
 EVENTS = [
     ("u2", "late", "view", LATE + 5),
@@ -61,7 +61,14 @@ EVENTS = [
     ("u2", "old", "view", LATE - 1),
     ("u2", "late", "view", LATE + DAY_MS),
     ("u2", "late", "cart", LATE + DAY_MS - 1),
+    ("u2", "tied", "hate", LATE + DAY_MS),
+    ("u3", "never", "hate", LATE + DAY_MS),
+    ("u3", "tied", "cart", LATE + 2 * DAY_MS),
+    ("u3", "tied", "cart", LATE + 2 * DAY_MS),
 ]
+AMOUNTS = [0.1, None, 0.2, 7.0, 0.0]
+"""Amounts of the events in turn, beginning with the second file: the first is one of before there were amounts."""
+
 CONF = {
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
@@ -106,19 +113,27 @@ def _shop(folder: Path, ending: str, events: list[tuple[str, str, str, int]] = E
     write(ITEMS, folder / f"items.{ending}")
     users, items, kinds, times = zip(*events, strict=True)
     log = pa.table({"user_id": users, "item_id": items, "event": kinds, "timestamp": times})
+    amounts = pa.array([None, *(AMOUNTS[row % len(AMOUNTS)] for row in range(1, len(events)))], pa.float64())
     for part, (begin, end) in enumerate([(0, 1), (1, 4), (4, len(events))]):
-        write(log.slice(begin, end - begin), folder / "events" / f"part-{part}.{ending}")
+        # Spark reads the files of a folder of CSV by the headings of the first.
+        some = log if part == 0 and ending == "parquet" else log.append_column("amount", amounts)
+        write(some.slice(begin, end - begin), folder / "events" / f"part-{part}.{ending}")
     return folder
 
 
+def _types(table: pa.Table) -> list[tuple[str, pa.DataType]]:
+    # Without nullability: Spark declares columns that are never null.
+    return [(field.name, field.type) for field in table.schema]
+
+
 def _assert_same(spark_s: PointInTime, duckdb_s: PointInTime) -> None:
-    assert spark_s.log.schema == duckdb_s.log.schema
-    order = ["user", "item", "event", "weight", "timestamp"]
+    assert _types(spark_s.log) == _types(duckdb_s.log)
+    order = ["user", "item", "event", "weight", "grade", "timestamp"]
     assert spark_s.log.select(order).equals(duckdb_s.log.select(order))
     keys = [("item", "ascending"), ("timestamp", "ascending")]
     ours, theirs = duckdb_s.popularity.sort_by(keys), spark_s.popularity.sort_by(keys)
-    assert theirs.schema == ours.schema
-    exact = ["item", "timestamp", "popularity"]
+    assert _types(theirs) == _types(ours)
+    exact = ["item", "timestamp", "events", "popularity"]
     assert theirs.select(exact).equals(ours.select(exact))
     for name in SUMS:
         np.testing.assert_allclose(theirs[name].to_numpy(), ours[name].to_numpy(), rtol=1e-9, atol=0)
@@ -145,6 +160,10 @@ def test_edge_case_logs_are_the_same_on_both_engines(spark: SparkSession, tmp_pa
     numbers = item_numerics(data, theirs.popularity).at(*asked)
     np.testing.assert_allclose(numbers, item_numerics(data, ours.popularity).at(*asked), rtol=1e-6)
     at = dict(zip(zip(items.tolist(), asked[1].tolist(), strict=True), numbers[:, 2], strict=True))
+    graded = set(ours.log["grade"].to_pylist())
+    assert {0.0, 1.0} < graded
+    assert len(graded) > 3
+    assert (ours.log["weight"].to_numpy() < 0).sum() == 2
     assert at[2, LATE] == at[3, LATE], "an event is not before its own millisecond"
     assert at[2, LATE + 1] > at[1, LATE + 1] > at[3, LATE + 1], "four, one and no events of that millisecond"
 
@@ -160,7 +179,8 @@ def test_all_contract_violations_are_reported_together(spark: SparkSession, tmp_
     shop = _shop(tmp_path / "shop", "csv")
     (shop / "items.csv").write_text("item_id\nlate\ntied\nlate\n")
     (shop / "events" / "part-9.csv").write_text(
-        "user_id,item_id,event,timestamp\nu1,strange,view,1700000000000\nu1,late,wink,soon\n,late,view,2023-11-14\n"
+        "user_id,item_id,event,timestamp,amount\nu1,strange,view,1700000000000,1e999\nu1,late,wink,soon,-0.5\n"
+        ",late,view,2023-11-14,much\nu1,late,view,1700000000000, 5 \nu1,late,view,1700000000000,nan\n"
     )
     with pytest.raises(DataError) as report:
         compute(spark, str(shop), str(tmp_path / "out"))
@@ -168,9 +188,11 @@ def test_all_contract_violations_are_reported_together(spark: SparkSession, tmp_
         "items.csv, column item_id: the same id in several rows; keep one row for each (2 rows), for example 'late'",
         "events/, column user_id: no value, or not an id: a string or an integer; fill it in or remove the row (1 row)",
         "events/, column timestamp: no value, or not a moment",
-        "events/, column event: not declared under events in dataset.yaml, which has view, cart, buy; add it with a "
-        "weight (1 row), for example 'wink'",
-        "events/, column item_id: not in items.csv; add its row there or remove these events (5 rows), for example 's",
+        "events/, column event: not declared under events in dataset.yaml, which has view, cart, buy, hate; add it "
+        "with its value (1 row), for example 'wink'",
+        "events/, column item_id: not in items.csv; add its row there or remove these events (6 rows), for example 's",
+        "events/, column amount: expected a finite number (2 rows), for example 'NaN'",
+        "events/, column amount: a negative amount; leave unknown amounts empty (1 row), for example '-0.5'",
     ):
         assert line in str(report.value)
     assert not (tmp_path / "out").exists()
@@ -225,7 +247,7 @@ def test_spark_submit_writes_the_input_of_feature_extraction(marketplace: Path, 
     assert theirs.as_of == ours.as_of
     for name in ("item_ids", "user_ids", "user_rows"):
         np.testing.assert_array_equal(getattr(theirs, name), getattr(ours, name))
-    for name in ("offsets", "item", "event", "timestamp"):
+    for name in ("offsets", "item", "event", "timestamp", "grade"):
         np.testing.assert_array_equal(getattr(theirs.interactions, name), getattr(ours.interactions, name))
     np.testing.assert_array_equal(theirs.item_rows["categorical"], ours.item_rows["categorical"])
     np.testing.assert_allclose(theirs.item_rows["numeric"], ours.item_rows["numeric"], rtol=1e-6)
@@ -268,7 +290,7 @@ def test_numbers_of_another_data_set_are_refused(spark: SparkSession, tmp_path: 
         PointInTime.read(out, replace(data, items=data.items.slice(1)))
     with pytest.raises(WinnowError, match="users of other ids or in another order"):
         PointInTime.read(out, replace(data, users=data.users.take([2, 1, 0])))
-    with pytest.raises(WinnowError, match="12 events where the data set has 11"):
+    with pytest.raises(WinnowError, match="16 events where the data set has 15"):
         PointInTime.read(out, replace(data, events=data.events.slice(1)))
 
 

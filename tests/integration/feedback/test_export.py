@@ -64,7 +64,7 @@ def test_each_entry_is_exported_once(
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 50)
     monkeypatch.setattr(module, "_READ", 20)
-    stream_ids = [append(client, n, **({"event_id": f"e{n}"} if n % 2 else {})) for n in range(120)]
+    stream_ids = [append(client, n, **({"event_id": f"e{n}"} if n % 2 else {"amount": f"{n / 8}"})) for n in range(120)]
     client.xadd(EVENTS, {"user_id": "incomplete"})
     impression = shown(client, 1)
     done = export(str(tmp_path), redis_url, show_progress=False)
@@ -76,10 +76,11 @@ def test_each_entry_is_exported_once(
         "item_id": "item-8",
         "event": "view",
         "timestamp": 10**12 + 7,
+        "amount": None,
         "event_id": "e7",
         "stream_id": stream_ids[7].decode(),
     }
-    assert rows[8]["event_id"] is None
+    assert (rows[8]["event_id"], rows[8]["amount"]) == (None, 1.0)
     [seen] = exported(tmp_path, export_files.IMPRESSION_TABLE)
     assert seen["items"] == [
         {"item_id": "item-1", "position": 0, "score": 0.5, "propensity": 0.25, "sources": ["new_items"]}
@@ -272,14 +273,21 @@ def test_exported_events_are_the_log_of_a_data_set(client: Redis, redis_url: str
     for n in range(30):
         append(client, n, **({"event_id": f"e{n}"} if n < 10 else {}))
     export(str(folder), redis_url, show_progress=False)
+    # Its file is one of an earlier version, which had no amounts.
+    for address in export_files.written(str(folder), export_files.EVENT_TABLE):
+        pq.write_table(pq.read_table(address).drop_columns(["amount"]), address)
     for n in range(30, 60):
-        append(client, n)
+        append(client, n, amount=f"{n / 4}")
     export(str(folder), redis_url, show_progress=False)
     (folder / "items.csv").write_text("item_id\n" + "\n".join(f"item-{n}" for n in range(1, 301)))
     (folder / "dataset.yaml").write_text("name: shop\nevents: {view: 1}\n")
     dataset = ingest(str(folder), tmp_path / "dataset")
     assert dataset.events.num_rows == 60
-    assert sorted(dataset.events["timestamp"].to_pylist()) == [10**12 + n for n in range(60)]
+    rows = sorted(dataset.events.to_pylist(), key=lambda row: row["timestamp"])
+    assert [row["timestamp"] for row in rows] == [10**12 + n for n in range(60)]
+    assert [row["amount"] for row in rows] == [None] * 30 + [n / 4 for n in range(30, 60)]
+    read = [fields for _, fields in ExportedEvents(client, str(folder)).before(b"")]
+    assert [fields.get(b"amount") for fields in read] == [None] * 30 + [f"{n / 4}".encode() for n in range(30, 60)]
 
 
 def test_exports_go_to_s3_and_come_back(client: Redis, redis_url: str, aws: None) -> None:

@@ -113,6 +113,7 @@ def write_release(folder):
             "offsets": np.array([0, 1]),
             "item": np.array([1], np.int32),
             "event": np.array([1], np.int32),
+            "grade": np.array([1], np.float32),
             "timestamp": np.array([1_700_000_000_000]),
             "popular": np.array([2, 1], np.int32),
         },

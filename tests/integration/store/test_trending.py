@@ -33,9 +33,11 @@ def read(client: Redis, release: Release, entries: int) -> list[bytes]:
 
 
 def test_counts_start_with_the_log(client: Redis, published: Release) -> None:
-    weights = np.array([0.0, *published.schema.event_values])[published.array("event")]
+    values = np.array([0.0, *published.schema.event_values])[published.array("event")] * published.array("grade")
+    assert (values < 0).any()
     ages = (published.manifest.as_of - published.array("timestamp")) / HALF_LIFE_MS
-    expected = np.bincount(published.array("item"), weights * 0.5**ages)
+    # A dislike neither raises nor lowers a count.
+    expected = np.bincount(published.array("item"), values.clip(min=0) * 0.5**ages)
     counts = dict(client.zrange(Keys(published.manifest.number).counts, 0, -1, withscores=True))
     assert counts == pytest.approx({str(i).encode(): count for i, count in enumerate(expected) if count > 0})
 

@@ -23,9 +23,10 @@ SCHEMA = FeatureSchema(
         *(Feature(name=name, kind="numeric") for name in NUMERIC_FEATURES),
     ),
     user=(),
-    events=("view", "buy"),
-    event_values=(1.0, 4.0),
-    event_windows_ms=(86_400_000, 86_400_000),
+    events=("view", "buy", "watch", "dislike"),
+    event_values=(1.0, 4.0, 2.0, -5.0),
+    event_windows_ms=(86_400_000,) * 4,
+    event_full_amounts=(0.0, 0.0, 30.0, 0.0),
     conversions=("buy",),
 )
 CATEGORIES = ["", "books", "games", "music", "toys"]
@@ -49,7 +50,8 @@ def small_release(folder: Path, number: int) -> Release:
             "user_rows": user_rows,
             "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
             "item": rng.integers(1, ITEMS + 1, LOGGED).astype(np.int32),
-            "event": rng.integers(1, 3, LOGGED).astype(np.int32),
+            "event": rng.integers(1, len(SCHEMA.events) + 1, LOGGED).astype(np.int32),
+            "grade": rng.random(LOGGED).astype(np.float32),
             "timestamp": 1_700_000_000_000 + np.arange(LOGGED, dtype=np.int64) * 60_000,
             "popular": (rng.permutation(ITEMS)[:100] + 1).astype(np.int32),
         },

@@ -43,7 +43,15 @@ EXPECTED: dict[str, Read | Refused] = {
     "iso-pg": SHOP,
     "iso-python": SHOP,
     "iso-z-micro": SHOP,
-    "item-first-alone": Read(40, 40, 600, ("shop.inter: rating is read as rated_1 … rated_5, of weight 1 … 5",)),
+    "item-first-alone": Read(
+        40,
+        40,
+        600,
+        (
+            "shop.inter: rating is read as rated_1 … rated_5, of value -1.5 … 2.5: up to rated_2 dislikes, from "
+            "rated_4 conversions",
+        ),
+    ),
     "label01": Read(
         40,
         38,

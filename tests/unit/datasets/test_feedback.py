@@ -24,7 +24,7 @@ def read(folder: Path, header: str, *rows: str) -> Dataset:
 def test_zero_is_not_a_positive_event(tmp_path: Path, name: str) -> None:
     data = read(tmp_path, f"{name}:float", "1", "0", "3", "-1")
     assert data.events["item_id"].to_pylist() == ["i0", "i2"]
-    assert data.spec.events == {"interaction": 1.0}
+    assert data.spec.values == {"interaction": 1.0}
     assert data.account.lines() == [
         f"films.inter: {name} above zero is read as an event of the type interaction; 2 of 4 rows are zero or below "
         "and no events"
@@ -36,9 +36,28 @@ def test_zero_is_not_a_step_of_a_scale(tmp_path: Path, name: str) -> None:
     data = read(tmp_path, f"{name}:float", "0", "0.5", "3", "5", "-2")
     assert data.events["event"].to_pylist() == ["rated_1", "rated_3", "rated_5"]
     assert data.spec.conversions == ("rated_4", "rated_5")
-    assert data.account.notes[0].startswith(
-        f"films.inter: {name} is read as rated_1 … rated_5, of weight 1 … 5; 2 of 5"
+    assert data.account.notes[0] == (
+        f"films.inter: {name} is read as rated_1 … rated_5, of value -1.5 … 2.5: up to rated_2 dislikes, from rated_4 "
+        "conversions; 2 of 5 rows are zero or below and no events"
     )
+
+
+@pytest.mark.parametrize(
+    ("steps", "values", "conversions"),
+    [
+        (1, [0.5], 1),
+        (2, [0.5, 1.5], 1),
+        (3, [-0.5, 0.5, 1.5], 2),
+        (4, [-0.5, 0.5, 1.5, 2.5], 2),
+        (5, [-1.5, -0.5, 0.5, 1.5, 2.5], 2),
+        (10, [n - 4.5 for n in range(1, 11)], 4),
+    ],
+)
+def test_a_scale_has_two_sides(tmp_path: Path, steps: int, values: list[float], conversions: int) -> None:
+    spec = read(tmp_path, "rating:float", "1", f"{steps}").spec
+    assert spec.values == {f"rated_{step}": value for step, value in enumerate(values, start=1)}
+    assert spec.conversions == tuple(spec.events)[-conversions:]
+    assert {kind.window_days for kind in spec.events.values()} == {1.0}
 
 
 def test_without_feedback_every_row_is_an_event(tmp_path: Path) -> None:
@@ -62,7 +81,7 @@ def test_without_feedback_every_row_is_an_event(tmp_path: Path) -> None:
         ("label:float rating:float", ["1 5"], r"label and rating are all feedback columns; keep the one to learn from"),
         ("label:float", ["0", "0"], r"column label: no row is above zero, so there is no positive event"),
         ("label:float", ["yes"], r"column label: expected a finite number \(1 row\), for example 'yes'"),
-        ("rating:float", ["4000"], r"too many for a rating scale"),
+        ("rating:float", ["33"], r"33 steps are too many for a rating scale \(at most 32\)"),
     ],
 )
 def test_ambiguous_feedback_is_refused(tmp_path: Path, header: str, rows: list[str], said: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.paths import SHARED
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.datasets.canonical.spec import DatasetSpec
+from winnow.datasets.canonical.spec import EXAMPLE, DatasetSpec, EventType
 from winnow.datasets.canonical.validate import validate
 from winnow.datasets.ingest import ingest
 from winnow.datasets.readers.atomic import read_atomic
@@ -82,7 +82,7 @@ def test_tables_read_the_same_in_every_format(folder: Path) -> None:
     }
     assert data.items.schema.field("created_at").type == pa.int64()
     assert data.users.to_pydict() == {"user_id": ["1", "2"], "country": ["NA", "DE"], "age": [30.0, None]}
-    assert data.events.to_pydict() == EVENTS.to_pydict()
+    assert data.events.to_pydict() == EVENTS.to_pydict() | {"amount": [None] * 3}
     assert data.spec.conversions == ("buy",)
 
 
@@ -120,8 +120,23 @@ def test_loading_a_folder_without_a_data_set_is_an_error(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: x\nevents: {view: one}", r"events\.view: .*number"),
-        ("name: x\nevents: {view: 0}", r"events: the weight of view is not a positive number"),
+        ("name: x\nevents: {view: one}", r"events\.view\.value: must be a number from -1000 to 1000.*, got 'one'"),
+        ("name: x\nevents: {view: 1, buy: true}", r"events\.buy\.value: must be a number .*, got True"),
+        ("name: x\nevents: {view: 1, buy: .nan}", r"events\.buy\.value: must be a number .*, got nan"),
+        ("name: x\nevents: {buy: {value: 1001}}", r"events\.buy\.value: must be a number .*, got 1001"),
+        ("name: x\nevents: {buy: {window_days: 3}}", r"events\.buy\.value: missing; add it"),
+        ("name: x\nevents: {buy: {value: 1, weight: 3}}", r"events\.buy\.weight: no such field; correct its spelling"),
+        ("name: x\nevents: {buy: {value: 1, window_days: 0}}", r"events\.buy\.window_days: must be .* above 0 .*got 0"),
+        ("name: x\nevents: {buy: {value: 1, window_days: 366}}", r"events\.buy\.window_days: must be .* at most 365"),
+        (
+            "name: x\nevents: {buy: {value: 1, full_amount: 0}}",
+            r"events\.buy\.full_amount: must be .* above 0.*, got 0",
+        ),
+        ("name: x\nevents: {view: 0, dislike: -1}", r"events: no type has a positive value; give the events that"),
+        ("name: x\nevents: {no: 1}", r"events\.\w+: a name must be text; write it in quotes"),
+        ("name: x\nevents: [view]", r"events: must be the event types, each with its value, as \{view: 1\}, got"),
+        (f"name: x\nevents: {{{', '.join(f't{n}: 1' for n in range(33))}}}", r"33 types are too many \(at most 32\)"),
+        ("name: x\nevents: {view: 1}\nrepeats: often", r"repeats: Input should be 'hide', 'allow' or 'demote'"),
         ("name: x\nevents: {}", r"events: .*at least 1"),
         ("events: {view: 1}", r"name: missing; add it"),
         ("name: x\nevents: {view: 1}\nitem: {}", r"item: no such field"),
@@ -141,8 +156,24 @@ def test_a_broken_description_names_field_and_remedy(tmp_path: Path, text: str, 
     with pytest.raises(DataError, match=said) as raised:
         DatasetSpec.read(path)
     assert str(path) in str(raised.value)
-    assert "events: {view: 1, cart: 3" in str(raised.value)  # an example to start from
+    assert "purchase: {value: 10, window_days: 3}" in str(raised.value)  # an example to start from
     assert raised.value.exit_code == 2
+
+
+def test_the_example_is_a_valid_description_and_reads_back_equal(tmp_path: Path) -> None:
+    spec = DatasetSpec.parse(EXAMPLE, "the example")
+    assert spec.events["purchase"] == EventType(value=10, window_days=3)
+    assert spec.events["watch"] == EventType(value=2, full_amount=30)
+    assert spec.values == {"view": 1, "cart": 3, "purchase": 10, "watch": 2, "dislike": -5}
+    spec = spec.model_copy(update={"name": "Läden: no", "repeats": "demote"})
+    spec.write(tmp_path / "dataset.yaml")
+    assert DatasetSpec.read(tmp_path / "dataset.yaml") == spec
+
+
+def test_a_value_of_zero_is_recorded_only() -> None:
+    spec = DatasetSpec(name="x", events={"view": 1, "scroll": 0, "dislike": {"value": -3}})
+    assert spec.values == {"view": 1, "scroll": 0, "dislike": -3}
+    assert spec.conversions == ("view",)
 
 
 def atomic(folder: Path, **files: str) -> Path:
@@ -158,7 +189,7 @@ def test_half_stars_are_rounded_up_and_seconds_become_milliseconds(tmp_path: Pat
     data = validate(read_atomic(atomic(tmp_path, inter=rows)))
     assert data.events["event"].to_pylist() == ["rated_1", "rated_5"]
     assert data.events["timestamp"].to_pylist() == [1_000_000_000_250, 1_000_000_001_000]
-    assert data.spec.events == {f"rated_{n}": float(n) for n in range(1, 6)}
+    assert data.spec.values == {f"rated_{n}": n - 2.5 for n in range(1, 6)}
     assert data.spec.conversions == ("rated_4", "rated_5")
     assert data.items["item_id"].to_pylist() == ["a", "b"]
     assert data.users["user_id"].to_pylist() == ["u"]
@@ -170,7 +201,7 @@ def test_ten_point_scales_and_logs_without_ratings(tmp_path: Path) -> None:
     assert spec.conversions == ("rated_7", "rated_8", "rated_9", "rated_10")
     header = "session_id:token\tthing:token\ttimestamp:float\n"
     data = validate(read_atomic(atomic(tmp_path, inter=header + "u\ta\t1e9\n")))
-    assert data.spec.events == {"interaction": 1.0}
+    assert data.spec.values == {"interaction": 1.0}
     assert data.events["user_id"].to_pylist() == ["u"]
 
 

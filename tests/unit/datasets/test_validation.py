@@ -1,12 +1,14 @@
 """The validation report names file, column, count and examples of every problem, all at once."""
 
 import time
+from dataclasses import replace
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
 from winnow.datasets.canonical.raw import RawDataset, RawTable
-from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns, EventType
 from winnow.datasets.canonical.validate import validate
 from winnow.errors import DataError
 
@@ -110,7 +112,7 @@ def test_a_valid_source_passes() -> None:
         (
             {"events": events(event=["view", "like", None])},
             "events.csv, column event: not declared under events in dataset.yaml, which has view, buy; "
-            "add it with a weight (1 row), for example 'like'",
+            "add it with its value (1 row), for example 'like'",
         ),
         (
             {"events": events(user_id=["u", None, "v"])},
@@ -140,6 +142,23 @@ def test_a_valid_source_passes() -> None:
             {"events": events(timestamp=[str(NOW), "2024-05-32", str(NOW)])},
             "events.csv, column timestamp: expected a moment",
         ),
+        (
+            {"events": events(amount=["12", "-0.5", "long"])},
+            "events.csv, column amount: expected a finite number; the column's type is string (1 row), "
+            "for example 'long'",
+        ),
+        (
+            {"events": events(amount=["12", "-0.5", "long"])},
+            "events.csv, column amount: a negative amount; leave unknown amounts empty (1 row), for example '-0.5'",
+        ),
+        (
+            {"events": events(amount=[1.0, float("inf"), float("nan")])},
+            "events.csv, column amount: expected a finite number; the column's type is double (1 row), for example inf",
+        ),
+        (
+            {"events": events(amount=[["12"], ["0.5"], []])},
+            "events.csv, column amount: expected a finite number; the column's type is list<item: string> (3 rows)",
+        ),
     ],
 )
 def test_each_problem_is_named(broken: dict[str, pa.Table], line: str) -> None:
@@ -148,6 +167,39 @@ def test_each_problem_is_named(broken: dict[str, pa.Table], line: str) -> None:
     assert f". {line}" in str(raised.value)
     assert str(raised.value).startswith("The data set the shop cannot be used: ")
     assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "amounts"),
+    [
+        ([1.5, None, float("nan")], [1.5, None, None]),
+        ([" 1.5", "", "nan"], [1.5, None, None]),
+        ([".5", "5.", "1e3"], [0.5, 5.0, 1000.0]),
+        ([7, 0, 2**60], [7.0, 0.0, 2.0**60]),
+        ([Decimal("0.25"), None, Decimal("1.00")], [0.25, None, 1.0]),
+        ([None, None, None], [None, None, None]),
+    ],
+)
+def test_amounts_are_numbers_or_absent(given: list[object], amounts: list[float | None]) -> None:
+    read = validate(source(events=events(amount=given))).events["amount"]
+    assert read.type == pa.float64()
+    assert read.to_pylist() == amounts
+
+
+def test_a_log_without_amounts_has_the_column() -> None:
+    read = validate(source()).events
+    assert read.schema.field("amount").type == pa.float64()
+    assert read["amount"].null_count == 3
+
+
+def test_amounts_and_full_amounts_need_each_other() -> None:
+    without, given = source(), source(events=events(amount=[1.0, None, 2.0]))
+    graded = SPEC.model_copy(update={"events": SPEC.events | {"view": EventType(value=1, full_amount=9)}})
+    assert validate(replace(given, spec=graded)).account.lines() == validate(without).account.lines() == []
+    [note] = validate(given).account.lines()
+    assert note == "events.csv: amount grades no event, as no type in dataset.yaml has a full_amount"
+    [note] = validate(replace(without, spec=graded)).account.lines()
+    assert note == "events.csv: there are no amounts, so every event of view has its whole value"
 
 
 def test_all_problems_are_reported_together() -> None:

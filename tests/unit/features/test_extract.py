@@ -1,5 +1,6 @@
 """Features are point-in-time, and one schema describes every row of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns, EventType
 from winnow.features.columns import encode_categorical, encode_numeric
 from winnow.features.extract import extract, item_numerics
 from winnow.features.numerics import ItemNumerics
@@ -16,21 +17,24 @@ from winnow.features.table import FeatureSet
 from winnow.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, FeatureSchema
 
 START = 1_700_000_000_000
+LATER = START + 100 * DAY_MS
 
 
-def dataset(extra_events: list[tuple[str, str, str, int]] | None = None, seed: int = 0) -> Dataset:
-    """20 items, 8 users, 400 events in random order over 100 days, and then ``extra_events``."""
+def dataset(extra_events: list[tuple[str, str, str, int]] | None = None, seed: int = 0, **more: EventType) -> Dataset:
+    """20 items, 8 users, 400 events in random order over 100 days, and then ``extra_events``; ``more`` types."""
     rng = np.random.default_rng(seed)
+    kinds = ("view", "buy", *more)
     events = [
-        (f"u{rng.integers(8)}", f"i{rng.integers(20)}", ("view", "buy")[rng.integers(2)], START + int(day * DAY_MS))
+        (f"u{rng.integers(8)}", f"i{rng.integers(20)}", kinds[rng.integers(len(kinds))], START + int(day * DAY_MS))
         for day in rng.uniform(0, 100, 400)
     ] + (extra_events or [])
     users, items, kinds, times = zip(*events, strict=True)
+    amounts = [None if n % 4 == 0 else float(n % 60) for n in range(len(events))]
     count = 20
     return Dataset(
         spec=DatasetSpec(
             name="test",
-            events={"view": 1.0, "buy": 5.0},
+            events={"view": 1.0, "buy": 5.0, **more},
             items=DeclaredColumns(categorical=("tags",), numeric=("grams",)),
             users=DeclaredColumns(categorical=("country",), numeric=("age",)),
         ),
@@ -52,7 +56,15 @@ def dataset(extra_events: list[tuple[str, str, str, int]] | None = None, seed: i
                 "age": pa.array([30.0, None] * 4, pa.float64()),
             }
         ),
-        events=pa.table({"user_id": users, "item_id": items, "event": kinds, "timestamp": pa.array(times, pa.int64())}),
+        events=pa.table(
+            {
+                "user_id": users,
+                "item_id": items,
+                "event": kinds,
+                "timestamp": pa.array(times, pa.int64()),
+                "amount": pa.array(amounts, pa.float64()),
+            }
+        ),
     )
 
 
@@ -60,11 +72,15 @@ def numerics_of(data: Dataset) -> ItemNumerics:
     return item_numerics(data, PointInTime.of(data).popularity)
 
 
-def test_popularity_is_the_decayed_count_strictly_before_the_moment() -> None:
-    data = dataset()
+GRADED = {"watch": EventType(value=2, full_amount=30), "dislike": EventType(value=-5), "scroll": EventType(value=0)}
+
+
+@pytest.mark.parametrize("more", [{}, GRADED], ids=["positive types", "graded and negative types"])
+def test_popularity_is_the_decayed_count_strictly_before_the_moment(more: dict[str, EventType]) -> None:
+    data = dataset(**more)
     item = np.array([int(name[1:]) + 1 for name in data.events["item_id"].to_pylist()])
     time = data.events["timestamp"].to_numpy()
-    weight = np.where(np.array(data.events["event"].to_pylist()) == "buy", 5.0, 1.0)
+    weight = values_of(data)
     # Timestamps equal to an event's, which must not count itself.
     asked_items = item[:50].astype(np.int32)
     asked_times = time[:50]
@@ -76,10 +92,68 @@ def test_popularity_is_the_decayed_count_strictly_before_the_moment() -> None:
             faded = (
                 2.0 ** -((moment - time) / (HALF_LIVES[name] * DAY_MS)) if name in HALF_LIVES else np.ones(len(time))
             )
-            share = (faded[own].sum() + 1) / (faded[before].sum() + 20) * 20
+            share = (faded[own & (weight > 0)].sum() + 1) / (faded[before & (weight > 0)].sum() + 20) * 20
             assert served[row, column] == pytest.approx(np.log(share), abs=1e-5)
         average = weight[before].mean() if before.any() else 0.0
         assert served[row, 3] == pytest.approx((weight[own].sum() + 10 * average) / (own.sum() + 10), rel=1e-5)
+
+
+def values_of(data: Dataset) -> np.ndarray:
+    values = []
+    for event, amount in zip(data.events["event"].to_pylist(), data.events["amount"].to_pylist(), strict=True):
+        kind = data.spec.events[event]
+        graded = kind.full_amount is not None and amount is not None
+        values.append(kind.value * (min(amount / kind.full_amount, 1.0) if graded else 1.0))
+    return np.array(values)
+
+
+def test_an_event_has_the_grade_of_its_amount_where_its_type_is_graded() -> None:
+    data = dataset(**GRADED)
+    log = extract(data, {})
+    computed = PointInTime.of(data).log
+    np.testing.assert_allclose(computed["weight"].to_numpy(), values_of(data)[computed["position"].to_numpy()])
+    values = np.array([0.0, *log.schema.event_values])
+    grade = log.interactions.grade
+    assert grade.dtype == np.float32
+    np.testing.assert_allclose(values[log.interactions.event] * grade, computed["weight"].to_numpy(), rtol=1e-6)
+    watched = log.interactions.event == 3
+    assert (grade[~watched] == 1).all()
+    assert ((grade[watched] > 0) & (grade[watched] < 1)).any()
+    assert grade[watched].max() == 1
+    assert log.schema.event_full_amounts == (0, 0, 30, 0, 0)
+
+
+def test_the_live_value_of_an_event_is_the_one_of_the_log() -> None:
+    data = dataset(**GRADED)
+    schema = extract(data, {}).schema
+    rows = zip(data.events["event"].to_pylist(), data.events["amount"].to_pylist(), strict=True)
+    live = [schema.value_of(schema.events.index(event) + 1, amount) for event, amount in rows]
+    assert live == values_of(data).tolist()
+    assert schema.value_of(0, 5.0) == 0
+    assert schema.model_copy(update={"event_full_amounts": ()}).value_of(3, 5.0) == 2
+
+
+def test_an_item_of_negative_events_only_is_as_popular_as_one_without_events() -> None:
+    hated = [("u0", "i7", "dislike", START + day * DAY_MS) for day in range(30)]
+    data = dataset(**GRADED)
+    others = data.events.filter(pa.array([item != "i7" for item in data.events["item_id"].to_pylist()]))
+    numerics = []
+    for more in (hated, []):
+        users, items, kinds, times = zip(*more, strict=True) if more else ([], [], [], [])
+        log = {"user_id": users, "item_id": items, "event": kinds, "timestamp": times, "amount": [None] * len(more)}
+        events = pa.concat_tables([others, pa.table(log, others.schema)])
+        numerics.append(numerics_of(replace(data, events=events)).at(np.array([8], np.int32), np.array([LATER]))[0])
+    # The counts do not see the dislikes; the mean value does, and stays within the values of the types.
+    np.testing.assert_allclose(numerics[0][:3], numerics[1][:3], rtol=1e-6)
+    assert -5 < numerics[0][3] < -3
+    assert numerics[1][3] > 0
+
+
+def test_a_log_of_one_negative_event_has_finite_numbers() -> None:
+    data = dataset(**GRADED)
+    one = {"user_id": ["u0"], "item_id": ["i7"], "event": ["dislike"], "timestamp": [START], "amount": [None]}
+    rows = extract(replace(data, events=pa.table(one, data.events.schema)), {}).item_rows
+    assert np.isfinite(rows["numeric"]).all()
 
 
 def test_a_future_event_changes_no_past_feature() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from winnow import release as releases
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns, EventType
 from winnow.features.extract import extract
 from winnow.features.row import ItemDescription, RowEncoder, tower_inputs
 from winnow.features.table import FeatureSet
@@ -36,14 +36,15 @@ def features() -> FeatureSet:
     events = {
         "user_id": [f"u{n % 4}" for n in range(count)],
         "item_id": [("a", "b", "c")[n] for n in rng.integers(0, 3, count)],
-        "event": [("view", "buy")[n] for n in rng.integers(0, 2, count)],
+        "event": [("view", "buy", "watch", "dislike")[n] for n in rng.integers(0, 4, count)],
         "timestamp": [START + int(day * DAY_MS) for day in rng.uniform(0, 90, count)],
+        "amount": pa.array([None if n % 5 == 0 else float(n % 13) for n in range(count)], pa.float64()),
     }
     types = {"price": pa.float64(), "grams": pa.float64(), "created_at": pa.int64(), "tags": pa.list_(pa.string())}
     dataset = Dataset(
         spec=DatasetSpec(
             name="test",
-            events={"view": 1.0, "buy": 5.0},
+            events={"view": 1.0, "buy": 5.0, "watch": EventType(value=2, full_amount=10), "dislike": -3.0},
             items=DeclaredColumns(categorical=("tags",), numeric=("grams",)),
         ),
         items=pa.table({name: pa.array(values, types.get(name)) for name, values in ITEMS.items()}),
@@ -58,7 +59,7 @@ def release(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> R
     log = features.interactions
     return releases.write(
         tmp_path_factory.mktemp("release") / "1",
-        {"item_ids": features.item_ids, "event": log.event, "timestamp": log.timestamp},
+        {"item_ids": features.item_ids, "event": log.event, "timestamp": log.timestamp, "grade": log.grade},
         {
             "schema.json": features.schema.model_dump_json(),
             "vocabularies.json": json.dumps(features.vocabularies),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from winnow.evaluation.baselines import popularity
+from winnow.evaluation.baselines import Past, popularity
 from winnow.features.table import FeatureSet, Interactions
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import ItemInputs
@@ -16,7 +16,7 @@ from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.candidate_lists import past_lists, retrieve
+from winnow.training.candidate_lists import PastSources, past_lists, retrieve
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
 from winnow.training.trained_ranker import TrainedRanker
@@ -100,6 +100,10 @@ def model_inputs(features: FeatureSet, users: int) -> tuple[torch.Tensor, ...]:
     return (*map(torch.from_numpy, history), torch.zeros(users, 1, dtype=torch.int32), torch.zeros(users, 1))
 
 
+def popular(features: FeatureSet) -> NDArray[np.int32]:
+    return popularity(Past.of(features.interactions, ITEMS, features.schema.event_values), 10)
+
+
 def no_fresh(users: int) -> torch.Tensor:
     return torch.zeros(users, 1, SMALL.dimension)
 
@@ -108,7 +112,7 @@ def test_the_retriever_learns_what_comes_next(features: FeatureSet, retrieval: R
     held_out = world()[1]
     log = features.interactions
     found = retrieve(retrieval.served, features, np.arange(USERS), log.offsets[1:], 10)
-    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
+    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popular(features), held_out, 10)
 
 
 def test_the_holdout_fit_does_not_learn_from_the_newest_events(retrieval: RetrieverTraining) -> None:
@@ -162,11 +166,11 @@ def test_a_large_catalog_is_sampled(features: FeatureSet) -> None:
     held_out, log = world()[1], features.interactions
     trained = train_retriever(features, sampled, show_progress=False)
     found = retrieve(trained.served, features, np.arange(USERS), log.offsets[1:], 10)
-    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
+    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popular(features), held_out, 10)
 
 
 def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retrieval: RetrieverTraining) -> None:
-    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, 20).eval()
+    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, 20, True).eval()
     inputs = model_inputs(features, 7)
     with torch.no_grad():
         candidates, scores, user_vector = served(*inputs)
@@ -179,12 +183,12 @@ def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retri
 
 
 def test_padding_is_never_a_candidate(retrieval: RetrieverTraining) -> None:
-    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS).eval()
+    served = ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS, True).eval()
     with torch.no_grad():
         candidates, _, _ = served(*model_inputs(world()[0], 3))
     assert [sorted(row) for row in candidates.tolist()] == [list(range(1, ITEMS + 1))] * 3
     with pytest.raises(ValueError, match="the catalog has 60 items"):
-        ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS + 1)
+        ServedRetriever(retrieval.served.user_tower, retrieval.served.item_vectors, ITEMS + 1, True)
 
 
 def test_saved_models_round_trip(
@@ -207,7 +211,8 @@ def test_lists_come_from_held_out_moments_and_cold_start_users(
     features: FeatureSet, retrieval: RetrieverTraining
 ) -> None:
     settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
-    lists = past_lists(features, retrieval, numerics_at, settings, show_progress=False)
+    sources = PastSources(features, retrieval, numerics_at, settings)
+    lists = past_lists(features, retrieval.until, sources, settings.lists, show_progress=False)
     log = features.interactions
     known = lists.history > 0
     assert (lists.end[known] >= retrieval.until[lists.user[known]]).all()
@@ -231,7 +236,9 @@ def test_the_ranker_puts_padding_last_and_gives_probabilities(features: FeatureS
     assert (scores[:, -2:] == -1e9).all()
     assert (probabilities[:, -2:] == 0).all()
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
-    assert (probabilities[..., 1] <= probabilities[..., 0]).all(), "a conversion is a click first"
+    assert probabilities.shape[-1] == 4, "a click, a view and a buy given one, a conversion given one"
+    assert probabilities[..., 0].sum(dim=1).tolist() == pytest.approx([1.0] * len(probabilities))
+    assert (probabilities[..., 2] == probabilities[..., 3]).all(), "the only conversion is a buy"
     assert (scores[:, :-2] > -1e3).all()
 
 

@@ -54,7 +54,7 @@ def test_tables_are_fitted_to_the_whole_log_and_read_back(features: FeatureSet, 
     settings = CovisitationSettings(neighbours=3)
     tables = SourceTables.fit(features, settings, PopularitySettings())
     log = features.interactions
-    neighbours, weights = covisitation_table(log, log.offsets[1:], features.items, settings)
+    neighbours, weights = covisitation_table(log, log.grade, log.offsets[1:], features.items, settings)
     np.testing.assert_array_equal(tables.neighbours, neighbours)
     np.testing.assert_array_equal(tables.neighbour_weights, weights)
     tables.save(tmp_path)
@@ -66,7 +66,7 @@ def test_tables_are_fitted_to_the_whole_log_and_read_back(features: FeatureSet, 
 
 def test_settings_change_the_neighbours(features: FeatureSet) -> None:
     log = features.interactions
-    fit = lambda **fields: covisitation_table(log, log.offsets[1:], 5, CovisitationSettings(**fields))  # noqa: E731
+    fit = lambda **fields: covisitation_table(log, log.grade, log.offsets[1:], 5, CovisitationSettings(**fields))  # noqa: E731
     assert fit(neighbours=1)[0].shape == (6, 1)
     assert set(fit()[0][1].tolist()) == {0, 2, 3}
     assert set(fit(farthest=2)[0][1].tolist()) == {0, 2}, "two steps away is too far"

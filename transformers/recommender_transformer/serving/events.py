@@ -40,7 +40,7 @@ _RETRY_AFTER_S = 30
 
 
 class EventRequest(Contract):
-    """One event. The timestamp defaults to the time of receipt.
+    """One event. The timestamp defaults to the time of receipt; the amount grades an event of a graded type.
 
     An event with an ``event_id`` can be sent again without being stored twice. The ``event_id`` of a CloudEvent is its
     source and id.
@@ -50,6 +50,7 @@ class EventRequest(Contract):
     item_id: Identifier = Field(description=fields.LENGTH)
     event: Identifier = Field(description="a declared event type")
     timestamp: Happened | None = Field(default=None, description=moments.IN_WORDS)
+    amount: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="a finite number, 0 or above")
     event_id: Identifier | None = Field(default=None, description=fields.LENGTH)
 
 

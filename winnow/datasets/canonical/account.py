@@ -3,10 +3,47 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from winnow.datasets.canonical.report import Problem
 
 FILE = "ingest.json"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The rows of a table that are left out.
+
+    Attributes:
+        rows: number of rows of the source's table.
+        quarantined: number of rows among them that are left out.
+        reasons: why, with counts and examples; a row may have several.
+    """
+
+    rows: int = 0
+    quarantined: int = 0
+    reasons: tuple[Problem, ...] = ()
+
+    def lines(self, words: str) -> list[str]:
+        """The lines for the console; ``words`` name the rows."""
+        if not self.quarantined:
+            return []
+        left_out = f"{self.quarantined:,} of {self.rows:,} {words} are left out ({FILE} has this list, too):"
+        return [left_out, *map(str, self.reasons)]
+
+    def described(self) -> dict[str, Any]:
+        """The content of ``ingest.json``."""
+        reasons = [
+            {
+                "file": reason.file,
+                "column": reason.column,
+                "what": reason.what,
+                "rows": reason.count,
+                "examples": [str(example) for example in reason.examples],
+            }
+            for reason in self.reasons
+        ]
+        return {"rows": self.rows, "quarantined": self.quarantined, "reasons": reasons}
 
 
 @dataclass(frozen=True)
@@ -18,31 +55,24 @@ class Account:
         rows: number of rows of the source's log.
         quarantined: number of invalid rows among them, which are left out.
         reasons: problems of these rows, with counts and examples; a row may have several.
+        impressions: the same of the impressions; a row is a shown item.
     """
 
     notes: tuple[str, ...] = ()
     rows: int = 0
     quarantined: int = 0
     reasons: tuple[Problem, ...] = ()
+    impressions: LeftOut = LeftOut()
+
+    @property
+    def _log(self) -> LeftOut:
+        return LeftOut(self.rows, self.quarantined, self.reasons)
 
     def lines(self) -> list[str]:
         """The lines for the console."""
-        if not self.quarantined:
-            return list(self.notes)
-        left_out = f"{self.quarantined:,} of {self.rows:,} rows of the log are left out ({FILE} has this list, too):"
-        return [*self.notes, left_out, *map(str, self.reasons)]
+        return [*self.notes, *self._log.lines("rows of the log"), *self.impressions.lines("impressions of an item")]
 
     def write(self, folder: Path) -> None:
         """Write ``ingest.json``."""
-        reasons = [
-            {
-                "file": reason.file,
-                "column": reason.column,
-                "what": reason.what,
-                "rows": reason.count,
-                "examples": [str(example) for example in reason.examples],
-            }
-            for reason in self.reasons
-        ]
-        content = {"notes": self.notes, "rows": self.rows, "quarantined": self.quarantined, "reasons": reasons}
+        content = {"notes": self.notes, **self._log.described(), "impressions": self.impressions.described()}
         (folder / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")

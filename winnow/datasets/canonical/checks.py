@@ -11,6 +11,7 @@ from winnow.datasets.canonical.report import Problem
 from winnow.moments import Implausible
 
 NO_VALUE = "no value; fill it in or remove the row"
+NEGATIVE_AMOUNT = "a negative amount; leave unknown amounts empty"
 
 
 class Fault(NamedTuple):
@@ -43,6 +44,22 @@ def missing(column: str, values: pa.ChunkedArray) -> Fault:
     if pa.types.is_string(values.type):
         null = pc.or_kleene(null, pc.equal(values, ""))
     return Fault(column, NO_VALUE, null, values)
+
+
+def lost(column: str, values: pa.ChunkedArray, given: pa.ChunkedArray, expected: str, absent: str) -> Fault:
+    """Values that cannot be read.
+
+    Args:
+        column: name of the column.
+        values: the values as they were read, null where they could not be.
+        given: the same values as the source writes them.
+        expected: what was expected, in words.
+        absent: a regular expression of the text that stands for no value.
+    """
+    null = pc.and_(pc.is_null(values), pc.is_valid(given))
+    if pa.types.is_string(given.type):
+        null = pc.and_(null, pc.invert(pc.match_substring_regex(given, absent)))
+    return Fault(column, f"expected {expected}; the column's type is {given.type}", null, given)
 
 
 def no_ids(column: str, values: pa.ChunkedArray) -> Iterator[Fault]:

@@ -22,7 +22,12 @@ ITEM_COLUMNS: dict[str, Kind] = {
     "available": "flag",
 }
 USER_COLUMNS: dict[str, Kind] = {"user_id": "id"}
-EVENT_COLUMNS: dict[str, Kind] = {"user_id": "id", "item_id": "id", "event": "text", "timestamp": "moment"}
+REQUIRED_OF_EVENTS: dict[str, Kind] = {"user_id": "id", "item_id": "id", "event": "text", "timestamp": "moment"}
+EVENT_COLUMNS: dict[str, Kind] = {**REQUIRED_OF_EVENTS, "amount": "number"}
+
+NUMBER = r"^\s*(-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*$"
+NO_NUMBER = r"^\s*([nN][aA][nN])?\s*$"
+"""Text that is a number, and text that stands for none, as RE2 and Java (Spark) both read them."""
 
 IN_WORDS: dict[Kind, str] = {
     "id": "an id: a string or an integer",
@@ -130,3 +135,19 @@ def read_moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
         # Larger floats have no exact integer: the cast would return an arbitrary number.
         return pc.if_else(pc.less(pc.abs(column), 2.0**53), column, None).cast(pa.int64(), safe=False)
     return column.cast(pa.int64())
+
+
+def read_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Read finite numbers as float64; null where one is missing, infinite or cannot be read.
+
+    Raises:
+        pa.ArrowInvalid: the type cannot hold numbers.
+        pa.ArrowNotImplementedError: likewise.
+    """
+    if pa.types.is_nested(column.type):
+        raise pa.ArrowInvalid(f"a column of {column.type} cannot be read as {IN_WORDS['number']}")
+    if pa.types.is_string(column.type):
+        column = pc.if_else(pc.match_substring_regex(column, NUMBER), pc.utf8_trim_whitespace(column), None)
+    # Integers beyond 2**53 are rounded.
+    numbers = column.cast(pa.float64(), safe=False)
+    return pc.if_else(pc.is_finite(numbers), numbers, None)

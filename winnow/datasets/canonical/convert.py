@@ -21,7 +21,7 @@ class TableContract:
     Attributes:
         kinds: column -> kind, the canonical ones and then the declared ones.
         required: column -> why it is required.
-        lenient: columns whose unreadable values become null and not a problem.
+        lenient: columns of moments and numbers whose unreadable values become null and not a problem.
     """
 
     kinds: Mapping[str, Kind]
@@ -133,8 +133,8 @@ def _converted(found: pa.ChunkedArray, kind: Kind, lenient: bool) -> pa.ChunkedA
     if pa.types.is_null(found.type):
         return found
     try:
-        if lenient and kind == "moment":
-            return columns.read_moments(found)
+        if lenient:
+            return columns.read_moments(found) if kind == "moment" else columns.read_numbers(found)
         values = columns.convert(found, kind)
     except (ValueError, pa.ArrowException):
         return None

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from winnow import moments
 from winnow.datasets.canonical import checks, convert
 from winnow.datasets.canonical.checks import Fault
-from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
+from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS, NO_NUMBER, REQUIRED_OF_EVENTS
 from winnow.datasets.canonical.convert import ConvertedFile, TableContract
 from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import Problem
@@ -62,7 +62,7 @@ def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
         known: the items; ``None`` where their ids cannot be read.
     """
     found = source.events
-    contract = TableContract.of(EVENT_COLUMNS, EVENT_COLUMNS, DeclaredColumns(), lenient=["timestamp"])
+    contract = TableContract.of(EVENT_COLUMNS, REQUIRED_OF_EVENTS, DeclaredColumns(), lenient=["timestamp", "amount"])
     reads = [convert.convert_file(part, contract) for part in found.parts]
     reasons: dict[tuple[str | None, str], Problem] = {}
     good, bad, inside = [], 0, 0
@@ -89,12 +89,13 @@ def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
     if rows == 0:
         problems.append(convert.empty(found))
     problems = [problem for read in reads for problem in read.problems] + problems
-    return Log(table, rows, bad + inside, list(reasons.values()), problems, list(convert.notes(found, reads)))
+    notes = [*convert.notes(found, reads), *_about_amounts(found.file, table, source.spec)]
+    return Log(table, rows, bad + inside, list(reasons.values()), problems, notes)
 
 
 def _faults(read: ConvertedFile, spec: DatasetSpec, known: CatalogIds | None) -> Iterator[Fault]:
     table = read.table
-    for name in table.column_names:
+    for name in (name for name in REQUIRED_OF_EVENTS if name in table.column_names):
         yield checks.missing(name, read.given[name])
     for name in (name for name in ("user_id", "item_id") if name in table.column_names):
         values = table[name].cast(pa.string())
@@ -107,17 +108,27 @@ def _faults(read: ConvertedFile, spec: DatasetSpec, known: CatalogIds | None) ->
         values = table["event"].cast(pa.string())
         undeclared = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, pa.array([*spec.events]))))
         declared = ", ".join(spec.events)
-        what = f"not declared under events in dataset.yaml, which has {declared}; add it with a weight"
+        what = f"not declared under events in dataset.yaml, which has {declared}; add it with its value"
         yield Fault("event", what, undeclared, values)
     if "timestamp" in table.column_names:
         moment, given = table["timestamp"].cast(pa.int64()), read.given["timestamp"]
-        lost = pc.and_(pc.is_null(moment), pc.is_valid(given))
-        if pa.types.is_string(given.type):
-            lost = pc.and_(lost, pc.not_equal(given, ""))
-        what = f"expected {IN_WORDS['moment']}; the column's type is {given.type}"
-        yield Fault("timestamp", what, lost, given)
+        yield checks.lost("timestamp", moment, given, IN_WORDS["moment"], r"^$")
         spans = moments.implausible_events(time.time_ns() // 1_000_000, _AHEAD_MS)
         yield from checks.implausible("timestamp", moment, given, spans)
+    if "amount" in table.column_names and "amount" in read.given:
+        amount, given = table["amount"].cast(pa.float64()), read.given["amount"]
+        yield checks.lost("amount", amount, given, IN_WORDS["number"], NO_NUMBER)
+        yield Fault("amount", checks.NEGATIVE_AMOUNT, pc.less(amount, 0), given)
+
+
+def _about_amounts(file: str, table: pa.Table, spec: DatasetSpec) -> Iterator[str]:
+    """What is given in one of the log and ``dataset.yaml``, and has no effect without the other."""
+    graded = ", ".join(name for name, kind in spec.events.items() if kind.full_amount)
+    given = "amount" in table.column_names and table["amount"].null_count < table.num_rows
+    if given and not graded:
+        yield f"{file}: amount grades no event, as no type in dataset.yaml has a full_amount"
+    if graded and not given:
+        yield f"{file}: there are no amounts, so every event of {graded} has its whole value"
 
 
 def _lines_inside_values(read: ConvertedFile, wrong: pa.ChunkedArray) -> int:

@@ -6,6 +6,11 @@ import pyarrow as pa
 
 from winnow.datasets.canonical.spec import DatasetSpec
 
+COLUMNS_READ = {
+    "impressions": ("request_id", "user_id", "timestamp", "items", "item_id", "position", "propensity"),
+}
+"""Table -> the columns that are read of it, where the others are large and not needed."""
+
 
 @dataclass(frozen=True)
 class RawFile:
@@ -49,6 +54,7 @@ class RawDataset:
         users: one row per user; ``None`` where the source has no users table.
         events: the log.
         notes: the reader's decisions that the user should know.
+        impressions: what was shown; ``None`` where the source has none.
     """
 
     name: str
@@ -58,3 +64,4 @@ class RawDataset:
     users: RawTable | None
     events: RawTable
     notes: tuple[str, ...] = ()
+    impressions: RawTable | None = None

@@ -1,24 +1,30 @@
 """The description of a data set: ``dataset.yaml``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from winnow import fields
-from winnow.datasets.canonical.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
+from winnow.datasets.canonical.columns import ITEM_COLUMNS, REQUIRED_OF_EVENTS, USER_COLUMNS
 from winnow.datasets.canonical.report import reading
 from winnow.errors import DataError
-from winnow.schema import Repeats
+from winnow.schema import LARGEST_VALUE, MOST_TYPES, Repeats
 
 FILE = "dataset.yaml"
-
-LARGEST_VALUE = 1000.0
-"""Bound on the value of an event type, in both directions, and on the weights of a request."""
-
-MOST_TYPES = 32
-"""Event types of a data set at most: the ranker has a head for each."""
 
 EXAMPLE = """\
 name: my-shop
@@ -26,6 +32,7 @@ events:                                    # every event type, with the value of
   view: 1
   cart: 3
   purchase: {value: 10, window_days: 3}    # counts for a recommendation up to three days later; by default one day
+  watch: {value: 2, full_amount: 30}       # its column amount grades it: 30 or more has the whole value, 15 half of it
   dislike: -5                              # a negative value: such items are pushed away
 conversions: [purchase]                    # optional: by default the types of the largest value
 repeats: hide                              # optional: hide seen items, allow them, or demote them below all others
@@ -65,6 +72,16 @@ class DeclaredColumns(BaseModel):
         return self
 
 
+def _no_flag(given: Any) -> Any:
+    """Pydantic reads true as 1, and a type that is declared ``true`` is a mistake."""
+    if isinstance(given, bool):
+        raise ValueError("a flag")
+    return given
+
+
+_Number = Annotated[float, BeforeValidator(_no_flag)]
+
+
 class EventType(BaseModel):
     """What an event of one type means; a plain number in the file is its value.
 
@@ -77,14 +94,20 @@ class EventType(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: float = Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)
-    window_days: float = Field(default=1.0, gt=0, le=365)
-    full_amount: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    value: _Number = Field(
+        ge=-LARGEST_VALUE,
+        le=LARGEST_VALUE,
+        description=f"a number from -{LARGEST_VALUE:g} to {LARGEST_VALUE:g}, the value of an event",
+    )
+    window_days: _Number = Field(default=1.0, gt=0, le=365, description="a number of days above 0 and at most 365")
+    full_amount: _Number | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="a finite number above 0, or left out"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _number_is_the_value(cls, given: Any) -> Any:
-        return {"value": given} if isinstance(given, int | float) and not isinstance(given, bool) else given
+        return given if isinstance(given, dict | cls) else {"value": given}
 
 
 class DatasetSpec(BaseModel):
@@ -103,7 +126,7 @@ class DatasetSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
-    events: dict[str, EventType] = Field(min_length=1, max_length=MOST_TYPES)
+    events: dict[str, EventType] = Field(min_length=1)
     conversions: tuple[str, ...] = Field(default=(), validate_default=True)
     repeats: Repeats = "hide"
     items: DeclaredColumns = DeclaredColumns()
@@ -113,6 +136,8 @@ class DatasetSpec(BaseModel):
     @field_validator("events")
     @classmethod
     def _types_are_names_and_one_is_positive(cls, events: dict[str, EventType]) -> dict[str, EventType]:
+        if len(events) > MOST_TYPES:
+            raise ValueError(f"{len(events)} types are too many (at most {MOST_TYPES}); merge some, or leave some out")
         for name in events:
             if fault := fields.identifier_fault(name):
                 raise ValueError(f"the event type {name!r:.60} must be {fault}")
@@ -169,32 +194,58 @@ class DatasetSpec(BaseModel):
         Raises:
             DataError: the text is not a valid description; the message names all invalid fields and the remedies.
         """
-        try:
+        with explained(origin):
             return cls.model_validate(yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            reason = f"it is not valid YAML: {error}"
-        except ValidationError as error:
-            reason = "".join(
-                f"\n  {'.'.join(str(part) for part in problem['loc']) or 'the file'}: {_in_words(problem['msg'])}"
-                for problem in error.errors()
-            )
-        raise DataError(f"{origin} is broken: {reason}\n\nA valid one looks like this:\n\n{EXAMPLE}")
 
     def write(self, path: Path) -> None:
         """Write ``dataset.yaml``."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        content = self.model_dump(mode="json", exclude_none=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+@contextmanager
+def explained(origin: str, example: str = EXAMPLE) -> Iterator[None]:
+    """Turn the errors of a description into one that names all invalid fields and the remedies.
+
+    Args:
+        origin: name of the file in the error message.
+        example: a valid file, for the end of the error message.
+
+    Raises:
+        DataError: the description is not valid YAML, or violates the contract.
+    """
+    try:
+        yield
+    except yaml.YAMLError as error:
+        reason = f"it is not valid YAML: {error}"
+    except ValidationError as error:
+        reason = "".join(f"\n  {_path(problem)}: {_in_words(problem)}" for problem in error.errors())
+    else:
+        return
+    raise DataError(f"{origin} is broken: {reason}\n\nA valid one looks like this:\n\n{example}")
 
 
 def _beyond(declared: DeclaredColumns, canonical: dict[str, Any]) -> DeclaredColumns:
-    taken = [name for name in declared.names if name in canonical or name in EVENT_COLUMNS]
+    taken = [name for name in declared.names if name in canonical or name in REQUIRED_OF_EVENTS]
     if taken:
         raise ValueError(f"{', '.join(taken)} is a canonical column; remove it from the declared columns")
     return declared
 
 
-def _in_words(message: str) -> str:
+def _path(problem: ErrorDetails) -> str:
+    return ".".join(str(part) for part in problem["loc"] if part != "[key]") or "the file"
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    message, path = problem["msg"], problem["loc"]
     if message.startswith("Extra inputs"):
         return "no such field; correct its spelling or remove it"
     if message == "Field required":
         return "missing; add it"
+    if path[-1:] == ("[key]",) or problem["type"] == "invalid_key":
+        return "a name must be text; write it in quotes"
+    if path == ("events",) and problem["type"] == "dict_type":
+        return f"must be the event types, each with its value, as {{view: 1}}, got {problem['input']!r:.60}"
+    if path[:1] == ("events",) and (field := EventType.model_fields.get(str(path[-1]))):
+        return f"must be {field.description}, got {problem['input']!r:.60}"
     return message.removeprefix("Value error, ")

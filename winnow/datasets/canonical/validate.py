@@ -48,7 +48,11 @@ def validate(source: RawDataset) -> Dataset:
         users = _with_users_of_log(source, users, log.table, notes)
     account = Account((*source.notes, *notes, *log.notes), log.rows, log.bad, tuple(log.reasons))
     return Dataset(
-        source.spec, items, _users_of_log(log.table, source.spec) if users is None else users, log.table, account
+        source.spec,
+        items,
+        _users_of_log(log.table, source.spec) if users is None else users,
+        log.table,
+        account=account,
     )
 
 

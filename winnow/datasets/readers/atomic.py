@@ -15,11 +15,13 @@ import pyarrow.csv as pa_csv
 
 from winnow import moments
 from winnow.datasets.canonical import columns
-from winnow.datasets.canonical.columns import EVENT_COLUMNS, ITEM_COLUMNS, USER_COLUMNS
+from winnow.datasets.canonical.columns import ITEM_COLUMNS, REQUIRED_OF_EVENTS, USER_COLUMNS
 from winnow.datasets.canonical.raw import RawDataset, RawFile, RawTable
 from winnow.datasets.canonical.report import Problem, data_error, reading
-from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns
+from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns, EventType
 from winnow.datasets.readers import feedback
+from winnow.datasets.readers.feedback import Feedback
+from winnow.datasets.readers.overrides import overridden
 from winnow.datasets.readers.reading import check_text, parse
 from winnow.errors import DataError
 
@@ -54,8 +56,9 @@ def is_atomic(folder: Path) -> bool:
 def read_atomic(folder: Path) -> RawDataset:
     """Read a folder of atomic files.
 
-    :mod:`winnow.datasets.readers.feedback` decides which rows are events, and of which types. The title and the
-    category are found by name; the other text becomes the description, which the text encoder reads. Quantities such as
+    :mod:`winnow.datasets.readers.feedback` decides which rows are events, and of which types; a ``dataset.yaml``
+    beside the log overrides what types are worth (:mod:`winnow.datasets.readers.overrides`). The title and the category
+    are found by name; the other text becomes the description, which the text encoder reads. Quantities such as
     ``release_year`` become numeric features, other tokens categorical ones unless nearly every row has its own value.
     Timestamps in seconds become milliseconds.
 
@@ -74,15 +77,15 @@ def read_atomic(folder: Path) -> RawDataset:
         notes.append(f"{log.file}: users are in the column {user_id}, items in {item_id}")
     items = _items(_read_if_present(folder / f"{name}.item"), log, item_id)
     users = _users(_read_if_present(folder / f"{name}.user"), user_id)
-    events, weights = _events(log, user_id, item_id, notes)
-    top = max(weights.values())
+    events, read = _events(log, user_id, item_id, notes)
     spec = DatasetSpec(
         name=name,
-        events=weights,
-        conversions=tuple(kind for kind, weight in weights.items() if weight > 0.6 * top),
+        events={kind: EventType(value=value) for kind, value in read.values.items()},
+        conversions=read.conversions,
         items=items[1],
         users=users[1] if users else DeclaredColumns(),
     )
+    spec = overridden(spec, folder, log.file)
     return RawDataset(
         str(folder), folder.resolve().as_posix(), spec, items[0], users and users[0], events, tuple(notes)
     )
@@ -135,7 +138,7 @@ def _numbers(found: _AtomicFile, name: str) -> pa.ChunkedArray:
         raise data_error(found.source, [problem]) from None
 
 
-def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[RawTable, dict[str, float]]:
+def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> tuple[RawTable, Feedback]:
     name = feedback.choose(log.table, log.types, {user_id, item_id, _TIMESTAMP}, log.source, log.file)
     values = _numbers(log, name) if name else log.table[user_id]
     read = feedback.interpret(name, values, log.source, log.file)
@@ -148,7 +151,7 @@ def _events(log: _AtomicFile, user_id: str, item_id: str, notes: list[str]) -> t
         notes.append(f"{log.file}: not read: {', '.join(unread)}")
     table = pa.table(events).filter(read.keep).append_column("event", read.kind)
     part = RawFile(log.file, table, log.part.broken, log.part.examples)
-    return RawTable(log.file, (part,)), read.weights
+    return RawTable(log.file, (part,)), read
 
 
 def _milliseconds(log: _AtomicFile, notes: list[str]) -> pa.ChunkedArray:
@@ -180,7 +183,7 @@ def _items(found: _AtomicFile | None, log: _AtomicFile, item_id: str) -> tuple[R
         named["category"] = pc.list_element(pc.split_pattern(table[category], " "), 0)
     if "price" in found.types:
         named["price"] = _numbers(found, "price")
-    declared, further = _declare(found, leave_out={*ITEM_COLUMNS, *EVENT_COLUMNS, key, title} - {"category"})
+    declared, further = _declare(found, leave_out={*ITEM_COLUMNS, *REQUIRED_OF_EVENTS, key, title} - {"category"})
     if category == "category":
         # The canonical column of that name has the first category; the whole list gets the plural.
         further = {"categories" if name == category else name: values for name, values in further.items()}
@@ -193,7 +196,7 @@ def _users(found: _AtomicFile | None, user_id: str) -> tuple[RawTable, DeclaredC
     if found is None:
         return None
     key = user_id if user_id in found.types else next(iter(found.types))
-    declared, further = _declare(found, leave_out={*USER_COLUMNS, *EVENT_COLUMNS, key})
+    declared, further = _declare(found, leave_out={*USER_COLUMNS, *REQUIRED_OF_EVENTS, key})
     return RawTable.of(found.file, pa.table({"user_id": found.table[key]} | further)), declared
 
 

@@ -6,12 +6,13 @@ items refer to them by URI.
 
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from winnow import files
-from winnow.datasets.canonical.raw import RawDataset, RawTable
+from winnow.datasets.canonical.raw import COLUMNS_READ, RawDataset, RawTable
 from winnow.datasets.canonical.spec import FILE, DatasetSpec
 from winnow.datasets.readers.layout import ENDINGS, TABLES, concerns
 from winnow.datasets.readers.tables import read_folder
@@ -32,7 +33,7 @@ def read_s3(uri: str) -> RawDataset:
 
 
 def read_glue(uri: str) -> RawDataset:
-    """Read the Parquet tables ``items``, ``events`` and, optionally, ``users`` of ``glue://database``.
+    """Read the Parquet tables ``items``, ``events`` and, optionally, ``users`` and ``impressions`` of a Glue database.
 
     ``dataset.yaml`` is beside the folder of the items table; relative paths start there, too.
 
@@ -52,7 +53,9 @@ def read_glue(uri: str) -> RawDataset:
         root = wr.catalog.get_table_location(database, "items").rstrip("/").rpartition("/")[0]
         spec = _spec(root)
         tables = {name: _table(database, name) for name in present}
-    return RawDataset(uri, root, spec, tables["items"], tables.get("users"), tables["events"])
+    return RawDataset(
+        uri, root, spec, tables["items"], tables.get("users"), tables["events"], impressions=tables.get("impressions")
+    )
 
 
 def _copy(root: str, folder: Path) -> None:
@@ -83,6 +86,13 @@ def _spec(root: str) -> DatasetSpec:
 def _table(database: str, name: str) -> RawTable:
     import awswrangler as wr
 
-    frame = wr.s3.read_parquet_table(name, database=database, dtype_backend="pyarrow")
+    read = partial(wr.s3.read_parquet_table, name, database=database, dtype_backend="pyarrow")
+    if name in COLUMNS_READ:
+        present = wr.catalog.get_table_types(database, name) or {}
+        columns = [column for column in present if column in COLUMNS_READ[name]]
+        # pandas' metadata of the columns that are not read names types that pandas cannot parse.
+        frame = read(columns=columns, pyarrow_additional_kwargs={"ignore_metadata": True})
+    else:
+        frame = read()
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     return RawTable.of(f"{database}.{name}", table)

@@ -3,14 +3,16 @@
 The rule is the same for every data set:
 
 - ``rating``, ``stars`` or ``star`` is a scale: its whole steps (half ones rounded up) become the types ``rated_1`` …
-  ``rated_5`` of weight 1 … 5, and the upper two fifths are the conversions.
+  ``rated_5``. It has two sides: the lower two fifths of the steps have negative values and the upper two fifths are the
+  conversions. Of five steps the values are -1.5, -0.5, 0.5, 1.5 and 2.5.
 - ``label``, ``click``, ``like``, ``purchase``, ``weight``, ``count`` and similar columns are flags or counts: a row
   above zero is one event of the type ``interaction``.
-- Rows of zero and below are not positive events in any column: they are left out.
+- Rows of zero and below are no events in any column: they are left out.
 - Without a feedback column every row is an ``interaction``.
 
 Two feedback columns are refused, and so is a single unknown column of numbers or flags: a wrong guess would train the
-models on the opposite of what users did.
+models on the opposite of what users did. A ``dataset.yaml`` beside the log overrides the values
+(:mod:`winnow.datasets.readers.overrides`).
 """
 
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.datasets.canonical.report import Problem, data_error
+from winnow.schema import MOST_TYPES
 
 SCALES = ("rating", "stars", "star")
 AMOUNTS = (
@@ -27,7 +30,6 @@ AMOUNTS = (
 )
 
 _INTERACTION = "interaction"
-_MOST_LEVELS = 100
 _YES_AND_NO = {"0", "1", "-1", "true", "false", "yes", "no"}
 
 
@@ -38,13 +40,15 @@ class Feedback:
     Attributes:
         kind: event type of every kept row; null where its feedback is null.
         keep: mask of the rows that are events.
-        weights: event type -> weight.
+        values: event type -> value.
+        conversions: event types that count as success.
         note: the applied rule, for the user.
     """
 
     kind: pa.ChunkedArray
     keep: pa.ChunkedArray
-    weights: dict[str, float]
+    values: dict[str, float]
+    conversions: tuple[str, ...]
     note: str
 
 
@@ -94,19 +98,27 @@ def interpret(name: str | None, values: pa.ChunkedArray, source: str, file: str)
     if name is None:
         note = f"{file}: there is no feedback column, so every row is an event of the type {_INTERACTION}"
         every = pa.chunked_array([pa.array([True] * len(values), pa.bool_())])
-        return Feedback(_always(every), every, {_INTERACTION: 1.0}, note)
+        return Feedback(_always(every), every, {_INTERACTION: 1.0}, (_INTERACTION,), note)
     keep = pc.fill_null(pc.greater(values, 0), True)
     left_out = len(values) - (pc.sum(keep).as_py() or 0)
     if left_out == len(values) > 0:
         raise data_error(source, [Problem(file, name, "no row is above zero, so there is no positive event")])
     if name.lower() in SCALES:
-        kind, weights = _levels(name, values.filter(keep), source, file)
-        rule = f"{name} is read as rated_1 … rated_{len(weights)}, of weight 1 … {len(weights)}"
+        kind, of_types = _levels(name, values.filter(keep), source, file)
+        steps, negative = list(of_types.items()), sum(value < 0 for value in of_types.values())
+        # The upper two fifths, in integers.
+        conversions = tuple(of_types)[3 * len(steps) // 5 :]
+        rule = (
+            f"{name} is read as rated_1 … {steps[-1][0]}, of value {steps[0][1]:g} … {steps[-1][1]:g}: "
+            + (f"up to {steps[negative - 1][0]} dislikes, " if negative else "")
+            + f"from {conversions[0]} conversions"
+        )
     else:
-        kind, weights = _always(pc.greater(values.filter(keep), 0)), {_INTERACTION: 1.0}
+        kind, of_types = _always(pc.greater(values.filter(keep), 0)), {_INTERACTION: 1.0}
+        conversions = (_INTERACTION,)
         rule = f"{name} above zero is read as an event of the type {_INTERACTION}"
     without = f"; {left_out:,} of {len(values):,} rows are zero or below and no events" if left_out else ""
-    return Feedback(kind, keep, weights, f"{file}: {rule}{without}")
+    return Feedback(kind, keep, of_types, conversions, f"{file}: {rule}{without}")
 
 
 def _is_flag(values: pa.ChunkedArray) -> bool:
@@ -116,11 +128,12 @@ def _is_flag(values: pa.ChunkedArray) -> bool:
 def _levels(name: str, values: pa.ChunkedArray, source: str, file: str) -> tuple[pa.ChunkedArray, dict[str, float]]:
     level = pc.cast(pc.ceil(values), pa.int64())
     highest = pc.max(level).as_py() or 1
-    if highest > _MOST_LEVELS:
-        what = f"{highest} steps are too many for a rating scale (at most {_MOST_LEVELS}); rescale or remove the column"
+    if highest > MOST_TYPES:
+        what = f"{highest} steps are too many for a rating scale (at most {MOST_TYPES}); rescale or remove the column"
         raise data_error(source, [Problem(file, name, what)])
     kind = pc.binary_join_element_wise("rated", pc.cast(level, pa.string()), "_")
-    return kind, {f"rated_{step}": float(step) for step in range(1, highest + 1)}
+    middle = 2 * highest // 5 + 0.5
+    return kind, {f"rated_{step}": step - middle for step in range(1, highest + 1)}
 
 
 def _always(given: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,8 +1,8 @@
 """Which files of a folder or an S3 prefix are the tables of a data set.
 
 The table ``events`` is ``events.parquet`` or ``events.csv``, and all files with these endings anywhere in ``events/``
-(or in a folder ``events.csv/``, as Spark writes). Hidden and temporary files (``_SUCCESS``, ``.part-0.csv.crc``) are
-ignored.
+(or in a folder ``events.csv/``, as Spark writes). Impressions are Parquet alone. Hidden and temporary files
+(``_SUCCESS``, ``.part-0.csv.crc``) are ignored.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from winnow.datasets.canonical.report import Problem, data_error
 from winnow.errors import DataError
 
-TABLES = ("items", "users", "events")
+TABLES = ("items", "users", "events", "impressions")
 ENDINGS = (".parquet", ".csv")
 
 _HIDDEN = (".", "_")
@@ -48,13 +48,16 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
     notes: list[str] = []
     problems: list[Problem] = []
     for table in TABLES:
-        folders = {table, *(table + ending for ending in ENDINGS)}
+        endings = ENDINGS[:1] if table == "impressions" else ENDINGS
+        folders = {table, *(table + ending for ending in endings)}
         inside = [name for name in names if "/" in name and name.partition("/")[0] in folders]
         beside = [name for name in names if "/" not in name and name.partition(".")[0].casefold() == table]
-        single = [name for name in beside if name in {table + ending for ending in ENDINGS}]
-        several = [name for name in inside if name.endswith(ENDINGS)]
+        single = [name for name in beside if name in {table + ending for ending in endings}]
+        several = [name for name in inside if name.endswith(endings)]
         others = [name for name in inside if name not in several]
-        if others and (several or not single):
+        if others and table == "impressions":
+            notes.append(f"impressions/: only .parquet files are read, not {_list(others)}")
+        elif others and (several or not single):
             what = f"only .parquet and .csv files are read, and {_list(others)} is neither; convert or remove it"
             problems.append(Problem(f"{table}/", None, what))
         notes += [f"{name} is not read" for name in beside if name not in single]

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,7 +65,9 @@ def _undecodable(file: str, line: int, content: bytes, start: int) -> Problem:
     )
 
 
-def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> RawFile:
+def read_part(
+    path: Path, source: str, file: str, skip_broken: bool = False, columns: Sequence[str] | None = None
+) -> RawFile:
     """Read a Parquet or CSV file.
 
     Args:
@@ -72,6 +75,7 @@ def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> 
         source: name of the data set in the report.
         file: name of the file in the report.
         skip_broken: whether CSV rows with too many or too few values are left out and counted.
+        columns: of a Parquet file, the columns to read where it has them; ``None`` for all.
 
     Raises:
         DataError: the file cannot be read; the message has reason and remedy.
@@ -80,7 +84,7 @@ def read_part(path: Path, source: str, file: str, skip_broken: bool = False) -> 
         if path.suffix == ".parquet":
             # Not read_table, which adds columns from the names of folders.
             with pq.ParquetFile(path) as parquet:
-                return RawFile(file, parquet.read())
+                return RawFile(file, parquet.read(columns))
         return _read_csv(path, source, file, skip_broken)
 
 

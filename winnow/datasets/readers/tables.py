@@ -1,4 +1,4 @@
-"""Parquet and CSV from a local folder: ``dataset.yaml`` beside ``items``, ``events`` and, optionally, ``users``.
+"""Parquet and CSV from a local folder: ``dataset.yaml`` beside ``items``, ``events``, and further optional tables.
 
 :mod:`winnow.datasets.readers.layout` finds the files. In CSV every value is read as text first, so that an id such as
 ``007`` keeps its zeros.
@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-from winnow.datasets.canonical.raw import RawDataset, RawTable
+from winnow.datasets.canonical.raw import COLUMNS_READ, RawDataset, RawTable
 from winnow.datasets.canonical.report import reading
 from winnow.datasets.canonical.spec import FILE, DatasetSpec
 from winnow.datasets.readers.layout import concerns, layout_of
@@ -46,11 +46,20 @@ def read_folder(folder: Path, name: str, root: str) -> RawDataset:
     tables = {
         table: RawTable(
             _shown(files),
-            tuple(read_part(folder / file, name, file, skip_broken=table == "events") for file in files),
+            tuple(read_part(folder / file, name, file, table == "events", COLUMNS_READ.get(table)) for file in files),
         )
         for table, files in found.files.items()
     }
-    return RawDataset(name, root, spec, tables["items"], tables.get("users"), tables["events"], tuple(found.notes))
+    return RawDataset(
+        name,
+        root,
+        spec,
+        tables["items"],
+        tables.get("users"),
+        tables["events"],
+        tuple(found.notes),
+        tables.get("impressions"),
+    )
 
 
 def _shown(files: list[str]) -> str:

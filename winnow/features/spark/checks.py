@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
-from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS
+from winnow.datasets.canonical import checks
+from winnow.datasets.canonical.columns import IN_WORDS, REQUIRED_OF_EVENTS
 from winnow.datasets.canonical.report import Problem, data_error
 from winnow.features.spark.tables import SparkDataset, SparkTable
 
@@ -39,18 +40,22 @@ def check(source: SparkDataset) -> Counted:
     """Count the events and the problems of a log.
 
     Raises:
-        DataError: an id is missing or duplicate, an event has an unknown user, item or type, or a timestamp cannot be
-            read; the message reports all problems.
+        DataError: an id is missing or duplicate, an event has an unknown user, item or type, a timestamp or an amount
+            cannot be read, or an amount is negative; the message reports all problems.
     """
     tables = [(source.items, "item_id")] + ([(source.users, "user_id")] if source.users else [])
     problems = [problem for table, key in tables for problem in _about_ids(table, key)]
     rows, declared = source.events.rows, list(source.spec.events)
     cases = [
         _Case(column, _empty(column), f"no value, or not {IN_WORDS[kind]}; fill it in or remove the row")
-        for column, kind in EVENT_COLUMNS.items()
+        for column, kind in REQUIRED_OF_EVENTS.items()
     ]
-    what = f"not declared under events in dataset.yaml, which has {', '.join(declared)}; add it with a weight"
+    what = f"not declared under events in dataset.yaml, which has {', '.join(declared)}; add it with its value"
     cases.append(_Case("event", ~_empty("event") & ~F.col("event").isin(declared), what))
+    amount = F.col("amount")
+    unreadable = F.isnan(amount) | (amount == float("inf"))
+    cases.append(_Case("amount", unreadable, f"expected {IN_WORDS['number']}"))
+    cases.append(_Case("amount", amount < 0, checks.NEGATIVE_AMOUNT))
     for table, key in tables:
         known = table.rows.select(key).distinct().withColumn(f"known_{key}", F.lit(True))
         rows = rows.join(known, key, "left")

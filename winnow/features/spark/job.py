@@ -65,6 +65,6 @@ def compute(spark: SparkSession, data: str, output: str) -> Counted:
         users = events.group_by("user_id").aggregate(position=events.position.min())
     items = run.write(ITEMS, numbered(engine.table("given_items"), "item_id", "item", 1).order_by("item"))
     users = run.write(USERS, numbered(users, "user_id", "user", 0).order_by("user"))
-    log = run.write(LOG, in_index_space(events, items, users, source.spec.values))
+    log = run.write(LOG, in_index_space(events, items, users, source.spec.events))
     run.write(POPULARITY, popularity_after(log, counted.newest).order_by("item", "timestamp"))
     return counted

@@ -13,7 +13,15 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as Spark's own documentation has it
 from pyspark.sql import types as T  # noqa: N812
 
-from winnow.datasets.canonical.columns import EVENT_COLUMNS, IN_WORDS, ITEM_COLUMNS, USER_COLUMNS, Kind
+from winnow.datasets.canonical.columns import (
+    EVENT_COLUMNS,
+    IN_WORDS,
+    ITEM_COLUMNS,
+    NO_NUMBER,
+    NUMBER,
+    USER_COLUMNS,
+    Kind,
+)
 from winnow.datasets.canonical.report import Problem, data_error
 from winnow.datasets.canonical.spec import EXAMPLE, FILE, DatasetSpec
 from winnow.datasets.readers.layout import ENDINGS
@@ -24,7 +32,9 @@ _READABLE: dict[Kind, tuple[type[T.DataType], ...]] = {
     "id": (T.StringType, *_INTEGERS),
     "text": (T.StringType,),
     "moment": (T.StringType, *_INTEGERS, T.TimestampType, T.TimestampNTZType, T.DateType),
+    "number": (T.StringType, *_INTEGERS, T.FloatType, T.DoubleType, T.DecimalType, T.NullType),
 }
+_OPTIONAL = "amount"
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,8 @@ class SparkDataset:
         spec: its description.
         items: ``item_id`` str, ``position``.
         users: ``user_id`` str, ``position``; ``None`` where the data set has no users table.
-        events: ``user_id``, ``item_id``, ``event`` str, ``timestamp`` int64 ms (null where unreadable), ``position``.
+        events: ``user_id``, ``item_id``, ``event`` str, ``timestamp`` int64 ms (null where unreadable), ``amount``
+            float64 (null where unknown, NaN where unreadable), ``position``.
     """
 
     name: str
@@ -138,7 +149,8 @@ def _table(
 
 def _open(spark: SparkSession, files: list[str]) -> DataFrame:
     if files[0].endswith(".parquet"):
-        return spark.read.parquet(*files)
+        # Merged: exports have the column amount since it exists, and older ones beside them have not.
+        return spark.read.parquet(*files, mergeSchema=True)
     # Values as text, like the local readers; quoted values may have line ends, so one task reads a file.
     return spark.read.csv(files, header=True, multiLine=True, escape='"', nullValue="")
 
@@ -146,8 +158,9 @@ def _open(spark: SparkSession, files: list[str]) -> DataFrame:
 def _wrong_columns(found: DataFrame, shown: str, kinds: dict[str, Kind]) -> Iterator[Problem]:
     for name, kind in kinds.items():
         if name not in found.columns:
-            what = f"the column is missing and is required; the columns are {', '.join(found.columns) or 'none'}"
-            yield Problem(shown, name, what)
+            if name != _OPTIONAL:
+                what = f"the column is missing and is required; the columns are {', '.join(found.columns) or 'none'}"
+                yield Problem(shown, name, what)
         elif not isinstance(found.schema[name].dataType, _READABLE[kind]):
             given = found.schema[name].dataType.simpleString()
             yield Problem(shown, name, f"expected {IN_WORDS[kind]}; the column's type is {given}")
@@ -156,7 +169,12 @@ def _wrong_columns(found: DataFrame, shown: str, kinds: dict[str, Kind]) -> Iter
 def _in_order(found: DataFrame, kinds: dict[str, Kind]) -> DataFrame:
     """The canonical columns and ``position``: by file name, then by position in the file, like a local reader."""
     placed = found.select(
-        *(_canonical(name, kind, found.schema[name].dataType).alias(name) for name, kind in kinds.items()),
+        *(
+            _canonical(name, kind, found.schema[name].dataType).alias(name)
+            if name in found.columns
+            else F.lit(None).cast("double").alias(name)
+            for name, kind in kinds.items()
+        ),
         F.col("_metadata.file_path").alias("file"),
         F.col("_metadata.file_block_start").alias("block"),
         # The lower 33 bits count the rows of a task, which reads a block from start to end.
@@ -173,6 +191,8 @@ def _in_order(found: DataFrame, kinds: dict[str, Kind]) -> DataFrame:
 
 
 def _canonical(name: str, kind: Kind, given: T.DataType) -> Column:
+    if kind == "number":
+        return _number(name, given)
     if kind != "moment":
         return F.col(name).cast("string")
     if isinstance(given, T.StringType):
@@ -181,3 +201,13 @@ def _canonical(name: str, kind: Kind, given: T.DataType) -> Column:
     if isinstance(given, _INTEGERS):
         return F.col(name).cast("bigint")
     return F.unix_millis(F.col(name).cast("timestamp"))
+
+
+def _number(name: str, given: T.DataType) -> Column:
+    """A number as double: null where there is none, NaN where it cannot be read, which the checks refuse."""
+    if isinstance(given, T.StringType):
+        text = F.col(name)
+        absent = text.isNull() | text.rlike(NO_NUMBER)
+        number = F.when(text.rlike(NUMBER), F.expr(f"try_cast(trim({name}) AS double)"))
+        return F.when(~absent, F.coalesce(number, F.lit(float("nan"))))
+    return F.nanvl(F.col(name).cast("double"), F.lit(None).cast("double"))

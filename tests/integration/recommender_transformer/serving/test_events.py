@@ -47,6 +47,14 @@ def cloud(new_id: str, **more: Any) -> dict[str, Any]:
     return CLOUD | {"id": new_id} | more
 
 
+def with_amount(amount: float) -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="events")
+    for name, value in EVENT.items():
+        request.inputs.add(name=name, datatype="BYTES", shape=[1]).contents.bytes_contents.append(value.encode())
+    request.inputs.add(name="amount", datatype="FP32", shape=[1]).contents.fp32_contents.append(amount)
+    return request
+
+
 def newest(client: Redis, number: int = 1) -> list[dict[str, str]]:
     entries = client.xrevrange(keys.EVENTS, count=number)
     return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries[::-1]]
@@ -96,6 +104,40 @@ def test_an_event_id_may_be_a_tensor(server: Any, client: Redis, new_id: str) ->
         assert outputs["duplicate"] == [duplicate]
     assert client.get(keys.event_id(new_id)).decode() == outputs["stream_id"][0]
     assert newest(client)[0]["event_id"] == new_id
+
+
+def test_an_amount_is_stored_over_every_protocol(server: Any, client: Redis, new_id: str) -> None:
+    status, _ = server.v1(EVENT | {"amount": 0}, EVENT | {"amount": 12.5, "event_id": new_id}, EVENT, model="events")
+    assert status == 200
+    assert [entry.get("amount") for entry in newest(client, 3)] == ["0.0", "12.5", None]
+    assert newest(client, 2)[0]["event_id"] == new_id
+    texts = [{"name": n, "datatype": "BYTES", "shape": [2], "data": [v, v]} for n, v in EVENT.items()]
+    amounts = {"name": "amount", "datatype": "FP64", "shape": [2], "data": [0.1, 1e300]}
+    assert server.v2(*texts, amounts, model="events")[0] == 200
+    assert [float(entry["amount"]) for entry in newest(client, 2)] == [0.1, 1e300]
+    server.infer(with_amount(0.25), timeout=20)
+    assert newest(client)[0]["amount"] == "0.25"
+    whole = cloud(new_id, data=EVENT | {"amount": 7})
+    assert post(server, json.dumps(whole).encode(), {"Content-Type": STRUCTURED})[0] == 200
+    assert newest(client)[0]["amount"] == "7.0"
+
+
+@pytest.mark.parametrize("amount", ["-1", "-1e-9", '"12"', "true", "[1]"])
+def test_an_amount_that_is_no_number_of_0_or_more_is_refused(server: Any, client: Redis, amount: str) -> None:
+    length = client.xlen(keys.EVENTS)
+    body = json.dumps(EVENT)[:-1] + f', "amount": {amount}}}'
+    status, answer, _ = post(server, body.encode(), {"Content-Type": "application/json"})
+    assert status == 400
+    assert answer["error"].startswith("instances[0].amount: must be a finite number, 0 or above, got ")
+    assert client.xlen(keys.EVENTS) == length
+
+
+@pytest.mark.parametrize("amount", [float("nan"), float("inf"), -0.5])
+def test_a_tensor_may_hold_no_other_amount_either(server: Any, client: Redis, amount: float) -> None:
+    length = client.xlen(keys.EVENTS)
+    with pytest.raises(grpc.RpcError, match=r"instances\[0\]\.amount: must be a finite number, 0 or above, got"):
+        server.infer(with_amount(amount), timeout=20)
+    assert client.xlen(keys.EVENTS) == length
 
 
 def test_a_cloud_event_in_headers_is_stored_once_and_answered_as_one(server: Any, client: Redis, new_id: str) -> None:

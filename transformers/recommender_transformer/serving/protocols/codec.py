@@ -42,13 +42,22 @@ REQUEST_TENSORS = {
     "filters": _JSON,
     "deadline_ms": _WHOLE,
     "diversity": _REAL,
+    "objectives": _JSON,
+    "repeats": _TEXT,
 }
 """Input tensors of the ``recommender`` model: the fields of a request."""
 
 REQUEST_LEADING = ("user_id", "query")
 """At least one of them is required; their length is the number of requests."""
 
-EVENT_TENSORS = {"user_id": _TEXT, "item_id": _TEXT, "event": _TEXT, "timestamp": _WHOLE, "event_id": _TEXT}
+EVENT_TENSORS = {
+    "user_id": _TEXT,
+    "item_id": _TEXT,
+    "event": _TEXT,
+    "timestamp": _WHOLE,
+    "amount": _REAL,
+    "event_id": _TEXT,
+}
 """Input tensors of the ``events`` model."""
 
 EVENT_LEADING = ("user_id",)
