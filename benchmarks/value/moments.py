@@ -193,8 +193,7 @@ class _Lists:
         answers = {"retriever": retrieved, "covisitation": SourceList(*found), "trending": self._trending}
         merged = np.unique(np.concatenate([answer.items for answer in answers.values()]))
         merged = merged[(merged > 0) & ~np.isin(merged, log.item[begin:end])].astype(np.int32)
-        now = int(log.timestamp[end])
-        user_past = UserPast(items, log.timestamp[past], np.zeros(len(merged), np.bool_), now)
+        user_past = UserPast(items, log.timestamp[past], np.zeros(len(merged), np.bool_))
         return merged, context_features(merged, answers, user_past)
 
 

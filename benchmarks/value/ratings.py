@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from winnow.evaluation.lists import of_funnel
 
 from benchmarks.common.data_sets import files
 from benchmarks.common.rows import Row, row
 from benchmarks.value.subjects import Subjects, build
 from winnow import home
 from winnow.datasets.canonical.spec import FILE
+from winnow.evaluation.lists import of_funnel
 from winnow.ranking import metrics
 from winnow.release import Release
 
