@@ -72,6 +72,28 @@ def encoders(as_json: Json = False) -> None:
     _finish(measure(show_progress=sys.stderr.isatty()), as_json)
 
 
+@app.command()
+def objectives(
+    as_json: Json = False,
+    only: Annotated[str, typer.Option(help="Numbers of the parts, separated by commas.")] = "1,2,3,4,5,6,7",
+    before: Annotated[
+        str | None,
+        typer.Option(help="Git revision whose training and requests part 7 compares with.", show_default=False),
+    ] = None,
+) -> None:
+    """Builds and serves its own data: 1 heads, 2 order by value, 3 dislikes, 4 ratings, 5 repeats, 6 funnel, 7 cost."""
+    from benchmarks.objectives import COST, PARTS, measure
+
+    known = {str(number): number for number in (*PARTS, COST)}
+    unknown = [number for number in only.split(",") if number not in known]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", param_hint="--only")
+    parts = {known[number] for number in only.split(",")}
+    if COST in parts and before is None:
+        typer.echo(f"part {COST} is left out: name a revision to compare with, --before REV", err=True)
+    _finish(measure(parts, before), as_json)
+
+
 def _add(name: str, module: str, about: str) -> None:
     def command(as_json: Json = False) -> None:
         # Imported on use: benchmarks import large libraries to compare with.

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from export.triton.version import MODEL_FILE
 from winnow import provenance, release
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
+from winnow.evaluation.held_out import outcomes
+from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.models.served import ServedItemTower, ServedRetriever
@@ -171,7 +173,7 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
 
 def _past(features: FeatureSet, history: NDArray[np.int32], candidates: NDArray[np.int32]) -> UserPast:
     """The past of a user whose events all happened at the end of the log."""
-    return UserPast(history, np.full(len(history), features.as_of), np.isin(candidates, history), features.as_of)
+    return UserPast(history, np.full(len(history), features.as_of), np.isin(candidates, history))
 
 
 def _item_inputs(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
@@ -203,18 +205,9 @@ def _arrays(
         **tables.arrays(),
     }
     if holdout.exists():
-        arrays["holdout"] = _held_out(features, holdout)
+        held = PointInTime.of(replace(dataset, events=pq.read_table(holdout))).log
+        arrays["holdout"] = outcomes(held, features.schema.event_windows_ms)
     return arrays
-
-
-def _held_out(features: FeatureSet, path: Path) -> NDArray[np.int32]:
-    """int32 [held out, 3]: user (row of ``user_ids``), item, event type."""
-    table = pq.read_table(path)
-    users = {user_id: row for row, user_id in enumerate(features.user_ids.tolist())}
-    items = {item_id: index for index, item_id in enumerate(features.item_ids.tolist())}
-    codes = {event: code for code, event in enumerate(features.schema.events, start=1)}
-    rows = zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "event")), strict=True)
-    return np.array([(users[user], items[item], codes[event]) for user, item, event in rows], np.int32).reshape(-1, 3)
 
 
 def _json_files(parts: TrainedParts) -> dict[str, str]:

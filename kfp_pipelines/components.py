@@ -23,7 +23,7 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 
     Args:
         data: folder, ``s3://`` or ``glue://`` address; empty generates the marketplace.
-        holdout: ``last`` keeps every user's last event out, for evaluation; ``none`` keeps all.
+        holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
         items: items of the marketplace.
         users: users of the marketplace.
         events: events of the marketplace.

@@ -37,7 +37,7 @@ class Parameters(BuildInputs):
         encoders: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         training: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
         home: folder that holds ``releases/`` and ``model_repository/``.
-        holdout: ``last`` keeps every user's last event out, for evaluation; ``none`` keeps all.
+        holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none, on
             a command line those under WINNOW_HOME.
         triton: ``host:port`` of a Triton that serves the encoders, to embed with; empty embeds in the step's process.

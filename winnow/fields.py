@@ -1,4 +1,4 @@
-"""Field types that requests and data files share: identifiers, moments and the size limit of media.
+"""Field types that requests and data files share: identifiers, moments, weights and the size limit of media.
 
 The text of a rule completes "must be …", so that requests and files get the same error message.
 """
@@ -11,12 +11,15 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from winnow import moments
+from winnow.schema import LARGEST_VALUE
 
 LONGEST_IDENTIFIER = 256
 """Characters (code points) of a user's, an item's or an event's id."""
 
 LENGTH = f"a string of 1 to {LONGEST_IDENTIFIER} characters"
 PLAIN = "free of control characters"
+
+WEIGHT = f"a number between -{LARGEST_VALUE:g} and {LARGEST_VALUE:g}"
 
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 """Unicode's control characters (Cc), as Python's ``re`` and RE2 both read it."""
@@ -47,6 +50,11 @@ def event_fault(moment: int) -> str | None:
     return moments.fault(moment, moments.implausible_events(time.time_ns() // 1_000_000, _AHEAD_MS))
 
 
+def is_weight(value: object) -> bool:
+    """Whether ``value`` can be the weight of an event type: :data:`WEIGHT`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_VALUE
+
+
 def _identifier(text: str) -> str:
     return _without(text, identifier_fault(text))
 
@@ -68,6 +76,10 @@ def _created(moment: int) -> int:
     return _without(moment, moments.fault(moment, moments.IMPLAUSIBLE_CREATION))
 
 
+def _weight(value: object) -> object:
+    return _without(value, None if is_weight(value) else WEIGHT)
+
+
 def _without(value: V, fault: str | None) -> V:
     if fault:
         raise PydanticCustomError(FAULT, fault)
@@ -85,3 +97,6 @@ Happened = Annotated[int, BeforeValidator(_written), AfterValidator(_happened)]
 
 Created = Annotated[int, BeforeValidator(_written), AfterValidator(_created)]
 """When an item was created, likewise."""
+
+Weight = Annotated[float, BeforeValidator(_weight)]
+"""The weight of an event type in the order of recommendations."""

@@ -61,7 +61,7 @@ class Manifest(BaseModel):
         number: the release, and the version of each of its Triton models.
         dataset: the data set's name.
         source: the inputs of its build.
-        holdout: ``last`` where the build kept every user's last event back for evaluation.
+        holdout: ``last`` where the build kept the end of every user's log back for evaluation.
         as_of: milliseconds since the epoch; events at or after it are not in the release.
         history_length: events per history tensor.
         candidates: candidate source -> number of candidates.

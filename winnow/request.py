@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from winnow import fields
 from winnow.errors import WinnowError
-from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name
+from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name, Weight
+from winnow.schema import MOST_TYPES, Repeats
 
 MAX_INSTANCES = 64
 """Maximum of instances in one call."""
@@ -111,6 +112,8 @@ class RecommendRequest(Contract):
         filters: categories to recommend from, items to leave out.
         deadline_ms: milliseconds until the server sends the answer; ``None`` for the server's default.
         diversity: 0 orders by score alone, 1 by dissimilarity alone; ``None`` for the server's default.
+        objectives: event type -> weight, in place of the weight in force; ``None`` changes none.
+        repeats: what to do with items that the user has seen; ``None`` for the release's setting.
     """
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
@@ -120,6 +123,12 @@ class RecommendRequest(Contract):
     filters: RequestFilters = Field(default_factory=RequestFilters, description="an object")
     deadline_ms: int | None = Field(default=None, ge=10, le=10_000, description="a whole number between 10 and 10000")
     diversity: float | None = Field(default=None, ge=0.0, le=1.0, description="a number between 0 and 1")
+    objectives: dict[str, Weight] | None = Field(
+        default=None,
+        max_length=MOST_TYPES,
+        description=f"an object of at most {MOST_TYPES} event types, each with its weight",
+    )
+    repeats: Repeats | None = Field(default=None, description="hide, allow or demote")
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
@@ -131,9 +140,12 @@ class RecommendRequest(Contract):
 
 
 class RecommendedItem(TypedDict):
-    """One item of an answer: items are ordered by ``score``; ``click`` and ``conversion`` are probabilities.
+    """One item of an answer.
 
-    New items have a title, because the release does not have it.
+    ``click`` is the probability that the user interacts with the item, ``conversion`` that of a conversion given an
+    interaction, and ``value`` what showing the item is worth by the weights in force. They are ``None`` where the
+    ranker was not called. ``score`` is what items are ordered by. New items have a title, because the release does not
+    have it.
     """
 
     item_id: str
@@ -141,6 +153,7 @@ class RecommendedItem(TypedDict):
     score: float
     click: float | None
     conversion: float | None
+    value: float | None
     sources: list[str]
     position: int
 

@@ -20,6 +20,12 @@ POPULARITY_FEATURES = (*HALF_LIVES, "popularity", "mean_weight")
 Repeats = Literal["hide", "allow", "demote"]
 """Items that a user has seen are left out, ranked like any other item, or ranked after all others."""
 
+LARGEST_VALUE = 1000.0
+"""Bound on the value of an event type, in both directions, and on the weights of a request."""
+
+MOST_TYPES = 100
+"""Event types of a data set at most: the ranker has a head for each."""
+
 NUMERIC_FEATURES = (*POPULARITY_FEATURES, "age")
 """The numeric columns of an item row that change with time; the declared columns follow."""
 

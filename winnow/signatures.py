@@ -2,8 +2,8 @@
 
 The comment at a tensor says what it holds. A dimension is a number where it never changes, otherwise a letter: ``L``
 events of a history, ``C`` categorical codes and ``M`` numbers of an item (``CU`` and ``MU`` of a user), ``E`` the
-joined embeddings of an item, ``D`` a vector, ``K`` retrieved items, ``H`` the event types and two more. A tensor of no columns has width 1 on the wire,
-zeros.
+joined embeddings of an item, ``D`` a vector, ``K`` retrieved items, ``H`` the event types and two more. A tensor of no
+columns has width 1 on the wire, zeros.
 """
 
 from dataclasses import dataclass

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import numpy as np
 import psutil
 import pytest
 
@@ -18,7 +19,7 @@ from winnow.errors import WinnowError
 from winnow.local import stack
 from winnow.ports import EVERYWHERE, Ports
 
-COMMANDS = ("build", "up", "down", "recommend", "items add", "evaluate", "skew", "demo")
+COMMANDS = ("build", "up", "down", "recommend", "objectives", "items add", "evaluate", "skew", "demo")
 HERE = Path(__file__).parent
 
 
@@ -146,15 +147,30 @@ def test_recommend_without_a_stack_says_how_to_start_one(winnow, tmp_path: Path)
 
 
 def test_evaluate_compares_the_funnel_with_baselines(winnow) -> None:
-    printed = winnow("evaluate", "--json", timeout=900)
+    printed = winnow("evaluate", "--by=activity", "--json", timeout=900)
     assert printed.returncode == 0, printed.stderr
     report = json.loads(printed.stdout)
+    assert report["objective"] == "any"
     assert set(report["metrics"]) == {"funnel", "retriever", "popularity", "item_knn", "ease"}
     held_out = winnow.release(report["release"])
     assert held_out.manifest.holdout == "last"
-    assert report["users"] <= len(held_out.array("holdout"))
+    outcomes = held_out.array("holdout")
+    assert report["users"] <= len(set(outcomes["user"].tolist()))
+    # No user has met the held-out item.
+    log_user = np.repeat(np.arange(len(held_out.array("user_ids"))), np.diff(held_out.array("offsets")))
+    met = set(zip(log_user.tolist(), held_out.array("item").tolist(), strict=True))
+    assert not met & set(outcomes[["user", "item"]].tolist())
     for metrics in report["metrics"].values():
-        assert set(metrics) == {"ndcg@10", "recall@10", "recall@50", "coverage@10"}
         assert 0 <= metrics["ndcg@10"] <= metrics["recall@10"] <= metrics["recall@50"] <= 1
+        assert metrics["value_ndcg@10"] <= 1
     assert report["metrics"]["funnel"]["recall@50"] > report["metrics"]["popularity"]["recall@50"]
-    assert winnow("evaluate", "--min-weight=1000").returncode == 1
+    assert report["metrics"]["funnel"]["mean_value@10"] > 0
+    # The segments have all the users, and their hits are all the hits.
+    segments = report["segments"].values()
+    assert sum(segment["users"] for segment in segments) == report["users"]
+    hits = sum(segment["users"] * segment["metrics"]["ease"]["recall@50"] for segment in segments)
+    assert hits == pytest.approx(report["users"] * report["metrics"]["ease"]["recall@50"])
+
+    refused = winnow("evaluate", "--objective=return")
+    assert refused.returncode == 1
+    assert "view" in refused.stderr

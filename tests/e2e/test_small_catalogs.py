@@ -1,5 +1,6 @@
 """The smallest catalogs, of ids only, are built and served."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,3 +50,23 @@ def test_a_catalog_of_five_ids_is_built_and_served(tmp_path: Path, free_ports: i
                 assert answer["degraded"] == []
     finally:
         winnow(home, "down")
+
+
+def test_where_repeats_are_allowed_every_list_has_seen_items(tmp_path: Path) -> None:
+    home, data = tmp_path / "home", tmp_path / "menu"
+    data.mkdir()
+    (data / "dataset.yaml").write_text("name: menu\nevents: {order: 1}\nrepeats: allow\n")
+    (data / "items.csv").write_text("item_id\n" + "\n".join("abcde"))
+    orders = [
+        f"u{user},{item},order,{1_700_000_000_000 + moment}"
+        for user, own in enumerate(["abaa", "bcbb", "cdcc"])
+        for moment, item in enumerate(own)
+    ]
+    (data / "events.csv").write_text("user_id,item_id,event,timestamp\n" + "\n".join(orders))
+    winnow(home, "build", f"--data={data}", "--holdout=last")
+    report = json.loads(winnow(home, "evaluate", "--objective=order", "--json"))
+    assert report["users"] == 3
+    # Each user's last order is of a seen item, and every list has the whole catalog.
+    for recommender, metrics in report["metrics"].items():
+        assert (recommender, metrics["recall@10"]) == (recommender, 1.0)
+    assert report["metrics"]["most_taken"]["ndcg@10"] == 1.0

@@ -37,10 +37,13 @@ class NumpyModels:
         return Retrieved((best + 1)[None].astype(np.int32), scores[best][None], user[None])
 
     async def rank(self, inputs: Tensors) -> Ranked:
-        """Scores that equal the first numeric feature."""
+        """The first numeric feature is a click's logit; the next ones are probabilities of a purchase and a dislike."""
         await self._call("ranker", inputs)
-        scores = inputs["candidate_numeric"][:, :, 0]
-        return Ranked(np.stack([scores, scores / 2], axis=-1), scores)
+        logits = np.where(inputs["candidate_items"] > 0, inputs["candidate_numeric"][:, :, 0], -np.inf)
+        odds = np.exp(logits)
+        click = odds / odds.sum(axis=1, keepdims=True)
+        buy, dislike = inputs["candidate_numeric"][:, :, 1], 0.1 * inputs["candidate_numeric"][:, :, 2]
+        return Ranked(np.stack([click, 1 - buy, buy, dislike, buy], axis=-1))
 
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[Any]:
         """A random projection of the content, of unit length."""

@@ -26,9 +26,9 @@ SCHEMA = FeatureSchema(
         Feature(name="grams", kind="numeric", mean=10.0, scale=5.0),
     ),
     user=(Feature(name="country", kind="categorical", cardinality=4),),
-    events=("view", "buy"),
-    event_values=(1.0, 4.0),
-    event_windows_ms=(86_400_000, 86_400_000),
+    events=("view", "buy", "dislike"),
+    event_values=(1.0, 4.0, -5.0),
+    event_windows_ms=(86_400_000, 86_400_000, 86_400_000),
     conversions=("buy",),
 )
 VOCABULARIES = {

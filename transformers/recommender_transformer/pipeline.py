@@ -15,19 +15,26 @@ from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.filters.available import Available
+from recommender_transformer.funnel.filters.disliked import Disliked
+from recommender_transformer.funnel.filters.disliked_category import DislikedCategory
 from recommender_transformer.funnel.filters.request import RequestFilter
 from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
+from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.orderers.mmr import Mmr
+from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
+from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker
 from recommender_transformer.funnel.scorers.source_order import SourceOrder
+from recommender_transformer.funnel.scorers.value import Value
 from recommender_transformer.funnel.side_effects.impressions import Impressions
 from recommender_transformer.funnel.side_effects.spans import spans
 from recommender_transformer.funnel.sources.content import Content
 from recommender_transformer.funnel.sources.covisitation import Covisitation
+from recommender_transformer.funnel.sources.history import History
 from recommender_transformer.funnel.sources.new_items import NewItems
 from recommender_transformer.funnel.sources.retriever import Retriever
 from recommender_transformer.funnel.sources.trending import Trending
@@ -54,15 +61,20 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     neighbours, weights = np.asarray(release.array("neighbours")), np.asarray(release.array("neighbour_weights"))
     media_decoder = MediaDecoder(Preparation.load(release.folder))
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
+    objectives = Objectives(schema, store)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,
         media_decoder=media_decoder,
         content_lookup=content_lookup,
         categories=CategoryCodes(categories),
-        query_hydrators=(UserStateHydrator(store, manifest.history_length),),
+        objectives=objectives,
+        repeats=schema.repeats,
+        query_hydrators=(UserStateHydrator(store, manifest.history_length), ObjectivesHydrator(objectives)),
         sources=(
             Content(content_lookup, catalog),
+            # Without a ranker the order of the sources decides: what the user comes back to is first.
+            History(),
             Retriever(models, catalog),
             Covisitation(neighbours, weights, manifest.candidates["covisitation"]),
             Trending(store, popular, manifest.candidates["trending"]),
@@ -73,14 +85,16 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
             Seen(catalog),
             Available(),
             RequestFilter(catalog.item_index, category.width),
+            Disliked(),
+            DislikedCategory(catalog, categories, category.width),
             Unlikely(catalog, item_hashes(categories), category.width, manifest.number),
         ),
         backfill=Popular(popular, catalog.rows, schema),
         scorers=(
-            SourceOrder() if manifest.unranked else Ranker(models, catalog),
+            *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog), Value())),
             ContentScorer(catalog),
         ),
-        orderers=(Mmr(catalog.vectors),),
+        orderers=(UnseenFirst(Mmr(catalog.vectors)),),
         side_effects=(Impressions(store), *spans()),
         explainer=Explainer(release, store),
     )

@@ -6,6 +6,7 @@ from winnow import proxies
 from winnow.cli import events, filters, items
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
+from winnow.cli.objectives import objectives
 from winnow.cli.recommend import recommend
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
@@ -19,7 +20,7 @@ commands = typer.Typer(
     help="Build, serve and evaluate a multistage, multimodal recommender. All files are in WINNOW_HOME (default: "
     ".winnow).",
 )
-for command in (demo, build, up, down, recommend, evaluate, skew):
+for command in (demo, build, up, down, recommend, objectives, evaluate, skew):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")

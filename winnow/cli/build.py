@@ -18,7 +18,7 @@ def build(
     events: Events = DEFAULTS.events,
     holdout: Annotated[
         Literal["none", "last"],
-        typer.Option(help="'last' holds out every user's last event, for `winnow evaluate`."),
+        typer.Option(help="'last' holds out the end of every user's log, for `winnow evaluate`."),
     ] = "none",
     encoders: Annotated[
         Path | None,

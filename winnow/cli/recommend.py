@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from winnow import home, release
+from winnow.cli.objectives import parsed
 from winnow.cli.options import Json
 from winnow.cli.running_stack import running
 from winnow.errors import WinnowError
@@ -21,6 +22,14 @@ def recommend(
     text: Annotated[str | None, typer.Option(help="Search by this text.", show_default=False)] = None,
     image: Annotated[Path | None, typer.Option(help="Search by this image file.", show_default=False)] = None,
     audio: Annotated[Path | None, typer.Option(help="Search by this audio file.", show_default=False)] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE=WEIGHT", help="Weight of an event type. Repeatable.", show_default=False),
+    ] = None,
+    repeats: Annotated[
+        str | None,
+        typer.Option(help="Seen items: hide, allow or demote. Default: the release's setting.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print recommendations of the running stack: for a user, similar to a text, an image or a sound, or both."""
@@ -34,6 +43,10 @@ def recommend(
     request: client.Instance = {"k": k}
     if user is not None:
         request["user_id"] = user
+    if objective:
+        request["objectives"] = parsed(objective)
+    if repeats is not None:
+        request["repeats"] = repeats
     if query:
         request |= {"query": query, "deadline_ms": client.PATIENCE_MS}
     state = running()

@@ -1,5 +1,6 @@
-"""Prints the results of commands: recommendations, the demo's funnels, evaluations."""
+"""Prints the results of commands: recommendations, the demo's funnels."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from winnow.cli.new_items import Addition
 from winnow.datasets.origin import items_of
 from winnow.encoders.inputs import EncoderInputs
 from winnow.encoders.preparation import INPUTS_FILE
-from winnow.evaluation.report import Evaluation
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer
@@ -29,15 +29,25 @@ COLD_START_USER = "someone-new"
 def answer(given: Answer, release: Release) -> None:
     """Print the recommended items as a table."""
     titles = _titles(release)
-    table = Table("", "item", "title", "score", "click", "conversion", "sources", box=None, header_style="dim")
+    table = Table("", "item", "title", "score", "click", "conversion", "value", "sources", box=None, header_style="dim")
     for item in given["items"]:
-        chances = [f"{chance:.1%}" if chance is not None else "" for chance in (item["click"], item["conversion"])]
+        chances = [percent(item["click"]), percent(item["conversion"])]
+        value = "" if item["value"] is None else f"{item['value']:.2g}"
         sources = ", ".join(item["sources"])
         title = item.get("title") or titles.get(item["item_id"], "")
-        table.add_row(str(item["position"] + 1), item["item_id"], title, f"{item['score']:.3f}", *chances, sources)
+        score = f"{item['score']:.3f}"
+        table.add_row(str(item["position"] + 1), item["item_id"], title, score, *chances, value, sources)
     console.print(table)
     for step in given["degraded"]:
         console.print(f"[yellow]degraded[/yellow] {step}")
+
+
+def percent(chance: float | None) -> str:
+    """A probability with two significant digits; "" where it is unknown."""
+    if chance is None:
+        return ""
+    digits = 1 if chance >= 0.01 or chance == 0 else min(6, 1 - math.floor(math.log10(100 * chance)))
+    return f"{chance:.{digits}%}"
 
 
 def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
@@ -112,16 +122,6 @@ def _pictured(release: Release) -> tuple[str, Path] | None:
         if location and "://" not in location and Path(location).is_file():
             return str(title), Path(location)
     return None
-
-
-def evaluation(result: Evaluation) -> None:
-    """Print the metrics as a table, one row per recommender."""
-    console.print(f"[bold]{result['split']}[/bold]; {result['users']} users")
-    names = list(next(iter(result["metrics"].values())))
-    table = Table("", *names)
-    for recommender, metrics in result["metrics"].items():
-        table.add_row(recommender, *(f"{metrics[name]:.4f}" for name in names))
-    console.print(table)
 
 
 def _funnel(given: Answer) -> None:

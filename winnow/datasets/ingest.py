@@ -34,7 +34,7 @@ def ingest(
         source: a folder of RecBole atomic files or of Parquet/CSV tables, ``s3://bucket/prefix``,
             ``glue://database``, or None for the demo marketplace.
         out: the folder to write; an existing data set is replaced.
-        holdout: ``last`` removes every user's last event and writes it to ``holdout.parquet``; see
+        holdout: ``last`` removes the end of every user's log and writes it to ``holdout.parquet``; see
             :func:`winnow.datasets.canonical.dataset.hold_out_last`.
         marketplace: size of the demo marketplace.
         show_progress: show a progress bar while the demo marketplace is generated.

@@ -3,7 +3,6 @@
 :func:`winnow.features.extract.extract` makes a :class:`FeatureSet` from a data set.
 """
 
-from winnow.features.impressions import ImpressionLog
-from winnow.features.table import FeatureSet, Interactions
+from winnow.features.table import FeatureSet, ImpressionLog, Interactions
 
 __all__ = ["FeatureSet", "ImpressionLog", "Interactions"]

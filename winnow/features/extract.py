@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.features.columns import encode_categorical, encode_numeric
-from winnow.features.impressions import ImpressionLog
+from winnow.features.impressions import impression_log
 from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet, Interactions
@@ -116,7 +116,7 @@ def extract(
             grade=log["grade"].to_numpy().astype(np.float32),
         ),
         as_of=as_of,
-        impressions=ImpressionLog.of(dataset),
+        impressions=impression_log(dataset),
     )
 
 

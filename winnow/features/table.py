@@ -3,12 +3,11 @@
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.features.impressions import ImpressionLog
 from winnow.schema import FeatureSchema
 
 
@@ -40,6 +39,36 @@ class Interactions:
     def of(self, user: int) -> slice:
         """The rows of a user."""
         return slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+
+
+@dataclass(frozen=True)
+class ImpressionLog:
+    """The impressions in index space, requests in the order of time.
+
+    Request ``r`` showed the rows ``offsets[r]:offsets[r + 1]``, in the order of their positions. Positions have gaps
+    where an item is no longer in the catalog.
+
+    Attributes:
+        offsets: int64 [requests + 1].
+        user: int32 [requests], rows of users.
+        timestamp: int64 [requests], milliseconds since the epoch.
+        item: int32 [shown], 1..n.
+        position: int32 [shown], from 0.
+        propensity: float32 [shown], the probability that the item was shown at its position, in (0, 1].
+    """
+
+    offsets: NDArray[np.int64]
+    user: NDArray[np.int32]
+    timestamp: NDArray[np.int64]
+    item: NDArray[np.int32]
+    position: NDArray[np.int32]
+    propensity: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Of a data set without impressions."""
+        none = np.zeros(0, np.int32)
+        return cls(np.zeros(1, np.int64), none, np.zeros(0, np.int64), none, none, np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)

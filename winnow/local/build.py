@@ -25,7 +25,7 @@ def build_release(source: BuildInputs, holdout: str, resume: bool = False) -> in
 
     Args:
         source: the data to build from.
-        holdout: ``last`` holds out every user's last event, ``none`` uses all events.
+        holdout: ``last`` holds out the end of every user's log, ``none`` uses all events.
         resume: continue the failed build after its last complete step.
 
     Returns:

@@ -31,13 +31,11 @@ class UserPast(NamedTuple):
         items: int32 [h], the history that the models get, oldest first.
         timestamps: int64 [h], milliseconds since the epoch.
         seen: bool [N], whether the user has seen each candidate, however long ago.
-        now_ms: the moment of the request, milliseconds since the epoch.
     """
 
     items: NDArray[np.int32]
     timestamps: NDArray[np.int64]
     seen: NDArray[np.bool_]
-    now_ms: int
 
 
 class SourceList(NamedTuple):
@@ -72,7 +70,8 @@ def context_features(
         float32 [N, X], columns as :data:`CONTEXT_FEATURES`. A score is relative to the source's best: a difference of
         logits, or the logarithm of a ratio; where a source does not return a candidate it is the source's lowest.
         A rank is ``log1p(position)``, one past the end where the source does not return the candidate.
-        ``repeat_count`` is ``log1p`` of a candidate's events in the history, ``repeat_age`` of the days since the last.
+        ``repeat_count`` is ``log1p`` of a candidate's events in the history, ``repeat_age`` of the days from the last
+        of them to the newest event.
     """
     columns: list[NDArray[np.float64]] = []
     for source in SOURCES:
@@ -85,12 +84,12 @@ def context_features(
 
 
 def _repeats(candidates: NDArray[np.int32], past: UserPast) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How often each candidate is in the history, and how many days ago it was last, both as ``log1p``."""
+    """How often each candidate is in the history, and how many days before its end it was last, both as ``log1p``."""
     count, age = np.zeros(len(candidates)), np.zeros(len(candidates))
     for position in np.flatnonzero(np.isin(candidates, past.items)).tolist():
         events = np.flatnonzero(past.items == candidates[position])
         count[position] = np.log1p(len(events))
-        age[position] = np.log1p(max(0, past.now_ms - int(past.timestamps[events[-1]])) / DAY_MS)
+        age[position] = np.log1p(int(past.timestamps[-1] - past.timestamps[events[-1]]) / DAY_MS)
     return count, age
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-CLICK, TYPES = 0, 1
+CLICK, TYPES, CONVERSION = 0, 1, -1
 """Columns of the ranker's ``probabilities``: of an interaction, then of each event type given one; the last column is
 of any conversion given one."""
 

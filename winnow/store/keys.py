@@ -65,6 +65,11 @@ class Keys:
         return f"r{self.release}:trending"
 
     @property
+    def objectives(self) -> str:
+        """Hash: event type -> weight that replaces the release's (:mod:`winnow.store.objectives`)."""
+        return f"r{self.release}:objectives"
+
+    @property
     def group(self) -> str:
         """Name of the release's consumer group on the event stream."""
         return f"r{self.release}"

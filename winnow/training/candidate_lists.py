@@ -5,7 +5,7 @@ source too much. The lists are therefore of withheld moments only, from sources 
 holdout fit, and a co-visitation table of the same rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -85,11 +85,7 @@ def target_lists(features: FeatureSet, rows: NDArray[np.int64], length: int) -> 
 
 
 def past_lists(
-    features: FeatureSet,
-    retrieval: RetrieverTraining,
-    numerics_at: NumericsAt,
-    settings: TrainingSettings,
-    show_progress: bool,
+    features: FeatureSet, until: NDArray[np.int64], sources: "PastSources", settings: ListSettings, show_progress: bool
 ) -> CandidateLists:
     """Lists for the targets that the holdout fit did not see, and for the first moment of every user.
 
@@ -97,33 +93,30 @@ def past_lists(
 
     Args:
         features: the feature set.
-        retrieval: the trained retriever with its holdout fit.
-        numerics_at: point-in-time item numerics, for the trending list.
-        settings: which moments, how many candidates each source gives, and how the co-visitation table is fitted.
+        until: int64 [users], the row of each user after which events are withheld.
+        sources: the sources' answers at past moments.
+        settings: which moments.
         show_progress: draw a progress bar.
     """
-    log, limit = features.interactions, settings.lists.withheld
-    targets = target_rows(features)
+    log = features.interactions
     user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     row = np.arange(len(log.item))
-    withheld = _newest(
-        row[(row >= retrieval.until[user_of]) & targets & (row > log.offsets[user_of])], log.timestamp, limit
-    )
-    opening = _newest(row[row == log.offsets[user_of]], log.timestamp, limit // settings.lists.cold_start_every)
+    known = row > log.offsets[user_of]
+    withheld = _newest(row[(row >= until[user_of]) & target_rows(features) & known], log.timestamp, settings.withheld)
+    opening = _newest(row[~known], log.timestamp, settings.withheld // settings.cold_start_every)
     rows = np.concatenate([withheld, opening])
-    sources = PastSources(features, retrieval, numerics_at, log.timestamp[rows], settings)
     retrieved = sources.retrieve(withheld)
-    found: list[_List] = []
+    found: list[PastList] = []
     bar = tqdm(total=len(rows), desc="candidate lists", unit="list", disable=not show_progress)
     for position, end in enumerate(rows.tolist()):
         bar.update()
-        own = retrieved.of(position) if position < len(withheld) else None
-        candidates, described, history = sources.candidates(end, own)
+        moment = sources.at(end, retrieved.of(position) if position < len(withheld) else None)
+        candidates = moment.candidates()
         hit = np.flatnonzero(candidates == log.item[end])
         if len(hit):
-            found.append(_List(end, history, candidates, described, int(hit[0])))
+            found.append(PastList(end, candidates, moment, int(hit[0])))
     bar.close()
-    return _packed(user_of, found)
+    return packed(features, found)
 
 
 class PastSources:
@@ -132,8 +125,7 @@ class PastSources:
     Args:
         features: the feature set.
         retrieval: the trained retriever with its holdout fit.
-        numerics_at: point-in-time item numerics.
-        times: int64 [Q], the moments that will be asked for.
+        numerics_at: point-in-time item numerics, for the trending list.
         settings: counts, and how the co-visitation table is fitted.
     """
 
@@ -142,10 +134,12 @@ class PastSources:
         features: FeatureSet,
         retrieval: RetrieverTraining,
         numerics_at: NumericsAt,
-        times: NDArray[np.int64],
         settings: TrainingSettings,
     ) -> None:
         log = features.interactions
+        user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
+        withheld = np.sort(log.timestamp[np.arange(len(user_of)) >= retrieval.until[user_of]])
+        times = withheld[-settings.lists.withheld :]
         self._features, self._counts, self._model = features, settings.candidates, retrieval.holdout_fit
         self._length = self._model.settings.history_length
         self._repeats = features.schema.repeats == "allow"
@@ -160,8 +154,8 @@ class PastSources:
         user = np.searchsorted(self._features.interactions.offsets, rows, side="right") - 1
         return retrieve(self._model, self._features, user, rows, self._counts.retriever)
 
-    def candidates(self, end: int, retrieved: SourceList | None) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
-        """Candidates (int32 [N]) just before row ``end``, their context features, and the length of the history.
+    def at(self, end: int, retrieved: SourceList | None) -> "PastAnswers":
+        """The answers just before row ``end`` of the log.
 
         Args:
             end: a row of the log.
@@ -182,9 +176,42 @@ class PastSources:
             )
             if self._repeats:
                 answers["history"] = SourceList(*history_scores(items[worth >= 0][::-1], len(items)))
-        candidates = merge(answers, seen[:0] if self._repeats else seen)
-        past = UserPast(log.item[recent], log.timestamp[recent], np.isin(candidates, seen), int(log.timestamp[end]))
-        return candidates, context_features(candidates, answers, past), recent.stop - recent.start
+        return PastAnswers(
+            answers,
+            log.item[recent],
+            log.timestamp[recent],
+            seen,
+            hidden=seen[:0] if self._repeats else seen,
+        )
+
+
+@dataclass(frozen=True)
+class PastAnswers:
+    """The sources' answers at one moment.
+
+    Attributes:
+        answers: source -> its list.
+        history: int32 [h], items of the history that the models see, oldest first.
+        timestamps: int64 [h].
+        seen: int32, items that the user had seen.
+        hidden: int32, those of them that are no candidates.
+    """
+
+    answers: dict[str, SourceList]
+    history: NDArray[np.int32]
+    timestamps: NDArray[np.int64]
+    seen: NDArray[np.int32]
+    hidden: NDArray[np.int32]
+
+    def candidates(self) -> NDArray[np.int32]:
+        """All candidates, each once: int32 [N]."""
+        merged = np.unique(np.concatenate([answer.items for answer in self.answers.values()]))
+        return merged[(merged > 0) & ~np.isin(merged, self.hidden)]
+
+    def context(self, candidates: NDArray[np.int32]) -> NDArray[np.float32]:
+        """The context features of candidates, float32 [N, X]."""
+        past = UserPast(self.history, self.timestamps, np.isin(candidates, self.seen))
+        return context_features(candidates, self.answers, past)
 
 
 class RetrievedMany(NamedTuple):
@@ -224,12 +251,6 @@ def retrieve(
     return RetrievedMany(items, scores)
 
 
-def merge(answers: dict[str, SourceList], seen: NDArray[np.int32]) -> NDArray[np.int32]:
-    """All candidates, each once, without the items in ``seen``."""
-    merged = np.unique(np.concatenate([answer.items for answer in answers.values()]))
-    return merged[(merged > 0) & ~np.isin(merged, seen)]
-
-
 class _Trending:
     """The trending list as it stood at a few moments."""
 
@@ -259,29 +280,40 @@ def _newest(rows: NDArray[np.int64], timestamp: NDArray[np.int64], limit: int) -
     return np.sort(rows[np.argsort(-timestamp[rows], kind="stable")[:limit]])
 
 
-class _List(NamedTuple):
+class PastList(NamedTuple):
+    """A list before it is packed: the row of the log that happened next, the candidates and the target's position.
+
+    Where the list was shown, ``places`` (int32 [N]) are its positions, from 1, and ``importance`` weights it.
+    """
+
     end: int
-    history: int
     candidates: NDArray[np.int32]
-    context: NDArray[np.float32]
+    moment: PastAnswers
     target: int
+    places: NDArray[np.int32] | None = None
+    importance: float = 1.0
 
 
-def _packed(user_of: NDArray[np.int64], found: list[_List]) -> CandidateLists:
+def packed(features: FeatureSet, found: Sequence[PastList]) -> CandidateLists:
+    """The lists as arrays of one width."""
     width = max((len(one.candidates) for one in found), default=1)
     items = np.zeros((len(found), width), np.int32)
+    position = np.zeros_like(items)
     context = np.zeros((len(found), width, len(CONTEXT_FEATURES)), np.float32)
-    for position, one in enumerate(found):
-        items[position, : len(one.candidates)] = one.candidates
-        context[position, : len(one.candidates)] = one.context
+    for row, one in enumerate(found):
+        count = len(one.candidates)
+        items[row, :count] = one.candidates
+        context[row, :count] = one.moment.context(one.candidates)
+        if one.places is not None:
+            position[row, :count] = one.places
     end = np.array([one.end for one in found], np.int64)
     return CandidateLists(
-        user=user_of[end],
+        user=np.searchsorted(features.interactions.offsets, end, side="right") - 1,
         end=end,
-        history=np.array([one.history for one in found], np.int64),
+        history=np.array([len(one.moment.history) for one in found], np.int64),
         items=items,
         context=context,
         target=np.array([one.target for one in found], np.int64),
-        position=np.zeros(items.shape, np.int32),
-        importance=np.ones(len(found), np.float32),
+        position=position,
+        importance=np.array([one.importance for one in found], np.float32),
     )

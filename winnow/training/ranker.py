@@ -1,5 +1,7 @@
 """Training of the ranker on the lists of :mod:`winnow.training.candidate_lists`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +12,8 @@ from tqdm import tqdm
 from winnow.features.table import FeatureSet, Interactions
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings, TrainingSettings
-from winnow.training.candidate_lists import CandidateLists, NumericsAt, past_lists
+from winnow.training.candidate_lists import CandidateLists, NumericsAt, PastSources, past_lists
+from winnow.training.impression_lists import impression_lists
 from winnow.training.ranker_heads import HeadTraining
 from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
 from winnow.training.retriever import RetrieverTraining
@@ -41,7 +44,9 @@ def train_ranker(
     settings, schema = training.ranker, features.schema
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    lists = past_lists(features, retrieval, numerics_at, training, show_progress)
+    sources = PastSources(features, retrieval, numerics_at, training)
+    lists = past_lists(features, retrieval.until, sources, training.lists, show_progress)
+    shown = impression_lists(features, retrieval.until, sources, training.lists.withheld)
     targets = target_rows(features)
     newest = _newest(features.interactions, targets)
     validating = _validating(newest, lists, settings.seed)
@@ -64,7 +69,8 @@ def train_ranker(
         heads = HeadTraining(features, targets, newest[newest >= 0], conversions, builder, settings, rng)
         constant = heads.support.reasons
         _standardise(model, learned)
-        model, epochs = _fit(model, learned, validation, heads, settings, rng, show_progress)
+        batches = [learned, builder.build(shown, settings.best, settings.others, rng)] if len(shown) else [learned]
+        model, epochs = _fit(model, batches, validation, heads, settings, rng, show_progress)
         _sharpen(model, validation)
         heads.calibrate(model)
         reason = "" if epochs else f"it orders the {count['validation']} lists for validation no better"
@@ -106,14 +112,16 @@ def _listwise(model: ServedRanker, lists: ListTensors) -> Tensor:
 
 def _fit(
     model: ServedRanker,
-    training: ListTensors,
+    training: Sequence[ListTensors],
     validation: ListTensors,
     heads: HeadTraining,
     settings: RankerSettings,
     rng: np.random.Generator,
     show_progress: bool,
 ) -> tuple[ServedRanker, int]:
-    """Train; the result is the running mean of the weights, at its best epoch.
+    """Train on the lists of past moments and, as far as they are logged, of impressions.
+
+    The result is the running mean of the weights, at its best epoch.
 
     Returns:
         The model and the number of epochs it took; 0 where it is the one that training began with.
@@ -124,13 +132,15 @@ def _fit(
     bar = tqdm(range(1, settings.epochs + 1), desc="ranker", unit="epoch", disable=not show_progress)
     for epoch in bar:
         model.train()
-        for part in slices(rng.permutation(len(training)), settings.batch):
-            batch = training.take(part)
+        steps = [(lists, part) for lists in training for part in slices(rng.permutation(len(lists)), settings.batch)]
+        for step in rng.permutation(len(steps)).tolist():
+            lists, part = steps[step]
+            batch = lists.take(part)
             loss = (_listwise(model, batch) * batch.importance).mean()
             if heads.needed:
                 loss = loss + settings.heads_weight * heads.loss(model)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             mean.update()

@@ -96,6 +96,8 @@ def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:
     names |= {"user_id": vocabulary.users, "event": vocabulary.events}
     drawn: dict[str, st.SearchStrategy[Any]] = {name: st.sampled_from(values) for name, values in names.items()}
     drawn = {"item_id": _ID, "event_id": st.none() | _ID, "timestamp": _MOMENT, "created_at": _MOMENT} | drawn
+    drawn["objectives"] = st.none() | st.dictionaries(st.sampled_from(vocabulary.events), st.floats(-1000, 1000))
+    drawn["repeats"] = st.sampled_from([None, "hide", "allow", "demote"])
     drawn["query"] = st.fixed_dictionaries({"text": st.text("ab ", min_size=1)})
     unlikely = ("filters", "image", "audio", "features")
     properties = vocabulary.schemas[model]["properties"]

@@ -7,6 +7,7 @@ def test_a_request_has_defaults() -> None:
     (request,) = parse_all(RecommendRequest, [{"user_id": "anna"}])
     assert (request.k, request.debug, request.deadline_ms, request.diversity) == (10, False, None, None)
     assert request.filters.categories is None
+    assert (request.objectives, request.repeats) == (None, None)
     assert request.filters.exclude_items == []
 
 
@@ -24,6 +25,28 @@ def test_a_request_has_defaults() -> None:
         ({"user_id": "\ud800"}, "instances[0].user_id: must be a string of 1 to 256 characters, got '\\ud800'"),
         ({"user_id": "a", "debug": 1}, "instances[0].debug: must be true or false, got 1"),
         ({"user_id": "a", "diversity": 1.5}, "instances[0].diversity: must be a number between 0 and 1, got 1.5"),
+        ({"user_id": "a", "repeats": "show"}, "instances[0].repeats: must be hide, allow or demote, got 'show'"),
+        (
+            {"user_id": "a", "objectives": ["buy"]},
+            "instances[0].objectives: must be an object of at most 100 event types",
+        ),
+        ({"user_id": "a", "objectives": {"buy": True}}, "instances[0].objectives.buy: must be a number between -1000"),
+        (
+            {"user_id": "a", "objectives": {"buy": -1000.5}},
+            "instances[0].objectives.buy: must be a number between -1000",
+        ),
+        (
+            {"user_id": "a", "objectives": {"buy": float("nan")}},
+            "instances[0].objectives.buy: must be a number between",
+        ),
+        (
+            {"user_id": "a", "objectives": {"buy": 10**400}},
+            "instances[0].objectives.buy: must be a number between -1000",
+        ),
+        (
+            {"user_id": "a", "objectives": dict.fromkeys(map(str, range(101)), 1)},
+            "instances[0].objectives: must be an object of at most 100 event types, each with its weight, got",
+        ),
         ({"user_id": "a", "deadline_ms": 1}, "instances[0].deadline_ms: must be a whole number between 10 and 10000"),
         ({"user_id": "a", "filters": []}, "instances[0].filters: must be an object, got []"),
         ({"user_id": "a", "filters": {"colour": 1}}, "instances[0].filters.colour: is not a field; the fields are"),

@@ -81,7 +81,7 @@ def test_without_feedback_every_row_is_an_event(tmp_path: Path) -> None:
         ("label:float rating:float", ["1 5"], r"label and rating are all feedback columns; keep the one to learn from"),
         ("label:float", ["0", "0"], r"column label: no row is above zero, so there is no positive event"),
         ("label:float", ["yes"], r"column label: expected a finite number \(1 row\), for example 'yes'"),
-        ("rating:float", ["33"], r"33 steps are too many for a rating scale \(at most 32\)"),
+        ("rating:float", ["101"], r"101 steps are too many for a rating scale \(at most 100\)"),
     ],
 )
 def test_ambiguous_feedback_is_refused(tmp_path: Path, header: str, rows: list[str], said: str) -> None:

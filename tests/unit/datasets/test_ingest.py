@@ -1,4 +1,4 @@
-"""The holdout, and writing a data set completely or not at all."""
+"""Writing a data set completely or not at all."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.datasets.canonical.dataset import Dataset, hold_out_last
-from winnow.datasets.canonical.spec import DatasetSpec
+from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import DataError, WinnowError
@@ -44,19 +43,6 @@ def shop(tmp_path: Path) -> Path:
     pq.write_table(ITEMS, folder / "items.parquet")
     pq.write_table(EVENTS, folder / "events.parquet")
     return folder
-
-
-def test_the_last_event_by_time_then_position_is_held_out() -> None:
-    data = Dataset(DatasetSpec(name="x", events={"view": 1}), ITEMS, pa.table({"user_id": ["u", "v", "w"]}), EVENTS)
-    kept, held = hold_out_last(data)
-    assert held.column_names == ["user_id", "item_id", "event", "timestamp", "amount"]
-    assert [(row["user_id"], row["item_id"]) for row in held.to_pylist()] == [("u", "c"), ("w", "a")]
-    assert held["amount"].to_pylist() == [3.0, 6.0]
-    assert [row["item_id"] for row in kept.events.to_pylist() if row["user_id"] == "u"] == ["a", "b", "d"]
-    # v has two events and keeps both.
-    assert held["amount"].to_pylist() == [3.0, 6.0]
-    assert [row["item_id"] for row in kept.events.to_pylist() if row["user_id"] == "v"] == ["a", "b"]
-    assert kept.events.num_rows + held.num_rows == EVENTS.num_rows
 
 
 def test_ingest_writes_what_it_returns(shop: Path, tmp_path: Path) -> None:

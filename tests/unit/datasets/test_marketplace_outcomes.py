@@ -64,7 +64,7 @@ def test_outcomes_have_the_rates_of_a_shop_and_can_be_predicted(
     assert area_under_curve(expected, followed) > 0.75
     # The log is drawn from these probabilities; only the last event of a user has no successor.
     for tenth in np.array_split(np.argsort(expected), 10):
-        assert followed[tenth].mean() == pytest.approx(expected[tenth].mean(), rel=0.12, abs=0.004)
+        assert followed[tenth].mean() == pytest.approx(expected[tenth].mean(), rel=0.2, abs=0.006)
 
 
 def test_what_is_viewed_most_is_not_what_is_bought(world: World, views: Views) -> None:
@@ -104,10 +104,11 @@ def test_an_oracle_of_purchases_sells_more_and_one_of_views_is_viewed_more(world
     items = np.tile(np.arange(SIZE.items), (SIZE.users, 1))
     after = outcome_probabilities(world.catalog, world.people, EVERY[:, None], items, END)
     taste = world.people.category[1][:, world.catalog.category] * world.people.style[1][:, world.catalog.style]
+    taste = taste * world.catalog.available
     liked, sold = (np.argsort(-reason, axis=1)[:, :10] for reason in (taste, taste * after.bought))
     random = np.random.default_rng(0).integers(SIZE.items, size=(SIZE.users, 10))
     by_taste, by_sales, by_chance = (judge.ask(EVERY, chosen, seed=0) for chosen in (liked, sold, random))
-    assert by_taste.viewed.mean() > 1.2 * by_chance.viewed.mean()
+    assert by_taste.viewed.mean() > 1.15 * by_chance.viewed.mean()
     assert by_sales.bought.mean() > 1.5 * by_taste.bought.mean()
     assert by_sales.disliked.mean() < 0.7 * by_taste.disliked.mean()
 

@@ -135,7 +135,10 @@ def test_loading_a_folder_without_a_data_set_is_an_error(tmp_path: Path) -> None
         ("name: x\nevents: {view: 0, dislike: -1}", r"events: no type has a positive value; give the events that"),
         ("name: x\nevents: {no: 1}", r"events\.\w+: a name must be text; write it in quotes"),
         ("name: x\nevents: [view]", r"events: must be the event types, each with its value, as \{view: 1\}, got"),
-        (f"name: x\nevents: {{{', '.join(f't{n}: 1' for n in range(33))}}}", r"33 types are too many \(at most 32\)"),
+        (
+            f"name: x\nevents: {{{', '.join(f't{n}: 1' for n in range(101))}}}",
+            r"101 types are too many \(at most 100\)",
+        ),
         ("name: x\nevents: {view: 1}\nrepeats: often", r"repeats: Input should be 'hide', 'allow' or 'demote'"),
         ("name: x\nevents: {}", r"events: .*at least 1"),
         ("events: {view: 1}", r"name: missing; add it"),

@@ -11,8 +11,7 @@ from winnow.datasets.canonical.dataset import IMPRESSIONS, Dataset
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.features.extract import extract
 from winnow.features.first_clicks import first_clicks
-from winnow.features.impressions import ImpressionLog
-from winnow.features.table import FeatureSet, Interactions
+from winnow.features.table import FeatureSet, ImpressionLog, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema
 
 START = 1_700_000_000_000

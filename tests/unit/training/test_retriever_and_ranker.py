@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from winnow.evaluation.baselines import popularity
+from winnow.evaluation.baselines import Past, popularity
 from winnow.features.table import FeatureSet, Interactions
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import ItemInputs
@@ -16,7 +16,7 @@ from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.candidate_lists import past_lists, retrieve
+from winnow.training.candidate_lists import PastSources, past_lists, retrieve
 from winnow.training.ranker import train_ranker
 from winnow.training.retriever import RetrieverTraining, train_retriever
 from winnow.training.trained_ranker import TrainedRanker
@@ -100,6 +100,10 @@ def model_inputs(features: FeatureSet, users: int) -> tuple[torch.Tensor, ...]:
     return (*map(torch.from_numpy, history), torch.zeros(users, 1, dtype=torch.int32), torch.zeros(users, 1))
 
 
+def popular(features: FeatureSet) -> NDArray[np.int32]:
+    return popularity(Past.of(features.interactions, ITEMS, features.schema.event_values), 10)
+
+
 def no_fresh(users: int) -> torch.Tensor:
     return torch.zeros(users, 1, SMALL.dimension)
 
@@ -108,7 +112,7 @@ def test_the_retriever_learns_what_comes_next(features: FeatureSet, retrieval: R
     held_out = world()[1]
     log = features.interactions
     found = retrieve(retrieval.served, features, np.arange(USERS), log.offsets[1:], 10)
-    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
+    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popular(features), held_out, 10)
 
 
 def test_the_holdout_fit_does_not_learn_from_the_newest_events(retrieval: RetrieverTraining) -> None:
@@ -162,7 +166,7 @@ def test_a_large_catalog_is_sampled(features: FeatureSet) -> None:
     held_out, log = world()[1], features.interactions
     trained = train_retriever(features, sampled, show_progress=False)
     found = retrieve(trained.served, features, np.arange(USERS), log.offsets[1:], 10)
-    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popularity(log, ITEMS, 10), held_out, 10)
+    assert ndcg(found.items, held_out, 10) > 1.5 * ndcg(popular(features), held_out, 10)
 
 
 def test_served_candidates_are_the_best_unseen_items(features: FeatureSet, retrieval: RetrieverTraining) -> None:
@@ -207,7 +211,8 @@ def test_lists_come_from_held_out_moments_and_cold_start_users(
     features: FeatureSet, retrieval: RetrieverTraining
 ) -> None:
     settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
-    lists = past_lists(features, retrieval, numerics_at, settings, show_progress=False)
+    sources = PastSources(features, retrieval, numerics_at, settings)
+    lists = past_lists(features, retrieval.until, sources, settings.lists, show_progress=False)
     log = features.interactions
     known = lists.history > 0
     assert (lists.end[known] >= retrieval.until[lists.user[known]]).all()

@@ -60,7 +60,8 @@ def test_without_a_clock_every_later_moment_is_a_visit() -> None:
 
 
 def test_values_are_relative_to_the_mean_positive_one() -> None:
-    features = feature_set([[(1, VIEW, 0), (1, BUY, HOUR), (2, VIEW, 2 * HOUR), (3, VIEW, 3 * HOUR), (3, HATE, 4 * HOUR)]])
+    events = [(1, VIEW, 0), (1, BUY, HOUR), (2, VIEW, 2 * HOUR), (3, VIEW, 3 * HOUR), (3, HATE, 4 * HOUR)]
+    features = feature_set([events])
     values = target_values(features, target_rows(features))
     # A view and a purchase are worth 11, a view 1, a view and a dislike -4; the mean of 11 and 1 is 6.
     assert values == pytest.approx([11 / 6, 0, 1 / 6, -4 / 6, 0])

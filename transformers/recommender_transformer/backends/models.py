@@ -30,12 +30,11 @@ class Ranked(NamedTuple):
     """The output of the ranker.
 
     Attributes:
-        probabilities: float32 [B, N, 2], of click and conversion.
-        scores: float32 [B, N], the score to order by.
+        probabilities: float32 [B, N, E + 2], of a click, of each event type and of a conversion
+            (:mod:`winnow.ranking.objectives`).
     """
 
     probabilities: NDArray[np.float32]
-    scores: NDArray[np.float32]
 
 
 class SimilarItems(NamedTuple):

@@ -13,6 +13,7 @@ from recommender_transformer.backends.row_cache import RowCache
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
+from winnow.retrieval.item_values import item_values
 from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store import history, keys, recent_events
 from winnow.store.connection import connect_async
@@ -49,7 +50,9 @@ class UserState:
 
     Attributes:
         row: structured scalar of the schema's ``user_dtype``; zeros for a user without one.
-        history: the newest events, oldest first.
+        events: the newest events with items of the catalog, oldest first.
+        values: float64, for each of ``events`` the summed value of those with the same item.
+        history: those of ``events`` that the models read: they have no embedding of a new item.
         seen: Bloom filter of the items that the user has seen; `None` for a user without events.
         categories: Bloom filter of the categories of those items; `None` for a user without events.
         recent: distinct ids of the items of recent events, which ``seen`` and ``categories`` may not contain yet.
@@ -57,6 +60,8 @@ class UserState:
     """
 
     row: np.void
+    events: History
+    values: NDArray[np.float64]
     history: History
     seen: SeenFilter | None
     categories: CategoryFilter | None
@@ -91,17 +96,17 @@ class OnlineStore:
         self._observe = observe
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
-        # Histories contain the release's items only: the models have no embedding of a new item.
         self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
         self._empty_row: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._codes = event_codes(release.schema.events)
+        self._event_values = np.array([0.0, *release.schema.event_values])
         self._history_length = release.manifest.history_length
         self._cache = RowCache(self.catalog.size + NEW_ITEM_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
     @property
     def cold_start_state(self) -> UserState:
         """The state of a user without any data."""
-        return UserState(self._empty_row, history.EMPTY, None, None)
+        return UserState(self._empty_row, history.EMPTY, np.empty(0), history.EMPTY, None, None)
 
     async def user_state(self, user_id: str) -> UserState:
         """Read a user's row, history, Bloom filters and recent events, in one round trip.
@@ -123,9 +128,13 @@ class OnlineStore:
         unreadable: list[str] = []
         seen_filter = _filter("seen", SeenFilter.from_bytes, seen, unreadable)
         category_filter = _filter("unlikely", CategoryFilter.from_bytes, categories, unreadable)
+        events = history.decode(entries, self._item_index)
+        of_release = np.flatnonzero(events.items <= self.catalog.size)
         return UserState(
             row=self._empty_row if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
-            history=history.decode(entries, self._item_index),
+            events=events,
+            values=item_values(events.items, events.events, self._event_values),
+            history=History(events.items[of_release], events.events[of_release], events.timestamps[of_release]),
             seen=seen_filter,
             categories=category_filter,
             recent=tuple(dict.fromkeys(event.item_id for event in happened)),
@@ -184,6 +193,7 @@ class OnlineStore:
     def learn(self, item: NewItem) -> None:
         """Add or replace a new item: requests from now on can return it."""
         index = self.catalog.put(item)
+        self._item_index[item.item_id.encode()] = index
         self._cache.put(np.array([index], np.int32), np.array([item.row], self._item_dtype))
 
     async def trending(self) -> NDArray[np.int32]:
@@ -194,6 +204,15 @@ class OnlineStore:
         """
         packed = await self.client.get(self.keys.trending)
         return np.frombuffer(packed if isinstance(packed, bytes) else b"", dtype="<i4").astype(np.int32)
+
+    async def objectives(self) -> dict[bytes, bytes]:
+        """The entries of the live weights (:mod:`winnow.store.objectives`).
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        entries: Any = await self.client.hgetall(self.keys.objectives)
+        return dict(entries)
 
     async def close(self) -> None:
         """Close the connections."""

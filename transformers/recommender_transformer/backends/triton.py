@@ -89,8 +89,7 @@ class TritonModels:
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        outputs = await self._call("ranker", inputs, ("probabilities", "scores"))
-        return Ranked(outputs["probabilities"], outputs["scores"])
+        return Ranked((await self._call("ranker", inputs, ("probabilities",)))["probabilities"])
 
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[np.float32]:
         """Call an encoder.

@@ -6,6 +6,7 @@ import numpy as np
 
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
+from winnow.ranking.objectives import CLICK, CONVERSION
 from winnow.request import RecommendedItem
 
 
@@ -24,14 +25,17 @@ def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str]) -> 
             score=score,
             click=None if click != click else click,
             conversion=None if conversion != conversion else conversion,
+            value=None if value != value else value,
             sources=[source for source, proposes in zip(sources, by, strict=True) if proposes],
             position=position,
         )
-        for position, (item, score, (click, conversion), by) in enumerate(
+        for position, (item, score, click, conversion, value, by) in enumerate(
             zip(
                 shown.items.tolist(),
                 shown.score.tolist(),
-                shown.probabilities.tolist(),
+                shown.probabilities[:, CLICK].tolist(),
+                shown.probabilities[:, CONVERSION].tolist(),
+                shown.value.tolist(),
                 proposed.tolist(),
                 strict=True,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from winnow.ranking.context import SourceList
 
 
+@dataclass
 class Candidates:
     """Distinct candidates, in the order in which the sources first proposed them.
 
@@ -17,18 +19,39 @@ class Candidates:
         items: int32 [n], item indices.
         scores: float32 [n, sources + 1], scores of each source and of the backfill; NaN if it did not propose the item.
         rows: structured [n], item rows; set by the item hydrators.
-        probabilities: float32 [n, 2], click and conversion; NaN unless the ranker has answered.
+        probabilities: float32 [n, E + 2], the ranker's: of a click, of each event type and of a conversion
+            (:mod:`winnow.ranking.objectives`); NaN unless the ranker has answered.
+        value: float32 [n], what showing the item is worth; NaN unless the ranker has answered.
         score: float32 [n], the score to order by, higher is better; 0 until the scorers run.
+        seen: bool [n], whether the user has seen the item; false until the filters run.
         propensity: float32 [n], probability that the item passed the randomised filters; 1 if no draw was involved.
     """
 
-    def __init__(self, items: NDArray[np.int32], scores: NDArray[np.float32], rows: NDArray[np.void]) -> None:
-        self.items = items
-        self.scores = scores
-        self.rows = rows
-        self.probabilities = np.full((len(items), 2), np.nan, dtype=np.float32)
-        self.score = np.zeros(len(items), dtype=np.float32)
-        self.propensity = np.ones(len(items), dtype=np.float32)
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    rows: NDArray[np.void]
+    probabilities: NDArray[np.float32]
+    value: NDArray[np.float32]
+    score: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    propensity: NDArray[np.float32]
+
+    @classmethod
+    def unscored(
+        cls, items: NDArray[np.int32], scores: NDArray[np.float32], rows: NDArray[np.void], types: int
+    ) -> Candidates:
+        """Candidates that no filter or scorer has treated; ``types`` is ``E``, the number of event types."""
+        count = len(items)
+        return cls(
+            items,
+            scores,
+            rows,
+            probabilities=np.full((count, types + 2), np.nan, dtype=np.float32),
+            value=np.full(count, np.nan, dtype=np.float32),
+            score=np.zeros(count, dtype=np.float32),
+            seen=np.zeros(count, dtype=np.bool_),
+            propensity=np.ones(count, dtype=np.float32),
+        )
 
     def __len__(self) -> int:
         return len(self.items)
@@ -36,19 +59,16 @@ class Candidates:
     def take(self, positions: NDArray[np.intp]) -> Candidates:
         """The candidates at ``positions``, in that order."""
         # ``ndarray.take`` is several times faster than indexing, most of all for structured rows.
-        taken = Candidates(self.items.take(positions), self.scores.take(positions, 0), self.rows.take(positions))
-        taken.probabilities = self.probabilities.take(positions, 0)
-        taken.score = self.score.take(positions)
-        taken.propensity = self.propensity.take(positions)
-        return taken
+        return Candidates(**{name: array.take(positions, 0) for name, array in vars(self).items()})
 
     @classmethod
-    def merge(cls, found: Sequence[SourceList], dtype: np.dtype[np.void]) -> Candidates:
+    def merge(cls, found: Sequence[SourceList], dtype: np.dtype[np.void], types: int) -> Candidates:
         """Merge the lists of the sources; an item that several propose becomes one candidate.
 
         Args:
             found: one list per source and one for the backfill, in the order of ``Pipeline.source_names``.
             dtype: dtype of the packed item row.
+            types: number of event types.
         """
         proposed = np.concatenate([part.items for part in found])
         unique, first, inverse = np.unique(proposed, return_index=True, return_inverse=True)
@@ -61,17 +81,9 @@ class Candidates:
             end = start + len(part.items)
             scores[position[inverse[start:end]], source] = part.scores
             start = end
-        return cls(unique[order], scores, np.zeros(len(unique), dtype=dtype))
+        return cls.unscored(unique[order], scores, np.zeros(len(unique), dtype=dtype), types)
 
     @classmethod
     def join(cls, one: Candidates, other: Candidates) -> Candidates:
         """Concatenate two batches that share no item."""
-        joined = cls(
-            np.concatenate([one.items, other.items]),
-            np.concatenate([one.scores, other.scores]),
-            np.concatenate([one.rows, other.rows]),
-        )
-        joined.probabilities = np.concatenate([one.probabilities, other.probabilities])
-        joined.score = np.concatenate([one.score, other.score])
-        joined.propensity = np.concatenate([one.propensity, other.propensity])
-        return joined
+        return cls(**{name: np.concatenate([array, getattr(other, name)]) for name, array in vars(one).items()})

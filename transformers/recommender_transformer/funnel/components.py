@@ -10,6 +10,7 @@ from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
+from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.stages import (
     Backfill,
     Filter,
@@ -20,6 +21,7 @@ from recommender_transformer.funnel.stages import (
     SideEffect,
     Source,
 )
+from winnow.schema import Repeats
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Pipeline:
         media_decoder: decodes the content of queries and new items.
         content_lookup: embeds decoded content and finds similar items.
         categories: codes of the categories that requests name.
+        objectives: weights of the event types that requests may replace.
+        repeats: what to do with items that a user has seen, for requests that do not say.
         explainer: renders the trace of ``debug: true``.
     """
 
@@ -42,6 +46,8 @@ class Pipeline:
     media_decoder: MediaDecoder
     content_lookup: ContentLookup
     categories: CategoryCodes
+    objectives: Objectives
+    repeats: Repeats
     query_hydrators: tuple[QueryHydrator, ...]
     sources: tuple[Source, ...]
     item_hydrators: tuple[ItemHydrator, ...]

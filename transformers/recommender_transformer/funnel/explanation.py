@@ -11,6 +11,7 @@ from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Filter
+from winnow.ranking.objectives import CLICK, CONVERSION, TYPES, terms
 from winnow.release import Release
 from winnow.schema import Feature
 
@@ -46,7 +47,7 @@ class Explainer:
         """
         trace = query.trace
         positions = {item: position for position, item in enumerate(shown.items.tolist())}
-        ranked = _ranked(trace.ranked, positions)
+        ranked = {} if trace.ranked is None else self._ranked(query, trace.ranked, positions)
         candidates: list[dict[str, Any]] = []
         for batch in trace.merged:
             removed = _removed(query, batch, filters)
@@ -81,8 +82,34 @@ class Explainer:
                 "events": len(query.user.state.history.items),
                 "features": self._named(self._schema.user, "user_", np.array([query.user.state.row]))[0],
             },
+            "objectives": dict(zip(self._schema.events, query.weights.tolist(), strict=True)),
+            "repeats": query.repeats,
             "candidates": candidates,
         }
+
+    def _ranked(self, query: Query, ranked: Candidates, positions: Mapping[int, int]) -> dict[int, dict[str, Any]]:
+        """Item index -> scores, rank before the orderers and, if shown, position after them; for scored candidates."""
+        types = self._schema.events
+        columns: dict[str, NDArray[Any]] = {
+            "click": ranked.probabilities[:, CLICK],
+            "conversion": ranked.probabilities[:, CONVERSION],
+            "types": ranked.probabilities[:, TYPES : TYPES + len(types)],
+            "terms": terms(ranked.probabilities, query.weights),
+            "value": ranked.value,
+        }
+        entries: dict[int, dict[str, Any]] = {}
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        scored = zip(ranked.items.tolist(), ranked.score.tolist(), ranked.propensity.tolist(), rows, strict=True)
+        for rank, (item, score, propensity, row) in enumerate(scored):
+            entries[item] = {
+                **{name: _named_or_none(cell, types) for name, cell in zip(columns, row, strict=True)},
+                "score": score,
+                "propensity": round(propensity, 6),
+                "ranked": rank,
+            }
+            if item in positions:
+                entries[item] |= {"position": positions[item], "moved": rank - positions[item]}
+        return entries
 
     def _features(self, batch: Candidates) -> list[dict[str, Any]]:
         """Each candidate's features by name, and the age of its row in seconds; null for the rows of the release."""
@@ -127,21 +154,8 @@ def _values(codes: list[int], vocabulary: Mapping[int, str]) -> str | list[str |
     return [vocabulary.get(code) for code in codes if code]
 
 
-def _ranked(ranked: Candidates | None, positions: Mapping[int, int]) -> dict[int, dict[str, Any]]:
-    """Item index -> scores, rank before the orderers and, if shown, position after them; for scored candidates."""
-    if ranked is None:
-        return {}
-    entries: dict[int, dict[str, Any]] = {}
-    columns = (ranked.items, ranked.score, ranked.probabilities, ranked.propensity)
-    for rank, (item, score, probabilities, propensity) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-        click, conversion = (p if p == p else None for p in probabilities)
-        entries[item] = {
-            "click": click,
-            "conversion": conversion,
-            "score": score,
-            "propensity": round(propensity, 6),
-            "ranked": rank,
-        }
-        if item in positions:
-            entries[item] |= {"position": positions[item], "moved": rank - positions[item]}
-    return entries
+def _named_or_none(cell: float | list[float], types: Sequence[str]) -> float | dict[str, float] | None:
+    """A number, or numbers by event type; `None` if the ranker has not answered."""
+    if isinstance(cell, list):
+        return None if math.isnan(cell[0]) else dict(zip(types, cell, strict=True))
+    return None if math.isnan(cell) else cell

@@ -13,6 +13,7 @@ from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendRequest
+from winnow.schema import Repeats
 
 
 @dataclass
@@ -53,12 +54,14 @@ class SourceResults:
 
 @dataclass(frozen=True)
 class Query:
-    """An admitted request. The request is fixed; the stages write to ``user``, ``sources`` and ``trace`` only.
+    """An admitted request, which is fixed; the stages write to ``user``, ``weights``, ``sources`` and ``trace`` only.
 
     Attributes:
         request: the validated request.
         request_id: the caller's id, or a generated one.
         categories: int32 codes of the requested categories; `None` if the request has no category filter.
+        repeats: what to do with items that the user has seen: the request's choice or the release's.
+        weights: float64 [E], the weights of the event types; a query hydrator writes those in force.
         deadline_s: seconds from ``started`` within which the answer is due.
         user: the user's state and vectors.
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
@@ -72,6 +75,8 @@ class Query:
     request: RecommendRequest
     request_id: str
     categories: NDArray[np.int32] | None
+    repeats: Repeats
+    weights: NDArray[np.float64]
     deadline_s: float
     user: User
     content: DecodedContent = field(default_factory=dict)

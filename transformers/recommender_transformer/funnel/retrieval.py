@@ -42,7 +42,7 @@ class Retrieval:
         lists = await self._find(query)
         query.sources.lists = lists
         merged = [lists.get(name, NOTHING) for name in self._pipeline.source_names]
-        kept = await self._filter(query, Candidates.merge(merged, self._pipeline.row_dtype), query.request.k)
+        kept = await self._filter(query, self._merge(merged), query.request.k)
         return kept if len(kept) >= query.request.k else await self._backfill(query, kept)
 
     async def _find(self, query: Query) -> dict[str, SourceList]:
@@ -68,6 +68,9 @@ class Retrieval:
             return found
         work, fallback = _answer(query, source), partial(source.fallback, query)
         return await self._fallbacks.attempt(query, "sources", source.name, work, fallback, size=_size)
+
+    def _merge(self, lists: Sequence[SourceList]) -> Candidates:
+        return Candidates.merge(lists, self._pipeline.row_dtype, len(self._pipeline.objectives.types))
 
     async def _filter(self, query: Query, candidates: Candidates, needed: int) -> Candidates:
         """The candidates that have a row and pass every filter; relaxable filters keep up to ``needed``."""
@@ -105,7 +108,7 @@ class Retrieval:
         for start in range(0, len(items), _BACKFILL_BATCH):
             batch = items[start : start + _BACKFILL_BATCH]
             found = SourceList(batch, -np.arange(start, start + len(batch), dtype=np.float32))
-            merged = Candidates.merge([*no_lists, found], self._pipeline.row_dtype)
+            merged = self._merge([*no_lists, found])
             candidates = Candidates.join(candidates, await self._filter(query, merged, k - len(candidates)))
             if len(candidates) >= k or query.remaining_s < 0:
                 break

@@ -58,15 +58,20 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, or the release lacks an encoder or category that a request names;
-                the message names the field.
+            InvalidRequest: content cannot be decoded, or the release lacks an encoder, category or event type that a
+                request names; the message names the field.
         """
+        objectives = self._pipeline.objectives
+        for n, request in enumerate(requests):
+            objectives.check(request, f"instances[{n}]")
         contents = await self._decode(requests)
         return [
             Query(
                 request=request,
                 request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
                 categories=self._pipeline.categories.codes(request, f"instances[{n}]"),
+                repeats=request.repeats or self._pipeline.repeats,
+                weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
                 content=content,

@@ -21,12 +21,12 @@ from winnow.request import Answer
 
 
 class QueryHydrator(Protocol):
-    """Stage 1: reads what is known about the user. Query hydrators run one after the other."""
+    """Stage 1: reads what is known about the user and which weights are in force, one hydrator after the other."""
 
     name: str
 
     async def hydrate(self, query: Query) -> None:
-        """Set attributes of ``query.user``."""
+        """Set attributes of ``query.user``, or ``query.weights``."""
 
     def fallback(self, query: Query) -> None:
         """Set the same attributes without I/O."""
@@ -66,7 +66,7 @@ class ItemHydrator(Protocol):
 
 
 class Filter(Protocol):
-    """Stage 4: removes candidates. Every filter sees all candidates, hydrated.
+    """Stage 4: removes candidates. Every filter sees all candidates, hydrated, and may set their attributes.
 
     Attributes:
         relaxable: whether to keep candidates that this filter would remove rather than return fewer than ``k`` items.
@@ -103,7 +103,7 @@ class Scorer(Protocol):
         """Whether the scorer applies to the query; it is skipped otherwise."""
 
     async def score(self, query: Query, candidates: Candidates) -> None:
-        """Set ``candidates.score`` and, if known, ``candidates.probabilities``."""
+        """Set ``candidates.score`` and, if known, ``candidates.probabilities`` and ``candidates.value``."""
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """Set ``candidates.score`` without I/O."""

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from winnow.datasets.canonical import spec as dataset_yaml
 from winnow.datasets.canonical.account import Account
@@ -76,20 +78,45 @@ class Dataset:
 
 
 def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
-    """Remove every user's last event, for evaluation.
+    """Remove the end of every user's log, for evaluation: all events from the user's last moment on.
 
-    The last event has the largest timestamp; of equal ones, it is the last in the log. Users with fewer than 3 events
-    keep all of them and are not in the held-out table: from a single event neither training nor early stopping
-    can learn.
+    A moment is an event that a recommendation could have led to: where the data set allows repeats, any event of a type
+    of positive value; elsewhere the user's first event with an item, because seen items are hidden or come last. Later
+    events are held out with the moment: they tell what followed from it, and a model that learned from them would know
+    its future. In a log without repeated items, only the last event is held out.
+
+    Events are in the order of time, then of the log. Users with fewer than 3 moments keep all their events and are not
+    in the held-out table: from a single moment neither training nor early stopping can learn.
 
     Returns:
-        The data set without those events, and the events: the same columns, one row per user, in the order of the log.
+        The data set without those events, and the events, with the same columns, in the order of the log.
     """
     events = dataset.events
-    user = events["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    user = _codes(events["user_id"])
     # lexsort is stable: equal timestamps stay in the order of the log.
     order = np.lexsort((events["timestamp"].to_numpy(), user))
-    last = order[np.flatnonzero(np.diff(user[order], append=-1))]
-    held = np.zeros(len(user), dtype=bool)
-    held[last[np.bincount(user)[user[last]] >= _FEWEST]] = True
+    moments = order[_moments(dataset, order)]
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    users = int(user.max(initial=-1)) + 1
+    last = np.zeros(users, np.int64)
+    np.maximum.at(last, user[moments], place[moments])
+    enough = np.bincount(user[moments], minlength=users) >= _FEWEST
+    held = enough[user] & (place >= last[user])
     return replace(dataset, events=events.filter(pa.array(~held))), events.filter(pa.array(held))
+
+
+def _moments(dataset: Dataset, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions in ``order``, which sorts the log by user and time, of every user's moments."""
+    events, spec = dataset.events, dataset.spec
+    if spec.repeats == "allow":
+        positive = pa.array([name for name, value in spec.values.items() if value > 0])
+        return np.flatnonzero(pc.is_in(events["event"], positive).to_numpy()[order])
+    pairs = np.stack([_codes(events["user_id"]), _codes(events["item_id"])], axis=1)[order]
+    return np.unique(pairs, axis=0, return_index=True)[1]
+
+
+def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A number for each value, the same for equal ones: int64 [rows]."""
+    codes: NDArray[np.int64] = column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    return codes

@@ -22,15 +22,9 @@ from winnow import fields
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, REQUIRED_OF_EVENTS, USER_COLUMNS
 from winnow.datasets.canonical.report import reading
 from winnow.errors import DataError
-from winnow.schema import Repeats
+from winnow.schema import LARGEST_VALUE, MOST_TYPES, Repeats
 
 FILE = "dataset.yaml"
-
-LARGEST_VALUE = 1000.0
-"""Bound on the value of an event type, in both directions, and on the weights of a request."""
-
-MOST_TYPES = 32
-"""Event types of a data set at most: the ranker has a head for each."""
 
 EXAMPLE = """\
 name: my-shop

@@ -23,6 +23,9 @@ END = 1_782_777_600_000
 DAYS = 90
 START = END - DAYS * DAY
 
+WITHDRAWN = END - 21 * DAY
+"""When the unavailable items left the shop: users see none of them afterwards."""
+
 _UNAVAILABLE = 0.03
 _WITH_SOUND = 1 / 3
 _NEW = 0.25

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.datasets.marketplace.attributes import CATEGORY_NAMES, COMPLEMENTS, STYLE_NAMES
-from winnow.datasets.marketplace.catalog import DAY, DAYS, START, Catalog
+from winnow.datasets.marketplace.catalog import DAY, DAYS, START, WITHDRAWN, Catalog
 from winnow.datasets.marketplace.people import People
 
 _RELATED, _TO_TASTE, _POPULAR, _ESTABLISHED = 14, 10, 5, 1
@@ -127,8 +127,8 @@ def choice_logits(
         shown: int64 [n, places], rows of items in the order of display.
 
     Returns:
-        float64 [n, places]; the softmax of a row is the distribution of the choice. An item that does not exist yet
-        has minus infinity.
+        float64 [n, places]; the softmax of a row is the distribution of the choice. An item that does not exist yet,
+        or was withdrawn, has minus infinity.
     """
     user, taste, before, now = (array[:, None] for array in (viewers.user, viewers.taste, viewers.before, viewers.now))
     continues = ~viewers.fresh[:, None]
@@ -153,7 +153,7 @@ def choice_logits(
         - _POSITION_BIAS * np.log1p(np.arange(shown.shape[1]))
         - 6.0 * seen.has(user, shown)
     )
-    reason[age < 0] = -np.inf
+    reason[(age < 0) | (~catalog.available[shown] & (now >= WITHDRAWN))] = -np.inf
     logits: NDArray[np.float64] = _SHARPNESS * reason
     return logits
 

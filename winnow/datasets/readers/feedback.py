@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.datasets.canonical.report import Problem, data_error
-from winnow.datasets.canonical.spec import MOST_TYPES
+from winnow.schema import MOST_TYPES
 
 SCALES = ("rating", "stars", "star")
 AMOUNTS = (

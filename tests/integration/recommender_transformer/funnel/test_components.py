@@ -20,8 +20,8 @@ from tests.support.tiny_release import new_item
 from winnow.release import Release
 from winnow.request import ContentQuery, RecommendRequest
 
-SOURCES = ("content", "retriever", "covisitation", "trending", "new_items")
-FILTERS = ("seen", "available", "request", "unlikely")
+SOURCES = ("content", "history", "retriever", "covisitation", "trending", "new_items")
+FILTERS = ("seen", "available", "request", "disliked", "disliked_category", "unlikely")
 Check = Callable[[Pipeline, Query, Candidates], Coroutine[Any, Any, None]]
 
 
@@ -40,7 +40,9 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
                 await write(store, [new_item(published, "new-1", slot=0)])
                 pipeline = recommender(published, store, models)
                 runner = Runner(pipeline, store.cold_start_state)
-                request = RecommendRequest(user_id="user-7", query=ContentQuery(text="a red ball"), k=10)
+                request = RecommendRequest(
+                    user_id="user-7", query=ContentQuery(text="a red ball"), k=10, repeats="allow"
+                )
                 [query] = await runner.admit([request], "contract")
                 await work(pipeline, query, await runner.retrieve(query))
             finally:

@@ -12,6 +12,7 @@ from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
+from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
 from winnow.store.connection import connect
@@ -74,13 +75,15 @@ def test_a_new_event_counts_in_the_next_answer(recommend: Recommend, published: 
     assert first not in ids(recommend("user-2", k=100))
 
 
-def test_without_diversity_the_order_is_the_rankers(recommend: Recommend, release: Release) -> None:
+def test_without_diversity_the_order_is_that_of_the_values(recommend: Recommend, release: Release) -> None:
     answer = recommend("user-3", k=30, diversity=0.0)
-    scores = [item["score"] for item in answer["items"]]
-    assert scores == sorted(scores, reverse=True)
-    first_feature = release.array("item_rows")["numeric"][:, 0]
-    assert scores == pytest.approx(first_feature[indices(answer)].tolist())
-    assert [item["click"] for item in answer["items"]] == scores
+    values = [item["value"] for item in answer["items"]]
+    assert values == sorted(values, reverse=True)
+    # A view is worth 1, a purchase 4 and a dislike -5.
+    _, buy, dislike = release.array("item_rows")["numeric"][indices(answer), :3].T.astype(float)
+    assert [item["conversion"] for item in answer["items"]] == pytest.approx(buy)
+    assert values == pytest.approx([item["click"] for item in answer["items"]] * (1 + 3 * buy - 0.5 * dislike))
+    assert [item["score"] for item in answer["items"]] == pytest.approx(np.log(values), rel=1e-5)
 
 
 def test_request_filters_apply(recommend: Recommend, release: Release) -> None:
@@ -164,7 +167,13 @@ def test_degraded_answers_have_a_latency_metric_of_their_own(recommend: Recommen
 
 def test_without_redis_popular_items_are_recommended(recommend: Recommend, release: Release) -> None:
     answer = recommend("user-3", url=NOWHERE, k=10)
-    assert [entry.split(":")[0] for entry in answer["degraded"]] == ["user_state", "seen", "trending", "item_rows"]
+    assert [entry.split(":")[0] for entry in answer["degraded"]] == [
+        "user_state",
+        "seen",
+        "objectives",
+        "trending",
+        "item_rows",
+    ]
     assert len(answer["items"]) == 10
     assert set(indices(answer)) <= set(release.array("popular")[:50].tolist()) & available(release)
 
@@ -219,12 +228,16 @@ def test_the_trace_accounts_for_every_candidate(recommend: Recommend) -> None:
     trace = answer["trace"]
     assert [(step["stage"], step["component"]) for step in trace["stages"] if step["stage"] != "sources"] == [
         ("query_hydrators", "user_state"),
+        ("query_hydrators", "objectives"),
         ("item_hydrators", "item_rows"),
         ("filters", "seen"),
         ("filters", "available"),
         ("filters", "request"),
+        ("filters", "disliked"),
+        ("filters", "disliked_category"),
         ("filters", "unlikely"),
         ("scorers", "ranker"),
+        ("scorers", "value"),
         ("orderers", "mmr"),
     ]
     assert trace["sources"] == {"retriever": 60, "covisitation": 40, "trending": 50}
@@ -250,7 +263,7 @@ def test_candidates_are_padded_and_the_tensors_match_the_signature(recommend: Re
         "user_numeric": ((1, 1), "float32"),
         "candidate_items": ((1, 128), "int32"),
         "candidate_categorical": ((1, 128, 3), "int32"),
-        "candidate_numeric": ((1, 128, 17), "float32"),
+        "candidate_numeric": ((1, 128, 7 + len(CONTEXT_FEATURES)), "float32"),
         "fresh_vectors": ((1, 1, 8), "float32"),
     }
     assert (tensors["candidate_items"][0, 110:] == 0).any()

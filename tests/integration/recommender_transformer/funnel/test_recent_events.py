@@ -16,13 +16,13 @@ from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.query import User
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.sidecar.process import start_sidecar
+from tests.support.sidecar.user_events import LATER, event, send_events
 from tests.support.tiny_release import new_item, write_release
 from tests.support.until import until
-from winnow.feedback.append import AppendOptions, append
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store import keys, recent_events
-from winnow.store.connection import connect, connect_async
+from winnow.store.connection import connect
 from winnow.store.events import Event
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.recent_events import KEPT, REMEMBERED_S, RecentEvent
@@ -34,7 +34,6 @@ LENGTH = 12
 """Events that the tiny release's models read."""
 
 CODES = {"view": 1, "buy": 2}
-LATER = 1_900_000_000_000
 
 
 @pytest.fixture
@@ -52,24 +51,6 @@ def state_of(release: Release, url: str, user_id: str) -> UserState:
             await store.close()
 
     return asyncio.run(read())
-
-
-def send_events(url: str, *events: dict[str, Any]) -> list[Any]:
-    """Append a batch, as the ``events`` model does."""
-
-    async def send() -> list[Any]:
-        client = connect_async(url)
-        try:
-            return await append(client, events, AppendOptions())
-        finally:
-            await client.aclose()
-
-    return asyncio.run(send())
-
-
-def event(user_id: str, item: int | str, kind: str = "view", timestamp: int = LATER, **more: str) -> dict[str, Any]:
-    item_id = f"item-{item}" if isinstance(item, int) else item
-    return {"user_id": user_id, "item_id": item_id, "event": kind, "timestamp": timestamp} | more
 
 
 def shown(server: Any, user_id: str, k: int = 10) -> list[str]:
@@ -167,7 +148,7 @@ def test_a_seen_new_item_is_filtered(published: Release, redis_url: str) -> None
             state = await store.user_state("pioneer")
             # This process learns of the item after it read the user.
             index = store.catalog.put(new_item(published, "new-7", slot=7))
-            query = type("Query", (), {"user": User(state)})()
+            query = type("Query", (), {"user": User(state), "repeats": "hide"})()
             offered = type("Offered", (), {"items": store.catalog.indices(["item-1", "new-7"])})()
             assert offered.items.tolist() == [1, index]
             return Seen(store.catalog).keep(query, offered).tolist()

@@ -30,6 +30,7 @@ from winnow.request import RecommendRequest
 
 STAGES = {
     "query_hydrators/user_state",
+    "query_hydrators/objectives",
     "sources/retriever",
     "sources/covisitation",
     "sources/trending",
@@ -37,8 +38,11 @@ STAGES = {
     "filters/seen",
     "filters/available",
     "filters/request",
+    "filters/disliked",
+    "filters/disliked_category",
     "filters/unlikely",
     "scorers/ranker",
+    "scorers/value",
     "orderers/mmr",
 }
 PARENT = "00f067aa0ba902b7"

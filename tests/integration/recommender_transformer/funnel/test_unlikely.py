@@ -55,7 +55,8 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
     rows["categorical"][:, :width] = codes
     # The neighbouring column must not be read as a category.
     rows["categorical"][:, width] = 1
-    return Candidates(np.arange(1, len(codes) + 1, dtype=np.int32), np.zeros((len(codes), 1), np.float32), rows)
+    items = np.arange(1, len(codes) + 1, dtype=np.int32)
+    return Candidates.unscored(items, np.zeros((len(codes), 1), np.float32), rows, types=2)
 
 
 def test_likely_items_and_items_without_a_category_stay(catalog: Catalog) -> None:

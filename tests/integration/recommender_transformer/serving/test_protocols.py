@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from tritonclient.grpc import service_pb2 as pb
 
-from winnow import moments
+from winnow import client, moments
 from winnow.ports import EVERYWHERE
 from winnow.release import Release
 from winnow.store.keys import EVENTS
@@ -65,6 +65,7 @@ def test_every_field_may_be_a_tensor(server: Any) -> None:
     left_out = server.v1({"user_id": "user-3", "k": 1})[1]["predictions"][0]["items"][0]["item_id"]
     fields = {"categories": ["toys", "books"], "exclude_items": [left_out]}
     request = {"user_id": "user-3", "k": 5, "debug": True, "filters": fields, "diversity": 0.5, "deadline_ms": 5000}
+    request |= {"objectives": {"buy": 50}, "repeats": "allow"}
     status, v1 = server.v1(request)
     assert status == 200
     status, v2 = server.v2(
@@ -74,6 +75,8 @@ def test_every_field_may_be_a_tensor(server: Any) -> None:
         tensor("filters", "BYTES", json.dumps(fields)),
         tensor("diversity", "FP32", 0.5),
         tensor("deadline_ms", "INT32", 5000),
+        tensor("objectives", "BYTES", '{"buy": 50}'),
+        tensor("repeats", "BYTES", "allow"),
         outputs=[{"name": "answer"}],
         id="my-own-id",
     )
@@ -83,6 +86,28 @@ def test_every_field_may_be_a_tensor(server: Any) -> None:
     assert answer["items"] == v1["predictions"][0]["items"]
     assert answer["request_id"] == v2["id"] == "my-own-id"
     assert {step["stage"] for step in answer["trace"]["stages"]} >= {"sources", "filters", "scorers"}
+
+
+def test_all_protocols_agree_on_objectives_and_repeats(server: Any) -> None:
+    asked: list[client.Instance] = [
+        {"user_id": user, "k": 20, "debug": True, "objectives": {"buy": weight, "view": -0.5}, "repeats": repeats}
+        for user, weight, repeats in (("user-3", 50, "allow"), ("user-3", -1, "demote"), ("user-4", 0, "hide"))
+    ]
+    with client.http(server.ports[0]) as http, client.grpc(server.ports[1]) as calls:
+        v1, v2, grpc_v2 = (
+            client.over_http_v1(http, asked),
+            client.over_http_v2(http, asked),
+            client.over_grpc(calls, asked),
+        )
+    for request, *answers in zip(asked, v1, v2, grpc_v2, strict=True):
+        assert [answer["items"] for answer in answers] == [answers[0]["items"]] * 3
+        for answer in answers:
+            assert answer["trace"]["objectives"] == request["objectives"] | {"dislike": -5}
+            assert answer["trace"]["repeats"] == request["repeats"]
+    assert all(isinstance(item[name], float) for item in v1[0]["items"] for name in ("click", "conversion", "value"))
+    seen = {c["item_id"] for c in v1[2]["trace"]["candidates"] if c.get("removed_by") == "seen"}
+    assert seen
+    assert not seen & {item["item_id"] for item in v1[2]["items"]}
 
 
 def test_a_short_answer_is_padded(server: Any) -> None:
@@ -109,6 +134,16 @@ GOOD = tensor("user_id", "BYTES", "user-3")
         ([GOOD, tensor("k", "INT32", "5")], "instances[0].k: must be a whole number between 1 and 100, got '5'"),
         ([GOOD, tensor("filters", "BYTES", "{")], "filters[0]: must be JSON"),
         ([GOOD, tensor("k", "INT32", 1, 2)], "k: must have 1 or 1 elements"),
+        ([GOOD, tensor("objectives", "BYTES", "{")], "objectives[0]: must be JSON"),
+        (
+            [GOOD, tensor("objectives", "BYTES", '{"buy": "1"}')],
+            "instances[0].objectives.buy: must be a number between",
+        ),
+        (
+            [GOOD, tensor("objectives", "BYTES", '{"kiss": 1}')],
+            "instances[0].objectives: must have event types of the release as keys (view, buy, dislike), got 'kiss'",
+        ),
+        ([GOOD, tensor("repeats", "BYTES", "show")], "instances[0].repeats: must be hide, allow or demote, got 'show'"),
         ([GOOD | {"shape": [2]}], "user_id: must have 2 elements for its shape [2], got 1"),
         ([GOOD | {"shape": [-1]}], "user_id: must have shape [n]"),
         ([GOOD | {"shape": [1, 1, 1]}], "user_id: must have shape [n]"),
@@ -210,8 +245,7 @@ def test_events_are_checked_and_stored(server: Any, redis_url: str) -> None:
         *(tensor(name, "BYTES", event[name]) for name in ("user_id", "item_id", "event")), model="events"
     )
     assert status == 200
-    client = Redis.from_url(redis_url)
-    stored = dict(client.xrange(EVENTS))
+    stored = dict(Redis.from_url(redis_url).xrange(EVENTS))
     expected = {key.encode(): str(value).encode() for key, value in event.items()}
     assert stored[v1["predictions"][0]["stream_id"].encode()] == expected
     now = stored[v2["outputs"][0]["data"][0].encode()]
@@ -222,7 +256,7 @@ def test_events_are_checked_and_stored(server: Any, redis_url: str) -> None:
     ("change", "message"),
     [
         ({"item_id": "unheard-of"}, "instances[0].item_id: must be an item of the catalog, got 'unheard-of'"),
-        ({"event": "kiss"}, "instances[0].event: must be one of view, buy, got 'kiss'"),
+        ({"event": "kiss"}, "instances[0].event: must be one of view, buy, dislike, got 'kiss'"),
         ({"timestamp": "now"}, f"instances[0].timestamp: must be {moments.IN_WORDS}, got 'now'"),
         ({"timestamp": 99_999_999_999_999}, "instances[0].timestamp: must be in the past"),
         ({"timestamp": 1_700_000_000}, f"instances[0].timestamp: must be {SECONDS}, got 1700000000"),

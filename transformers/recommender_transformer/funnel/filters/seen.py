@@ -1,4 +1,4 @@
-"""Removes items that the user has seen."""
+"""Finds the items that the user has seen, and removes them where repeats are hidden."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from recommender_transformer.funnel.query import Query
 
 
 class Seen:
-    """Removes items in the user's seen filter (a Bloom filter), history or recent events.
+    """Marks items in the user's seen filter (a Bloom filter), history or recent events; removes them to hide repeats.
 
     History and recent events are exact; recent events are those that the seen filter may not contain yet.
 
@@ -24,11 +24,12 @@ class Seen:
         self._catalog = catalog
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """True for items that the user has not seen."""
+        """True for items that the user has not seen, and for all unless repeats are hidden; sets ``seen``."""
         seen = self._recently_seen(query, candidates)
         if query.user.state.seen is not None:
             seen |= query.user.state.seen.contains(candidates.items, self._catalog.hashes)
-        return ~seen
+        candidates.seen = seen
+        return ~seen if query.repeats == "hide" else np.ones(len(candidates), dtype=np.bool_)
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """Whether the history has the item, or only the seen filter."""
@@ -36,7 +37,7 @@ class Seen:
         return ["in the user's recent history" if is_recent else "in the user's seen filter" for is_recent in recent]
 
     def _recently_seen(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        seen = np.isin(candidates.items, query.user.state.history.items)
+        seen = np.isin(candidates.items, query.user.state.events.items)
         if query.user.state.recent:
             seen |= np.isin(candidates.items, self._catalog.indices(query.user.state.recent))
         return seen

@@ -27,8 +27,8 @@ class Unlikely:
     """Removes candidates none of whose categories the user has interacted with, except for a random share of them.
 
     Does not apply to requests with a query or a category filter, which state the interest, nor to users with few
-    events, whose missing categories may be missing by chance. Items without a category are kept. The random share is
-    drawn per user and release, so that repeated requests return the same list.
+    events, whose missing categories may be missing by chance. Items without a category and items that the user has seen
+    are kept. The random share is drawn per user and release, so that repeated requests return the same list.
 
     Args:
         catalog: gives the items' indices, hashes and rows.
@@ -61,7 +61,7 @@ class Unlikely:
         likely[self._catalog.rows["categorical"][recent, : self._width]] = True
         # Code 0 is "no category", and is first only if the item has none.
         likely[0] = False
-        kept: NDArray[np.bool_] = likely.take(codes).any(axis=1) | (codes[:, 0] == 0)
+        kept: NDArray[np.bool_] = likely.take(codes).any(axis=1) | (codes[:, 0] == 0) | candidates.seen
         unlikely = np.flatnonzero(~kept)
         explored = unlikely[_drawn(f"{self._release} {query.request.user_id}", candidates.items.take(unlikely))]
         candidates.propensity[explored] = EXPLORE

@@ -1,4 +1,4 @@
-"""Scores candidates with the ranker in Triton: probabilities of click and conversion, and the score to order by."""
+"""Scores candidates with the ranker in Triton: the probabilities of a click, each event type and a conversion."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,8 @@ from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.scorers.source_order import source_order_scores
-from winnow.ranking.context import context_features
+from winnow.ranking.context import UserPast, context_features
+from winnow.ranking.objectives import CLICK
 
 _BUCKET = 128
 """Candidates are padded to a multiple of this: coarse enough for requests to share a shape, fine enough to waste little
@@ -16,6 +17,9 @@ work on padding."""
 
 _NEW_ITEM_BUCKET = 64
 """The same for the new items among the candidates."""
+
+_LEAST = np.float32(1e-30)
+"""Bound below which a probability's logarithm does not fall further."""
 
 
 class Ranker:
@@ -40,16 +44,18 @@ class Ranker:
         return query.sources.content_vector is None or query.user.has_history
 
     async def score(self, query: Query, candidates: Candidates) -> None:
-        """Set probabilities and score.
+        """Set the probabilities, and the score to the logarithm of the click's.
 
         Candidates are padded with item 0 so that Triton's dynamic batcher can join requests of equal shape. The model
-        masks the padding, and its scores are cut off here.
+        masks the padding, which is cut off here.
         """
         count = len(candidates)
         if not count:
             return
         size = bucket(count)
-        context = context_features(candidates.items, query.sources.lists, len(query.user.state.history.items))
+        history = query.user.state.history
+        past = UserPast(history.items, history.timestamps, candidates.seen)
+        context = context_features(candidates.items, query.sources.lists, past)
         numeric = candidates.rows["numeric"]
         items = np.zeros((1, size), dtype=np.int32)
         items[0, :count], new_vectors = self._with_new_items(candidates.items)
@@ -68,7 +74,7 @@ class Ranker:
             }
         )
         candidates.probabilities = ranked.probabilities[0, :count]
-        candidates.score = ranked.scores[0, :count]
+        candidates.score = np.log(np.maximum(candidates.probabilities[:, CLICK], _LEAST))
 
     def _with_new_items(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """The candidates as the graph numbers them (``n + 1 + f`` is row ``f``), and the vectors of the new items."""

@@ -1,4 +1,4 @@
-"""Items that other users interacted with close to the user's recent items."""
+"""Items that other users interacted with close to the user's recent items, as far as the user likes those."""
 
 import asyncio
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
 from winnow.retrieval.covisitation import covisitation_scores
+from winnow.retrieval.item_values import worth_following
 
 
 class Covisitation:
@@ -32,8 +33,10 @@ class Covisitation:
         return query.user.has_history
 
     async def find(self, query: Query) -> SourceList:
-        """The neighbours with the highest weight over the history; newer events count more."""
-        history = query.user.state.history.items
+        """The neighbours with the highest weight over the history; newer events count more, disliked items nothing."""
+        state = query.user.state
+        items = state.events.items[worth_following(state.values)]
+        history = items[items < len(self._neighbours)]
         # Let the other sources send their requests first, so that this computation runs while they wait.
         await asyncio.sleep(0)
         return SourceList(*covisitation_scores(self._neighbours, self._weights, history[::-1], self._k))

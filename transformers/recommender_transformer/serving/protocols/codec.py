@@ -42,6 +42,8 @@ REQUEST_TENSORS = {
     "filters": _JSON,
     "deadline_ms": _WHOLE,
     "diversity": _REAL,
+    "objectives": _JSON,
+    "repeats": _TEXT,
 }
 """Input tensors of the ``recommender`` model: the fields of a request."""
 

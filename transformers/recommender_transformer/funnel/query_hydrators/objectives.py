@@ -1,0 +1,26 @@
+"""Sets the weights by which the query's candidates are ordered, with the live ones from Redis."""
+
+from recommender_transformer.funnel.objectives import Objectives
+from recommender_transformer.funnel.query import Query
+
+
+class ObjectivesHydrator:
+    """Reads the live weights, at most every few seconds.
+
+    Args:
+        objectives: the weights in force.
+    """
+
+    name = "objectives"
+
+    def __init__(self, objectives: Objectives) -> None:
+        self._objectives = objectives
+
+    async def hydrate(self, query: Query) -> None:
+        """Read the live weights if the last ones have expired, then set the query's."""
+        await self._objectives.refresh()
+        query.weights[:] = self._objectives.weights(query.request)
+
+    def fallback(self, query: Query) -> None:
+        """The last live weights that were read; the release's if none were."""
+        query.weights[:] = self._objectives.weights(query.request)
