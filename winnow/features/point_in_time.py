@@ -81,7 +81,9 @@ def _other(address: str, difference: str) -> WinnowError:
 def _table(folder: str) -> pa.Table:
     """The rows of a folder's files by name, which is the order of Spark's output."""
     files = listed(folder, ".parquet")
-    return pa.concat_tables([pq.read_table(io.BytesIO(read(file))) for file in files]).replace_schema_metadata(None)
+    table = pa.concat_tables([pq.read_table(io.BytesIO(read(file))) for file in files])
+    # Spark declares that a column is never null, DuckDB does not.
+    return table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
 
 
 def _placed(table: pa.Table) -> pa.Table:
