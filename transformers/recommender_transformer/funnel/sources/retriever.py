@@ -7,7 +7,6 @@ from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
 
-
 _HIDDEN = -1e8
 """Scores below it are not scores: in a release that hides repeats, the graph puts the history's items last with -1e9.
 A catalog with fewer items than the retriever returns has them in the list."""
