@@ -91,7 +91,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         ),
         backfill=Popular(popular, catalog.rows, schema),
         scorers=(
-            *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog), Value())),
+            *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog, schema.repeats == "allow"), Value())),
             ContentScorer(catalog),
         ),
         orderers=(UnseenFirst(Mmr(catalog.vectors)),),

@@ -86,10 +86,14 @@ def context_features(
 def _repeats(candidates: NDArray[np.int32], past: UserPast) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How often each candidate is in the history, and how many days before its end it was last, both as ``log1p``."""
     count, age = np.zeros(len(candidates)), np.zeros(len(candidates))
-    for position in np.flatnonzero(np.isin(candidates, past.items)).tolist():
-        events = np.flatnonzero(past.items == candidates[position])
-        count[position] = np.log1p(len(events))
-        age[position] = np.log1p(int(past.timestamps[-1] - past.timestamps[events[-1]]) / DAY_MS)
+    # Whatever is in the history has been seen: where repeats are hidden there is nothing to look for.
+    seen = np.flatnonzero(past.seen)
+    if len(seen) and len(past.items):
+        matches = candidates[seen, None] == past.items
+        repeated = matches.any(axis=1)
+        count[seen] = np.log1p(matches.sum(axis=1))
+        last = len(past.items) - 1 - matches[repeated, ::-1].argmax(axis=1)
+        age[seen[repeated]] = np.log1p((past.timestamps[-1] - past.timestamps[last]) / DAY_MS)
     return count, age
 
 

@@ -40,6 +40,11 @@ def terms(probabilities: NDArray[np.float32], weights: NDArray[np.float64]) -> N
     return probabilities[:, CLICK, None].astype(np.float64) * types * weights
 
 
+def values(probabilities: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What showing each candidate is worth, float32 [N]: the sums of :func:`terms`."""
+    return (probabilities[:, CLICK] * _worth(probabilities, weights)).astype(np.float32)
+
+
 def value_scores(probabilities: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
     """The score to order by: the logarithm of the value, so that a constant worth keeps the distances of the clicks.
 
@@ -53,9 +58,14 @@ def value_scores(probabilities: NDArray[np.float32], weights: NDArray[np.float64
     Returns:
         float32 [N].
     """
-    worth = probabilities[:, TYPES : TYPES + len(weights)].astype(np.float64) @ weights
+    worth = _worth(probabilities, weights)
     least = max(_LEAST * float(np.abs(weights).max(initial=0.0)), 1e-9)
     bounded = np.maximum(worth, least)
     log_worth = np.log(bounded) + (worth - bounded) / least
     log_click = np.log(np.maximum(probabilities[:, CLICK].astype(np.float64), 1e-30))
     return (log_click + log_worth).astype(np.float32)
+
+
+def _worth(probabilities: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What an interaction with each candidate is worth, float64 [N]."""
+    return probabilities[:, TYPES : TYPES + len(weights)].astype(np.float64) @ weights

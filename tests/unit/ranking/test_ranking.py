@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
-from winnow.ranking.context import CONTEXT_FEATURES, SourceList, context_features
+from winnow.ranking.context import CONTEXT_FEATURES, SourceList, UserPast, context_features
 from winnow.ranking.mmr import mmr
+from winnow.schema import DAY_MS
 
 
 def answer(items: list[int], scores: list[float]) -> SourceList:
     return SourceList(np.array(items, np.int32), np.array(scores, np.float32))
+
+
+def past(*items: int, candidates: int, seen: list[bool] | None = None) -> UserPast:
+    """A history of one event a day."""
+    days = DAY_MS * np.arange(len(items), dtype=np.int64)
+    return UserPast(np.array(items, np.int32), days, np.array(seen or [False] * candidates))
 
 
 def test_a_sources_scores_are_relative_to_its_best() -> None:
@@ -17,7 +24,7 @@ def test_a_sources_scores_are_relative_to_its_best() -> None:
         "covisitation": answer([3, 8], [0.4, 0.1]),
         "trending": answer([8], [1.0]),
     }
-    context = context_features(np.array([3, 8, 7], np.int32), answers, 12)
+    context = context_features(np.array([3, 8, 7], np.int32), answers, past(*range(10, 22), candidates=3))
     assert context.shape == (3, len(CONTEXT_FEATURES))
     assert context.dtype == np.float32
     three, eight, seven = (dict(zip(CONTEXT_FEATURES, row.tolist(), strict=True)) for row in context)
@@ -32,8 +39,17 @@ def test_a_sources_scores_are_relative_to_its_best() -> None:
 
 
 def test_a_missing_source_has_neutral_features() -> None:
-    context = context_features(np.array([1, 2], np.int32), {}, 0)
+    context = context_features(np.array([1, 2], np.int32), {}, past(candidates=2))
     assert not context.any()
+
+
+def test_a_seen_candidate_has_its_events_in_the_history_and_their_age() -> None:
+    history = past(3, 8, 3, 9, candidates=4, seen=[True, True, False, True])
+    context = context_features(np.array([3, 9, 7, 5], np.int32), {}, history)
+    columns = dict(zip(CONTEXT_FEATURES, context.T, strict=True))
+    assert columns["seen"].tolist() == [1, 1, 0, 1]
+    assert columns["repeat_count"] == pytest.approx(np.log1p([2, 1, 0, 0])), "5 was seen before the history begins"
+    assert columns["repeat_age"] == pytest.approx(np.log1p([1, 0, 0, 0]))
 
 
 def test_mmr_without_diversity_is_the_order_of_the_scores() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from recommender_transformer.backends.models import Retrieved, Tensors
 from recommender_transformer.funnel.filters.unlikely import FEWEST
 from tests.support.fake_models import NumpyModels
 from tests.support.redis_fixtures import server_and_cluster
@@ -59,19 +60,54 @@ def test_seen_items_are_hidden_unless_the_request_or_the_release_says_otherwise(
     assert numbers(recommend(guest, k=100, repeats="hide")) == numbers(hidden)
 
 
-def test_the_ranker_reads_what_the_user_repeats(recommend: Recommend, models: NumpyModels, guest: str) -> None:
-    recommend(guest, k=10, repeats="allow")
-    [tensors] = [inputs for name, inputs in models.asked if name == "ranker"]
-    items = tensors["candidate_items"][0]
+def ranked(models: NumpyModels) -> tuple[list[int], dict[str, Any]]:
+    """The candidates that the ranker got last, and their context features by name."""
+    tensors = [inputs for name, inputs in models.asked if name == "ranker"][-1]
     context = tensors["candidate_numeric"][0, :, len(NUMERIC_FEATURES) + 2 :]
     columns = {name: context[:, position] for position, name in enumerate(CONTEXT_FEATURES)}
+    return tensors["candidate_items"][0].tolist(), columns
+
+
+def test_the_ranker_reads_what_the_user_repeats_where_it_was_trained_on_repeats(
+    recommend: Recommend, published: Release, models: NumpyModels, guest: str
+) -> None:
+    recommend(guest, k=10, repeats="allow")
+    items, columns = ranked(models)
+    assert set(REGULAR) <= set(items)
+    ours = [name for name in CONTEXT_FEATURES if name.startswith(("history_", "seen", "repeat_"))]
+    assert not any(columns[name].any() for name in ours if name != "history_length"), "as in training"
+    vars(published)["schema"] = published.schema.model_copy(update={"repeats": "allow"})
+    recommend(guest, k=10)
+    items, columns = ranked(models)
     counts = {3: 3, 7: 2, 9: 1}
-    for position, item in enumerate(items.tolist()):
+    for position, item in enumerate(items):
         count = counts.get(item, 0)
         assert columns["seen"][position] == columns["history_present"][position] == bool(count)
         assert columns["repeat_count"][position] == pytest.approx(np.log1p(count))
         assert (columns["repeat_age"][position] > 0) == (item in (3, 7)), "9 is the newest event"
-    assert columns["history_rank"][items == 3] == 0, "what was taken most comes first"
+    assert columns["history_rank"][items.index(3)] == 0, "what was taken most comes first"
+
+
+def test_items_that_the_retrievers_graph_hides_are_none_of_its_candidates(
+    recommend: Recommend, models: NumpyModels, guest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph that hides the history puts it last, with the score -1e9: in the list where the catalog is small."""
+    retrieve = NumpyModels.retrieve
+
+    async def hiding(self: NumpyModels, inputs: Tensors) -> Retrieved:
+        items, scores, vectors = await retrieve(self, inputs)
+        hidden = np.isin(items, REGULAR)
+        last = np.array([sorted(set(REGULAR))], np.int32)
+        shown, kept = items[~hidden][None], scores[~hidden][None]
+        return Retrieved(np.hstack([shown, last]), np.hstack([kept, np.full(last.shape, -1e9, np.float32)]), vectors)
+
+    monkeypatch.setattr(NumpyModels, "retrieve", hiding)
+    answer = recommend(guest, k=100, repeats="allow", debug=True)
+    assert set(REGULAR) <= set(numbers(answer))
+    offered = {c["item_id"]: c["sources"] for c in answer["trace"]["candidates"]}
+    assert all("retriever" not in offered[f"item-{n}"] for n in REGULAR)
+    [tensors] = [inputs for name, inputs in models.asked if name == "ranker"]
+    assert np.abs(tensors["candidate_numeric"]).max() < 1e3
 
 
 def test_demoted_items_come_after_all_others_at_any_diversity(recommend: Recommend, guest: str) -> None:

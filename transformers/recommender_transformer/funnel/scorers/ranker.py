@@ -30,11 +30,14 @@ class Ranker:
     Args:
         models: calls the ranker.
         catalog: gives the vectors of new items.
+        reads_repeats: whether the ranker was trained on lists with seen items, which it is for a release that allows
+            repeats. Otherwise it gets the features of unseen items for all: others would be unlike any in training.
     """
 
     name = "ranker"
 
-    def __init__(self, models: Models, catalog: Catalog) -> None:
+    def __init__(self, models: Models, catalog: Catalog, reads_repeats: bool) -> None:
+        self._reads_repeats = reads_repeats
         self._models = models
         self._catalog = catalog
         self._no_new_vectors = np.zeros((1, 1, catalog.vectors.shape[1]), np.float32)
@@ -53,9 +56,10 @@ class Ranker:
         if not count:
             return
         size = bucket(count)
-        history = query.user.state.history
-        past = UserPast(history.items, history.timestamps, candidates.seen)
-        context = context_features(candidates.items, query.sources.lists, past)
+        history, lists, seen = query.user.state.history, query.sources.lists, candidates.seen
+        if not self._reads_repeats:
+            lists, seen = {name: found for name, found in lists.items() if name != "history"}, np.zeros_like(seen)
+        context = context_features(candidates.items, lists, UserPast(history.items, history.timestamps, seen))
         numeric = candidates.rows["numeric"]
         items = np.zeros((1, size), dtype=np.int32)
         items[0, :count], new_vectors = self._with_new_items(candidates.items)

@@ -4,7 +4,7 @@ import numpy as np
 
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
-from winnow.ranking.objectives import CLICK, terms, value_scores
+from winnow.ranking.objectives import CLICK, value_scores, values
 
 
 class Value:
@@ -20,7 +20,7 @@ class Value:
         """Set value and score; the ranker's fallback leaves no probabilities, and its score stays."""
         if not len(candidates) or np.isnan(candidates.probabilities[0, CLICK]):
             return
-        candidates.value = terms(candidates.probabilities, query.weights).sum(axis=1).astype(np.float32)
+        candidates.value = values(candidates.probabilities, query.weights)
         candidates.score = value_scores(candidates.probabilities, query.weights)
 
     def fallback(self, query: Query, candidates: Candidates) -> None:

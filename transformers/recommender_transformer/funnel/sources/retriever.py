@@ -1,9 +1,15 @@
 """Items closest to the user's vector: the two-tower model, with an index of the release's items, in Triton."""
 
+import numpy as np
+
 from recommender_transformer.backends.catalog import Catalog, merged
 from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
+
+_HIDDEN = -1e8
+"""Scores below it are not scores: in a release that hides repeats, the graph puts the history's items last with -1e9.
+A catalog with fewer items than the retriever returns has them in the list."""
 
 
 class Retriever:
@@ -32,10 +38,12 @@ class Retriever:
         """The items with the highest product of user and item vector; also sets ``query.user.vector``."""
         items, scores, vectors = await self._models.retrieve(query.user.tensors)
         query.user.vector = vectors[0]
+        found = SourceList(items[0], scores[0])
         new_items = self._catalog.new_items
-        if not len(new_items):
-            return SourceList(items[0], scores[0])
-        return SourceList(*merged(items[0], scores[0], new_items, self._catalog.vectors[new_items] @ vectors[0]))
+        if len(new_items):
+            found = SourceList(*merged(*found, new_items, self._catalog.vectors[new_items] @ vectors[0]))
+        length = np.count_nonzero(found.scores > _HIDDEN)
+        return SourceList(found.items[:length], found.scores[:length])
 
     def fallback(self, query: Query) -> SourceList:
         """An empty list."""
