@@ -10,7 +10,7 @@ from benchmarks.value.subjects import Subjects
 from winnow import client
 from winnow.errors import WinnowError
 
-CANDIDATES = 3000
+CANDIDATES = 1500
 """Users who are asked at most; those whose list has the category take part."""
 
 K, DEPTH = 10, 50
