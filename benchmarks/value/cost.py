@@ -79,7 +79,7 @@ class _Code:
     def __init__(self, tree: Path, folder: Path) -> None:
         path = os.pathsep.join(str(tree / part) for part in ("", "transformers"))
         self._environment = os.environ | {"WINNOW_HOME": str(folder), "PYTHONPATH": path}
-        self._folder = folder
+        self._tree, self._folder = tree, folder
 
     def build(self, data: Path) -> float:
         """Build a release; the result is the seconds of its training step."""
@@ -101,8 +101,15 @@ class _Code:
 
     def _winnow(self, *arguments: str) -> None:
         command = [sys.executable, "-P", "-c", "from winnow.cli.app import app; app()", *arguments]
+        # The steps of a build import from the working directory before PYTHONPATH.
         ended = subprocess.run(  # noqa: S603
-            command, env=self._environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False
+            command,
+            cwd=self._tree,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_S,
+            check=False,
         )
         if ended.returncode:
             raise WinnowError(f"winnow {' '.join(arguments)} failed: {ended.stderr[-2000:]}")

@@ -8,8 +8,9 @@ from benchmarks.value.endpoint import ask, item_ids, send
 from benchmarks.value.heads import some_users
 from benchmarks.value.subjects import Subjects
 from winnow import client
+from winnow.errors import WinnowError
 
-CANDIDATES = 3000
+CANDIDATES = 1500
 """Users who are asked at most; those whose list has the category take part."""
 
 K, DEPTH = 10, 50
@@ -20,7 +21,11 @@ DISLIKES = 3
 
 
 def measure(subjects: Subjects) -> list[Row]:
-    """Share of the planted category in the first 10, before and after three dislikes, without a build."""
+    """Share of the planted category in the first 10, before and after three dislikes, without a build.
+
+    Raises:
+        WinnowError: there is no user with such a list.
+    """
     marketplace = subjects.marketplace
     world = marketplace.world
     users = some_users(marketplace, CANDIDATES)
@@ -46,6 +51,8 @@ def measure(subjects: Subjects) -> list[Row]:
             [answer] = ask(endpoint, [user], K)
             before.append(shown)
             after.append(len(disliked(item_ids(answer), category)))
+    if not before:
+        raise WinnowError(f"no list of {len(users)} users has {LEAST} items of the category that the user dislikes")
     return [
         row(f"users with {LEAST} or more of the first {K} items in the category that they dislike", len(before), ""),
         row("share of that category in their first 10, before", float(np.mean(before)) / K, "share"),

@@ -88,7 +88,7 @@ def _menu() -> list[Row]:
     ]
     return [
         row("menu30: dishes in an answer, mean", float(np.mean([len(ids) for ids in lists])), f"of {K}", f">= {K}"),
-        row(f"menu30: answered dishes among the user's {K} most ordered", float(np.mean(among)), "share", ">= 0.5"),
+        row(f"menu30: answered dishes among the user's {K} most ordered", float(np.mean(among)), "share", ">= 0.8"),
         row("menu30: the same by chance", float(np.mean([len(own) for own in regular.values()])) / 30, "share"),
     ]
 

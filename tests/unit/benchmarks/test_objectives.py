@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from benchmarks.__main__ import app
 from benchmarks.value import subjects
 from benchmarks.value.grocery import Grocery, grocery, write
 from benchmarks.value.heads import area_under_curve, calibration_error
@@ -102,3 +104,9 @@ def test_the_marketplace_before_a_moment_has_neither_later_events_nor_later_item
     validate(read_local(earlier))
     # The original is not changed by the copy.
     assert pq.read_table(tmp_path / "demo" / "events.parquet").num_rows == 3000
+
+
+def test_an_unknown_part_is_refused_by_its_number() -> None:
+    refused = CliRunner().invoke(app, ["objectives", "--only", "1,9"], env={"COLUMNS": "200"})
+    assert refused.exit_code == 2
+    assert "'9' is none of 1, 2, 3, 4, 5, 6, 7" in refused.output

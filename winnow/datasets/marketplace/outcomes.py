@@ -72,7 +72,7 @@ def outcome_probabilities(
     wish = 0.8 * readiness + 0.6 * style + 0.3 * liking(people.category, category) + 0.3 * colour - 0.35 * fame
     cart = -1.55 + wish - 1.5 * np.maximum(above_budget, -0.2) - 2.5 * averse
     buy = -1.0 + 0.8 * readiness + 0.3 * style - 3.0 * np.maximum(above_budget, -0.3) - 1.0 * dearness
-    dislike = -4.6 + 4.6 * averse + 1.0 * np.maximum(dearness, 0.0) - 0.3 * style
+    dislike = -5.2 + 4.2 * averse + 0.6 * fame + 2.0 * np.maximum(above_budget, 0.0) - 0.3 * style
     disliked = _MOST_DISLIKES * _sigmoid(dislike)
     return Outcomes((1 - disliked) * _MOST_CARTS * _sigmoid(cart), _MOST_BUYS * _sigmoid(buy), disliked)
 
