@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from winnow.models.affinity import HistoryAffinity
 from winnow.models.towers import GAP_BUCKETS, CodeEmbedding, Shapes
 from winnow.ranking.context import CONTEXT_FEATURES
+from winnow.schema import NUMERIC_FEATURES
 
 PADDED = -1e9
 """Score of a padding candidate."""
@@ -99,6 +101,7 @@ class ServedRanker(nn.Module):
         shapes: sizes that the feature set fixed.
         numerics: ``M``, numeric columns of an item row.
         item_vectors: float32 [n + 1, D], the retriever's.
+        affinity: compares candidates with the history.
         length: ``L``.
         width: of attention and projections.
         dropout: in the deep part.
@@ -112,6 +115,7 @@ class ServedRanker(nn.Module):
         shapes: Shapes,
         numerics: int,
         item_vectors: Tensor,
+        affinity: HistoryAffinity,
         length: int,
         width: int,
         dropout: float,
@@ -135,11 +139,12 @@ class ServedRanker(nn.Module):
         self.sharpness: Tensor
         self.register_buffer("calibration", torch.tensor([[1.0], [0.0]]).repeat(1, heads))
         self.calibration: Tensor
+        self.affinity = affinity
         self.attention = HistoryAttention(dimension, width, shapes.events, length)
         self.item = nn.Linear(dimension, width)
         self.categories = CodeEmbedding(shapes.item_cardinalities, shapes.item_tables, width // 2)
         self.traits = CodeEmbedding(shapes.user_cardinalities, shapes.user_tables, width // 2)
-        inputs = numbers + (width + 2) + width + width // 2 + width // 2 + shapes.user_numerics
+        inputs = numbers + affinity.width + (width + 2) + width + width // 2 + width // 2 + shapes.user_numerics
         self.crosses = nn.ModuleList(Cross(inputs, width) for _ in range(2))
         self.deep = nn.Sequential(
             nn.Linear(inputs, 2 * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * width, width), nn.ReLU()
@@ -172,6 +177,46 @@ class ServedRanker(nn.Module):
         fresh_vectors: Tensor | None = None,
     ) -> RankerOutput:
         """Logits before calibration; tensors as the wire contract has them. Training has no new items."""
+        standard, plain = self._parts(
+            history_items,
+            history_events,
+            history_gaps,
+            user_categorical,
+            user_numeric,
+            candidate_items,
+            candidate_categorical,
+            candidate_numeric,
+            fresh_vectors,
+        )
+        first = torch.cat([standard, plain], dim=-1)
+        states = first
+        for cross in self.crosses:
+            states = cross(first, states)
+        residual = self.residual(torch.cat([self.dropout(states), self.deep(first)], dim=-1)).squeeze(-1)
+        scores = candidate_numeric[..., self.base] * self.trust.exp() + residual
+        return RankerOutput(scores, self._heads(standard, plain))
+
+    def head_logits(self, *inputs: Tensor) -> Tensor:
+        """The heads' logits alone, float32 [B, N, H], of the first eight tensors of the wire contract."""
+        return self._heads(*self._parts(*inputs))
+
+    def _heads(self, standard: Tensor, plain: Tensor) -> Tensor:
+        heads: Tensor = self.heads(torch.cat([standard[..., : self.numerics], plain], dim=-1))
+        return heads
+
+    def _parts(
+        self,
+        history_items: Tensor,
+        history_events: Tensor,
+        history_gaps: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+        candidate_items: Tensor,
+        candidate_categorical: Tensor,
+        candidate_numeric: Tensor,
+        fresh_vectors: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The candidates' numbers as standard scores, and everything else that describes them; each [B, N, …]."""
         count = candidate_items.shape[1]
         if fresh_vectors is None:
             candidates = functional.embedding(candidate_items, self.item_vectors)
@@ -180,18 +225,14 @@ class ServedRanker(nn.Module):
         history = functional.embedding(history_items, self.item_vectors)
         attended = self.attention(candidates, history, history_items, history_events, history_gaps)
         standard = ((candidate_numeric - self.mean) / self.scale).clamp(-OUTLIER, OUTLIER)
+        declared = candidate_numeric[..., len(NUMERIC_FEATURES) : self.numerics]
+        alike = self.affinity(history_items, history_events, candidate_categorical[..., 0], declared)
         user = self.traits(user_categorical)
         if self.user_numerics:
             user = torch.cat([user, user_numeric], dim=-1)
         user = user.unsqueeze(1).expand(-1, count, -1)
-        plain = [attended, self.item(candidates), self.categories(candidate_categorical), user]
-        first = torch.cat([standard, *plain], dim=-1)
-        states = first
-        for cross in self.crosses:
-            states = cross(first, states)
-        residual = self.residual(torch.cat([self.dropout(states), self.deep(first)], dim=-1)).squeeze(-1)
-        scores = candidate_numeric[..., self.base] * self.trust.exp() + residual
-        return RankerOutput(scores, self.heads(torch.cat([standard[..., : self.numerics], *plain], dim=-1)))
+        parts = [alike, attended, self.item(candidates), self.categories(candidate_categorical), user]
+        return standard, torch.cat(parts, dim=-1)
 
     def forward(
         self,

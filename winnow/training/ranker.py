@@ -10,6 +10,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet, Interactions
+from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings, TrainingSettings
 from winnow.training.candidate_lists import CandidateLists, NumericsAt, PastSources, past_lists
@@ -54,7 +55,8 @@ def train_ranker(
     numerics = features.item_rows["numeric"].shape[1]
     conversions = tuple(schema.events.index(name) for name in schema.conversions)
     vectors = retrieval.holdout_fit.item_vectors
-    model = ServedRanker(shapes, numerics, vectors, length, settings.width, settings.dropout, conversions)
+    affinity = HistoryAffinity.of(features.item_rows, schema.item[0].cardinality, shapes.events)
+    model = ServedRanker(shapes, numerics, vectors, affinity, length, settings.width, settings.dropout, conversions)
     learning = ~validating & (lists.history > 0)
     count = {"training": int(learning.sum()), "validation": int(validating.sum())}
     few = [f"{number} lists for {use}" for use, number in count.items() if number < settings.fewest]

@@ -19,7 +19,7 @@ from winnow.training.candidate_lists import target_lists
 from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
 from winnow.training.targets import Outcomes, outcomes
 
-BATCH = 512
+BATCH = 256
 """Examples per step, of the validation too."""
 
 
@@ -107,7 +107,7 @@ class HeadTraining:
         if not self._order:
             self._order = slices(self._rng.permutation(len(self._learning)), BATCH)
         batch = self._learning.take(self._order.pop())
-        heads = model.logits(*batch.inputs.inputs).heads.squeeze(1)
+        heads = model.head_logits(*batch.inputs.inputs).squeeze(1)
         entropy = functional.binary_cross_entropy_with_logits(heads, batch.grade, batch.weight, reduction="sum")
         return entropy / len(batch)
 
@@ -117,7 +117,7 @@ class HeadTraining:
         parts = slices(np.arange(len(examples)), BATCH)
         with torch.no_grad():
             model.eval()
-            logits = [model.logits(*examples.inputs.take(part).inputs).heads.squeeze(1) for part in parts]
+            logits = [model.head_logits(*examples.inputs.take(part).inputs).squeeze(1) for part in parts]
         for head, learned in enumerate(self.support.learned.tolist()):
             rate = torch.tensor(self.support.base_rate[head]).clamp(1e-6, 1 - 1e-6)
             model.calibration[:, head] = torch.stack([torch.tensor(0.0), torch.logit(rate)])

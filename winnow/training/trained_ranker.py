@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.models.towers import Shapes
 from winnow.settings.training import CandidateCounts, RankerSettings
@@ -69,11 +70,15 @@ class TrainedRanker:
     def load(cls, folder: Path) -> "TrainedRanker":
         """Read what :meth:`save` wrote."""
         described, tensors = weights.load(folder, _Described)
-        settings = described.settings
+        settings, shapes = described.settings, described.shapes
+        numbers = tensors["affinity.relative"]
+        cardinality = len(tensors["affinity.category_means"])
+        affinity = HistoryAffinity(tensors["affinity.categories"], numbers, cardinality, shapes.events)
         model = ServedRanker(
-            described.shapes,
+            shapes,
             described.numerics,
             tensors["item_vectors"],
+            affinity,
             described.history_length,
             settings.width,
             settings.dropout,
@@ -81,7 +86,7 @@ class TrainedRanker:
         )
         model.load_state_dict(tensors)
         return cls(
-            described.shapes,
+            shapes,
             settings,
             described.candidates,
             described.history_length,
