@@ -26,11 +26,11 @@ from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import Shapes
-from winnow.ranking.context import SourceList, UserPast, context_features
+from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
-from winnow.training.source_tables import SourceTables
+from winnow.training.tables.source_tables import SourceTables
 from winnow.training.train import used_settings
 from winnow.training.trained_ranker import TrainedRanker
 from winnow.training.trained_retriever import TrainedRetriever
@@ -158,7 +158,9 @@ def _candidates(features: FeatureSet, retriever: ServedRetriever, inputs: Mappin
     items = found.numpy()
     context = np.stack(
         [
-            context_features(row, {"retriever": SourceList(row, its)}, _past(features, history[history > 0], row))
+            context_features(
+                row, {"retriever": without_hidden(SourceList(row, its))}, _past(features, history[history > 0], row)
+            )
             for row, its, history in zip(items, scores.numpy(), inputs["history_items"].numpy(), strict=True)
         ]
     )

@@ -15,7 +15,7 @@ from benchmarks.value.subjects import Marketplace
 from winnow import home
 from winnow.datasets.marketplace.behaviour import VIEW
 from winnow.datasets.marketplace.catalog import END
-from winnow.ranking.context import SourceList, UserPast, context_features
+from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
 from winnow.release import Release
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.history import assemble_many, user_tensors
@@ -155,7 +155,7 @@ class _Lists:
         user = user_tensors(history, np.asarray(release.array("user_rows"))[log.user[rows]])
         retrieved, scores = self._sessions["retriever"].run(["candidates", "candidate_scores"], user)
         lists = [
-            self._candidates(int(begin), int(end), SourceList(*answer))
+            self._candidates(int(begin), int(end), without_hidden(SourceList(*answer)))
             for begin, end, *answer in zip(starts, rows, retrieved, scores, strict=True)
         ]
         width = max(len(items) for items, _ in lists)

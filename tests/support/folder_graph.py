@@ -37,7 +37,7 @@ LEVELS = (
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     ("winnow.datasets.marketplace", "winnow.datasets.readers", "winnow.embeddings", "winnow.features", "winnow.store"),
     ("winnow.datasets", "winnow.features.spark", "winnow.feedback", "winnow.local"),
-    ("winnow.evaluation", "winnow.models", "winnow.models.encoders"),
+    ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.tables"),
     ("winnow.cli", "winnow.training", "winnow.training.encoders"),
     ("export.graphs", "export.triton", "recommender_transformer.backends"),
     ("recommender_transformer.content",),

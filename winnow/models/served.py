@@ -5,9 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
-
-HIDDEN = -1e9
-"""Score of an item that must not be a candidate."""
+from winnow.ranking.context import HIDDEN
 
 
 class ServedRetriever(nn.Module):

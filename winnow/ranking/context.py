@@ -50,6 +50,16 @@ class SourceList(NamedTuple):
     scores: NDArray[np.float32]
 
 
+HIDDEN = -1e9
+"""Score that the retriever's graph gives to the items of the history, which come last, where repeats are hidden."""
+
+
+def without_hidden(found: SourceList) -> SourceList:
+    """The retriever's list without its tail of hidden items: theirs are no scores."""
+    length = int(np.count_nonzero(found.scores > HIDDEN / 2))
+    return SourceList(found.items[:length], found.scores[:length])
+
+
 NOTHING = SourceList(np.empty(0, np.int32), np.empty(0, np.float32))
 """The list of a source without candidates."""
 

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet
-from winnow.ranking.context import CONTEXT_FEATURES, SourceList, UserPast, context_features
+from winnow.features.targets import event_values, target_rows
+from winnow.ranking.context import CONTEXT_FEATURES, HIDDEN, SourceList, UserPast, context_features, without_hidden
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.item_values import item_values, worth_following
 from winnow.retrieval.repeats import history_scores
 from winnow.schema import NUMERIC_FEATURES
 from winnow.settings.training import CandidateCounts, ListSettings, TrainingSettings
-from winnow.training.covisitation import covisitation_table
 from winnow.training.retriever import RetrieverTraining
-from winnow.training.targets import event_values, target_rows
+from winnow.training.tables.covisitation import covisitation_table
 from winnow.training.trained_retriever import TrainedRetriever
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
@@ -222,7 +222,7 @@ class RetrievedMany(NamedTuple):
 
     def of(self, position: int) -> SourceList:
         """The answer for one of them."""
-        return SourceList(self.items[position], self.scores[position])
+        return without_hidden(SourceList(self.items[position], self.scores[position]))
 
 
 def retrieve(
@@ -242,8 +242,8 @@ def retrieve(
         logits = model.user_vectors(features, users[part], ends[part]) @ vectors.T
         if features.schema.repeats != "allow":
             for row, end, user in zip(logits, ends[part].tolist(), users[part].tolist(), strict=True):
-                row[log.item[max(int(log.offsets[user]), end - model.settings.history_length) : end]] = -1e9
-        logits[:, 0] = -2e9
+                row[log.item[max(int(log.offsets[user]), end - model.settings.history_length) : end]] = HIDDEN
+        logits[:, 0] = 2 * HIDDEN
         best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(logits, best, 1), axis=1, kind="stable")
         items[part] = np.take_along_axis(best, order, 1)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet, Interactions
+from winnow.features.targets import target_rows
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings, TrainingSettings
@@ -19,7 +20,6 @@ from winnow.training.ranker_heads import HeadTraining
 from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
 from winnow.training.retriever import RetrieverTraining
 from winnow.training.running_mean import RunningMean
-from winnow.training.targets import target_rows
 from winnow.training.trained_ranker import TrainedRanker
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from winnow.features.table import FeatureSet
+from winnow.features.targets import Outcomes, outcomes
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings
 from winnow.training.candidate_lists import target_lists
 from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
-from winnow.training.targets import Outcomes, outcomes
 
 BATCH = 256
 """Examples per step, of the validation too."""

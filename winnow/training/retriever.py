@@ -18,13 +18,13 @@ from torch.optim.lr_scheduler import LinearLR
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet, Interactions
-from winnow.models.served import HIDDEN
+from winnow.features.targets import target_rows, target_values
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
+from winnow.ranking.context import HIDDEN
 from winnow.settings.training import RetrieverSettings
 from winnow.training.retriever_loss import next_item_log_probability, value_weighted
 from winnow.training.retriever_windows import Windows, epoch_windows
 from winnow.training.running_mean import RunningMean
-from winnow.training.targets import target_rows, target_values
 from winnow.training.trained_retriever import TrainedRetriever, build_towers, validate, validation_rows
 
 _HOLDOUT_FIT = "holdout_fit"

@@ -16,7 +16,7 @@ class Windows(NamedTuple):
         user: int64 [W].
         history: inputs, [W, L].
         target: int32 [W, L], the item that came next; 0 where there is no target.
-        value: float32 [W, L], what came of the target (:func:`winnow.training.targets.target_values`); negative for an
+        value: float32 [W, L], what came of the target (:func:`winnow.features.targets.target_values`); negative for an
             item that the user refused.
     """
 
@@ -37,7 +37,7 @@ def epoch_windows(
     Args:
         log: the interactions.
         until: int64 [users], row after the last that may be used.
-        values: float32 [events], :func:`winnow.training.targets.target_values`.
+        values: float32 [events], :func:`winnow.features.targets.target_values`.
         length: ``L``.
         rng: source of the shifts.
     """

@@ -99,7 +99,7 @@ def validation_rows(
 
     Args:
         log: the interactions.
-        values: float32 [events], :func:`winnow.training.targets.target_values`.
+        values: float32 [events], :func:`winnow.features.targets.target_values`.
         until: int64 [users], the row of each user after which events are withheld.
         limit: moments at most; more are drawn from at random, the same for the same log.
 

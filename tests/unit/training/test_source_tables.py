@@ -10,9 +10,9 @@ from torch import nn
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CovisitationSettings, PopularitySettings
-from winnow.training.covisitation import covisitation_table
 from winnow.training.running_mean import RunningMean
-from winnow.training.source_tables import SourceTables, popular_items
+from winnow.training.tables.covisitation import covisitation_table
+from winnow.training.tables.source_tables import SourceTables, popular_items
 
 POPULARITY = NUMERIC_FEATURES.index("popularity_7d")
 

@@ -1,15 +1,9 @@
 """Items closest to the user's vector: the two-tower model, with an index of the release's items, in Triton."""
 
-import numpy as np
-
 from recommender_transformer.backends.catalog import Catalog, merged
 from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.query import Query
-from winnow.ranking.context import NOTHING, SourceList
-
-_HIDDEN = -1e8
-"""Scores below it are not scores: in a release that hides repeats, the graph puts the history's items last with -1e9.
-A catalog with fewer items than the retriever returns has them in the list."""
+from winnow.ranking.context import NOTHING, SourceList, without_hidden
 
 
 class Retriever:
@@ -42,8 +36,7 @@ class Retriever:
         new_items = self._catalog.new_items
         if len(new_items):
             found = SourceList(*merged(*found, new_items, self._catalog.vectors[new_items] @ vectors[0]))
-        length = np.count_nonzero(found.scores > _HIDDEN)
-        return SourceList(found.items[:length], found.scores[:length])
+        return without_hidden(found)
 
     def fallback(self, query: Query) -> SourceList:
         """An empty list."""

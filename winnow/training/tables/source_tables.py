@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.features.table import FeatureSet
+from winnow.features.targets import event_values
 from winnow.schema import NUMERIC_FEATURES
 from winnow.settings.training import CovisitationSettings, PopularitySettings
-from winnow.training.covisitation import covisitation_table
-from winnow.training.targets import event_values
+from winnow.training.tables.covisitation import covisitation_table
 
 _FOLDER = "sources"
 """Inside the retriever's folder."""

@@ -1,0 +1,1 @@
+"""The tables of the candidate sources that are fitted rather than learned."""
