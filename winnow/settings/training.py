@@ -186,8 +186,8 @@ class RankerSettings(_Section):
     epochs: int = Field(default=5, ge=1, le=10_000)
     patience: int = Field(default=2, ge=1, le=10_000)
     fewest: int = Field(default=50, ge=2, le=1_000_000)
-    best: int = Field(default=48, ge=1, le=10_000)
-    others: int = Field(default=48, ge=0, le=10_000)
+    best: int = Field(default=40, ge=1, le=10_000)
+    others: int = Field(default=40, ge=0, le=10_000)
     moments: int = Field(default=30_000, ge=1, le=10_000_000)
     heads_weight: Number = Field(default=0.2, ge=0, le=100)
     seed: Seed = 0

@@ -19,7 +19,7 @@ from winnow.settings.training import RankerSettings
 from winnow.training.candidate_lists import target_lists
 from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
 
-BATCH = 256
+BATCH = 128
 """Examples per step, of the validation too."""
 
 
