@@ -108,7 +108,8 @@ class Release:
 
         Raises:
             WinnowError: the folder has no readable manifest.
-            ReleaseMismatch: the schema in the folder has another digest than the manifest names.
+            ReleaseMismatch: the schema in the folder has another digest than the manifest names, or is of another
+                version of Winnow.
         """
         path = folder / "manifest.json"
         try:
@@ -118,6 +119,14 @@ class Release:
         except ValidationError as error:
             raise WinnowError(f"{path} is not a release manifest: {error}") from error
         release = cls(folder, manifest)
+        try:
+            release.schema  # noqa: B018
+        except ValidationError as error:
+            fields = ", ".join(str(detail["loc"][0]) for detail in error.errors()[:3])
+            raise ReleaseMismatch(
+                f"release {manifest.number} at {folder} was built by another version of Winnow (its schema differs in "
+                f"{fields}): build again with this one, and remove that folder"
+            ) from None
         if release.schema.digest != manifest.schema_digest:
             raise ReleaseMismatch(
                 f"release {manifest.number} was built with feature schema {manifest.schema_digest[:12]}, "

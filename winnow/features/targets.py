@@ -53,6 +53,14 @@ def target_rows(features: FeatureSet) -> NDArray[np.bool_]:
     return targets
 
 
+def newest_of_users(log: Interactions, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The newest of the chosen rows (bool [events]) of each user; int64 [users], -1 for a user without one."""
+    user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
+    newest = np.full(log.users, -1)
+    np.maximum.at(newest, user_of, np.where(chosen, np.arange(len(user_of)), -1))
+    return newest
+
+
 def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
     """The labels of the moments ``rows`` (int64 [Q]) of the log; time grows with the log and the number of types."""
     log, schema = features.interactions, features.schema

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from winnow.features.table import FeatureSet, Interactions
-from winnow.features.targets import target_rows
+from winnow.features.table import FeatureSet
+from winnow.features.targets import newest_of_users, target_rows
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings, TrainingSettings
@@ -49,7 +49,7 @@ def train_ranker(
     lists = past_lists(features, retrieval.until, sources, training.lists, show_progress)
     shown = impression_lists(features, retrieval.until, sources, training.lists.withheld)
     targets = target_rows(features)
-    newest = _newest(features.interactions, targets)
+    newest = newest_of_users(features.interactions, targets)
     validating = _validating(newest, lists, settings.seed)
     shapes, length = retrieval.served.shapes, retrieval.served.settings.history_length
     numerics = features.item_rows["numeric"].shape[1]
@@ -68,26 +68,18 @@ def train_ranker(
             builder.build(lists.take(np.flatnonzero(chosen)), settings.best, settings.others, rng)
             for chosen in (~validating, validating)
         )
-        heads = HeadTraining(features, targets, newest[newest >= 0], conversions, builder, settings, rng)
+        heads = HeadTraining(features, targets, conversions, builder, settings, rng)
         constant = heads.support.reasons
         _standardise(model, learned)
         batches = [learned, builder.build(shown, settings.best, settings.others, rng)] if len(shown) else [learned]
-        model, epochs = _fit(model, batches, validation, heads, settings, rng, show_progress)
+        model, ordered = _fit(model, batches, validation, heads, settings, rng, show_progress)
         _sharpen(model, validation)
         heads.calibrate(model)
-        reason = "" if epochs else f"it orders the {count['validation']} lists for validation no better"
+        reason = "" if ordered else f"it orders the {count['validation']} lists for validation no better"
     model.item_vectors.copy_(retrieval.served.item_vectors)
     return TrainedRanker(
         shapes, settings, training.candidates, length, numerics, conversions, model.eval(), reason, constant
     )
-
-
-def _newest(log: Interactions, targets: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The row of each user's newest target; int64 [users], -1 for a user without one."""
-    user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
-    newest = np.full(log.users, -1)
-    np.maximum.at(newest, user_of, np.where(targets, np.arange(len(user_of)), -1))
-    return newest
 
 
 def _validating(newest: NDArray[np.int64], lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
@@ -120,19 +112,20 @@ def _fit(
     settings: RankerSettings,
     rng: np.random.Generator,
     show_progress: bool,
-) -> tuple[ServedRanker, int]:
+) -> tuple[ServedRanker, bool]:
     """Train on the lists of past moments and, as far as they are logged, of impressions.
 
-    The result is the running mean of the weights, at its best epoch.
+    The result is the running mean of the weights, at the epoch whose losses, of the order and of the heads, are lowest.
 
     Returns:
-        The model and the number of epochs it took; 0 where it is the one that training began with.
+        The model, and whether it orders the validation better than the one that training began with.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     mean = RunningMean(model)
-    best, best_loss, best_epoch, since = mean.model(), evaluate(model, validation), 0, 0
+    start = order = evaluate(model, validation)
+    best, best_loss, since = mean.model(), start + settings.heads_weight * heads.evaluate(model), 0
     bar = tqdm(range(1, settings.epochs + 1), desc="ranker", unit="epoch", disable=not show_progress)
-    for epoch in bar:
+    for _ in bar:
         model.train()
         steps = [(lists, part) for lists in training for part in slices(rng.permutation(len(lists)), settings.batch)]
         for step in rng.permutation(len(steps)).tolist():
@@ -147,14 +140,15 @@ def _fit(
             optimizer.step()
             mean.update()
         averaged = mean.model()
-        loss_after = evaluate(averaged, validation)
-        bar.set_postfix({"validation loss": f"{loss_after:.4f}"})
+        order_after, heads_after = evaluate(averaged, validation), heads.evaluate(averaged)
+        bar.set_postfix({"validation loss": f"{order_after:.4f}", "of the heads": f"{heads_after:.4f}"})
         since += 1
-        if loss_after < best_loss:
-            best, best_loss, best_epoch, since = averaged, loss_after, epoch, 0
+        if order_after + settings.heads_weight * heads_after < best_loss:
+            best, best_loss, since = averaged, order_after + settings.heads_weight * heads_after, 0
+            order = order_after
         if since >= settings.patience:
             break
-    return best, best_epoch
+    return best, order < start
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from winnow.features.table import FeatureSet
-from winnow.features.targets import Outcomes, outcomes
+from winnow.features.targets import Outcomes, newest_of_users, outcomes
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings
 from winnow.training.candidate_lists import target_lists
@@ -63,10 +63,11 @@ class Support:
 class HeadTraining:
     """Examples and losses of the heads.
 
+    Each user's newest target whose windows have ended validates and calibrates, and is not learned from.
+
     Args:
         features: the feature set.
         targets: bool [events], the interactions.
-        validating: int64, rows of the log that calibrate the heads and are not learned from.
         conversions: positions of the conversion types among the event types.
         builder: builds tensors.
         settings: of the ranker.
@@ -80,13 +81,15 @@ class HeadTraining:
         self,
         features: FeatureSet,
         targets: NDArray[np.bool_],
-        validating: NDArray[np.int64],
         conversions: tuple[int, ...],
         builder: ListTensorBuilder,
         settings: RankerSettings,
         rng: np.random.Generator,
     ) -> None:
         log = features.interactions
+        ended = log.timestamp + max(features.schema.event_windows_ms) < features.as_of
+        newest = newest_of_users(log, targets & ended)
+        validating = newest[newest >= 0]
         rows = np.setdiff1d(np.flatnonzero(targets), validating, assume_unique=True)
         rows = np.sort(rows[np.argsort(-log.timestamp[rows], kind="stable")[: settings.moments]])
         found = [_with_any(outcomes(features, some), conversions) for some in (rows, validating)]
@@ -106,10 +109,17 @@ class HeadTraining:
         """The mean cross-entropy of the next batch, summed over the heads."""
         if not self._order:
             self._order = slices(self._rng.permutation(len(self._learning)), BATCH)
-        batch = self._learning.take(self._order.pop())
-        heads = model.head_logits(*batch.inputs.inputs).squeeze(1)
-        entropy = functional.binary_cross_entropy_with_logits(heads, batch.grade, batch.weight, reduction="sum")
-        return entropy / len(batch)
+        return _entropy(model, self._learning.take(self._order.pop()))
+
+    @torch.no_grad()
+    def evaluate(self, model: ServedRanker) -> float:
+        """The loss on the validation; 0 where no head is learned."""
+        if not self.needed or not len(self._validation):
+            return 0.0
+        model.eval()
+        parts = slices(np.arange(len(self._validation)), BATCH)
+        total = sum(float(_entropy(model, self._validation.take(part))) * len(part) for part in parts)
+        return total / len(self._validation)
 
     def calibrate(self, model: ServedRanker) -> None:
         """Platt scaling (Platt, 1999) of the learned heads on the validation; the others give their base rate."""
@@ -147,6 +157,13 @@ def platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 _PRIOR = 1.0
 """Strength of the belief that a head is calibrated already, in examples."""
+
+
+def _entropy(model: ServedRanker, examples: HeadExamples) -> Tensor:
+    """The mean cross-entropy of the examples, summed over the heads."""
+    heads = model.head_logits(*examples.inputs.inputs).squeeze(1)
+    entropy = functional.binary_cross_entropy_with_logits(heads, examples.grade, examples.weight, reduction="sum")
+    return entropy / len(examples)
 
 
 def _with_any(found: Outcomes, conversions: tuple[int, ...]) -> Outcomes:

@@ -56,6 +56,15 @@ def test_a_release_is_never_overwritten(tmp_path: Path) -> None:
     assert Release.open(tmp_path / "1").digest == first
 
 
+def test_a_release_of_another_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    old = json.loads(SCHEMA.model_dump_json())
+    old["event_weights"] = old.pop("event_values")
+    (tmp_path / "1" / "schema.json").write_text(json.dumps(old))
+    with pytest.raises(ReleaseMismatch, match=r"another version of Winnow \(its schema differs in .*event_weights\)"):
+        Release.open(tmp_path / "1")
+
+
 def test_a_changed_file_is_named(tmp_path: Path) -> None:
     opened = write(tmp_path, 1)
     np.save(tmp_path / "1" / "popular.npy", np.array([1, 2], np.int32))
