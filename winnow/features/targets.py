@@ -61,6 +61,11 @@ def newest_of_users(log: Interactions, chosen: NDArray[np.bool_]) -> NDArray[np.
     return newest
 
 
+def newest_rows(rows: NDArray[np.int64], timestamp: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """The newest ``limit`` of some rows of the log (int64 [k]), in the order of the log."""
+    return np.sort(rows[np.argsort(-timestamp[rows], kind="stable")[:limit]])
+
+
 def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
     """The labels of the moments ``rows`` (int64 [Q]) of the log; time grows with the log and the number of types."""
     log, schema = features.interactions, features.schema

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet
-from winnow.features.targets import event_values, target_rows
+from winnow.features.targets import event_values, newest_rows, target_rows
 from winnow.ranking.context import CONTEXT_FEATURES, HIDDEN, SourceList, UserPast, context_features, without_hidden
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.item_values import item_values, worth_following
@@ -102,8 +102,10 @@ def past_lists(
     user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     row = np.arange(len(log.item))
     known = row > log.offsets[user_of]
-    withheld = _newest(row[(row >= until[user_of]) & target_rows(features) & known], log.timestamp, settings.withheld)
-    opening = _newest(row[~known], log.timestamp, settings.withheld // settings.cold_start_every)
+    withheld = newest_rows(
+        row[(row >= until[user_of]) & target_rows(features) & known], log.timestamp, settings.withheld
+    )
+    opening = newest_rows(row[~known], log.timestamp, settings.withheld // settings.cold_start_every)
     rows = np.concatenate([withheld, opening])
     retrieved = sources.retrieve(withheld)
     found: list[PastList] = []
@@ -274,10 +276,6 @@ class _Trending:
 
     def at(self, timestamp: int) -> SourceList:
         return self.lists[max(0, int(np.searchsorted(self.moments, timestamp, side="right")) - 1)]
-
-
-def _newest(rows: NDArray[np.int64], timestamp: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
-    return np.sort(rows[np.argsort(-timestamp[rows], kind="stable")[:limit]])
 
 
 class PastList(NamedTuple):

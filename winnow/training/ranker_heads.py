@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from winnow.features.table import FeatureSet
-from winnow.features.targets import Outcomes, newest_of_users, outcomes
+from winnow.features.targets import Outcomes, newest_rows, outcomes
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings
 from winnow.training.candidate_lists import target_lists
@@ -63,7 +63,8 @@ class Support:
 class HeadTraining:
     """Examples and losses of the heads.
 
-    Each user's newest target whose windows have ended validates and calibrates, and is not learned from.
+    The newest targets whose windows have ended validate and calibrate, and are not learned from. They are the newest of
+    the log, not of each user: a user's last target is one that little came of.
 
     Args:
         features: the feature set.
@@ -88,10 +89,9 @@ class HeadTraining:
     ) -> None:
         log = features.interactions
         ended = log.timestamp + max(features.schema.event_windows_ms) < features.as_of
-        newest = newest_of_users(log, targets & ended)
-        validating = newest[newest >= 0]
-        rows = np.setdiff1d(np.flatnonzero(targets), validating, assume_unique=True)
-        rows = np.sort(rows[np.argsort(-log.timestamp[rows], kind="stable")[: settings.moments]])
+        known = newest_rows(np.flatnonzero(targets & ended), log.timestamp, settings.moments)
+        validating = newest_rows(known, log.timestamp, len(known) // _VALIDATING)
+        rows = np.setdiff1d(newest_rows(np.flatnonzero(targets), log.timestamp, settings.moments), validating)
         found = [_with_any(outcomes(features, some), conversions) for some in (rows, validating)]
         self.support = _support(features.schema.events, found[0], settings.fewest)
         self._rng = rng
@@ -154,6 +154,9 @@ def platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     return fitted.detach()
 
+
+_VALIDATING = 8
+"""One target in so many validates the heads."""
 
 _PRIOR = 1.0
 """Strength of the belief that a head is calibrated already, in examples."""
