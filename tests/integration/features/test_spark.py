@@ -229,7 +229,8 @@ def test_spark_submit_writes_the_input_of_feature_extraction(marketplace: Path, 
     options = ["--JOB_NAME", "features", "--data", marketplace, "--output", tmp_path / "out"]
     ended = _start(["spark-submit", "--master", "local[2]", *conf, script, *options])
     assert ended.returncode == 0, ended.stderr
-    assert f"5,920 events: {tmp_path}/out" in ended.stdout
+    events = Dataset.load(marketplace).events.num_rows
+    assert f"{events:,} events: {tmp_path}/out" in ended.stdout
     data = Dataset.load(marketplace)
     (tmp_path / "encoders" / "embeddings").mkdir(parents=True)
     np.save(tmp_path / "encoders" / "embeddings" / "text.npy", np.ones((60, 4), np.float32))

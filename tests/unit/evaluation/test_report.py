@@ -26,7 +26,7 @@ def test_an_evaluation_without_users_names_the_reason(
 
 def test_objective_and_segment_are_checked_without_held_out_events() -> None:
     check(SCHEMA, "conversion", "country")
-    with pytest.raises(WinnowError, match="has view, buy;"):
+    with pytest.raises(WinnowError, match="has view, buy, dislike;"):
         check(SCHEMA, "conversion,return", "country")
     with pytest.raises(WinnowError, match="activity, country"):
         check(SCHEMA, "any", "city")
