@@ -34,8 +34,8 @@ class TorchModels:
 
     async def rank(self, inputs: Tensors) -> Ranked:
         with torch.inference_mode():
-            chances, scores = self._ranker(*(torch.tensor(inputs[spec.name]) for spec in RANKER.inputs))
-        return Ranked(chances.numpy(), scores.numpy())
+            probabilities, _ = self._ranker(*(torch.tensor(inputs[spec.name]) for spec in RANKER.inputs))
+        return Ranked(probabilities.numpy())
 
 
 def test_served_answers_equal_the_torch_models(served, active_users: Callable[[int], list[str]]) -> None:
@@ -65,6 +65,6 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
         candidates = {candidate["item_id"] for candidate in answer["trace"]["candidates"]}
         assert candidates == {candidate["item_id"] for candidate in expected["trace"]["candidates"]}
         assert [item["item_id"] for item in answer["items"]] == [item["item_id"] for item in expected["items"]]
-        for field in ("score", "click", "conversion"):
+        for field in ("score", "click", "conversion", "value"):
             given = [item[field] for item in answer["items"]]
             np.testing.assert_allclose(given, [item[field] for item in expected["items"]], atol=1e-3)
