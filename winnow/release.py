@@ -120,17 +120,17 @@ class Release:
             raise WinnowError(f"{path} is not a release manifest: {error}") from error
         release = cls(folder, manifest)
         try:
-            release.schema  # noqa: B018
+            digest = release.schema.digest
         except ValidationError as error:
             fields = ", ".join(str(detail["loc"][0]) for detail in error.errors()[:3])
             raise ReleaseMismatch(
                 f"release {manifest.number} at {folder} was built by another version of Winnow (its schema differs in "
                 f"{fields}): build again with this one, and remove that folder"
             ) from None
-        if release.schema.digest != manifest.schema_digest:
+        if digest != manifest.schema_digest:
             raise ReleaseMismatch(
                 f"release {manifest.number} was built with feature schema {manifest.schema_digest[:12]}, "
-                f"but {folder / 'schema.json'} is {release.schema.digest[:12]}: two releases are mixed; build it again"
+                f"but {folder / 'schema.json'} is {digest[:12]}: two releases are mixed; build it again"
             )
         return release
 

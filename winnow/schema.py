@@ -8,6 +8,7 @@ import hashlib
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 DAY_MS = 86_400_000
@@ -79,6 +80,11 @@ class FeatureSchema(BaseModel):
     def digest(self) -> str:
         """SHA-256 of the schema's canonical JSON, as hex."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def value_by_code(self) -> NDArray[np.float64]:
+        """The value of an event of each type by its code: float64 [E + 1], 0 for padding and undeclared types."""
+        return np.array([0.0, *self.event_values])
 
     def value_of(self, code: int, amount: float | None) -> float:
         """What an event is worth: the value of its type, times its grade where the type is graded.

@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,10 +53,9 @@ def measure(requests: int) -> list[Row]:
     users = active_users(served, USERS)
     with serving(served) as ports:
         stages, ranked = _stages(ports, users, requests)
-        models = home.model_repository(served.manifest.number)
         with _over_triton(served, ports) as triton:
             floors = {
-                "floor": _floor(served, users, ports.redis, ranked, _in_process(served, models)),
+                "floor": _floor(served, users, ports.redis, ranked, _in_process(served)),
                 "served floor": _floor(served, users, ports.redis, ranked, triton),
             }
             rows = _one_connection(ports, users, requests, floors)
@@ -161,12 +159,12 @@ def _floor(served: Release, users: list[str], redis_port: int, ranked: int, infe
     return ask
 
 
-def _in_process(served: Release, models: Path) -> Infer:
+def _in_process(served: Release) -> Infer:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     sessions = {
         name: onnxruntime.InferenceSession(
-            models / name / str(served.manifest.number) / "model.onnx", options, providers=["CPUExecutionProvider"]
+            home.onnx_model(served.manifest.number, name), options, providers=["CPUExecutionProvider"]
         )
         for name in ("retriever", "ranker")
     }

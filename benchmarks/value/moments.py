@@ -139,7 +139,7 @@ class _Lists:
     def __init__(self, release: Release, log: Log) -> None:
         self._release, self._log = release, log
         self._rows = np.asarray(release.array("item_rows"))
-        self._values = np.array([0.0, *release.schema.event_values])
+        self._values = release.schema.value_by_code
         self._sessions = {name: _session(release, name) for name in ("retriever", "ranker")}
         counts = release.manifest.candidates
         popular = np.asarray(release.array("popular"))[: counts["trending"]].astype(np.int32)
@@ -198,6 +198,5 @@ class _Lists:
 
 
 def _session(release: Release, name: str) -> onnxruntime.InferenceSession:
-    number = release.manifest.number
-    path = home.model_repository(number) / name / str(number) / "model.onnx"
+    path = home.onnx_model(release.manifest.number, name)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -102,6 +102,35 @@ def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInput
     )
 
 
+def write_bare_release(
+    folder: Path, schema: FeatureSchema, arrays: dict[str, NDArray[Any]], holdout: str, **documents: str
+) -> Release:
+    """Write release 1 with these arrays alone, for code that reads no others.
+
+    Args:
+        folder: the release is written to ``folder/1``.
+        schema: of the release.
+        arrays: name -> array.
+        holdout: as in the manifest.
+        documents: name -> text, written as ``name.json``.
+    """
+    return releases.write(
+        folder / "1",
+        arrays,
+        {"schema.json": schema.model_dump_json()} | {f"{name}.json": text for name, text in documents.items()},
+        number=1,
+        dataset="tiny",
+        source=releases.BuildInputs(),
+        holdout=holdout,
+        as_of=10,
+        history_length=5,
+        candidates={},
+        schema_digest=schema.digest,
+        models={},
+        parity={},
+    )
+
+
 def projection(name: str, rows: int, columns: int) -> NDArray[np.float32]:
     """A random matrix, the same for the same name: float32 [rows, columns]."""
     seed = int.from_bytes(name.encode(), "little") % 2**32

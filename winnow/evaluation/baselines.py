@@ -37,7 +37,7 @@ class Past:
             event_values: value of each event type, in the order of the codes.
             repeats: whether lists contain seen items, whatever the value of their events.
         """
-        user = np.repeat(np.arange(log.users), np.diff(log.offsets))
+        user = log.user
         positive = np.array([0.0, *event_values])[log.event] * log.grade > 0
         # Sums the entries of a pair.
         taken = sparse.csr_array(

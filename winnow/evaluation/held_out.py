@@ -108,7 +108,7 @@ def targets(release: Release, types: Sequence[str]) -> Targets:
         raise WinnowError(f"no event was held out, because no user has {needed} or more: there is nothing to evaluate")
     codes = [schema.events.index(name) + 1 for name in types]
     users, first, of_user = np.unique(rows["user"], return_index=True, return_inverse=True)
-    value = np.array([0.0, *schema.event_values])[rows["event"]] * rows["grade"]
+    value = schema.value_by_code[rows["event"]] * rows["grade"]
     counts = np.bincount(of_user, weights=np.isin(rows["event"], codes) & (rows["grade"] > 0)) > 0
     if not counts.any():
         found = np.bincount(rows["event"], minlength=len(schema.events) + 1)[1:]

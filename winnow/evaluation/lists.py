@@ -33,8 +33,7 @@ def of_retriever(release: Release, log: Interactions, users: NDArray[np.int64]) 
         log: the release's log.
         users: int64 [users], rows of ``user_ids``.
     """
-    number = release.manifest.number
-    path = home.model_repository(number) / "retriever" / str(number) / "model.onnx"
+    path = home.onnx_model(release.manifest.number, "retriever")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     user_rows, vectors = release.array("user_rows"), release.array("item_vectors")
     top = np.zeros((len(users), DEPTH), np.int32)

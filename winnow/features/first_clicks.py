@@ -17,9 +17,7 @@ def first_clicks(features: FeatureSet) -> NDArray[np.int64]:
     log, shown = features.interactions, features.impressions
     requests = np.diff(shown.offsets)
     moment = np.repeat(shown.timestamp, requests)
-    pairs, pair = np.unique(
-        _pairs(np.repeat(np.arange(log.users), np.diff(log.offsets)), log.item, features.items), return_inverse=True
-    )
+    pairs, pair = np.unique(_pairs(log.user, log.item, features.items), return_inverse=True)
     asked = _pairs(np.repeat(shown.user, requests), shown.item, features.items)
     asked_pair = np.searchsorted(pairs, asked)
     # One past the end of the pairs is a pair without events.

@@ -128,7 +128,7 @@ def _popularity_without_events(release: Release) -> list[float]:
     """
     timestamps = np.asarray(release.array("timestamp"))
     happened = timestamps < release.manifest.as_of
-    values = np.array([0.0, *release.schema.event_values])[np.asarray(release.array("event"))]
+    values = release.schema.value_by_code[np.asarray(release.array("event"))]
     weights = (values * release.array("grade"))[happened]
     days = (release.manifest.as_of - timestamps[happened])[weights > 0] / DAY_MS
     items = len(release.array("item_ids")) - 1

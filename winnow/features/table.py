@@ -36,6 +36,15 @@ class Interactions:
         """Number of users."""
         return len(self.offsets) - 1
 
+    @property
+    def user(self) -> NDArray[np.int64]:
+        """The user of every row: int64 [events]."""
+        return np.repeat(np.arange(self.users), np.diff(self.offsets))
+
+    def user_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The users of some rows: int64, in the shape of ``rows``."""
+        return np.searchsorted(self.offsets, rows, side="right") - 1
+
     def of(self, user: int) -> slice:
         """The rows of a user."""
         return slice(int(self.offsets[user]), int(self.offsets[user + 1]))

@@ -30,8 +30,7 @@ class Outcomes(NamedTuple):
 
 def event_values(log: Interactions, schema: FeatureSchema) -> NDArray[np.float32]:
     """The value of every event: that of its type, times its grade; float32 [events]."""
-    values = np.array([0.0, *schema.event_values], np.float32)
-    return values[log.event] * log.grade
+    return schema.value_by_code.astype(np.float32)[log.event] * log.grade
 
 
 def target_rows(features: FeatureSet) -> NDArray[np.bool_]:
@@ -55,9 +54,8 @@ def target_rows(features: FeatureSet) -> NDArray[np.bool_]:
 
 def newest_of_users(log: Interactions, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The newest of the chosen rows (bool [events]) of each user; int64 [users], -1 for a user without one."""
-    user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     newest = np.full(log.users, -1)
-    np.maximum.at(newest, user_of, np.where(chosen, np.arange(len(user_of)), -1))
+    np.maximum.at(newest, log.user, np.where(chosen, np.arange(len(chosen)), -1))
     return newest
 
 
@@ -107,8 +105,7 @@ def target_values(features: FeatureSet, targets: NDArray[np.bool_]) -> NDArray[n
 
 def _by_pair(log: Interactions) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The rows of the log by user, item and time, and whether each is the first of its user and item."""
-    user = np.repeat(np.arange(log.users), np.diff(log.offsets))
-    pair = user * (int(log.item.max(initial=0)) + 1) + log.item
+    pair = log.user * (int(log.item.max(initial=0)) + 1) + log.item
     # The log is sorted by user and time, so a stable sort keeps the time order within a pair.
     order = np.argsort(pair, kind="stable")
     return order, np.diff(pair[order], prepend=-1) != 0

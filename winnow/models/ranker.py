@@ -164,41 +164,21 @@ class ServedRanker(nn.Module):
         self.trust = nn.Parameter(torch.tensor(0.0))
         self.base = CONTEXT_FEATURES.index("retriever_score") + numerics
 
-    def logits(
-        self,
-        history_items: Tensor,
-        history_events: Tensor,
-        history_gaps: Tensor,
-        user_categorical: Tensor,
-        user_numeric: Tensor,
-        candidate_items: Tensor,
-        candidate_categorical: Tensor,
-        candidate_numeric: Tensor,
-        fresh_vectors: Tensor | None = None,
-    ) -> RankerOutput:
-        """Logits before calibration; tensors as the wire contract has them. Training has no new items."""
-        standard, plain = self._parts(
-            history_items,
-            history_events,
-            history_gaps,
-            user_categorical,
-            user_numeric,
-            candidate_items,
-            candidate_categorical,
-            candidate_numeric,
-            fresh_vectors,
-        )
+    def logits(self, *inputs: Tensor) -> RankerOutput:
+        """Logits before calibration, of the tensors of the wire contract. Training has no new items: eight tensors."""
+        retrieved, standard, plain = self._parts(*inputs)
         first = torch.cat([standard, plain], dim=-1)
         states = first
         for cross in self.crosses:
             states = cross(first, states)
         residual = self.residual(torch.cat([self.dropout(states), self.deep(first)], dim=-1)).squeeze(-1)
-        scores = candidate_numeric[..., self.base] * self.trust.exp() + residual
+        scores = retrieved * self.trust.exp() + residual
         return RankerOutput(scores, self._heads(standard, plain))
 
     def head_logits(self, *inputs: Tensor) -> Tensor:
-        """The heads' logits alone, float32 [B, N, H], of the first eight tensors of the wire contract."""
-        return self._heads(*self._parts(*inputs))
+        """The heads' logits alone, float32 [B, N, H], of the same tensors."""
+        _, standard, plain = self._parts(*inputs)
+        return self._heads(standard, plain)
 
     def _heads(self, standard: Tensor, plain: Tensor) -> Tensor:
         heads: Tensor = self.heads(torch.cat([standard[..., : self.numerics], plain], dim=-1))
@@ -215,8 +195,8 @@ class ServedRanker(nn.Module):
         candidate_categorical: Tensor,
         candidate_numeric: Tensor,
         fresh_vectors: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The candidates' numbers as standard scores, and everything else that describes them; each [B, N, …]."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The retriever's score, all numbers as standard scores, and the rest of a candidate's inputs; [B, N, …]."""
         count = candidate_items.shape[1]
         if fresh_vectors is None:
             candidates = functional.embedding(candidate_items, self.item_vectors)
@@ -232,7 +212,7 @@ class ServedRanker(nn.Module):
             user = torch.cat([user, user_numeric], dim=-1)
         user = user.unsqueeze(1).expand(-1, count, -1)
         parts = [alike, attended, self.item(candidates), self.categories(candidate_categorical), user]
-        return standard, torch.cat(parts, dim=-1)
+        return candidate_numeric[..., self.base], standard, torch.cat(parts, dim=-1)
 
     def forward(
         self,

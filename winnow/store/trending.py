@@ -93,7 +93,7 @@ def acknowledge(client: Client, release: int, done: Sequence[Done]) -> int:
 
 def seed(pipe: Pipeline, release: Release) -> None:
     """Queue the initial counts, from the release's own log as if it ended when the release was built."""
-    values = np.array([0.0, *release.schema.event_values])[release.array("event")] * release.array("grade")
+    values = release.schema.value_by_code[release.array("event")] * release.array("grade")
     ages = np.asarray(release.array("timestamp")) - release.manifest.as_of
     # Below 2**-1000 the weight is negligible; the bound avoids an underflow.
     decayed = np.maximum(values, 0.0) * np.exp2(np.maximum(ages / HALF_LIFE_MS, -1000.0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from winnow.features.table import FeatureSet
-from winnow.features.targets import event_values, newest_rows, target_rows
+from winnow.features.targets import event_values, newest_rows
 from winnow.ranking.context import CONTEXT_FEATURES, HIDDEN, SourceList, UserPast, context_features, without_hidden
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.item_values import item_values, worth_following
@@ -70,8 +70,7 @@ def target_lists(features: FeatureSet, rows: NDArray[np.int64], length: int) -> 
         length: ``L``, events of a history.
     """
     log = features.interactions
-    user = np.searchsorted(log.offsets, rows, side="right") - 1
-    count = len(rows)
+    user, count = log.user_of(rows), len(rows)
     return CandidateLists(
         user=user,
         end=rows,
@@ -85,7 +84,12 @@ def target_lists(features: FeatureSet, rows: NDArray[np.int64], length: int) -> 
 
 
 def past_lists(
-    features: FeatureSet, until: NDArray[np.int64], sources: "PastSources", settings: ListSettings, show_progress: bool
+    features: FeatureSet,
+    targets: NDArray[np.bool_],
+    until: NDArray[np.int64],
+    sources: "PastSources",
+    settings: ListSettings,
+    show_progress: bool,
 ) -> CandidateLists:
     """Lists for the targets that the holdout fit did not see, and for the first moment of every user.
 
@@ -93,18 +97,16 @@ def past_lists(
 
     Args:
         features: the feature set.
+        targets: bool [events], :func:`winnow.features.targets.target_rows`.
         until: int64 [users], the row of each user after which events are withheld.
         sources: the sources' answers at past moments.
         settings: which moments.
         show_progress: draw a progress bar.
     """
     log = features.interactions
-    user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
     row = np.arange(len(log.item))
-    known = row > log.offsets[user_of]
-    withheld = newest_rows(
-        row[(row >= until[user_of]) & target_rows(features) & known], log.timestamp, settings.withheld
-    )
+    known = row > log.offsets[log.user]
+    withheld = newest_rows(row[(row >= until[log.user]) & targets & known], log.timestamp, settings.withheld)
     opening = newest_rows(row[~known], log.timestamp, settings.withheld // settings.cold_start_every)
     rows = np.concatenate([withheld, opening])
     retrieved = sources.retrieve(withheld)
@@ -139,13 +141,12 @@ class PastSources:
         settings: TrainingSettings,
     ) -> None:
         log = features.interactions
-        user_of = np.repeat(np.arange(log.users), np.diff(log.offsets))
-        withheld = np.sort(log.timestamp[np.arange(len(user_of)) >= retrieval.until[user_of]])
+        withheld = np.sort(log.timestamp[np.arange(len(log.item)) >= retrieval.until[log.user]])
         times = withheld[-settings.lists.withheld :]
         self._features, self._counts, self._model = features, settings.candidates, retrieval.holdout_fit
         self._length = self._model.settings.history_length
         self._repeats = features.schema.repeats == "allow"
-        self._values = np.array([0.0, *features.schema.event_values])
+        self._values = features.schema.value_by_code
         self._trending = _Trending(features, numerics_at, times, settings.lists, settings.candidates)
         self._table = covisitation_table(
             log, event_values(log, features.schema), retrieval.until, features.items, settings.covisitation
@@ -153,8 +154,8 @@ class PastSources:
 
     def retrieve(self, rows: NDArray[np.int64]) -> "RetrievedMany":
         """The retriever's answers just before ``rows`` of the log."""
-        user = np.searchsorted(self._features.interactions.offsets, rows, side="right") - 1
-        return retrieve(self._model, self._features, user, rows, self._counts.retriever)
+        users = self._features.interactions.user_of(rows)
+        return retrieve(self._model, self._features, users, rows, self._counts.retriever)
 
     def at(self, end: int, retrieved: SourceList | None) -> "PastAnswers":
         """The answers just before row ``end`` of the log.
@@ -164,8 +165,7 @@ class PastSources:
             retrieved: the retriever's answer; ``None`` asks as for a cold-start user, without a history.
         """
         log = self._features.interactions
-        user = int(np.searchsorted(log.offsets, end, side="right")) - 1
-        begin = int(log.offsets[user])
+        begin = int(log.offsets[log.user_of(np.array(end))])
         answers = {"trending": self._trending.at(int(log.timestamp[end]))}
         recent = slice(max(begin, end - self._length), end) if retrieved is not None else slice(end, end)
         seen = log.item[begin:end] if retrieved is not None else log.item[:0]
@@ -306,7 +306,7 @@ def packed(features: FeatureSet, found: Sequence[PastList]) -> CandidateLists:
             position[row, :count] = one.places
     end = np.array([one.end for one in found], np.int64)
     return CandidateLists(
-        user=np.searchsorted(features.interactions.offsets, end, side="right") - 1,
+        user=features.interactions.user_of(end),
         end=end,
         history=np.array([len(one.moment.history) for one in found], np.int64),
         items=items,

@@ -30,10 +30,9 @@ def train_ranker(
     training: TrainingSettings,
     show_progress: bool,
 ) -> TrainedRanker:
-    """Train on past moments' candidate lists; stop early, and calibrate, on each user's newest target.
+    """Train on past moments' candidate lists; each user's newest target validates the order and scales the clicks.
 
-    Where the lists are too few, or no epoch orders them better than the retriever does, the model is the one that
-    training starts from, and ``unranked_reason`` gives the cause.
+    Where the lists are too few, or the order is no better than the retriever's, ``unranked_reason`` gives the cause.
 
     Args:
         features: the feature set.
@@ -46,11 +45,10 @@ def train_ranker(
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     sources = PastSources(features, retrieval, numerics_at, training)
-    lists = past_lists(features, retrieval.until, sources, training.lists, show_progress)
-    shown = impression_lists(features, retrieval.until, sources, training.lists.withheld)
     targets = target_rows(features)
-    newest = newest_of_users(features.interactions, targets)
-    validating = _validating(newest, lists, settings.seed)
+    lists = past_lists(features, targets, retrieval.until, sources, training.lists, show_progress)
+    shown = impression_lists(features, retrieval.until, sources, training.lists.withheld)
+    validating = _validating(newest_of_users(features.interactions, targets), lists, settings.seed)
     shapes, length = retrieval.served.shapes, retrieval.served.settings.history_length
     numerics = features.item_rows["numeric"].shape[1]
     conversions = tuple(schema.events.index(name) for name in schema.conversions)

@@ -22,6 +22,12 @@ from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slice
 BATCH = 128
 """Examples per step, of the validation too."""
 
+_VALIDATING = 8
+"""One target in so many validates the heads."""
+
+_PRIOR = 1.0
+"""Strength of the belief that a head is calibrated already, in examples."""
+
 
 @dataclass(frozen=True)
 class HeadExamples:
@@ -92,48 +98,50 @@ class HeadTraining:
         known = newest_rows(np.flatnonzero(targets & ended), log.timestamp, settings.moments)
         validating = newest_rows(known, log.timestamp, len(known) // _VALIDATING)
         rows = np.setdiff1d(newest_rows(np.flatnonzero(targets), log.timestamp, settings.moments), validating)
-        found = [_with_any(outcomes(features, some), conversions) for some in (rows, validating)]
-        self.support = _support(features.schema.events, found[0], settings.fewest)
+        found = _with_any(outcomes(features, np.concatenate([rows, validating])), conversions)
+        learning, validation = (found.take(part) for part in np.split(np.arange(len(found.grade)), [len(rows)]))
+        self.support = _support(features.schema.events, learning, settings.fewest)
         self._rng = rng
         self._order: list[Tensor] = []
-        useful = found[0].known[:, self.support.learned].any(axis=1)
-        self._learning = _examples(features, rows[useful], found[0].take(np.flatnonzero(useful)), self.support, builder)
-        self._validation = _examples(features, validating, found[1], self.support, builder)
+        useful = np.flatnonzero(learning.known[:, self.support.learned].any(axis=1))
+        self._learning = _examples(features, rows[useful], learning.take(useful), self.support, builder)
+        self._validation = _examples(features, validating, validation, self.support, builder)
 
     @property
     def needed(self) -> bool:
         """Whether any head is learned."""
-        return bool(self.support.learned.any()) and len(self._learning) > 0
+        return bool(self.support.learned.any())
 
     def loss(self, model: ServedRanker) -> Tensor:
         """The mean cross-entropy of the next batch, summed over the heads."""
         if not self._order:
             self._order = slices(self._rng.permutation(len(self._learning)), BATCH)
-        return _entropy(model, self._learning.take(self._order.pop()))
+        batch = self._learning.take(self._order.pop())
+        return _entropy(model.head_logits(*batch.inputs.inputs).squeeze(1), batch)
 
-    @torch.no_grad()
     def evaluate(self, model: ServedRanker) -> float:
         """The loss on the validation; 0 where no head is learned."""
         if not self.needed or not len(self._validation):
             return 0.0
-        model.eval()
-        parts = slices(np.arange(len(self._validation)), BATCH)
-        total = sum(float(_entropy(model, self._validation.take(part))) * len(part) for part in parts)
-        return total / len(self._validation)
+        return float(_entropy(self._validation_logits(model), self._validation))
 
     def calibrate(self, model: ServedRanker) -> None:
         """Platt scaling (Platt, 1999) of the learned heads on the validation; the others give their base rate."""
-        examples = self._validation
-        parts = slices(np.arange(len(examples)), BATCH)
-        with torch.no_grad():
-            model.eval()
-            logits = [model.head_logits(*examples.inputs.take(part).inputs).squeeze(1) for part in parts]
+        logits, examples = self._validation_logits(model), self._validation
         for head, learned in enumerate(self.support.learned.tolist()):
-            rate = torch.tensor(self.support.base_rate[head]).clamp(1e-6, 1 - 1e-6)
-            model.calibration[:, head] = torch.stack([torch.tensor(0.0), torch.logit(rate)])
-            if learned and self.needed:
-                heads = torch.cat(logits)[:, head] if logits else torch.zeros(0)
-                model.calibration[:, head] = platt(heads, examples.grade[:, head], examples.weight[:, head])
+            if learned:
+                fitted = platt(logits[:, head], examples.grade[:, head], examples.weight[:, head])
+            else:
+                rate = torch.tensor(self.support.base_rate[head]).clamp(1e-6, 1 - 1e-6)
+                fitted = torch.stack([torch.tensor(0.0), torch.logit(rate)])
+            model.calibration[:, head] = fitted
+
+    @torch.no_grad()
+    def _validation_logits(self, model: ServedRanker) -> Tensor:
+        model.eval()
+        parts = slices(np.arange(len(self._validation)), BATCH)
+        logits = [model.head_logits(*self._validation.inputs.take(part).inputs).squeeze(1) for part in parts]
+        return torch.cat([torch.zeros(0, self._validation.grade.shape[1]), *logits])
 
 
 def platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -155,17 +163,9 @@ def platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return fitted.detach()
 
 
-_VALIDATING = 8
-"""One target in so many validates the heads."""
-
-_PRIOR = 1.0
-"""Strength of the belief that a head is calibrated already, in examples."""
-
-
-def _entropy(model: ServedRanker, examples: HeadExamples) -> Tensor:
+def _entropy(logits: Tensor, examples: HeadExamples) -> Tensor:
     """The mean cross-entropy of the examples, summed over the heads."""
-    heads = model.head_logits(*examples.inputs.inputs).squeeze(1)
-    entropy = functional.binary_cross_entropy_with_logits(heads, examples.grade, examples.weight, reduction="sum")
+    entropy = functional.binary_cross_entropy_with_logits(logits, examples.grade, examples.weight, reduction="sum")
     return entropy / len(examples)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from winnow.features.table import FeatureSet, Interactions
+from winnow.features.targets import newest_of_users
 from winnow.models.towers import ItemTower, Shapes, UserTower
 from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
@@ -106,10 +107,8 @@ def validation_rows(
     Returns:
         int64 [<= limit], rows of the log, each after at least one event of its user.
     """
-    user = np.repeat(np.arange(log.users), np.diff(log.offsets))
-    row = np.arange(len(user))
-    newest = np.full(log.users, -1)
-    np.maximum.at(newest, user, np.where((values > 0) & (row >= until[user]) & (row > log.offsets[user]), row, -1))
+    user, row = log.user, np.arange(len(values))
+    newest = newest_of_users(log, (values > 0) & (row >= until[user]) & (row > log.offsets[user]))
     rows = newest[newest >= 0]
     return rows if len(rows) <= limit else np.sort(np.random.default_rng(0).choice(rows, limit, replace=False))
 
@@ -122,7 +121,7 @@ def validate(model: TrainedRetriever, features: FeatureSet, rows: NDArray[np.int
     log = features.interactions
     if not len(rows):
         return 0.0
-    users = np.searchsorted(log.offsets, rows, side="right") - 1
+    users = log.user_of(rows)
     vectors = model.user_vectors(features, users, rows)
     items = model.item_vectors.numpy()
     top = np.zeros((len(rows), 10), np.int32)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow import release as releases
+from tests.support.tiny_release import write_bare_release
 from winnow.cli import new_items
 from winnow.encoders.inputs import EncoderInputs, ImageInput, TextInput
 from winnow.errors import DataError, WinnowError
@@ -32,21 +32,8 @@ INPUTS = EncoderInputs(image=ImageInput(dimension=4, size=8), text=TextInput(dim
 
 @pytest.fixture
 def release(tmp_path: Path) -> Release:
-    return releases.write(
-        tmp_path / "releases" / "1",
-        {"item_ids": np.array(["", "a"])},
-        {"schema.json": SCHEMA.model_dump_json(), "encoders.json": INPUTS.model_dump_json()},
-        number=1,
-        dataset="test",
-        source=releases.BuildInputs(),
-        holdout="none",
-        as_of=1,
-        history_length=1,
-        candidates={},
-        schema_digest=SCHEMA.digest,
-        models={},
-        parity={},
-    )
+    arrays = {"item_ids": np.array(["", "a"])}
+    return write_bare_release(tmp_path / "releases", SCHEMA, arrays, "none", encoders=INPUTS.model_dump_json())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from winnow import release as releases
+from tests.support.tiny_release import write_bare_release
 from winnow.errors import WinnowError
 from winnow.evaluation.held_out import OUTCOME, outcomes, targets, types_of
 from winnow.release import Release
@@ -41,22 +41,7 @@ def outcome(*rows: tuple[int, int, int, float]) -> NDArray[np.void]:
 
 
 def write(folder: Path, found: NDArray[np.void], repeats: Repeats = "hide") -> Release:
-    of = schema(repeats)
-    return releases.write(
-        folder / "1",
-        {"holdout": found},
-        {"schema.json": of.model_dump_json(), "vocabularies.json": "{}"},
-        number=1,
-        dataset="tiny",
-        source=releases.BuildInputs(),
-        holdout="last",
-        as_of=10,
-        history_length=5,
-        candidates={},
-        schema_digest=of.digest,
-        models={},
-        parity={},
-    )
+    return write_bare_release(folder, schema(repeats), {"holdout": found}, "last", vocabularies="{}")
 
 
 def test_an_outcome_has_the_events_with_the_first_item_within_their_windows() -> None:

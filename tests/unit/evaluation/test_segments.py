@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from winnow import release as releases
+from tests.support.tiny_release import write_bare_release
 from winnow.errors import WinnowError
 from winnow.evaluation.segments import MOST, segments
 from winnow.release import Release
@@ -31,24 +31,9 @@ def write(folder: Path, events: list[int], codes: list[list[int]]) -> Release:
     """A release of users with these numbers of events, and these codes of country and cities."""
     rows = np.zeros(len(events), SCHEMA.user_dtype)
     rows["categorical"] = codes
-    return releases.write(
-        folder / "1",
-        {"offsets": np.concatenate([[0], np.cumsum(events)]).astype(np.int64), "user_rows": rows},
-        {
-            "schema.json": SCHEMA.model_dump_json(),
-            "vocabularies.json": json.dumps({"user_country": COUNTRIES, "user_cities": CITIES}),
-        },
-        number=1,
-        dataset="tiny",
-        source=releases.BuildInputs(),
-        holdout="last",
-        as_of=10,
-        history_length=5,
-        candidates={},
-        schema_digest=SCHEMA.digest,
-        models={},
-        parity={},
-    )
+    arrays = {"offsets": np.concatenate([[0], np.cumsum(events)]).astype(np.int64), "user_rows": rows}
+    words = json.dumps({"user_country": COUNTRIES, "user_cities": CITIES})
+    return write_bare_release(folder, SCHEMA, arrays, "last", vocabularies=words)
 
 
 def of(release: Release, users: list[int], by: str) -> dict[str, list[int]]:

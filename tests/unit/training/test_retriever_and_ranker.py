@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from winnow.evaluation.baselines import Past, popularity
 from winnow.features.table import FeatureSet, Interactions
+from winnow.features.targets import target_rows
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import ItemInputs
 from winnow.ranking.context import CONTEXT_FEATURES
@@ -212,7 +213,7 @@ def test_lists_come_from_held_out_moments_and_cold_start_users(
 ) -> None:
     settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
     sources = PastSources(features, retrieval, numerics_at, settings)
-    lists = past_lists(features, retrieval.until, sources, settings.lists, show_progress=False)
+    lists = past_lists(features, target_rows(features), retrieval.until, sources, settings.lists, show_progress=False)
     log = features.interactions
     known = lists.history > 0
     assert (lists.end[known] >= retrieval.until[lists.user[known]]).all()

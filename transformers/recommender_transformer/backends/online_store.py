@@ -99,7 +99,7 @@ class OnlineStore:
         self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
         self._empty_row: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._codes = event_codes(release.schema.events)
-        self._event_values = np.array([0.0, *release.schema.event_values])
+        self._event_values = release.schema.value_by_code
         self._history_length = release.manifest.history_length
         self._cache = RowCache(self.catalog.size + NEW_ITEM_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 

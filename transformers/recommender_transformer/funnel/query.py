@@ -87,6 +87,11 @@ class Query:
     now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
     @property
+    def states_interest(self) -> bool:
+        """Whether the request itself says what the user wants: with a query or with categories."""
+        return self.request.query is not None or self.categories is not None
+
+    @property
     def remaining_s(self) -> float:
         """Seconds until the deadline; negative once it has passed."""
         return self.started + self.deadline_s - time.perf_counter()

@@ -32,7 +32,7 @@ def covisitation_table(
     Returns:
         neighbours int32 [n + 1, M], best first and padded with 0, and weights float32 [n + 1, M].
     """
-    user = np.repeat(np.arange(log.users), np.diff(log.offsets))
+    user = log.user
     usable = (np.arange(len(log.item)) < until[user]) & (values >= 0)
     user, item = user[usable], log.item[usable]
     shape = (items + 1, items + 1)

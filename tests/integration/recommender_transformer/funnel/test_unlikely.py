@@ -43,8 +43,8 @@ class Asked:
     def __init__(
         self, *touched: str, count: int = FEWEST, user_id: str = "user-1", recent: tuple[str, ...] = ()
     ) -> None:
-        self.categories = None
-        self.request = type("Request", (), {"query": None, "user_id": user_id})()
+        self.states_interest = False
+        self.request = type("Request", (), {"user_id": user_id})()
         state = {"categories": filter_of(*touched), "seen": filter_of_seen(count), "recent": recent}
         self.user = type("User", (), {"state": type("State", (), state)()})()
 

@@ -53,8 +53,7 @@ class DislikedCategory:
     def _disliked(self, query: Query) -> list[int]:
         """Codes of the categories that the user dislikes."""
         state = query.user.state
-        states_interest = query.request.query is not None or query.categories is not None
-        if states_interest or np.count_nonzero(state.values < 0) < EVIDENCE:
+        if query.states_interest or np.count_nonzero(state.values < 0) < EVIDENCE:
             return []
         # The history newest first, each item once, where its newest event is.
         newest = np.sort(np.unique(state.events.items[::-1], return_index=True)[1])

@@ -50,8 +50,7 @@ class Unlikely:
         """True for likely candidates and for the explored share, whose propensity is set to :data:`EXPLORE`."""
         touched, seen = query.user.state.categories, query.user.state.seen
         recent = self._catalog.indices(query.user.state.recent)
-        states_interest = query.request.query is not None or query.categories is not None
-        if states_interest or touched is None or seen is None or self._count(seen, recent) < FEWEST:
+        if query.states_interest or touched is None or seen is None or self._count(seen, recent) < FEWEST:
             return np.ones(len(candidates), dtype=np.bool_)
         codes = candidates.rows["categorical"][:, : self._width]
         # Many candidates share few categories: look up each category once.
