@@ -73,7 +73,7 @@ def types_of(schema: FeatureSchema, objective: str) -> tuple[str, ...]:
 
     Args:
         schema: schema of the release.
-        objective: :data:`ANY`, :data:`CONVERSION`, a declared event type, or several of these, separated by commas. A
+        objective: ``any``, ``conversion``, a declared event type, or several of these, separated by commas. A
             declared type of such a name comes first.
 
     Raises:
