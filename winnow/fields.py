@@ -51,7 +51,7 @@ def event_fault(moment: int) -> str | None:
 
 
 def is_weight(value: object) -> bool:
-    """Whether ``value`` can be the weight of an event type: of at most :data:`LARGEST_VALUE` either way."""
+    """Whether ``value`` can be the weight of an event type: between plus and minus ``LARGEST_VALUE``."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_VALUE
 
 
