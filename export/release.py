@@ -30,10 +30,10 @@ from winnow.ranking.context import SourceList, UserPast, context_features, witho
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
+from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables
 from winnow.training.train import used_settings
-from winnow.training.trained_ranker import TrainedRanker
-from winnow.training.trained_retriever import TrainedRetriever
 
 BOUND = 1e-3
 """Largest absolute difference from PyTorch that a score may have; scores are logits of some tens."""

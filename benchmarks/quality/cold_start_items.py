@@ -30,8 +30,8 @@ from winnow.features.table import FeatureSet
 from winnow.models.towers import ItemInputs
 from winnow.settings.training import RetrieverSettings
 from winnow.training.encoders.build import train_encoders
-from winnow.training.retriever import train_retriever
-from winnow.training.trained_retriever import TrainedRetriever
+from winnow.training.retriever.train import train_retriever
+from winnow.training.retriever.trained import TrainedRetriever
 
 COLD = 200
 K, K_AMONG = 50, 10

@@ -15,8 +15,8 @@ from recommender_transformer.pipeline import recommender
 from winnow.models.served import ServedRetriever
 from winnow.request import Answer, RecommendRequest
 from winnow.signatures import RANKER, RETRIEVER
-from winnow.training.trained_ranker import TrainedRanker
-from winnow.training.trained_retriever import TrainedRetriever
+from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.trained import TrainedRetriever
 
 
 class TorchModels:

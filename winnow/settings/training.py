@@ -4,7 +4,7 @@ docs/training.md describes every field for users. The module is not in :mod:`win
 command line validates a file before any process of the build starts.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -32,6 +32,20 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ComputeSettings(_Section):
+    """Where training runs.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
+        precision: ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on a GPU.
+        compile: compile the models with ``torch.compile`` before training, which pays off for long runs on a GPU.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
 
 
 class RetrieverSettings(_Section):
@@ -203,6 +217,7 @@ class TrainingSettings(_Section):
         candidates: what each source gives.
         lists: the ranker's training lists.
         ranker: the ranker.
+        compute: device and precision.
     """
 
     retriever: RetrieverSettings = RetrieverSettings()
@@ -211,3 +226,4 @@ class TrainingSettings(_Section):
     candidates: CandidateCounts = CandidateCounts()
     lists: ListSettings = ListSettings()
     ranker: RankerSettings = RankerSettings()
+    compute: ComputeSettings = ComputeSettings()

@@ -10,10 +10,10 @@ from winnow.features.extract import POPULARITY, item_numerics
 from winnow.features.table import FeatureSet
 from winnow.features.targets import target_rows, target_values
 from winnow.settings.training import TrainingSettings
-from winnow.training.ranker import train_ranker
-from winnow.training.retriever import train_retriever
+from winnow.training.ranker.train import train_ranker
+from winnow.training.retriever.train import train_retriever
+from winnow.training.retriever.trained import validate, validation_rows
 from winnow.training.tables.source_tables import SourceTables
-from winnow.training.trained_retriever import validate, validation_rows
 
 _SETTINGS = "training.json"
 """Inside the retriever's folder."""

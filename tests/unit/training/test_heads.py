@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from winnow.features.table import FeatureSet, ImpressionLog, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, Repeats
 from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.candidate_lists import PastSources, target_lists
-from winnow.training.impression_lists import MOST_IMPORTANCE, impression_lists
-from winnow.training.ranker import train_ranker
-from winnow.training.ranker_tensors import ListTensorBuilder
-from winnow.training.retriever import RetrieverTraining, train_retriever
-from winnow.training.trained_ranker import TrainedRanker
+from winnow.training.ranker.candidate_lists import PastSources, target_lists
+from winnow.training.ranker.impression_lists import MOST_IMPORTANCE, impression_lists
+from winnow.training.ranker.tensors import ListTensorBuilder
+from winnow.training.ranker.train import train_ranker
+from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import RetrieverTraining, train_retriever
 
 USERS, ITEMS, VIEWS, LENGTH = 120, 30, 14, 8
 HOUR = DAY_MS // 24

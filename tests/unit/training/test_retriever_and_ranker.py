@@ -17,10 +17,10 @@ from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.candidate_lists import PastSources, past_lists, retrieve
-from winnow.training.ranker import train_ranker
-from winnow.training.retriever import RetrieverTraining, train_retriever
-from winnow.training.trained_ranker import TrainedRanker
+from winnow.training.ranker.candidate_lists import PastSources, past_lists, retrieve
+from winnow.training.ranker.train import train_ranker
+from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import RetrieverTraining, train_retriever
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)

@@ -17,9 +17,9 @@ from winnow.features.table import FeatureSet, Interactions
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.ranker import train_ranker
-from winnow.training.retriever import train_retriever
-from winnow.training.trained_ranker import TrainedRanker
+from winnow.training.ranker.train import train_ranker
+from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import train_retriever
 
 LENGTH = 10
 RETRIEVER = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=4)

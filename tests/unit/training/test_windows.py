@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from winnow.features.table import Interactions
 from winnow.settings.training import CovisitationSettings
-from winnow.training.retriever_loss import next_item_log_probability, value_weighted
-from winnow.training.retriever_windows import epoch_windows
+from winnow.training.retriever.loss import next_item_log_probability, value_weighted
+from winnow.training.retriever.windows import epoch_windows
 from winnow.training.tables.covisitation import covisitation_table
 
 

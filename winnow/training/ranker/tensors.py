@@ -10,7 +10,7 @@ from torch import Tensor
 from winnow.features.table import FeatureSet
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.retrieval.history import assemble_many
-from winnow.training.candidate_lists import CandidateLists, NumericsAt
+from winnow.training.ranker.candidate_lists import CandidateLists, NumericsAt
 
 
 @dataclass(frozen=True)

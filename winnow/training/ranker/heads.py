@@ -16,8 +16,8 @@ from winnow.features.table import FeatureSet
 from winnow.features.targets import Outcomes, newest_rows, outcomes
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings
-from winnow.training.candidate_lists import target_lists
-from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
+from winnow.training.ranker.candidate_lists import target_lists
+from winnow.training.ranker.tensors import ListTensorBuilder, ListTensors, slices
 
 BATCH = 128
 """Examples per step, of the validation too."""

@@ -21,9 +21,9 @@ from winnow.retrieval.item_values import item_values, worth_following
 from winnow.retrieval.repeats import history_scores
 from winnow.schema import NUMERIC_FEATURES
 from winnow.settings.training import CandidateCounts, ListSettings, TrainingSettings
-from winnow.training.retriever import RetrieverTraining
+from winnow.training.retriever.train import RetrieverTraining
+from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.covisitation import covisitation_table
-from winnow.training.trained_retriever import TrainedRetriever
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
 """Item numerics of ``items[j]`` as they stood just before ``timestamps[j]``: float32 [k, M]."""

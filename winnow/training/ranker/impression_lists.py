@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from winnow.features.first_clicks import first_clicks
 from winnow.features.table import FeatureSet
 from winnow.models.ranker import POSITIONS
-from winnow.training.candidate_lists import CandidateLists, PastList, PastSources, packed
+from winnow.training.ranker.candidate_lists import CandidateLists, PastList, PastSources, packed
 
 MOST_IMPORTANCE = 10.0
 """Bound on an inverse propensity: a single list with a larger one would decide a step."""

@@ -15,7 +15,7 @@ from winnow.models.towers import ItemTower, Shapes, UserTower
 from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.settings.training import RetrieverSettings
-from winnow.training import weights
+from winnow.training.loop import weights
 
 
 class _Described(BaseModel):

@@ -1,4 +1,4 @@
-"""Training of the ranker on the lists of :mod:`winnow.training.candidate_lists`."""
+"""Training of the ranker on the lists of :mod:`winnow.training.ranker.candidate_lists`."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from winnow.features.targets import newest_of_users, target_rows
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import RankerSettings, TrainingSettings
-from winnow.training.candidate_lists import CandidateLists, NumericsAt, PastSources, past_lists
-from winnow.training.impression_lists import impression_lists
-from winnow.training.ranker_heads import HeadTraining
-from winnow.training.ranker_tensors import ListTensorBuilder, ListTensors, slices
-from winnow.training.retriever import RetrieverTraining
-from winnow.training.running_mean import RunningMean
-from winnow.training.trained_ranker import TrainedRanker
+from winnow.training.loop.running_mean import RunningMean
+from winnow.training.ranker.candidate_lists import CandidateLists, NumericsAt, PastSources, past_lists
+from winnow.training.ranker.heads import HeadTraining
+from winnow.training.ranker.impression_lists import impression_lists
+from winnow.training.ranker.tensors import ListTensorBuilder, ListTensors, slices
+from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import RetrieverTraining
 
 
 def train_ranker(

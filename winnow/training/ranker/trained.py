@@ -9,7 +9,7 @@ from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.models.towers import Shapes
 from winnow.settings.training import CandidateCounts, RankerSettings
-from winnow.training import weights
+from winnow.training.loop import weights
 
 
 class _Described(BaseModel):

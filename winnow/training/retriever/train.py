@@ -22,10 +22,10 @@ from winnow.features.targets import target_rows, target_values
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
 from winnow.ranking.context import HIDDEN
 from winnow.settings.training import RetrieverSettings
-from winnow.training.retriever_loss import next_item_log_probability, value_weighted
-from winnow.training.retriever_windows import Windows, epoch_windows
-from winnow.training.running_mean import RunningMean
-from winnow.training.trained_retriever import TrainedRetriever, build_towers, validate, validation_rows
+from winnow.training.loop.running_mean import RunningMean
+from winnow.training.retriever.loss import next_item_log_probability, value_weighted
+from winnow.training.retriever.trained import TrainedRetriever, build_towers, validate, validation_rows
+from winnow.training.retriever.windows import Windows, epoch_windows
 
 _HOLDOUT_FIT = "holdout_fit"
 """The holdout fit's folder, inside the retriever's."""
