@@ -86,7 +86,7 @@ class Manifest(BaseModel):
     as_of: int
     history_length: int
     candidates: dict[str, int]
-    training: dict[str, dict[str, int | float]] = {}
+    training: dict[str, dict[str, bool | int | float | str | None]] = {}
     schema_digest: str
     files: dict[str, str]
     models: dict[str, str]
