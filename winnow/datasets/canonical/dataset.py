@@ -15,6 +15,9 @@ from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.errors import WinnowError
 
 HOLDOUT = "holdout.parquet"
+EVENTS_FILE = "events.parquet"
+"""The log in the folder of a saved data set."""
+
 IMPRESSIONS = pa.schema(
     [
         ("request_id", pa.string()),
@@ -65,16 +68,22 @@ class Dataset:
         self.spec.write(folder / dataset_yaml.FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> "Dataset":
+    def load(cls, folder: Path, events: bool = True) -> "Dataset":
         """Read what :meth:`save` wrote.
+
+        Args:
+            folder: the folder.
+            events: whether to read the log, which is larger than all else; without it ``events`` is empty.
 
         Raises:
             WinnowError: the folder has no saved data set.
         """
         if not (folder / dataset_yaml.FILE).is_file():
             raise WinnowError(f"{folder} has no data set: {dataset_yaml.FILE} is missing. Ingest one first.")
-        tables = (pq.read_table(folder / f"{name}.parquet") for name in _TABLES)
-        return cls(DatasetSpec.read(folder / dataset_yaml.FILE), *tables)
+        tables = {name: pq.read_table(folder / f"{name}.parquet") for name in _TABLES if events or name != "events"}
+        if not events:
+            tables["events"] = pq.read_schema(folder / EVENTS_FILE).empty_table()
+        return cls(DatasetSpec.read(folder / dataset_yaml.FILE), **tables)
 
 
 def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
