@@ -162,6 +162,8 @@ def train(
         tables, folder = Path(dataset.path), Path(retriever.path)
         trained = train_models(tables, Path(features.path), folder, Path(ranker.path), chosen, show_progress=True)
         provenance.record(folder, training=changed(chosen))
+        if trained.stopped:
+            show(f"{trained.stopped}, before its validation had stopped improving")
         if trained.unranked_reason:
             show("no ranker was learned, recommendations come in the order of the sources: " + trained.unranked_reason)
         for event, reason in trained.constant_heads.items():

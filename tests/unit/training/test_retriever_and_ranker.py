@@ -23,7 +23,9 @@ from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import RetrieverTraining, train_retriever
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
-SMALL = RetrieverSettings(dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4)
+SMALL = RetrieverSettings(
+    dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4, dropout=0.2
+)
 SOURCES = CandidateCounts(retriever=25, covisitation=15, trending=10)
 NUMERICS = (*NUMERIC_FEATURES, "price")
 
