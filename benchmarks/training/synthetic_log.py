@@ -114,12 +114,14 @@ def _walks(user: NDArray[np.int64], size: LogSize, rng: np.random.Generator) -> 
     jump = np.cumsum(jumps) - 1
     place = (place[jump] + walked - walked[start][jump]) % _CLUSTER
     # The last cluster may be smaller. A permutation, so that an item's number says nothing about it.
-    return rng.permutation(size.items)[np.minimum(cluster[jump] * _CLUSTER + place, size.items - 1)]
+    number: NDArray[np.int64] = rng.permutation(size.items)
+    return number[np.minimum(cluster[jump] * _CLUSTER + place, size.items - 1)]
 
 
 def _zipf(rank: NDArray[np.int64]) -> NDArray[np.float64]:
-    weight: NDArray[np.float64] = 1.0 / (rank + 10.0)
-    return weight / weight.sum()
+    weight = 1.0 / (rank.astype(np.float64) + 10.0)
+    share: NDArray[np.float64] = weight / weight.sum()
+    return share
 
 
 def _ids(letter: str, count: int) -> pa.Array:

@@ -18,6 +18,7 @@ from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, row_dtype
 
+
 @dataclass(frozen=True)
 class FeatureEncoding:
     """The encoding of an earlier extraction, with which equal values get equal codes and scores.

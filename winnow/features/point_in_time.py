@@ -60,7 +60,7 @@ class PointInTime:
             dataset: its tables; the log may be left out.
         """
         with _duckdb() as engine:
-            found = engine.read_parquet(folder / EVENTS_FILE, "events", file_row_number=True)
+            found = engine.read_parquet(folder / EVENTS_FILE, table_name="events", file_row_number=True)
             return cls._computed(engine, dataset, found.rename(position="file_row_number"))
 
     @classmethod

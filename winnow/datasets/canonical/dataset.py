@@ -121,8 +121,10 @@ def _moments(dataset: Dataset, order: NDArray[np.int64]) -> NDArray[np.int64]:
     if spec.repeats == "allow":
         positive = pa.array([name for name, value in spec.values.items() if value > 0])
         return np.flatnonzero(pc.is_in(events["event"], positive).to_numpy()[order])
-    pairs = np.stack([_codes(events["user_id"]), _codes(events["item_id"])], axis=1)[order]
-    return np.unique(pairs, axis=0, return_index=True)[1]
+    item = _codes(events["item_id"])
+    pairs = _codes(events["user_id"]) * (int(item.max(initial=0)) + 1) + item
+    first: NDArray[np.int64] = np.unique(pairs[order], return_index=True)[1]
+    return first
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:

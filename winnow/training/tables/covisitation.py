@@ -47,16 +47,19 @@ def covisitation_table(
     user = log.user
     usable = (np.arange(len(log.item)) < until[user]) & (values >= 0)
     user, item = user[usable], log.item[usable]
+    begin, end = np.searchsorted(user, user), np.searchsorted(user, user, side="right")
     by_item = np.argsort(item, kind="stable")
     offsets = np.searchsorted(item[by_item], np.arange(items + 2))
     damping = 1.0 / np.sqrt(np.diff(offsets) + 1.0)
     kept = settings.neighbours
     neighbours, weights = np.zeros((items + 1, kept), np.int32), np.zeros((items + 1, kept), np.float32)
     for first, last in _blocks(offsets):
-        visits: sparse.csr_array = sparse.csr_array((last - first, items + 1), dtype=np.float64)
+        shape = (last - first, items + 1)
+        visits: sparse.csr_array = sparse.csr_array(shape, dtype=np.float64)
         for start in range(offsets[first], offsets[last], _EVENTS):
             events = by_item[start : min(start + _EVENTS, offsets[last])]
-            visits = visits + _visits(user, item, events, (first, last), items, settings)
+            counts, (of, other) = _visits(item, events, begin[events], end[events], settings)
+            visits = visits + sparse.csr_array((counts, (of - first, other)), shape=shape)
         row = np.repeat(np.arange(last - first), np.diff(visits.indptr))
         strength = (visits.data * damping[first + row] * damping[visits.indices]).astype(np.float32)
         strength[visits.indices == first + row] = 0.0
@@ -81,25 +84,27 @@ def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 def _visits(
-    user: NDArray[np.int64],
     item: NDArray[np.int32],
     events: NDArray[np.int64],
-    block: tuple[int, int],
-    items: int,
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
     settings: CovisitationSettings,
-) -> sparse.csr_array:
-    """The co-visits of ``events``, int64 positions in ``user`` and ``item``: of a block's items with all items."""
-    rows, columns, counts = [], [], []
-    for step in range(1, min(settings.farthest, len(item))):
-        for other in (events - step, events + step):
-            inside = (other >= 0) & (other < len(item))
-            near = np.flatnonzero(inside)[user[other[inside]] == user[events[inside]]]
-            rows.append(item[events[near]] - block[0])
-            columns.append(item[other[near]])
-            counts.append(np.full(len(near), np.exp(-step / settings.reach)))
-    shape = (block[1] - block[0], items + 1)
-    if not rows:
-        return sparse.csr_array(shape, dtype=np.float64)
-    pairs = np.concatenate(rows), np.concatenate(columns)
-    found: sparse.csr_array = sparse.csr_array((np.concatenate(counts), pairs), shape=shape)
-    return found
+) -> tuple[NDArray[np.float64], tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """What the events that are near some others count for them, and the items of both.
+
+    Args:
+        item: int32 [usable events], in the order of the log.
+        events: int64 [k], positions in ``item``.
+        begin: int64 [k], where the events of each one's user begin.
+        end: int64 [k], and where they end.
+        settings: of the table.
+    """
+    counts, rows, columns = [np.zeros(0)], [item[:0]], [item[:0]]
+    before, after = np.arange(len(events)), np.arange(len(events))
+    for step in range(1, settings.farthest):
+        before = before[events[before] - step >= begin[before]]
+        after = after[events[after] + step < end[after]]
+        counts.append(np.full(len(before) + len(after), np.exp(-step / settings.reach)))
+        rows += [item[events[before]], item[events[after]]]
+        columns += [item[events[before] - step], item[events[after] + step]]
+    return np.concatenate(counts), (np.concatenate(rows), np.concatenate(columns))
