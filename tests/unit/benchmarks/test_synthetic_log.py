@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.training import synthetic_log
 from benchmarks.training.synthetic_log import LogSize, write
+from winnow.datasets.canonical.dataset import codes
 from winnow.datasets.ingest import ingest
 
 
@@ -31,7 +32,7 @@ def test_the_data_set_is_valid_and_the_same_for_the_same_seed(tmp_path: Path, mo
 def test_the_item_before_tells_more_than_popularity(tmp_path: Path) -> None:
     write(tmp_path / "log", LogSize(events=40_000, users=500, items=300))
     events = pq.read_table(tmp_path / "log" / "events")
-    user, item = (events[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in ("user_id", "item_id"))
+    user, item = codes(events["user_id"]), codes(events["item_id"])
     order = np.argsort(user, kind="stable")
     same = np.diff(user[order]) == 0
     before, after = item[order][:-1][same], item[order][1:][same]
