@@ -223,7 +223,7 @@ def test_a_saved_set_is_mapped_into_memory_and_its_numbers_are_those_of_the_log(
     loaded, numbers = FeatureSet.load(tmp_path / "features"), ItemNumerics.load(tmp_path / "features")
     log = loaded.interactions
     arrays = [log.item, log.event, log.timestamp, log.grade, log.offsets, loaded.item_rows, loaded.user_rows]
-    arrays += [loaded.embeddings["text"], numbers.offsets, numbers.timestamp, numbers.sums]
+    arrays += [loaded.embeddings["text"], numbers.offsets, numbers.timestamp, *numbers.sums.values()]
     assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in arrays)
     for name in ("item", "event", "timestamp", "grade", "offsets"):
         np.testing.assert_array_equal(getattr(log, name), getattr(extract(data, {}).interactions, name))
