@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.support.paths import ROOT
-from tests.support.replicated_training import BATCH, train
+from tests.support.training.replicated_training import BATCH, train
 from winnow.ports import Ports
 from winnow.settings.training import ComputeSettings
 from winnow.training.loop.ranks import Ranks, joined
@@ -23,7 +23,7 @@ def torchrun(
     environment = os.environ | {"OMP_NUM_THREADS": "1", "KILLED_AT": str(killed_at)}
     run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--max-restarts", "1"]
     run += ["--master-addr", "127.0.0.1", "--master-port", str(Ports.free().http)]
-    command = [*run, "-m", "tests.support.replicated_training", str(checkpoints), str(steps), str(out)]
+    command = [*run, "-m", "tests.support.training.replicated_training", str(checkpoints), str(steps), str(out)]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr[-4000:]
     return [json.loads((out / f"{rank}.json").read_bytes()) for rank in range(processes)]

@@ -1,4 +1,4 @@
-"""A training of a few numbers: ``torchrun -m tests.support.replicated_training CHECKPOINTS STEPS OUT``.
+"""A training of a few numbers: ``torchrun -m tests.support.training.replicated_training CHECKPOINTS STEPS OUT``.
 
 It continues from the newest checkpoint, saves one after every step if there is time, and writes what each rank has to
 ``OUT/RANK.json``. With the environment variable ``KILLED_AT`` the last rank kills itself at that step of the first start.
