@@ -68,6 +68,7 @@ def test_position_and_tensors_of_every_kind_are_restored_in_place(
         "not contiguous": torch.arange(6).view(2, 3).T,
         "decay": torch.tensor(-0.5, dtype=torch.float64),
         "bf16": torch.randn(5).bfloat16(),
+        "larger than a file": torch.arange(40.0).view(10, 4),
         "no rows": torch.zeros(0, 4),
         "seen": torch.tensor([True, False]),
         "random": torch.get_rng_state(),
@@ -249,6 +250,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_at_most_the_checkpoint_that_it_was_writing(tmp_path: Path) -> None:
     last = 0
     for delay in (0.0, 0.013, 0.031):
