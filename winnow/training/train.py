@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from winnow.datasets.canonical.dataset import Dataset
-from winnow.features.extract import POPULARITY, item_numerics
+from winnow.features.numerics import ItemNumerics
 from winnow.features.table import FeatureSet
 from winnow.features.targets import target_rows, target_values
 from winnow.settings.training import TrainingSettings
@@ -90,8 +88,7 @@ def complete(
     retrieval.save(retriever)
     SourceTables.fit(extracted, settings.covisitation, settings.popularity).save(retriever)
     (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
-    numerics = item_numerics(Dataset.load(dataset), pq.read_table(features / POPULARITY))
-    trained = train_ranker(extracted, retrieval, numerics.at, settings, show_progress)
+    trained = train_ranker(extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress)
     trained.save(ranker)
     values = target_values(extracted, target_rows(extracted))
     asked = validation_rows(extracted.interactions, values, retrieval.until, settings.retriever.validation_users)
