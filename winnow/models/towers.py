@@ -126,7 +126,7 @@ class CodeEmbedding(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Integers [..., C] to [..., D]."""
         if not len(self.starts):
-            return torch.zeros((*codes.shape[:-1], self.embedding.embedding_dim))
+            return torch.zeros((*codes.shape[:-1], self.embedding.embedding_dim), device=codes.device)
         vectors: Tensor = self.embedding(codes + self.starts) * (codes > 0).unsqueeze(-1)
         return vectors.sum(-2)
 

@@ -17,7 +17,8 @@ from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.ranker.candidate_lists import PastSources, past_lists, retrieve
+from winnow.training.ranker.candidate_lists import PastSources, past_lists
+from winnow.training.ranker.past_retrieval import retrieve
 from winnow.training.ranker.train import train_ranker
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import RetrieverTraining, train_retriever

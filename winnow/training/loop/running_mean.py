@@ -33,8 +33,8 @@ class RunningMean(Generic[Model]):
         self._mean.update_parameters(self._weights)
 
     def model(self) -> Model:
-        """A copy of the model that holds the mean, in evaluation mode."""
-        averaged = copy.deepcopy(self._model)
+        """A copy of the model that holds the mean, in evaluation mode; it shares the model's buffers."""
+        averaged = copy.deepcopy(self._model, {id(buffer): buffer for buffer in self._model.buffers()})
         with torch.no_grad():
             for parameter, mean in zip(averaged.parameters(), self._mean.module.parameters(), strict=True):
                 parameter.copy_(mean)
