@@ -69,7 +69,11 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     result = func(*tree_map_only(_Moved, _held, args), **tree_map_only(_Moved, _held, kwargs))
     known = {id(tensor.held): tensor for tensor in moved}
     # An operation in place gives back the tensor that it changed.
-    return tree_map_only(Tensor, lambda one: known[id(one)] if id(one) in known else _Moved(one), result) if there else result
+    return (
+        tree_map_only(Tensor, lambda one: known[id(one)] if id(one) in known else _Moved(one), result)
+        if there
+        else result
+    )
 
 
 def _held(tensor: Any) -> Tensor:

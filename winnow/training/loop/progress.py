@@ -1,4 +1,4 @@
-"""The bar of a training loop: share done, examples per second, time left, and the newest validation."""
+"""The bar of a training loop: share done, throughput, time left, and the newest figures."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -16,27 +16,27 @@ class Progress:
 
     Args:
         name: of the loop.
-        examples: examples that the loop takes at most.
-        unit: what an example is, such as ``list``.
+        total: examples, or steps, that the loop takes at most.
+        unit: what is counted, such as ``list``.
         show: draw the bar; ``False`` for all ranks but the first.
     """
 
-    def __init__(self, name: str, examples: int, unit: str, show: bool) -> None:
+    def __init__(self, name: str, total: int, unit: str, show: bool) -> None:
         self._bar = tqdm(
-            total=examples, desc=name, unit=f" {unit}s", unit_scale=True, mininterval=_SECONDS, disable=not show
+            total=total, desc=name, unit=f" {unit}s", unit_scale=True, mininterval=_SECONDS, disable=not show
         )
 
-    def step(self, examples: int) -> None:
+    def step(self, count: int) -> None:
         """Count a step.
 
         Args:
-            examples: that the step learned from, on all ranks together.
+            count: how many units it took, on all ranks together.
         """
-        self._bar.update(examples)
+        self._bar.update(count)
 
-    def validated(self, figures: Mapping[str, float]) -> None:
-        """Show the figures of a validation until the next one."""
-        self._bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()})
+    def show(self, figures: Mapping[str, float]) -> None:
+        """Show figures, such as those of a validation, from the next drawing on, until there are newer ones."""
+        self._bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()}, refresh=False)
 
     def __enter__(self) -> "Progress":
         return self

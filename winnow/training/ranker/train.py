@@ -174,7 +174,7 @@ def _fit(
                 profiler.step()
             averaged = mean.model()
             order_after, heads_after = evaluate(averaged, validation), heads.evaluate(averaged)
-            progress.validated({"validation loss": order_after, "of the heads": heads_after})
+            progress.show({"validation loss": order_after, "of the heads": heads_after})
             since += 1
             if order_after + settings.heads_weight * heads_after < best_loss:
                 best, best_loss, since = averaged, order_after + settings.heads_weight * heads_after, 0
