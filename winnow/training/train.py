@@ -12,7 +12,7 @@ from winnow.features.targets import target_rows, target_values
 from winnow.settings.training import TrainingSettings
 from winnow.training.ranker.train import train_ranker
 from winnow.training.retriever.train import train_retriever
-from winnow.training.retriever.trained import validate, validation_rows
+from winnow.training.retriever.validation import validate, validation_rows
 from winnow.training.tables.source_tables import SourceTables
 
 _SETTINGS = "training.json"

@@ -11,7 +11,7 @@ from winnow.evaluation.baselines import Past, popularity
 from winnow.features.table import FeatureSet, Interactions
 from winnow.features.targets import target_rows
 from winnow.models.served import ServedItemTower, ServedRetriever
-from winnow.models.towers import ItemInputs
+from winnow.models.towers import CatalogInputs
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
@@ -126,7 +126,7 @@ def test_an_item_without_events_is_placed_by_its_features(retrieval: RetrieverTr
     assert not vectors[0].any()
     assert torch.linalg.vector_norm(vectors[1:], dim=1).tolist() == pytest.approx([1.0] * ITEMS, abs=1e-5)
     tower, features = retrieval.served.item_tower, world()[0]
-    newcomer = ItemInputs.of(features, retrieval.served.shapes).take(torch.tensor([ITEMS]))
+    newcomer = CatalogInputs(features, retrieval.served.shapes).take(np.array([ITEMS]))
     assert not newcomer.trained.any()
     with torch.no_grad():
         before = tower(torch.tensor([ITEMS]), newcomer)
@@ -136,7 +136,7 @@ def test_an_item_without_events_is_placed_by_its_features(retrieval: RetrieverTr
 
 def test_the_served_item_tower_equals_the_trained_one(features: FeatureSet, retrieval: RetrieverTraining) -> None:
     trained = retrieval.served
-    newcomer = ItemInputs.of(features, trained.shapes).take(torch.tensor([ITEMS]))
+    newcomer = CatalogInputs(features, trained.shapes).take(np.array([ITEMS]))
     served = ServedItemTower(trained.item_tower, trained.shapes, trained.item_vectors, 7).eval()
     with torch.no_grad():
         vector, items, scores = served(newcomer.categorical.int(), newcomer.numeric, newcomer.modalities[0])

@@ -1,0 +1,16 @@
+"""PLACEHOLDER"""
+
+from torch import Tensor
+
+
+class Checkpoint:
+    position: dict[str, object]
+
+    def load(self, into: dict[str, Tensor]) -> None: ...
+
+
+class Checkpoints:
+    def newest(self) -> Checkpoint | None: ...
+    def due(self) -> bool: ...
+    def save(self, position: dict[str, object], tensors: dict[str, Tensor]) -> None: ...
+    def close(self) -> None: ...
