@@ -1,6 +1,6 @@
 """RecTools' SASRec on a RecBole atomic file; a script for an environment that has RecTools and not Winnow.
 
-``python rectools_sasrec.py FILE.inter MINUTES OUT`` holds out the last event of every user, validates on the last but one,
+``python rectools_sasrec.py FILE.inter MINUTES OUT`` holds out every user's last event, validates on the last but one,
 trains until the validation loss no longer falls or the minutes are over, and writes ``OUT/result.json``, and the lists
 of the users' last events: ``OUT/top.npy`` and ``OUT/held_out.npy``.
 """

@@ -41,6 +41,7 @@ def train_models(
     ranker: Path,
     settings: TrainingSettings,
     show_progress: bool = False,
+    profile: Path | None = None,
 ) -> TrainingResult:
     """Train the retriever, fit the sources' tables, and train the ranker on the lists that these sources produce.
 
@@ -51,6 +52,7 @@ def train_models(
         ranker: folder for the ranker.
         settings: of everything.
         show_progress: show bars.
+        profile: folder that gets traces of a few training steps.
     """
     extracted = FeatureSet.load(features)
     settings = settings.model_copy(update={"candidates": settings.candidates.within(extracted.items)})
@@ -59,7 +61,7 @@ def train_models(
     SourceTables.fit(extracted, settings.covisitation, settings.popularity).save(retriever)
     (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
     numerics = item_numerics(Dataset.load(dataset), pq.read_table(features / POPULARITY))
-    trained = train_ranker(extracted, retrieval, numerics.at, settings, show_progress)
+    trained = train_ranker(extracted, retrieval, numerics.at, settings, show_progress, profile)
     trained.save(ranker)
     values = target_values(extracted, target_rows(extracted))
     asked = validation_rows(extracted.interactions, values, retrieval.until, settings.retriever.validation_users)
