@@ -44,6 +44,7 @@ class Parameters(BuildInputs):
         output: Parquet file, local or ``s3://``, that gets every item's embeddings; empty writes none.
         point_in_time: folder or ``s3://`` address that ``python -m winnow.features.spark`` wrote; empty computes the
             same in the step.
+        profile: folder that gets traces of a few training steps; empty writes none.
     """
 
     home: str
@@ -52,10 +53,11 @@ class Parameters(BuildInputs):
     triton: str = ""
     output: str = ""
     point_in_time: str = ""
+    profile: str = ""
 
 
 RETRAINING = tuple(Parameters.model_fields)
-FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "training"))
+FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "profile"))
 
 
 def takes(names: Iterable[str]) -> Callable[[Callable[[Given], Returned]], Callable[..., Returned]]:

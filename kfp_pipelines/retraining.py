@@ -17,7 +17,10 @@ def retraining(given: Given) -> int:
     features = feature_extraction.feature_extraction
     extracted = features(**inputs(features, given)).outputs
     trained = components.train(
-        dataset=extracted["dataset"], features=extracted["features"], settings=given["training"]
+        dataset=extracted["dataset"],
+        features=extracted["features"],
+        settings=given["training"],
+        profile=given["profile"],
     ).outputs
     released = components.release(
         home=given["home"],
