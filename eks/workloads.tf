@@ -17,9 +17,10 @@ locals {
     }
     # Kubeflow Pipelines' servers store pipeline definitions and show artifacts.
     kubeflow = { artifacts = { read = [], write = [""] } }
+    # TrainJobs read and write the artifacts of the pipeline step that launches them, checkpoints included.
     training = {
-      features = { read = ["data/", "embeddings/", "features/"], write = [] }
-      models   = { read = [], write = ["model_repository/", "releases/"] }
+      features  = { read = ["features/"], write = [] }
+      artifacts = { read = [], write = [""] }
     }
     spark = { features = { read = ["data/", "embeddings/"], write = ["features/"] } }
   }

@@ -133,6 +133,10 @@ def train(
     dataset: Input[Dataset],
     features: Input[Dataset],
     settings: str,
+    train_on: str,
+    nodes: int,
+    gpus: int,
+    hours: int,
     retriever: Output[Model],
     ranker: Output[Model],
     metrics: Output[Metrics],
@@ -143,6 +147,10 @@ def train(
         dataset: canonical tables.
         features: the feature set, and numbers at past moments.
         settings: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
+        train_on: ``process`` trains in this process; ``trainjob`` launches a TrainJob on GPU nodes and waits for it.
+        nodes: nodes of the TrainJob.
+        gpus: GPUs of each of its nodes.
+        hours: time limit of the TrainJob.
         retriever: two-tower weights, item-to-item neighbours and the list of popular items.
         ranker: ranker weights.
         metrics: ndcg@10 of the holdout fit on every user's newest event in the log, which stops the training.
@@ -150,7 +158,9 @@ def train(
     import json
     from pathlib import Path
 
+    from kfp_pipelines.cluster_training import train_on_cluster
     from kfp_pipelines.console import show
+    from kfp_pipelines.parameters import checked_train_on
     from winnow import provenance
     from winnow.result import reported
     from winnow.settings.file import changed, parse
@@ -159,9 +169,15 @@ def train(
 
     with reported():
         chosen = parse(TrainingSettings, settings, "training")
-        tables, folder = Path(dataset.path), Path(retriever.path)
-        trained = train_models(tables, Path(features.path), folder, Path(ranker.path), chosen, show_progress=True)
-        provenance.record(folder, training=changed(chosen))
+        if checked_train_on(train_on) == "trainjob":
+            given = {"dataset": dataset, "features": features, "retriever": retriever, "ranker": ranker}
+            addresses = {name: artefact.uri for name, artefact in given.items()}
+            trained = train_on_cluster(addresses, chosen, nodes, gpus, hours)
+            provenance.record(retriever.uri, training=changed(chosen))
+        else:
+            tables, folder = Path(dataset.path), Path(retriever.path)
+            trained = train_models(tables, Path(features.path), folder, Path(ranker.path), chosen, show_progress=True)
+            provenance.record(folder, training=changed(chosen))
         if trained.unranked_reason:
             show("no ranker was learned, recommendations come in the order of the sources: " + trained.unranked_reason)
         for event, reason in trained.constant_heads.items():
