@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from kfp_pipelines import components
 from kfp_pipelines.__main__ import app
 from kfp_pipelines.feature_extraction import feature_extraction
-from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, Parameters, check_settings, inputs
+from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, TRAIN_JOB, Parameters, check_settings, inputs
 from kfp_pipelines.retraining import retraining
 from winnow import provenance
 from winnow.datasets.marketplace import MarketplaceSize
@@ -33,10 +33,13 @@ PUBLIC = {
 }
 """The form of the feature extraction pipeline in the Kubeflow UI, name -> default: users and schedules rely on it."""
 
+TRAINING = {"training": "", "home": None, "train_on": "process", "nodes": 1, "gpus": 1, "hours": 24}
+"""What the retraining pipeline has besides."""
+
 
 @pytest.mark.parametrize(
     ("pipeline", "expected"),
-    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, "training": "", "home": None})],
+    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, **TRAINING})],
     ids=["feature-extraction", "retraining"],
 )
 def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any, expected: dict[str, Any]) -> None:
@@ -50,11 +53,11 @@ def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any, expected: 
 
 
 def test_every_parameter_is_documented_and_reaches_a_step() -> None:
-    steps = (components.ingest, components.encode, components.extract, components.release)
+    steps = (components.ingest, components.encode, components.extract, components.train, components.release)
     taken = {name for step in steps for name in inputs(step, dict.fromkeys(RETRAINING))}
     # The two that a step calls `settings`: an artefact of the step has the parameter's name.
     assert taken | {"encoders", "training"} == set(RETRAINING)
-    assert set(FEATURE_EXTRACTION) == set(RETRAINING) - {"home", "training"}
+    assert set(FEATURE_EXTRACTION) == set(RETRAINING) - {"home", "training", *TRAIN_JOB}
 
 
 def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
@@ -68,7 +71,7 @@ def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
     helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert helped.exit_code == 0
     for name in {"feature-extraction": FEATURE_EXTRACTION, "retraining": RETRAINING}[command]:
-        assert (f"--{name.replace('_', '-')} " in helped.output) == (name != "home")
+        assert (f"--{name.replace('_', '-')} " in helped.output) == (name not in ("home", *TRAIN_JOB))
     assert ("--resume" in helped.output) == (command == "retraining")
 
 
