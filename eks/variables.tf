@@ -180,6 +180,12 @@ variable "node_autoscaler" {
   }
 }
 
+variable "glue_features" {
+  description = "Create the feature job on AWS Glue, which costs nothing until it runs."
+  type        = bool
+  default     = false
+}
+
 variable "redis" {
   description = "The online store: size of a node, shards, and replicas of each. Null creates none: Redis runs in the cluster."
   type = object({

@@ -1,6 +1,8 @@
 """Jobs on the cluster: the export of events, Spark's feature extraction and training."""
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -107,3 +109,30 @@ def test_the_spark_application_uses_the_pinned_spark_and_an_existing_entry_point
     parameters = re.search(r"def run\((.*?)\n\)", entry, re.DOTALL)[1]
     accepted = set(re.findall(r"(\w+): Annotated", parameters))
     assert {option[2:] for option in spec["arguments"][::2]} == accepted
+
+
+def test_glue_installs_what_the_feature_job_imports_in_the_pinned_versions():
+    """Without dependencies, so every distribution that is not Glue's own is in the list."""
+    glues_own = {"numpy", "pandas", "pyarrow", "pyspark", "python-dateutil", "pytz", "six"}
+    not_needed = {"cloudpickle", "importlib-resources", "psutil", "py4j"}  # Part of PySpark, or imported where installed.
+    code = (
+        "import ibis.backends.pyspark, importlib.metadata, sys, winnow.features.spark.__main__\n"
+        "modules = {name.partition('.')[0] for name in sys.modules}\n"
+        "found = importlib.metadata.packages_distributions()\n"
+        "print(*{each for name in modules for each in found.get(name, ()) if not name.startswith('_')})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    imported = {_normal(name) for name in done.stdout.split()}
+    installed = dict(re.findall(r'"([a-z-]+)==([^"]+)"', terraform_file("glue.tf")))
+    assert {"ibis-framework", "pyarrow-hotfix", "pydantic", "sqlglot", "typer"} <= imported
+    assert imported - glues_own - not_needed - {"winnow"} - set(installed) == set()
+    pins = {_normal(name): version for name, version in re.findall(r"(\S+)==(\S+)", _constraints())}
+    assert installed == {name: pins[name] for name in installed}
+
+
+def _constraints() -> str:
+    return (ROOT / "constraints.txt").read_text()
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
