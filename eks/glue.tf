@@ -13,6 +13,7 @@ locals {
     "ibis-framework==12.0.0",
     "markdown-it-py==4.3.0",
     "mdurl==0.1.2",
+    "packaging==26.3",
     "parsy==2.2",
     "pyarrow-hotfix==0.7",
     "pydantic==2.14.3",

@@ -18,7 +18,8 @@ FOREIGN = re.compile(r"image: winnow/|\b\d{12}\b|\bwinnow-(features|models|artif
 """Names of images, accounts and buckets that must have been replaced by this account's."""
 
 TOOLS = {
-    "terraform": 'case "$*" in *glue_job*) echo -n winnow-features;; *registry*) echo -n 1.dkr.ecr.aws/winnow;; *bucket*) echo -n winnow-1-eu;; '
+    "terraform": 'case "$*" in *glue_job*) echo -n winnow-features;; '
+    "*registry*) echo -n 1.dkr.ecr.aws/winnow;; *bucket*) echo -n winnow-1-eu;; "
     "*endpoint*) echo -n redis.local;; *user*) echo -n winnow-online;; *secret*) echo -n winnow/redis;; "
     "*region*) echo -n eu-west-1;; esac",
     "kubectl": 'if [[ $1 == kustomize ]]; then exec "$KUBECTL" "$@"; elif [[ "$*" == *"-f -"* ]]; then cat; '
