@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from kfp_pipelines.launching import TrainJobs, this_cluster
 from kfp_pipelines.train_job import TrainJobSize, train_job
@@ -11,17 +11,14 @@ from winnow import files
 from winnow.errors import WinnowError
 from winnow.settings.file import parse
 from winnow.settings.training import TrainingSettings
-from winnow.training.train import TrainingResult
-
-METRICS = "metrics.json"
-"""What ``winnow.training`` writes into the retriever's folder: a :class:`~winnow.training.train.TrainingResult`."""
+from winnow.training.train import RESULT, TrainingResult
 
 _LATER_S = 600.0
 """Seconds after the job's own time limit until the step stops waiting for the cluster to end it."""
 
 
 def train_on_cluster(
-    artefacts: Mapping[str, str], settings: TrainingSettings, nodes: int, gpus: int, hours: int
+    artefacts: Mapping[str, str], settings: TrainingSettings, nodes: int, gpus: int, hours: int, profile: str = ""
 ) -> TrainingResult:
     """Train on GPU nodes of the cluster, and wait for it.
 
@@ -34,11 +31,18 @@ def train_on_cluster(
         nodes: number of nodes.
         gpus: GPUs per node.
         hours: time limit of the job.
+        profile: folder for traces, which a TrainJob does not write.
 
     Raises:
         TrainJobFailed: the job failed.
-        WinnowError: an address is not on S3, a number is out of range, or the job cannot be launched or awaited.
+        WinnowError: an address is not on S3, a number is out of range, traces are asked for, or the job cannot be
+            launched or awaited.
     """
+    if profile:
+        raise WinnowError(
+            f"profile is {profile}, but the pods of a TrainJob are deleted with their folders. Leave profile empty, or "
+            "train_on at process."
+        )
     size = parse(TrainJobSize, json.dumps({"nodes": nodes, "gpus": gpus, "hours": hours}), "train_on: trainjob")
     for name, address in artefacts.items():
         if not address.startswith(files.S3):
@@ -51,12 +55,12 @@ def train_on_cluster(
     files.write(given, settings.model_dump_json(indent=1).encode())
     arguments = {**artefacts, "settings": given, "checkpoints": files.inside(run, "checkpoints")}
     name = TrainJobs(this_cluster()).run(train_job(arguments, size), size.hours * 3600 + _LATER_S)
-    return _result(name, files.inside(artefacts["retriever"], METRICS))
+    return _result(name, files.inside(artefacts["retriever"], RESULT))
 
 
 def _result(job: str, address: str) -> TrainingResult:
     try:
-        return TypeAdapter(TrainingResult).validate_json(files.read(address))
+        return TrainingResult.model_validate_json(files.read(address))
     except (files.FileMissing, ValidationError) as error:
         reason = "is missing" if isinstance(error, files.FileMissing) else "is not a result of training"
         raise WinnowError(

@@ -53,6 +53,7 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 def encode(
     dataset: Input[Dataset],
     settings: str,
+    training: str,
     embeddings: str,
     triton: str,
     output: str,
@@ -64,6 +65,7 @@ def encode(
     Args:
         dataset: canonical tables.
         settings: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
+        training: training settings, as YAML or JSON, whose section ``compute`` chooses the device and the precision.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none.
         triton: ``host:port`` of a Triton that serves the encoders, to embed with; empty embeds in this process.
         output: Parquet file, local or ``s3://``, that gets a row for every item: its embeddings, or why it has none;
@@ -84,13 +86,15 @@ def encode(
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
     from winnow.result import reported
-    from winnow.settings.file import changed
+    from winnow.settings.file import changed, parse
+    from winnow.settings.training import TrainingSettings
     from winnow.training.encoders.build import train_encoders
 
     with reported():
         tables, folder = Path(dataset.path), Path(encoders.path)
         chosen = EncoderSettings.parse(settings, "encoders")
-        train_encoders(tables, folder, chosen, show_progress=True)
+        compute = parse(TrainingSettings, training, "training").compute
+        train_encoders(tables, folder, chosen, compute, show_progress=True)
         provenance.record(folder, encoders=changed(chosen))
         for row in export_encoders(folder, tables, show_progress=True):
             show(str(row))
@@ -133,6 +137,7 @@ def train(
     dataset: Input[Dataset],
     features: Input[Dataset],
     settings: str,
+    profile: str,
     train_on: str,
     nodes: int,
     gpus: int,
@@ -147,6 +152,7 @@ def train(
         dataset: canonical tables.
         features: the feature set, and numbers at past moments.
         settings: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
+        profile: folder that gets traces of a few training steps; empty writes none.
         train_on: ``process`` trains in this process; ``trainjob`` launches a TrainJob on GPU nodes and waits for it.
         nodes: nodes of the TrainJob.
         gpus: GPUs of each of its nodes.
@@ -172,12 +178,22 @@ def train(
         if checked_train_on(train_on) == "trainjob":
             given = {"dataset": dataset, "features": features, "retriever": retriever, "ranker": ranker}
             addresses = {name: artefact.uri for name, artefact in given.items()}
-            trained = train_on_cluster(addresses, chosen, nodes, gpus, hours)
+            trained = train_on_cluster(addresses, chosen, nodes, gpus, hours, profile)
             provenance.record(retriever.uri, training=changed(chosen))
         else:
             tables, folder = Path(dataset.path), Path(retriever.path)
-            trained = train_models(tables, Path(features.path), folder, Path(ranker.path), chosen, show_progress=True)
+            trained = train_models(
+                tables,
+                Path(features.path),
+                folder,
+                Path(ranker.path),
+                chosen,
+                show_progress=True,
+                profile=Path(profile) if profile else None,
+            )
             provenance.record(folder, training=changed(chosen))
+        if trained.stopped:
+            show(f"{trained.stopped}, before its validation had stopped improving")
         if trained.unranked_reason:
             show("no ranker was learned, recommendations come in the order of the sources: " + trained.unranked_reason)
         for event, reason in trained.constant_heads.items():

@@ -48,6 +48,7 @@ class Parameters(BuildInputs):
         output: Parquet file, local or ``s3://``, that gets every item's embeddings; empty writes none.
         point_in_time: folder or ``s3://`` address that ``python -m winnow.features.spark`` wrote; empty computes the
             same in the step.
+        profile: folder that gets traces of a few training steps; empty writes none.
         train_on: ``process`` trains in the step's process; ``trainjob`` launches a TrainJob of Kubeflow Trainer on GPU
             nodes and waits for it, which needs a pipeline root on S3.
         nodes: nodes of the TrainJob.
@@ -61,6 +62,7 @@ class Parameters(BuildInputs):
     triton: str = ""
     output: str = ""
     point_in_time: str = ""
+    profile: str = ""
     train_on: TrainOn = "process"
     nodes: int = 1
     gpus: int = 1
@@ -71,7 +73,7 @@ TRAIN_JOB = ("train_on", "nodes", "gpus", "hours")
 """Parameters that only a cluster can use, so that the command line lacks them."""
 
 RETRAINING = tuple(Parameters.model_fields)
-FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "training", *TRAIN_JOB))
+FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "profile", *TRAIN_JOB))
 
 
 def checked_train_on(word: str) -> TrainOn:

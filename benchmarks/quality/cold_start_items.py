@@ -27,8 +27,8 @@ from winnow.encoders.catalog import read_contents
 from winnow.encoders.settings import EncoderSettings
 from winnow.features.extract import extract
 from winnow.features.table import FeatureSet
-from winnow.models.towers import ItemInputs
-from winnow.settings.training import RetrieverSettings
+from winnow.models.towers import CatalogInputs
+from winnow.settings.training import ComputeSettings, RetrieverSettings
 from winnow.training.encoders.build import train_encoders
 from winnow.training.retriever.train import train_retriever
 from winnow.training.retriever.trained import TrainedRetriever
@@ -58,7 +58,7 @@ def measure(show_progress: bool) -> list[Row]:
         cold = _cold(dataset)
         warm = _without(dataset, cold)
         warm.save(folder / "warm")
-        train_encoders(folder / "warm", folder / "encoders", EncoderSettings(), show_progress)
+        train_encoders(folder / "warm", folder / "encoders", EncoderSettings(), ComputeSettings(), show_progress)
         export_encoders(folder / "encoders", folder / "warm")
         contents = read_contents(folder / "dataset")
         store = EmbeddingStore(str(folder / "store"))
@@ -139,7 +139,7 @@ def _recall(
     """Recall in the whole catalog and among the cold items, whose only known modalities are ``names``."""
     modalities = list(retriever.shapes.modalities)
     items = torch.from_numpy(cold + 1)
-    inputs = ItemInputs.of(features, retriever.shapes).take(items)
+    inputs = CatalogInputs(features, retriever.shapes).take(cold + 1)
     present = zip(modalities, inputs.present, strict=True)
     seen = inputs._replace(
         categorical=torch.zeros_like(inputs.categorical),

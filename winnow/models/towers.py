@@ -6,10 +6,11 @@ product, which converges several times faster than plain products.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
@@ -75,14 +76,14 @@ def _columns(features: tuple[Feature, ...]) -> tuple[tuple[int, ...], tuple[int,
 
 
 class ItemInputs(NamedTuple):
-    """The item tower's inputs for items 0..n.
+    """The item tower's inputs for k items.
 
     Attributes:
-        categorical: int64 [n + 1, C].
-        numeric: float32 [n + 1, len(item_numerics)].
-        trained: float32 [n + 1, 1], 1 where the log has an event of the item: only then is its id trained.
-        modalities: per modality in alphabetical order, float32 [n + 1, d], zeros where missing.
-        present: per modality, bool [n + 1, 1], whether the item has it.
+        categorical: int64 [k, C].
+        numeric: float32 [k, len(item_numerics)].
+        trained: float32 [k, 1], 1 where the log has an event of the item: only then is its id trained.
+        modalities: per modality in alphabetical order, float32 [k, d], zeros where missing.
+        present: per modality, bool [k, 1], whether the item has it.
     """
 
     categorical: Tensor
@@ -91,24 +92,31 @@ class ItemInputs(NamedTuple):
     modalities: tuple[Tensor, ...]
     present: tuple[Tensor, ...]
 
-    @classmethod
-    def of(cls, features: FeatureSet, shapes: Shapes) -> "ItemInputs":
-        """The inputs of every item of ``features``."""
-        rows = features.item_rows
-        trained = np.bincount(features.interactions.item, minlength=features.items + 1) > 0
-        modalities = tuple(torch.from_numpy(np.ascontiguousarray(features.embeddings[m])) for m in shapes.modalities)
-        return cls(
-            torch.from_numpy(rows["categorical"].astype(np.int64)),
-            torch.from_numpy(np.ascontiguousarray(rows["numeric"][:, list(shapes.item_numerics)], np.float32)),
-            torch.from_numpy(trained.astype(np.float32)[:, None]),
+
+class CatalogInputs:
+    """The item tower's inputs for all items, in arrays that may be memory-mapped.
+
+    Args:
+        features: the feature set.
+        shapes: its sizes.
+    """
+
+    def __init__(self, features: FeatureSet, shapes: Shapes) -> None:
+        self._rows, self._numerics = features.item_rows, list(shapes.item_numerics)
+        self._trained = np.bincount(features.interactions.item, minlength=features.items + 1) > 0
+        self._modalities = [features.embeddings[modality] for modality in shapes.modalities]
+
+    def take(self, items: NDArray[np.integer[Any]], device: torch.device | None = None) -> ItemInputs:
+        """The inputs of ``items`` (integers [k], 0..n) on a device, the CPU where none is given."""
+        rows = self._rows[items]
+        modalities = tuple(torch.from_numpy(array[items]).to(device) for array in self._modalities)
+        return ItemInputs(
+            torch.from_numpy(rows["categorical"].astype(np.int64)).to(device),
+            torch.from_numpy(rows["numeric"][:, self._numerics].astype(np.float32)).to(device),
+            torch.from_numpy(self._trained[items].astype(np.float32)[:, None]).to(device),
             modalities,
             tuple((array != 0).any(-1, keepdim=True) for array in modalities),
         )
-
-    def take(self, items: Tensor) -> "ItemInputs":
-        """The rows of ``items`` (int64 [k])."""
-        modalities, present = (tuple(array[items] for array in part) for part in (self.modalities, self.present))
-        return ItemInputs(self.categorical[items], self.numeric[items], self.trained[items], modalities, present)
 
 
 class CodeEmbedding(nn.Module):
@@ -126,7 +134,7 @@ class CodeEmbedding(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Integers [..., C] to [..., D]."""
         if not len(self.starts):
-            return torch.zeros((*codes.shape[:-1], self.embedding.embedding_dim))
+            return self.embedding.weight.new_zeros((*codes.shape[:-1], self.embedding.embedding_dim))
         vectors: Tensor = self.embedding(codes + self.starts) * (codes > 0).unsqueeze(-1)
         return vectors.sum(-2)
 
@@ -159,18 +167,24 @@ class ItemTower(nn.Module):
         return functional.normalize(fused, dim=-1)
 
     def _dropped(self, inputs: ItemInputs) -> ItemInputs:
-        """Hide some ids, and treat some items as new: without id, and each part of their content hidden at random."""
+        """Hide some ids, and treat some items as new: without id, and each part of their content hidden at random.
+
+        An item without content keeps its id: nothing could stand for it.
+        """
 
         def chance(share: float) -> Tensor:
             return torch.rand_like(inputs.trained) < share
 
-        new = chance(self.content_dropout)
+        parts = [(inputs.categorical > 0).any(-1, keepdim=True), (inputs.numeric != 0).any(-1, keepdim=True)]
+        content = torch.cat([*parts, *inputs.present], dim=-1).any(-1, keepdim=True)
+        new = content & chance(self.content_dropout)
+        hidden = new | (content & chance(self.id_dropout))
         lost = [new & chance(0.5) for _ in range(2 + len(inputs.present))]
         return inputs._replace(
             categorical=inputs.categorical * ~lost[0],
             numeric=inputs.numeric * ~lost[1],
-            trained=inputs.trained * ~(new | chance(self.id_dropout)),
-            present=tuple(present & ~hidden for present, hidden in zip(inputs.present, lost[2:], strict=True)),
+            trained=inputs.trained * ~hidden,
+            present=tuple(present & ~part for present, part in zip(inputs.present, lost[2:], strict=True)),
         )
 
 
@@ -231,7 +245,8 @@ class UserTower(nn.Module):
         """The user's vector after each event.
 
         Args:
-            items: integers [B, L], only to tell padding.
+            items: integers [B, L], only to tell padding; a batch of short histories may be narrower than the model's
+                history length.
             vectors: item vectors of the history [B, L, D].
             events: integers [B, L].
             gaps: float32 [B, L], seconds.
@@ -245,11 +260,12 @@ class UserTower(nn.Module):
         user = self.traits(user_categorical)
         if self.numbers is not None:
             user = user + self.numbers(user_numeric)
-        states = vectors * self.item_scale + self.event(events) + self.gap(bucket) + self.position.weight
+        states = vectors * self.item_scale + self.event(events) + self.gap(bucket)
+        states = states + self.position.weight[-items.shape[1] :]
         states = self.dropout(states + user.unsqueeze(1))
         length = items.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool).tril()
-        itself = torch.eye(length, dtype=torch.bool)
+        causal = torch.ones(length, length, dtype=torch.bool, device=items.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=items.device)
         # A padded position attends to itself, so that its softmax is not over an empty set.
         mask = (causal & (items != 0).unsqueeze(1)) | itself
         for block in self.blocks:

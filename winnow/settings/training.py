@@ -56,22 +56,24 @@ class RetrieverSettings(_Section):
         layers: transformer layers of the user tower.
         heads: attention heads per layer.
         history_length: ``L``, events of a history; the online store keeps 200 per user.
-        dropout: in the user tower.
+        dropout: in the user tower; by default 0.2 for a dense log up to 0.5 for a sparse one.
         id_dropout: share of item ids hidden in a training step, so that the rest of the tower can stand for them.
         content_dropout: share of items that a training step treats as new: without id, and with half of their content.
         learning_rate: of AdamW, after the warm-up.
         warm_up: steps over which the learning rate rises to its full value.
         weight_decay: of the weight matrices.
-        batch: windows per step.
-        windows: training windows after which the holdout fit ends at the latest, counted over all epochs; this bound
-            keeps the time the same for logs of all sizes.
+        batch: windows of full length per step; as many more of shorter ones as take the same room.
+        minutes: budget of both fits; the holdout fit ends after three quarters of it at the latest.
+        windows: training windows after which the holdout fit ends at the latest, counted over all epochs.
         max_epochs: epochs after which the holdout fit ends at the latest.
-        patience: validations without improvement after which it ends; there is one every second epoch.
+        patience: validations without improvement after which it ends; there is one after every second epoch, and after
+            every epoch of a long log.
         epochs_without_holdout: epochs of the served model where the log is too short for a holdout fit.
         steps: target number of steps per epoch; a log with fewer than half as many is repeated within the epoch.
         withheld: newest events per user that the holdout fit does not learn from (at most a quarter of the user's).
         validation_users: users that a validation asks at most, drawn at random.
-        full_softmax_items: catalogs up to this size are scored whole in training, larger ones are sampled.
+        full_softmax_items: catalogs up to this size are scored whole in training. In larger ones a step scores the
+            targets of its batch and sampled negatives, and updates the id vectors of the items in it alone.
         negatives: sampled negatives per step, for larger catalogs.
         seed: of everything random.
     """
@@ -80,22 +82,23 @@ class RetrieverSettings(_Section):
     layers: int = Field(default=2, ge=1, le=24)
     heads: int = Field(default=2, ge=1, le=64)
     history_length: int = Field(default=50, ge=1, le=200)
-    dropout: Share = 0.2
+    dropout: Number | None = Field(default=None, ge=0, lt=1)
     id_dropout: Share = 0.1
     content_dropout: Share = 0.1
     learning_rate: Rate = 4e-3
     warm_up: int = Field(default=100, ge=1, le=1_000_000)
     weight_decay: Number = Field(default=0.01, ge=0, le=1)
     batch: int = Field(default=32, ge=1, le=8192)
-    windows: int = Field(default=30_000, ge=1, le=10**9)
-    max_epochs: int = Field(default=40, ge=1, le=10_000)
+    minutes: Number | None = Field(default=None, gt=0, le=100_000)
+    windows: int | None = Field(default=None, ge=1, le=10**12)
+    max_epochs: int = Field(default=100, ge=1, le=10_000)
     patience: int = Field(default=3, ge=1, le=10_000)
     epochs_without_holdout: int = Field(default=8, ge=1, le=10_000)
     steps: int = Field(default=10, ge=1, le=100_000)
     withheld: int = Field(default=8, ge=1, le=200)
     validation_users: int = Field(default=5000, ge=1, le=1_000_000)
-    full_softmax_items: int = Field(default=20_000, ge=0, le=200_000)
-    negatives: int = Field(default=2_000, ge=1, le=100_000)
+    full_softmax_items: int = Field(default=5_000, ge=0, le=200_000)
+    negatives: int = Field(default=1_000, ge=1, le=100_000)
     seed: Seed = 0
 
     @model_validator(mode="after")

@@ -304,14 +304,17 @@ def train(metrics: dsl.Metrics) -> None:
     artefacts = {name: dsl.Artifact(uri=address) for name, address in ADDRESSES.items()}
     size = {"nodes": 1, "gpus": 1, "hours": 1}
     settings = "ranker: {epochs: 2}"
-    components.train.python_func(**artefacts, **size, settings=settings, train_on="trainjob", metrics=metrics)
+    components.train.python_func(
+        **artefacts, **size, settings=settings, profile="", train_on="trainjob", metrics=metrics
+    )
 
 
 def test_the_train_step_passes_addresses_and_reads_the_result(server, client, bucket, tmp_path):
     result = {"metrics": {"retriever_validation_ndcg@10": 0.25}, "unranked_reason": "", "constant_heads": {}}
+    result["stopped"] = ""
 
     def act(job: dict[str, Any]) -> None:
-        files.write(f"{ADDRESSES['retriever']}/metrics.json", json.dumps(result).encode())
+        files.write(f"{ADDRESSES['retriever']}/result.json", json.dumps(result).encode())
         report(server, job["metadata"]["name"], "Complete", "AllJobsCompleted", "done")
 
     metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
@@ -330,11 +333,11 @@ def test_the_train_step_passes_addresses_and_reads_the_result(server, client, bu
 
 def test_a_complete_job_without_a_result_is_an_error(server, client, bucket, tmp_path):
     def act(job: dict[str, Any]) -> None:
-        files.write(f"{ADDRESSES['retriever']}/metrics.json", b'{"metrics": 1}')
+        files.write(f"{ADDRESSES['retriever']}/result.json", b'{"metrics": 1}')
         report(server, job["metadata"]["name"], "Complete", "AllJobsCompleted", "done")
 
     with (
         Controller(server, act),
-        pytest.raises(WinnowError, match=r"is complete, but s3://.*/metrics\.json is not a r"),
+        pytest.raises(WinnowError, match=r"is complete, but s3://.*/result\.json is not a r"),
     ):
         train(dsl.Metrics(uri=str(tmp_path / "metrics")))

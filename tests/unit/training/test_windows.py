@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from winnow.features.table import Interactions
 from winnow.settings.training import CovisitationSettings
-from winnow.training.retriever.loss import next_item_log_probability, value_weighted
-from winnow.training.retriever.windows import epoch_windows
+from winnow.training.retriever.loss import target_log_probability, value_weighted
+from winnow.training.retriever.negatives import NegativeSampler
+from winnow.training.retriever.windows import Batch, batches, cut, epoch_windows
 from winnow.training.tables.covisitation import covisitation_table
 
 
@@ -28,9 +29,14 @@ def firsts(log: Interactions) -> NDArray[np.float32]:
     return values
 
 
+def windows_of(log: Interactions, until: NDArray[np.int64], length: int) -> Batch:
+    values = firsts(log)
+    return cut(log, values, epoch_windows(log, until, values, length, np.random.default_rng(0)))
+
+
 def test_windows_have_every_event_except_first_ones_and_repeats_as_target() -> None:
     log = log_of([1, 2, 1, 3, 4, 5, 6, 7], [8], [9, 9, 2])
-    windows = epoch_windows(log, log.offsets[1:], firsts(log), 3, np.random.default_rng(0))
+    windows = windows_of(log, log.offsets[1:], 3)
     learned = sorted(
         (int(user), int(target))
         for user, row in zip(windows.user, windows.target, strict=True)
@@ -47,9 +53,24 @@ def test_windows_have_every_event_except_first_ones_and_repeats_as_target() -> N
 
 def test_windows_end_before_held_out_events() -> None:
     log = log_of([1, 2, 3, 4, 5])
-    windows = epoch_windows(log, np.array([3]), firsts(log), 4, np.random.default_rng(1))
+    windows = windows_of(log, np.array([3]), 4)
     assert set(windows.target.ravel()) - {0} == {2, 3}
     assert set(windows.history.items.ravel()) - {0} == {1, 2}
+
+
+def test_a_batch_has_the_room_of_full_windows_and_little_padding() -> None:
+    rng = np.random.default_rng(0)
+    log = log_of(*(rng.integers(1, 500, count).tolist() for count in rng.integers(2, 40, 3000)))
+    windows = epoch_windows(log, log.offsets[1:], firsts(log), 20, rng)
+    length = windows.end - windows.start
+    learned, room = [], 0
+    for chosen in batches(windows, 160, rng):
+        assert len(chosen) * length[chosen].max() <= 160
+        room += len(chosen) * int(length[chosen].max())
+        learned += chosen.tolist()
+    assert sorted(learned) == list(range(len(windows)))
+    assert length.sum() > 0.9 * room, "windows of like length share a batch"
+    assert learned != sorted(learned)
 
 
 def test_neighbours_are_ordered_by_co_visitation() -> None:
@@ -70,20 +91,31 @@ def test_the_table_ignores_held_out_events() -> None:
 
 def test_the_sampled_softmax_approximates_the_full_one() -> None:
     torch.manual_seed(0)
-    wanted, vectors = torch.randn(64, 8), torch.randn(500, 8)
-    target = torch.randint(1, 501, (64,))
-    probability = torch.linspace(1, 5, 500)
-    probability /= probability.sum()
-    full = functional.cross_entropy(wanted @ vectors.T, target - 1)
-    losses = []
-    for _ in range(20):
-        drawn = torch.multinomial(probability, 400, replacement=True)
-        losses.append(
-            -next_item_log_probability(
-                wanted, vectors[target - 1], target, vectors[drawn], drawn + 1, probability[drawn]
-            ).mean()
+    rng = np.random.default_rng(0)
+    wanted, vectors = torch.randn(64, 8), torch.randn(501, 8)
+    share = np.linspace(1, 5, 500)
+    log = rng.choice(np.arange(1, 501), 20_000, p=share / share.sum()).astype(np.int32)
+    sampler = NegativeSampler(log, 500, 200, torch.device("cpu"))
+    losses, fulls = [], []
+    for _ in range(40):
+        target = rng.choice(log, 64)
+        fulls.append(float(functional.cross_entropy(wanted @ vectors[1:].T, torch.from_numpy(target).long() - 1)))
+        items = np.unique(np.concatenate([target, sampler.draw(rng)]))
+        candidates = torch.from_numpy(items).long()
+        found = target_log_probability(
+            wanted @ vectors[candidates].T,
+            torch.from_numpy(np.searchsorted(items, target)),
+            sampler.log_inclusion(candidates, len(target)),
         )
-    assert float(torch.stack(losses).mean()) == pytest.approx(float(full), rel=0.03)
+        losses.append(float(-found.mean()))
+    assert np.mean(losses) == pytest.approx(np.mean(fulls), rel=0.03)
+
+
+def test_items_without_events_are_no_negatives() -> None:
+    sampler = NegativeSampler(np.array([2, 2, 2, 7], np.int32), 9, 4000, torch.device("cpu"))
+    drawn = sampler.draw(np.random.default_rng(0))
+    assert set(drawn.tolist()) == {2, 7}
+    assert 2400 < np.count_nonzero(drawn == 2) < 2600, "half by popularity (3 of 4), half uniformly"
 
 
 def test_a_value_weights_a_target_and_a_refused_item_is_pushed_away() -> None:
@@ -96,6 +128,6 @@ def test_a_value_weights_a_target_and_a_refused_item_is_pushed_away() -> None:
     assert little < 0 < away, "gradient descent raises the first two logits and lowers the third"
 
 
-def test_equal_values_leave_the_plain_mean() -> None:
+def test_equal_values_leave_the_plain_sum() -> None:
     log_probability = torch.tensor([-1.0, -3.0])
-    assert float(value_weighted(log_probability, torch.ones(2))) == pytest.approx(2.0)
+    assert float(value_weighted(log_probability, torch.ones(2))) == pytest.approx(4.0)

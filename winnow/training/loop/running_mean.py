@@ -5,43 +5,51 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 _MOST_KEPT = 0.99
 """Share of the mean that a step keeps, once the first steps are over."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
-_Tensors = tuple[Tensor, ...] | list[Tensor]
+
+def kept(step: int) -> float:
+    """Share of the mean that step ``step``, from 1, keeps: little at first, to forget the initial weights soon."""
+    return min(_MOST_KEPT, step / (step + 10))
 
 
 class RunningMean(Generic[Model]):
-    """The mean over the training steps of a model's parameters.
+    """The mean over the training steps of a model's parameters; its buffers, which may hold a catalog, are not copied.
 
     Args:
         model: in training; its parameters are read at every :meth:`update`.
+        apart: a parameter whose mean is kept elsewhere; its current value is that of the averaged model.
+
+    Attributes:
+        weights: name -> mean of a parameter.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, apart: nn.Parameter | None = None) -> None:
         self._model = model
-        # The parameters alone: AveragedModel copies buffers in every step, and the ranker's hold the whole catalog.
-        self._weights = nn.ParameterList(model.parameters())
-        self._mean = AveragedModel(self._weights, multi_avg_fn=_average)
+        self._parameters = {name: p for name, p in model.named_parameters() if p is not apart}
+        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in self._parameters.items()}
+        self._step = 0
 
+    @torch.no_grad()
     def update(self) -> None:
         """Take in the model's parameters after a step."""
-        self._mean.update_parameters(self._weights)
+        self._step += 1
+        now = [parameter.detach() for parameter in self._parameters.values()]
+        torch._foreach_lerp_(list(self.weights.values()), now, 1.0 - kept(self._step))
 
+    def resume(self, step: int) -> None:
+        """Go on after step ``step`` of an earlier run, whose means are in :attr:`weights`."""
+        self._step = step
+
+    @torch.no_grad()
     def model(self) -> Model:
-        """A copy of the model that holds the mean, in evaluation mode."""
-        averaged = copy.deepcopy(self._model)
-        with torch.no_grad():
-            for parameter, mean in zip(averaged.parameters(), self._mean.module.parameters(), strict=True):
-                parameter.copy_(mean)
+        """A copy of the model that holds the mean, in evaluation mode; it shares the model's buffers."""
+        averaged = copy.deepcopy(self._model, {id(buffer): buffer for buffer in self._model.buffers()})
+        for name, parameter in averaged.named_parameters():
+            if name in self.weights:
+                parameter.copy_(self.weights[name])
         return averaged.eval()
-
-
-def _average(mean: _Tensors, weights: _Tensors, updates: Tensor | int) -> None:
-    """Keep little of the mean at first, so that the initial weights are soon forgotten."""
-    step = int(updates) + 1
-    torch._foreach_lerp_(mean, weights, 1.0 - min(_MOST_KEPT, step / (step + 10)))

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from winnow.features.table import FeatureSet, Interactions
-from winnow.features.targets import newest_of_users
+from winnow.features.table import FeatureSet
 from winnow.models.towers import ItemTower, Shapes, UserTower
-from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
 from winnow.settings.training import RetrieverSettings
 from winnow.training.loop import weights
@@ -45,10 +43,13 @@ class TrainedRetriever:
 
     def save(self, folder: Path) -> None:
         """Write weights and settings."""
-        tensors = {"item_vectors": self.item_vectors}
-        for name, tower in (("item_tower", self.item_tower), ("user_tower", self.user_tower)):
-            tensors |= {f"{name}.{part}": tensor for part, tensor in tower.state_dict().items()}
-        weights.save(folder, _Described(shapes=self.shapes, settings=self.settings), tensors)
+        described = _Described(shapes=self.shapes, settings=self.settings)
+        weights.save(folder, described, {"item_vectors": self.item_vectors, **self.weights()})
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of both towers, by name."""
+        towers = {"item_tower": self.item_tower, "user_tower": self.user_tower}
+        return {f"{name}.{part}": w for name, tower in towers.items() for part, w in tower.state_dict().items()}
 
     @classmethod
     def load(cls, folder: Path) -> "TrainedRetriever":
@@ -88,49 +89,6 @@ class TrainedRetriever:
 
 def build_towers(shapes: Shapes, settings: RetrieverSettings) -> tuple[ItemTower, UserTower]:
     """Towers of these sizes, not trained."""
-    size, length = settings.dimension, settings.history_length
+    size, length, dropout = settings.dimension, settings.history_length, settings.dropout or 0.0
     item_tower = ItemTower(shapes, size, settings.id_dropout, settings.content_dropout)
-    return item_tower, UserTower(shapes, size, settings.layers, settings.heads, length, settings.dropout)
-
-
-def validation_rows(
-    log: Interactions, values: NDArray[np.float32], until: NDArray[np.int64], limit: int
-) -> NDArray[np.int64]:
-    """The moments that a validation asks: each user's newest target that is withheld and not refused.
-
-    Args:
-        log: the interactions.
-        values: float32 [events], :func:`winnow.features.targets.target_values`.
-        until: int64 [users], the row of each user after which events are withheld.
-        limit: moments at most; more are drawn from at random, the same for the same log.
-
-    Returns:
-        int64 [<= limit], rows of the log, each after at least one event of its user.
-    """
-    user, row = log.user, np.arange(len(values))
-    newest = newest_of_users(log, (values > 0) & (row >= until[user]) & (row > log.offsets[user]))
-    rows = newest[newest >= 0]
-    return rows if len(rows) <= limit else np.sort(np.random.default_rng(0).choice(rows, limit, replace=False))
-
-
-def validate(model: TrainedRetriever, features: FeatureSet, rows: NDArray[np.int64]) -> float:
-    """ndcg@10 of the item of each of ``rows`` (:func:`validation_rows`) given the events before it.
-
-    The whole catalog is ranked, without the seen items unless repeats are allowed.
-    """
-    log = features.interactions
-    if not len(rows):
-        return 0.0
-    users = log.user_of(rows)
-    vectors = model.user_vectors(features, users, rows)
-    items = model.item_vectors.numpy()
-    top = np.zeros((len(rows), 10), np.int32)
-    for position, (user, row) in enumerate(zip(users.tolist(), rows.tolist(), strict=True)):
-        scores = items @ vectors[position]
-        if features.schema.repeats != "allow":
-            scores[log.item[log.offsets[user] : row]] = -np.inf
-        scores[0] = -np.inf
-        best = np.argpartition(-scores, 10)[:10] if len(scores) > 10 else np.arange(len(scores))
-        best = best[np.argsort(-scores[best], kind="stable")]
-        top[position, : len(best)] = best
-    return ndcg(top, log.item[rows], 10)
+    return item_tower, UserTower(shapes, size, settings.layers, settings.heads, length, dropout)

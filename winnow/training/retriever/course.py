@@ -1,0 +1,225 @@
+"""The epochs of the retriever's two fits: validation, patience, a budget, and checkpoints to go on from."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from winnow.features.table import FeatureSet
+from winnow.settings.training import RetrieverSettings
+from winnow.training.loop.checkpoints import Checkpoints
+from winnow.training.loop.profiling import profiled
+from winnow.training.loop.progress import Progress
+from winnow.training.loop.ranks import Ranks
+from winnow.training.retriever.fit import Fit
+from winnow.training.retriever.trained import TrainedRetriever
+from winnow.training.retriever.validation import gains, validation_rows
+from winnow.training.retriever.windows import Windows, batches, epoch_windows
+
+HOLDOUT, SERVED = 0, 1
+"""The stages of the training."""
+
+_LONG = 400
+"""Batches from which on an epoch is long: a validation follows every one of them, otherwise every second."""
+
+_ASKED = 20
+"""Steps between two questions of all ranks whether the budget is spent."""
+
+
+class Position(BaseModel):
+    """Where a training stands: what a checkpoint holds beside the tensors.
+
+    Attributes:
+        stage: :data:`HOLDOUT` or :data:`SERVED`.
+        epoch: the running one, from 1.
+        batch: batches of it that were learned.
+        step: steps of the stage.
+        best_score: best validation.
+        best_epoch: its epoch.
+        since: validations after it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: int = 0
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    best_score: float = -1.0
+    best_epoch: int = 0
+    since: int = 0
+
+
+class Course:
+    """Both fits, from the newest checkpoint on.
+
+    Args:
+        fit: the towers, not trained.
+        until: int64 [users], row of the log after the last that the holdout fit learns from.
+        ranks: the processes that train together.
+        checkpoints: where to keep them; ``None`` keeps none.
+        show_progress: draw bars.
+        profile: folder that gets a trace of a few steps.
+
+    Attributes:
+        stopped: why the holdout fit ended before its validation had stopped improving; empty where it had.
+    """
+
+    def __init__(
+        self,
+        fit: Fit,
+        until: NDArray[np.int64],
+        ranks: Ranks,
+        checkpoints: Checkpoints | None,
+        show_progress: bool,
+        profile: Path | None,
+    ) -> None:
+        self._fit, self._until, self._ranks, self._checkpoints = fit, until, ranks, checkpoints
+        self._profile = profile
+        self._show = show_progress and ranks.rank == 0
+        self._settings, self._features = fit.settings, fit.features
+        self._asked = validation_rows(fit.features.interactions, fit.values, until, self._settings.validation_users)
+        self._began, self._windows = time.monotonic(), 0
+        self._best = fit.snapshot()
+        self._position = Position()
+        self.stopped, self._cut = "", False
+        found = checkpoints.newest() if checkpoints else None
+        if found is not None:
+            self._best = fit.empty()
+            found.load(self._tensors())
+            self._best = fit.with_vectors(self._best.item_tower, self._best.user_tower)
+            self._position = Position.model_validate(found.position)
+            fit.resume(self._position.step)
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch of the holdout fit that validated best; 0 where there was nothing to learn."""
+        return self._position.best_epoch
+
+    def holdout_fit(self) -> TrainedRetriever:
+        """Train without the withheld events, until the validation has not improved for a while; its best model."""
+        at, patience, log = self._position, self._settings.patience, self._features.interactions
+        if at.stage == HOLDOUT and (self._fit.values > 0).any():
+            events = int((self._until - log.offsets[:-1]).sum())
+            with self._bar("retriever, holdout fit", events * self._settings.max_epochs) as progress:
+                for epoch, long in self._epochs(self._until, self._settings.max_epochs, progress):
+                    if not (long or epoch % 2 == 0 or self._cut):
+                        continue
+                    model = self._fit.snapshot()
+                    score = self._validate(model)
+                    at.since += 1
+                    if score > at.best_score:
+                        self._best, at.best_score, at.best_epoch, at.since = model, score, epoch, 0
+                    progress.show({"epoch": epoch, "ndcg@10": score, "best": at.best_score})
+                    if at.since >= patience:
+                        break
+        return self._best
+
+    def served(self, epochs: int) -> TrainedRetriever:
+        """Continue from the best of the holdout fit with the whole log.
+
+        Args:
+            epochs: over the whole log.
+        """
+        if self._position.stage == HOLDOUT:
+            self._fit.begin(self._best)
+            kept = self._position.model_dump(include={"best_score", "best_epoch"})
+            self._position = Position(stage=SERVED, **kept)
+        self._cut = False
+        log = self._features.interactions
+        with self._bar("retriever", len(log.item) * epochs) as progress:
+            for _ in self._epochs(log.offsets[1:], epochs, progress):
+                pass
+        return self._fit.snapshot()
+
+    def _bar(self, name: str, events: int) -> Progress:
+        return Progress(name, events, "event", self._show)
+
+    def _epochs(self, until: NDArray[np.int64], epochs: int, progress: Progress) -> Iterator[tuple[int, bool]]:
+        """Learn from the rows before ``until``, from where the training stands.
+
+        Yields:
+            The number of every epoch that ended, and whether it is long.
+        """
+        fit, at = self._fit, self._position
+        trace = f"retriever-{at.stage}-{self._ranks.rank}"
+        with profiled(trace, self._profile) as profiler:
+            while at.epoch <= epochs and not self._cut:
+                seed = (at.stage, at.epoch)
+                plan = list(epoch_batches(self._features, until, fit.values, self._settings, seed))
+                if not plan:
+                    return  # such as where no user has two different items
+                for windows in plan[at.batch :]:
+                    fit.learn(windows, at.stage)
+                    at.batch, at.step = at.batch + 1, fit.step
+                    self._windows += len(windows)
+                    progress.step(int((windows.end - windows.start).sum()))
+                    profiler.step()
+                    self._keep()
+                    if self._spent():
+                        break
+                ended = at.epoch
+                at.epoch, at.batch = at.epoch + 1, 0
+                yield ended, len(plan) >= _LONG
+
+    def _spent(self) -> bool:
+        """Whether a budget ends the holdout fit, decided by the first rank for all."""
+        minutes, windows = self._settings.minutes, self._settings.windows
+        if (minutes is None and windows is None) or self._position.step % _ASKED:
+            return False
+        spent = []
+        elapsed = (time.monotonic() - self._began) / 60
+        # The served fit takes about a third of the steps of the holdout fit.
+        share = 0.75 if self._position.stage == HOLDOUT else 1.0
+        if minutes is not None and self._ranks.agreed(elapsed > share * minutes):
+            spent.append(f"retriever.minutes: {minutes:g}")
+        if windows is not None and self._windows > windows and self._position.stage == HOLDOUT:
+            spent.append(f"retriever.windows: {windows}")
+        if spent:
+            self.stopped = f"{' and '.join(spent)} ended the training in epoch {self._position.epoch}"
+            self._cut = True
+        return self._cut
+
+    def _validate(self, model: TrainedRetriever) -> float:
+        """The validation's ndcg@10, each rank a share of the moments; 0 where there is none."""
+        if not len(self._asked):
+            return 0.0
+        share = self._asked[self._ranks.share(len(self._asked))]
+        return self._ranks.sum(float(gains(model, self._features, share).sum())) / len(self._asked)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        best = {f"best.{name}": tensor for name, tensor in self._best.weights().items()}
+        return self._fit.state() | best
+
+    def _keep(self) -> None:
+        if self._checkpoints is not None and self._checkpoints.due():
+            self._checkpoints.save(self._position.model_dump(), self._tensors())
+
+
+def epoch_batches(
+    features: FeatureSet,
+    until: NDArray[np.int64],
+    values: NDArray[np.float32],
+    settings: RetrieverSettings,
+    seed: tuple[int, ...],
+) -> Iterator[Windows]:
+    """The batches of one epoch, which follow from the seed alone: every rank, and a resumed run, makes the same.
+
+    Args:
+        features: the feature set.
+        until: int64 [users], row of the log after the last that may be used.
+        values: float32 [events], :func:`winnow.features.targets.target_values`.
+        settings: sizes.
+        seed: the stage and the epoch.
+    """
+    rng = np.random.default_rng((settings.seed, *seed))
+    windows = epoch_windows(features.interactions, until, values, settings.history_length, rng)
+    events = settings.batch * settings.history_length
+    steps = -(-int((windows.end - windows.start).sum()) // events)
+    for _ in range(max(1, settings.steps // max(1, steps))):
+        for chosen in batches(windows, events, rng):
+            yield windows.take(chosen)
