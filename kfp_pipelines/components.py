@@ -138,6 +138,10 @@ def train(
     features: Input[Dataset],
     settings: str,
     profile: str,
+    train_on: str,
+    nodes: int,
+    gpus: int,
+    hours: int,
     retriever: Output[Model],
     ranker: Output[Model],
     metrics: Output[Metrics],
@@ -149,6 +153,10 @@ def train(
         features: the feature set, and numbers at past moments.
         settings: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
         profile: folder that gets traces of a few training steps; empty writes none.
+        train_on: ``process`` trains in this process; ``trainjob`` launches a TrainJob on GPU nodes and waits for it.
+        nodes: nodes of the TrainJob.
+        gpus: GPUs of each of its nodes.
+        hours: time limit of the TrainJob.
         retriever: two-tower weights, item-to-item neighbours and the list of popular items.
         ranker: ranker weights.
         metrics: ndcg@10 of the holdout fit on every user's newest event in the log, which stops the training.
@@ -156,7 +164,9 @@ def train(
     import json
     from pathlib import Path
 
+    from kfp_pipelines.cluster_training import train_on_cluster
     from kfp_pipelines.console import show
+    from kfp_pipelines.parameters import checked_train_on
     from winnow import provenance
     from winnow.result import reported
     from winnow.settings.file import changed, parse
@@ -165,17 +175,23 @@ def train(
 
     with reported():
         chosen = parse(TrainingSettings, settings, "training")
-        tables, folder = Path(dataset.path), Path(retriever.path)
-        trained = train_models(
-            tables,
-            Path(features.path),
-            folder,
-            Path(ranker.path),
-            chosen,
-            show_progress=True,
-            profile=Path(profile) if profile else None,
-        )
-        provenance.record(folder, training=changed(chosen))
+        if checked_train_on(train_on) == "trainjob":
+            given = {"dataset": dataset, "features": features, "retriever": retriever, "ranker": ranker}
+            addresses = {name: artefact.uri for name, artefact in given.items()}
+            trained = train_on_cluster(addresses, chosen, nodes, gpus, hours, profile)
+            provenance.record(retriever.uri, training=changed(chosen))
+        else:
+            tables, folder = Path(dataset.path), Path(retriever.path)
+            trained = train_models(
+                tables,
+                Path(features.path),
+                folder,
+                Path(ranker.path),
+                chosen,
+                show_progress=True,
+                profile=Path(profile) if profile else None,
+            )
+            provenance.record(folder, training=changed(chosen))
         if trained.stopped:
             show(f"{trained.stopped}, before its validation had stopped improving")
         if trained.unranked_reason:
