@@ -81,9 +81,7 @@ def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
     for column, window in enumerate(schema.event_windows_ms):
         known[:, column] = log.timestamp[rows] + window < features.as_of
         end = first_after(timestamp, first, last, timestamp[first] + window)
-        of_type = np.append(
-            np.where(log.event[order] == column + 1, log.grade[order], np.float32(0.0)), np.float32(0.0)
-        )
+        of_type = graded * np.append(event == column + 1, False)
         bounds = np.stack([first, end], axis=1).ravel()
         if len(bounds):
             grade[:, column] = np.maximum.reduceat(of_type, bounds)[::2][of_moment]
