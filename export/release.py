@@ -93,7 +93,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     features = FeatureSet.load(parts.features)
     retriever = TrainedRetriever.load(parts.retriever)
     ranker = TrainedRanker.load(parts.ranker)
-    dataset = Dataset.load(parts.dataset)
+    dataset = Dataset.load(parts.dataset, events=False)
     hides_history = features.schema.repeats != "allow"
     served = ServedRetriever(retriever.user_tower, retriever.item_vectors, ranker.candidates.retriever, hides_history)
     served.eval()
@@ -180,7 +180,7 @@ def _past(features: FeatureSet, history: NDArray[np.int32], candidates: NDArray[
 
 def _item_inputs(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
     """The item tower's tensors of the first items, as if they were new."""
-    some = slice(1, min(_SAMPLES, features.items) + 1)
+    some = np.arange(1, min(_SAMPLES, features.items) + 1)
     categorical, numeric = map(torch.from_numpy, tower_inputs(features.item_rows[some]))
     parts = [torch.from_numpy(features.embeddings[modality][some]) for modality in shapes.modalities]
     embeddings = torch.cat(parts, dim=1) if parts else torch.zeros(len(categorical), 1)

@@ -176,6 +176,8 @@ def train(
             profile=Path(profile) if profile else None,
         )
         provenance.record(folder, training=changed(chosen))
+        if trained.stopped:
+            show(f"{trained.stopped}, before its validation had stopped improving")
         if trained.unranked_reason:
             show("no ranker was learned, recommendations come in the order of the sources: " + trained.unranked_reason)
         for event, reason in trained.constant_heads.items():

@@ -4,6 +4,7 @@ S3 uses the default boto3 session: AWS's standard variables, profiles and roles,
 """
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,13 +47,15 @@ def listed(folder: str, ending: str) -> list[str]:
 
 
 def walk(folder: str) -> list[str]:
-    """Addresses of all objects below an S3 prefix, at any depth, sorted.
+    """Addresses of all files below a folder, at any depth, sorted; empty where the folder is missing.
 
     Raises:
-        WinnowError: the bucket cannot be read.
+        WinnowError: the folder cannot be read.
     """
     with reaching(folder):
-        return sorted(_objects(folder))
+        if folder.startswith(S3):
+            return sorted(_objects(folder))
+        return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
 
 
 def size(address: str) -> int:
@@ -91,6 +94,44 @@ def download(address: str, path: Path) -> None:
     """
     with reaching(address):
         _client().download_file(**_place(address), Filename=str(path))
+
+
+def upload(path: Path, address: str) -> None:
+    """Copy a local file of any size to S3; readers see all of it or nothing.
+
+    Raises:
+        WinnowError: the object cannot be written.
+    """
+    with reaching(address):
+        _client().upload_file(Filename=str(path), **_place(address))
+
+
+def delete(address: str) -> None:
+    """Delete a file, where it exists.
+
+    Raises:
+        WinnowError: the file cannot be deleted.
+    """
+    with reaching(address):
+        if address.startswith(S3):
+            _client().delete_object(**_place(address))
+        else:
+            Path(address).unlink(missing_ok=True)
+
+
+def delete_folder(folder: str) -> None:
+    """Delete a folder with all files below it, where it exists.
+
+    Raises:
+        WinnowError: the folder cannot be deleted.
+    """
+    if folder.startswith(S3):
+        for address in walk(folder):
+            delete(address)
+        return
+    with reaching(folder):
+        if Path(folder).exists():
+            shutil.rmtree(folder)
 
 
 def write(address: str, content: bytes) -> None:

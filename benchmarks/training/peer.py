@@ -1,7 +1,7 @@
 """Another library's SASRec, RecTools', with the data and the split of Winnow's figures, in an environment of its own.
 
-RecTools' SASRec learns a target at every position of a sequence. RecBole's learns one per sequence, so that on two cores
-it ends hardly an epoch in the time of this benchmark.
+RecTools' SASRec learns a target at every position of a sequence. RecBole's learns one per sequence, so that it hardly
+ends an epoch on two cores in the time of this benchmark.
 """
 
 import json

@@ -1,13 +1,11 @@
 """Encoding of declared columns: categories to codes, numbers to standard scores."""
 
-from collections import Counter
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from winnow.features.row import known_codes, standard_scores
+from winnow.features.row import standard_scores
 from winnow.schema import Feature
 
 MAX_VALUES = 10_000
@@ -30,24 +28,34 @@ def encode_categorical(
     Returns:
         The feature, its vocabulary (position = code, 0 = absent) and int32 [rows, width].
     """
-    lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-    rows = [
-        ([str(value) for value in cell] if lists else [str(cell)]) if cell is not None else []
-        for cell in column.to_pylist()
-    ]
-    feature, values = _categories(name, rows) if known is None else known
-    code = {value: position for position, value in enumerate(values) if position}
-    codes = np.zeros((len(rows), feature.width), np.int32)
-    for position, row in enumerate(rows):
-        found = known_codes(row, code, feature.width)
-        codes[position, : len(found)] = found
+    row, cells = _flat(column)
+    feature, values = _categories(name, row, cells) if known is None else known
+    code = pc.index_in(cells, pa.array(values[1:], pa.string()))
+    kept = code.is_valid().to_numpy(zero_copy_only=False)
+    row, code = row[kept], code.drop_null().to_numpy() + 1
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    codes = np.zeros((len(column), feature.width), np.int32)
+    first = place < feature.width
+    codes[row[first], place[first]] = code[first]
     return feature, values, codes
 
 
-def _categories(name: str, rows: list[list[str]]) -> tuple[Feature, list[str]]:
-    counts = Counter(value for row in rows for value in row)
+def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+    """The values of all rows, nulls left out: the row of each, ascending, and the values as strings."""
+    whole = column.combine_chunks()
+    if pa.types.is_list(whole.type) or pa.types.is_large_list(whole.type):
+        row, cells = pc.list_parent_indices(whole).to_numpy(), pc.list_flatten(whole)
+    else:
+        row, cells = np.arange(len(whole)), whole
+    present = cells.is_valid().to_numpy(zero_copy_only=False)
+    return row[present].astype(np.int64), cells.drop_null().cast(pa.string())
+
+
+def _categories(name: str, row: NDArray[np.int64], cells: pa.Array) -> tuple[Feature, list[str]]:
+    counted = cells.value_counts()
+    counts = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
     values = sorted(counts, key=lambda value: (-counts[value], value))[:MAX_VALUES]
-    width = min(max((len(row) for row in rows), default=1), MAX_WIDTH) or 1
+    width = min(int(np.bincount(row).max(initial=1)), MAX_WIDTH)
     return Feature(name=name, kind="categorical", width=width, cardinality=len(values) + 1), ["", *values]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from winnow.datasets.canonical.dataset import Dataset
@@ -18,9 +17,6 @@ from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, row_dtype
-
-POPULARITY = "popularity.parquet"
-"""File beside a feature set, from which :func:`item_numerics` computes numbers at past moments."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +106,9 @@ def extract(
         embeddings={name: _padded(array) for name, array in embeddings.items()},
         interactions=Interactions(
             offsets=np.searchsorted(log["user"].to_numpy(), np.arange(dataset.users.num_rows + 1)).astype(np.int64),
-            item=log["item"].to_numpy().astype(np.int32),
-            event=log["event"].to_numpy().astype(np.int32),
-            timestamp=log["timestamp"].to_numpy().astype(np.int64),
+            item=log["item"].to_numpy(),
+            event=log["event"].to_numpy(),
+            timestamp=log["timestamp"].to_numpy(),
             grade=log["grade"].to_numpy().astype(np.float32),
         ),
         as_of=as_of,
@@ -136,7 +132,7 @@ def _declared_numbers(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
 
 def _numerics(dataset: Dataset, popularity: pa.Table, declared: list[NDArray[np.float32]]) -> ItemNumerics:
     created = _padded(pc.fill_null(dataset.items["created_at"], 0).to_numpy(zero_copy_only=False).astype(np.int64))
-    return ItemNumerics(popularity, created, np.stack([_padded(numbers) for numbers in declared], axis=1))
+    return ItemNumerics.of(popularity, created, np.stack([_padded(numbers) for numbers in declared], axis=1))
 
 
 def _log_price(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -171,18 +167,19 @@ def extract_folder(dataset: Path, encoders: Path, out: Path, point_in_time: str 
     Args:
         dataset: folder of a saved data set.
         encoders: folder of the encoders.
-        out: folder for the feature set and :data:`POPULARITY`.
+        out: folder for the feature set and its :class:`~winnow.features.numerics.ItemNumerics`.
         point_in_time: Spark's output, a folder or ``s3://`` address; empty to compute it here.
 
     Raises:
         WinnowError: Spark's output is incomplete, or of another data set.
     """
     embeddings = {
-        path.stem: np.load(path, allow_pickle=False) for path in sorted((encoders / "embeddings").glob("*.npy"))
+        path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
+        for path in sorted((encoders / "embeddings").glob("*.npy"))
     }
-    tables = Dataset.load(dataset)
-    computed = PointInTime.read(point_in_time, tables) if point_in_time else PointInTime.of(tables)
+    tables = Dataset.load(dataset, events=bool(point_in_time))
+    computed = PointInTime.read(point_in_time, tables) if point_in_time else PointInTime.of_folder(dataset, tables)
     features = extract(tables, embeddings, computed=computed)
     features.save(out)
-    pq.write_table(computed.popularity, out / POPULARITY)
+    item_numerics(tables, computed.popularity).save(out)
     return features

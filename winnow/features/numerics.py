@@ -1,33 +1,68 @@
 """Numeric item features at any moment: those that change with time, then the declared ones."""
 
+from dataclasses import dataclass, fields
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from winnow.features.popularity import SUMS
 from winnow.features.row import log_age
-from winnow.schema import DAY_MS, HALF_LIVES, POPULARITY_FEATURES
+from winnow.features.segments import first_after
+from winnow.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATURES
+
+_FOLDER = "numerics"
+"""Inside the feature set's folder."""
 
 
+@dataclass(frozen=True)
 class ItemNumerics:
     """The numbers of items just before given moments, for training and for the served rows.
 
-    Args:
-        popularity: the table of :func:`winnow.features.popularity.popularity_after`, in any order.
+    Attributes:
+        offsets: int64 [n + 2], item ``i`` has the rows ``offsets[i]:offsets[i + 1]``; item 0 stands for all items.
+        timestamp: int64 [rows] ms, ascending within an item.
+        sums: float64 [rows, 5], :data:`winnow.features.popularity.SUMS` just after ``timestamp``.
         created_at: int64 [n + 1] ms, 0 where unknown.
         declared: float32 [n + 1, D], numbers that do not change with time.
     """
 
-    def __init__(self, popularity: pa.Table, created_at: NDArray[np.int64], declared: NDArray[np.float32]) -> None:
-        item, time = popularity["item"].to_numpy().astype(np.int64), popularity["timestamp"].to_numpy()
-        self._times = np.unique(time)
-        # Item and time as one sorted key, so that the last row of an item before a moment is one binary search.
-        key = item * (len(self._times) + 1) + np.searchsorted(self._times, time) + 1
-        order = np.argsort(key)
-        self._keys, self._time = key[order], time[order]
-        self._sums = np.stack([popularity[name].to_numpy()[order] for name in SUMS], axis=1)
-        self._created_at = created_at
-        self._declared = declared
+    offsets: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    created_at: NDArray[np.int64]
+    declared: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, popularity: pa.Table, created_at: NDArray[np.int64], declared: NDArray[np.float32]) -> "ItemNumerics":
+        """The numbers from a log.
+
+        Args:
+            popularity: the table of :func:`winnow.features.popularity.popularity_after`, by item and time.
+            created_at: int64 [n + 1] ms, 0 where unknown.
+            declared: float32 [n + 1, D].
+        """
+        return cls(
+            offsets=np.searchsorted(popularity["item"].to_numpy(), np.arange(len(created_at) + 1)),
+            timestamp=popularity["timestamp"].to_numpy(),
+            sums=np.stack([popularity[name].to_numpy() for name in SUMS], axis=1),
+            created_at=created_at,
+            declared=declared,
+        )
+
+    def save(self, features: Path) -> None:
+        """Write the numbers beside a feature set."""
+        folder = features / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in fields(self):
+            np.save(folder / f"{part.name}.npy", getattr(self, part.name), allow_pickle=False)
+
+    @classmethod
+    def load(cls, features: Path) -> "ItemNumerics":
+        """Map what :meth:`save` wrote into memory, read-only."""
+        parts = (features / _FOLDER / f"{part.name}.npy" for part in fields(cls))
+        return cls(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in parts))
 
     def at(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.float32]:
         """Numeric features of ``items[j]`` from events strictly before ``timestamps[j]`` (ms).
@@ -43,25 +78,34 @@ class ItemNumerics:
         Returns:
             float32 [k, 5 + D], columns as :data:`winnow.schema.NUMERIC_FEATURES` and then the declared ones.
         """
-        count = len(self._created_at) - 1
-        own, of_all = self._before(items, timestamps), self._before(np.zeros_like(items), timestamps)
+        count = len(self.created_at) - 1
+        moments, moment = np.unique(timestamps, return_inverse=True)
+        of_all = {
+            name: numbers[moment] for name, numbers in self._before(np.zeros(len(moments), np.int32), moments).items()
+        }
+        own = self._before(items, timestamps)
         moving = {
             name: np.log((own[name] + 1.0) / (of_all[name] + count) * count) for name in (*HALF_LIVES, "popularity")
         }
         # Divided by the number of all events: an item may have negative ones only.
         average = of_all["weight"] / np.maximum(of_all["events"], 1.0)
         moving["mean_weight"] = (own["weight"] + 10.0 * average) / (own["events"] + 10.0)
-        age = log_age(self._created_at[items], timestamps)
-        columns = [moving[name] for name in POPULARITY_FEATURES]
-        numerics = np.concatenate([np.stack([*columns, age], axis=1), self._declared[items]], axis=1)
+        numerics = np.empty((len(items), len(NUMERIC_FEATURES) + self.declared.shape[1]), np.float32)
+        for column, name in enumerate(POPULARITY_FEATURES):
+            numerics[:, column] = moving[name]
+        numerics[:, len(POPULARITY_FEATURES)] = log_age(self.created_at[items], timestamps)
+        numerics[:, len(NUMERIC_FEATURES) :] = self.declared[items]
         numerics[items == 0] = 0.0
-        return numerics.astype(np.float32)
+        return numerics
 
     def _before(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """The sums of each item (0: of all items) strictly before each moment, decayed to it."""
-        first = items.astype(np.int64) * (len(self._times) + 1)
-        last = np.searchsorted(self._keys, first + np.searchsorted(self._times, timestamps), side="right") - 1
-        none = (last < 0) | (self._keys[last] <= first)
-        age = np.where(none, 0, timestamps - self._time[last]) / DAY_MS
-        sums = dict(zip(SUMS, np.where(none[:, None], 0.0, self._sums[last]).T, strict=True))
-        return sums | {name: sums[name] * 2.0 ** -(age / half_life) for name, half_life in HALF_LIVES.items()}
+        begin = self.offsets[items]
+        last = first_after(self.timestamp, begin, self.offsets[items + 1], timestamps - 1) - 1
+        some = np.flatnonzero(last >= begin)
+        sums = np.zeros((len(SUMS), len(items)))
+        sums[:, some] = self.sums[last[some]].T
+        age = np.zeros(len(items))
+        age[some] = (timestamps[some] - self.timestamp[last[some]]) / DAY_MS
+        named = dict(zip(SUMS, sums, strict=True))
+        return named | {name: named[name] * 2.0 ** -(age / half_life) for name, half_life in HALF_LIVES.items()}

@@ -143,10 +143,13 @@ class FeatureSet:
 
     @classmethod
     def load(cls, folder: Path) -> "FeatureSet":
-        """Read a set that :meth:`save` wrote."""
+        """Map a set that :meth:`save` wrote into memory, read-only.
+
+        Processes that train together share the pages, and the memory of one does not grow with the log.
+        """
 
         def array(name: str) -> NDArray[Any]:
-            loaded: NDArray[Any] = np.load(folder / f"{name}.npy", allow_pickle=False)
+            loaded: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             return loaded
 
         described = json.loads((folder / "set.json").read_text())

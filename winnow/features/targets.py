@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.features.segments import first_after
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import FeatureSchema
 
@@ -70,22 +71,22 @@ def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
     order, begins = _by_pair(log)
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    # Pair and time as one sorted key, so that the end of a window is one binary search.
-    times, rank = np.unique(log.timestamp, return_inverse=True)
-    pair = np.cumsum(begins) - 1
-    key = pair * (len(times) + 1) + rank[order]
-    first = place[rows]
-    sort = np.argsort(first, kind="stable")
+    first = np.sort(place[rows])
+    of_moment = np.searchsorted(first, place[rows])
+    starts = np.append(np.flatnonzero(begins), len(order))
+    last = starts[np.searchsorted(starts, first, side="right")] if len(first) else first
+    timestamp, event, graded = log.timestamp[order], log.event[order], np.append(log.grade[order], np.float32(0.0))
     grade = np.zeros((len(rows), len(schema.events)), np.float32)
     known = np.zeros(grade.shape, np.bool_)
     for column, window in enumerate(schema.event_windows_ms):
-        until = log.timestamp[rows] + window
-        known[:, column] = until < features.as_of
-        end = np.searchsorted(key, pair[first] * (len(times) + 1) + np.searchsorted(times, until, "right"))
-        of_type = np.append(np.where(log.event[order] == column + 1, log.grade[order], 0.0), 0.0)
-        bounds = np.stack([first[sort], end[sort]], axis=1).ravel()
+        known[:, column] = log.timestamp[rows] + window < features.as_of
+        end = first_after(timestamp, first, last, timestamp[first] + window)
+        of_type = np.append(
+            np.where(log.event[order] == column + 1, log.grade[order], np.float32(0.0)), np.float32(0.0)
+        )
+        bounds = np.stack([first, end], axis=1).ravel()
         if len(bounds):
-            grade[sort, column] = np.maximum.reduceat(of_type, bounds)[::2]
+            grade[:, column] = np.maximum.reduceat(of_type, bounds)[::2][of_moment]
     return Outcomes(grade, known)
 
 

@@ -56,7 +56,7 @@ class RetrieverSettings(_Section):
         layers: transformer layers of the user tower.
         heads: attention heads per layer.
         history_length: ``L``, events of a history; the online store keeps 200 per user.
-        dropout: in the user tower.
+        dropout: in the user tower; by default 0.2 for a dense log up to 0.5 for a sparse one.
         id_dropout: share of item ids hidden in a training step, so that the rest of the tower can stand for them.
         content_dropout: share of items that a training step treats as new: without id, and with half of their content.
         learning_rate: of AdamW, after the warm-up.
@@ -82,7 +82,7 @@ class RetrieverSettings(_Section):
     layers: int = Field(default=2, ge=1, le=24)
     heads: int = Field(default=2, ge=1, le=64)
     history_length: int = Field(default=50, ge=1, le=200)
-    dropout: Share = 0.2
+    dropout: Number | None = Field(default=None, ge=0, lt=1)
     id_dropout: Share = 0.1
     content_dropout: Share = 0.1
     learning_rate: Rate = 4e-3

@@ -1,37 +1,42 @@
 """Training of a release's models and source tables, one after the other: the pipelines' ``train`` step."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
-from winnow.datasets.canonical.dataset import Dataset
-from winnow.features.extract import POPULARITY, item_numerics
+from winnow.features.numerics import ItemNumerics
 from winnow.features.table import FeatureSet
 from winnow.features.targets import target_rows, target_values
 from winnow.settings.training import TrainingSettings
 from winnow.training.ranker.train import train_ranker
-from winnow.training.retriever.train import train_retriever
+from winnow.training.retriever.train import RetrieverTraining, train_retriever
 from winnow.training.retriever.validation import validate, validation_rows
 from winnow.training.tables.source_tables import SourceTables
+
+RESULT = "result.json"
+"""File in the retriever's folder with the :class:`TrainingResult`."""
 
 _SETTINGS = "training.json"
 """Inside the retriever's folder."""
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+class TrainingResult(BaseModel):
     """The outcome of :func:`train_models`.
 
     Attributes:
         metrics: name -> value, on each user's newest target, by models that did not learn from it.
         unranked_reason: why no ranker was learned; empty where one was.
         constant_heads: event type -> why its probability is the same for every item.
+        stopped: the budget that ended the retriever's training while its validation still improved; empty where none
+            did.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metrics: dict[str, float]
     unranked_reason: str
     constant_heads: dict[str, str]
+    stopped: str
 
 
 def train_models(
@@ -48,25 +53,58 @@ def train_models(
     Args:
         dataset: saved data set, for what its items declare.
         features: saved feature set, and the items' popularity at past moments.
-        retriever: folder for the retriever with its holdout fit, the sources' tables and the settings.
+        retriever: folder for the retriever with its holdout fit, the sources' tables, the settings and the result.
         ranker: folder for the ranker.
         settings: of everything.
         show_progress: show bars.
         profile: folder that gets traces of a few training steps.
     """
     extracted = FeatureSet.load(features)
+    retrieval = train_retriever(extracted, settings.retriever, show_progress, settings.compute)
+    return complete(dataset, features, extracted, retrieval, retriever, ranker, settings, show_progress, profile)
+
+
+def complete(
+    dataset: Path,
+    features: Path,
+    extracted: FeatureSet,
+    retrieval: RetrieverTraining,
+    retriever: Path,
+    ranker: Path,
+    settings: TrainingSettings,
+    show_progress: bool,
+    profile: Path | None = None,
+) -> TrainingResult:
+    """All of :func:`train_models` that follows the training of the retriever, in one process.
+
+    Args:
+        dataset: as for :func:`train_models`, like the arguments of the same names.
+        features: saved feature set.
+        extracted: the same, loaded.
+        retrieval: the trained retriever.
+        retriever: folder for it.
+        ranker: folder for the ranker.
+        settings: of everything.
+        show_progress: show bars.
+        profile: folder that gets a trace of a few steps of the ranker.
+    """
     settings = settings.model_copy(update={"candidates": settings.candidates.within(extracted.items)})
-    retrieval = train_retriever(extracted, settings.retriever, show_progress)
     retrieval.save(retriever)
     SourceTables.fit(extracted, settings.covisitation, settings.popularity).save(retriever)
     (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
-    numerics = item_numerics(Dataset.load(dataset), pq.read_table(features / POPULARITY))
-    trained = train_ranker(extracted, retrieval, numerics.at, settings, show_progress, profile)
+    trained = train_ranker(extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress, profile)
     trained.save(ranker)
     values = target_values(extracted, target_rows(extracted))
     asked = validation_rows(extracted.interactions, values, retrieval.until, settings.retriever.validation_users)
     metrics = {"retriever_validation_ndcg@10": validate(retrieval.holdout_fit, extracted, asked)}
-    return TrainingResult(metrics, trained.unranked_reason, trained.constant_heads)
+    result = TrainingResult(
+        metrics=metrics,
+        unranked_reason=trained.unranked_reason,
+        constant_heads=trained.constant_heads,
+        stopped=retrieval.stopped,
+    )
+    (retriever / RESULT).write_text(result.model_dump_json(indent=1))
+    return result
 
 
 def used_settings(retriever: Path) -> TrainingSettings:

@@ -35,6 +35,18 @@ def test_an_object_is_copied_to_a_local_file(tmp_path: Path) -> None:
     assert (tmp_path / "one.bin").read_bytes() == b"content"
 
 
+def test_local_files_are_copied_and_objects_are_deleted(tmp_path: Path) -> None:
+    (tmp_path / "one.bin").write_bytes(b"content")
+    for name in ("one.bin", "below/one.bin", "below-2/one.bin"):
+        files.upload(tmp_path / "one.bin", f"{BUCKET}/up/{name}")
+    assert files.read(f"{BUCKET}/up/below/one.bin") == b"content"
+    files.delete(f"{BUCKET}/up/one.bin")
+    files.delete(f"{BUCKET}/up/one.bin")
+    files.delete_folder(f"{BUCKET}/up/below")
+    files.delete_folder(f"{BUCKET}/up/below")
+    assert files.walk(f"{BUCKET}/up") == [f"{BUCKET}/up/below-2/one.bin"]
+
+
 @pytest.mark.parametrize(
     "operation", [files.read, files.size, lambda address: files.download(address, Path("/nowhere/none.bin"))]
 )
@@ -44,7 +56,16 @@ def test_a_missing_object_has_its_own_error(operation: Callable[[str], object]) 
 
 
 @pytest.mark.parametrize(
-    "operation", [files.read, files.walk, lambda a: files.listed(a, ""), lambda a: files.write(a, b"")]
+    "operation",
+    [
+        files.read,
+        files.walk,
+        files.delete,
+        files.delete_folder,
+        lambda a: files.listed(a, ""),
+        lambda a: files.write(a, b""),
+        lambda a: files.upload(Path(__file__), a),
+    ],
 )
 def test_a_missing_bucket_is_named_with_the_remedy(operation: Callable[[str], object]) -> None:
     with pytest.raises(WinnowError, match=r"no-such-bucket/x cannot be reached: .*NoSuchBucket.*Check the name"):

@@ -39,6 +39,20 @@ def test_a_listing_leaves_out_subfolders_and_unfinished_writes(tmp_path: Path) -
     assert [files.size(address) for address in files.listed(str(tmp_path), ".txt")] == [1, 2]
 
 
+def test_files_at_any_depth_are_walked_and_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("b.txt", "below/c.txt", "below/further/d.txt"):
+        files.write(str(folder / name), b"1")
+    files.write(str(tmp_path / "folder-2" / "e.txt"), b"1")
+    assert files.walk(str(folder)) == [str(folder / name) for name in ("b.txt", "below/c.txt", "below/further/d.txt")]
+    files.delete(str(folder / "b.txt"))
+    files.delete(str(folder / "b.txt"))
+    files.delete_folder(str(folder / "below"))
+    files.delete_folder(str(folder / "below"))
+    assert files.walk(str(tmp_path)) == [str(tmp_path / "folder-2" / "e.txt")]
+    assert files.walk(str(tmp_path / "none")) == []
+
+
 def test_a_file_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = str(tmp_path / "new folder" / "file.txt")
     files.write(address, b"old")

@@ -15,6 +15,9 @@ from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.errors import WinnowError
 
 HOLDOUT = "holdout.parquet"
+EVENTS_FILE = "events.parquet"
+"""The log in the folder of a saved data set."""
+
 IMPRESSIONS = pa.schema(
     [
         ("request_id", pa.string()),
@@ -65,16 +68,22 @@ class Dataset:
         self.spec.write(folder / dataset_yaml.FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> "Dataset":
+    def load(cls, folder: Path, events: bool = True) -> "Dataset":
         """Read what :meth:`save` wrote.
+
+        Args:
+            folder: the folder.
+            events: whether to read the log, which is larger than all else; without it ``events`` is empty.
 
         Raises:
             WinnowError: the folder has no saved data set.
         """
         if not (folder / dataset_yaml.FILE).is_file():
             raise WinnowError(f"{folder} has no data set: {dataset_yaml.FILE} is missing. Ingest one first.")
-        tables = (pq.read_table(folder / f"{name}.parquet") for name in _TABLES)
-        return cls(DatasetSpec.read(folder / dataset_yaml.FILE), *tables)
+        tables = {name: pq.read_table(folder / f"{name}.parquet") for name in _TABLES if events or name != "events"}
+        if not events:
+            tables["events"] = pq.read_schema(folder / EVENTS_FILE).empty_table()
+        return cls(DatasetSpec.read(folder / dataset_yaml.FILE), **tables)
 
 
 def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
@@ -112,8 +121,10 @@ def _moments(dataset: Dataset, order: NDArray[np.int64]) -> NDArray[np.int64]:
     if spec.repeats == "allow":
         positive = pa.array([name for name, value in spec.values.items() if value > 0])
         return np.flatnonzero(pc.is_in(events["event"], positive).to_numpy()[order])
-    pairs = np.stack([_codes(events["user_id"]), _codes(events["item_id"])], axis=1)[order]
-    return np.unique(pairs, axis=0, return_index=True)[1]
+    item = _codes(events["item_id"])
+    pairs = _codes(events["user_id"]) * (int(item.max(initial=0)) + 1) + item
+    first: NDArray[np.int64] = np.unique(pairs[order], return_index=True)[1]
+    return first
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ def kept(step: int) -> float:
 
 
 class RunningMean(Generic[Model]):
-    """The mean over the training steps of a model's parameters. The ranker's buffers hold the catalog: none is averaged.
+    """The mean over the training steps of a model's parameters; its buffers, which may hold a catalog, are not copied.
 
     Args:
         model: in training; its parameters are read at every :meth:`update`.

@@ -89,6 +89,6 @@ class TrainedRetriever:
 
 def build_towers(shapes: Shapes, settings: RetrieverSettings) -> tuple[ItemTower, UserTower]:
     """Towers of these sizes, not trained."""
-    size, length = settings.dimension, settings.history_length
+    size, length, dropout = settings.dimension, settings.history_length, settings.dropout or 0.0
     item_tower = ItemTower(shapes, size, settings.id_dropout, settings.content_dropout)
-    return item_tower, UserTower(shapes, size, settings.layers, settings.heads, length, settings.dropout)
+    return item_tower, UserTower(shapes, size, settings.layers, settings.heads, length, dropout)
