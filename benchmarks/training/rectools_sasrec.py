@@ -84,7 +84,6 @@ def main(file: Path, minutes: float, out: Path) -> None:
     )
     last = newest(interactions)
     held_out, dataset = interactions[last], Dataset.construct(interactions[~last])
-    best = Best()
     model = SASRecModel(
         **SETTINGS,
         get_val_mask_func=lambda rows: newest(rows).to_numpy(),
@@ -92,7 +91,7 @@ def main(file: Path, minutes: float, out: Path) -> None:
             max_epochs=1000,
             max_time={"seconds": 60 * minutes},
             accelerator="auto",
-            callbacks=[best],
+            callbacks=[Best()],
             num_sanity_val_steps=0,
             logger=False,
             enable_checkpointing=False,
@@ -103,6 +102,8 @@ def main(file: Path, minutes: float, out: Path) -> None:
     begin = time.monotonic()
     model.fit(dataset)
     seconds = time.monotonic() - begin
+    # RecTools trains with a copy of the trainer and its callbacks.
+    best = next(callback for callback in model.fit_trainer.callbacks if isinstance(callback, Best))
     if not best.targets:
         sys.exit(f"RecTools' SASRec ended no step within {minutes:g} minutes: give it more")
     if best.weights is not None:

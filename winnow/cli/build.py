@@ -32,8 +32,8 @@ def build(
         Path | None,
         typer.Option(
             help="YAML file of training settings, such as `retriever: {dimension: 128}`, in the sections retriever, "
-            "covisitation, popularity, candidates, lists, ranker and compute; docs/training.md lists every field. Default: the "
-            "default of every field.",
+            "covisitation, popularity, candidates, lists, ranker and compute; docs/training.md lists every field. "
+            "Default: the default of every field.",
             show_default=False,
         ),
     ] = None,

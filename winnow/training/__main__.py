@@ -40,6 +40,7 @@ def run(
     checkpoints: Annotated[str, typer.Option(help="Folder or s3:// address of checkpoints; empty keeps none.")] = "",
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Time between two checkpoints.")] = 5.0,
     keep: Annotated[int, typer.Option(min=1, help="Checkpoints kept.")] = 2,
+    profile: Annotated[Path | None, typer.Option(help="Folder for traces of a few steps of each loop.")] = None,
 ) -> None:
     """Train, with the other processes of torchrun if there are any."""
     try:
@@ -48,16 +49,16 @@ def run(
             if settings:
                 chosen = load(TrainingSettings, _fetched(settings, Path(scratch) / "settings.yaml"))
             with joined(chosen.compute) as ranks:
-                tables, arrays = _inputs((dataset, features), Path(scratch), ranks)
+                _, arrays = _inputs((dataset, features), Path(scratch), ranks)
                 extracted = FeatureSet.load(arrays)
                 kept = _checkpoints(checkpoints, chosen, extracted, checkpoint_minutes, keep, ranks)
                 show = ranks.rank == 0
-                retrieval = train_retriever(extracted, chosen.retriever, show, chosen.compute, ranks, kept)
+                retrieval = train_retriever(extracted, chosen.retriever, show, chosen.compute, ranks, kept, profile)
                 first = ranks.rank == 0
             # The process group has ended: the others need not wait for the first.
             if first:
                 with _written(retriever, Path(scratch)) as out, _written(ranker, Path(scratch)) as ranker_out:
-                    result = complete(tables, arrays, extracted, retrieval, out, ranker_out, chosen, show)
+                    result = complete(arrays, extracted, retrieval, out, ranker_out, chosen, show, profile)
                 if kept is not None:
                     kept.discard()
                 _report(result)

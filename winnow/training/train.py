@@ -60,12 +60,11 @@ def train_models(
         profile: folder that gets traces of a few training steps.
     """
     extracted = FeatureSet.load(features)
-    retrieval = train_retriever(extracted, settings.retriever, show_progress, settings.compute)
-    return complete(dataset, features, extracted, retrieval, retriever, ranker, settings, show_progress, profile)
+    retrieval = train_retriever(extracted, settings.retriever, show_progress, settings.compute, profile=profile)
+    return complete(features, extracted, retrieval, retriever, ranker, settings, show_progress, profile)
 
 
 def complete(
-    dataset: Path,
     features: Path,
     extracted: FeatureSet,
     retrieval: RetrieverTraining,
@@ -78,15 +77,14 @@ def complete(
     """All of :func:`train_models` that follows the training of the retriever, in one process.
 
     Args:
-        dataset: as for :func:`train_models`, like the arguments of the same names.
-        features: saved feature set.
+        features: as for :func:`train_models`, like the arguments of the same names.
         extracted: the same, loaded.
         retrieval: the trained retriever.
         retriever: folder for it.
         ranker: folder for the ranker.
         settings: of everything.
         show_progress: show bars.
-        profile: folder that gets a trace of a few steps of the ranker.
+        profile: folder that gets traces of a few training steps.
     """
     settings = settings.model_copy(update={"candidates": settings.candidates.within(extracted.items)})
     retrieval.save(retriever)

@@ -1,4 +1,4 @@
-"""``python -m winnow.training``, alone and by ``torchrun``: equal losses, killed processes, other numbers of them, S3."""
+"""``python -m winnow.training``, alone and by ``torchrun``: losses, killed processes, other numbers of them, S3."""
 
 import json
 import os
@@ -22,7 +22,6 @@ from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.features.extract import extract_folder
 from winnow.features.table import FeatureSet
-from winnow.ports import Ports
 from winnow.settings.training import RetrieverSettings
 from winnow.training.loop.ranks import Ranks
 from winnow.training.retriever.trained import TrainedRetriever
@@ -53,8 +52,8 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def torchrun(processes: int, *arguments: str) -> "subprocess.Popen[str]":
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--max-restarts", "3"]
-    run += ["--master-addr", "127.0.0.1", "--master-port", str(Ports.free().http), "-m"]
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    run += ["--max-restarts", "3", "-m"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     output = subprocess.PIPE
     return subprocess.Popen(
