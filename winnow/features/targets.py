@@ -75,7 +75,7 @@ def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
     of_moment = np.searchsorted(first, place[rows])
     starts = np.append(np.flatnonzero(begins), len(order))
     last = starts[np.searchsorted(starts, first, side="right")] if len(first) else first
-    timestamp = log.timestamp[order]
+    timestamp, event, graded = log.timestamp[order], log.event[order], np.append(log.grade[order], np.float32(0.0))
     grade = np.zeros((len(rows), len(schema.events)), np.float32)
     known = np.zeros(grade.shape, np.bool_)
     for column, window in enumerate(schema.event_windows_ms):
