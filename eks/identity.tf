@@ -30,7 +30,7 @@ locals {
   policies = merge(
     {
       for workload, document in data.aws_iam_policy_document.buckets : workload => document.json
-      if !contains(keys(local.glue_readers), workload)
+      if !contains(keys(local.glue_readers), workload) && contains(keys(local.accounts), workload)
     },
     { for workload, document in data.aws_iam_policy_document.glue : workload => document.json },
     { for workload, document in data.aws_iam_policy_document.karpenter : workload => document.json },

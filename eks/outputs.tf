@@ -41,3 +41,8 @@ output "karpenter" {
     discovery        = var.name
   } : null
 }
+
+output "glue_job" {
+  description = "Name of the feature job on Glue; null without glue_features."
+  value       = one(values(aws_glue_job.this)[*].name)
+}

@@ -118,7 +118,7 @@ variable "node_groups" {
       disk_gib       = 50
       labels         = { "winnow/pool" = "system" }
     }
-    # On demand: replacing an interrupted GPU node takes minutes. max_size holds two chains and a training job
+    # On demand: replacing an interrupted GPU node takes minutes. max_size holds two chains
     # (kserve_manifests/overlays/canary); the account's quota counts the nodes' vCPUs (README.md).
     gpu = {
       ami_type       = "AL2023_x86_64_NVIDIA"
@@ -139,6 +139,17 @@ variable "node_groups" {
       disk_gib       = 100
       labels         = { "winnow/pool" = "spot" }
       taints         = { "winnow/spot" = "true" }
+    }
+    # Four GPUs per node. A TrainJob continues from its last checkpoint when a node is interrupted.
+    training = {
+      ami_type       = "AL2023_x86_64_NVIDIA"
+      capacity_type  = "SPOT"
+      instance_types = ["g6.12xlarge", "g5.12xlarge"]
+      min_size       = 0
+      max_size       = 4
+      disk_gib       = 200
+      labels         = { "winnow/pool" = "training", "nvidia.com/gpu.present" = "true" }
+      taints         = { "nvidia.com/gpu" = "present" }
     }
   }
 
@@ -167,6 +178,12 @@ variable "node_autoscaler" {
     condition     = contains(["karpenter", "cluster-autoscaler", "none"], var.node_autoscaler)
     error_message = "node_autoscaler: karpenter, cluster-autoscaler or none."
   }
+}
+
+variable "glue_features" {
+  description = "Create the feature job on AWS Glue, which costs nothing until it runs."
+  type        = bool
+  default     = false
 }
 
 variable "redis" {

@@ -17,17 +17,20 @@ locals {
     }
     # Kubeflow Pipelines' servers store pipeline definitions and show artifacts.
     kubeflow = { artifacts = { read = [], write = [""] } }
+    # TrainJobs read and write the artifacts of the pipeline step that launches them, checkpoints included.
     training = {
-      features = { read = ["data/", "embeddings/", "features/"], write = [] }
-      models   = { read = [], write = ["model_repository/", "releases/"] }
+      features  = { read = ["features/"], write = [] }
+      artifacts = { read = [], write = [""] }
     }
     spark = { features = { read = ["data/", "embeddings/"], write = ["features/"] } }
+    # The same job on Glue, whose code is in glue/ (glue.tf).
+    glue = { features = { read = ["data/", "glue/"], write = ["features/"] } }
   }
 
   # Workloads that may list a whole bucket. KServe's download calls HeadBucket first, and Hadoop expects 404 rather than 403
   # for missing objects: S3 grants both only with permission to list without a prefix. It reveals names; reading objects
   # stays limited to the prefixes.
-  lists_all = ["predictor", "transformer", "feedback", "spark"]
+  lists_all = ["predictor", "transformer", "feedback", "spark", "glue"]
 
   # Workloads that read catalogs as glue://DATABASE (winnow.datasets.readers.cloud): tables and partitions, not Athena.
   glue_readers = { pipelines = "${var.name}*", spark = "${var.name}*" }

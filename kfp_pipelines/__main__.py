@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from kfp_pipelines.feature_extraction import feature_extraction
-from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, Given, option
+from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, TRAIN_JOB, Given, option
 from kfp_pipelines.retraining import retraining
 from kfp_pipelines.running import run
 from winnow import home
@@ -42,7 +42,8 @@ def _retrain(given: Given) -> None:
 
 _resume = inspect.Parameter("resume", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=Resume)
 app.command("feature-extraction")(_command(_extract, [option(name) for name in FEATURE_EXTRACTION]))
-app.command("retraining")(_command(_retrain, [*(option(name) for name in RETRAINING if name != "home"), _resume]))
+_local = [option(name) for name in RETRAINING if name not in ("home", *TRAIN_JOB)]
+app.command("retraining")(_command(_retrain, [*_local, _resume]))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 def encode(
     dataset: Input[Dataset],
     settings: str,
+    training: str,
     embeddings: str,
     triton: str,
     output: str,
@@ -64,6 +65,7 @@ def encode(
     Args:
         dataset: canonical tables.
         settings: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
+        training: training settings, as YAML or JSON, whose section ``compute`` chooses the device and the precision.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none.
         triton: ``host:port`` of a Triton that serves the encoders, to embed with; empty embeds in this process.
         output: Parquet file, local or ``s3://``, that gets a row for every item: its embeddings, or why it has none;
@@ -84,13 +86,15 @@ def encode(
     from winnow.encoders.catalog import read_contents
     from winnow.encoders.settings import EncoderSettings
     from winnow.result import reported
-    from winnow.settings.file import changed
+    from winnow.settings.file import changed, parse
+    from winnow.settings.training import TrainingSettings
     from winnow.training.encoders.build import train_encoders
 
     with reported():
         tables, folder = Path(dataset.path), Path(encoders.path)
         chosen = EncoderSettings.parse(settings, "encoders")
-        train_encoders(tables, folder, chosen, show_progress=True)
+        compute = parse(TrainingSettings, training, "training").compute
+        train_encoders(tables, folder, chosen, compute, show_progress=True)
         provenance.record(folder, encoders=changed(chosen))
         for row in export_encoders(folder, tables, show_progress=True):
             show(str(row))
@@ -130,9 +134,13 @@ def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str,
 
 @step
 def train(
-    dataset: Input[Dataset],
     features: Input[Dataset],
     settings: str,
+    profile: str,
+    train_on: str,
+    nodes: int,
+    gpus: int,
+    hours: int,
     retriever: Output[Model],
     ranker: Output[Model],
     metrics: Output[Metrics],
@@ -140,9 +148,13 @@ def train(
     """Train the retriever, then the ranker on the candidate lists that the release's sources produce.
 
     Args:
-        dataset: canonical tables.
         features: the feature set, and numbers at past moments.
         settings: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
+        profile: folder that gets traces of a few training steps; empty writes none.
+        train_on: ``process`` trains in this process; ``trainjob`` launches a TrainJob on GPU nodes and waits for it.
+        nodes: nodes of the TrainJob.
+        gpus: GPUs of each of its nodes.
+        hours: time limit of the TrainJob.
         retriever: two-tower weights, item-to-item neighbours and the list of popular items.
         ranker: ranker weights.
         metrics: ndcg@10 of the holdout fit on every user's newest event in the log, which stops the training.
@@ -150,7 +162,9 @@ def train(
     import json
     from pathlib import Path
 
+    from kfp_pipelines.cluster_training import train_on_cluster
     from kfp_pipelines.console import show
+    from kfp_pipelines.parameters import checked_train_on
     from winnow import provenance
     from winnow.result import reported
     from winnow.settings.file import changed, parse
@@ -159,9 +173,22 @@ def train(
 
     with reported():
         chosen = parse(TrainingSettings, settings, "training")
-        tables, folder = Path(dataset.path), Path(retriever.path)
-        trained = train_models(tables, Path(features.path), folder, Path(ranker.path), chosen, show_progress=True)
-        provenance.record(folder, training=changed(chosen))
+        if checked_train_on(train_on) == "trainjob":
+            given = {"features": features, "retriever": retriever, "ranker": ranker}
+            addresses = {name: artefact.uri for name, artefact in given.items()}
+            trained = train_on_cluster(addresses, chosen, nodes, gpus, hours, profile)
+            provenance.record(retriever.uri, training=changed(chosen))
+        else:
+            folder = Path(retriever.path)
+            trained = train_models(
+                Path(features.path),
+                folder,
+                Path(ranker.path),
+                chosen,
+                show_progress=True,
+                profile=Path(profile) if profile else None,
+            )
+            provenance.record(folder, training=changed(chosen))
         if trained.stopped:
             show(f"{trained.stopped}, before its validation had stopped improving")
         if trained.unranked_reason:

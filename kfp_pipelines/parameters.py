@@ -8,19 +8,23 @@ command line's options of the same fields.
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import docstring_parser
 import typer
 from pydantic.fields import FieldInfo
 
 from winnow.encoders.settings import EncoderSettings
+from winnow.errors import WinnowError
 from winnow.release import BuildInputs, Holdout
 from winnow.settings.file import parse
 from winnow.settings.training import TrainingSettings
 
 Given = dict[str, Any]
 """Parameter -> value; while kfp compiles, a value is a placeholder."""
+
+TrainOn = Literal["process", "trainjob"]
+"""Where the models are trained."""
 
 Returned = TypeVar("Returned")
 
@@ -44,6 +48,12 @@ class Parameters(BuildInputs):
         output: Parquet file, local or ``s3://``, that gets every item's embeddings; empty writes none.
         point_in_time: folder or ``s3://`` address that ``python -m winnow.features.spark`` wrote; empty computes the
             same in the step.
+        profile: folder that gets traces of a few training steps; empty writes none.
+        train_on: ``process`` trains in the step's process; ``trainjob`` launches a TrainJob of Kubeflow Trainer on GPU
+            nodes and waits for it, which needs a pipeline root on S3.
+        nodes: nodes of the TrainJob.
+        gpus: GPUs of each of its nodes.
+        hours: time limit of the TrainJob, in hours from its creation.
     """
 
     home: str
@@ -52,10 +62,31 @@ class Parameters(BuildInputs):
     triton: str = ""
     output: str = ""
     point_in_time: str = ""
+    profile: str = ""
+    train_on: TrainOn = "process"
+    nodes: int = 1
+    gpus: int = 1
+    hours: int = 24
 
+
+TRAIN_JOB = ("train_on", "nodes", "gpus", "hours")
+"""Parameters that only a cluster can use, so that the command line lacks them."""
 
 RETRAINING = tuple(Parameters.model_fields)
-FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "training"))
+FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "profile", *TRAIN_JOB))
+
+
+def checked_train_on(word: str) -> TrainOn:
+    """Parse the place to train on.
+
+    Raises:
+        WinnowError: ``word`` is neither ``process`` nor ``trainjob``.
+    """
+    if word == "process":
+        return "process"
+    if word == "trainjob":
+        return "trainjob"
+    raise WinnowError(f"train_on: must be 'process' or 'trainjob', got {word!r}")
 
 
 def takes(names: Iterable[str]) -> Callable[[Callable[[Given], Returned]], Callable[..., Returned]]:

@@ -17,7 +17,12 @@ def retraining(given: Given) -> int:
     features = feature_extraction.feature_extraction
     extracted = features(**inputs(features, given)).outputs
     trained = components.train(
-        dataset=extracted["dataset"], features=extracted["features"], settings=given["training"]
+        **inputs(
+            components.train,
+            given,
+            features=extracted["features"],
+            settings=given["training"],
+        )
     ).outputs
     released = components.release(
         home=given["home"],

@@ -7,19 +7,23 @@ reach the export with the artefacts rather than as parameters of every step betw
 import json
 from pathlib import Path
 
+from winnow import files
 from winnow.release import BuildInputs
 
 _FILE = "inputs.json"
 
 
-def record(folder: Path, **inputs: str | int) -> None:
+def record(folder: Path | str, **inputs: str | int) -> None:
     """Write a step's inputs into its folder.
 
     Args:
-        folder: what the step wrote.
+        folder: what the step wrote: a folder, or its ``s3://`` address.
         inputs: fields of :class:`~winnow.release.BuildInputs` that the step was given.
+
+    Raises:
+        WinnowError: the folder cannot be written.
     """
-    (folder / _FILE).write_text(json.dumps(inputs, indent=1))
+    files.write(files.inside(str(folder), _FILE), json.dumps(inputs, indent=1).encode())
 
 
 def recorded(*folders: Path) -> BuildInputs:

@@ -28,6 +28,7 @@ from winnow.errors import WinnowError
 from winnow.models.encoders.protocol import Encoder
 from winnow.models.encoders.sentence import load_sentence
 from winnow.models.encoders.text import TextEncoder
+from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.build import load_encoders, train_encoders
 
 PHOTOGRAPHS = 256
@@ -75,7 +76,7 @@ def subjects(scratch: Path, show_progress: bool) -> list[Subject]:
     sentences = real_sentences(SENTENCES)
     _write_catalog(scratch / "dataset", photographs, recordings, sentences)
     settings = EncoderSettings(tiny=TinySettings(steps=STEPS))
-    train_encoders(scratch / "dataset", scratch / "encoders", settings, show_progress)
+    train_encoders(scratch / "dataset", scratch / "encoders", settings, ComputeSettings(), show_progress)
     tiny = load_encoders(scratch / "encoders")
     preparation = Preparation.load(scratch / "encoders")
     content: Mapping[Modality, list[str]] = {

@@ -28,7 +28,7 @@ from winnow.encoders.settings import EncoderSettings
 from winnow.features.extract import extract
 from winnow.features.table import FeatureSet
 from winnow.models.towers import CatalogInputs
-from winnow.settings.training import RetrieverSettings
+from winnow.settings.training import ComputeSettings, RetrieverSettings
 from winnow.training.encoders.build import train_encoders
 from winnow.training.retriever.train import train_retriever
 from winnow.training.retriever.trained import TrainedRetriever
@@ -58,7 +58,7 @@ def measure(show_progress: bool) -> list[Row]:
         cold = _cold(dataset)
         warm = _without(dataset, cold)
         warm.save(folder / "warm")
-        train_encoders(folder / "warm", folder / "encoders", EncoderSettings(), show_progress)
+        train_encoders(folder / "warm", folder / "encoders", EncoderSettings(), ComputeSettings(), show_progress)
         export_encoders(folder / "encoders", folder / "warm")
         contents = read_contents(folder / "dataset")
         store = EmbeddingStore(str(folder / "store"))

@@ -21,6 +21,7 @@ from winnow.encoders.preparation import Preparation
 from winnow.encoders.settings import EncoderSettings, TinySettings
 from winnow.errors import WinnowError
 from winnow.models.encoders.protocol import Encoder
+from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.build import load_encoders, train_encoders
 
 PHOTOGRAPHS = EncoderSettings(audio=None, tiny=TinySettings(steps=400))
@@ -116,7 +117,7 @@ def _train(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         pq.write_table(pa.table(items), folder / "items.parquet")
-        train_encoders(folder, folder / "encoders", settings, show_progress)
+        train_encoders(folder, folder / "encoders", settings, ComputeSettings(), show_progress)
         return load_encoders(folder / "encoders"), Preparation.load(folder / "encoders")
 
 

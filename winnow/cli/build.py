@@ -32,8 +32,15 @@ def build(
         Path | None,
         typer.Option(
             help="YAML file of training settings, such as `retriever: {dimension: 128}`, in the sections retriever, "
-            "covisitation, popularity, candidates, lists and ranker; docs/training.md lists every field. Default: the "
-            "default of every field.",
+            "covisitation, popularity, candidates, lists, ranker and compute; docs/training.md lists every field. "
+            "Default: the default of every field.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that gets traces of a few training steps, for Perfetto or chrome://tracing.",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +68,7 @@ def build(
 
         settings = load(TrainingSettings, training)
         source = source.model_copy(update={"training": changed(settings)})
-    built = run_build(source, holdout, resume)
+    built = run_build(source, holdout, resume, profile)
     typer.echo(f"release {built.manifest.number}: {built.folder}")
 
 
@@ -83,7 +90,9 @@ def source_of(data: str | None, items: int, users: int, events: int) -> release.
     return release.BuildInputs(data=address or "", items=items, users=users, events=events)
 
 
-def run_build(source: release.BuildInputs, holdout: str, resume: bool = False) -> release.Release:
+def run_build(
+    source: release.BuildInputs, holdout: str, resume: bool = False, profile: Path | None = None
+) -> release.Release:
     """Run the retraining pipeline in a child process.
 
     Raises:
@@ -91,4 +100,4 @@ def run_build(source: release.BuildInputs, holdout: str, resume: bool = False) -
     """
     from winnow.local.build import build_release
 
-    return release.Release.open(home.releases() / str(build_release(source, holdout, resume)))
+    return release.Release.open(home.releases() / str(build_release(source, holdout, resume, profile)))

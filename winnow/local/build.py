@@ -20,13 +20,14 @@ class BuildFailed(WinnowError):
         self.exit_code = outcome.exit_code
 
 
-def build_release(source: BuildInputs, holdout: str, resume: bool = False) -> int:
+def build_release(source: BuildInputs, holdout: str, resume: bool = False, profile: Path | None = None) -> int:
     """Build the next release of this home. The pipeline and its steps end when this process ends, in any way.
 
     Args:
         source: the data to build from.
         holdout: ``last`` holds out the end of every user's log, ``none`` uses all events.
         resume: continue the failed build after its last complete step.
+        profile: folder that gets traces of a few training steps.
 
     Returns:
         Number of the release.
@@ -37,6 +38,7 @@ def build_release(source: BuildInputs, holdout: str, resume: bool = False) -> in
     command = [sys.executable, "-P", "-m", "kfp_pipelines", "retraining", f"--holdout={holdout}"]
     command += [f"--{name}={value}" for name, value in source.model_dump().items()]
     command += ["--resume"] if resume else []
+    command += [f"--profile={profile.resolve()}"] if profile else []
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
         path = Path(folder) / "outcome.json"
         pipeline = spawn_child(command, os.environ | {VARIABLE: str(path)})

@@ -164,6 +164,11 @@ class ServedRanker(nn.Module):
         self.trust = nn.Parameter(torch.tensor(0.0))
         self.base = CONTEXT_FEATURES.index("retriever_score") + numerics
 
+    @property
+    def device(self) -> torch.device:
+        """The device of its tensors."""
+        return self.item_vectors.device
+
     def logits(self, *inputs: Tensor) -> RankerOutput:
         """Logits before calibration, of the tensors of the wire contract. Training has no new items: eight tensors."""
         retrieved, standard, plain = self._parts(*inputs)

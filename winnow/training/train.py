@@ -40,30 +40,29 @@ class TrainingResult(BaseModel):
 
 
 def train_models(
-    dataset: Path,
     features: Path,
     retriever: Path,
     ranker: Path,
     settings: TrainingSettings,
     show_progress: bool = False,
+    profile: Path | None = None,
 ) -> TrainingResult:
     """Train the retriever, fit the sources' tables, and train the ranker on the lists that these sources produce.
 
     Args:
-        dataset: saved data set, for what its items declare.
         features: saved feature set, and the items' popularity at past moments.
         retriever: folder for the retriever with its holdout fit, the sources' tables, the settings and the result.
         ranker: folder for the ranker.
         settings: of everything.
         show_progress: show bars.
+        profile: folder that gets traces of a few training steps.
     """
     extracted = FeatureSet.load(features)
-    retrieval = train_retriever(extracted, settings.retriever, show_progress, settings.compute)
-    return complete(dataset, features, extracted, retrieval, retriever, ranker, settings, show_progress)
+    retrieval = train_retriever(extracted, settings.retriever, show_progress, settings.compute, profile=profile)
+    return complete(features, extracted, retrieval, retriever, ranker, settings, show_progress, profile)
 
 
 def complete(
-    dataset: Path,
     features: Path,
     extracted: FeatureSet,
     retrieval: RetrieverTraining,
@@ -71,24 +70,25 @@ def complete(
     ranker: Path,
     settings: TrainingSettings,
     show_progress: bool,
+    profile: Path | None = None,
 ) -> TrainingResult:
     """All of :func:`train_models` that follows the training of the retriever, in one process.
 
     Args:
-        dataset: as for :func:`train_models`, like the arguments of the same names.
-        features: saved feature set.
+        features: as for :func:`train_models`, like the arguments of the same names.
         extracted: the same, loaded.
         retrieval: the trained retriever.
         retriever: folder for it.
         ranker: folder for the ranker.
         settings: of everything.
         show_progress: show bars.
+        profile: folder that gets traces of a few training steps.
     """
     settings = settings.model_copy(update={"candidates": settings.candidates.within(extracted.items)})
     retrieval.save(retriever)
     SourceTables.fit(extracted, settings.covisitation, settings.popularity).save(retriever)
     (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
-    trained = train_ranker(extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress)
+    trained = train_ranker(extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress, profile)
     trained.save(ranker)
     values = target_values(extracted, target_rows(extracted))
     asked = validation_rows(extracted.interactions, values, retrieval.until, settings.retriever.validation_users)

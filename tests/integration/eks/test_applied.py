@@ -40,6 +40,7 @@ KINDS = {
     "log groups": ("logs", "describe_log_groups", "logGroups"),
     "queues": ("sqs", "list_queues", "QueueUrls"),
     "event rules": ("events", "list_rules", "Rules"),
+    "Glue jobs": ("glue", "get_jobs", "Jobs"),
 }
 """How to list each kind of resource; node groups and policies are deleted with their cluster and role."""
 
@@ -57,10 +58,20 @@ PERMISSIONS = [
     ("feedback", "s3:PutObject", "-models/releases/1/manifest.json", False),
     ("pipelines", "s3:PutObject", "-models/releases/2/manifest.json", True),
     ("pipelines", "s3:PutObject", "-features/data/users.parquet", False),
-    ("training", "s3:GetObject", "-features/data/users.parquet", True),
-    ("training", "s3:GetObject", "-artifacts/run/1", False),
+    ("training", "s3:GetObject", "-features/features/items.parquet", True),
+    ("training", "s3:GetObject", "-features/data/users.parquet", False),
+    ("training", "s3:PutObject", "-features/features/items.parquet", False),
+    ("training", "s3:PutObject", "-artifacts/v2/retraining/run/train/1/checkpoints/step-1/0.distcp", True),
+    ("training", "s3:DeleteObject", "-artifacts/v2/retraining/run/train/1/checkpoints/step-1/0.distcp", True),
+    ("training", "s3:GetObject", "-models/releases/1/manifest.json", False),
     ("spark", "s3:PutObject", "-features/features/part-0.parquet", True),
     ("spark", "s3:GetObject", "-models/releases/1/manifest.json", False),
+    ("glue", "s3:GetObject", "-features/glue/features.py", True),
+    ("glue", "s3:GetObject", "-features/data/events/1-0.parquet", True),
+    ("glue", "s3:PutObject", "-features/features/point-in-time-1/log/part-0.parquet", True),
+    ("glue", "s3:PutObject", "-features/data/users.parquet", False),
+    ("glue", "s3:PutObject", "-features/glue/features.py", False),
+    ("glue", "s3:GetObject", "-models/releases/1/manifest.json", False),
     ("spark", "s3:ListBucket", "-features", True),
     ("spark", "s3:ListBucket", "-models", False),
     ("kubeflow", "s3:PutObject", "-artifacts/run/1", True),
@@ -90,7 +101,7 @@ def found_before(aws) -> dict[str, set[str]]:
 def applied(found_before, plugins, tmp_path_factory) -> Terraform:
     supported = Terraform(tmp_path_factory.mktemp("supported") / "eks", plugins, LOCAL + WITHOUT_UNSUPPORTED)
     # The API server is one process: a request that it answers late is repeated, and its resource created twice.
-    supported("apply", "-input=false", "-auto-approve", "-parallelism=3", keep_data=False)
+    supported("apply", "-input=false", "-auto-approve", "-parallelism=3", keep_data=False, glue_features=True)
     return supported
 
 
@@ -125,7 +136,7 @@ def _statements(role: str) -> list[dict[str, Any]]:
 def test_every_role_has_least_privilege(applied):
     roles = [role["RoleName"] for role in _client("iam").list_roles()["Roles"]]
     ours = [name.removeprefix("winnow-") for name in roles if name.startswith("winnow-")]
-    assert len(ours) == 13
+    assert len(ours) == 14
     for role in ours:
         check_least_privilege(role, _statements(role))
 
@@ -163,6 +174,22 @@ def test_a_role_is_assumed_only_by_its_service_account(applied):
     }
 
 
+def test_the_glue_job_is_started_with_an_output_and_acts_for_this_account_only(applied):
+    glue = _client("glue")
+    job = glue.get_job(JobName="winnow-features")["Job"]
+    bucket = f"s3://{BUCKET.rpartition(':')[2]}-features"
+    assert job["Command"] == {"Name": "glueetl", "PythonVersion": "3", "ScriptLocation": f"{bucket}/glue/features.py"}
+    assert job["GlueVersion"] == "5.0"
+    assert job["DefaultArguments"]["--data"] == f"{bucket}/data"
+    role = _client("iam").get_role(RoleName=job["Role"].rpartition("/")[2])["Role"]
+    (trusted,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trusted["Principal"] == {"Service": "glue.amazonaws.com"}
+    assert trusted["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    arguments = {"--output": f"{bucket}/features/point-in-time-1"}
+    run = glue.start_job_run(JobName="winnow-features", Arguments=arguments)["JobRunId"]
+    assert glue.get_job_run(JobName="winnow-features", RunId=run)["JobRun"]["Arguments"] == arguments
+
+
 def test_only_five_managed_policies_are_attached(applied):
     iam = _client("iam")
     roles = [role["RoleName"] for role in iam.list_roles()["Roles"] if role["RoleName"].startswith("winnow-")]
@@ -198,5 +225,5 @@ def test_destroying_leaves_no_resources(applied, found_before):
     models = f"{BUCKET.rpartition(':')[2]}-models"
     s3.delete_bucket_policy(Bucket=models)
     s3.put_object(Bucket=models, Key="releases/1/manifest.json", Body=b"{}")
-    applied("destroy", "-input=false", "-auto-approve", keep_data=False)
+    applied("destroy", "-input=false", "-auto-approve", keep_data=False, glue_features=True)
     assert {kind: _found(kind) - found_before[kind] for kind in KINDS} == {kind: set() for kind in KINDS}

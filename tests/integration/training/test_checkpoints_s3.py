@@ -44,7 +44,7 @@ def newest_step(run: str = "run") -> object:
 
 
 def test_the_newest_are_kept_read_and_nothing_stays_on_the_disk(staging: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_files, "_FILE_BYTES", 1)
+    monkeypatch.setattr(checkpoint_files, "_FILE_BYTES", 8)
     files.write(f"{ADDRESS}-others/000001/manifest.json", b"of a prefix that begins alike")
     save(1, 2, 3)
     assert newest_step() == 3

@@ -17,6 +17,7 @@ from winnow.encoders.preparation import Preparation
 from winnow.encoders.settings import EncoderSettings, TinySettings
 from winnow.encoders.tokens import END, PAD, START
 from winnow.errors import WinnowError
+from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.build import load_encoders, train_encoders
 from winnow.training.encoders.views import drop_tokens, shift_and_flip
 
@@ -73,7 +74,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, NDArr
     (dataset / "7.png").write_bytes((dataset / "7.png").read_bytes()[:60])
     (dataset / "8.png").unlink()
     (dataset / "9.wav").write_bytes((dataset / "9.wav").read_bytes()[:900])
-    return dataset, out, kinds, train_encoders(dataset, out, SETTINGS, show_progress=False)
+    return dataset, out, kinds, train_encoders(dataset, out, SETTINGS, ComputeSettings(), show_progress=False)
 
 
 def embedded(dataset: Path, out: Path, modality: Modality) -> NDArray[np.float32]:
@@ -128,7 +129,8 @@ def test_training_is_reproducible_and_leaves_the_global_generator_unchanged(tmp_
     settings = EncoderSettings(tiny=SMALL.model_copy(update={"steps": 2}))
     before = torch.get_rng_state()
     runs = [
-        train_encoders(tmp_path / "dataset", tmp_path / str(run), settings, show_progress=False) for run in range(2)
+        train_encoders(tmp_path / "dataset", tmp_path / str(run), settings, ComputeSettings(), show_progress=False)
+        for run in range(2)
     ]
     assert runs[0] == runs[1]
     assert torch.equal(before, torch.get_rng_state())
@@ -137,7 +139,7 @@ def test_training_is_reproducible_and_leaves_the_global_generator_unchanged(tmp_
 def test_a_catalog_without_pictures_trains_on_texts(tmp_path: Path) -> None:
     kinds = write_catalog(tmp_path / "dataset", 24, pictures=False)
     settings = EncoderSettings(tiny=SMALL.model_copy(update={"steps": 15}))
-    train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)
+    train_encoders(tmp_path / "dataset", tmp_path / "out", settings, ComputeSettings(), show_progress=False)
     assert list(load_encoders(tmp_path / "out")) == ["text"]
     assert Preparation.load(tmp_path / "out").inputs.widths == {"text": 64}
     assert same_kind_share(embedded(tmp_path / "dataset", tmp_path / "out", "text"), kinds, top=2) > 2 / len(KINDS)
@@ -147,7 +149,7 @@ def test_a_catalog_without_texts_has_no_encoders(tmp_path: Path, caplog: pytest.
     nothing = pa.array([None, None], pa.string())
     columns = dict.fromkeys(("title", "category", "description", "image", "audio"), nothing)
     pq.write_table(pa.table({"item_id": ["a", "b"], **columns}), tmp_path / "items.parquet")
-    assert train_encoders(tmp_path, tmp_path / "out", SETTINGS, show_progress=False) == []
+    assert train_encoders(tmp_path, tmp_path / "out", SETTINGS, ComputeSettings(), show_progress=False) == []
     assert load_encoders(tmp_path / "out") == {}
     assert "no titles, categories or descriptions" in caplog.text
 
@@ -155,7 +157,7 @@ def test_a_catalog_without_texts_has_no_encoders(tmp_path: Path, caplog: pytest.
 def test_a_modality_without_a_choice_has_no_encoder(tmp_path: Path) -> None:
     write_catalog(tmp_path / "dataset", 12)
     settings = EncoderSettings(text=None, image=None, tiny=SMALL.model_copy(update={"steps": 2}))
-    train_encoders(tmp_path / "dataset", tmp_path / "out", settings, show_progress=False)
+    train_encoders(tmp_path / "dataset", tmp_path / "out", settings, ComputeSettings(), show_progress=False)
     assert list(load_encoders(tmp_path / "out")) == ["audio"]
     assert Preparation.load(tmp_path / "out").inputs.widths == {"audio": 64}
 

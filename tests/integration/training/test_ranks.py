@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from tests.support.paths import ROOT
-from tests.support.replicated_training import BATCH, train
-from winnow.ports import Ports
+from tests.support.training.replicated_training import BATCH, train
 from winnow.settings.training import ComputeSettings
 from winnow.training.loop.ranks import Ranks, joined
 
@@ -21,9 +20,9 @@ def torchrun(
 ) -> list[dict[str, object]]:
     out.mkdir()
     environment = os.environ | {"OMP_NUM_THREADS": "1", "KILLED_AT": str(killed_at)}
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--max-restarts", "1"]
-    run += ["--master-addr", "127.0.0.1", "--master-port", str(Ports.free().http)]
-    command = [*run, "-m", "tests.support.replicated_training", str(checkpoints), str(steps), str(out)]
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    run += ["--max-restarts", "1"]
+    command = [*run, "-m", "tests.support.training.replicated_training", str(checkpoints), str(steps), str(out)]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr[-4000:]
     return [json.loads((out / f"{rank}.json").read_bytes()) for rank in range(processes)]
@@ -36,6 +35,7 @@ def test_a_process_on_its_own_needs_no_group() -> None:
         assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.slow
 def test_another_number_of_ranks_continues_with_the_same_result_even_if_one_is_killed(tmp_path: Path) -> None:
     alone = train(str(tmp_path / "alone"), 9, Ranks())["weights"]
 

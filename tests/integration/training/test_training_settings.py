@@ -46,9 +46,11 @@ def test_a_setting_of_the_file_is_in_the_trained_model_and_in_the_release(
         "retriever: {dimension: 12, heads: 3, history_length: 6, max_epochs: 4}\n"
         "covisitation: {neighbours: 3}\n"
         "candidates: {trending: 7}\n"
-        "ranker: {epochs: 1}\n"
+        "ranker: {epochs: 2, batch: 4, fewest: 2}\n"
+        "compute: {device: cpu, precision: bf16}\n"
     )
-    built = build(home, f"--data={shop}", f"--training={settings}")
+    traces = tmp_path / "traces"
+    built = build(home, f"--data={shop}", f"--training={settings}", f"--profile={traces}")
     assert built.returncode == 0, built.stderr
     release = Release.open(home / "releases" / "1")
     release.verify()
@@ -66,6 +68,7 @@ def test_a_setting_of_the_file_is_in_the_trained_model_and_in_the_release(
 
     [trained] = (home / "pipelines").glob("*/train")
     tables = trained / "retriever" / "sources"
+    assert "ProfilerStep#4" in (traces / "ranker.trace.json").read_text()
     for name in ("neighbours", "neighbour_weights", "popular"):
         np.testing.assert_array_equal(np.load(tables / f"{name}.npy"), release.array(name))
 

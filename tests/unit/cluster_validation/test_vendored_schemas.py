@@ -20,14 +20,17 @@ FOR_KSERVE = {("serving.kserve.io/v1alpha1", "ClusterServingRuntime"), ("serving
 FOR_KSERVE |= {("keda.sh/v1alpha1", "ScaledObject")}
 """Kinds that no manifest uses, but KServe's controller watches or creates."""
 
+CREATED = {("trainer.kubeflow.org/v1alpha1", "TrainJob")}
+"""The kind that the pipelines create (kfp_pipelines/train_job.py)."""
 
-def test_exactly_the_kinds_of_the_manifests_and_of_kserve_are_vendored():
+
+def test_exactly_the_kinds_of_the_manifests_the_pipelines_and_kserve_are_vendored():
     objects = [*add_ons(), *(each for overlay in overlays() for each in rendered(overlay).all)]
     used = {(each["apiVersion"], each["kind"]) for each in objects if each["apiVersion"] not in CORE}
-    missing = (used | FOR_KSERVE) - custom_schemas().keys()
+    missing = (used | CREATED | FOR_KSERVE) - custom_schemas().keys()
     assert missing == set()
     kinds = {(version.partition("/")[0], kind) for version, kind in custom_schemas()}
-    assert {(version.partition("/")[0], kind) for version, kind in used | FOR_KSERVE} == kinds
+    assert {(version.partition("/")[0], kind) for version, kind in used | CREATED | FOR_KSERVE} == kinds
 
 
 @pytest.fixture(scope="module")

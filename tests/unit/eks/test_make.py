@@ -18,7 +18,8 @@ FOREIGN = re.compile(r"image: winnow/|\b\d{12}\b|\bwinnow-(features|models|artif
 """Names of images, accounts and buckets that must have been replaced by this account's."""
 
 TOOLS = {
-    "terraform": 'case "$*" in *registry*) echo -n 1.dkr.ecr.aws/winnow;; *bucket*) echo -n winnow-1-eu;; '
+    "terraform": 'case "$*" in *glue_job*) echo -n winnow-features;; '
+    "*registry*) echo -n 1.dkr.ecr.aws/winnow;; *bucket*) echo -n winnow-1-eu;; "
     "*endpoint*) echo -n redis.local;; *user*) echo -n winnow-online;; *secret*) echo -n winnow/redis;; "
     "*region*) echo -n eu-west-1;; esac",
     "kubectl": 'if [[ $1 == kustomize ]]; then exec "$KUBECTL" "$@"; elif [[ "$*" == *"-f -"* ]]; then cat; '
@@ -155,6 +156,20 @@ def test_each_spark_run_writes_to_its_own_output_and_prints_it(tools):
     assert "- s3a://winnow-1-eu-features/features/point-in-time-7\n" in applied
     assert "point_in_time: s3://winnow-1-eu-features/features/point-in-time-7" in applied
     assert not FOREIGN.search(applied)
+
+
+def test_a_glue_run_gets_the_script_the_wheel_and_an_output_of_its_own(tools):
+    uv = Path(tools["CALLS"]).with_name("uv")
+    uv.write_text('#!/bin/bash\nmkdir -p "$5"\ntouch "$5/winnow-0.2.0-py3-none-any.whl"\n')
+    uv.chmod(0o755)
+    said = _make("glue-features", tools, "RUN=7", "UV=uv")
+    output = "s3://winnow-1-eu-features/features/point-in-time-7"
+    assert said == f"Output, to pass as point_in_time: {output}\n"
+    copied, started = Path(tools["CALLS"]).read_text().splitlines()
+    assert copied.endswith(" ../build/glue s3://winnow-1-eu-features/glue")
+    assert f'--job-name winnow-features --arguments {{"--output": "{output}"}}' in started
+    script = ROOT / "build" / "glue" / "features.py"
+    assert script.read_bytes() == (ROOT / "winnow" / "features" / "spark" / "__main__.py").read_bytes()
 
 
 def test_only_one_node_autoscaler_is_installed(tools):

@@ -23,7 +23,7 @@ def test_karpenter_uses_the_names_that_terraform_creates():
         assert all(disk["ebs"]["encrypted"] for disk in spec["blockDeviceMappings"])
 
 
-@pytest.mark.parametrize("pool", ["gpu", "spot"])
+@pytest.mark.parametrize("pool", ["gpu", "spot", "training"])
 def test_a_pool_has_the_labels_and_taints_of_the_node_group_of_its_name(pool):
     group = re.search(rf"\n    {pool} = {{(.*?)\n    }}", terraform_file("variables.tf"), re.DOTALL)[1]
     fields = re.findall(r"(\w+) *= (.*)", group)
@@ -35,19 +35,19 @@ def test_a_pool_has_the_labels_and_taints_of_the_node_group_of_its_name(pool):
 
 def test_pools_have_limits_and_existing_classes():
     pools = [one for one in add_ons() if one["kind"] == "NodePool"]
-    assert {pool["metadata"]["name"] for pool in pools} == {"cpu", "gpu", "spot"}
+    assert {pool["metadata"]["name"] for pool in pools} == {"cpu", "gpu", "spot", "training"}
     for pool in pools:
         assert pool["spec"]["limits"]
         assert pool["spec"]["disruption"]["budgets"]
         add_on("EC2NodeClass", pool["spec"]["template"]["spec"]["nodeClassRef"]["name"])
 
 
-def test_the_gpu_limits_hold_two_rolling_chains_and_a_training_job():
+def test_the_gpu_limits_hold_two_rolling_chains():
     try:
         chains = render("canary").chains
     except ToolMissing as missing:
         pytest.skip(str(missing))
-    needed = sum(chain["spec"]["predictor"]["maxReplicas"] + 1 for chain in chains) + 1
+    needed = sum(chain["spec"]["predictor"]["maxReplicas"] + 1 for chain in chains)
     pool = add_on("NodePool", "gpu")["spec"]
     assert int(pool["limits"]["nvidia.com/gpu"]) >= needed
     cpus = next(
@@ -61,3 +61,16 @@ def test_the_gpu_limits_hold_two_rolling_chains_and_a_training_job():
 def test_production_predictors_run_on_demand():
     requirements = add_on("NodePool", "gpu")["spec"]["template"]["spec"]["requirements"]
     assert {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]} in requirements
+
+
+def test_the_device_plugin_runs_on_every_node_with_a_gpu():
+    """Without it a node offers no GPU to pods."""
+    plugin = chart_values("nvidia-device-plugin")
+    tolerated = {toleration["key"] for toleration in plugin["tolerations"]}
+    ((label, value),) = plugin["nodeSelector"].items()
+    pools = [one["spec"]["template"] for one in add_ons() if one["kind"] == "NodePool"]
+    with_gpu = [pool for pool in pools if pool["spec"]["nodeClassRef"]["name"] == "gpu"]
+    assert len(with_gpu) == 2
+    for pool in with_gpu:
+        assert pool["metadata"]["labels"][label] == value
+        assert {taint["key"] for taint in pool["spec"]["taints"]} <= tolerated

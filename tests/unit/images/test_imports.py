@@ -13,9 +13,9 @@ from tests.support.paths import ROOT
 
 ROOTS = {
     "serving": ["recommender_transformer.__main__", "bloom_sidecar.__main__", "winnow.store.__main__"],
-    "training": ["winnow.cli.events", "winnow.cli.filters", "winnow.cli.skew"],
+    "training": ["kfp_pipelines.components", "winnow.cli.events", "winnow.cli.filters", "winnow.cli.skew"],
 }
-"""The modules that the manifests run, by image."""
+"""The modules that the manifests and the pipelines run, by image."""
 
 NOT_SERVED = {"awswrangler", "boto3", "botocore"}
 """Distributions that read data sets: a release is built with them, but served without."""

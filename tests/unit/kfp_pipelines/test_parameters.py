@@ -1,22 +1,34 @@
 """The pipelines' parameters have one definition: the compiled form, the command line and the manifest agree with it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from kfp_pipelines import components
 from kfp_pipelines.__main__ import app
+from kfp_pipelines.cluster_training import train_on_cluster
 from kfp_pipelines.feature_extraction import feature_extraction
-from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, Parameters, check_settings, inputs
+from kfp_pipelines.parameters import (
+    FEATURE_EXTRACTION,
+    RETRAINING,
+    TRAIN_JOB,
+    Parameters,
+    TrainOn,
+    check_settings,
+    checked_train_on,
+    inputs,
+)
 from kfp_pipelines.retraining import retraining
 from winnow import provenance
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import WinnowError
 from winnow.release import BuildInputs
+from winnow.settings.training import TrainingSettings
 
 PUBLIC = {
     "data": "",
@@ -30,13 +42,17 @@ PUBLIC = {
     "triton": "",
     "output": "",
     "point_in_time": "",
+    "training": "",
 }
 """The form of the feature extraction pipeline in the Kubeflow UI, name -> default: users and schedules rely on it."""
+
+TRAINING = {"home": None, "profile": "", "train_on": "process", "nodes": 1, "gpus": 1, "hours": 24}
+"""What the retraining pipeline has besides."""
 
 
 @pytest.mark.parametrize(
     ("pipeline", "expected"),
-    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, "training": "", "home": None})],
+    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, **TRAINING})],
     ids=["feature-extraction", "retraining"],
 )
 def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any, expected: dict[str, Any]) -> None:
@@ -50,11 +66,11 @@ def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any, expected: 
 
 
 def test_every_parameter_is_documented_and_reaches_a_step() -> None:
-    steps = (components.ingest, components.encode, components.extract, components.release)
+    steps = (components.ingest, components.encode, components.extract, components.train, components.release)
     taken = {name for step in steps for name in inputs(step, dict.fromkeys(RETRAINING))}
-    # The two that a step calls `settings`: an artefact of the step has the parameter's name.
-    assert taken | {"encoders", "training"} == set(RETRAINING)
-    assert set(FEATURE_EXTRACTION) == set(RETRAINING) - {"home", "training"}
+    # A step calls it `settings`: an artefact of the step has the parameter's name.
+    assert taken | {"encoders"} == set(RETRAINING)
+    assert set(FEATURE_EXTRACTION) == set(RETRAINING) - {"home", "profile", *TRAIN_JOB}
 
 
 def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
@@ -68,7 +84,7 @@ def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
     helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert helped.exit_code == 0
     for name in {"feature-extraction": FEATURE_EXTRACTION, "retraining": RETRAINING}[command]:
-        assert (f"--{name.replace('_', '-')} " in helped.output) == (name != "home")
+        assert (f"--{name.replace('_', '-')} " in helped.output) == (name not in ("home", *TRAIN_JOB))
     assert ("--resume" in helped.output) == (command == "retraining")
 
 
@@ -113,3 +129,27 @@ def test_steps_record_inputs_that_together_are_the_build_s(tmp_path: Path) -> No
     provenance.record(retriever, training="")
     expected = BuildInputs(data="/shop", items=1, users=2, events=3, seed=4, encoders='{"audio":null}')
     assert provenance.recorded(dataset, encoders, retriever) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "nodes", "message"),
+    [
+        (
+            "minio://mlpipeline/run",
+            1,
+            "dataset is at minio://mlpipeline/run/dataset, which the nodes of a TrainJob cannot",
+        ),
+        ("s3://bucket/run", 0, "train_on: trainjob: nodes: must be greater than or equal to 1, got 0"),
+        ("s3://bucket/run", 65, "train_on: trainjob: nodes: must be less than or equal to 64, got 65"),
+    ],
+)
+def test_a_train_job_that_cannot_work_is_refused_before_it_is_launched(address: str, nodes: int, message: str) -> None:
+    artefacts = {name: f"{address}/{name}" for name in ("dataset", "features", "retriever", "ranker")}
+    with pytest.raises(WinnowError, match=re.escape(message)):
+        train_on_cluster(artefacts, TrainingSettings(), nodes=nodes, gpus=1, hours=1)
+
+
+def test_the_place_to_train_on_is_one_of_two() -> None:
+    assert [checked_train_on(word) for word in get_args(TrainOn)] == ["process", "trainjob"]
+    with pytest.raises(WinnowError, match="train_on: must be 'process' or 'trainjob', got 'gpu'"):
+        checked_train_on("gpu")

@@ -39,6 +39,11 @@ def test_the_publish_jobs_name_the_version() -> None:
     assert {(path, tag) for path, tag in jobs if tag != VERSION.replace(".", "-")} == set()
 
 
+def test_the_glue_job_installs_the_wheel_of_the_version() -> None:
+    wheels = named(re.compile(r"winnow-([\w.]+)-py3-none-any\.whl"))
+    assert wheels == [("eks/glue.tf", VERSION)]
+
+
 def test_the_changelog_begins_with_the_version_and_its_date() -> None:
     headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     released = [heading for heading in headings if heading != "Unreleased"]

@@ -10,8 +10,8 @@ With spark-submit: spark-submit winnow/features/spark/__main__.py --data DATA --
 
 On Kubernetes: eks/manifests/spark-features.yaml
 
-On AWS Glue: this file is the script; winnow, ibis-framework and "sqlglot<29" are additional Python modules; --data and
---output are job parameters.
+On AWS Glue 5.0: this file is the script, and --data and --output are job parameters; eks/glue.tf has the job with its
+additional Python modules.
 
 An S3 address is s3a://bucket/prefix where hadoop-aws is among Spark's jars, and s3://bucket/prefix on Glue. The session
 is configured by spark-submit's --master and --conf.

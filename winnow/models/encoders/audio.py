@@ -95,17 +95,25 @@ class ServedAudioEncoder(nn.Module):
         self.spectrogram = LogMel(layout)
         self.clap = clap
 
+    def spectrograms(self, samples: Tensor) -> Tensor:
+        """The spectrograms of sounds, which need float32: bfloat16 would lose their quiet parts."""
+        spectrograms: Tensor = self.spectrogram(repeat_to_the_end(samples))
+        return spectrograms
+
+    def embed(self, spectrograms: Tensor) -> Tensor:
+        """Embed sounds by their spectrograms, float32 [B, 1, frames, bins]."""
+        return functional.normalize(self.clap(input_features=spectrograms).audio_embeds.float(), dim=-1)
+
     def forward(self, samples: Tensor) -> Tensor:
         """Embed sounds."""
-        spectrogram = self.spectrogram(repeat_to_the_end(samples))
-        return functional.normalize(self.clap(input_features=spectrogram).audio_embeds, dim=-1)
+        return self.embed(self.spectrograms(samples))
 
 
 @dataclass(frozen=True)
 class AudioEncoder:
     """An audio encoder; see :class:`winnow.models.encoders.protocol.Encoder`."""
 
-    module: nn.Module
+    module: ServedAudioEncoder
     input: AudioInput
     modality: Modality = "audio"
     signature: ModelSignature = AUDIO_ENCODER

@@ -33,7 +33,7 @@ class ServedImageEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Embed images."""
         colours = (pixels.float() - self.mean) / self.std
-        return functional.normalize(self.visual(colours.permute(0, 3, 1, 2)), dim=-1)
+        return functional.normalize(self.visual(colours.permute(0, 3, 1, 2)).float(), dim=-1)
 
 
 @dataclass(frozen=True)

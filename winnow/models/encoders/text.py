@@ -20,7 +20,7 @@ class ServedTextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Embed texts."""
-        return functional.normalize(self.text(tokens), dim=-1)
+        return functional.normalize(self.text(tokens).float(), dim=-1)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from winnow.models.encoders.sentence import load_sentence, save_sentence
 from winnow.models.encoders.text import TextEncoder
 from winnow.models.encoders.timm_image import load_timm, save_timm
 from winnow.models.encoders.tiny import TinyEncoders, TinyModel
+from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.contrastive import train_contrastive
 from winnow.training.encoders.examples import gather
 
@@ -52,7 +53,9 @@ class Described(BaseModel):
     settings: EncoderSettings
 
 
-def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, show_progress: bool) -> list[float]:
+def train_encoders(
+    dataset_folder: Path, out: Path, settings: EncoderSettings, compute: ComputeSettings, show_progress: bool
+) -> list[float]:
     """Build the encoders of the settings: load pretrained ones, and train ``winnow-tiny`` on the catalog.
 
     A modality that no item of the catalog has gets no encoder. ``winnow-tiny`` needs captions, and two readable images
@@ -62,6 +65,7 @@ def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, s
         dataset_folder: folder with ``items.parquet``.
         out: the folder to write.
         settings: the encoder of each modality.
+        compute: device and precision of the training.
         show_progress: show progress bars.
 
     Returns:
@@ -82,7 +86,7 @@ def train_encoders(dataset_folder: Path, out: Path, settings: EncoderSettings, s
             encoders[modality] = _pretrained(modality, choice)
             _save_pretrained(modality, choice, encoders[modality], out / f"weights.{modality}")
     tiny: list[Modality] = [name for name in present if name not in encoders]
-    trained, losses = _train_tiny(contents, tiny, out, settings.tiny, show_progress) if tiny else ({}, [])
+    trained, losses = _train_tiny(contents, tiny, out, settings.tiny, compute, show_progress) if tiny else ({}, [])
     encoders |= trained
 
     inputs = EncoderInputs.model_validate({name: encoder.input for name, encoder in encoders.items()})
@@ -139,7 +143,12 @@ def _save_pretrained(modality: Modality, choice: OpenClip | Timm | Sentence | Cl
 
 
 def _train_tiny(
-    contents: Contents, modalities: Sequence[Modality], out: Path, settings: TinySettings, show_progress: bool
+    contents: Contents,
+    modalities: Sequence[Modality],
+    out: Path,
+    settings: TinySettings,
+    compute: ComputeSettings,
+    show_progress: bool,
 ) -> tuple[dict[Modality, Encoder], list[float]]:
     captioned = np.flatnonzero([bool(caption) for caption in contents.captions])
     if len(captioned) < _FEWEST:
@@ -153,7 +162,7 @@ def _train_tiny(
     tokenizer = train_tokenizer(captions, settings.vocabulary, settings.context_length)
     encoders = TinyEncoders.on(model, tokenizer, settings)
     examples = gather(contents, rows, modalities, Preparation(encoders.inputs, tokenizer))
-    losses = train_contrastive(model, encoders, examples, settings, show_progress)
+    losses = train_contrastive(model, encoders, examples, settings, compute, show_progress)
     save_file(model.state_dict(), out / _TINY_WEIGHTS)
     tokenizer.save(str(out / _TINY_TOKENIZER))
     examples_of = {"audio": len(examples.samples), "image": len(examples.pixels), "text": len(examples.tokens)}

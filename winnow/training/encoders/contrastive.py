@@ -7,26 +7,38 @@ positives of each other (Khosla et al. 2020), because a caption may be no more t
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from winnow.encoders.settings import TinySettings
 from winnow.models.encoders.tiny import TinyEncoders, TinyModel
+from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.examples import Examples
 from winnow.training.encoders.views import drop_tokens, louder_and_later, shift_and_flip
+from winnow.training.loop.devices import autocast, device_of
+from winnow.training.loop.progress import Progress
 
 _LARGEST_SCALE = math.log(100)  # of the logits, as in CLIP
 
 
 def train_contrastive(
-    model: TinyModel, encoders: TinyEncoders, examples: Examples, settings: TinySettings, show_progress: bool
+    model: TinyModel,
+    encoders: TinyEncoders,
+    examples: Examples,
+    settings: TinySettings,
+    compute: ComputeSettings,
+    show_progress: bool,
 ) -> list[float]:
     """Train a model in place; its weights end on the CPU, in evaluation mode.
+
+    The examples stay in the memory of the host, and a batch of them moves to the device; ``training_items`` bounds
+    them. The towers are not compiled: that takes longer than their few steps.
 
     On the CPU training uses one thread: the towers are so small that threads wait for each other more than they
     compute, and on a busy machine a step with several threads takes many times as long.
@@ -36,6 +48,7 @@ def train_contrastive(
         encoders: the encoders on the model's towers.
         examples: at least two captions.
         settings: steps, batch size, learning rate, seed.
+        compute: device and precision.
         show_progress: show a progress bar.
 
     Returns:
@@ -44,7 +57,7 @@ def train_contrastive(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _train(model, encoders, examples, settings, show_progress)
+        return _train(model, encoders, examples, settings, compute, show_progress)
     finally:
         torch.set_num_threads(threads)
 
@@ -67,11 +80,17 @@ def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
 
 
 def _train(
-    model: TinyModel, encoders: TinyEncoders, examples: Examples, settings: TinySettings, show_progress: bool
+    model: TinyModel,
+    encoders: TinyEncoders,
+    examples: Examples,
+    settings: TinySettings,
+    compute: ComputeSettings,
+    show_progress: bool,
 ) -> list[float]:
     random = np.random.default_rng(settings.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    modules = (model, encoders.audio.module, encoders.image.module, encoders.text.module)
+    device = device_of(compute)
+    audio, image, text = encoders.audio.module, encoders.image.module, encoders.text.module
+    modules = (model, audio, image, text)
     for module in modules:
         module.to(device).train()
     captions = np.unique(examples.tokens, axis=0, return_inverse=True)[1].reshape(-1)
@@ -80,22 +99,30 @@ def _train(
         optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
     losses: list[float] = []
-    with tqdm(total=settings.steps, desc="encoders", unit="step", disable=not show_progress) as bar:
+
+    def moved(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    def embedded(embed: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        with autocast(compute, device):
+            return embed(inputs)
+
+    with Progress("encoders", settings.steps, "step", show_progress) as progress:
         while len(losses) < settings.steps:
             for rows in _batches(len(examples.tokens), settings.batch_size, random)[: settings.steps - len(losses)]:
                 views = [drop_tokens(examples.tokens[rows], settings.token_dropout, random) for _ in range(2)]
-                one, other = encoders.text.module(torch.from_numpy(np.concatenate(views)).to(device)).chunk(2)
-                same = torch.from_numpy(captions[rows][:, None] == captions[rows]).to(device)
+                one, other = embedded(text, moved(np.concatenate(views))).chunk(2)
+                same = moved(captions[rows][:, None] == captions[rows])
                 loss = contrast(one, other, same, model.logit_scale.exp())
                 seen = np.flatnonzero(examples.picture[rows] >= 0)
                 if len(seen) > 1:
                     pixels = shift_and_flip(examples.pixels[examples.picture[rows[seen]]], random)
-                    pictures = encoders.image.module(torch.from_numpy(pixels).to(device))
+                    pictures = embedded(image, moved(pixels))
                     loss = loss + contrast(pictures, one[seen], same[seen][:, seen], model.logit_scale.exp())
                 heard = np.flatnonzero(examples.sound[rows] >= 0)
                 if len(heard) > 1:
                     samples = louder_and_later(examples.samples[examples.sound[rows[heard]]], random)
-                    sounds = encoders.audio.module(torch.from_numpy(samples).to(device))
+                    sounds = embedded(audio.embed, audio.spectrograms(moved(samples)))
                     loss = loss + contrast(sounds, one[heard], same[heard][:, heard], model.logit_scale.exp())
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -104,8 +131,8 @@ def _train(
                 with torch.no_grad():
                     model.logit_scale.clamp_(0, _LARGEST_SCALE)
                 losses.append(loss.item())
-                bar.update()
-                bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+                progress.step(1)
+                progress.show({"loss": losses[-1]})
     for module in modules:
         module.cpu().eval()
     return losses

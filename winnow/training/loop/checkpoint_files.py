@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 
 _MANIFEST_BYTES = 2**24
 _FILE_BYTES = 2**28
-"""Size from which on a file takes no further tensor: one file at a time is held in memory a second time."""
+"""Tensors that a file holds together: one file at a time is in memory a second time. Larger tensors are cut by rows."""
 
 
 class DamagedCheckpoint(WinnowError):
@@ -94,7 +94,7 @@ class Checkpoint:
             )
         with self._fetched or nullcontext(), _distributed_checkpoint(self.address):
             reader = HuggingFaceStorageReader(str(self._folder))
-            state_dict_loader.load(dict(into), storage_reader=reader, no_dist=True)
+            state_dict_loader.load(_pieces(into), storage_reader=reader, no_dist=True)
 
 
 def write(address: str, position: Mapping[str, JsonValue], tensors: Mapping[str, Tensor]) -> None:
@@ -163,17 +163,32 @@ def _check(address: str, entry: _Entry, path: Path) -> None:
 
 
 def _write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> dict[str, _Entry]:
+    pieces = _pieces(tensors)
     placed, number, filled = {}, 1, 0
-    for name, tensor in tensors.items():
-        if filled and filled + tensor.nbytes > _FILE_BYTES:
+    for name, piece in pieces.items():
+        if filled and filled + piece.nbytes > _FILE_BYTES:
             number, filled = number + 1, 0
         placed[name] = number
-        filled += tensor.nbytes
+        filled += piece.nbytes
     with _distributed_checkpoint(str(folder)):
         writer = HuggingFaceStorageWriter(str(folder), fqn_to_index_mapping=placed)
-        state_dict_saver.save(dict(tensors), storage_writer=writer, no_dist=True)
+        state_dict_saver.save(pieces, storage_writer=writer, no_dist=True)
     with files.reaching(str(folder)):
         return {path.name: _entry(path) for path in sorted(folder.iterdir())}
+
+
+def _pieces(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Views of tensors that fit into a file: the tensors by name, larger ones by name and first row."""
+    pieces = {}
+    for name, tensor in tensors.items():
+        whole = tensor.detach()
+        if whole.nbytes <= _FILE_BYTES:
+            pieces[name] = whole
+            continue
+        rows = max(1, _FILE_BYTES // whole[0].nbytes)
+        for start in range(0, len(whole), rows):
+            pieces[f"{name}[{start}:]"] = whole[start : start + rows]
+    return pieces
 
 
 def _commit(

@@ -1,11 +1,16 @@
-"""The device that training runs on, and the precision of its arithmetic."""
+"""The device that training runs on, the precision of its arithmetic, and compilation."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from winnow.errors import WinnowError
 from winnow.settings.training import ComputeSettings
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def device_of(settings: ComputeSettings) -> torch.device:
@@ -24,7 +29,15 @@ def device_of(settings: ComputeSettings) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def autocast(settings: ComputeSettings, device: torch.device) -> AbstractContextManager[None]:
-    """The precision of a forward pass: bfloat16 products on a GPU with ``auto``, float32 otherwise."""
+def autocast(settings: ComputeSettings, device: torch.device) -> AbstractContextManager[object]:
+    """The precision of a forward pass: bfloat16 products on a GPU with ``auto``, float32 otherwise.
+
+    Weights and optimizer states are float32 with both. Losses are computed outside, from float32.
+    """
     wanted = settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+    return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+
+
+def compiled(function: Callable[Given, Result], settings: ComputeSettings) -> Callable[Given, Result]:
+    """The function as ``torch.compile`` compiles it at its first calls, where ``compile`` is set."""
+    return torch.compile(function) if settings.compile else function

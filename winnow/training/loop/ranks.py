@@ -8,6 +8,8 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from winnow.errors import WinnowError
 from winnow.settings.training import ComputeSettings
@@ -78,6 +80,7 @@ def joined(settings: ComputeSettings) -> Iterator[Ranks]:
     """Join the process group of ``torchrun``; without ``torchrun`` the process is on its own, and needs no group.
 
     Tensors on a GPU are exchanged with NCCL, others with gloo. The GPU of a process is that of its local rank.
+    ``torchrun --max-restarts`` is supported on one machine; on several, each ``torchrun`` must be started again.
 
     Args:
         settings: which device trains.
@@ -98,8 +101,13 @@ def joined(settings: ComputeSettings) -> Iterator[Ranks]:
         torch.cuda.set_device(local)
     device = device_of(settings)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=_TIMEOUT)
+    store, rank, world = next(rendezvous("env://", timeout=_TIMEOUT))
+    if world == processes:
+        # torchrun keeps its store when it restarts the processes, and with it the addresses of the ended ones
+        # (pytorch/pytorch#135712). On several machines the count of restarts can differ, so all of torchrun restarts.
+        store = PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_TIMEOUT)
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
+        yield Ranks(rank, world)
     finally:
         dist.destroy_process_group()

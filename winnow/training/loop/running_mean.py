@@ -47,8 +47,8 @@ class RunningMean(Generic[Model]):
 
     @torch.no_grad()
     def model(self) -> Model:
-        """A copy of the model that holds the mean, in evaluation mode."""
-        averaged = copy.deepcopy(self._model)
+        """A copy of the model that holds the mean, in evaluation mode; it shares the model's buffers."""
+        averaged = copy.deepcopy(self._model, {id(buffer): buffer for buffer in self._model.buffers()})
         for name, parameter in averaged.named_parameters():
             if name in self.weights:
                 parameter.copy_(self.weights[name])

@@ -15,14 +15,15 @@ from tqdm import tqdm
 
 from winnow.features.table import FeatureSet
 from winnow.features.targets import event_values, newest_rows
-from winnow.ranking.context import CONTEXT_FEATURES, HIDDEN, SourceList, UserPast, context_features, without_hidden
+from winnow.ranking.context import CONTEXT_FEATURES, SourceList, UserPast, context_features
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.item_values import item_values, worth_following
 from winnow.retrieval.repeats import history_scores
 from winnow.schema import NUMERIC_FEATURES
 from winnow.settings.training import CandidateCounts, ListSettings, TrainingSettings
+from winnow.training.loop.devices import device_of
+from winnow.training.ranker.past_retrieval import RetrievedMany, retrieve
 from winnow.training.retriever.train import RetrieverTraining
-from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.covisitation import covisitation_table
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
@@ -32,6 +33,9 @@ NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32
 @dataclass(frozen=True)
 class CandidateLists:
     """One list per past moment.
+
+    The settings bound the arrays, whatever the size of the log and of the catalog: ``lists.withheld`` the number of
+    lists, and ``candidates`` their width.
 
     Attributes:
         user: int64 [Q].
@@ -130,7 +134,7 @@ class PastSources:
         features: the feature set.
         retrieval: the trained retriever with its holdout fit.
         numerics_at: point-in-time item numerics, for the trending list.
-        settings: counts, and how the co-visitation table is fitted.
+        settings: counts, how the co-visitation table is fitted, and the device for the retriever's scores.
     """
 
     def __init__(
@@ -144,6 +148,7 @@ class PastSources:
         withheld = np.sort(log.timestamp[np.arange(len(log.item)) >= retrieval.until[log.user]])
         times = withheld[-settings.lists.withheld :]
         self._features, self._counts, self._model = features, settings.candidates, retrieval.holdout_fit
+        self._device = device_of(settings.compute)
         self._length = self._model.settings.history_length
         self._repeats = features.schema.repeats == "allow"
         self._values = features.schema.value_by_code
@@ -152,10 +157,10 @@ class PastSources:
             log, event_values(log, features.schema), retrieval.until, features.items, settings.covisitation
         )
 
-    def retrieve(self, rows: NDArray[np.int64]) -> "RetrievedMany":
+    def retrieve(self, rows: NDArray[np.int64]) -> RetrievedMany:
         """The retriever's answers just before ``rows`` of the log."""
         users = self._features.interactions.user_of(rows)
-        return retrieve(self._model, self._features, users, rows, self._counts.retriever)
+        return retrieve(self._model, self._features, users, rows, self._counts.retriever, self._device)
 
     def at(self, end: int, retrieved: SourceList | None) -> "PastAnswers":
         """The answers just before row ``end`` of the log.
@@ -214,43 +219,6 @@ class PastAnswers:
         """The context features of candidates, float32 [N, X]."""
         past = UserPast(self.history, self.timestamps, np.isin(candidates, self.seen))
         return context_features(candidates, self.answers, past)
-
-
-class RetrievedMany(NamedTuple):
-    """The retriever's answers for many moments: items int32 [B, k] and scores float32 [B, k]."""
-
-    items: NDArray[np.int32]
-    scores: NDArray[np.float32]
-
-    def of(self, position: int) -> SourceList:
-        """The answer for one of them."""
-        return without_hidden(SourceList(self.items[position], self.scores[position]))
-
-
-def retrieve(
-    model: TrainedRetriever, features: FeatureSet, users: NDArray[np.int64], ends: NDArray[np.int64], k: int
-) -> RetrievedMany:
-    """The retriever's answers for many moments at once.
-
-    Items of the history that the model sees are excluded unless repeats are allowed, as in
-    :class:`winnow.models.served.ServedRetriever`.
-    """
-    log, vectors = features.interactions, model.item_vectors.numpy()
-    k = min(k, features.items)
-    items, scores = np.zeros((len(users), k), np.int32), np.zeros((len(users), k), np.float32)
-    for part in np.array_split(np.arange(len(users)), len(users) // 256 + 1):
-        if not len(part):
-            continue
-        logits = model.user_vectors(features, users[part], ends[part]) @ vectors.T
-        if features.schema.repeats != "allow":
-            for row, end, user in zip(logits, ends[part].tolist(), users[part].tolist(), strict=True):
-                row[log.item[max(int(log.offsets[user]), end - model.settings.history_length) : end]] = HIDDEN
-        logits[:, 0] = 2 * HIDDEN
-        best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(logits, best, 1), axis=1, kind="stable")
-        items[part] = np.take_along_axis(best, order, 1)
-        scores[part] = np.take_along_axis(logits, items[part], 1)
-    return RetrievedMany(items, scores)
 
 
 class _Trending:

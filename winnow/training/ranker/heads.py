@@ -31,7 +31,7 @@ _PRIOR = 1.0
 
 @dataclass(frozen=True)
 class HeadExamples:
-    """Interactions and what came of them.
+    """Interactions and what came of them, in the memory of the host; ``ranker.moments`` bounds their number.
 
     Attributes:
         inputs: lists of one candidate, the item of the interaction.
@@ -46,6 +46,10 @@ class HeadExamples:
     def take(self, chosen: Tensor) -> "HeadExamples":
         """The chosen examples."""
         return HeadExamples(self.inputs.take(chosen), self.grade[chosen], self.weight[chosen])
+
+    def to(self, device: torch.device) -> "HeadExamples":
+        """The same examples on a device."""
+        return HeadExamples(self.inputs.to(device), self.grade.to(device), self.weight.to(device))
 
     def __len__(self) -> int:
         return len(self.grade)
@@ -112,18 +116,19 @@ class HeadTraining:
         """Whether any head is learned."""
         return bool(self.support.learned.any())
 
-    def loss(self, model: ServedRanker) -> Tensor:
-        """The mean cross-entropy of the next batch, summed over the heads."""
+    def batch(self) -> HeadExamples | None:
+        """The examples of the next step; ``None`` where no head is learned."""
+        if not self.needed:
+            return None
         if not self._order:
             self._order = slices(self._rng.permutation(len(self._learning)), BATCH)
-        batch = self._learning.take(self._order.pop())
-        return _entropy(model.head_logits(*batch.inputs.inputs).squeeze(1), batch)
+        return self._learning.take(self._order.pop())
 
     def evaluate(self, model: ServedRanker) -> float:
         """The loss on the validation; 0 where no head is learned."""
         if not self.needed or not len(self._validation):
             return 0.0
-        return float(_entropy(self._validation_logits(model), self._validation))
+        return float(head_loss(self._validation_logits(model), self._validation))
 
     def calibrate(self, model: ServedRanker) -> None:
         """Platt scaling (Platt, 1999) of the learned heads on the validation; the others give their base rate."""
@@ -138,9 +143,10 @@ class HeadTraining:
 
     @torch.no_grad()
     def _validation_logits(self, model: ServedRanker) -> Tensor:
+        """Logits float32 [Q, H], computed on the model's device and given back on the CPU."""
         model.eval()
-        parts = slices(np.arange(len(self._validation)), BATCH)
-        logits = [model.head_logits(*self._validation.inputs.take(part).inputs).squeeze(1) for part in parts]
+        parts = (self._validation.inputs.take(part) for part in slices(np.arange(len(self._validation)), BATCH))
+        logits = [model.head_logits(*part.to(model.device).inputs).squeeze(1).cpu() for part in parts]
         return torch.cat([torch.zeros(0, self._validation.grade.shape[1]), *logits])
 
 
@@ -163,8 +169,13 @@ def platt(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return fitted.detach()
 
 
-def _entropy(logits: Tensor, examples: HeadExamples) -> Tensor:
-    """The mean cross-entropy of the examples, summed over the heads."""
+def head_loss(logits: Tensor, examples: HeadExamples) -> Tensor:
+    """The mean cross-entropy of the examples, summed over the heads.
+
+    Args:
+        logits: float32 [Q, H], of the heads.
+        examples: on the same device.
+    """
     entropy = functional.binary_cross_entropy_with_logits(logits, examples.grade, examples.weight, reduction="sum")
     return entropy / len(examples)
 

@@ -17,6 +17,10 @@ from winnow.training.ranker.candidate_lists import CandidateLists, NumericsAt
 class ListTensors:
     """Lists as the model reads them.
 
+    All lists are in the memory of the host, and a batch of them moves to the device. The settings bound their size,
+    whatever the size of the log: ``lists.withheld`` the lists, ``ranker.best`` and ``ranker.others`` the candidates of
+    each.
+
     Attributes:
         inputs: the wire contract's eight tensors, all over the same lists.
         weight: float32 [Q, N], how many candidates of the full list each one represents; 0 for padding.
@@ -37,6 +41,12 @@ class ListTensors:
         return ListTensors(
             inputs, self.weight[chosen], self.target[chosen], self.position[chosen], self.importance[chosen]
         )
+
+    def to(self, device: torch.device) -> "ListTensors":
+        """The same lists on a device."""
+        inputs = tuple(tensor.to(device) for tensor in self.inputs)
+        rest = (self.weight, self.target, self.position, self.importance)
+        return ListTensors(inputs, *(tensor.to(device) for tensor in rest))
 
     def __len__(self) -> int:
         return len(self.target)

@@ -1,22 +1,25 @@
 """Training of the ranker on the lists of :mod:`winnow.training.ranker.candidate_lists`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from winnow.features.table import FeatureSet
 from winnow.features.targets import newest_of_users, target_rows
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
-from winnow.settings.training import RankerSettings, TrainingSettings
+from winnow.settings.training import ComputeSettings, TrainingSettings
+from winnow.training.loop.devices import autocast, compiled, device_of
+from winnow.training.loop.profiling import profiled
+from winnow.training.loop.progress import Progress
 from winnow.training.loop.running_mean import RunningMean
 from winnow.training.ranker.candidate_lists import CandidateLists, NumericsAt, PastSources, past_lists
-from winnow.training.ranker.heads import HeadTraining
+from winnow.training.ranker.heads import HeadExamples, HeadTraining, head_loss
 from winnow.training.ranker.impression_lists import impression_lists
 from winnow.training.ranker.tensors import ListTensorBuilder, ListTensors, slices
 from winnow.training.ranker.trained import TrainedRanker
@@ -29,17 +32,20 @@ def train_ranker(
     numerics_at: NumericsAt,
     training: TrainingSettings,
     show_progress: bool,
+    profile: Path | None = None,
 ) -> TrainedRanker:
     """Train on past moments' candidate lists; each user's newest target validates the order and scales the clicks.
 
     Where the lists are too few, or the order is no better than the retriever's, ``unranked_reason`` gives the cause.
+    The model trains on the device of the settings, and is on the CPU afterwards.
 
     Args:
         features: the feature set.
         retrieval: the trained retriever with its holdout fit.
         numerics_at: point-in-time item numerics.
-        training: the settings; of the candidates, lists and ranker.
+        training: the settings; of the candidates, lists, ranker and device.
         show_progress: draw progress bars.
+        profile: folder that gets a trace of a few steps.
     """
     settings, schema = training.ranker, features.schema
     torch.manual_seed(settings.seed)
@@ -70,14 +76,15 @@ def train_ranker(
         constant = heads.support.reasons
         _standardise(model, learned)
         batches = [learned, builder.build(shown, settings.best, settings.others, rng)] if len(shown) else [learned]
-        model, ordered = _fit(model, batches, validation, heads, settings, rng, show_progress)
+        model.to(device_of(training.compute))
+        model, ordered = _fit(model, batches, validation, heads, training, rng, show_progress, profile)
         _sharpen(model, validation)
         heads.calibrate(model)
         reason = "" if ordered else f"it orders the {count['validation']} lists for validation no better"
-    model.item_vectors.copy_(retrieval.served.item_vectors)
-    return TrainedRanker(
-        shapes, settings, training.candidates, length, numerics, conversions, model.eval(), reason, constant
-    )
+    # Assigned, not copied into: the model shares the holdout fit's vectors until here.
+    model.item_vectors = retrieval.served.item_vectors
+    model.cpu().eval()
+    return TrainedRanker(shapes, settings, training.candidates, length, numerics, conversions, model, reason, constant)
 
 
 def _validating(newest: NDArray[np.int64], lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
@@ -96,10 +103,31 @@ def _standardise(model: ServedRanker, training: ListTensors) -> None:
     model.scale.copy_(numbers.std(dim=0).clamp_min(1e-3))
 
 
-def _listwise(model: ServedRanker, lists: ListTensors) -> Tensor:
-    """The softmax cross-entropy of each list; float32 [Q]."""
-    scores = model.logits(*lists.inputs).scores + model.position_bias(lists.position).squeeze(-1)
-    return functional.cross_entropy(scores + lists.weight.log(), lists.target, reduction="none")
+def loss_of_step(
+    model: ServedRanker,
+    lists: ListTensors,
+    examples: HeadExamples | None,
+    heads_weight: float,
+    compute: ComputeSettings,
+) -> Tensor:
+    """The loss of one step: of the order of the lists, and of the heads.
+
+    Args:
+        model: in training.
+        lists: of the step, on the model's device.
+        examples: of the heads, on the same device; ``None`` where no head is learned.
+        heads_weight: weight of the heads' loss.
+        compute: the precision of the forward passes.
+    """
+    with autocast(compute, model.device):
+        scores = model.logits(*lists.inputs).scores
+        logits = model.head_logits(*examples.inputs.inputs) if examples else None
+    scores = scores.float() + model.position_bias(lists.position).squeeze(-1)
+    listwise = functional.cross_entropy(scores + lists.weight.log(), lists.target, reduction="none")
+    loss = (listwise * lists.importance).mean()
+    if examples and logits is not None:
+        loss = loss + heads_weight * head_loss(logits.float().squeeze(1), examples)
+    return loss
 
 
 def _fit(
@@ -107,61 +135,74 @@ def _fit(
     training: Sequence[ListTensors],
     validation: ListTensors,
     heads: HeadTraining,
-    settings: RankerSettings,
+    chosen: TrainingSettings,
     rng: np.random.Generator,
     show_progress: bool,
+    profile: Path | None,
 ) -> tuple[ServedRanker, bool]:
     """Train on the lists of past moments and, as far as they are logged, of impressions.
 
     The result is the running mean of the weights, at the epoch whose losses, of the order and of the heads, are lowest.
 
     Returns:
-        The model, and whether it orders the validation better than the one that training began with.
+        The model, on the same device, and whether it orders the validation better than the one that training began
+        with.
     """
+    settings, device, loss_of = chosen.ranker, model.device, compiled(loss_of_step, chosen.compute)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     mean = RunningMean(model)
     start = order = evaluate(model, validation)
     best, best_loss, since = mean.model(), start + settings.heads_weight * heads.evaluate(model), 0
-    bar = tqdm(range(1, settings.epochs + 1), desc="ranker", unit="epoch", disable=not show_progress)
-    for _ in bar:
-        model.train()
-        steps = [(lists, part) for lists in training for part in slices(rng.permutation(len(lists)), settings.batch)]
-        for step in rng.permutation(len(steps)).tolist():
-            lists, part = steps[step]
-            batch = lists.take(part)
-            loss = (_listwise(model, batch) * batch.importance).mean()
-            if heads.needed:
-                loss = loss + settings.heads_weight * heads.loss(model)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            mean.update()
-        averaged = mean.model()
-        order_after, heads_after = evaluate(averaged, validation), heads.evaluate(averaged)
-        bar.set_postfix({"validation loss": f"{order_after:.4f}", "of the heads": f"{heads_after:.4f}"})
-        since += 1
-        if order_after + settings.heads_weight * heads_after < best_loss:
-            best, best_loss, since = averaged, order_after + settings.heads_weight * heads_after, 0
-            order = order_after
-        if since >= settings.patience:
-            break
+    examples = settings.epochs * sum(len(lists) for lists in training)
+    with Progress("ranker", examples, "list", show_progress) as progress, profiled("ranker", profile) as profiler:
+        for _ in range(settings.epochs):
+            model.train()
+            steps = [
+                (lists, part) for lists in training for part in slices(rng.permutation(len(lists)), settings.batch)
+            ]
+            for step in rng.permutation(len(steps)).tolist():
+                lists, part = steps[step]
+                batch, head_examples = lists.take(part).to(device), heads.batch()
+                head_examples = head_examples and head_examples.to(device)
+                loss = loss_of(model, batch, head_examples, settings.heads_weight, chosen.compute)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                mean.update()
+                progress.step(len(part))
+                profiler.step()
+            averaged = mean.model()
+            order_after, heads_after = evaluate(averaged, validation), heads.evaluate(averaged)
+            progress.show({"validation loss": order_after, "of the heads": heads_after})
+            since += 1
+            if order_after + settings.heads_weight * heads_after < best_loss:
+                best, best_loss, since = averaged, order_after + settings.heads_weight * heads_after, 0
+                order = order_after
+            if since >= settings.patience:
+                break
     return best, order < start
+
+
+@torch.no_grad()
+def _scores(model: ServedRanker, lists: ListTensors) -> Tensor:
+    """The scores of lists, computed in float32, as they are served, on the model's device; on the CPU, [Q, N]."""
+    model.eval()
+    parts = (lists.take(part).to(model.device) for part in slices(np.arange(len(lists)), 128))
+    return torch.cat([model.logits(*part.inputs).scores.cpu() for part in parts])
 
 
 @torch.no_grad()
 def evaluate(model: ServedRanker, lists: ListTensors) -> float:
     """The listwise loss, mean over lists."""
-    model.eval()
-    return float(torch.cat([_listwise(model, lists.take(part)) for part in slices(np.arange(len(lists)), 128)]).mean())
+    bias = model.position_bias(lists.position.to(model.device)).squeeze(-1).cpu()
+    return float(functional.cross_entropy(_scores(model, lists) + bias + lists.weight.log(), lists.target))
 
 
 @torch.no_grad()
 def _sharpen(model: ServedRanker, lists: ListTensors) -> None:
     """Temperature scaling (Guo et al., 2017) of the scores on lists that were not trained on."""
-    model.eval()
-    parts = slices(np.arange(len(lists)), 128)
-    scores = torch.cat([model.logits(*lists.take(part).inputs).scores for part in parts])
+    scores = _scores(model, lists)
 
     def loss(sharpness: float) -> float:
         return float(functional.cross_entropy(scores * sharpness + lists.weight.log(), lists.target))

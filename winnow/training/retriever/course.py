@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Iterator
-from typing import Never
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
-from tqdm import tqdm
 
 from winnow.features.table import FeatureSet
 from winnow.settings.training import RetrieverSettings
 from winnow.training.loop.checkpoints import Checkpoints
+from winnow.training.loop.profiling import profiled
+from winnow.training.loop.progress import Progress
 from winnow.training.loop.ranks import Ranks
 from winnow.training.retriever.fit import Fit
 from winnow.training.retriever.trained import TrainedRetriever
@@ -62,22 +63,30 @@ class Course:
         ranks: the processes that train together.
         checkpoints: where to keep them; ``None`` keeps none.
         show_progress: draw bars.
+        profile: folder that gets a trace of a few steps.
 
     Attributes:
         stopped: why the holdout fit ended before its validation had stopped improving; empty where it had.
     """
 
     def __init__(
-        self, fit: Fit, until: NDArray[np.int64], ranks: Ranks, checkpoints: Checkpoints | None, show_progress: bool
+        self,
+        fit: Fit,
+        until: NDArray[np.int64],
+        ranks: Ranks,
+        checkpoints: Checkpoints | None,
+        show_progress: bool,
+        profile: Path | None,
     ) -> None:
         self._fit, self._until, self._ranks, self._checkpoints = fit, until, ranks, checkpoints
+        self._profile = profile
         self._show = show_progress and ranks.rank == 0
         self._settings, self._features = fit.settings, fit.features
         self._asked = validation_rows(fit.features.interactions, fit.values, until, self._settings.validation_users)
         self._began, self._windows = time.monotonic(), 0
         self._best = fit.snapshot()
         self._position = Position()
-        self.stopped = ""
+        self.stopped, self._cut = "", False
         found = checkpoints.newest() if checkpoints else None
         if found is not None:
             self._best = fit.empty()
@@ -93,21 +102,21 @@ class Course:
 
     def holdout_fit(self) -> TrainedRetriever:
         """Train without the withheld events, until the validation has not improved for a while; its best model."""
-        at, patience = self._position, self._settings.patience
+        at, patience, log = self._position, self._settings.patience, self._features.interactions
         if at.stage == HOLDOUT and (self._fit.values > 0).any():
-            bar = tqdm(desc="retriever (holdout fit)", unit="event", unit_scale=True, disable=not self._show)
-            for epoch, long in self._epochs(self._until, self._settings.max_epochs, bar):
-                if not (long or epoch % 2 == 0 or self.stopped):
-                    continue
-                model = self._fit.snapshot()
-                score = self._validate(model)
-                at.since += 1
-                if score > at.best_score:
-                    self._best, at.best_score, at.best_epoch, at.since = model, score, epoch, 0
-                bar.set_postfix({"epoch": epoch, "ndcg@10": f"{score:.4f}", "best": f"{at.best_score:.4f}"})
-                if at.since >= patience or self.stopped:
-                    break
-            bar.close()
+            events = int((self._until - log.offsets[:-1]).sum())
+            with self._bar("retriever, holdout fit", events * self._settings.max_epochs) as progress:
+                for epoch, long in self._epochs(self._until, self._settings.max_epochs, progress):
+                    if not (long or epoch % 2 == 0 or self._cut):
+                        continue
+                    model = self._fit.snapshot()
+                    score = self._validate(model)
+                    at.since += 1
+                    if score > at.best_score:
+                        self._best, at.best_score, at.best_epoch, at.since = model, score, epoch, 0
+                    progress.show({"epoch": epoch, "ndcg@10": score, "best": at.best_score})
+                    if at.since >= patience:
+                        break
         return self._best
 
     def served(self, epochs: int) -> TrainedRetriever:
@@ -120,34 +129,42 @@ class Course:
             self._fit.begin(self._best)
             kept = self._position.model_dump(include={"best_score", "best_epoch"})
             self._position = Position(stage=SERVED, **kept)
-        bar = tqdm(desc="retriever", unit="event", unit_scale=True, disable=not self._show)
-        for _ in self._epochs(self._features.interactions.offsets[1:], epochs, bar):
-            pass
-        bar.close()
+        self._cut = False
+        log = self._features.interactions
+        with self._bar("retriever", len(log.item) * epochs) as progress:
+            for _ in self._epochs(log.offsets[1:], epochs, progress):
+                pass
         return self._fit.snapshot()
 
-    def _epochs(self, until: NDArray[np.int64], epochs: int, bar: "tqdm[Never]") -> Iterator[tuple[int, bool]]:
+    def _bar(self, name: str, events: int) -> Progress:
+        return Progress(name, events, "event", self._show)
+
+    def _epochs(self, until: NDArray[np.int64], epochs: int, progress: Progress) -> Iterator[tuple[int, bool]]:
         """Learn from the rows before ``until``, from where the training stands.
 
         Yields:
             The number of every epoch that ended, and whether it is long.
         """
         fit, at = self._fit, self._position
-        while at.epoch <= epochs and not self.stopped:
-            plan = list(epoch_batches(self._features, until, fit.values, self._settings, (at.stage, at.epoch)))
-            if not plan:
-                return  # such as where no user has two different items
-            for windows in plan[at.batch :]:
-                fit.learn(windows, at.stage)
-                at.batch, at.step = at.batch + 1, fit.step
-                self._windows += len(windows)
-                bar.update(int((windows.end - windows.start).sum()))
-                self._keep()
-                if self._spent():
-                    break
-            ended = at.epoch
-            at.epoch, at.batch = at.epoch + 1, 0
-            yield ended, len(plan) >= _LONG
+        trace = f"retriever-{at.stage}-{self._ranks.rank}"
+        with profiled(trace, self._profile) as profiler:
+            while at.epoch <= epochs and not self._cut:
+                seed = (at.stage, at.epoch)
+                plan = list(epoch_batches(self._features, until, fit.values, self._settings, seed))
+                if not plan:
+                    return  # such as where no user has two different items
+                for windows in plan[at.batch :]:
+                    fit.learn(windows, at.stage)
+                    at.batch, at.step = at.batch + 1, fit.step
+                    self._windows += len(windows)
+                    progress.step(int((windows.end - windows.start).sum()))
+                    profiler.step()
+                    self._keep()
+                    if self._spent():
+                        break
+                ended = at.epoch
+                at.epoch, at.batch = at.epoch + 1, 0
+                yield ended, len(plan) >= _LONG
 
     def _spent(self) -> bool:
         """Whether a budget ends the holdout fit, decided by the first rank for all."""
@@ -164,7 +181,8 @@ class Course:
             spent.append(f"retriever.windows: {windows}")
         if spent:
             self.stopped = f"{' and '.join(spent)} ended the training in epoch {self._position.epoch}"
-        return bool(spent)
+            self._cut = True
+        return self._cut
 
     def _validate(self, model: TrainedRetriever) -> float:
         """The validation's ndcg@10, each rank a share of the moments; 0 where there is none."""

@@ -59,6 +59,7 @@ def train_retriever(
     compute: ComputeSettings | None = None,
     ranks: Ranks | None = None,
     checkpoints: Checkpoints | None = None,
+    profile: Path | None = None,
 ) -> RetrieverTraining:
     """Train the holdout fit with early stopping on each user's newest target, then the served model on the whole log.
 
@@ -69,13 +70,14 @@ def train_retriever(
         compute: device and precision; those of the defaults where it is missing.
         ranks: the processes that train together; this one alone where it is missing.
         checkpoints: where to go on from and what to keep; none where it is missing.
+        profile: folder that gets a trace of a few steps.
     """
     log, ranks = features.interactions, ranks or Ranks()
     if settings.dropout is None:
         settings = settings.model_copy(update={"dropout": dropout_for(log, features.items)})
     until = withheld_until(log, settings.withheld)
     fit = Fit(features, settings, compute or ComputeSettings(), ranks)
-    course = Course(fit, until, ranks, checkpoints, show_progress)
+    course = Course(fit, until, ranks, checkpoints, show_progress, profile)
     holdout_fit = course.holdout_fit()
     # Only the newest events are left to learn: a third of the epochs is enough for them. Without the withheld events no
     # window has a target where no user has two different items.

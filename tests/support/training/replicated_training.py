@@ -1,7 +1,7 @@
-"""A training of a few numbers: ``torchrun -m tests.support.replicated_training CHECKPOINTS STEPS OUT``.
+"""A training of a few numbers: ``torchrun -m tests.support.training.replicated_training CHECKPOINTS STEPS OUT``.
 
 It continues from the newest checkpoint, saves one after every step if there is time, and writes what each rank has to
-``OUT/RANK.json``. With the environment variable ``KILLED_AT`` the last rank kills itself at that step of the first start.
+``OUT/RANK.json``. With the environment variable ``KILLED_AT`` the last rank kills itself at that step, once.
 """
 
 import json
@@ -35,9 +35,8 @@ def train(address: str, steps: int, ranks: Ranks) -> dict[str, object]:
         found.load(state)
     began = int(state["steps"])
     for step in range(began, steps):
-        if (str(step), "0") == (os.environ.get("KILLED_AT"), os.environ.get("TORCHELASTIC_RESTART_COUNT")):
-            if ranks.rank == ranks.world - 1:
-                os.kill(os.getpid(), signal.SIGKILL)
+        if str(step) == os.environ.get("KILLED_AT") and _last_of_the_first_start(ranks):
+            os.kill(os.getpid(), signal.SIGKILL)
         _learn(state["weights"], step, ranks)
         state["steps"] += 1
         if checkpoints.due():
@@ -46,6 +45,10 @@ def train(address: str, steps: int, ranks: Ranks) -> dict[str, object]:
     checkpoints.close()
     ranks.barrier()
     return {"began": began, "position": found and found.position, "weights": state["weights"].tolist()}
+
+
+def _last_of_the_first_start(ranks: Ranks) -> bool:
+    return ranks.rank == ranks.world - 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
 
 
 def _learn(weights: Tensor, step: int, ranks: Ranks) -> None:
