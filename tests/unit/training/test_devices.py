@@ -45,7 +45,7 @@ def ranker(
 def lists(retrieval: RetrieverTraining) -> ListTensors:
     """The ranker's training lists, whole."""
     features, settings = world()[0], TrainingSettings(candidates=SOURCES)
-    sources = PastSources(features, retrieval, numerics_at, settings)
+    sources = PastSources(features, retrieval, settings)
     found = past_lists(features, target_rows(features), retrieval.until, sources, settings.lists, show_progress=False)
     return ListTensorBuilder(features, numerics_at, LENGTH).build(found, 100, 0, np.random.default_rng(0))
 

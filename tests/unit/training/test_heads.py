@@ -152,7 +152,7 @@ def test_shown_lists_have_their_places_and_count_by_inverse_propensity(
     features: FeatureSet, retrieval: RetrieverTraining
 ) -> None:
     some = shown(features, 60, biased=False)
-    lists = impression_lists(some, retrieval.until, PastSources(some, retrieval, numerics_at, SETTINGS), 50)
+    lists = impression_lists(some, retrieval.until, PastSources(some, retrieval, SETTINGS), 50)
     assert len(lists) == 50, "the newest"
     assert lists.position.tolist() == [[1, 2, 3, 4, 5]] * 50
     log = some.interactions
@@ -167,7 +167,7 @@ def test_impressions_without_an_answer_give_no_list(features: FeatureSet, retrie
     late = replace(some.impressions, timestamp=some.impressions.timestamp + 5 * DAY_MS)
     for impressions in (late, ImpressionLog.empty()):
         silent = replace(some, impressions=impressions)
-        sources = PastSources(silent, retrieval, numerics_at, SETTINGS)
+        sources = PastSources(silent, retrieval, SETTINGS)
         assert len(impression_lists(silent, retrieval.until, sources, 50)) == 0
 
 

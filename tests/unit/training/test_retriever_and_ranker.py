@@ -1,5 +1,6 @@
 """The retriever and the ranker, trained in seconds on a synthetic log whose next items are predictable."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_lists_come_from_held_out_moments_and_cold_start_users(
     features: FeatureSet, retrieval: RetrieverTraining
 ) -> None:
     settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000))
-    sources = PastSources(features, retrieval, numerics_at, settings)
+    sources = PastSources(features, retrieval, settings)
     lists = past_lists(features, target_rows(features), retrieval.until, sources, settings.lists, show_progress=False)
     log = features.interactions
     known = lists.history > 0
@@ -169,7 +170,25 @@ def test_lists_come_from_held_out_moments_and_cold_start_users(
     np.testing.assert_array_equal(lists.items[np.arange(len(lists.end)), lists.target], log.item[lists.end])
     for end, user, items in zip(lists.end[known], lists.user[known], lists.items[known], strict=True):
         assert not np.isin(items[items > 0], log.item[log.offsets[user] : end]).any()
-    assert (lists.items[~known] <= SOURCES.trending).all(), "a cold-start user's list has popular items only"
+    assert ((lists.items[~known] > 0).sum(axis=1) == SOURCES.trending).all(), "a cold-start user's list is trending"
+
+
+def test_the_trending_list_is_of_events_of_positive_value_before_the_moment(
+    features: FeatureSet, retrieval: RetrieverTraining
+) -> None:
+    log = features.interactions
+    refusing = replace(features, schema=features.schema.model_copy(update={"event_values": (1.0, -1.0)}))
+    # With a moment for every withheld event, a list is exactly as old as its moment.
+    settings = TrainingSettings(candidates=SOURCES, lists=ListSettings(withheld=1000, trending_moments=10_000))
+    sources = PastSources(refusing, retrieval, settings)
+    withheld = np.flatnonzero(np.arange(len(log.item)) >= retrieval.until[log.user])
+    for end in withheld[::7].tolist():
+        age = log.timestamp[end] - log.timestamp
+        counted = (age > 0) & (log.event == 1)
+        faded = np.bincount(log.item[counted], 0.5 ** (age[counted] / (7 * 86_400_000)), ITEMS + 1)
+        trending = sources.at(end, None).answers["trending"].items
+        best = np.sort(faded[1:])[::-1][: SOURCES.trending]
+        np.testing.assert_allclose(faded[trending], best, rtol=1e-9, err_msg=f"just before row {end}")
 
 
 def test_the_ranker_puts_padding_last_and_gives_probabilities(features: FeatureSet, ranker: TrainedRanker) -> None:

@@ -19,7 +19,7 @@ from winnow.ranking.context import CONTEXT_FEATURES, SourceList, UserPast, conte
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.item_values import item_values, worth_following
 from winnow.retrieval.repeats import history_scores
-from winnow.schema import NUMERIC_FEATURES
+from winnow.schema import DAY_MS, HALF_LIVES
 from winnow.settings.training import CandidateCounts, ListSettings, TrainingSettings
 from winnow.training.loop.devices import device_of
 from winnow.training.ranker.past_retrieval import RetrievedMany, retrieve
@@ -28,6 +28,9 @@ from winnow.training.tables.covisitation import covisitation_table
 
 NumericsAt = Callable[[NDArray[np.int32], NDArray[np.int64]], NDArray[np.float32]]
 """Item numerics of ``items[j]`` as they stood just before ``timestamps[j]``: float32 [k, M]."""
+
+_HALF_LIFE_MS = HALF_LIVES["popularity_7d"] * DAY_MS
+"""Of the trending list's counts, as in the served list."""
 
 
 @dataclass(frozen=True)
@@ -133,17 +136,10 @@ class PastSources:
     Args:
         features: the feature set.
         retrieval: the trained retriever with its holdout fit.
-        numerics_at: point-in-time item numerics, for the trending list.
         settings: counts, how the co-visitation table is fitted, and the device for the retriever's scores.
     """
 
-    def __init__(
-        self,
-        features: FeatureSet,
-        retrieval: RetrieverTraining,
-        numerics_at: NumericsAt,
-        settings: TrainingSettings,
-    ) -> None:
+    def __init__(self, features: FeatureSet, retrieval: RetrieverTraining, settings: TrainingSettings) -> None:
         log = features.interactions
         withheld = np.sort(log.timestamp[np.arange(len(log.item)) >= retrieval.until[log.user]])
         times = withheld[-settings.lists.withheld :]
@@ -152,7 +148,7 @@ class PastSources:
         self._length = self._model.settings.history_length
         self._repeats = features.schema.repeats == "allow"
         self._values = features.schema.value_by_code
-        self._trending = _Trending(features, numerics_at, times, settings.lists, settings.candidates)
+        self._trending = _Trending(features, times, settings.lists, settings.candidates)
         self._table = covisitation_table(
             log, event_values(log, features.schema), retrieval.until, features.items, settings.covisitation
         )
@@ -222,28 +218,37 @@ class PastAnswers:
 
 
 class _Trending:
-    """The trending list as it stood at a few moments."""
+    """The trending list as it stood at a few moments: items by their faded events of positive value, best first."""
 
     def __init__(
-        self,
-        features: FeatureSet,
-        numerics_at: NumericsAt,
-        times: NDArray[np.int64],
-        settings: ListSettings,
-        counts: CandidateCounts,
+        self, features: FeatureSet, times: NDArray[np.int64], settings: ListSettings, counts: CandidateCounts
     ) -> None:
+        log = features.interactions
         spread = np.linspace(0, len(times) - 1, settings.trending_moments).astype(np.int64)
         self.moments = np.unique(np.sort(times)[spread]) if len(times) else np.array([features.as_of])
-        catalog = np.arange(1, features.items + 1, dtype=np.int32)
-        popularity = NUMERIC_FEATURES.index("popularity_7d")
+        rows = np.flatnonzero(event_values(log, features.schema) > 0)
+        item, timestamp = log.item[rows], log.timestamp[rows]
+        # An event is added at the first moment after it; the sums fade from moment to moment.
+        moment = np.searchsorted(self.moments, timestamp, side="right")
+        order = np.argsort(moment, kind="stable")
+        parts = np.searchsorted(moment[order], np.arange(len(self.moments) + 1))
+        sums = np.zeros(features.items + 1)
         self.lists = []
-        for moment in self.moments.tolist():
-            share = numerics_at(catalog, np.full(len(catalog), moment, np.int64))[:, popularity]
-            best = catalog[np.argsort(-share, kind="stable")[: counts.trending]]
+        for position, now in enumerate(self.moments):
+            new = order[parts[position] : parts[position + 1]]
+            sums *= _faded(now - self.moments[max(0, position - 1)])
+            sums += np.bincount(item[new], _faded(now - timestamp[new]), len(sums))
+            best = (np.argsort(-sums[1:], kind="stable")[: counts.trending] + 1).astype(np.int32)
             self.lists.append(SourceList(best, np.linspace(1.0, 0.0, len(best), dtype=np.float32)))
 
     def at(self, timestamp: int) -> SourceList:
         return self.lists[max(0, int(np.searchsorted(self.moments, timestamp, side="right")) - 1)]
+
+
+def _faded(age_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What remains of an event after some time."""
+    faded: NDArray[np.float64] = np.exp2(-age_ms / _HALF_LIFE_MS)
+    return faded
 
 
 class PastList(NamedTuple):

@@ -50,7 +50,7 @@ def train_ranker(
     settings, schema = training.ranker, features.schema
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    sources = PastSources(features, retrieval, numerics_at, training)
+    sources = PastSources(features, retrieval, training)
     targets = target_rows(features)
     lists = past_lists(features, targets, retrieval.until, sources, training.lists, show_progress)
     shown = impression_lists(features, retrieval.until, sources, training.lists.withheld)
