@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -84,14 +85,29 @@ def objectives(
     """Builds and serves its own data: 1 heads, 2 order by value, 3 dislikes, 4 ratings, 5 repeats, 6 funnel, 7 cost."""
     from benchmarks.objectives import COST, PARTS, measure
 
-    known = {str(number): number for number in (*PARTS, COST)}
-    unknown = [number for number in only.split(",") if number not in known]
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", param_hint="--only")
-    parts = {known[number] for number in only.split(",")}
+    parts = _chosen(only, (*PARTS, COST))
     if COST in parts and before is None:
         typer.echo(f"part {COST} is left out: name a revision to compare with, --before REV", err=True)
     _finish(measure(parts, before), as_json)
+
+
+@app.command()
+def training(
+    as_json: Json = False,
+    only: Annotated[str, typer.Option(help="Numbers of the parts, separated by commas.")] = "1,2,3,4,5,6",
+) -> None:
+    """Makes its own data: 1 steps, 2 large log, 3 quality, 4 processes, 5 losses, 6 peer, 7 largest log (hours)."""
+    from benchmarks.training.parts import PARTS, measure
+
+    _finish(measure(_chosen(only, PARTS)), as_json)
+
+
+def _chosen(only: str, parts: Collection[int]) -> set[int]:
+    known = {str(number): number for number in parts}
+    unknown = [number for number in only.split(",") if number not in known]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}", param_hint="--only")
+    return {known[number] for number in only.split(",")}
 
 
 def _add(name: str, module: str, about: str) -> None:

@@ -26,7 +26,7 @@ def train_on_cluster(
     so it continues from the last checkpoint.
 
     Args:
-        artefacts: ``dataset`` and ``features`` to read, ``retriever`` and ``ranker`` to write, as ``s3://`` addresses.
+        artefacts: ``features`` to read, ``retriever`` and ``ranker`` to write, as ``s3://`` addresses.
         settings: of the training.
         nodes: number of nodes.
         gpus: GPUs per node.

@@ -134,7 +134,6 @@ def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str,
 
 @step
 def train(
-    dataset: Input[Dataset],
     features: Input[Dataset],
     settings: str,
     profile: str,
@@ -149,7 +148,6 @@ def train(
     """Train the retriever, then the ranker on the candidate lists that the release's sources produce.
 
     Args:
-        dataset: canonical tables.
         features: the feature set, and numbers at past moments.
         settings: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
         profile: folder that gets traces of a few training steps; empty writes none.
@@ -176,14 +174,13 @@ def train(
     with reported():
         chosen = parse(TrainingSettings, settings, "training")
         if checked_train_on(train_on) == "trainjob":
-            given = {"dataset": dataset, "features": features, "retriever": retriever, "ranker": ranker}
+            given = {"features": features, "retriever": retriever, "ranker": ranker}
             addresses = {name: artefact.uri for name, artefact in given.items()}
             trained = train_on_cluster(addresses, chosen, nodes, gpus, hours, profile)
             provenance.record(retriever.uri, training=changed(chosen))
         else:
-            tables, folder = Path(dataset.path), Path(retriever.path)
+            folder = Path(retriever.path)
             trained = train_models(
-                tables,
                 Path(features.path),
                 folder,
                 Path(ranker.path),

@@ -20,7 +20,6 @@ def retraining(given: Given) -> int:
         **inputs(
             components.train,
             given,
-            dataset=extracted["dataset"],
             features=extracted["features"],
             settings=given["training"],
         )

@@ -114,8 +114,8 @@ def _walks(user: NDArray[np.int64], size: LogSize, rng: np.random.Generator) -> 
     jump = np.cumsum(jumps) - 1
     place = (place[jump] + walked - walked[start][jump]) % _CLUSTER
     # The last cluster may be smaller. A permutation, so that an item's number says nothing about it.
-    number: NDArray[np.int64] = rng.permutation(size.items)
-    return number[np.minimum(cluster[jump] * _CLUSTER + place, size.items - 1)]
+    items: NDArray[np.int64] = rng.permutation(size.items)[np.minimum(cluster[jump] * _CLUSTER + place, size.items - 1)]
+    return items
 
 
 def _zipf(rank: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """Numeric item features at any moment: those that change with time, then the declared ones."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from winnow.schema import DAY_MS, HALF_LIVES, NUMERIC_FEATURES, POPULARITY_FEATU
 _FOLDER = "numerics"
 """Inside the feature set's folder."""
 
+_ARRAYS = ("offsets", "timestamp", "created_at", "declared")
+
 
 @dataclass(frozen=True)
 class ItemNumerics:
@@ -23,14 +26,14 @@ class ItemNumerics:
     Attributes:
         offsets: int64 [n + 2], item ``i`` has the rows ``offsets[i]:offsets[i + 1]``; item 0 stands for all items.
         timestamp: int64 [rows] ms, ascending within an item.
-        sums: float64 [rows, 5], :data:`winnow.features.popularity.SUMS` just after ``timestamp``.
+        sums: :data:`winnow.features.popularity.SUMS`, float64 [rows] each, just after ``timestamp``.
         created_at: int64 [n + 1] ms, 0 where unknown.
         declared: float32 [n + 1, D], numbers that do not change with time.
     """
 
     offsets: NDArray[np.int64]
     timestamp: NDArray[np.int64]
-    sums: NDArray[np.float64]
+    sums: dict[str, NDArray[np.float64]]
     created_at: NDArray[np.int64]
     declared: NDArray[np.float32]
 
@@ -46,7 +49,7 @@ class ItemNumerics:
         return cls(
             offsets=np.searchsorted(popularity["item"].to_numpy(), np.arange(len(created_at) + 1)),
             timestamp=popularity["timestamp"].to_numpy(),
-            sums=np.stack([popularity[name].to_numpy() for name in SUMS], axis=1),
+            sums={name: popularity[name].to_numpy() for name in SUMS},
             created_at=created_at,
             declared=declared,
         )
@@ -55,14 +58,18 @@ class ItemNumerics:
         """Write the numbers beside a feature set."""
         folder = features / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        for part in fields(self):
-            np.save(folder / f"{part.name}.npy", getattr(self, part.name), allow_pickle=False)
+        for name, array in ({part: getattr(self, part) for part in _ARRAYS} | self.sums).items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
     @classmethod
     def load(cls, features: Path) -> "ItemNumerics":
         """Map what :meth:`save` wrote into memory, read-only."""
-        parts = (features / _FOLDER / f"{part.name}.npy" for part in fields(cls))
-        return cls(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in parts))
+
+        def array(name: str) -> NDArray[Any]:
+            loaded: NDArray[Any] = np.load(features / _FOLDER / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            return loaded
+
+        return cls(sums={name: array(name) for name in SUMS}, **{part: array(part) for part in _ARRAYS})
 
     def at(self, items: NDArray[np.int32], timestamps: NDArray[np.int64]) -> NDArray[np.float32]:
         """Numeric features of ``items[j]`` from events strictly before ``timestamps[j]`` (ms).
@@ -103,9 +110,9 @@ class ItemNumerics:
         begin = self.offsets[items]
         last = first_after(self.timestamp, begin, self.offsets[items + 1], timestamps - 1) - 1
         some = np.flatnonzero(last >= begin)
-        sums = np.zeros((len(SUMS), len(items)))
-        sums[:, some] = self.sums[last[some]].T
+        sums = {name: np.zeros(len(items)) for name in SUMS}
+        for name, numbers in sums.items():
+            numbers[some] = self.sums[name][last[some]]
         age = np.zeros(len(items))
         age[some] = (timestamps[some] - self.timestamp[last[some]]) / DAY_MS
-        named = dict(zip(SUMS, sums, strict=True))
-        return named | {name: named[name] * 2.0 ** -(age / half_life) for name, half_life in HALF_LIVES.items()}
+        return sums | {name: sums[name] * 2.0 ** -(age / half_life) for name, half_life in HALF_LIVES.items()}

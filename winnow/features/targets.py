@@ -75,15 +75,13 @@ def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
     of_moment = np.searchsorted(first, place[rows])
     starts = np.append(np.flatnonzero(begins), len(order))
     last = starts[np.searchsorted(starts, first, side="right")] if len(first) else first
-    timestamp = log.timestamp[order]
+    timestamp, event, graded = log.timestamp[order], log.event[order], np.append(log.grade[order], np.float32(0.0))
     grade = np.zeros((len(rows), len(schema.events)), np.float32)
     known = np.zeros(grade.shape, np.bool_)
     for column, window in enumerate(schema.event_windows_ms):
         known[:, column] = log.timestamp[rows] + window < features.as_of
         end = first_after(timestamp, first, last, timestamp[first] + window)
-        of_type = np.append(
-            np.where(log.event[order] == column + 1, log.grade[order], np.float32(0.0)), np.float32(0.0)
-        )
+        of_type = graded * np.append(event == column + 1, False)
         bounds = np.stack([first, end], axis=1).ravel()
         if len(bounds):
             grade[:, column] = np.maximum.reduceat(of_type, bounds)[::2][of_moment]

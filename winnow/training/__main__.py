@@ -1,6 +1,6 @@
 """Train a release's models in one process or, with torchrun, in many.
 
-On this machine: python -m winnow.training --dataset DATASET --features FEATURES --retriever OUT1 --ranker OUT2
+On this machine: python -m winnow.training --features FEATURES --retriever OUT1 --ranker OUT2
 
 On two GPUs: torchrun --nproc-per-node 2 -m winnow.training ... --checkpoints s3://bucket/prefix
 
@@ -32,7 +32,6 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command(help=__doc__)
 def run(
-    dataset: Annotated[str, typer.Option(help="Folder or s3:// address of the data set's canonical tables.")],
     features: Annotated[str, typer.Option(help="Folder or s3:// address of the feature set.")],
     retriever: Annotated[str, typer.Option(help="Folder or s3:// address to write the retriever and the result to.")],
     ranker: Annotated[str, typer.Option(help="Folder or s3:// address to write the ranker to.")],
@@ -49,7 +48,7 @@ def run(
             if settings:
                 chosen = load(TrainingSettings, _fetched(settings, Path(scratch) / "settings.yaml"))
             with joined(chosen.compute) as ranks:
-                _, arrays = _inputs((dataset, features), Path(scratch), ranks)
+                arrays = _copied(features, Path(scratch) / "features")
                 extracted = FeatureSet.load(arrays)
                 kept = _checkpoints(checkpoints, chosen, extracted, checkpoint_minutes, keep, ranks)
                 show = ranks.rank == 0
@@ -89,14 +88,12 @@ def _fetched(address: str, path: Path) -> Path:
     return path
 
 
-def _inputs(addresses: tuple[str, str], scratch: Path, ranks: Ranks) -> tuple[Path, Path]:
-    """Folders of this machine: those at local addresses, and a copy of those on S3 for each process."""
-    folders = [scratch / str(n) if at.startswith(files.S3) else Path(at) for n, at in enumerate(addresses)]
-    for address, folder in zip(addresses, folders, strict=True):
-        if address.startswith(files.S3):
-            _download(address, folder)
-    ranks.barrier()
-    return folders[0], folders[1]
+def _copied(address: str, folder: Path) -> Path:
+    """A folder of this machine: the one at a local address, or this process's copy of the objects on S3."""
+    if not address.startswith(files.S3):
+        return Path(address)
+    _download(address, folder)
+    return folder
 
 
 def _download(address: str, folder: Path) -> None:

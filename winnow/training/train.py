@@ -40,7 +40,6 @@ class TrainingResult(BaseModel):
 
 
 def train_models(
-    dataset: Path,
     features: Path,
     retriever: Path,
     ranker: Path,
@@ -51,7 +50,6 @@ def train_models(
     """Train the retriever, fit the sources' tables, and train the ranker on the lists that these sources produce.
 
     Args:
-        dataset: saved data set, for what its items declare.
         features: saved feature set, and the items' popularity at past moments.
         retriever: folder for the retriever with its holdout fit, the sources' tables, the settings and the result.
         ranker: folder for the ranker.

@@ -26,7 +26,8 @@ from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import DataError, WinnowError
-from winnow.features.extract import POPULARITY, extract, extract_folder, item_numerics
+from winnow.features.extract import extract, extract_folder, item_numerics
+from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.popularity import SUMS
 from winnow.features.spark.job import compute
@@ -245,7 +246,7 @@ def test_spark_submit_writes_the_input_of_feature_extraction(marketplace: Path, 
         np.testing.assert_array_equal(getattr(theirs.interactions, name), getattr(ours.interactions, name))
     np.testing.assert_array_equal(theirs.item_rows["categorical"], ours.item_rows["categorical"])
     np.testing.assert_allclose(theirs.item_rows["numeric"], ours.item_rows["numeric"], rtol=1e-6)
-    trainers = item_numerics(data, pq.read_table(tmp_path / "features" / POPULARITY))
+    trainers = ItemNumerics.load(tmp_path / "features")
     everything = np.arange(61, dtype=np.int32)
     np.testing.assert_array_equal(
         trainers.at(everything, np.full(61, theirs.as_of)), theirs.item_rows["numeric"], "one table, one answer"

@@ -68,7 +68,7 @@ def test_a_complete_job_has_shown_its_states_and_is_deleted(server, client, caps
     assert spec["activeDeadlineSeconds"] == 3 * 3600
     assert spec["trainer"]["numNodes"] == 2
     assert spec["trainer"]["resourcesPerNode"]["limits"] == {"memory": "48Gi", "nvidia.com/gpu": "4"}
-    assert spec["trainer"]["args"][:2] == ["--dataset", "s3://winnow-artifacts/run/dataset"]
+    assert spec["trainer"]["args"][:2] == ["--features", "s3://winnow-artifacts/run/features"]
 
 
 def test_a_failed_job_is_left_and_its_error_names_job_condition_and_command(server, client):

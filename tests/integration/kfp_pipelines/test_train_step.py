@@ -36,14 +36,14 @@ def bucket(aws: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def artefacts(bucket: None, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The artefacts of the steps before training, of a shop of few items, at their addresses."""
-    folder = tmp_path_factory.mktemp("artefacts")
+def features(bucket: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The features of a shop of few items, at their address."""
+    folder = tmp_path_factory.mktemp("features")
     ingest(str(small_shop(folder / "shop")), folder / "dataset", "none", MarketplaceSize(), show_progress=False)
     extract_folder(folder / "dataset", folder / "encoders", folder / "features")
-    for name in ("dataset", "features"):
-        for path in filter(Path.is_file, (folder / name).rglob("*")):
-            files.upload(path, files.inside(ADDRESSES[name], path.relative_to(folder / name).as_posix()))
+    extracted = folder / "features"
+    for path in filter(Path.is_file, extracted.rglob("*")):
+        files.upload(path, files.inside(ADDRESSES["features"], path.relative_to(extracted).as_posix()))
 
 
 def run_pod(job: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ def train(metrics: dsl.Metrics) -> None:
     components.train.python_func(**given, **size, settings=settings, profile="", train_on="trainjob", metrics=metrics)
 
 
-def test_the_job_s_command_trains_from_s3_to_s3_and_the_step_reads_its_result(server, client, artefacts, tmp_path):
+def test_the_job_s_command_trains_from_s3_to_s3_and_the_step_reads_its_result(server, client, features, tmp_path):
     def act(job: dict[str, Any]) -> None:
         run_pod(job)
         report(server, job["metadata"]["name"], "Complete", "AllJobsCompleted", "done")

@@ -9,7 +9,7 @@ from cluster_validation.api_server.server import ApiServer
 from kfp_pipelines.train_job import NAMESPACE
 from tests.support.until import until
 
-ADDRESSES = {name: f"s3://winnow-artifacts/run/{name}" for name in ("dataset", "features", "retriever", "ranker")}
+ADDRESSES = {name: f"s3://winnow-artifacts/run/{name}" for name in ("features", "retriever", "ranker")}
 """Artefacts of a pipeline's run."""
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns, EventType
-from winnow.features.columns import encode_categorical, encode_numeric
-from winnow.features.extract import extract, item_numerics
+from winnow.features.columns import MAX_WIDTH, encode_categorical, encode_numeric
+from winnow.features.extract import extract, extract_folder, item_numerics
 from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
 from winnow.features.table import FeatureSet
@@ -214,6 +214,43 @@ def test_a_feature_set_round_trips(tmp_path: Path) -> None:
     assert loaded.vocabularies == features.vocabularies
 
 
+def test_a_saved_set_is_mapped_into_memory_and_its_numbers_are_those_of_the_log(tmp_path: Path) -> None:
+    data = dataset(**GRADED)
+    data.save(tmp_path / "dataset")
+    (tmp_path / "encoders" / "embeddings").mkdir(parents=True)
+    np.save(tmp_path / "encoders" / "embeddings" / "text.npy", np.ones((20, 4), np.float32))
+    extract_folder(tmp_path / "dataset", tmp_path / "encoders", tmp_path / "features")
+    loaded, numbers = FeatureSet.load(tmp_path / "features"), ItemNumerics.load(tmp_path / "features")
+    log = loaded.interactions
+    arrays = [log.item, log.event, log.timestamp, log.grade, log.offsets, loaded.item_rows, loaded.user_rows]
+    arrays += [loaded.embeddings["text"], numbers.offsets, numbers.timestamp, *numbers.sums.values()]
+    assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in arrays)
+    for name in ("item", "event", "timestamp", "grade", "offsets"):
+        np.testing.assert_array_equal(getattr(log, name), getattr(extract(data, {}).interactions, name))
+    items = np.arange(21, dtype=np.int32).repeat(50)
+    moments = START + np.tile(np.linspace(-1, 101, 50) * DAY_MS, 21).astype(np.int64)
+    np.testing.assert_array_equal(numbers.at(items, moments), numerics_of(data).at(items, moments))
+
+
+def test_computed_tables_lie_in_files_without_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    computed = PointInTime.of(dataset())
+    assert list(tmp_path.iterdir()) == []
+    mapped = Path("/proc/self/maps").read_text().splitlines()
+    assert sum(str(tmp_path) in line and "(deleted)" in line for line in mapped) >= len(computed.log.column_names)
+    assert computed.log.num_rows == 400
+    item, time = computed.popularity["item"].to_numpy(), computed.popularity["timestamp"].to_numpy()
+    np.testing.assert_array_equal(np.lexsort((time, item)), np.arange(len(item)))
+    assert (item == 0).sum() == len(np.unique(time))
+
+
+def test_a_log_without_events_has_empty_tables() -> None:
+    data = dataset()
+    computed = PointInTime.of(replace(data, events=data.events.slice(0, 0)))
+    assert computed.log.num_rows == computed.popularity.num_rows == 0
+    assert computed.log.schema == PointInTime.of(data).log.schema
+
+
 def test_schemas_have_different_digests() -> None:
     schema = extract(dataset(), {}).schema
     again = FeatureSchema.model_validate_json(schema.model_dump_json())
@@ -225,6 +262,18 @@ def test_categorical_codes_follow_frequency_and_width() -> None:
     feature, values, codes = encode_categorical("tag", pa.chunked_array([[["b"], ["a", "b"], None, []]]))
     assert (feature.width, feature.cardinality, values) == (2, 3, ["", "b", "a"])
     assert codes.tolist() == [[1, 0], [2, 1], [0, 0], [0, 0]]
+
+
+def test_unknown_and_missing_values_leave_their_place_to_the_next() -> None:
+    rows = [["x", "b", None, "a"], None, ["a", "b"], [], [f"v{n}" for n in range(20)]]
+    feature, values, codes = encode_categorical("tag", pa.chunked_array([rows[:2], rows[2:]]))
+    assert feature.width == MAX_WIDTH
+    assert values[:4] == ["", "a", "b", "v0"]
+    assert [values[code] for code in codes[0]] == ["x", "b", "a", *[""] * 5]
+    assert [values[code] for code in codes[4]] == [f"v{n}" for n in range(8)]
+    narrow = feature.model_copy(update={"width": 2})
+    again = encode_categorical("tag", pa.chunked_array([rows]), (narrow, ["", "b", "a"]))[2]
+    assert again.tolist() == [[1, 2], [0, 0], [2, 1], [0, 0], [0, 0]]
 
 
 def test_a_constant_number_becomes_zero() -> None:

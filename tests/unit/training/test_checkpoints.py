@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.support.paths import ROOT
@@ -19,6 +20,7 @@ from tests.support.until import until
 from winnow import files
 from winnow.errors import WinnowError
 from winnow.training.loop import checkpoint_files
+from winnow.training.loop import checkpoints as checkpoints_module
 from winnow.training.loop.checkpoints import Checkpoints
 from winnow.training.loop.ranks import Ranks
 
@@ -86,7 +88,8 @@ def test_position_and_tensors_of_every_kind_are_restored_in_place(
     found.load(into)
     for name, tensor in expected.items():
         assert into[name].equal(tensor), name
-    assert len(list(Path(found.address).glob("*.safetensors"))) > 1
+    held = [load_file(path) for path in Path(found.address).glob("*.safetensors")]
+    assert max(sum(piece.nbytes for piece in pieces.values()) for pieces in held) == 64
 
 
 def test_nothing_that_is_written_is_a_pickle(checkpoints_of: Make, tmp_path: Path) -> None:
@@ -118,16 +121,28 @@ def test_later_changes_are_not_saved(checkpoints_of: Make, monkeypatch: pytest.M
     assert (found.position, into.tolist()) == ({"step": 7, "past": [1]}, [7.0] * 3)
 
 
-def test_a_checkpoint_is_due_when_the_time_has_passed_since_the_last(checkpoints_of: Make) -> None:
-    assert not checkpoints_of(every_minutes=60).due()
-    assert not checkpoints_of(every_minutes=0, ranks=Ranks(1, 2)).due()
-    checkpoints = checkpoints_of(every_minutes=1e-6)
-    until(checkpoints.due)
+def test_a_checkpoint_is_due_when_the_time_has_passed_since_the_last(
+    checkpoints_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(checkpoints_module.time, "monotonic", lambda: now[0])
+    checkpoints, other_rank = checkpoints_of(every_minutes=2), checkpoints_of(every_minutes=2, ranks=Ranks(1, 2))
+    now[0] += 119
+    assert not checkpoints.due()
+    now[0] += 1
+    assert checkpoints.due()
+    assert not other_rank.due()
     save(checkpoints, 1)
-    until(checkpoints.due)
+    checkpoints.close()
+    now[0] += 119
+    assert not checkpoints.due()
+    now[0] += 1
+    assert checkpoints.due()
 
 
-def test_the_newest_are_kept_and_what_a_killed_writer_left_is_deleted(checkpoints_of: Make, tmp_path: Path) -> None:
+def test_the_newest_are_kept_and_what_a_killed_writer_left_is_deleted(
+    checkpoints_of: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = checkpoints_of()
     save(first, 1, 2)
     first.close()
@@ -138,6 +153,7 @@ def test_the_newest_are_kept_and_what_a_killed_writer_left_is_deleted(checkpoint
     (run / "notes" / "manifest.json").write_bytes(b"not of a checkpoint")
     again = checkpoints_of()
     assert newest_step(again) == 2
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
     save(again, 3)
     again.close()
     assert stored(tmp_path) == ["000002", "000004", "notes"]

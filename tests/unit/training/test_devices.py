@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.support.second_device import second_device
-from tests.support.walks import LENGTH, SMALL, SOURCES, numerics_at, world
+from tests.support.training.second_device import second_device
+from tests.support.training.walks import LENGTH, SMALL, SOURCES, numerics_at, world
 from winnow.encoders.settings import TinySettings
 from winnow.encoders.tokens import END, START, train_tokenizer
 from winnow.errors import WinnowError

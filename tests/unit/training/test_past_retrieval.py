@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.walks import ITEMS, LENGTH, SMALL, USERS, numerics_at, world
+from tests.support.training.walks import ITEMS, LENGTH, SMALL, USERS, numerics_at, world
 from winnow.features.table import FeatureSet
 from winnow.settings.training import RankerSettings, TrainingSettings
 from winnow.training.ranker import past_retrieval

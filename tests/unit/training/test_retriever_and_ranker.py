@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.support.walks import EVENTS, ITEMS, LENGTH, NUMERICS, SMALL, SOURCES, USERS, numerics_at, world
+from tests.support.training.walks import EVENTS, ITEMS, LENGTH, NUMERICS, SMALL, SOURCES, USERS, numerics_at, world
 from winnow.evaluation.baselines import Past, popularity
 from winnow.features.table import FeatureSet
 from winnow.features.targets import target_rows

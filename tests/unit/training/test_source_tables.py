@@ -73,6 +73,36 @@ def test_settings_change_the_neighbours(features: FeatureSet) -> None:
     assert fit(reach=1.0)[1][1].tolist() != fit()[1][1].tolist()
 
 
+@pytest.mark.parametrize("events", [7, 100_000], ids=["blocks and parts of blocks", "one block"])
+def test_neighbours_are_those_of_a_count_of_all_pairs(monkeypatch: pytest.MonkeyPatch, events: int) -> None:
+    monkeypatch.setattr("winnow.training.tables.covisitation._EVENTS", events)
+    rng = np.random.default_rng(0)
+    offsets = np.concatenate([[0], np.cumsum(rng.poisson(12, 60))])
+    item = (1 + rng.zipf(1.5, offsets[-1]) % 30).astype(np.int32)
+    log = Interactions(offsets, item, np.ones_like(item), np.arange(len(item)), np.ones(len(item), np.float32))
+    values = rng.choice([-1.0, 0.0, 2.0], len(item)).astype(np.float32)
+    until = offsets[1:] - np.minimum(np.diff(offsets), 2)
+    settings = CovisitationSettings(neighbours=6, farthest=9, reach=4.0)
+    expected, visits = np.zeros((33, 33)), np.zeros(33)
+    for begin, end in zip(offsets[:-1], until, strict=True):
+        own = [item[row] for row in range(begin, end) if values[row] >= 0]
+        for place, one in enumerate(own):
+            visits[one] += 1
+            for step, other in enumerate(own[place + 1 : place + 9], start=1):
+                expected[one, other] += np.exp(-step / 4)
+                expected[other, one] += np.exp(-step / 4)
+    expected /= np.sqrt(np.outer(visits + 1, visits + 1))
+    np.fill_diagonal(expected, 0)
+    neighbours, weights = covisitation_table(log, values, until, 32, settings)
+    for one in range(33):
+        best = np.lexsort((np.arange(33), -expected[one].astype(np.float32)))[:6]
+        np.testing.assert_allclose(weights[one], expected[one][best], rtol=1e-6)
+        found = weights[one] > 0
+        np.testing.assert_allclose(expected[one][neighbours[one][found]], weights[one][found], rtol=1e-6)
+        assert not neighbours[one][~found].any()
+        assert len(set(neighbours[one][found].tolist())) == found.sum()
+
+
 def test_the_running_mean_soon_forgets_the_initial_weights_and_copies_no_buffer() -> None:
     model = nn.Linear(1, 1, bias=False)
     model.register_buffer("catalog", torch.zeros(3))

@@ -101,7 +101,7 @@ def hold_out_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
         The data set without those events, and the events, with the same columns, in the order of the log.
     """
     events = dataset.events
-    user = _codes(events["user_id"])
+    user = codes(events["user_id"])
     # lexsort is stable: equal timestamps stay in the order of the log.
     order = np.lexsort((events["timestamp"].to_numpy(), user))
     moments = order[_moments(dataset, order)]
@@ -121,13 +121,13 @@ def _moments(dataset: Dataset, order: NDArray[np.int64]) -> NDArray[np.int64]:
     if spec.repeats == "allow":
         positive = pa.array([name for name, value in spec.values.items() if value > 0])
         return np.flatnonzero(pc.is_in(events["event"], positive).to_numpy()[order])
-    item = _codes(events["item_id"])
-    pairs = _codes(events["user_id"]) * (int(item.max(initial=0)) + 1) + item
+    item = codes(events["item_id"])
+    pairs = codes(events["user_id"]) * (int(item.max(initial=0)) + 1) + item
     first: NDArray[np.int64] = np.unique(pairs[order], return_index=True)[1]
     return first
 
 
-def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """A number for each value, the same for equal ones: int64 [rows]."""
-    codes: NDArray[np.int64] = column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    return codes
+def codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A number for each value, the same for equal ones, from 0: int64 [rows]."""
+    numbers: NDArray[np.int64] = column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    return numbers

@@ -29,7 +29,7 @@ class _Moved(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> "_Moved":
-        moved: _Moved = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        moved: _Moved = Tensor._make_wrapper_subclass(
             cls,
             held.size(),
             strides=held.stride(),
@@ -41,11 +41,13 @@ class _Moved(Tensor):
         return moved
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # PyTorch's own is a placeholder
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _computed(func, args, kwargs or {})
 
 
-class _Factories(TorchDispatchMode):
+class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees the calls that create or move a tensor, whose arguments are not on the second device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -84,5 +86,5 @@ def _held(tensor: Any) -> Tensor:
 @contextmanager
 def second_device() -> Iterator[torch.device]:
     """The second device, usable within the block."""
-    with _Factories():
+    with _Factories():  # type: ignore[no-untyped-call]
         yield DEVICE
