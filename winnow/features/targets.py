@@ -3,6 +3,7 @@
 Features of a moment come from before it, its labels from it and the attribution windows after it.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from winnow.features.segments import first_after
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import FeatureSchema
+
+_EVENTS = 1_000_000
+"""Events of a part of the log, or one user's if these are more."""
 
 
 class Outcomes(NamedTuple):
@@ -41,15 +45,15 @@ def target_rows(features: FeatureSet) -> NDArray[np.bool_]:
     Where repeats are allowed, an event after the longest window begins anew.
     """
     log, schema = features.interactions, features.schema
-    order, begins = _by_pair(log)
     targets = np.zeros(len(log.item), np.bool_)
-    if schema.repeats == "allow" and len(order):
-        window = max(schema.event_windows_ms)
-        # A log that is shorter than the window has no clock to tell visits apart: every later moment begins anew.
-        window = window if np.ptp(log.timestamp) > window else 0
-        gap = np.diff(log.timestamp[order], prepend=0)
-        begins = begins | (gap > window)
-    targets[order[begins]] = True
+    window = max(schema.event_windows_ms, default=0)
+    # A log that is shorter than the window has no clock to tell visits apart: every later moment begins anew.
+    window = window if len(targets) and np.ptp(log.timestamp) > window else 0
+    for part in _parts(log):
+        order, begins = _by_pair(log, part)
+        if schema.repeats == "allow":
+            begins |= np.diff(log.timestamp[order], prepend=0) > window
+        targets[order[begins]] = True
     return targets
 
 
@@ -66,26 +70,36 @@ def newest_rows(rows: NDArray[np.int64], timestamp: NDArray[np.int64], limit: in
 
 
 def outcomes(features: FeatureSet, rows: NDArray[np.int64]) -> Outcomes:
-    """The labels of the moments ``rows`` (int64 [Q]) of the log; time grows with the log and the number of types."""
+    """The labels of the moments ``rows`` (int64 [Q]) of the log."""
     log, schema = features.interactions, features.schema
-    order, begins = _by_pair(log)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    first = np.sort(place[rows])
-    of_moment = np.searchsorted(first, place[rows])
-    starts = np.append(np.flatnonzero(begins), len(order))
-    last = starts[np.searchsorted(starts, first, side="right")] if len(first) else first
-    timestamp, event, graded = log.timestamp[order], log.event[order], np.append(log.grade[order], np.float32(0.0))
     grade = np.zeros((len(rows), len(schema.events)), np.float32)
-    known = np.zeros(grade.shape, np.bool_)
-    for column, window in enumerate(schema.event_windows_ms):
-        known[:, column] = log.timestamp[rows] + window < features.as_of
+    order = np.argsort(rows, kind="stable")
+    ascending = rows[order]
+    for part in _parts(log):
+        inside = order[slice(*np.searchsorted(ascending, (part.start, part.stop)))]
+        if len(inside):
+            grade[inside] = _grades(log, part, rows[inside], schema.event_windows_ms)
+    until = log.timestamp[rows][:, None] + np.array(schema.event_windows_ms, np.int64)
+    return Outcomes(grade, until < features.as_of)
+
+
+def _grades(log: Interactions, part: slice, rows: NDArray[np.int64], windows_ms: Sequence[int]) -> NDArray[np.float32]:
+    """The grades of the moments ``rows`` (int64 [Q], at least one), all in ``part``; float32 [Q, E]."""
+    order, begins = _by_pair(log, part)
+    place = np.empty(len(order), np.int64)
+    place[order - part.start] = np.arange(len(order))
+    first = np.sort(place[rows - part.start])
+    of_moment = np.searchsorted(first, place[rows - part.start])
+    starts = np.append(np.flatnonzero(begins), len(order))
+    last = starts[np.searchsorted(starts, first, side="right")]
+    timestamp, event, graded = log.timestamp[order], log.event[order], np.append(log.grade[order], np.float32(0.0))
+    grade = np.zeros((len(rows), len(windows_ms)), np.float32)
+    for column, window in enumerate(windows_ms):
         end = first_after(timestamp, first, last, timestamp[first] + window)
         of_type = graded * np.append(event == column + 1, False)
-        bounds = np.stack([first, end], axis=1).ravel()
-        if len(bounds):
-            grade[:, column] = np.maximum.reduceat(of_type, bounds)[::2][of_moment]
-    return Outcomes(grade, known)
+        largest = np.maximum.reduceat(of_type, np.stack([first, end], axis=1).ravel())[::2]
+        grade[:, column] = largest[of_moment]
+    return grade
 
 
 def target_values(features: FeatureSet, targets: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -102,9 +116,20 @@ def target_values(features: FeatureSet, targets: NDArray[np.bool_]) -> NDArray[n
     return values
 
 
-def _by_pair(log: Interactions) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The rows of the log by user, item and time, and whether each is the first of its user and item."""
-    pair = log.user * (int(log.item.max(initial=0)) + 1) + log.item
+def _parts(log: Interactions) -> Iterator[slice]:
+    """The rows of the log, some users' at a time, so that memory does not grow with the log."""
+    user = 0
+    while user < log.users:
+        start = int(log.offsets[user])
+        after = int(np.searchsorted(log.offsets, start + _EVENTS, side="right")) - 1
+        user = max(after, user + 1)
+        yield slice(start, int(log.offsets[user]))
+
+
+def _by_pair(log: Interactions, part: slice) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The rows of a part of the log by user, item and time, and whether each is the first of its user and item."""
+    rows, item = np.arange(part.start, part.stop), log.item[part]
+    pair = log.user_of(rows) * (int(item.max(initial=0)) + 1) + item
     # The log is sorted by user and time, so a stable sort keeps the time order within a pair.
     order = np.argsort(pair, kind="stable")
-    return order, np.diff(pair[order], prepend=-1) != 0
+    return rows[order], np.diff(pair[order], prepend=-1) != 0

@@ -14,6 +14,11 @@ VIEW, BUY, HATE = 1, 2, 3
 HOUR = DAY_MS // 24
 
 
+@pytest.fixture(autouse=True, params=[1, 1_000_000], ids=["user by user", "all users at once"])
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("winnow.features.targets._EVENTS", request.param)
+
+
 def feature_set(
     users: Sequence[Sequence[tuple[int, int, int]]],
     windows: tuple[int, int, int] = (DAY_MS, DAY_MS, DAY_MS),
