@@ -85,10 +85,10 @@ class RetrieverSettings(_Section):
     dropout: Number | None = Field(default=None, ge=0, lt=1)
     id_dropout: Share = 0.1
     content_dropout: Share = 0.1
-    learning_rate: Rate = 4e-3
+    learning_rate: Rate = 3e-3
     warm_up: int = Field(default=100, ge=1, le=1_000_000)
     weight_decay: Number = Field(default=0.01, ge=0, le=1)
-    batch: int = Field(default=32, ge=1, le=8192)
+    batch: int = Field(default=8, ge=1, le=8192)
     minutes: Number | None = Field(default=None, gt=0, le=100_000)
     windows: int | None = Field(default=None, ge=1, le=10**12)
     max_epochs: int = Field(default=100, ge=1, le=10_000)

@@ -187,7 +187,8 @@ def test_the_glue_job_is_started_with_an_output_and_acts_for_this_account_only(a
     assert trusted["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
     arguments = {"--output": f"{bucket}/features/point-in-time-1"}
     run = glue.start_job_run(JobName="winnow-features", Arguments=arguments)["JobRunId"]
-    assert glue.get_job_run(JobName="winnow-features", RunId=run)["JobRun"]["Arguments"] == arguments
+    started = glue.get_job_run(JobName="winnow-features", RunId=run)["JobRun"]["Arguments"]
+    assert started == job["DefaultArguments"] | arguments
 
 
 def test_only_five_managed_policies_are_attached(applied):

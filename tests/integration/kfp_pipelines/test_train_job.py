@@ -3,32 +3,24 @@
 The test plays Trainer's controller: it writes a job's status through the status subresource, as the controller does.
 """
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
-import yaml
-from kfp import dsl
-from kubernetes import config
 from kubernetes.client import ApiClient
 
-from cluster_validation.api_server.server import ApiServer, Refused, api_server
-from cluster_validation.manifests.objects import EKS, ToolMissing
-from kfp_pipelines import components, launching
+from cluster_validation.api_server.server import Refused
+from cluster_validation.manifests.objects import EKS
 from kfp_pipelines.launching import TrainJobFailed, TrainJobs
 from kfp_pipelines.train_job import NAMESPACE, OUTPUT, TrainJobSize, train_job
+from tests.support.cluster.train_jobs import ADDRESSES, Controller, jobs, report
 from tests.support.paths import ROOT
 from tests.support.until import until
-from winnow import files
 from winnow.errors import WinnowError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -38,96 +30,6 @@ pytestmark = pytest.mark.filterwarnings(
 
 ACCOUNT = "system:serviceaccount:kubeflow:pipeline-runner"
 SIZE = TrainJobSize(nodes=2, gpus=4, hours=3)
-ADDRESSES = {name: f"s3://winnow-artifacts/run/{name}" for name in ("features", "retriever", "ranker")}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ApiServer]:
-    """An API server with the manifests of training, and the account that Kubeflow Pipelines installs."""
-    try:
-        with api_server() as running:
-            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow"}}
-            account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pipeline-runner"}}
-            running.apply([namespace])
-            running.apply([account], "--namespace=kubeflow")
-            running.kubectl("apply", "-f", str(EKS / "manifests" / "jobs.yaml"))
-            running.kubectl("apply", "-k", str(EKS / "manifests" / "training"))
-            yield running
-    except ToolMissing as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="module")
-def kubeconfig(server: ApiServer) -> str:
-    """A kubeconfig with a token of the pipelines' account."""
-    content = yaml.safe_load(server.kubeconfig.read_text())
-    token = server.kubectl("create", "token", "pipeline-runner", "--namespace=kubeflow").strip()
-    content["users"][0]["user"] = {"token": token}
-    (cluster,) = content["clusters"]
-    cluster["cluster"] = {
-        "server": cluster["cluster"]["server"],
-        "certificate-authority": str(server.kubeconfig.with_name("apiserver.crt")),
-    }
-    path = server.kubeconfig.with_name("pipelines")
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
-
-
-@pytest.fixture
-def client(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
-    for module in (config, config.kube_config):  # Both read KUBECONFIG when they are imported.
-        monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig)
-    monkeypatch.setattr(launching, "POLL_S", 0.05)
-    with launching.this_cluster() as connected:
-        yield connected
-
-
-def jobs(server: ApiServer) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(
-        server.kubectl("get", "trainjobs", f"--namespace={NAMESPACE}", "--output=json")
-    )["items"]
-    return found
-
-
-@pytest.fixture(autouse=True)
-def no_jobs(server: ApiServer) -> Iterator[None]:
-    yield
-    server.kubectl("delete", "trainjobs", "--all", f"--namespace={NAMESPACE}")
-
-
-def report(server: ApiServer, name: str, kind: str, reason: str, message: str, **status: Any) -> None:
-    """Set a job's status, as Trainer's controller does."""
-    condition = {"type": kind, "status": "True", "reason": reason, "message": message}
-    condition["lastTransitionTime"] = "2026-01-01T00:00:00Z"
-    patch = json.dumps({"status": {"conditions": [condition], **status}})
-    place = (f"--namespace={NAMESPACE}", "--subresource=status", "--type=merge", f"--patch={patch}")
-    server.kubectl("patch", "trainjob", name, *place)
-
-
-class Controller(threading.Thread):
-    """Trainer's controller, played: acts on the job once it exists. A failure of it fails the test."""
-
-    def __init__(self, server: ApiServer, act: Callable[[dict[str, Any]], object]) -> None:
-        super().__init__(daemon=True)
-        self.job: dict[str, Any] = {}
-        self._server, self._act = server, act
-        self._failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            until(lambda: jobs(self._server), 60)
-            (self.job,) = jobs(self._server)
-            self._act(self.job)
-        except BaseException as failure:
-            self._failure = failure
-
-    def __enter__(self) -> "Controller":
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.join(60)
-        assert self._failure is None, self._failure
 
 
 def run(client: ApiClient, limit_s: float = 60) -> str:
@@ -292,52 +194,3 @@ def until_revoked(client: ApiClient) -> None:
             if "was not complete" not in str(error):
                 raise
         time.sleep(0.1)
-
-
-@pytest.fixture(scope="module")
-def bucket(aws: None) -> None:
-    boto3.client("s3").create_bucket(Bucket="winnow-artifacts")
-
-
-def train(metrics: dsl.Metrics) -> None:
-    """The pipeline's step, with artefacts on S3."""
-    artefacts = {name: dsl.Artifact(uri=address) for name, address in ADDRESSES.items()}
-    size = {"nodes": 1, "gpus": 1, "hours": 1}
-    settings = "ranker: {epochs: 2}"
-    components.train.python_func(
-        **artefacts, **size, settings=settings, profile="", train_on="trainjob", metrics=metrics
-    )
-
-
-def test_the_train_step_passes_addresses_and_reads_the_result(server, client, bucket, tmp_path):
-    result = {"metrics": {"retriever_validation_ndcg@10": 0.25}, "unranked_reason": "", "constant_heads": {}}
-    result["stopped"] = ""
-
-    def act(job: dict[str, Any]) -> None:
-        files.write(f"{ADDRESSES['retriever']}/result.json", json.dumps(result).encode())
-        report(server, job["metadata"]["name"], "Complete", "AllJobsCompleted", "done")
-
-    metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
-    with Controller(server, act) as controller:
-        train(metrics)
-    assert controller.job["spec"]["trainer"]["args"] == [
-        *(part for name, address in ADDRESSES.items() for part in (f"--{name}", address)),
-        *("--settings", "s3://winnow-artifacts/run/settings.json"),
-        *("--checkpoints", "s3://winnow-artifacts/run/checkpoints"),
-    ]
-    assert json.loads(files.read("s3://winnow-artifacts/run/settings.json"))["ranker"]["epochs"] == 2
-    assert metrics.metadata == result["metrics"]
-    inputs = {"training": '{"ranker":{"epochs":2}}'}
-    assert json.loads(files.read("s3://winnow-artifacts/run/retriever/inputs.json")) == inputs
-
-
-def test_a_complete_job_without_a_result_is_an_error(server, client, bucket, tmp_path):
-    def act(job: dict[str, Any]) -> None:
-        files.write(f"{ADDRESSES['retriever']}/result.json", b'{"metrics": 1}')
-        report(server, job["metadata"]["name"], "Complete", "AllJobsCompleted", "done")
-
-    with (
-        Controller(server, act),
-        pytest.raises(WinnowError, match=r"is complete, but s3://.*/result\.json is not a r"),
-    ):
-        train(dsl.Metrics(uri=str(tmp_path / "metrics")))
