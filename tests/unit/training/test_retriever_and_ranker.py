@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from tests.support.training.walks import EVENTS, ITEMS, LENGTH, NUMERICS, SMALL, SOURCES, USERS, numerics_at, world
 from winnow.evaluation.baselines import Past, popularity
-from winnow.features.table import FeatureSet
+from winnow.features.table import FeatureSet, Interactions
 from winnow.features.targets import target_rows
 from winnow.models.served import ServedItemTower, ServedRetriever
-from winnow.models.towers import CatalogInputs
+from winnow.models.towers import CatalogInputs, ItemTower, Shapes
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
@@ -22,7 +22,7 @@ from winnow.training.ranker.candidate_lists import PastSources, past_lists
 from winnow.training.ranker.past_retrieval import retrieve
 from winnow.training.ranker.train import train_ranker
 from winnow.training.ranker.trained import TrainedRanker
-from winnow.training.retriever.train import RetrieverTraining, train_retriever
+from winnow.training.retriever.train import RetrieverTraining, dropout_for, train_retriever
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,38 @@ def test_training_is_reproducible(features: FeatureSet) -> None:
     short = SMALL.model_copy(update={"max_epochs": 2})
     first, second = (train_retriever(features, short, show_progress=False).served for _ in range(2))
     torch.testing.assert_close(first.item_vectors, second.item_vectors, rtol=0, atol=0)
+
+
+def test_a_budget_ends_the_training_and_says_so(features: FeatureSet, retrieval: RetrieverTraining) -> None:
+    assert retrieval.stopped == ""
+    cut = train_retriever(features, SMALL.model_copy(update={"windows": 60}), show_progress=False)
+    assert cut.stopped.startswith("retriever.windows: 60 ended the training in epoch ")
+    late = train_retriever(features, SMALL.model_copy(update={"minutes": 1e-6}), show_progress=False)
+    assert late.stopped.startswith("retriever.minutes: 1e-06 ended the training in epoch ")
+    before, after = (each.item_tower.identity.weight for each in (late.holdout_fit, late.served))
+    assert not torch.equal(before, after), "the served fit learns from the whole log all the same"
+
+
+def test_sparse_logs_get_more_dropout() -> None:
+    log = world()[0].interactions
+    assert len(log.item) / log.users == 16
+    assert dropout_for(log, ITEMS) == pytest.approx(0.5 - 0.15 * np.log2(16 / 12))
+    assert dropout_for(log, len(log.item)) == 0.5
+    dense = Interactions(np.array([0, 500]), *(np.ones(500, kind) for kind in ("i4", "i4", "i8", "f4")))
+    assert dropout_for(dense, 4) == 0.2
+
+
+def test_an_item_without_content_keeps_its_id_in_training(features: FeatureSet) -> None:
+    shapes = Shapes.of(features)
+    tower = ItemTower(shapes, 16, id_dropout=0.5, content_dropout=0.4).train()
+    inputs = CatalogInputs(features, shapes).take(np.arange(1, ITEMS))
+    nothing = inputs._replace(
+        categorical=torch.zeros_like(inputs.categorical),
+        numeric=torch.zeros_like(inputs.numeric),
+        present=tuple(torch.zeros_like(each) for each in inputs.present),
+    )
+    hidden = [int((tower._dropped(each).trained == 0).sum()) for each in (nothing, inputs)]
+    assert hidden[0] == 0 < hidden[1]
 
 
 def test_a_large_catalog_is_sampled(features: FeatureSet) -> None:
