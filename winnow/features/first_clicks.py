@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.features.segments import first_after
 from winnow.features.table import FeatureSet
 
 
@@ -17,23 +18,23 @@ def first_clicks(features: FeatureSet) -> NDArray[np.int64]:
     log, shown = features.interactions, features.impressions
     requests = np.diff(shown.offsets)
     moment = np.repeat(shown.timestamp, requests)
-    pairs, pair = np.unique(_pairs(log.user, log.item, features.items), return_inverse=True)
     asked = _pairs(np.repeat(shown.user, requests), shown.item, features.items)
-    asked_pair = np.searchsorted(pairs, asked)
-    # One past the end of the pairs is a pair without events.
-    known = np.append(pairs, -1)[asked_pair] == asked
-    times = np.unique(log.timestamp)
-    key = pair * (len(times) + 1) + np.searchsorted(times, log.timestamp)
-    asked_key = asked_pair * (len(times) + 1) + np.searchsorted(times, moment)
+    was_shown = np.zeros(log.users, np.bool_)
+    was_shown[shown.user] = True
+    own = np.flatnonzero(np.repeat(was_shown, np.diff(log.offsets)))
+    pair = _pairs(log.user_of(own), log.item[own], features.items)
+    # The log is sorted by user and time, so a stable sort keeps the time order within a pair.
+    order = np.argsort(pair, kind="stable")
     nothing = len(log.item)
     found = np.full(len(asked), nothing, np.int64)
     for code, window_ms in enumerate(features.schema.event_windows_ms, start=1):
-        rows = np.flatnonzero(log.event == code)
-        rows = np.append(rows[np.argsort(key[rows], kind="stable")], nothing)
-        next_row = rows[np.searchsorted(key[rows[:-1]], asked_key)]
-        same = np.append(pair, -1)[next_row] == asked_pair
-        within = np.append(log.timestamp, 0)[next_row] - moment <= window_ms
-        found = np.where(known & same & within, np.minimum(found, next_row), found)
+        of_type = order[log.event[own[order]] == code]
+        rows, pairs = own[of_type], pair[of_type]
+        times, end = log.timestamp[rows], np.searchsorted(pairs, asked, side="right")
+        place = first_after(times, np.searchsorted(pairs, asked), end, moment - 1)
+        hit = np.flatnonzero(place < end)
+        hit = hit[times[place[hit]] - moment[hit] <= window_ms]
+        found[hit] = np.minimum(found[hit], rows[place[hit]])
     return np.where(found == nothing, -1, found)
 
 
