@@ -23,7 +23,7 @@ LIKED = 4
 
 def measure(subjects: Subjects) -> list[Row]:
     """Ndcg@10 and the ratings of the hits, on each user's last rating."""
-    two_sided, plain = (_Answers(build(_data(each), "last")) for each in ("two-sided", "plain"))
+    two_sided, plain = (_Answers(build(data(each), "last")) for each in ("two-sided", "plain"))
     split = f"each of {len(two_sided.rating)} users' last rating"
     rows = [row(f"plain ratings, funnel's ndcg@10 ({split})", plain.ndcg(), "", ">= 0.134")]
     for name, answers in (("plain", plain), ("two-sided", two_sided)):
@@ -65,7 +65,7 @@ class _Answers:
         return float(self.rating[hit].mean())
 
 
-def _data(kind: str) -> Path:
+def data(kind: str) -> Path:
     """MovieLens as it is, or beside a ``dataset.yaml`` in which every rating is an interaction like any other."""
     [log] = files("ml-100k", "*.inter")
     if kind == "two-sided":

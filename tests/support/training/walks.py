@@ -9,7 +9,7 @@ from winnow.settings.training import CandidateCounts, RetrieverSettings
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(
-    dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=10, withheld=4, dropout=0.2
+    dimension=16, layers=1, heads=2, history_length=LENGTH, batch=16, max_epochs=20, withheld=4, dropout=0.2
 )
 SOURCES = CandidateCounts(retriever=25, covisitation=15, trending=10)
 NUMERICS = (*NUMERIC_FEATURES, "price")

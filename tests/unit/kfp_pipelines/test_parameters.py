@@ -137,14 +137,14 @@ def test_steps_record_inputs_that_together_are_the_build_s(tmp_path: Path) -> No
         (
             "minio://mlpipeline/run",
             1,
-            "dataset is at minio://mlpipeline/run/dataset, which the nodes of a TrainJob cannot",
+            "features is at minio://mlpipeline/run/features, which the nodes of a TrainJob cannot",
         ),
         ("s3://bucket/run", 0, "train_on: trainjob: nodes: must be greater than or equal to 1, got 0"),
         ("s3://bucket/run", 65, "train_on: trainjob: nodes: must be less than or equal to 64, got 65"),
     ],
 )
 def test_a_train_job_that_cannot_work_is_refused_before_it_is_launched(address: str, nodes: int, message: str) -> None:
-    artefacts = {name: f"{address}/{name}" for name in ("dataset", "features", "retriever", "ranker")}
+    artefacts = {name: f"{address}/{name}" for name in ("features", "retriever", "ranker")}
     with pytest.raises(WinnowError, match=re.escape(message)):
         train_on_cluster(artefacts, TrainingSettings(), nodes=nodes, gpus=1, hours=1)
 
