@@ -9,9 +9,11 @@ also with another number of processes. The retriever is trained by all of them; 
 training lists are bounded by the settings, by the first.
 """
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -43,12 +45,12 @@ def run(
 ) -> None:
     """Train, with the other processes of torchrun if there are any."""
     try:
-        with tempfile.TemporaryDirectory(prefix="winnow-training-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="winnow-training-") as scratch, ExitStack() as inputs:
             chosen = TrainingSettings()
             if settings:
                 chosen = load(TrainingSettings, _fetched(settings, Path(scratch) / "settings.yaml"))
             with joined(chosen.compute) as ranks:
-                arrays = _copied(features, Path(scratch) / "features")
+                arrays = inputs.enter_context(_reachable(features, ranks))
                 extracted = FeatureSet.load(arrays)
                 kept = _checkpoints(checkpoints, chosen, extracted, checkpoint_minutes, keep, ranks)
                 show = ranks.rank == 0
@@ -88,12 +90,25 @@ def _fetched(address: str, path: Path) -> Path:
     return path
 
 
-def _copied(address: str, folder: Path) -> Path:
-    """A folder of this machine: the one at a local address, or this process's copy of the objects on S3."""
+@contextmanager
+def _reachable(address: str, ranks: Ranks) -> Iterator[Path]:
+    """A folder of this machine: the one at a local address, or a copy of the objects on S3 that its processes share."""
     if not address.startswith(files.S3):
-        return Path(address)
-    _download(address, folder)
-    return folder
+        yield Path(address)
+        return
+    # torchrun is the parent of all processes of a machine; one that is alone has the copy to itself.
+    owner = os.getppid() if "LOCAL_RANK" in os.environ else os.getpid()
+    folder = Path(tempfile.gettempdir()) / f"winnow-training-inputs-{owner}"
+    fetches = os.environ.get("LOCAL_RANK", "0") == "0"
+    try:
+        if fetches:
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            _download(address, folder)
+        ranks.barrier()
+        yield folder
+    finally:
+        if fetches:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download(address: str, folder: Path) -> None:
