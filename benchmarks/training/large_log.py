@@ -1,7 +1,6 @@
 """Does a build end in time and memory where the log is large? ``winnow build`` on a generated log without media."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,7 @@ def _build(size: LogSize, settings: str, minutes: str, gibibytes: str) -> list[R
         data, file = Path(scratch) / "data", Path(scratch) / "training.yaml"
         write(data, size)
         file.write_text(settings)
-        command = [shutil.which("winnow") or sys.executable, "build", f"--data={data}", f"--training={file}"]
+        command = [str(Path(sys.executable).with_name("winnow")), "build", f"--data={data}", f"--training={file}"]
         process = subprocess.Popen(  # noqa: S603
             command, env=os.environ | {"WINNOW_HOME": str(Path(scratch) / "home")}, stdout=sys.stderr
         )

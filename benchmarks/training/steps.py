@@ -14,14 +14,15 @@ from winnow.training.retriever.fit import Fit
 SMALL, LARGE = 10_000, 1_000_000
 USERS, EVENTS = 4_000, 51
 WARM_UP, STEPS = 5, 60
+BATCH = 32
 
 
 def measure() -> list[Row]:
     """Milliseconds per step at 10,000 and at 1,000,000 items."""
-    settings = RetrieverSettings()
     fits, batches = {}, {}
     for items in (SMALL, LARGE):
         features = synthetic(items, USERS, EVENTS)
+        settings = RetrieverSettings(dropout=0.5, batch=BATCH)
         fits[items] = Fit(features, settings, ComputeSettings(), Ranks())
         until = features.interactions.offsets[1:]
         batches[items] = list(epoch_batches(features, until, fits[items].values, settings, (0, 1)))

@@ -62,7 +62,8 @@ class RetrieverSettings(_Section):
         learning_rate: of AdamW, after the warm-up.
         warm_up: steps over which the learning rate rises to its full value.
         weight_decay: of the weight matrices.
-        batch: windows of full length per step; as many more of shorter ones as take the same room.
+        batch: windows of full length per step, as many more of shorter ones as take the same room; by default 8, and
+            for long logs as many as make 600 steps of an epoch, 64 at most.
         minutes: budget of both fits; the holdout fit ends after three quarters of it at the latest.
         windows: training windows after which the holdout fit ends at the latest, counted over all epochs.
         max_epochs: epochs after which the holdout fit ends at the latest.
@@ -88,7 +89,7 @@ class RetrieverSettings(_Section):
     learning_rate: Rate = 3e-3
     warm_up: int = Field(default=100, ge=1, le=1_000_000)
     weight_decay: Number = Field(default=0.01, ge=0, le=1)
-    batch: int = Field(default=8, ge=1, le=8192)
+    batch: int | None = Field(default=None, ge=1, le=8192)
     minutes: Number | None = Field(default=None, gt=0, le=100_000)
     windows: int | None = Field(default=None, ge=1, le=10**12)
     max_epochs: int = Field(default=100, ge=1, le=10_000)

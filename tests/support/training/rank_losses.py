@@ -15,11 +15,13 @@ from winnow.settings.training import ComputeSettings, RetrieverSettings
 from winnow.training.loop.ranks import Ranks, joined
 from winnow.training.retriever.course import epoch_batches
 from winnow.training.retriever.fit import Fit
+from winnow.training.retriever.train import chosen_for
 from winnow.training.retriever.windows import Windows
 
 
 def losses(features: FeatureSet, settings: RetrieverSettings, steps: int, ranks: Ranks) -> list[float]:
     """This rank's shares of the losses of the first steps."""
+    settings = chosen_for(settings, features)
     fit = Fit(features, settings, ComputeSettings(device="cpu"), ranks)
     until = features.interactions.offsets[1:]
 

@@ -42,7 +42,7 @@ class RunningMean(Generic[Model]):
         torch._foreach_lerp_(list(self.weights.values()), now, 1.0 - kept(self._step))
 
     def resume(self, step: int) -> None:
-        """Go on after step ``step`` of an earlier run, whose means are in :attr:`weights`."""
+        """Go on after step ``step`` of an earlier run, whose means are in ``weights``."""
         self._step = step
 
     @torch.no_grad()

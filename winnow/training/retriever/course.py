@@ -21,7 +21,6 @@ from winnow.training.retriever.validation import gains, validation_rows
 from winnow.training.retriever.windows import Windows, batches, epoch_windows
 
 HOLDOUT, SERVED = 0, 1
-"""The stages of the training."""
 
 _LONG = 400
 """Batches from which on an epoch is long: a validation follows every one of them, otherwise every second."""
@@ -34,7 +33,7 @@ class Position(BaseModel):
     """Where a training stands: what a checkpoint holds beside the tensors.
 
     Attributes:
-        stage: :data:`HOLDOUT` or :data:`SERVED`.
+        stage: 0 for the holdout fit, 1 for the served one.
         epoch: the running one, from 1.
         batch: batches of it that were learned.
         step: steps of the stage.
@@ -218,6 +217,7 @@ def epoch_batches(
     """
     rng = np.random.default_rng((settings.seed, *seed))
     windows = epoch_windows(features.interactions, until, values, settings.history_length, rng)
+    assert settings.batch is not None, "see chosen_for"
     events = settings.batch * settings.history_length
     steps = -(-int((windows.end - windows.start).sum()) // events)
     for _ in range(max(1, settings.steps // max(1, steps))):

@@ -91,7 +91,7 @@ class Fit:
             self._optimizer.state[parameter] = {"step": torch.zeros((), device=self.device), **moments}
 
     def state(self) -> dict[str, Tensor]:
-        """All that a checkpoint keeps beside :attr:`step`, by name; reading one fills these tensors in place."""
+        """All that a checkpoint keeps beside ``step``, by name; reading one fills these tensors in place."""
         found = {f"towers.{name}": parameter.detach() for name, parameter in self.towers.named_parameters()}
         found |= {f"mean.{name}": tensor for name, tensor in self._mean.weights.items()}
         if self._rows is not None:

@@ -23,6 +23,10 @@ _HOLDOUT_FIT = "holdout_fit"
 """The holdout fit's folder, inside the retriever's."""
 
 
+_STEPS = 600
+"""Steps of an epoch over a long log, whose batches are larger: a step over more windows costs less for each."""
+
+
 @dataclass(frozen=True)
 class RetrieverTraining:
     """The result of :func:`train_retriever`.
@@ -73,8 +77,7 @@ def train_retriever(
         profile: folder that gets a trace of a few steps.
     """
     log, ranks = features.interactions, ranks or Ranks()
-    if settings.dropout is None:
-        settings = settings.model_copy(update={"dropout": dropout_for(log, features.items)})
+    settings = chosen_for(settings, features)
     until = withheld_until(log, settings.withheld)
     fit = Fit(features, settings, compute or ComputeSettings(), ranks)
     course = Course(fit, until, ranks, checkpoints, show_progress, profile)
@@ -90,6 +93,14 @@ def withheld_until(log: Interactions, withheld: int) -> NDArray[np.int64]:
     count = np.diff(log.offsets)
     until: NDArray[np.int64] = log.offsets[1:] - np.where(count > 1, np.clip(count // 4, 1, withheld), 0)
     return until
+
+
+def chosen_for(settings: RetrieverSettings, features: FeatureSet) -> RetrieverSettings:
+    """The settings with a number for those that follow from the log where they are not given: dropout and batch."""
+    log = features.interactions
+    dropout = dropout_for(log, features.items) if settings.dropout is None else settings.dropout
+    batch = int(np.clip(len(log.item) / settings.history_length / _STEPS, 8, 64))
+    return settings.model_copy(update={"dropout": dropout, "batch": settings.batch or batch})
 
 
 def dropout_for(log: Interactions, items: int) -> float:
