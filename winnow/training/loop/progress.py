@@ -35,8 +35,9 @@ class Progress:
         self._bar.update(count)
 
     def show(self, figures: Mapping[str, float]) -> None:
-        """Show figures, such as those of a validation, from the next drawing on, until there are newer ones."""
-        self._bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()}, refresh=False)
+        """Show figures, such as an epoch's number and its validation, from the next drawing on."""
+        shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in figures.items()}
+        self._bar.set_postfix(shown, refresh=False)
 
     def __enter__(self) -> "Progress":
         return self
