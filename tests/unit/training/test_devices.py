@@ -23,6 +23,7 @@ from winnow.training.ranker import candidate_lists, train
 from winnow.training.ranker.candidate_lists import PastSources, past_lists
 from winnow.training.ranker.tensors import ListTensorBuilder, ListTensors
 from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever import fit
 from winnow.training.retriever.train import RetrieverTraining, train_retriever
 
 RANKER = RankerSettings(width=8, epochs=3, best=10, others=10)
@@ -76,6 +77,17 @@ def on(device: torch.device, monkeypatch: pytest.MonkeyPatch, *modules: ModuleTy
 
 def is_on_the_cpu(weights: dict[str, torch.Tensor]) -> bool:
     return {type(tensor) for tensor in weights.values()} == {torch.Tensor}
+
+
+def test_the_retriever_trains_on_another_device_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The second device has no sparse tensors, so the catalog is scored whole.
+    settings = SMALL.model_copy(update={"max_epochs": 2})
+    expected = train_retriever(world()[0], settings, show_progress=False)
+    with second_device() as device:
+        on(device, monkeypatch, fit)
+        trained = train_retriever(world()[0], settings, show_progress=False)
+    assert is_on_the_cpu(trained.served.weights())
+    torch.testing.assert_close(trained.served.item_vectors, expected.served.item_vectors, rtol=1e-3, atol=1e-3)
 
 
 def test_the_ranker_trains_on_another_device_and_comes_back(

@@ -49,8 +49,8 @@ class Fit:
         self._compute, self.device = compute, device_of(compute)
         self._inputs = CatalogInputs(features, self.shapes)
         self._item_tower, self._user_tower = build_towers(self.shapes, settings)
-        self._identity = next(self._item_tower.identity.parameters())
         self.towers = nn.ModuleList([self._item_tower, self._user_tower]).to(self.device)
+        self._identity = next(self._item_tower.identity.parameters())
         self._forward = torch.compile(self._user_tower, dynamic=True) if compute.compile else self._user_tower
         log = features.interactions
         self._negatives: NegativeSampler | None = None
@@ -71,8 +71,10 @@ class Fit:
             start: weights to begin with, those that the towers have where it is missing.
         """
         if start is not None:
-            self._item_tower.load_state_dict(start.item_tower.state_dict())
-            self._user_tower.load_state_dict(start.user_tower.state_dict())
+            weights = (*start.item_tower.parameters(), *start.user_tower.parameters())
+            with torch.no_grad():
+                for parameter, weight in zip(self.towers.parameters(), weights, strict=True):
+                    parameter.copy_(weight)
         self.step = 0
         ids: nn.Parameter | None = None
         if self._negatives:
