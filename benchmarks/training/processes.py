@@ -19,12 +19,9 @@ from tests.support.paths import ROOT
 from tests.support.training.rank_losses import losses
 from winnow.errors import WinnowError
 from winnow.features.table import FeatureSet
-from winnow.features.targets import target_rows, target_values
 from winnow.settings.training import RetrieverSettings
 from winnow.training.loop.ranks import Ranks
-from winnow.training.retriever.train import withheld_until
-from winnow.training.retriever.trained import TrainedRetriever
-from winnow.training.retriever.validation import validate, validation_rows
+from winnow.training.train import RESULT, TrainingResult
 
 STEPS, KILLS, SEED = 100, 10, 0
 SETTINGS = RetrieverSettings(dropout=0.0, id_dropout=0.0, content_dropout=0.0, max_epochs=6)
@@ -42,8 +39,8 @@ def measure() -> list[Row]:
         arguments = [str(features), SETTINGS.model_dump_json(), str(STEPS), str(folder)]
         _wait(_torchrun(2, ["tests.support.training.rank_losses", *arguments]))
         two = np.sum([json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)], axis=0)
-        alone = _score(features, _trained(features, folder / "alone", 1, 0))
-        killed = _score(features, _trained(features, folder / "killed", 2, KILLS))
+        alone = _trained(features, folder / "alone", 1, 0)
+        killed = _trained(features, folder / "killed", 2, KILLS)
     return [
         row(f"largest difference of the first {STEPS} losses, two processes", np.abs(two - one).max(), "", "<= 1e-4"),
         row("ndcg@10 of the validation, one process", alone, ""),
@@ -59,8 +56,8 @@ def _torchrun(processes: int, arguments: list[str]) -> "subprocess.Popen[bytes]"
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr)  # noqa: S603
 
 
-def _trained(features: Path, out: Path, processes: int, kills: int) -> Path:
-    """Train, while a process is killed again and again; the result is the folder of the retriever."""
+def _trained(features: Path, out: Path, processes: int, kills: int) -> float:
+    """Train, while a process is killed again and again; the result is the validation's ndcg@10."""
     out.mkdir()
     (out / "training.yaml").write_text(f"retriever: {SETTINGS.model_dump_json()}\nranker: {{epochs: 1}}\n")
     options = {"features": features, "settings": out / "training.yaml", "checkpoints": out / "checkpoints"}
@@ -75,7 +72,8 @@ def _trained(features: Path, out: Path, processes: int, kills: int) -> Path:
         if workers:
             rng.choice(workers).send_signal(signal.SIGKILL)
     _wait(torchrun)
-    return out / "retriever"
+    result = TrainingResult.model_validate_json((out / "retriever" / RESULT).read_bytes())
+    return result.metrics["retriever_validation_ndcg@10"]
 
 
 def _progress(torchrun: "subprocess.Popen[bytes]", checkpoints: Path) -> None:
@@ -90,11 +88,3 @@ def _progress(torchrun: "subprocess.Popen[bytes]", checkpoints: Path) -> None:
 def _wait(torchrun: "subprocess.Popen[bytes]") -> None:
     if torchrun.wait(_LONGEST_S):
         raise WinnowError(f"torchrun ended with exit code {torchrun.returncode}")
-
-
-def _score(features: Path, retriever: Path) -> float:
-    loaded = FeatureSet.load(features)
-    log = loaded.interactions
-    values = target_values(loaded, target_rows(loaded))
-    asked = validation_rows(log, values, withheld_until(log, SETTINGS.withheld), SETTINGS.validation_users)
-    return validate(TrainedRetriever.load(retriever / "holdout_fit"), loaded, asked)

@@ -27,7 +27,7 @@ from winnow.settings.training import TrainingSettings
 from winnow.training.loop.checkpoints import Checkpoints
 from winnow.training.loop.ranks import Ranks, joined
 from winnow.training.retriever.train import train_retriever
-from winnow.training.train import RESULT, TrainingResult, complete
+from winnow.training.train import RESULT, complete
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -53,16 +53,15 @@ def run(
                 arrays = inputs.enter_context(_reachable(features, ranks))
                 extracted = FeatureSet.load(arrays)
                 kept = _checkpoints(checkpoints, chosen, extracted, checkpoint_minutes, keep, ranks)
-                show = ranks.rank == 0
-                retrieval = train_retriever(extracted, chosen.retriever, show, chosen.compute, ranks, kept, profile)
                 first = ranks.rank == 0
+                retrieval = train_retriever(extracted, chosen.retriever, first, chosen.compute, ranks, kept, profile)
             # The process group has ended: the others need not wait for the first.
             if first:
                 with _written(retriever, Path(scratch)) as out, _written(ranker, Path(scratch)) as ranker_out:
-                    result = complete(arrays, extracted, retrieval, out, ranker_out, chosen, show, profile)
+                    result = complete(arrays, extracted, retrieval, out, ranker_out, chosen, True, profile)
                 if kept is not None:
                     kept.discard()
-                _report(result)
+                typer.echo(result.model_dump_json(indent=1))
     except WinnowError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from None
@@ -76,10 +75,6 @@ def _checkpoints(
     log = features.interactions
     data = f"{features.schema.digest} {features.as_of} {features.items} {log.users} {len(log.item)}"
     return Checkpoints(address, f"{settings.retriever.model_dump_json()} {data}", minutes, keep, ranks)
-
-
-def _report(result: TrainingResult) -> None:
-    typer.echo(result.model_dump_json(indent=1))
 
 
 def _fetched(address: str, path: Path) -> Path:

@@ -6,11 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 from winnow.features.numerics import ItemNumerics
 from winnow.features.table import FeatureSet
-from winnow.features.targets import target_rows, target_values
 from winnow.settings.training import TrainingSettings
 from winnow.training.ranker.train import train_ranker
 from winnow.training.retriever.train import RetrieverTraining, train_retriever
-from winnow.training.retriever.validation import validate, validation_rows
 from winnow.training.tables.source_tables import SourceTables
 
 RESULT = "result.json"
@@ -90,11 +88,8 @@ def complete(
     (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
     trained = train_ranker(extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress, profile)
     trained.save(ranker)
-    values = target_values(extracted, target_rows(extracted))
-    asked = validation_rows(extracted.interactions, values, retrieval.until, settings.retriever.validation_users)
-    metrics = {"retriever_validation_ndcg@10": validate(retrieval.holdout_fit, extracted, asked)}
     result = TrainingResult(
-        metrics=metrics,
+        metrics={"retriever_validation_ndcg@10": retrieval.validation},
         unranked_reason=trained.unranked_reason,
         constant_heads=trained.constant_heads,
         stopped=retrieval.stopped,

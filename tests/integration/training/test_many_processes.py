@@ -67,21 +67,23 @@ def ended(process: "subprocess.Popen[str]") -> str:
     return output
 
 
-def has_checkpoint(process: "subprocess.Popen[str]", checkpoints: Path) -> None:
-    """Wait until the training has written its first one."""
-    deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("*/*/manifest.json")):
-        assert process.poll() is None, "ended before its first checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def training(extracted: Path, out: Path, *more: str) -> list[str]:
     out.mkdir()
     (out / "training.yaml").write_text(f"retriever: {SETTINGS.model_dump_json()}\nranker: {{epochs: 1}}\n")
     options = [f"--features={extracted / 'features'}"]
     options += [f"--{name}={out / name}" for name in ("retriever", "ranker")]
     return ["winnow.training", *options, f"--settings={out / 'training.yaml'}", *more]
+
+
+def past_a_checkpoint(extracted: Path, out: Path, checkpoints: Path) -> "subprocess.Popen[str]":
+    """A training by two processes that has written its first checkpoint."""
+    process = torchrun(2, *training(extracted, out, f"--checkpoints={checkpoints}", *CHECKPOINTS))
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("*/*/manifest.json")):
+        assert process.poll() is None, "ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +115,7 @@ def test_a_killed_process_is_started_again_and_ends_with_the_same_model(
     extracted: Path, tmp_path: Path, alone: TrainedRetriever
 ) -> None:
     checkpoints = tmp_path / "checkpoints"
-    process = torchrun(2, *training(extracted, tmp_path / "out", f"--checkpoints={checkpoints}", *CHECKPOINTS))
-    has_checkpoint(process, checkpoints)
+    process = past_a_checkpoint(extracted, tmp_path / "out", checkpoints)
     victim = psutil.Process(process.pid).children()[-1]
     victim.send_signal(signal.SIGKILL)
     output = ended(process)
@@ -128,8 +129,7 @@ def test_a_stopped_training_continues_in_another_number_of_processes(
     extracted: Path, tmp_path: Path, alone: TrainedRetriever
 ) -> None:
     checkpoints = tmp_path / "checkpoints"
-    process = torchrun(2, *training(extracted, tmp_path / "two", f"--checkpoints={checkpoints}", *CHECKPOINTS))
-    has_checkpoint(process, checkpoints)
+    process = past_a_checkpoint(extracted, tmp_path / "two", checkpoints)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert list(checkpoints.glob("*/*/manifest.json"))

@@ -7,13 +7,14 @@ positives of each other (Khosla et al. 2020), because a caption may be no more t
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from winnow.encoders.settings import TinySettings
@@ -23,10 +24,23 @@ from winnow.training.encoders.examples import Examples
 from winnow.training.encoders.views import drop_tokens, louder_and_later, shift_and_flip
 from winnow.training.loop.devices import autocast, device_of
 from winnow.training.loop.progress import Progress
+from winnow.training.loop.weight_decay import decay_groups
 
 _LARGEST_SCALE = math.log(100)  # of the logits, as in CLIP
+_WEIGHT_DECAY = 0.05
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def train_contrastive(
     model: TinyModel,
     encoders: TinyEncoders,
@@ -54,39 +68,6 @@ def train_contrastive(
     Returns:
         The loss of every step.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _train(model, encoders, examples, settings, compute, show_progress)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy, with a uniform target over the positives of each row.
-
-    Args:
-        one: float32 [B, D], unit vectors.
-        other: float32 [B, D], unit vectors; row i belongs to row i of ``one``.
-        same: bool [B, B], symmetric, true on the diagonal: which rows are positives of each other.
-        scale: scale of the cosines.
-
-    Returns:
-        The mean loss; where only the diagonal is true, CLIP's loss.
-    """
-    logits = scale * one @ other.T
-    target = same / same.sum(dim=1, keepdim=True)
-    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-
-
-def _train(
-    model: TinyModel,
-    encoders: TinyEncoders,
-    examples: Examples,
-    settings: TinySettings,
-    compute: ComputeSettings,
-    show_progress: bool,
-) -> list[float]:
     random = np.random.default_rng(settings.seed)
     device = device_of(compute)
     audio, image, text = encoders.audio.module, encoders.image.module, encoders.text.module
@@ -94,7 +75,7 @@ def _train(
     for module in modules:
         module.to(device).train()
     captions = np.unique(examples.tokens, axis=0, return_inverse=True)[1].reshape(-1)
-    optimiser = torch.optim.AdamW(_parameter_groups(model), lr=settings.learning_rate)
+    optimiser = torch.optim.AdamW(decay_groups(model.parameters(), _WEIGHT_DECAY), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )
@@ -138,11 +119,21 @@ def _train(
     return losses
 
 
-def _parameter_groups(model: nn.Module) -> list[dict[str, object]]:
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    # Gains, biases and the scale of the logits take no weight decay.
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+def contrast(one: Tensor, other: Tensor, same: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy, with a uniform target over the positives of each row.
+
+    Args:
+        one: float32 [B, D], unit vectors.
+        other: float32 [B, D], unit vectors; row i belongs to row i of ``one``.
+        same: bool [B, B], symmetric, true on the diagonal: which rows are positives of each other.
+        scale: scale of the cosines.
+
+    Returns:
+        The mean loss; where only the diagonal is true, CLIP's loss.
+    """
+    logits = scale * one @ other.T
+    target = same / same.sum(dim=1, keepdim=True)
+    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
 
 
 def _batches(count: int, size: int, random: np.random.Generator) -> list[NDArray[np.int64]]:

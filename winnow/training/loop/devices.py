@@ -38,6 +38,14 @@ def autocast(settings: ComputeSettings, device: torch.device) -> AbstractContext
     return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
 
 
-def compiled(function: Callable[Given, Result], settings: ComputeSettings) -> Callable[Given, Result]:
-    """The function as ``torch.compile`` compiles it at its first calls, where ``compile`` is set."""
-    return torch.compile(function) if settings.compile else function
+def compiled(
+    function: Callable[Given, Result], settings: ComputeSettings, dynamic: bool | None = None
+) -> Callable[Given, Result]:
+    """The function as ``torch.compile`` compiles it at its first calls, where ``compile`` is set.
+
+    Args:
+        function: a function or a module.
+        settings: whether to compile.
+        dynamic: compile at once for tensors of every size; ``None`` leaves it to PyTorch.
+    """
+    return torch.compile(function, dynamic=dynamic) if settings.compile else function

@@ -95,6 +95,11 @@ class Course:
             fit.resume(self._position.step)
 
     @property
+    def validation(self) -> float:
+        """The ndcg@10 of the holdout fit's best model; all ranks ask for it together."""
+        return self._position.best_score if self.best_epoch else self._validate(self._best)
+
+    @property
     def best_epoch(self) -> int:
         """Epoch of the holdout fit that validated best; 0 where there was nothing to learn."""
         return self._position.best_epoch

@@ -10,10 +10,11 @@ from winnow.features.table import FeatureSet
 from winnow.features.targets import target_rows, target_values
 from winnow.models.towers import CatalogInputs, ItemTower, Shapes, UserTower
 from winnow.settings.training import ComputeSettings, RetrieverSettings
-from winnow.training.loop.devices import autocast, device_of
+from winnow.training.loop.devices import autocast, compiled, device_of
 from winnow.training.loop.ranks import Ranks
 from winnow.training.loop.row_updates import RowUpdates
 from winnow.training.loop.running_mean import RunningMean
+from winnow.training.loop.weight_decay import decay_groups
 from winnow.training.retriever.loss import target_log_probability, value_weighted
 from winnow.training.retriever.negatives import NegativeSampler
 from winnow.training.retriever.trained import TrainedRetriever, build_towers
@@ -51,7 +52,7 @@ class Fit:
         self._item_tower, self._user_tower = build_towers(self.shapes, settings)
         self.towers = nn.ModuleList([self._item_tower, self._user_tower]).to(self.device)
         self._identity = next(self._item_tower.identity.parameters())
-        self._forward = torch.compile(self._user_tower, dynamic=True) if compute.compile else self._user_tower
+        self._forward = compiled(self._user_tower, compute, dynamic=True)
         log = features.interactions
         self._negatives: NegativeSampler | None = None
         if self.shapes.items > settings.full_softmax_items:
@@ -76,16 +77,11 @@ class Fit:
                 for parameter, weight in zip(self.towers.parameters(), weights, strict=True):
                     parameter.copy_(weight)
         self.step = 0
-        ids: nn.Parameter | None = None
-        if self._negatives:
-            ids = self._identity
+        ids = self._identity if self._negatives else None
         self._rows = RowUpdates(ids.detach(), _BETAS) if ids is not None else None
         self._mean = RunningMean(self.towers, apart=ids)
         self._dense = [parameter for parameter in self.towers.parameters() if parameter is not ids]
-        groups = [
-            {"params": [p for p in self._dense if p.ndim > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in self._dense if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        groups = decay_groups(self._dense, self.settings.weight_decay)
         self._optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, betas=_BETAS, fused=True)
         for parameter in self._dense:
             # AdamW would make them in its first step; a checkpoint is read before that.
@@ -130,10 +126,9 @@ class Fit:
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self._dense if p.grad is not None]
-        ids = self._item_tower.identity.weight
         if self._rows is not None:
-            assert ids.grad is not None
-            rows = ids.grad.coalesce()
+            assert self._identity.grad is not None
+            rows = self._identity.grad.coalesce()
             values = rows.values()
             gradients.append(values)
         self.ranks.all_reduce_sum(gradients)
@@ -144,7 +139,7 @@ class Fit:
         self._mean.update()
         if self._rows is not None:
             self._rows.update(rows.indices()[0], values, rate, self.step)
-            ids.grad = None
+            self._identity.grad = None
         return float(loss.detach())
 
     def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:

@@ -35,12 +35,14 @@ class RetrieverTraining:
         served: trained on the whole log.
         holdout_fit: trained without each user's newest events.
         until: int64 [users], the row of the log after the last that the holdout fit learned from.
+        validation: ndcg@10 of the holdout fit on each user's newest withheld target; not saved, like the next.
         stopped: the budget that ended the training before its validation had stopped improving; empty where none did.
     """
 
     served: TrainedRetriever
     holdout_fit: TrainedRetriever
     until: NDArray[np.int64]
+    validation: float = 0.0
     stopped: str = ""
 
     def save(self, folder: Path) -> None:
@@ -85,7 +87,7 @@ def train_retriever(
     # Only the newest events are left to learn: a third of the epochs is enough for them. Without the withheld events no
     # window has a target where no user has two different items.
     epochs = max(2, course.best_epoch // 3) if course.best_epoch else settings.epochs_without_holdout
-    return RetrieverTraining(course.served(epochs), holdout_fit, until, course.stopped)
+    return RetrieverTraining(course.served(epochs), holdout_fit, until, course.validation, course.stopped)
 
 
 def withheld_until(log: Interactions, withheld: int) -> NDArray[np.int64]:

@@ -33,16 +33,14 @@ def validation_rows(
     return rows if len(rows) <= limit else np.sort(np.random.default_rng(0).choice(rows, limit, replace=False))
 
 
-def validate(model: TrainedRetriever, features: FeatureSet, rows: NDArray[np.int64]) -> float:
-    """ndcg@10 of the item of each of ``rows`` (:func:`validation_rows`) given the events before it.
-
-    The whole catalog is ranked, without the seen items unless repeats are allowed.
-    """
-    return float(np.mean(gains(model, features, rows))) if len(rows) else 0.0
-
-
 def gains(model: TrainedRetriever, features: FeatureSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The terms of :func:`validate`, one per row: float64 [len(rows)]."""
+    """The gain of the item of each of ``rows`` (:func:`validation_rows`) after the events before it.
+
+    The mean of the gains is ndcg@10. The whole catalog is ranked, without the seen items unless repeats are allowed.
+
+    Returns:
+        float64 [len(rows)].
+    """
     log = features.interactions
     block = max(1, _SCORES // (features.items + 1))
     found = [np.zeros(0)]
