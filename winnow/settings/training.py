@@ -211,6 +211,22 @@ class RankerSettings(_Section):
     seed: Seed = 0
 
 
+class IndexSettings(_Section):
+    """How the retriever searches the items.
+
+    Attributes:
+        kind: ``exact`` scans all items, ``approximate`` searches a FAISS index of them, ``milvus`` asks a Milvus
+            server; ``auto`` measures the first two at build and takes the faster one that keeps ``recall``.
+        vectors: precision of the scanned vectors. The best items of an ``fp16`` or ``int8`` scan are scored again with
+            the fp32 vectors.
+        recall: share of the exact list that an approximate one must contain.
+    """
+
+    kind: Literal["auto", "exact", "approximate", "milvus"] = "auto"
+    vectors: Literal["fp32", "fp16", "int8"] = "fp32"
+    recall: Annotated[Number, Field(ge=0.5, le=1)] = 0.98
+
+
 class TrainingSettings(_Section):
     """All of training, in sections.
 
@@ -222,6 +238,7 @@ class TrainingSettings(_Section):
         lists: the ranker's training lists.
         ranker: the ranker.
         compute: device and precision.
+        index: how the retriever searches the items.
     """
 
     retriever: RetrieverSettings = RetrieverSettings()
@@ -231,3 +248,4 @@ class TrainingSettings(_Section):
     lists: ListSettings = ListSettings()
     ranker: RankerSettings = RankerSettings()
     compute: ComputeSettings = ComputeSettings()
+    index: IndexSettings = IndexSettings()

@@ -1,0 +1,1 @@
+"""Serving at sizes beyond the demo's: millions of items and users."""
