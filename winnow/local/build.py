@@ -11,7 +11,6 @@ from winnow.local.processes import end_group, spawn_child
 from winnow.release import BuildInputs
 from winnow.result import VARIABLE, RunResult
 
-
 _WAITING = {"OMP_WAIT_POLICY": "passive"}
 """PyTorch's threads sleep while they wait for each other. By default they spin, and a step takes ten times as long as
 soon as another program uses a core."""
