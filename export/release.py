@@ -1,7 +1,9 @@
 """Export of the next release: every model into Triton's repository, everything else into one folder."""
 
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,41 +101,55 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length)
     try:
-        with tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar:
-            rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND)]
+        with (
+            _shared(retriever.item_vectors, home) as shared,
+            tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar,
+        ):
+            rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND, shared)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
-            rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND))
+            rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
             bar.update()
             tower = ServedItemTower(retriever.item_tower, retriever.shapes, retriever.item_vectors, served.candidates)
             new_items = _item_inputs(features, retriever.shapes)
-            rows.append(export_model(tower.eval(), ITEM_TOWER, number, repository, new_items, BOUND))
+            rows.append(export_model(tower.eval(), ITEM_TOWER, number, repository, new_items, BOUND, shared))
             bar.update()
             encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
-        written = release.write(
-            releases / str(number),
-            _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
-            _json_files(parts),
-            number=number,
-            dataset=dataset.spec.name,
-            source=provenance.recorded(parts.dataset, parts.encoders, parts.retriever),
-            holdout="last" if (parts.dataset / HOLDOUT).exists() else "none",
-            as_of=features.as_of,
-            history_length=retriever.settings.history_length,
-            candidates=ranker.candidates.model_dump(),
-            training=used_settings(parts.retriever).model_dump(),
-            schema_digest=features.schema.digest,
-            models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
-            | {row.model: row.sha256 for row in encoders},
-            unranked=ranker.unranked_reason,
-            constant_heads=ranker.constant_heads,
-            parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
-        )
+            written = release.write(
+                releases / str(number),
+                _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
+                _json_files(parts),
+                linked=shared,
+                number=number,
+                dataset=dataset.spec.name,
+                source=provenance.recorded(parts.dataset, parts.encoders, parts.retriever),
+                holdout="last" if (parts.dataset / HOLDOUT).exists() else "none",
+                as_of=features.as_of,
+                history_length=retriever.settings.history_length,
+                candidates=ranker.candidates.model_dump(),
+                training=used_settings(parts.retriever).model_dump(),
+                schema_digest=features.schema.digest,
+                models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
+                | {row.model: row.sha256 for row in encoders},
+                unranked=ranker.unranked_reason,
+                constant_heads=ranker.constant_heads,
+                parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
+            )
         return ExportedRelease(written, rows)
     except BaseException:
         shutil.rmtree(repository, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _shared(item_vectors: Tensor, home: Path) -> Iterator[dict[str, Path]]:
+    """The file of the item vectors, which all models and the release link to."""
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=home) as folder:
+        path = Path(folder) / "item_vectors.npy"
+        np.save(path, item_vectors.numpy(), allow_pickle=False)
+        yield {"item_vectors": path}
 
 
 def _next_number(repositories: Path, releases: Path) -> int:
@@ -196,7 +212,6 @@ def _arrays(
         "item_ids": features.item_ids,
         "item_titles": np.array(["", *titles], np.str_),
         "item_rows": features.item_rows,
-        "item_vectors": retriever.item_vectors.numpy(),
         "user_ids": features.user_ids,
         "user_rows": features.user_rows,
         "offsets": log.offsets,

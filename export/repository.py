@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
 from export.graphs.onnx_model import write_onnx
 from export.graphs.parity import ParityRow, measure
 from export.triton.version import MODEL_FILE, new_version
+from winnow.files import link
 from winnow.signatures import ModelSignature
 
 
@@ -18,6 +20,7 @@ def export_model(
     repository: Path,
     samples: Mapping[str, Tensor],
     bound: float,
+    shared: Mapping[str, Path] = MappingProxyType({}),
 ) -> ParityRow:
     """Export a module to ``{repository}/{model}/{version}/model.onnx``, beside the model's configurations.
 
@@ -30,6 +33,7 @@ def export_model(
         repository: Triton's model repository of that release.
         samples: input name -> real inputs, [any, ...], for the parity check.
         bound: largest accepted absolute difference from PyTorch.
+        shared: name of a buffer -> the ``.npy`` file with its content, of which the version's folder gets a link.
 
     Returns:
         The parity figures.
@@ -40,5 +44,6 @@ def export_model(
     """
     module.eval()
     with new_version(signature, version, repository) as partial:
-        write_onnx(module, signature, samples, partial / MODEL_FILE)
+        links = {name: link(file, partial / file.name) for name, file in shared.items()}
+        write_onnx(module, signature, samples, partial / MODEL_FILE, links)
         return measure(module, partial / MODEL_FILE, signature, samples, bound)

@@ -159,6 +159,15 @@ def write(address: str, content: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
+def link(file: Path, name: Path) -> Path:
+    """Give a local file a second name: a hard link, or a copy where the filesystem has none. Returns ``name``."""
+    try:
+        name.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, name)
+    return name
+
+
 @contextmanager
 def reaching(address: str) -> Iterator[None]:
     """Turn errors of the file system or of AWS into a sentence that names the address.

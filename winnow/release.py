@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from winnow.errors import ReleaseMismatch, WinnowError
+from winnow.files import link
 from winnow.schema import FeatureSchema
 
 Holdout = Literal["none", "last"]
@@ -68,7 +70,7 @@ class Manifest(BaseModel):
         training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, of every other file of the folder.
-        models: model name -> SHA-256 of its ``model.onnx``.
+        models: model name -> SHA-256 of its ``model.onnx``; an array beside it is the release's of that name.
         unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
             one.
         constant_heads: event type -> why the ranker predicts its base rate for every item.
@@ -155,14 +157,22 @@ class Release:
         loaded: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return loaded
 
-    def verify(self) -> None:
+    def verify(self, repository: Path | None = None) -> None:
         """Check every file against the manifest.
+
+        Args:
+            repository: the release's Triton repository, to check its graphs and the arrays that they share.
 
         Raises:
             ReleaseMismatch: a file is missing, or has another digest than the manifest names.
         """
-        for name, expected in self.manifest.files.items():
-            path = self.folder / name
+        digests = {self.folder / name: digest for name, digest in self.manifest.files.items()}
+        if repository is not None:
+            for model, digest in self.manifest.models.items():
+                folder = repository / model / str(self.manifest.number)
+                digests[folder / "model.onnx"] = digest
+                digests |= {path: self.manifest.files.get(path.name, "") for path in folder.glob("*.npy")}
+        for path, expected in digests.items():
             if not path.is_file() or sha256(path) != expected:
                 raise ReleaseMismatch(
                     f"{path} is missing or has changed since release {self.manifest.number} was built: build it again"
@@ -192,6 +202,7 @@ def write(
     folder: Path,
     arrays: dict[str, NDArray[Any]],
     documents: dict[str, str],
+    linked: Mapping[str, Path] | None = None,
     **described: Any,
 ) -> Release:
     """Write a release folder atomically: it gets its name once the manifest is in it.
@@ -200,6 +211,7 @@ def write(
         folder: the folder to create; its name is the release's number.
         arrays: name -> array, written as ``name.npy``.
         documents: file name -> text.
+        linked: name -> ``.npy`` file of an array that the models hold too; the folder gets a hard link, or a copy.
         described: the manifest's other fields (all but ``created_at`` and ``files``).
 
     Raises:
@@ -212,6 +224,8 @@ def write(
     partial.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(partial / f"{name}.npy", array, allow_pickle=False)
+    for name, file in (linked or {}).items():
+        link(file, partial / f"{name}.npy")
     for name, text in documents.items():
         (partial / name).write_text(text)
     files = {path.name: sha256(path) for path in sorted(partial.iterdir())}

@@ -1,9 +1,11 @@
-"""Export of a PyTorch module to one ONNX file."""
+"""Export of a PyTorch module to an ONNX file, beside the files of weights that several graphs share."""
 
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
@@ -28,7 +30,13 @@ _TRACED = {BATCH: 3, CANDIDATES: 5, NEW_ITEMS: 7}
 """Sizes for tracing: distinct, and not 1, which the exporter would treat as a constant."""
 
 
-def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[str, Tensor], path: Path) -> None:
+def write_onnx(
+    module: nn.Module,
+    signature: ModelSignature,
+    samples: Mapping[str, Tensor],
+    path: Path,
+    shared: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
     """Export a module with free dimensions for batch, candidates and new items, and check the graph.
 
     Args:
@@ -36,6 +44,8 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
         signature: names of the graph's tensors.
         samples: input name -> a tensor of the right type; free dimensions may have any size.
         path: the file to write, weights included.
+        shared: name of a buffer of ``module`` -> the ``.npy`` file with its content, in the folder of ``path``. The
+            graph names the file instead of holding a copy.
 
     Raises:
         WinnowError: the graph's tensors are not the signature's, or an operator other than a cast takes bytes.
@@ -58,13 +68,41 @@ def write_onnx(module: nn.Module, signature: ModelSignature, samples: Mapping[st
             verbose=False,
         )
     assert program is not None
+    for name, file in shared.items():
+        _refer(program.model.graph, name, file)
     simplify(program.model.graph)
     check_bytes(program.model.graph, signature.name)
     _name_outputs(program.model.graph, signature)
     _remove_metadata(program.model)
-    program.save(path, external_data=False)
-    onnx.checker.check_model(path, full_check=True)
-    _check_tensors(onnx.load(path).graph, signature)
+    ir.save(program.model, path)
+    written = onnx.load(path, load_external_data=False)
+    _check_tensors(written.graph, signature)
+    _shared_as_inputs(written.graph)
+    onnx.checker.check_model(written, full_check=True)
+
+
+def _refer(graph: ir.Graph, name: str, file: Path) -> None:
+    """Let an initializer be the array of a ``.npy`` file, whose header it skips."""
+    value = graph.initializers[name]
+    content = np.load(file, mmap_mode="r", allow_pickle=False)
+    assert value.dtype is not None
+    value.const_value = ir.ExternalTensor(
+        file.name,
+        file.stat().st_size - content.nbytes,
+        content.nbytes,
+        value.dtype,
+        shape=ir.Shape(content.shape),
+        name=name,
+        base_dir=file.parent,
+    )
+
+
+def _shared_as_inputs(graph: onnx.GraphProto) -> None:
+    """Replace shared weights by inputs: ONNX's checker refuses files with several hard links."""
+    shared = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    for tensor in shared:
+        graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        graph.initializer.remove(tensor)
 
 
 def _name_outputs(graph: ir.Graph, signature: ModelSignature) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export.graphs.session import open_session
 from winnow.errors import WinnowError
 from winnow.signatures import BATCH, CANDIDATES, NEW_ITEMS, ModelSignature
 
@@ -67,7 +67,7 @@ def measure(
         ParityError: a value differs by more than ``bound``, a list names other items than the original's (but for
             items within ``bound`` of each other), other integers differ, or a shape or type is not the original's.
     """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     names = tuple(output.name for output in signature.outputs)
     difference = 0.0
     for sizes in SIZES:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime
-
+from export.graphs.session import open_session
 from export.triton.config import MAX_BATCH, Shape, Shapes
 from winnow.errors import WinnowError
 from winnow.signatures import BATCH, CANDIDATES, NEW_ITEMS, SIGNATURES, ModelSignature
@@ -43,7 +42,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
     if not path.is_file():
         raise WinnowError(f"there is no {path}: name the model.onnx of a release")
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = open_session(path)
     except Exception as error:  # ONNX Runtime's errors have no base of their own
         raise WinnowError(f"{path} is not an ONNX model: {error}") from error
     tensors = (*session.get_inputs(), *session.get_outputs())

@@ -1,11 +1,13 @@
 """The two towers as Triton serves them, each with the item index in the same graph."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from winnow.models.topk import best_items
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
-from winnow.ranking.context import HIDDEN
 
 
 class ServedRetriever(nn.Module):
@@ -51,13 +53,9 @@ class ServedRetriever(nn.Module):
             user_numeric,
         )
         user_vector = after_each[:, -1] * 1.0
-        scores = user_vector @ self.item_vectors.T
-        if self.hides_history:
-            scores = scores.scatter(1, history_items.long(), HIDDEN)
-        # Padding ranks below the history, so it is no candidate even where a history covers the catalog.
-        scores = scores.scatter(1, torch.zeros_like(history_items[:, :1]).long(), 2 * HIDDEN)
-        best, items = scores.topk(self.candidates, dim=1)
-        return items.to(torch.int32), best, user_vector
+        hidden = history_items if self.hides_history else None
+        items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden)
+        return items, scores, user_vector
 
 
 class ServedItemTower(nn.Module):
@@ -75,11 +73,15 @@ class ServedItemTower(nn.Module):
 
     def __init__(self, tower: ItemTower, shapes: Shapes, item_vectors: Tensor, candidates: int) -> None:
         super().__init__()
-        self.tower = tower
+        # An item without events has no trained id: the graph goes without the table of ids.
+        self.tower = copy.copy(tower)
+        identity = nn.Embedding(1, tower.identity.embedding_dim)
+        nn.init.zeros_(identity.weight)
+        self.tower._modules = {**tower._modules, "identity": identity}
         self.categories = len(shapes.item_cardinalities)
         self.numbers = len(shapes.item_numerics)
         self.widths = list(shapes.modalities.values())
-        self.register_buffer("item_vectors", item_vectors[1:])
+        self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
         self.candidates = candidates
 
@@ -94,5 +96,4 @@ class ServedItemTower(nn.Module):
             tuple((part != 0).any(-1, keepdim=True) for part in parts),
         )
         item_vector = self.tower(torch.zeros_like(item_categorical[:, 0]).long(), inputs)
-        best, items = (item_vector @ self.item_vectors.T).topk(self.candidates, dim=1)
-        return item_vector, (items + 1).to(torch.int32), best
+        return item_vector, *best_items(item_vector, self.item_vectors, self.candidates)

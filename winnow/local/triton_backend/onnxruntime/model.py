@@ -37,6 +37,9 @@ class TritonPythonModel:
         threads = config.get("parameters", {}).get("intra_op_thread_count", {"string_value": "1"})
         options.intra_op_num_threads = int(threads["string_value"])
         options.inter_op_num_threads = 1
+        if any(path.parent.glob("*.npy")):
+            # Weights that models share are mapped from a file; packing those of a product would copy them.
+            options.add_session_config_entry("session.disable_prepacking", "1")
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         validate(args["model_name"], config, self.session)
 

@@ -1,0 +1,71 @@
+"""The best items of a whole catalog, exactly, in two stages: blocks of items first, then the items of the best blocks.
+
+One top-k over millions of scores is slow on GPUs. The best k items lie in the k blocks with the highest maxima, so a
+top-k over the maxima and another over those blocks' items find the same list.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from winnow.ranking.context import HIDDEN
+
+_BLOCKS = (64, 128, 256)
+"""Items per block, a power of two: reductions over fewer leave a GPU idle."""
+
+
+def best_items(queries: Tensor, vectors: Tensor, count: int, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The items with the highest product with each query, best first; of equal ones the smaller index first.
+
+    Hidden items are dropped from a list that is longer by as many, instead of being overwritten among all scores,
+    which would copy them. Where the list still needs them, they come last, with the score ``HIDDEN``.
+
+    Args:
+        queries: float32 [B, D].
+        vectors: float32 [n + 1, D]; row 0 is padding and never returned.
+        count: ``K``, at most ``n``.
+        hidden: int32 [B, L], items to hide; 0 hides none.
+
+    Returns:
+        items int32 [B, K] and their scores float32 [B, K].
+    """
+    length = len(vectors)
+    taken = min(length, count + 1 + (hidden.shape[1] if hidden is not None else 0))
+    # Not queries @ vectors.T: the exporter would compute the transpose of constant vectors, which is a second copy.
+    scores, items = _best((vectors @ queries.T).T, length, taken)
+    if hidden is not None:
+        known = (items.unsqueeze(2) == hidden.unsqueeze(1)).any(2)
+        scores = torch.where(known, HIDDEN, scores)
+    # Padding ranks below what is hidden, so it is no candidate even where a history covers the catalog.
+    scores = torch.where(items == 0, 2 * HIDDEN, scores)
+    best, places = scores.topk(count, dim=1)
+    return items.gather(1, places).to(torch.int32), best
+
+
+def block_size(items: int, taken: int) -> int | None:
+    """Items per block that make both stages small together; ``None`` where one stage is no longer.
+
+    Args:
+        items: number of scores per query.
+        taken: length of the list.
+    """
+    ideal = math.sqrt(items / taken)
+    size = min(_BLOCKS, key=lambda block: abs(math.log(block / ideal)))
+    return size if items >= 2 * taken * size else None
+
+
+def _best(scores: Tensor, items: int, taken: int) -> tuple[Tensor, Tensor]:
+    """The ``taken`` highest of ``scores`` [B, items], and their positions, int64."""
+    size = block_size(items, taken)
+    if size is None:
+        return scores.topk(taken, dim=1)
+    blocks = -(-items // size)
+    tiled = functional.pad(scores, (0, blocks * size - items), value=-math.inf).view(-1, blocks, size)
+    chosen = tiled.amax(2).topk(taken, dim=1, sorted=False).indices
+    # In the order of the items, so that of equal scores the smaller index stays first.
+    chosen = chosen.sort(dim=1).values
+    found = tiled.gather(1, chosen.unsqueeze(2).expand(-1, -1, size)).flatten(1)
+    best, places = found.topk(taken, dim=1)
+    return best, chosen.gather(1, places // size) * size + places % size
