@@ -42,8 +42,14 @@ def used(client: Client) -> int:
     return int(cast(dict[str, Any], client.info("memory"))["used_memory"])
 
 
-def published(size: ReleaseSize) -> tuple[int, int]:
-    """Bytes that a release takes in an empty Redis, and that a second one of the same data adds to it."""
+def published(items: int, histories: NDArray[np.int64]) -> tuple[int, int]:
+    """Bytes that a release takes in an empty Redis, and that a second one of the same data adds to it.
+
+    Args:
+        items: items of the release.
+        histories: int64 [users], events of each user.
+    """
+    size = ReleaseSize(items, histories)
     with server() as (url, client), tempfile.TemporaryDirectory(prefix="winnow-units-release-") as scratch:
         held = [used(client)]
         for number in (1, 2):
@@ -55,7 +61,7 @@ def published(size: ReleaseSize) -> tuple[int, int]:
 
 def item_bytes() -> tuple[float, float]:
     """Bytes of an item: of a first release, and that a second one adds."""
-    few, many = (published(ReleaseSize(items, equal_histories(1, 1))) for items in (_FEW, _ITEMS))
+    few, many = (published(items, equal_histories(1, 1)) for items in (_FEW, _ITEMS))
     first, more = ((many[k] - few[k]) / (_ITEMS - _FEW) for k in (0, 1))
     return first, more
 
@@ -64,7 +70,7 @@ def user_bytes(histories: Sequence[int] = HISTORIES) -> list[tuple[int, float, f
     """By events of a history: the events, bytes of a user, and bytes that a second release adds."""
     found = []
     for events in histories:
-        few, many = (published(ReleaseSize(_FEW, equal_histories(users, events))) for users in (1, _USERS))
+        few, many = (published(_FEW, equal_histories(users, events)) for users in (1, _USERS))
         first, more = ((many[k] - few[k]) / (_USERS - 1) for k in (0, 1))
         found.append((events, first, more))
     return found
@@ -104,8 +110,3 @@ def _cpu_s(client: Client) -> float:
     """CPU seconds of the server so far."""
     cpu = cast(dict[str, Any], client.info("cpu"))
     return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
-
-
-def total(histories: NDArray[np.int64], items: int) -> tuple[int, int]:
-    """As :func:`published`, for users with these numbers of events."""
-    return published(ReleaseSize(items, histories))

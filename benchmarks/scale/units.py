@@ -22,7 +22,7 @@ from winnow.planning import units
 from winnow.release import Release
 from winnow.signatures import RETRIEVER
 
-COMMAND = "python -m benchmarks units"
+_HEAD = "# Per-unit figures for `winnow plan --units`, written by `python -m benchmarks units`.\n"
 
 
 def measure(path: Path) -> list[Row]:
@@ -39,7 +39,7 @@ def measure(path: Path) -> list[Row]:
     if release.latest(home.releases()) is not None:
         found |= _served(newest())
     described = {name: _described(before[name], value) for name, value in found.items()}
-    path.write_text(yaml.safe_dump(before | described, sort_keys=False, width=118))
+    path.write_text(_HEAD + yaml.safe_dump(before | described, sort_keys=False, width=118))
     units.load(path)
     return [_row(name, before[name], value) for name, value in found.items()]
 
@@ -51,7 +51,9 @@ def _memory() -> dict[str, Any]:
     event, append_us = store_memory.events()
     impression, impression_us = store_memory.impressions()
     few, many = process_memory.FEW, process_memory.MANY
-    slopes = [(each(many) - each(few)) / (many - few) for each in (process_memory.graph_bytes, process_memory.catalog_bytes)]
+    slopes = [
+        (each(many) - each(few)) / (many - few) for each in (process_memory.graph_bytes, process_memory.catalog_bytes)
+    ]
     return {
         "redis_item_bytes": item,
         "redis_item_more_bytes": item_more,
@@ -70,9 +72,16 @@ def _served(served: Release) -> dict[str, Any]:
     """Name -> figure, of the newest release: CPU of its stack, and bytes of its folder."""
     cost = request_cost.measure()
     items, users, events = (len(served.array(name)) for name in ("item_ids", "user_ids", "item"))
-    sizes = {name: (len(array), array.nbytes) for name in served.manifest.files if name.endswith(".npy")
-             for array in [served.array(name.removesuffix(".npy"))]}
-    per = {size: sum(nbytes for length, nbytes in sizes.values() if length == size) / size for size in (items, users, events)}
+    sizes = {
+        name: (len(array), array.nbytes)
+        for name in served.manifest.files
+        if name.endswith(".npy")
+        for array in [served.array(name.removesuffix(".npy"))]
+    }
+    per = {
+        size: sum(nbytes for length, nbytes in sizes.values() if length == size) / size
+        for size in (items, users, events)
+    }
     return {
         "redis_request_us": 1000 * cost.request_ms["redis"],
         "redis_event_us": 1000 * cost.event_ms["redis"],
