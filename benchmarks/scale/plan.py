@@ -1,21 +1,22 @@
 """Does `winnow plan` predict the memory that is measured, at sizes that its figures were not measured with?
 
-Users of a real log differ: their numbers of events are lognormal here, whereas the plan knows only the mean. Three plans
-follow, of a shop, a marketplace and a giant.
+Users of a real log differ: their numbers of events are lognormal here, whereas the plan knows only the mean. The plans
+of a shop, a marketplace and a giant follow.
 """
 
 from benchmarks.common.rows import Row, row
-from benchmarks.scale import process_memory, store_memory
+from benchmarks.scale import store_memory
+from benchmarks.scale.process_memory import catalog_bytes, graph_bytes
 from benchmarks.scale.sized_release import skewed_histories
-from winnow.planning import capacity, prices, serving, store, units
+from winnow.planning import capacity, prices, store, units
 from winnow.planning.units import Units
 from winnow.planning.workload import Workload
 
 STORES = ((30_000, 25, 20_000), (12_000, 60, 150_000))
 """Users, mean events of a user, items."""
 
-INDEXES = (90_000, 400_000)
-"""Items."""
+INDEXES, FEW = (90_000, 400_000), 1_000
+"""Items, and those of the load that is subtracted: it holds what does not grow with them."""
 
 PLANS = {
     "shop": Workload(users=1_000_000, items=100_000, rps=100, events=100),
@@ -46,12 +47,11 @@ def _store(known: Units, users: int, mean: float, items: int) -> list[Row]:
 
 
 def _processes(known: Units, items: int) -> list[Row]:
-    workload = Workload(users=0, items=items, rps=1, events=0)
-    retriever = items * known.retriever_item_bytes.value
-    catalog = serving.memory(workload, known) - known.transformer_bytes.value
+    graph, catalog = (measured(items) - measured(FEW) for measured in (graph_bytes, catalog_bytes))
+    more = items - FEW
     return [
-        *_compared(f"retriever's graph, {items:,} items", retriever, process_memory.graph_bytes(items)),
-        *_compared(f"transformer's catalog, {items:,} items", catalog, process_memory.catalog_bytes(items)),
+        *_compared(f"retriever's graph, {items:,} items", more * known.retriever_item_bytes.value, graph),
+        *_compared(f"transformer's catalog, {items:,} items", more * known.transformer_item_bytes.value, catalog),
     ]
 
 
@@ -71,7 +71,7 @@ def _headlines(known: Units, name: str, workload: Workload) -> list[Row]:
         row(f"{of_cells}: Redis", made.store.memory / 2**30, "GiB"),
         row(f"{of_cells}: shards of {made.store.node_type}", made.store.shards, ""),
         row(
-            f"{of_cells}: items {made.form.name}, Triton's pods on {made.predictor.node_type}",
+            f"{of_cells}: items {made.form.name}; Triton on {made.predictor.node_type}",
             made.predictor.replicas,
             "",
         ),

@@ -54,7 +54,8 @@ def equal_histories(users: int, events: int) -> NDArray[np.int64]:
 def skewed_histories(users: int, mean: float, seed: int = 0) -> NDArray[np.int64]:
     """Lognormal numbers of events with a mean, as real logs have: int64 [users], each at least 1."""
     activity = np.random.default_rng(seed).lognormal(0.0, 1.0, users)
-    return np.maximum(1, np.round(activity * mean / activity.mean())).astype(np.int64)
+    counts: NDArray[np.int64] = np.maximum(1, np.round(activity * mean / activity.mean())).astype(np.int64)
+    return counts
 
 
 def write(folder: Path, number: int, size: ReleaseSize, seed: int = 0) -> Release:

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -39,7 +38,7 @@ def server() -> Iterator[tuple[str, Client]]:
 
 def used(client: Client) -> int:
     """``used_memory``, in bytes."""
-    return int(cast(dict[str, Any], client.info("memory"))["used_memory"])
+    return int(client.info("memory")["used_memory"])
 
 
 def published(items: int, histories: NDArray[np.int64]) -> tuple[int, int]:
@@ -100,13 +99,14 @@ async def _append(url: str, count: int) -> None:
     client = connect_async(url)
     try:
         for number in range(count):
-            event = {"user_id": f"u{number:09d}", "item_id": f"i{number:09d}", "event": "view", "timestamp": AS_OF}
-            await append(client, [event | {"event_id": f"{number:032d}"}], AppendOptions())
+            event: dict[str, str | int | float | None] = {"user_id": f"u{number:09d}", "item_id": f"i{number:09d}"}
+            event |= {"event": "view", "timestamp": AS_OF, "event_id": f"{number:032d}"}
+            await append(client, [event], AppendOptions())
     finally:
         await client.aclose()
 
 
 def _cpu_s(client: Client) -> float:
     """CPU seconds of the server so far."""
-    cpu = cast(dict[str, Any], client.info("cpu"))
+    cpu = client.info("cpu")
     return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])

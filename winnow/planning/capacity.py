@@ -194,7 +194,7 @@ def _costs(
     shards = sized.shards * (1 + sized.replicas)
     system = fixed.system_nodes * prices.instances[fixed.system_type].hourly
     other = fixed.control_plane + fixed.nat_gateway + fixed.load_balancer
-    endpoints = fixed.interface_endpoints * fixed.interface_endpoint
+    other += fixed.interface_endpoints * fixed.interface_endpoint
     gigabytes = storage.total(cell, units) / 1e9
     return [
         _cost("online store", times * sized.hourly, f"{of}{shards} {sized.node_type}"),
@@ -203,11 +203,7 @@ def _costs(
             for name, each in placed.items()
         ),
         _cost("system nodes", times * system, f"{of}{fixed.system_nodes} {fixed.system_type}"),
-        _cost(
-            "control plane, NAT, load balancer, endpoints",
-            times * (other + endpoints),
-            f"{of}{other + endpoints:.3g} an hour",
-        ),
+        _cost("control plane, NAT, load balancer, endpoints", times * other, f"{of}{other:.3g} an hour"),
         _cost("volumes", cells * nodes * volume, f"{of}{nodes} nodes x {prices.volume_gib:g} GiB"),
         _cost("S3", cells * gigabytes * prices.s3_gb_month, f"{of}{shown(gigabytes)} GB"),
     ]

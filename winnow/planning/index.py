@@ -159,8 +159,8 @@ def _milvus(workload: Workload, units: Units, prices: Prices) -> Form:
     if not refused and (predictor is None or engine is None):
         refused = "no instance type holds its pods"
     because = (
-        f"{shown(index * rules.REDIS_RELEASES.value / GIB)} GiB of index in {rules.REDIS_RELEASES.value:g} releases on query "
-        "nodes, each part twice; sized as FAISS on the same CPUs, not measured with Milvus"
+        f"{shown(index * rules.REDIS_RELEASES.value / GIB)} GiB of index in {rules.REDIS_RELEASES.value:g} releases on "
+        "query nodes, each part twice; sized as FAISS on the same CPUs, not measured with Milvus"
     )
     names = ("approximate_ms", "approximate_item_bytes", "further_copies", "triton_bytes", "triton_request_ms")
     return Form("milvus", "approximate, in Milvus", search, memory, because, refused, predictor, engine, names)

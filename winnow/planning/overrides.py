@@ -1,7 +1,8 @@
 """Writes a plan as settings of `eks/` and `kserve_manifests/`: new files in their folders, which change no other file.
 
-``eks/capacity.auto.tfvars.json`` is read by every terraform command there. The two kustomizations are components: an
-overlay takes them by a line under ``components``, after the others.
+``eks/capacity.auto.tfvars.json`` is read by every terraform command there, and ``kserve_manifests/overlays/capacity`` is
+the overlay to serve with. It takes replicas and resources from a component, which a canary's chain can take as well;
+the limits of the node pools are a component of ``eks/manifests/karpenter``.
 """
 
 import json
@@ -20,10 +21,13 @@ TFVARS = Path("eks/capacity.auto.tfvars.json")
 """Terraform's variables."""
 
 NODE_POOLS = Path("eks/manifests/karpenter/capacity/kustomization.yaml")
-"""Limits of Karpenter's node pools."""
+"""Component: limits of Karpenter's node pools."""
 
 CHAIN = Path("kserve_manifests/capacity/kustomization.yaml")
-"""Replicas, resources and bounds of autoscaling of a chain."""
+"""Component: replicas, resources and bounds of autoscaling of a chain."""
+
+OVERLAY = Path("kserve_manifests/overlays/capacity")
+"""The overlay; the files of one that exists are kept, because they name the served release."""
 
 _INSTANCE_CPUS = 8
 """vCPUs of the largest instance of the pool ``gpu``."""
@@ -51,6 +55,11 @@ def write(plan: Plan, units: Units, folder: Path) -> list[Path]:
         NODE_POOLS: _component("Limits of the node pools", _node_pools(plan)),
         CHAIN: _component("Replicas and resources of a chain", _chain(plan, units)),
     }
+    once = {
+        OVERLAY / "kustomization.yaml": _OVERLAY,
+        OVERLAY / "chain/kustomization.yaml": _overlay_chain(plan.predictor.gpu),
+    }
+    contents |= {name: text for name, text in once.items() if not (folder / name).exists()}
     try:
         for name, text in contents.items():
             path = folder / name
@@ -59,6 +68,35 @@ def write(plan: Plan, units: Units, folder: Path) -> list[Path]:
     except OSError as error:
         raise file_error(error, folder) from error
     return [folder / name for name in contents]
+
+
+_OVERLAY = """\
+# Production with the sizes of ../../capacity, written by `winnow plan`. chain/kustomization.yaml sets the release.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: winnow
+resources:
+- ../../base
+- chain
+"""
+
+_OVERLAY_CHAIN = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+configMapGenerator:
+- name: recommender
+  options: {disableNameSuffixHash: true, labels: {winnow/chain: recommender}}
+  literals:
+  - chain=recommender
+  - release=1  # the served release
+  - models=winnow-models  # the bucket
+components:
+- ../../../chain
+"""
+
+
+def _overlay_chain(gpu: bool) -> str:
+    return _OVERLAY_CHAIN + ("- ../../../gpu\n" if gpu else "") + "- ../../../capacity\n"
 
 
 def _tfvars(plan: Plan) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def figures(workload: Workload, units: Units, prices: Prices) -> list[Figure]:
         Figure(
             "a release's folder", sum(folder.values()) / GIB, "GiB",
             f"{shown(workload.items)} items x {shown(units.release_item_bytes.value)} bytes + "
-            f"{shown(workload.users)} users x ({shown(units.release_user_bytes.value)} + {shown(workload.history)} events x "
+            f"{shown(workload.users)} users x ({shown(units.release_user_bytes.value)} + {shown(workload.history)} x "
             f"{shown(units.release_event_bytes.value)} bytes)",
             ("release_item_bytes", "release_user_bytes", "release_event_bytes"),
         ),
