@@ -1,6 +1,6 @@
 """Writes a plan as settings of `eks/` and `kserve_manifests/`: new files in their folders, which change no other file.
 
-``eks/capacity.auto.tfvars.json`` is read by every terraform command there, and ``kserve_manifests/overlays/capacity`` is
+Every terraform command reads ``eks/capacity.auto.tfvars.json``, and ``kserve_manifests/overlays/capacity`` is
 the overlay to serve with. It takes replicas and resources from a component, which a canary's chain can take as well;
 the limits of the node pools are a component of ``eks/manifests/karpenter``.
 """
