@@ -35,11 +35,6 @@ class Pods:
     nodes: int
     hourly: float
 
-    @property
-    def per_node(self) -> int:
-        """Pods of a node, rounded up."""
-        return math.ceil(self.replicas / self.nodes)
-
 
 def limit_gib(used: float) -> float:
     """A pod's memory limit for this many predicted bytes, in half GiB."""

@@ -65,7 +65,7 @@ def single_shard_load(workload: Workload, units: Units) -> float:
 
 
 def size(workload: Workload, units: Units, prices: Prices) -> Store:
-    """The smallest node type that needs at most :data:`winnow.planning.rules.REDIS_SHARDS` shards."""
+    """The smallest node type that needs at most ``rules.REDIS_SHARDS`` shards by its memory."""
     needed = sum(memory(workload, units).values())
     busy = workload.rps * units.redis_request_us.value + workload.events * units.redis_event_us.value
     by_cpu = math.ceil(busy / 1e6 / rules.REDIS_LOAD.value)

@@ -69,7 +69,8 @@ def test_the_figures_of_a_shop_by_hand() -> None:
     assert made.predictor.replicas * made.predictor.cpu >= 10.9
     # 6 cores / 0.69.
     assert (made.transformers.replicas, made.transformers.least, made.transformers.most) == (9, 2, 14)
-    assert made.transformers.per_node * made.transformers.nodes >= 9
+    # Nine pods of 1.25 vCPUs and 1.5 GiB: three on each c7i.xlarge, or six on each c7i.2xlarge.
+    assert made.transformers.hourly == pytest.approx(3 * 0.1785, rel=0.4)
     assert made.cells == 1
     assert made.limits == []
     assert made.monthly == pytest.approx(sum(cost.value for cost in made.costs))
