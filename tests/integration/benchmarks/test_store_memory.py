@@ -8,6 +8,7 @@ from winnow.planning import store, units
 from winnow.planning.workload import Workload
 
 
+@pytest.mark.slow
 def test_redis_takes_the_predicted_memory() -> None:
     users, items = 10_000, 6_000
     # Large enough that the release's trending counts, at most 1 MB, do not matter.

@@ -69,8 +69,10 @@ def test_the_figures_of_a_shop_by_hand() -> None:
     assert made.predictor.replicas * made.predictor.cpu >= 10.9
     # 6 cores / 0.69.
     assert (made.transformers.replicas, made.transformers.least, made.transformers.most) == (9, 2, 14)
-    # Nine pods of 1.25 vCPUs and 1.5 GiB: three on each c7i.xlarge, or six on each c7i.2xlarge.
-    assert made.transformers.hourly == pytest.approx(3 * 0.1785, rel=0.4)
+    # Six pods of 1.25 vCPUs and 1.5 GiB on 7.65 of 8 vCPUs; two on each c7i.xlarge would cost more.
+    assert (made.transformers.cpu, made.transformers.memory_gib) == (1.25, 1.5)
+    assert (made.transformers.node_type, made.transformers.nodes) == ("c7i.2xlarge", 2)
+    assert made.transformers.hourly == pytest.approx(0.714)
     assert made.cells == 1
     assert made.limits == []
     assert made.monthly == pytest.approx(sum(cost.value for cost in made.costs))
