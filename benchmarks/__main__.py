@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -100,6 +101,17 @@ def training(
     from benchmarks.training.parts import PARTS, measure
 
     _finish(measure(_chosen(only, PARTS)), as_json)
+
+
+@app.command()
+def units(
+    file: Annotated[Path, typer.Argument(help="The file to write, for `winnow plan --units FILE`.")],
+    as_json: Json = False,
+) -> None:
+    """Measures the per-unit figures of `winnow plan` on this machine: memory, and CPU with the newest release."""
+    from benchmarks.scale.units import measure
+
+    _finish(measure(file), as_json)
 
 
 def _chosen(only: str, parts: Collection[int]) -> set[int]:

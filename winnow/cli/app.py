@@ -7,6 +7,7 @@ from winnow.cli import events, filters, items
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
 from winnow.cli.objectives import objectives
+from winnow.cli.plan import plan
 from winnow.cli.recommend import recommend
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
@@ -20,7 +21,7 @@ commands = typer.Typer(
     help="Build, serve and evaluate a multistage, multimodal recommender. All files are in WINNOW_HOME (default: "
     ".winnow).",
 )
-for command in (demo, build, up, down, recommend, objectives, evaluate, skew):
+for command in (demo, build, up, down, recommend, objectives, evaluate, skew, plan):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")

@@ -8,7 +8,7 @@ import typer
 
 from winnow import home
 from winnow.cli.options import Json
-from winnow.cli.running_stack import redis_url
+from winnow.local.running_stack import redis_url
 
 commands = typer.Typer(
     no_args_is_help=True, help="The streams of events and impressions (what users did, and what they were shown)."

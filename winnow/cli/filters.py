@@ -7,7 +7,7 @@ import typer
 
 from winnow import home
 from winnow.cli.options import ReleaseDir
-from winnow.cli.running_stack import redis_url, release_folder
+from winnow.local.running_stack import redis_url, release_folder
 
 commands = typer.Typer(
     no_args_is_help=True, help="The users' histories and Bloom filters (seen items, touched categories)."

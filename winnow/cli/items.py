@@ -9,7 +9,7 @@ import typer
 
 from winnow import home, release
 from winnow.cli.options import Json
-from winnow.cli.running_stack import running
+from winnow.local.running_stack import running
 
 commands = typer.Typer(no_args_is_help=True, help="New items: added to the running release without a build.")
 

@@ -8,8 +8,8 @@ import typer
 
 from winnow import fields, release
 from winnow.cli.options import Json, ReleaseDir
-from winnow.cli.running_stack import redis_url, release_folder
 from winnow.errors import WinnowError
+from winnow.local.running_stack import redis_url, release_folder
 
 
 class Objective(TypedDict):

@@ -9,8 +9,8 @@ import typer
 from winnow import home, release
 from winnow.cli.objectives import parsed
 from winnow.cli.options import Json
-from winnow.cli.running_stack import running
 from winnow.errors import WinnowError
+from winnow.local.running_stack import running
 
 
 def recommend(

@@ -8,7 +8,7 @@ import typer
 
 from winnow import release
 from winnow.cli.options import Json, ReleaseDir
-from winnow.cli.running_stack import redis_url, release_folder
+from winnow.local.running_stack import redis_url, release_folder
 
 if TYPE_CHECKING:
     from winnow.evaluation.skew import SkewReport

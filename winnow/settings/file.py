@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -126,6 +126,8 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
         if isinstance(current, type) and issubclass(current, BaseModel):
             holder, field = current, current.model_fields.get(str(part))
             current = field.annotation if field else None
+        elif get_origin(current) is dict:
+            holder, current = None, get_args(current)[1]
         elif current is not None:  # a union of models, whose location has the tag of the one that was tried
             holder = current = None
             continue
