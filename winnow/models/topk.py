@@ -34,7 +34,7 @@ def best_items(queries: Tensor, vectors: Tensor, count: int, hidden: Tensor | No
     length = len(vectors)
     taken = min(length, count + 1 + (hidden.shape[1] if hidden is not None else 0))
     # Not queries @ vectors.T: the exporter would compute the transpose of constant vectors, which is a second copy.
-    scores, items = _best((vectors @ queries.T).T, length, taken)
+    scores, items = highest((vectors @ queries.T).T, length, taken)
     if hidden is not None:
         known = (items.unsqueeze(2) == hidden.unsqueeze(1)).any(2)
         scores = torch.where(known, HIDDEN, scores)
@@ -56,7 +56,7 @@ def block_size(items: int, taken: int) -> int | None:
     return size if items >= 2 * taken * size else None
 
 
-def _best(scores: Tensor, items: int, taken: int) -> tuple[Tensor, Tensor]:
+def highest(scores: Tensor, items: int, taken: int) -> tuple[Tensor, Tensor]:
     """The ``taken`` highest of ``scores`` [B, items], and their positions, int64."""
     size = block_size(items, taken)
     if size is None:
