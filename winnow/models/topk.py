@@ -62,7 +62,9 @@ def highest(scores: Tensor, items: int, taken: int) -> tuple[Tensor, Tensor]:
     if size is None:
         return scores.topk(taken, dim=1)
     blocks = -(-items // size)
-    tiled = functional.pad(scores, (0, blocks * size - items), value=-math.inf).view(-1, blocks, size)
+    if items % size:
+        scores = functional.pad(scores, (0, blocks * size - items), value=-math.inf)
+    tiled = scores.view(-1, blocks, size)
     chosen = tiled.amax(2).topk(taken, dim=1, sorted=False).indices
     # In the order of the items, so that of equal scores the smaller index stays first.
     chosen = chosen.sort(dim=1).values
