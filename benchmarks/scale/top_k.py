@@ -15,6 +15,7 @@ from torch import from_numpy as tensor
 from benchmarks.common.rows import Row, row
 from export.graphs.onnx_model import write_onnx
 from export.graphs.session import open_session
+from winnow.models.scan import scan_vectors
 from winnow.models.topk import best_items, highest
 from winnow.signatures import ModelSignature, TensorSpec
 
@@ -36,14 +37,16 @@ _SELECTION = ModelSignature(
 class Search(nn.Module):
     """The search of the served graphs alone."""
 
-    def __init__(self, item_vectors: Tensor) -> None:
+    def __init__(self, item_vectors: Tensor, scan: Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("scan_vectors", scan)
+        self.scan_vectors: Tensor | None
         self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
 
     def forward(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """Query float32 [B, D] to items and scores."""
-        return best_items(query, self.item_vectors, COUNT)
+        return best_items(query, self.item_vectors, COUNT, scan=self.scan_vectors)
 
 
 class Selection(nn.Module):
@@ -67,18 +70,19 @@ def measure() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="winnow-top-k-") as scratch:
         folder = Path(scratch)
         np.save(folder / "item_vectors.npy", vectors)
-        write_onnx(
-            Search(tensor(vectors)).eval(),
-            _SEARCH,
-            {"query": tensor(query)},
-            folder / "search.onnx",
-            {"item_vectors": folder / "item_vectors.npy"},
-        )
+        codes = scan_vectors(tensor(vectors), "int8")
+        assert codes is not None
+        np.save(folder / "scan_vectors.npy", codes.numpy())
+        files = {name: folder / f"{name}.npy" for name in ("item_vectors", "scan_vectors")}
+        for name, scan in (("search", None), ("coarse", codes)):
+            shared = files if scan is not None else {"item_vectors": files["item_vectors"]}
+            search = Search(tensor(vectors), scan).eval()
+            write_onnx(search, _SEARCH, {"query": tensor(query)}, folder / f"{name}.onnx", shared)
         (folder / "selection").mkdir()
         scores = query @ vectors.T
         write_onnx(Selection(), _SELECTION, {"scores": tensor(scores)}, folder / "selection" / "two.onnx")
-        search, two = (
-            open_session(path, threads=1) for path in (folder / "search.onnx", folder / "selection" / "two.onnx")
+        exact, coarse, two = (
+            open_session(folder / name, threads=1) for name in ("search.onnx", "coarse.onnx", "selection/two.onnx")
         )
         onnx.save(_one_stage(), folder / "selection" / "one.onnx")
         one = open_session(folder / "selection" / "one.onnx", threads=1)
@@ -86,13 +90,14 @@ def measure() -> list[Row]:
         index.add(vectors)
         times = _alternating(
             {
-                "exact search": lambda: search.run(None, {"query": query}),
+                "exact search": lambda: exact.run(None, {"query": query}),
+                "int8 search": lambda: coarse.run(None, {"query": query}),
                 "faiss.IndexFlatIP": lambda: index.search(query, COUNT),
                 "TopK in two stages": lambda: two.run(None, {"scores": scores}),
                 "one TopK": lambda: one.run(None, {"scores": scores}),
             }
         )
-        found = search.run(None, {"query": query})[0][0]
+        found, near = (session.run(None, {"query": query})[0][0] for session in (exact, coarse))
         scores[0, 0] = -np.inf
         expected = np.argsort(-scores[0], kind="stable")[:COUNT]
         same = two.run(None, {"scores": scores})[1][0] == one.run(None, {"scores": scores})[1][0]
@@ -103,6 +108,8 @@ def measure() -> list[Row]:
         row("of them the same ids", float(same.mean()), "", ">= 1"),
         row("exact search / faiss.IndexFlatIP", times["exact search"] / times["faiss.IndexFlatIP"], "", "<= 1.0"),
         row("recall of the exact search", float(np.isin(expected, found).mean()), "", ">= 1"),
+        row("int8 search / exact search", times["int8 search"] / times["exact search"], "", "<= 0.5"),
+        row("recall of the int8 search", float(np.isin(expected, near).mean()), "", ">= 0.99"),
     ]
 
 

@@ -20,18 +20,28 @@ class ServedRetriever(nn.Module):
         item_vectors: float32 [n + 1, D].
         candidates: ``K``, at most ``n``.
         hides_history: whether items of the given history come last, with the score -1e9.
+        scan_vectors: :func:`winnow.models.scan.scan_vectors`; ``None`` scans the item vectors.
 
     Raises:
         ValueError: ``candidates`` is not within the catalog.
     """
 
-    def __init__(self, tower: UserTower, item_vectors: Tensor, candidates: int, hides_history: bool) -> None:
+    def __init__(
+        self,
+        tower: UserTower,
+        item_vectors: Tensor,
+        candidates: int,
+        hides_history: bool,
+        scan_vectors: Tensor | None = None,
+    ) -> None:
         super().__init__()
         if not 1 <= candidates < len(item_vectors):
             raise ValueError(f"candidates is {candidates}, but the catalog has {len(item_vectors) - 1} items")
         self.tower = tower
         self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
+        self.register_buffer("scan_vectors", scan_vectors)
+        self.scan_vectors: Tensor | None
         self.candidates = candidates
         self.hides_history = hides_history
 
@@ -54,7 +64,7 @@ class ServedRetriever(nn.Module):
         )
         user_vector = after_each[:, -1] * 1.0
         hidden = history_items if self.hides_history else None
-        items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden)
+        items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden, self.scan_vectors)
         return items, scores, user_vector
 
 
@@ -69,9 +79,17 @@ class ServedItemTower(nn.Module):
         shapes: sizes that the feature set fixed.
         item_vectors: float32 [n + 1, D].
         candidates: ``K``, at most ``n``.
+        scan_vectors: :func:`winnow.models.scan.scan_vectors`; ``None`` scans the item vectors.
     """
 
-    def __init__(self, tower: ItemTower, shapes: Shapes, item_vectors: Tensor, candidates: int) -> None:
+    def __init__(
+        self,
+        tower: ItemTower,
+        shapes: Shapes,
+        item_vectors: Tensor,
+        candidates: int,
+        scan_vectors: Tensor | None = None,
+    ) -> None:
         super().__init__()
         # An item without events has no trained id: the graph goes without the table of ids.
         self.tower = copy.copy(tower)
@@ -83,6 +101,8 @@ class ServedItemTower(nn.Module):
         self.widths = list(shapes.modalities.values())
         self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
+        self.register_buffer("scan_vectors", scan_vectors)
+        self.scan_vectors: Tensor | None
         self.candidates = candidates
 
     def forward(self, item_categorical: Tensor, item_numeric: Tensor, embeddings: Tensor) -> tuple[Tensor, ...]:
@@ -96,4 +116,4 @@ class ServedItemTower(nn.Module):
             tuple((part != 0).any(-1, keepdim=True) for part in parts),
         )
         item_vector = self.tower(torch.zeros_like(item_categorical[:, 0]).long(), inputs)
-        return item_vector, *best_items(item_vector, self.item_vectors, self.candidates)
+        return item_vector, *best_items(item_vector, self.item_vectors, self.candidates, scan=self.scan_vectors)
