@@ -24,12 +24,12 @@ from winnow.evaluation.held_out import outcomes
 from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
-from winnow.models.served import ServedItemTower, ServedRetriever
+from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
-from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
+from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables
@@ -98,9 +98,14 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     served = ServedRetriever(retriever.user_tower, retriever.item_vectors, ranker.candidates.retriever, hides_history)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length)
+    settings = used_settings(parts.retriever)
     try:
         with tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar:
-            rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND)]
+            if settings.index.kind == "milvus":
+                user_tower = ServedUserTower(retriever.user_tower, retriever.item_vectors)
+                rows = [export_model(user_tower, USER_TOWER, number, repository, inputs, BOUND)]
+            else:
+                rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
             rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND))
@@ -122,7 +127,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
             as_of=features.as_of,
             history_length=retriever.settings.history_length,
             candidates=ranker.candidates.model_dump(),
-            training=used_settings(parts.retriever).model_dump(),
+            training=settings.model_dump(),
             schema_digest=features.schema.digest,
             models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
             | {row.model: row.sha256 for row in encoders},
