@@ -28,8 +28,9 @@ def address() -> str:
     """The address of Milvus from the environment.
 
     Raises:
-        WinnowError: there is none, or it is invalid.
+        WinnowError: there is none, it is invalid, or pymilvus is not installed.
     """
+    _imported()
     given = os.environ.get(URL, "")
     if not given:
         raise WinnowError(f"this release's items are in Milvus: set {URL} to its address, http://HOST:PORT")

@@ -1,8 +1,11 @@
 """Names, conditions and addresses of Milvus; no server takes part."""
 
+import sys
+
 import pytest
 
 from winnow.errors import WinnowError
+from winnow.local import milvus as local_milvus
 from winnow.milvus import connection
 from winnow.milvus.collection import expression, number_of
 
@@ -35,6 +38,16 @@ def test_an_address_that_cannot_be_used_is_refused_without_its_secrets(monkeypat
 
 
 def test_without_pymilvus_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pymilvus", None)
-    with pytest.raises(WinnowError, match=r"install the extra milvus \(`pip install 'winnow\[milvus\]'`\)"):
-        connection.connect_async("http://milvus:19530")
+    monkeypatch.setitem(sys.modules, "pymilvus", None)
+    monkeypatch.setenv("MILVUS_URL", "http://milvus:19530")
+    remedy = r"install the extra milvus \(`pip install 'winnow\[milvus\]'`\)"
+    with pytest.raises(WinnowError, match=remedy):
+        connection.address()
+    with pytest.raises(WinnowError, match=remedy), connection.connect("http://milvus:19530"):
+        pass
+
+
+def test_without_milvus_lite_a_stack_names_the_remedies(monkeypatch, tmp_path):
+    monkeypatch.setattr(local_milvus, "find_spec", {"pymilvus": object()}.get)
+    with pytest.raises(WinnowError, match=r"milvus-lite and pymilvus are missing: run `make setup` .* set MILVUS_URL"):
+        local_milvus.server(tmp_path / "milvus", 1, tmp_path / "log")
