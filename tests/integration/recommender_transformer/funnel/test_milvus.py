@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from itertools import count
 
@@ -194,3 +196,20 @@ def test_a_killed_milvus_is_replaced_by_the_other_sources_until_it_is_back(tmp_p
             assert ask() == ["retriever: no answer within 1800 ms"]
             os.kill(process.pid, signal.SIGCONT)
             until(lambda: ask() == [])
+
+
+@pytest.mark.parametrize(("address", "message"), [("given", "holds no release {}"), ("", "set MILVUS_URL to its addr")])
+def test_a_transformer_refuses_a_milvus_without_its_release(tmp_path, redis_url, milvus_url, address, message):
+    release = write_release(tmp_path, next(_numbers), models=("user_tower",))
+    publish(release.folder, redis_url, show_progress=False)
+    command = [sys.executable, "-m", "recommender_transformer", f"--release-dir={release.folder}"]
+    finished = subprocess.run(
+        [*command, f"--redis-url={redis_url}", "--predictor_host=127.0.0.1:1"],
+        env=os.environ | {"MILVUS_URL": milvus_url if address else ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert finished.returncode == 1
+    assert message.format(release.manifest.number) in finished.stderr
+    assert "Traceback" not in finished.stderr
