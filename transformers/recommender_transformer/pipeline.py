@@ -36,9 +36,9 @@ from recommender_transformer.funnel.side_effects.spans import spans
 from recommender_transformer.funnel.sources.content import Content
 from recommender_transformer.funnel.sources.covisitation import Covisitation
 from recommender_transformer.funnel.sources.history import History
-from recommender_transformer.funnel.sources.milvus import Milvus
 from recommender_transformer.funnel.sources.new_items import NewItems
 from recommender_transformer.funnel.sources.retriever import Retriever
+from recommender_transformer.funnel.sources.retriever_in_milvus import RetrieverInMilvus
 from recommender_transformer.funnel.sources.trending import Trending
 from recommender_transformer.funnel.stages import Source
 from winnow.bloom.hashing import item_hashes
@@ -71,7 +71,7 @@ def recommender(
     retriever: Source = Retriever(models, catalog)
     if milvus_items is not None:
         hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
-        retriever = Milvus(models, milvus_items, catalog, count, category.width, hides_history)
+        retriever = RetrieverInMilvus(models, milvus_items, catalog, count, category.width, hides_history)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,

@@ -11,7 +11,7 @@ from winnow.milvus.collection import expression
 from winnow.ranking.context import NOTHING, SourceList
 
 
-class Milvus:
+class RetrieverInMilvus:
     """Takes the place of the retriever, and its name, which the ranker's features and other sources refer to.
 
     Milvus leaves out items that are not available and those that the request filters, so the list is full although
