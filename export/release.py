@@ -27,12 +27,12 @@ from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.models.scan import scan_vectors
-from winnow.models.served import ServedItemTower, ServedRetriever
+from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
-from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
+from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables
@@ -99,7 +99,9 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     dataset = Dataset.load(parts.dataset, events=False)
     hides_history = features.schema.repeats != "allow"
     vectors = retriever.item_vectors
-    scan = scan_vectors(vectors, used_settings(parts.retriever).index.vectors)
+    settings = used_settings(parts.retriever)
+    index = settings.index
+    scan = None if index.kind == "milvus" else scan_vectors(vectors, index.vectors)
     served = ServedRetriever(retriever.user_tower, vectors, ranker.candidates.retriever, hides_history, scan)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length)
@@ -108,7 +110,11 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
             _shared(vectors, scan, home) as shared,
             tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar,
         ):
-            rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND, shared)]
+            if index.kind == "milvus":
+                user_tower = ServedUserTower(retriever.user_tower, vectors)
+                rows = [export_model(user_tower, USER_TOWER, number, repository, inputs, BOUND, shared)]
+            else:
+                rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND, shared)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
             rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
@@ -131,7 +137,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
                 as_of=features.as_of,
                 history_length=retriever.settings.history_length,
                 candidates=ranker.candidates.model_dump(),
-                training=used_settings(parts.retriever).model_dump(),
+                training=settings.model_dump(),
                 schema_digest=features.schema.digest,
                 models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
                 | {row.model: row.sha256 for row in encoders},

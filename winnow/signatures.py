@@ -66,6 +66,13 @@ RETRIEVER = ModelSignature(
     ),
 )
 
+USER_TOWER = ModelSignature(
+    "user_tower",
+    inputs=_USER,
+    outputs=(TensorSpec("user_vector", "FP32", (BATCH, "D")),),
+)
+"""Takes the retriever's place in a release whose items are in Milvus: the search of the items is then Milvus' part."""
+
 RANKER = ModelSignature(
     "ranker",
     inputs=(
@@ -127,5 +134,5 @@ AUDIO_ENCODER = ModelSignature(
     outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
 )
 
-SIGNATURES = (RETRIEVER, RANKER, ITEM_TOWER, IMAGE_ENCODER, TEXT_ENCODER, AUDIO_ENCODER)
-"""All models of a release; a release without images, for example, has no image encoder."""
+SIGNATURES = (RETRIEVER, USER_TOWER, RANKER, ITEM_TOWER, IMAGE_ENCODER, TEXT_ENCODER, AUDIO_ENCODER)
+"""All models of a release; one without images, for example, has no image encoder, and only one of the first two."""

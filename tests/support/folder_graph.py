@@ -40,6 +40,7 @@ LEVELS = (
         "winnow.datasets.readers",
         "winnow.embeddings",
         "winnow.features",
+        "winnow.milvus",
         "winnow.planning",
         "winnow.store",
     ),

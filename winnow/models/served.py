@@ -10,7 +10,42 @@ from winnow.models.topk import best_items
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
 
 
-class ServedRetriever(nn.Module):
+class _UserTower(nn.Module):
+    """The user tower, with the item vectors that the history is read with."""
+
+    def __init__(self, tower: UserTower, item_vectors: Tensor) -> None:
+        super().__init__()
+        self.tower = tower
+        self.register_buffer("item_vectors", item_vectors)
+        self.item_vectors: Tensor
+
+    def user_vector(self, history_items: Tensor, *others: Tensor) -> Tensor:
+        """float32 [B, D], of the user tensors of the wire contract."""
+        after_each: Tensor = self.tower(history_items, functional.embedding(history_items, self.item_vectors), *others)
+        return after_each[:, -1] * 1.0
+
+
+class ServedUserTower(_UserTower):
+    """Computes a user's vector alone, for a release whose items are searched outside Triton.
+
+    Args:
+        tower: the trained user tower.
+        item_vectors: float32 [n + 1, D], which the history is read with.
+    """
+
+    def forward(
+        self,
+        history_items: Tensor,
+        history_events: Tensor,
+        history_gaps: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+    ) -> Tensor:
+        """The ``user_vector`` of the wire contract."""
+        return self.user_vector(history_items, history_events, history_gaps, user_categorical, user_numeric)
+
+
+class ServedRetriever(_UserTower):
     """Retrieves the best ``candidates`` items of the whole catalog for a user's history.
 
     Item 0 is never a candidate.
@@ -34,12 +69,9 @@ class ServedRetriever(nn.Module):
         hides_history: bool,
         scan_vectors: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(tower, item_vectors)
         if not 1 <= candidates < len(item_vectors):
             raise ValueError(f"candidates is {candidates}, but the catalog has {len(item_vectors) - 1} items")
-        self.tower = tower
-        self.register_buffer("item_vectors", item_vectors)
-        self.item_vectors: Tensor
         self.register_buffer("scan_vectors", scan_vectors)
         self.scan_vectors: Tensor | None
         self.candidates = candidates
@@ -54,15 +86,7 @@ class ServedRetriever(nn.Module):
         user_numeric: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Tensors of the wire contract: ``candidates``, ``candidate_scores``, ``user_vector``."""
-        after_each = self.tower(
-            history_items,
-            functional.embedding(history_items, self.item_vectors),
-            history_events,
-            history_gaps,
-            user_categorical,
-            user_numeric,
-        )
-        user_vector = after_each[:, -1] * 1.0
+        user_vector = self.user_vector(history_items, history_events, history_gaps, user_categorical, user_numeric)
         hidden = history_items if self.hides_history else None
         items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden, self.scan_vectors)
         return items, scores, user_vector
