@@ -1,31 +1,40 @@
 """Publish a release: write its keys to Redis from the release folder.
 
-The digest of the manifest is written last. A release whose digest is present is complete; an interrupted publication is
-repeated from the start.
+Rows, trending list and counts are the release's own. The users' state is shared with other releases of the same data
+set (:mod:`winnow.store.shared_state`): the first publication writes every user's, a later one adds what its log has
+beyond the logs before it. The folder's arrays are read, and the keys written, slice by slice; Redis remembers the last
+one, where a publication that was interrupted goes on. The digest of the manifest is written last: a release whose
+digest is present is complete.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from redis.lock import Lock
 from tqdm import tqdm
 
-from winnow.errors import ReleaseMismatch
+from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import Release
 from winnow.store import trending
-from winnow.store.connection import Client, connect, shown
-from winnow.store.keys import Keys
-from winnow.store.release_log import ReleaseLog
-from winnow.store.user_activity import clear
+from winnow.store.bulk import Command, send
+from winnow.store.connection import FAILURES, Client, connect, shown
+from winnow.store.keys import EVENTS, Keys, StateKeys
+from winnow.store.release_log import LoggedUsers, ReleaseLog
+from winnow.store.shared_state import SLICE, Logged, is_filled, locked, remember_logs, state_of
+from winnow.store.user_activity import UserActivity, shadow_members, watched
 
-_CHUNK = 500
-"""Keys per pipeline: large enough to amortise the round trip, small enough not to block Redis."""
+_ITEMS = 5000
+"""Item rows that are published at once."""
 
 
 def publish(release_folder: Path, url: str, show_progress: bool) -> None:
-    """Write a release's item rows, user rows, histories, filters, trending list and item counts.
+    """Write a release's item rows, user rows, trending list and item counts, and add its log to the users' state.
 
-    Does nothing where Redis already holds the release.
+    Does nothing where Redis already holds the release, and continues a publication that was interrupted.
 
     Args:
         release_folder: folder of the release.
@@ -34,40 +43,22 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
 
     Raises:
         ReleaseMismatch: Redis holds another release under the same number.
+        WinnowError: Redis does not answer, or failed meanwhile, or another release is being published.
     """
     release = Release.open(release_folder)
-    manifest = release.manifest
-    keys = Keys(manifest.number)
-    client = connect(url)
-    with client:
-        held = published(client, manifest.number)
-        if held == release.digest:
-            # Versions before 32 hash tags wrote the rows under other keys; all other keys are up to date.
-            if not client.exists(keys.item(str(release.array("item_ids")[-1]))):
-                for _ in _items(client, release, keys):
-                    pass
-            return
-        if held is not None:
-            raise ReleaseMismatch(
-                f"{shown(url)} holds a release {manifest.number} with digest {held[:12]}, "
-                f"but {release_folder} is {release.digest[:12]}: "
-                f"build again to get a new number, or delete the keys r{manifest.number}:* first"
-            )
-        users = len(release.array("user_ids"))
-        items = len(release.array("item_ids")) - 1
-        with tqdm(
-            total=items + users, desc=f"publish release {manifest.number}", unit="key", disable=not show_progress
-        ) as bar:
-            for written in _items(client, release, keys):
-                bar.update(written)
-            for written in _users(client, release, keys):
-                bar.update(written)
-        pipe = client.pipeline(transaction=False)
-        trending.seed(pipe, release)
-        pipe.execute()
-        popular = np.asarray(release.array("popular"), dtype="<i4")
-        client.set(keys.trending, popular.tobytes())
-        client.set(keys.manifest, release.digest)
+    number, state = release.manifest.number, state_of(release)
+    with connect(url) as client:
+        try:
+            if _is_complete(client, url, release):
+                return
+            with locked(client, state) as lock:
+                if not _is_complete(client, url, release):
+                    _Publication(client, release, state).run(lock, show_progress)
+        except FAILURES as error:
+            raise WinnowError(
+                f"Redis failed while release {number} was published: publish it again, which continues where this "
+                f"publication stopped ({error})"
+            ) from error
 
 
 def published(client: Client, number: int) -> str | None:
@@ -77,7 +68,7 @@ def published(client: Client, number: int) -> str | None:
 
 
 def check_published(client: Client, url: str, release: Release) -> None:
-    """Check that Redis holds exactly ``release``.
+    """Check that Redis holds exactly ``release``, and the state that it uses.
 
     Raises:
         ReleaseMismatch: Redis holds none or another; the message names both.
@@ -90,29 +81,136 @@ def check_published(client: Client, url: str, release: Release) -> None:
             + (f"another release {number} ({held[:12]})" if held else f"no release {number}")
             + ": publish this release there, or serve the release that Redis holds"
         )
+    if not client.sismember(state_of(release).releases, str(number)):
+        raise ReleaseMismatch(
+            f"{shown(url)} holds release {number} as another version of Winnow published it: publish it again "
+            "(`winnow up`, or `python -m winnow.store`)"
+        )
 
 
-def _items(client: Client, release: Release, keys: Keys) -> Iterator[int]:
-    ids = release.array("item_ids").tolist()
-    rows = release.array("item_rows")
-    for start in range(1, len(ids), _CHUNK):
-        chunk = ids[start : start + _CHUNK]
+def _is_complete(client: Client, url: str, release: Release) -> bool:
+    """Whether Redis holds the release and its users' state.
+
+    Raises:
+        ReleaseMismatch: Redis holds another release under the same number.
+    """
+    number, held = release.manifest.number, published(client, release.manifest.number)
+    if held is not None and held != release.digest:
+        raise ReleaseMismatch(
+            f"{shown(url)} holds a release {number} with digest {held[:12]}, "
+            f"but {release.folder} is {release.digest[:12]}: "
+            f"build again to get a new number, or remove that one: python -m winnow.store --remove {number}"
+        )
+    return held is not None and bool(client.sismember(state_of(release).releases, str(number)))
+
+
+class _Publication:
+    """Writes a release, from where an earlier publication of it stopped."""
+
+    def __init__(self, client: Client, release: Release, state: StateKeys) -> None:
+        self._client = client
+        self._release = release
+        self._keys = Keys(release.manifest.number)
+        self._state = state
+        self._fills = not is_filled(client, state)
+
+    def run(self, lock: Lock, show_progress: bool) -> None:
+        client, keys, release = self._client, self._keys, self._release
+        if published(client, keys.release) is not None and client.exists(EVENTS):
+            # By a version with a state per release: the new state needs the events that its sidecars have applied.
+            client.xgroup_destroy(EVENTS, keys.group)
+        users, items = len(release.array("user_ids")), len(release.array("item_ids")) - 1
+        self._begin()
+        with tqdm(
+            total=items + users, desc=f"publish release {keys.release}", unit="key", disable=not show_progress
+        ) as bar:
+            for part, write in (("items", self._item_rows), ("users", self._users)):
+                position = int(client.hget(keys.publishing, part) or 0)
+                bar.update(position)
+                for written in write(position):
+                    position += written
+                    client.hset(keys.publishing, part, str(position))
+                    lock.reacquire()
+                    bar.update(written)
         pipe = client.pipeline(transaction=False)
-        for index, item_id in enumerate(chunk, start):
-            pipe.set(keys.item(item_id), rows[index].tobytes())
+        trending.seed(pipe, release)
         pipe.execute()
-        yield len(chunk)
+        client.set(keys.trending, np.asarray(release.array("popular"), "<i4").tobytes())
+        remember_logs(client, self._state, keys.release, users)
+        client.sadd(self._state.releases, keys.release)
+        client.set(keys.manifest, release.digest)
+        client.delete(self._state.filling)
+        client.delete(keys.publishing)
+
+    def _begin(self) -> None:
+        """Discard the progress of another release, or of users whose state another release has filled since."""
+        client, keys, digest = self._client, self._keys, self._release.digest
+        mode = "fill" if self._fills else "add"
+        held = client.hmget(keys.publishing, "digest", "mode")
+        filling = client.get(self._state.filling)
+        if held != [digest.encode(), mode.encode()] or (self._fills and filling != digest.encode()):
+            client.delete(keys.publishing)
+            client.hset(keys.publishing, mapping={"digest": digest, "mode": mode})
+        if self._fills:
+            client.set(self._state.filling, digest)
+
+    def _item_rows(self, first: int) -> Iterator[int]:
+        """Write item rows from position ``first``; yields the number of each slice."""
+        ids, rows = self._release.array("item_ids")[1:], self._release.array("item_rows")[1:]
+        for start in range(first, len(ids), _ITEMS):
+            packed = zip(ids[start : start + _ITEMS].tolist(), _packed(rows[start : start + _ITEMS]), strict=True)
+            commands: list[Command] = [("SET", self._keys.item(item_id), row) for item_id, row in packed]
+            send(self._client, commands)
+            yield len(commands)
+
+    def _users(self, first: int) -> Iterator[int]:
+        """Write users' rows, and their logs to the state, from row ``first``; yields the number of each slice."""
+        log, rows = ReleaseLog(self._release), self._release.array("user_rows")
+        logged = None if self._fills else Logged(self._client, self._state)
+        for start in range(first, len(rows), SLICE):
+            users = log.users(np.arange(start, min(start + SLICE, len(rows))))
+            packed = _packed(rows[start : start + SLICE])
+            if logged is None:
+                commands = self._whole(users, packed)
+            else:
+                self._add(log.users(start + np.flatnonzero(~logged.contains(users.fingerprints))))
+                commands = [("SET", self._keys.user_row(u), row) for u, row in zip(users.user_ids, packed, strict=True)]
+            commands.append(("SET", self._state.log(self._keys.release, start), users.fingerprints.tobytes()))
+            send(self._client, commands)
+            yield len(packed)
+
+    def _whole(self, users: LoggedUsers, rows: list[bytes]) -> list[Command]:
+        """Commands that write rows and state of users whom no sidecar writes yet."""
+        commands: list[Command] = []
+        for user, (user_id, row) in enumerate(zip(users.user_ids, rows, strict=True)):
+            seen, history, categories, shadow = watched(self._state, user_id)
+            # The lists of an interrupted publication would be extended.
+            commands.append(("DEL", history, shadow))
+            values = (
+                (self._keys.user_row(user_id), row),
+                (seen, users.seen[user]),
+                (categories, users.categories[user]),
+            )
+            commands.append(("MSET", *(part for value in values if value[1] for part in value)))
+            if users.histories[user]:
+                commands.append(("RPUSH", history, *users.histories[user]))
+            if members := shadow_members(users.shadow(user)):
+                commands.append(("ZADD", shadow, *(part for value, end in members.items() for part in (end, value))))
+        return commands
+
+    def _add(self, users: LoggedUsers) -> None:
+        """Add logs to a state that sidecars write meanwhile; a filter that cannot be read is left to a rebuild."""
+        for user, held in enumerate(UserActivity.read_all(self._client, self._state, users.user_ids)):
+            if held is not None and users.add_to(held, user).changed:
+                self._client.transaction(partial(self._update, users, user), *watched(self._state, held.user_id))
+
+    def _update(self, users: LoggedUsers, user: int, pipe: Any) -> None:
+        activity = users.add_to(UserActivity.read(pipe, self._state, users.user_ids[user]), user)
+        pipe.multi()
+        activity.write(pipe, self._state)
 
 
-def _users(client: Client, release: Release, keys: Keys) -> Iterator[int]:
-    log = ReleaseLog(release)
-    rows = release.array("user_rows")
-    for start in range(0, len(log.user_ids), _CHUNK):
-        chunk = log.user_ids[start : start + _CHUNK]
-        pipe = client.pipeline(transaction=False)
-        for user, user_id in enumerate(chunk, start):
-            pipe.set(keys.user_row(user_id), rows[user].tobytes())
-            clear(pipe, keys.release, user_id)
-            log.activity(user).write(pipe, keys.release)
-        pipe.execute()
-        yield len(chunk)
+def _packed(rows: NDArray[np.void]) -> list[bytes]:
+    """The bytes of each row."""
+    size, whole = rows.dtype.itemsize, rows.tobytes()
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
