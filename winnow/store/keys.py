@@ -60,6 +60,11 @@ class Keys:
         return f"r{self.release}:manifest"
 
     @property
+    def state(self) -> str:
+        """String: name of the users' state that the release uses (:class:`StateKeys`)."""
+        return f"r{self.release}:state"
+
+    @property
     def publishing(self) -> str:
         """Hash: position of the running publication (:mod:`winnow.store.publish`); absent once it is complete."""
         return f"r{self.release}:publishing"
@@ -171,4 +176,4 @@ class StateKeys:
     @property
     def lock(self) -> str:
         """String: held by the publication that writes the state."""
-        return f"{self.name}:lock"
+        return f"lock:{self.name}"

@@ -1,4 +1,4 @@
-"""Publish a release: write its keys to Redis from the release folder.
+"""Publish a release: write its keys to Redis from the release folder. Remove one: delete them.
 
 Rows, trending list and counts are the release's own. The users' state is shared with other releases of the same data
 set (:mod:`winnow.store.shared_state`): the first publication writes every user's, a later one adds what its log has
@@ -9,6 +9,7 @@ digest is present is complete.
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from winnow.store.keys import EVENTS, Keys, StateKeys
 from winnow.store.release_log import LoggedUsers, ReleaseLog
 from winnow.store.shared_state import SLICE, Logged, is_filled, locked, remember_logs, state_of
 from winnow.store.user_activity import UserActivity, shadow_members, watched
+
+_SCANNED = 1000
+"""Keys that are deleted at once."""
 
 _ITEMS = 5000
 """Item rows that are published at once."""
@@ -59,6 +63,42 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
                 f"Redis failed while release {number} was published: publish it again, which continues where this "
                 f"publication stopped ({error})"
             ) from error
+
+
+def remove(number: int, url: str) -> None:
+    """Delete a release's keys, its consumer group and, where no other release uses it, the users' state.
+
+    Args:
+        number: number of the release; no process may be serving it.
+        url: address of Redis.
+
+    Raises:
+        WinnowError: Redis has no such release, does not answer, or a release of the same data set is being published.
+    """
+    keys = Keys(number)
+    with connect(url) as client:
+        try:
+            name = client.get(keys.state)
+            if not isinstance(name, bytes):
+                raise WinnowError(f"{shown(url)} holds no release {number}: nothing was removed")
+            state = StateKeys(name.decode())
+            with locked(client, state) as lock:
+                client.delete(keys.manifest)
+                client.srem(state.releases, number)
+                if client.exists(EVENTS):
+                    client.xgroup_destroy(EVENTS, keys.group)
+                unused = [] if client.exists(state.releases) else [f"{state.name}:*"]
+                # The name of the state is deleted last: until then the removal can be repeated.
+                for pattern in (*unused, f"r{number}:*"):
+                    found = (
+                        key for key in client.scan_iter(match=pattern, count=_SCANNED) if key != keys.state.encode()
+                    )
+                    while batch := list(islice(found, _SCANNED)):
+                        send(client, [("UNLINK", key) for key in batch])
+                        lock.reacquire()
+                client.delete(keys.state)
+        except FAILURES as error:
+            raise WinnowError(f"Redis failed while release {number} was removed: repeat it ({error})") from error
 
 
 def published(client: Client, number: int) -> str | None:
@@ -120,6 +160,7 @@ class _Publication:
             # By a version with a state per release: the new state needs the events that its sidecars have applied.
             client.xgroup_destroy(EVENTS, keys.group)
         users, items = len(release.array("user_ids")), len(release.array("item_ids")) - 1
+        client.set(keys.state, self._state.name)
         self._begin()
         with tqdm(
             total=items + users, desc=f"publish release {keys.release}", unit="key", disable=not show_progress
