@@ -241,9 +241,16 @@ class _Publication:
 
     def _add(self, users: LoggedUsers) -> None:
         """Add logs to a state that sidecars write meanwhile; a filter that cannot be read is left to a rebuild."""
-        for user, held in enumerate(UserActivity.read_all(self._client, self._state, users.user_ids)):
-            if held is not None and users.add_to(held, user).changed:
-                self._client.transaction(partial(self._update, users, user), *watched(self._state, held.user_id))
+        held = UserActivity.read_all(self._client, self._state, users.user_ids)
+        added = {user: users.add_to(activity, user) for user, activity in enumerate(held) if activity is not None}
+        changed = {user: activity for user, activity in added.items() if activity.changed}
+        replies = send(self._client, [activity.replacement(self._state) for activity in changed.values()])
+        for user, written in zip(changed, replies, strict=True):
+            if not written:
+                # A sidecar wrote it meanwhile.
+                self._client.transaction(
+                    partial(self._update, users, user), *watched(self._state, users.user_ids[user])
+                )
 
     def _update(self, users: LoggedUsers, user: int, pipe: Any) -> None:
         activity = users.add_to(UserActivity.read(pipe, self._state, users.user_ids[user]), user)

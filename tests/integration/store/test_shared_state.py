@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.sidecar.process import SCHEMA
@@ -23,10 +24,12 @@ from winnow.release import BuildInputs, Release
 from winnow.store import bulk, shared_state
 from winnow.store import publish as module
 from winnow.store.connection import Client, RedisError
+from winnow.store.events import Event
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import publish, remove
 from winnow.store.shared_state import state_of
-from winnow.store.user_activity import watched
+from winnow.store.trending import created_ms
+from winnow.store.user_activity import UserActivity, watched
 
 redis_url = server_and_cluster
 
@@ -221,6 +224,24 @@ def test_a_publication_loses_no_event_that_sidecars_have_applied(
     assert all(item_hash(item) in seen(client, new, "unknown") for item in "bd")
     # A user whom the new log lacks keeps the state.
     assert history(client, new, "quiet") == [b"5|1|a"]
+
+
+def test_a_user_whom_a_sidecar_writes_during_a_publication_keeps_both(
+    client: Client, redis_url: str, tmp_path: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = write(tmp_path, dataset, {"u": [("a", 1, 5)]})
+    publish(old.folder, redis_url, show_progress=False)
+    read_all = UserActivity.read_all
+
+    def read_and_be_late(*arguments: Any) -> list[UserActivity | None]:
+        held = read_all(*arguments)
+        apply(client, state_of(old), "u", [Event("u", "d", 1, 20, created_ms(old.manifest))], {}, WINDOW_MS)
+        return held
+
+    monkeypatch.setattr(UserActivity, "read_all", read_and_be_late)
+    publish(write(tmp_path, dataset, {"u": [("a", 1, 5), ("b", 1, 9)]}).folder, redis_url, show_progress=False)
+    assert history(client, old, "u") == [b"20|1|d", b"9|1|b", b"5|1|a"]
+    assert all(item_hash(item) in seen(client, old, "u") for item in "abd")
 
 
 def test_a_release_of_the_next_window_makes_its_log_seen_in_that_window(
