@@ -45,7 +45,7 @@ def state_of(release: Release) -> StateKeys:
     source = manifest.source
     generated = None if source.data else (source.items, source.users, source.events, source.seed)
     depends = [manifest.dataset, generated, manifest.holdout, release.schema.events, FORMAT, history.KEPT]
-    return StateKeys("s" + blake2b(json.dumps(depends).encode(), digest_size=5).hexdigest())
+    return StateKeys("s" + blake2b(json.dumps(depends).encode(), digest_size=4).hexdigest())
 
 
 def is_filled(client: Client, state: StateKeys) -> bool:
