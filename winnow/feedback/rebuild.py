@@ -1,6 +1,7 @@
-"""Rebuild the users' activity (histories and filters) of a release from its own log and all events since.
+"""Rebuild the users' activity (histories and filters) from a release's own log and all events since.
 
-The events are those in the stream and, once it was trimmed, the exported ones.
+The events are those in the stream and, once it was trimmed, the exported ones. What releases share is completed, not
+replaced: what the logs of other releases added stays. A filter that cannot be read is written anew.
 """
 
 from collections import defaultdict
@@ -33,7 +34,7 @@ class RebuildResult(NamedTuple):
     """The result of a rebuild.
 
     Attributes:
-        users: number of users rewritten.
+        users: number of users read and, where something was missing, written.
         events: number of events applied on top of the log.
     """
 
@@ -48,7 +49,7 @@ def rebuild(
     window_ms: int = WINDOW_MS,
     exports: str | None = None,
 ) -> RebuildResult:
-    """Rewrite history, seen filter and category filter of every user of a release.
+    """Complete history, seen filter and category filter of every user of a release.
 
     Sidecars may run meanwhile. Each user's keys are watched before the newest events of the stream are read: events
     that a sidecar applied before are among those read, and an event that it applies afterwards makes Redis abort the

@@ -121,7 +121,7 @@ def check_published(client: Client, url: str, release: Release) -> None:
             + (f"another release {number} ({held[:12]})" if held else f"no release {number}")
             + ": publish this release there, or serve the release that Redis holds"
         )
-    if not client.sismember(state_of(release).releases, str(number)):
+    if not _has_state(client, release):
         raise ReleaseMismatch(
             f"{shown(url)} holds release {number} as another version of Winnow published it: publish it again "
             "(`winnow up`, or `python -m winnow.store`)"
@@ -129,7 +129,7 @@ def check_published(client: Client, url: str, release: Release) -> None:
 
 
 def _is_complete(client: Client, url: str, release: Release) -> bool:
-    """Whether Redis holds the release and its users' state.
+    """Whether Redis holds the release, its rows (of which the last item's stands for all) and its users' state.
 
     Raises:
         ReleaseMismatch: Redis holds another release under the same number.
@@ -141,7 +141,14 @@ def _is_complete(client: Client, url: str, release: Release) -> bool:
             f"but {release.folder} is {release.digest[:12]}: "
             f"build again to get a new number, or remove that one: python -m winnow.store --remove {number}"
         )
-    return held is not None and bool(client.sismember(state_of(release).releases, str(number)))
+    if held is None or not _has_state(client, release):
+        return False
+    return bool(client.exists(Keys(number).item(str(release.array("item_ids")[-1]))))
+
+
+def _has_state(client: Client, release: Release) -> bool:
+    """Whether the state contains the release's log."""
+    return bool(client.sismember(state_of(release).releases, str(release.manifest.number)))
 
 
 class _Publication:
@@ -156,7 +163,7 @@ class _Publication:
 
     def run(self, lock: Lock, show_progress: bool) -> None:
         client, keys, release = self._client, self._keys, self._release
-        if published(client, keys.release) is not None and client.exists(EVENTS):
+        if published(client, keys.release) is not None and not _has_state(client, release) and client.exists(EVENTS):
             # By a version with a state per release: the new state needs the events that its sidecars have applied.
             client.xgroup_destroy(EVENTS, keys.group)
         users, items = len(release.array("user_ids")), len(release.array("item_ids")) - 1

@@ -164,6 +164,12 @@ def test_publishing_again_keeps_later_events(published: Release, redis_url: str,
     client.lpush(history, "1800000000000|1|item-1")
     publish(published.folder, redis_url, show_progress=False)
     assert client.lindex(history, 0) == b"1800000000000|1|item-1"
+    # Neither does writing rows that Redis has lost.
+    last = Keys(published.manifest.number).item(str(published.array("item_ids")[-1]))
+    client.delete(last)
+    publish(published.folder, redis_url, show_progress=False)
+    assert client.exists(last)
+    assert client.lindex(history, 0) == b"1800000000000|1|item-1"
 
 
 def test_a_release_that_an_older_version_published_is_published_again(
