@@ -11,6 +11,10 @@ from winnow.local.processes import end_group, spawn_child
 from winnow.release import BuildInputs
 from winnow.result import VARIABLE, RunResult
 
+_WAITING = {"OMP_WAIT_POLICY": "passive"}
+"""PyTorch's threads sleep while they wait for each other. By default they spin, and a step takes ten times as long as
+soon as another program uses a core."""
+
 
 class BuildFailed(WinnowError):
     """The pipeline ended without a release; the message is the pipeline's."""
@@ -41,7 +45,7 @@ def build_release(source: BuildInputs, holdout: str, resume: bool = False, profi
     command += [f"--profile={profile.resolve()}"] if profile else []
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:
         path = Path(folder) / "outcome.json"
-        pipeline = spawn_child(command, os.environ | {VARIABLE: str(path)})
+        pipeline = spawn_child(command, _WAITING | os.environ | {VARIABLE: str(path)})
         try:
             code = pipeline.wait()
         finally:

@@ -63,12 +63,12 @@ class RetrieverSettings(_Section):
         warm_up: steps over which the learning rate rises to its full value.
         weight_decay: of the weight matrices.
         batch: windows of full length per step, as many more of shorter ones as take the same room; by default 8, and
-            for long logs as many as make 600 steps of an epoch, 64 at most.
+            for long logs as many as make 600 steps of an epoch, 32 at most.
         minutes: budget of both fits; the holdout fit ends after three quarters of it at the latest.
         windows: training windows after which the holdout fit ends at the latest, counted over all epochs.
         max_epochs: epochs after which the holdout fit ends at the latest.
         patience: validations without improvement after which it ends; there is one after every second epoch, and after
-            every epoch of a long log.
+            every epoch of a long log, which must gain 1 % together.
         epochs_without_holdout: epochs of the served model where the log is too short for a holdout fit.
         steps: target number of steps per epoch; a log with fewer than half as many is repeated within the epoch.
         withheld: newest events per user that the holdout fit does not learn from (at most a quarter of the user's).

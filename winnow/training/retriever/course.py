@@ -25,6 +25,10 @@ HOLDOUT, SERVED = 0, 1
 _LONG = 400
 """Batches from which on an epoch is long: a validation follows every one of them, otherwise every second."""
 
+_GAIN = 1.01
+"""What the validations of a long log must reach together to count as an improvement, in multiples of the score before
+them: its epochs take minutes. Those of a short log are cheap, and their scores noisy."""
+
 _ASKED = 20
 """Steps between two questions of all ranks whether the budget is spent."""
 
@@ -39,6 +43,7 @@ class Position(BaseModel):
         step: steps of the stage.
         best_score: best validation.
         best_epoch: its epoch.
+        reached: the validation from which patience counts.
         since: validations after it.
     """
 
@@ -50,6 +55,7 @@ class Position(BaseModel):
     step: int = 0
     best_score: float = -1.0
     best_epoch: int = 0
+    reached: float = 0.0
     since: int = 0
 
 
@@ -117,7 +123,9 @@ class Course:
                     score = self._validate(model)
                     at.since += 1
                     if score > at.best_score:
-                        self._best, at.best_score, at.best_epoch, at.since = model, score, epoch, 0
+                        self._best, at.best_score, at.best_epoch = model, score, epoch
+                    if score > (_GAIN if long else 1.0) * at.reached:
+                        at.reached, at.since = score, 0
                     progress.show({"epoch": epoch, "ndcg@10": score, "best": at.best_score})
                     if at.since >= patience:
                         break

@@ -22,6 +22,11 @@ from winnow.training.retriever.windows import Batch, Windows, cut
 
 _BETAS = (0.9, 0.98)
 
+_ID_RATE = 10.0
+"""Learning rate of the id vectors that are updated by row, in multiples of the other weights'. A row moves only in the
+steps that use its item: at one rate for all, the ids of a large catalog are still near their initial vectors when the
+other weights have settled."""
+
 
 class Fit:
     """The towers, their optimizer, and the running mean of their weights, which is what is used.
@@ -138,7 +143,7 @@ class Fit:
         self._optimizer.step()
         self._mean.update()
         if self._rows is not None:
-            self._rows.update(rows.indices()[0], values, rate, self.step)
+            self._rows.update(rows.indices()[0], values, _ID_RATE * rate, self.step)
             self._identity.grad = None
         return float(loss.detach())
 

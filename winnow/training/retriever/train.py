@@ -101,7 +101,7 @@ def chosen_for(settings: RetrieverSettings, features: FeatureSet) -> RetrieverSe
     """The settings with a number for those that follow from the log where they are not given: dropout and batch."""
     log = features.interactions
     dropout = dropout_for(log, features.items) if settings.dropout is None else settings.dropout
-    batch = int(np.clip(len(log.item) / settings.history_length / _STEPS, 8, 64))
+    batch = int(np.clip(len(log.item) / settings.history_length / _STEPS, 8, 32))
     return settings.model_copy(update={"dropout": dropout, "batch": settings.batch or batch})
 
 
