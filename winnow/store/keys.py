@@ -160,9 +160,9 @@ class StateKeys:
         return f"{self.name}:releases"
 
     @property
-    def filling(self) -> str:
-        """String: digest of the release whose publication fills the state; absent once one has filled it."""
-        return f"{self.name}:filling"
+    def filler(self) -> str:
+        """String: digest of the release whose publication fills, or has filled, the state."""
+        return f"{self.name}:filler"
 
     @property
     def logged(self) -> str:

@@ -50,14 +50,15 @@ def publish(release_folder: Path, url: str, show_progress: bool) -> None:
         WinnowError: Redis does not answer, or failed meanwhile, or another release is being published.
     """
     release = Release.open(release_folder)
-    number, state = release.manifest.number, state_of(release)
+    number = release.manifest.number
     with connect(url) as client:
         try:
             if _is_complete(client, url, release):
                 return
-            with locked(client, state) as lock:
+            publication = _Publication(client, release)
+            with locked(client, state_of(release)) as lock:
                 if not _is_complete(client, url, release):
-                    _Publication(client, release, state).run(lock, show_progress)
+                    publication.run(lock, show_progress)
         except FAILURES as error:
             raise WinnowError(
                 f"Redis failed while release {number} was published: publish it again, which continues where this "
@@ -154,53 +155,52 @@ def _has_state(client: Client, release: Release) -> bool:
 class _Publication:
     """Writes a release, from where an earlier publication of it stopped."""
 
-    def __init__(self, client: Client, release: Release, state: StateKeys) -> None:
+    def __init__(self, client: Client, release: Release) -> None:
         self._client = client
         self._release = release
         self._keys = Keys(release.manifest.number)
-        self._state = state
-        self._fills = not is_filled(client, state)
+        self._state = state_of(release)
+        # Both take time in proportion to the catalog or the log, before the lock is held.
+        self._log = ReleaseLog(release)
+        self._counts = trending.initial_counts(release)
 
     def run(self, lock: Lock, show_progress: bool) -> None:
-        client, keys, release = self._client, self._keys, self._release
+        client, keys, release, state = self._client, self._keys, self._release, self._state
+        users, items = len(release.array("user_ids")), len(release.array("item_ids")) - 1
         if published(client, keys.release) is not None and not _has_state(client, release) and client.exists(EVENTS):
             # By a version with a state per release: the new state needs the events that its sidecars have applied.
             client.xgroup_destroy(EVENTS, keys.group)
-        users, items = len(release.array("user_ids")), len(release.array("item_ids")) - 1
-        client.set(keys.state, self._state.name)
-        self._begin()
-        with tqdm(
-            total=items + users, desc=f"publish release {keys.release}", unit="key", disable=not show_progress
-        ) as bar:
-            for part, write in (("items", self._item_rows), ("users", self._users)):
+        client.set(keys.state, state.name)
+        logged = Logged(client, state) if is_filled(client, state) else None
+        self._begin(fills=logged is None)
+        about = f"publish release {keys.release}"
+        with tqdm(total=items + users, desc=about, unit="key", disable=not show_progress) as bar:
+            for part in ("items", "users"):
                 position = int(client.hget(keys.publishing, part) or 0)
                 bar.update(position)
-                for written in write(position):
+                for written in self._item_rows(position) if part == "items" else self._users(position, logged):
                     position += written
                     client.hset(keys.publishing, part, str(position))
                     lock.reacquire()
                     bar.update(written)
-        pipe = client.pipeline(transaction=False)
-        trending.seed(pipe, release)
-        pipe.execute()
+        trending.seed(client, keys, self._counts)
         client.set(keys.trending, np.asarray(release.array("popular"), "<i4").tobytes())
-        remember_logs(client, self._state, keys.release, users)
-        client.sadd(self._state.releases, keys.release)
+        remember_logs(client, state, keys.release, users)
+        client.sadd(state.releases, keys.release)
         client.set(keys.manifest, release.digest)
-        client.delete(self._state.filling)
         client.delete(keys.publishing)
 
-    def _begin(self) -> None:
-        """Discard the progress of another release, or of users whose state another release has filled since."""
-        client, keys, digest = self._client, self._keys, self._release.digest
-        mode = "fill" if self._fills else "add"
-        held = client.hmget(keys.publishing, "digest", "mode")
-        filling = client.get(self._state.filling)
-        if held != [digest.encode(), mode.encode()] or (self._fills and filling != digest.encode()):
+    def _begin(self, fills: bool) -> None:
+        """Discard progress that does not count: of another release, or in a state that another release has filled."""
+        client, keys, digest = self._client, self._keys, self._release.digest.encode()
+        filler = client.get(self._state.filler)
+        if fills and filler != digest:
+            client.set(self._state.filler, digest)
             client.delete(keys.publishing)
-            client.hset(keys.publishing, mapping={"digest": digest, "mode": mode})
-        if self._fills:
-            client.set(self._state.filling, digest)
+            filler = digest
+        if client.hmget(keys.publishing, "digest", "filler") != [digest, filler]:
+            client.delete(keys.publishing)
+            client.hset(keys.publishing, mapping={"digest": digest, "filler": filler or b""})
 
     def _item_rows(self, first: int) -> Iterator[int]:
         """Write item rows from position ``first``; yields the number of each slice."""
@@ -211,10 +211,12 @@ class _Publication:
             send(self._client, commands)
             yield len(commands)
 
-    def _users(self, first: int) -> Iterator[int]:
-        """Write users' rows, and their logs to the state, from row ``first``; yields the number of each slice."""
-        log, rows = ReleaseLog(self._release), self._release.array("user_rows")
-        logged = None if self._fills else Logged(self._client, self._state)
+    def _users(self, first: int, logged: Logged | None) -> Iterator[int]:
+        """Write users' rows, and their logs to the state, from row ``first``; yields the number of each slice.
+
+        Without ``logged`` no release is served from the state, and it is filled.
+        """
+        log, rows = self._log, self._release.array("user_rows")
         for start in range(first, len(rows), SLICE):
             users = log.users(np.arange(start, min(start + SLICE, len(rows))))
             packed = _packed(rows[start : start + SLICE])

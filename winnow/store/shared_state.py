@@ -22,6 +22,7 @@ from redis.lock import Lock
 from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.store import history
+from winnow.store.bulk import send
 from winnow.store.connection import FAILURES, Client
 from winnow.store.keys import StateKeys
 
@@ -30,6 +31,9 @@ FORMAT = 1
 
 SLICE = 2000
 """Users that are published at once, and fingerprints per key: 16 kB."""
+
+_KEYS = 1000
+"""Keys of fingerprints that are read or deleted at once."""
 
 _LOCK_S = 10.0
 """Expiry of the lock, in seconds; every slice renews it, so a killed publication holds it for this long."""
@@ -88,7 +92,12 @@ class Logged:
     """
 
     def __init__(self, client: Client, state: StateKeys) -> None:
-        parts = [client.get(key) for key in _stored(client, state)]
+        keys = _stored(client, state)
+        parts = [
+            part
+            for start in range(0, len(keys), _KEYS)
+            for part in send(client, [("GET", key) for key in keys[start : start + _KEYS]])
+        ]
         self._known = np.sort(np.frombuffer(b"".join(part for part in parts if isinstance(part, bytes)), "<u8"))
 
     def contains(self, fingerprints: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -104,8 +113,9 @@ def remember_logs(client: Client, state: StateKeys, release: int, users: int) ->
     """Make the fingerprints of ``release``, one for each of its ``users``, those of the state."""
     before = _stored(client, state)
     client.hset(state.logged, mapping={"release": release, "users": users})
-    for key in set(before) - set(_stored(client, state)):
-        client.delete(key)
+    gone = sorted(set(before) - set(_stored(client, state)))
+    for start in range(0, len(gone), _KEYS):
+        send(client, [("UNLINK", key) for key in gone[start : start + _KEYS]])
 
 
 def _stored(client: Client, state: StateKeys) -> list[str]:
