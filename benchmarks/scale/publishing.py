@@ -113,7 +113,8 @@ def _publish(client: "redis.Redis", release: Release) -> _Run:
     started = time.perf_counter()
     process = _start(client, release)
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
         raise WinnowError(f"the publication of release {release.manifest.number} failed: see its output above")
     return _Run(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
