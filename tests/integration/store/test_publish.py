@@ -3,10 +3,8 @@
 import subprocess
 import sys
 
-import pytest
 from redis import Redis
 
-from benchmarks.scale import publishing
 from winnow.release import Release
 from winnow.store.publish import published
 from winnow.store.shared_state import state_of
@@ -42,10 +40,3 @@ def test_a_release_is_removed_by_its_number(release: Release, redis_url: str) ->
         assert list(client.scan_iter(match=f"{state_of(release).name}:*")) == []
     again = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (again.returncode, again.stderr) == (1, f"{url} holds no release {number}: nothing was removed\n")
-
-
-@pytest.mark.slow
-def test_a_killed_publication_is_continued_and_equals_an_uninterrupted_one() -> None:
-    rows = {row.measure: row for row in publishing.measure(20_000)}
-    checked = [row for measure, row in rows.items() if "killed" in measure]
-    assert [row.holds for row in checked] == [True, True]
