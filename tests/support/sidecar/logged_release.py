@@ -22,14 +22,14 @@ def write(
     folder: Path,
     dataset: str,
     log: Log,
-    more: dict[str, str] = {},
+    more: Mapping[str, str] = {},
     holdout: Holdout = "none",
     events: Sequence[str] = SCHEMA.events,
     **source: Any,
 ) -> Release:
     """Write a release of this log; its items are ``a`` to ``e`` of category ``c``, and ``more`` (item -> category)."""
     number = next(_numbers)
-    catalog = dict.fromkeys("abcde", "c") | more
+    catalog = {**dict.fromkeys("abcde", "c"), **more}
     names = ["", *catalog]
     vocabulary = ["", *sorted(set(catalog.values()) - {""})]
     rows = np.zeros(len(names), SCHEMA.item_dtype)
