@@ -34,6 +34,7 @@ from winnow.local.redis import url
 from winnow.local.stack import Stack
 from winnow.release import Release
 from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 RATE = 40.0
 """Requests a second: far below overload."""
@@ -161,7 +162,7 @@ def _sidecar_killed(running: Stack, served: Release, users: Sequence[str]) -> li
         part.wait_until_ready()
         until(lambda: group.lag()[:2] == (0, 0))
         seconds = time.perf_counter() - started
-        packed = {user: client.get(keys.seen(user)) or b"" for user in users}
+        packed = {user: client.get(state_of(served).seen(user)) or b"" for user in users}
     filters = {user: SeenFilter.from_bytes(content) for user, content in packed.items() if content}
     lost = sum(user not in filters or item_hash(item) not in filters[user] for user, item in events)
     return [

@@ -46,7 +46,7 @@ def _errors(values: list[int]) -> list[Row]:
     one.update(values[:full], _NOW)
     for window, seen in ((0, both), (1, both)):
         seen.update(values[window * full : (window + 1) * full], _NOW + window * WINDOW_MS)
-    # Five layers, 128 to 2048 items, in each window.
+    # Five layers in each window, each twice as large as the one before.
     for window in range(2):
         grown.update(values[window * 31 * full : (window + 1) * 31 * full], _NOW + window * WINDOW_MS)
     unmet = np.arange(62 * full, ITEMS, dtype=np.int32)

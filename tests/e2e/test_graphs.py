@@ -44,8 +44,12 @@ def configuration(path: Path) -> Any:
 
 def test_a_release_is_a_repository_of_its_own(winnow: Any, repository: Path) -> None:
     files = {str(path.relative_to(repository)) for path in repository.rglob("*") if path.is_file()}
+    release = winnow.release()
     parts = ("config.pbtxt", "configs/gpu.pbtxt", "1/model.onnx")
-    assert files == {f"{name}/{part}" for name in winnow.release().manifest.models for part in parts}
+    shared = {f"{name}/1/item_vectors.npy" for name in ("retriever", "ranker", "item_tower")}
+    assert files == {f"{name}/{part}" for name in release.manifest.models for part in parts} | shared
+    assert all((repository / path).samefile(release.folder / "item_vectors.npy") for path in shared)
+    release.verify(repository)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -93,7 +93,7 @@ def write_release(
             "tokenizer.json": train_tokenizer(TEXTS, 300, 8).to_str(),
         },
         number=number,
-        dataset="tiny",
+        dataset=f"tiny-{number}",
         source=releases.BuildInputs(),
         holdout="none",
         as_of=1_800_000_000_000,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 from winnow.bloom.shadow import Errors, errors
 from winnow.store.connection import Client
 from winnow.store.events import Event
+from winnow.store.keys import StateKeys
 from winnow.store.stored_items import StoredItem
 from winnow.store.user_activity import UserActivity, watched
 
@@ -28,7 +29,7 @@ class Applied(NamedTuple):
 
 def apply(
     client: Client,
-    release: int,
+    state: StateKeys,
     user_id: str,
     events: Sequence[Event],
     items: Mapping[str, StoredItem],
@@ -43,7 +44,7 @@ def apply(
 
     Args:
         client: connection to Redis that returns bytes.
-        release: number of the release.
+        state: the users' state.
         user_id: id of the user.
         events: events of this user, in stream order.
         items: item id -> stored item of the events' items.
@@ -56,16 +57,14 @@ def apply(
     """
 
     def update(pipe: Any) -> Applied:
-        activity = UserActivity.read(pipe, release, user_id)
+        activity = UserActivity.read(pipe, state, user_id)
         found = errors(activity.seen, activity.shadow, probes) if activity.shadow else None
         rotated = activity.apply(events, items, window_ms)
         pipe.multi()
-        return Applied(activity, activity.write(pipe, release), rotated, found)
+        return Applied(activity, activity.write(pipe, state), rotated, found)
 
     # redis-py types the callable as returning None, although it returns its value with value_from_callable.
-    return cast(
-        "Applied", client.transaction(cast("Any", update), *watched(release, user_id), value_from_callable=True)
-    )
+    return cast("Applied", client.transaction(cast("Any", update), *watched(state, user_id), value_from_callable=True))
 
 
 def by_user(events: Iterable[tuple[bytes, Event]]) -> dict[str, list[tuple[bytes, Event]]]:

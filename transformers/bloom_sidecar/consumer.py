@@ -16,6 +16,7 @@ from winnow.store import trending
 from winnow.store.connection import FAILURES, Client
 from winnow.store.events import Event, entered_ms, event_codes, parse
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.shared_state import state_of
 from winnow.store.stored_items import StoredItem, StoredItems
 from winnow.store.trending import Done
 
@@ -52,6 +53,7 @@ class Consumer:
         manifest, schema = release.manifest, release.schema
         self._client = client
         self._release = manifest.number
+        self._state = state_of(release)
         self._name = name
         self._window_ms = window_ms
         self._codes = event_codes(schema.events)
@@ -112,7 +114,7 @@ class Consumer:
             try:
                 applied = apply(
                     self._client,
-                    self._release,
+                    self._state,
                     user_id,
                     [event for _, event in events],
                     items,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.bloom import packing
 from winnow.bloom.hashing import ItemHashes
 from winnow.bloom.scalable import ScalableBloomFilter
 
@@ -70,3 +71,13 @@ class CategoryFilter:
         if end != len(data):
             raise ValueError(f"a category filter has {len(data) - end} bytes too many")
         return categories
+
+
+def pack(words: NDArray[np.uint64], counts: NDArray[np.int64]) -> list[bytes]:
+    """Serialise the filters of many users; see :mod:`winnow.bloom.packing`.
+
+    Args:
+        words: uint64 [n, WORDS], of each user's distinct categories, user after user.
+        counts: int64 [users], number of categories of each user.
+    """
+    return packing.pack(words, counts, INITIAL_CAPACITY, FALSE_POSITIVE_RATE, _HEAD)

@@ -53,16 +53,20 @@ class ItemHashes(Sequence[int]):
         """Build a table from signed 128-bit ints."""
         return cls(b"".join(value.to_bytes(16, "little", signed=True) for value in values))
 
-    def words(self, items: NDArray[np.int32]) -> NDArray[np.uint64]:
+    def words(self, items: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.uint64]:
         """The first generator words of each item.
 
         Args:
-            items: int32 [n], item indices.
+            items: integers [n], item indices.
 
         Returns:
             uint64 [n, WORDS].
         """
         return self._words.take(items, axis=0)
+
+    def lower(self, items: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The lower 64 bits of each item's hash: uint64 [n]."""
+        return self._halves[:, 0].take(items)
 
     @overload
     def __getitem__(self, index: int) -> int: ...

@@ -20,10 +20,12 @@ from rbloom import Bloom
 
 from winnow.bloom.hashing import WORDS
 
-_LAYER = struct.Struct("<III")
+LAYER = struct.Struct("<III")
 """Header of a layer: capacity, item count, number of bytes of bits that follow."""
 
-_COUNT = struct.Struct("<B")
+LAYERS = struct.Struct("<B")
+"""Number of layers, before the first one."""
+
 _MAX_LAYERS = 10
 """The last layer has 512 times the capacity of the first. When it is full, the false-positive rate grows instead of the
 size, because every update writes the whole filter."""
@@ -97,10 +99,10 @@ class ScalableBloomFilter:
 
     def to_bytes(self) -> bytes:
         """Serialise: the number of layers, then header and bits of each."""
-        parts = [_COUNT.pack(len(self._layers))]
+        parts = [LAYERS.pack(len(self._layers))]
         for layer in self._layers:
             bits = layer.bloom.save_bytes()[len(_PROBES) :]
-            parts += [_LAYER.pack(layer.capacity, layer.count, len(bits)), bits]
+            parts += [LAYER.pack(layer.capacity, layer.count, len(bits)), bits]
         return b"".join(parts)
 
     @classmethod
@@ -115,11 +117,11 @@ class ScalableBloomFilter:
         """
         layers: list[_Layer] = []
         try:
-            (count,) = _COUNT.unpack_from(data, offset)
-            offset += _COUNT.size
+            (count,) = LAYERS.unpack_from(data, offset)
+            offset += LAYERS.size
             for _ in range(count):
-                capacity, held, size = _LAYER.unpack_from(data, offset)
-                offset += _LAYER.size
+                capacity, held, size = LAYER.unpack_from(data, offset)
+                offset += LAYER.size
                 bits = data[offset : offset + size]
                 offset += size
                 if len(bits) != size or not size or not capacity:
@@ -135,11 +137,18 @@ class ScalableBloomFilter:
 
     def _grow(self, capacity: int) -> _Layer:
         rate = self._rate / 2 ** (len(self._layers) + 1)
-        # Eight probes at every depth cost a few per cent more bits than the optimal number for the layer's rate, and
-        # let a batch be tested against all layers with the same precomputed words.
-        bits = -WORDS * capacity / math.log1p(-(rate ** (1 / WORDS)))
-        self._layers.append(_Layer(_bloom(bytes(8 * math.ceil(bits / 64))), capacity, 0))
+        self._layers.append(_Layer(_bloom(bytes(layer_bytes(capacity, rate))), capacity, 0))
         return self._layers[-1]
+
+
+def layer_bytes(capacity: int, rate: float) -> int:
+    """Size of a layer's bits, in bytes.
+
+    Eight probes at every depth cost a few per cent more bits than the optimal number for the layer's rate, and let a
+    batch be tested against all layers with the same precomputed words.
+    """
+    bits = -WORDS * capacity / math.log1p(-(rate ** (1 / WORDS)))
+    return 8 * math.ceil(bits / 64)
 
 
 def _bloom(bits: bytes) -> Bloom:

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.bloom import packing
 from winnow.bloom.hashing import ItemHashes
 from winnow.bloom.scalable import ScalableBloomFilter
 
 FALSE_POSITIVE_RATE = 0.01
 """Upper bound on the share of unseen items that all windows and layers together report as seen."""
 
-INITIAL_CAPACITY = 128
-"""Capacity of the first layer of a window: 0.2 kB."""
+INITIAL_CAPACITY = 64
+"""Capacity of the first layer of a window, 0.1 kB: most users see fewer items in three months."""
 
 WINDOW_DAYS = 90
 WINDOW_MS = WINDOW_DAYS * 86_400_000
@@ -52,10 +53,10 @@ class SeenFilter:
             at_ms: when the items were seen, in milliseconds since the epoch.
             window_ms: window length, in milliseconds.
         """
-        seen = cls()
-        seen._windows[window_end(at_ms, window_ms)] = _new_window(len(hashes) + len(hashes) // 2)
-        seen.update(hashes, at_ms, window_ms)
-        return seen
+        table = ItemHashes.of(hashes)
+        words = table.words(np.arange(len(table), dtype=np.int32))
+        [packed] = pack(words, np.array([len(table)]), window_end(at_ms, window_ms))
+        return cls.from_bytes(packed) if packed else cls()
 
     def update(self, hashes: Iterable[int], at_ms: int, window_ms: int = WINDOW_MS) -> int:
         """Add items that were seen at ``at_ms``, and drop expired windows.
@@ -72,7 +73,7 @@ class SeenFilter:
             del self._windows[window]
         if end > horizon:
             if end not in self._windows:
-                self._windows[end] = _new_window(0)
+                self._windows[end] = _new_window()
             self._windows[end].update(hashes)
         return len(expired)
 
@@ -136,10 +137,22 @@ class SeenFilter:
         return seen
 
 
+def pack(words: NDArray[np.uint64], counts: NDArray[np.int64], end_s: int) -> list[bytes]:
+    """Serialise the filters of many users whose items were all seen in one window (:mod:`winnow.bloom.packing`).
+
+    Args:
+        words: uint64 [n, WORDS], of each user's distinct items, user after user.
+        counts: int64 [users], number of items of each user.
+        end_s: end of the window, from :func:`window_end`.
+    """
+    head = _HEAD.pack(_MAGIC, _VERSION, 1) + _END.pack(end_s)
+    return packing.pack(words, counts, INITIAL_CAPACITY, FALSE_POSITIVE_RATE / _LIVE, head)
+
+
 def window_end(at_ms: int, window_ms: int) -> int:
     """End of the window that contains ``at_ms``, in seconds since the epoch; equal for every user and process."""
     return (at_ms // window_ms + 1) * window_ms // 1000
 
 
-def _new_window(expected: int) -> ScalableBloomFilter:
-    return ScalableBloomFilter(max(expected, INITIAL_CAPACITY), FALSE_POSITIVE_RATE / _LIVE)
+def _new_window() -> ScalableBloomFilter:
+    return ScalableBloomFilter(INITIAL_CAPACITY, FALSE_POSITIVE_RATE / _LIVE)

@@ -1,6 +1,7 @@
-"""Rebuild the users' activity (histories and filters) of a release from its own log and all events since.
+"""Rebuild the users' activity (histories and filters) from a release's own log and all events since.
 
-The events are those in the stream and, once it was trimmed, the exported ones.
+The events are those in the stream and, once it was trimmed, the exported ones. What releases share is completed, not
+replaced: what the logs of other releases added stays. A filter that cannot be read is written anew.
 """
 
 from collections import defaultdict
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
+import numpy as np
 from tqdm import tqdm
 
 from winnow.bloom.seen import WINDOW_MS
@@ -17,9 +19,10 @@ from winnow.feedback.streams import entries
 from winnow.release import Release
 from winnow.store.connection import Client, connect
 from winnow.store.events import Entry, Event, event_codes, parse
-from winnow.store.keys import EVENTS, Keys
+from winnow.store.keys import EVENTS, Keys, StateKeys
 from winnow.store.publish import check_published
 from winnow.store.release_log import ReleaseLog
+from winnow.store.shared_state import state_of
 from winnow.store.stored_items import StoredItem, StoredItems
 from winnow.store.user_activity import UserActivity, clear, watched
 
@@ -31,7 +34,7 @@ class RebuildResult(NamedTuple):
     """The result of a rebuild.
 
     Attributes:
-        users: number of users rewritten.
+        users: number of users read and, where something was missing, written.
         events: number of events applied on top of the log.
     """
 
@@ -46,7 +49,7 @@ def rebuild(
     window_ms: int = WINDOW_MS,
     exports: str | None = None,
 ) -> RebuildResult:
-    """Rewrite history, seen filter and category filter of every user of a release.
+    """Complete history, seen filter and category filter of every user of a release.
 
     Sidecars may run meanwhile. Each user's keys are watched before the newest events of the stream are read: events
     that a sidecar applied before are among those read, and an event that it applies afterwards makes Redis abort the
@@ -67,7 +70,7 @@ def rebuild(
     number = release.manifest.number
     with connect(redis_url) as client:
         check_published(client, redis_url, release)
-        log = ReleaseLog(release, window_ms)
+        log, state = ReleaseLog(release, window_ms), state_of(release)
         rows = log.rows
         gap = client.get(Keys(number).gap)
         exported = ExportedEvents(client, exports)
@@ -78,7 +81,7 @@ def rebuild(
                 found = _Events(client, release, exported, part, parts)
                 bar.total = (bar.total or 0) + sum(user_id not in rows for user_id in found.of)
                 for user_id in _users(log, found, part, parts):
-                    _write(client, number, log, rows.get(user_id), found, user_id, window_ms)
+                    _write(client, state, log, rows.get(user_id), found, user_id, window_ms)
                     users += 1
                     bar.update()
                 events += found.events
@@ -135,7 +138,7 @@ class _Events:
 def _users(log: ReleaseLog, events: _Events, part: int, parts: int) -> Iterator[str]:
     """Yield the users of a part, including users whose first event arrives during the rebuild."""
     written = set()
-    for user_id in log.user_ids:
+    for user_id in log.user_ids.tolist():
         if _part(user_id, parts) == part:
             written.add(user_id)
             yield user_id
@@ -145,17 +148,23 @@ def _users(log: ReleaseLog, events: _Events, part: int, parts: int) -> Iterator[
 
 
 def _write(
-    client: Client, number: int, log: ReleaseLog, row: int | None, events: _Events, user_id: str, window_ms: int
+    client: Client, state: StateKeys, log: ReleaseLog, row: int | None, events: _Events, user_id: str, window_ms: int
 ) -> None:
     def update(pipe: Any) -> None:
         events.catch_up()
-        activity = UserActivity.new(user_id) if row is None else log.activity(row)
+        try:
+            activity, readable = UserActivity.read(pipe, state, user_id), True
+        except ValueError:
+            activity, readable = UserActivity.new(user_id), False
+        if row is not None:
+            log.users(np.array([row])).add_to(activity, 0)
         activity.apply(events.of.get(user_id, ()), events.items, window_ms)
         pipe.multi()
-        clear(pipe, number, user_id)
-        activity.write(pipe, number)
+        if not readable:
+            clear(pipe, state, user_id)
+        activity.write(pipe, state)
 
-    client.transaction(update, *watched(number, user_id))
+    client.transaction(update, *watched(state, user_id))
 
 
 def _part(user_id: str, parts: int) -> int:

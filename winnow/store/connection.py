@@ -73,6 +73,18 @@ class _Address:
     others: tuple[tuple[str, int], ...]
 
 
+class _Cluster(RedisCluster):
+    """A cluster client that closes its connections; redis-py's own leaves them to the garbage collector."""
+
+    def close(self) -> None:
+        """Close all connections."""
+        nodes = self.get_nodes()  # type: ignore[no-untyped-call]
+        super().close()
+        for node in nodes:
+            if node.redis_connection:
+                node.redis_connection.connection_pool.disconnect()
+
+
 class _AsyncCluster(AsyncRedisCluster):
     """A cluster client that refreshes its slot map after cancelled commands, and raises a server client's errors.
 
@@ -138,7 +150,7 @@ def connect(url: str) -> Client:
     try:
         if address.cluster:
             # No retries: redis-py would continue a transaction on a new connection, which watches no keys.
-            return RedisCluster.from_url(
+            return _Cluster.from_url(
                 address.url,
                 startup_nodes=[ClusterNode(host, port) for host, port in address.others],  # type: ignore[no-untyped-call]
                 retry=Retry(NoBackoff(), 0),

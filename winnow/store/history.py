@@ -1,6 +1,7 @@
 """The codec of a user's history list: one entry is ``timestamp|event code|item_id``.
 
-The list's key is :meth:`winnow.store.keys.Keys.history`; :class:`winnow.store.user_activity.UserActivity` writes it.
+The list's key is :meth:`winnow.store.keys.StateKeys.history`; :class:`winnow.store.user_activity.UserActivity` writes
+it.
 """
 
 from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
 On a cluster, all keys of one command, script or transaction must be in one hash slot. The tags in braces ensure this:
 
-- all keys of a user, in every release, share the tag ``{u:USER}``: one pipeline or transaction reads them;
+- all keys of a user, of releases and of states, share the tag ``{u:USER}``: one pipeline or transaction reads them;
 - the keys of a release's new items share the tag ``{fresh}``: one script writes them;
 - the item counts have the tag ``{events}``, the event stream's slot: one script acknowledges and counts an event;
 - item rows share 32 tags: a request reads hundreds of rows, those of a slot with one command.
@@ -60,6 +60,16 @@ class Keys:
         return f"r{self.release}:manifest"
 
     @property
+    def state(self) -> str:
+        """String: name of the users' state that the release uses (:class:`StateKeys`)."""
+        return f"r{self.release}:state"
+
+    @property
+    def publishing(self) -> str:
+        """Hash: position of the running publication (:mod:`winnow.store.publish`); absent once it is complete."""
+        return f"r{self.release}:publishing"
+
+    @property
     def trending(self) -> str:
         """String: packed int32 item indices, best first (:mod:`winnow.store.trending`)."""
         return f"r{self.release}:trending"
@@ -97,22 +107,6 @@ class Keys:
         """String: packed user row."""
         return f"r{self.release}:{{u:{user_id}}}:row"
 
-    def history(self, user_id: str) -> str:
-        """List: the user's events, newest first (:mod:`winnow.store.history`)."""
-        return f"r{self.release}:{{u:{user_id}}}:history"
-
-    def seen(self, user_id: str) -> str:
-        """String: the user's seen filter (:mod:`winnow.bloom.seen`)."""
-        return f"r{self.release}:{{u:{user_id}}}:seen"
-
-    def categories(self, user_id: str) -> str:
-        """String: the user's category filter (:mod:`winnow.bloom.categories`)."""
-        return f"r{self.release}:{{u:{user_id}}}:categories"
-
-    def shadow(self, user_id: str) -> str:
-        """Sorted set of a sampled user: item hash -> end of its window (:mod:`winnow.bloom.shadow`)."""
-        return f"r{self.release}:{{u:{user_id}}}:shadow"
-
     @property
     def counts(self) -> str:
         """Sorted set: item index -> decayed count (:mod:`winnow.store.trending`)."""
@@ -132,3 +126,54 @@ class Keys:
     def rebuilds(self) -> str:
         """Counter: how often the release's filters were rebuilt."""
         return f"r{self.release}:{{events}}:rebuilds"
+
+
+@dataclass(frozen=True)
+class StateKeys:
+    """The keys of the users' state that releases share (:mod:`winnow.store.shared_state`).
+
+    Attributes:
+        name: name of the state, from :func:`winnow.store.shared_state.state_of`.
+    """
+
+    name: str
+
+    def history(self, user_id: str) -> str:
+        """List: the user's events, newest first (:mod:`winnow.store.history`)."""
+        return f"{self.name}:{{u:{user_id}}}:history"
+
+    def seen(self, user_id: str) -> str:
+        """String: the user's seen filter (:mod:`winnow.bloom.seen`)."""
+        return f"{self.name}:{{u:{user_id}}}:seen"
+
+    def categories(self, user_id: str) -> str:
+        """String: the user's category filter (:mod:`winnow.bloom.categories`)."""
+        return f"{self.name}:{{u:{user_id}}}:categories"
+
+    def shadow(self, user_id: str) -> str:
+        """Sorted set of a sampled user: item hash -> end of its window (:mod:`winnow.bloom.shadow`)."""
+        return f"{self.name}:{{u:{user_id}}}:shadow"
+
+    @property
+    def releases(self) -> str:
+        """Set: numbers of the published releases that use the state."""
+        return f"{self.name}:releases"
+
+    @property
+    def filler(self) -> str:
+        """String: digest of the release whose publication fills, or has filled, the state."""
+        return f"{self.name}:filler"
+
+    @property
+    def logged(self) -> str:
+        """Hash: the release whose log was published last, and its number of users."""
+        return f"{self.name}:logged"
+
+    def log(self, release: int, first: int) -> str:
+        """String: packed fingerprints of the logs of a slice of the release's users, beginning with row ``first``."""
+        return f"{self.name}:log:{release}:{first}"
+
+    @property
+    def lock(self) -> str:
+        """String: held by the publication that writes the state."""
+        return f"lock:{self.name}"

@@ -62,12 +62,25 @@ class CategoryHashes:
 
     Args:
         release: whose schema and category vocabulary the rows were packed with.
+
+    Attributes:
+        table: the hash of each category of the vocabulary, by code.
     """
 
     def __init__(self, release: Release) -> None:
         # The category is the first item feature of every schema.
         self._width = release.schema.item[0].width
-        self._hashes = list(item_hashes(release.vocabularies.get("category", ())))
+        self.table = item_hashes(release.vocabularies.get("category", ()))
+        self._hashes = list(self.table)
+
+    def codes(self, categorical: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The category codes of items; 0 for none and for codes beyond the vocabulary.
+
+        Args:
+            categorical: int32 [..., C], the categorical columns of their rows.
+        """
+        codes = categorical[..., : self._width]
+        return np.where((codes > 0) & (codes < len(self._hashes)), codes, 0)
 
     def of(self, categorical: NDArray[np.int32]) -> list[int]:
         """The distinct category hashes of one or more items.
@@ -75,5 +88,4 @@ class CategoryHashes:
         Args:
             categorical: int32 [..., C], the categorical columns of their rows.
         """
-        codes = np.unique(categorical[..., : self._width]).tolist()
-        return [self._hashes[code] for code in codes if 0 < code < len(self._hashes)]
+        return [self._hashes[code] for code in np.unique(self.codes(categorical)).tolist() if code]

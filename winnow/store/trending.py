@@ -10,12 +10,11 @@ take an item off everyone's list; those who refuse it are answered by their own 
 grow also stay right when all but the largest are dropped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from redis.client import Pipeline
 
 from winnow.release import Manifest, Release
 from winnow.schema import DAY_MS, HALF_LIVES
@@ -30,6 +29,9 @@ KEPT = 10_000
 
 REFRESH_MS = 3_000
 """Interval at which the list is rewritten, and therefore duration of the lease."""
+
+_AT_ONCE = 1_000_000
+"""Events of the log that are counted at once, 50 MB."""
 
 _COUNT = """
 local counted = 0
@@ -91,19 +93,31 @@ def acknowledge(client: Client, release: int, done: Sequence[Done]) -> int:
     return int(client.eval(_COUNT, 2, EVENTS, Keys(release).counts, *arguments))
 
 
-def seed(pipe: Pipeline, release: Release) -> None:
-    """Queue the initial counts, from the release's own log as if it ended when the release was built."""
-    values = release.schema.value_by_code[release.array("event")] * release.array("grade")
-    ages = np.asarray(release.array("timestamp")) - release.manifest.as_of
-    # Below 2**-1000 the weight is negligible; the bound avoids an underflow.
-    decayed = np.maximum(values, 0.0) * np.exp2(np.maximum(ages / HALF_LIFE_MS, -1000.0))
-    counts = np.bincount(release.array("item"), decayed)
+def initial_counts(release: Release) -> dict[int, float]:
+    """The counts of the most wanted items, from the release's own log as if it ended when the release was built."""
+    items, events, times, grades = (release.array(name) for name in ("item", "event", "timestamp", "grade"))
+    values = release.schema.value_by_code
+    counts = np.zeros(len(release.array("item_ids")))
+    for start in range(0, len(items), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        # Below 2**-1000 the weight is negligible; the bound avoids an underflow.
+        ages = np.maximum((np.asarray(times[part]) - release.manifest.as_of) / HALF_LIFE_MS, -1000.0)
+        decayed = np.maximum(values[events[part]] * grades[part], 0.0) * np.exp2(ages)
+        counts += np.bincount(items[part], decayed, minlength=len(counts))
     best = np.argsort(-counts, kind="stable")[:KEPT]
     best = best[(counts[best] > 0) & (best > 0)]
-    key = Keys(release.manifest.number).counts
-    pipe.delete(key)
-    if len(best):
-        pipe.zadd(key, dict(zip(map(str, best.tolist()), counts[best].tolist(), strict=True)))
+    return dict(zip(best.tolist(), counts[best].tolist(), strict=True))
+
+
+def seed(client: Client, keys: Keys, counts: Mapping[int, float]) -> None:
+    """Replace the counts of a release.
+
+    Raises:
+        RedisError: Redis does not answer.
+    """
+    client.delete(keys.counts)
+    if counts:
+        client.zadd(keys.counts, {str(item): count for item, count in counts.items()})
 
 
 def refresh(client: Client, release: int, popular: NDArray[np.int32], name: str) -> bool:

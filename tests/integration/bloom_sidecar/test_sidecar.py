@@ -32,6 +32,7 @@ from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.shared_state import state_of
 from winnow.store.stored_items import StoredItems
 
 redis_url = server_and_cluster
@@ -40,12 +41,12 @@ NOW = 1_790_000_000_000
 
 
 def seen(client: Redis, release: Release, user_id: str) -> SeenFilter:
-    return SeenFilter.from_bytes(client.get(Keys(release.manifest.number).seen(user_id)))
+    return SeenFilter.from_bytes(client.get(state_of(release).seen(user_id)))
 
 
 def applied(client: Redis, release: Release, user_id: str, *events: Event) -> None:
     items = StoredItems(client, release).read([event.item_id for event in events])
-    apply(client, release.manifest.number, user_id, events, items, WINDOW_MS)
+    apply(client, state_of(release), user_id, events, items, WINDOW_MS)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def metric(name: str, **labels: str) -> float:
 
 
 def test_events_of_one_user_reach_history_and_filter_once(client: Redis, published: Release) -> None:
-    history = Keys(published.manifest.number).history("user-1")
+    history = state_of(published).history("user-1")
     before = client.lrange(history, 0, -1)
     events = [Event("user-1", f"item-{n}", 1, 1_900_000_000_000 + n, NOW) for n in range(3)]
     for _ in range(2):
@@ -81,18 +82,18 @@ def test_events_of_one_user_reach_history_and_filter_once(client: Redis, publish
 def test_a_late_event_is_sorted_by_time(client: Redis, published: Release) -> None:
     for timestamp in (50, 30, 40):
         applied(client, published, "late", Event("late", f"item-{timestamp}", 1, timestamp, NOW))
-    kept = client.lrange(Keys(published.manifest.number).history("late"), 0, -1)
+    kept = client.lrange(state_of(published).history("late"), 0, -1)
     assert kept == [b"50|1|item-50", b"40|1|item-40", b"30|1|item-30"]
 
 
 def test_an_undeclared_event_type_is_seen_but_not_in_the_history(client: Redis, published: Release) -> None:
     applied(client, published, "a-user", Event("a-user", "item-7", 0, 5, NOW))
     assert item_hash("item-7") in seen(client, published, "a-user")
-    assert not client.exists(Keys(published.manifest.number).history("a-user"))
+    assert not client.exists(state_of(published).history("a-user"))
 
 
 def test_the_categories_of_catalog_items_are_added(client: Redis, published: Release) -> None:
-    key = Keys(published.manifest.number).categories("curious")
+    key = state_of(published).categories("curious")
     applied(client, published, "curious", Event("curious", "no-such-item", 1, 5, NOW))
     assert not client.exists(key)
     applied(client, published, "curious", Event("curious", "item-7", 1, 6, NOW))
@@ -110,7 +111,7 @@ def test_a_new_items_category_is_added_and_it_is_counted(client: Redis, publishe
     fields = {"user_id": "early", "item_id": "brand-new", "event": "buy", "timestamp": 5}
     client.xadd(EVENTS, fields)
     consumer.step()
-    assert item_hash(CATEGORIES[2]) in CategoryFilter.from_bytes(client.get(keys.categories("early")))
+    assert item_hash(CATEGORIES[2]) in CategoryFilter.from_bytes(client.get(state_of(published).categories("early")))
     assert client.zscore(keys.counts, "311") == pytest.approx(4.0, rel=1e-3)
 
 
@@ -153,7 +154,7 @@ def test_an_entry_with_a_broken_amount_is_malformed(
 def test_published_users_have_their_categories(client: Redis, published: Release) -> None:
     first, end = published.array("offsets")[3:5]
     codes = set(published.array("item_rows")["categorical"][published.array("item")[first:end], 0].tolist())
-    touched = CategoryFilter.from_bytes(client.get(Keys(published.manifest.number).categories("user-3")))
+    touched = CategoryFilter.from_bytes(client.get(state_of(published).categories("user-3")))
     assert all(item_hash(CATEGORIES[code]) in touched for code in codes)
     assert len(touched) == len(codes)
 
@@ -171,7 +172,7 @@ def test_concurrent_writers_lose_no_item(redis_url: str, client: Redis, publishe
         thread.join()
     seen_filter = seen(client, published, "crowded")
     assert all(item_hash(f"w{writer}-{n}") in seen_filter for writer in range(8) for n in range(20))
-    assert client.llen(Keys(published.manifest.number).history("crowded")) == 160
+    assert client.llen(state_of(published).history("crowded")) == 160
 
 
 def test_unacknowledged_entries_of_a_dead_sidecar_are_taken_over(
@@ -189,15 +190,14 @@ def test_unacknowledged_entries_of_a_dead_sidecar_are_taken_over(
     assert consumer.group.lag().seconds > 0
     while consumer.step():
         pass
-    assert client.lrange(keys.history("late"), 0, -1) == [b"77|2|item-9"]
+    assert client.lrange(state_of(published).history("late"), 0, -1) == [b"77|2|item-9"]
     assert consumer.group.lag() == (0, 0, 0.0)
 
 
 def test_an_unreadable_filter_is_counted_and_its_events_stay_pending(
     client: Redis, published: Release, consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keys = Keys(published.manifest.number)
-    client.set(keys.seen("broken"), b"noise")
+    client.set(state_of(published).seen("broken"), b"noise")
     before = metric("winnow_filter_unreadable_total")
     append(client, "broken", 3)
     append(client, "whole", 3)
@@ -206,9 +206,9 @@ def test_an_unreadable_filter_is_counted_and_its_events_stay_pending(
     assert "'broken'" in caplog.text
     assert metric("winnow_filter_unreadable_total") == before + 1
     assert consumer.group.lag().pending == 1
-    assert client.get(keys.seen("broken")) == b"noise"
+    assert client.get(state_of(published).seen("broken")) == b"noise"
     assert item_hash("item-3") in seen(client, published, "whole")
-    client.delete(keys.seen("broken"))
+    client.delete(state_of(published).seen("broken"))
     consumer.step()
     assert item_hash("item-3") in seen(client, published, "broken")
     assert consumer.group.lag().pending == 0
@@ -217,22 +217,21 @@ def test_an_unreadable_filter_is_counted_and_its_events_stay_pending(
 def test_a_sampled_users_filter_is_measured_and_windows_rotate(
     client: Redis, published: Release, consumer: Consumer
 ) -> None:
-    keys = Keys(published.manifest.number)
     user_id = next(f"probe-{n}" for n in range(10_000) if sampled(f"probe-{n}"))
     before = {name: metric(name) for name in ("winnow_filter_rotations_total", "winnow_filter_false_negatives_total")}
     asked = metric("winnow_filter_probes_total", answer="not met")
     applied(client, published, user_id, *(Event(user_id, f"old-{n}", 1, n, NOW - 9 * WINDOW_MS) for n in range(50)))
-    assert client.zcard(Keys(published.manifest.number).shadow(user_id)) == 50
+    assert client.zcard(state_of(published).shadow(user_id)) == 50
     append(client, user_id, 8)
     consumer.step()
     assert metric("winnow_filter_probes_total", answer="not met") >= asked + 200
     assert metric("winnow_filter_false_positive_rate") <= 0.05
     assert metric("winnow_filter_rotations_total") == before["winnow_filter_rotations_total"] + 1
-    assert client.zrange(Keys(published.manifest.number).shadow(user_id), 0, -1) == [
+    assert client.zrange(state_of(published).shadow(user_id), 0, -1) == [
         item_hash("item-8").to_bytes(16, "little", signed=True)
     ]
     # A filter that denies an item of its shadow is defective and counted.
-    client.set(keys.seen(user_id), SeenFilter.of([1], int(time.time() * 1000)).to_bytes())
+    client.set(state_of(published).seen(user_id), SeenFilter.of([1], int(time.time() * 1000)).to_bytes())
     append(client, user_id, 9)
     consumer.step()
     assert metric("winnow_filter_false_negatives_total") == before["winnow_filter_false_negatives_total"] + 1
@@ -246,8 +245,8 @@ def test_the_process_serves_probes_and_stops_on_sigterm(
     process = start_sidecar(published, redis_url, tmp_path, port, "--window-days=30")
     try:
         append(client, "fresh", 4)
-        until(lambda: client.exists(keys.seen("fresh")))
-        assert client.lrange(keys.history("fresh"), 0, -1) == [b"99|1|item-4"]
+        until(lambda: client.exists(state_of(published).seen("fresh")))
+        assert client.lrange(state_of(published).history("fresh"), 0, -1) == [b"99|1|item-4"]
         assert get(port, "/health") == "ok\n"
         assert get(port, "/ready") == "ready\n"
         exposed = get(port, "/metrics")

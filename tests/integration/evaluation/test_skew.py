@@ -120,7 +120,7 @@ def release(tmp_path: Path, source: Path) -> Release:
             **{name: (tiny.folder / name).read_text() for name in ("encoders.json", "tokenizer.json")},
         },
         number=number,
-        dataset="shop",
+        dataset=f"shop-{number}",
         source=releases.BuildInputs(data=str(source)),
         holdout="none",
         as_of=features.as_of,

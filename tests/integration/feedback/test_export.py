@@ -29,6 +29,7 @@ from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.keys import EVENTS, EXPORTED, IMPRESSIONS, TRIMMED, Keys
+from winnow.store.shared_state import state_of
 from winnow.store.user_activity import watched
 
 
@@ -231,7 +232,7 @@ def test_events_trimmed_before_they_were_read_are_reported_and_rebuilt_from_the_
     def dump() -> list[Any]:
         kept: list[Any] = []
         for user_id in users:
-            seen, history, categories, shadow = watched(number, user_id)
+            seen, history, categories, shadow = watched(state_of(published), user_id)
             kept += [client.get(seen), client.lrange(history, 0, -1), client.get(categories)]
             kept.append(client.zrange(shadow, 0, -1, withscores=True))
         return kept
@@ -246,7 +247,7 @@ def test_events_trimmed_before_they_were_read_are_reported_and_rebuilt_from_the_
     assert export(str(tmp_path / "kept"), redis_url, show_progress=False).trimmed.entries == 100
     client.xgroup_destroy(EVENTS, Keys(number).group)
     for user_id in users:
-        client.delete(*watched(number, user_id))
+        client.delete(*watched(state_of(published), user_id))
     append(client, 100)
     with caplog.at_level(logging.ERROR, "bloom_sidecar"):
         follow("two")

@@ -21,6 +21,7 @@ from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.events import Event, entered_ms
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.shared_state import state_of
 from winnow.store.user_activity import watched
 
 redis_url = server_and_cluster
@@ -37,8 +38,8 @@ def append(client: Redis, user_id: str, number: int) -> Event:
     return Event(user_id, str(fields["item_id"]), 1, 10**12 + number, entered_ms(stream_id))
 
 
-def dump(client: Redis, number: int, user_id: str) -> list[object]:
-    seen, history, categories, shadow = watched(number, user_id)
+def dump(client: Redis, release: Release, user_id: str) -> list[object]:
+    seen, history, categories, shadow = watched(state_of(release), user_id)
     kept = client.zrange(shadow, 0, -1, withscores=True)
     return [client.get(seen), client.lrange(history, 0, -1), client.get(categories), kept]
 
@@ -61,12 +62,12 @@ def test_a_rebuild_equals_what_the_sidecars_wrote(
     for n in range(150):
         append(client, users[n % 11 * 2], n)
     follow(client, published, monkeypatch)
-    before = {user_id: dump(client, number, user_id) for user_id in users}
+    before = {user_id: dump(client, published, user_id) for user_id in users}
     for user_id in users[:-1]:
-        client.set(Keys(number).seen(user_id), b"noise")
-        client.delete(Keys(number).history(user_id))
+        client.set(state_of(published).seen(user_id), b"noise")
+        client.delete(state_of(published).history(user_id))
     assert rebuild(published, redis_url, show_progress=False) == (21, 150)
-    assert {user_id: dump(client, number, user_id) for user_id in users} == before
+    assert {user_id: dump(client, published, user_id) for user_id in users} == before
     assert int(client.get(Keys(number).rebuilds)) == 1
 
 
@@ -78,18 +79,17 @@ def test_the_command_rebuilds_a_given_release(
         append(client, "new-1", n)
     follow(client, published, monkeypatch)
     number = published.manifest.number
-    before = dump(client, number, "new-1")
-    client.delete(Keys(number).history("new-1"))
+    before = dump(client, published, "new-1")
+    client.delete(state_of(published).history("new-1"))
     command = [Path(sys.executable).with_name("winnow"), "filters", "rebuild", f"--release-dir={published.folder}"]
     environment = os.environ | {"REDIS_URL": redis_url, "WINNOW_HOME": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"release {number}: ")
-    assert dump(client, number, "new-1") == before
+    assert dump(client, published, "new-1") == before
 
 
 def test_events_applied_during_a_rebuild_are_kept(client: Redis, redis_url: str, published: Release) -> None:
-    number = published.manifest.number
     written: list[Event] = []
     stop = threading.Event()
 
@@ -97,7 +97,7 @@ def test_events_applied_during_a_rebuild_are_kept(client: Redis, redis_url: str,
         with connect(redis_url) as own:
             while not stop.is_set():
                 event = append(own, f"user-{len(written) % 5}", len(written))
-                apply(own, number, event.user_id, [event], {}, WINDOW_MS)
+                apply(own, state_of(published), event.user_id, [event], {}, WINDOW_MS)
                 written.append(event)
 
     writer = threading.Thread(target=write)
@@ -110,8 +110,8 @@ def test_events_applied_during_a_rebuild_are_kept(client: Redis, redis_url: str,
         writer.join()
     assert len(written) > 20
     for user_id in {event.user_id for event in written}:
-        seen = SeenFilter.from_bytes(client.get(Keys(number).seen(user_id)))
-        history = client.lrange(Keys(number).history(user_id), 0, -1)
+        seen = SeenFilter.from_bytes(client.get(state_of(published).seen(user_id)))
+        history = client.lrange(state_of(published).history(user_id), 0, -1)
         mine = [event for event in written if event.user_id == user_id]
         assert all(item_hash(event.item_id) in seen for event in mine)
         stored = {(int(entry.split(b"|")[0])) for entry in history}

@@ -28,6 +28,7 @@ from winnow.local.stack import Stack
 from winnow.local.stack_state import running
 from winnow.ports import PortInUse, Ports
 from winnow.schema import Feature, FeatureSchema
+from winnow.store.shared_state import state_of
 
 MODELS = ("retriever", "ranker")
 SERVICE = """
@@ -186,7 +187,7 @@ def test_a_detached_stack_runs_until_down(home):
     # Redis has its data again, without publishing.
     server = local_redis.server(home / "redis", ports.redis, home / "redis.log")
     with server, Redis(port=ports.redis) as redis:
-        assert redis.llen("r1:{u:u1}:history") == 1
+        assert redis.llen(state_of(releases.Release.open(home / "releases" / "1")).history("u1")) == 1
 
 
 def test_nothing_survives_when_the_supervisor_is_killed(home):

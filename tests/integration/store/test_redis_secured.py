@@ -29,6 +29,7 @@ from winnow.release import Release
 from winnow.store.connection import RedisError, connect, connect_async
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import check_published, publish
+from winnow.store.shared_state import state_of
 
 PASSWORD = "s3cret"
 
@@ -116,14 +117,13 @@ def url(secured: str, certificate: tuple[Path, Path]) -> str:
 def works(url: str, release: Release, folder: Path) -> None:
     """Publish, run a sidecar process, rebuild, and read as the transformer does."""
     publish(release.folder, url, show_progress=False)
-    keys = Keys(release.manifest.number)
     sidecar = start_sidecar(release, url, folder, Ports.free().sidecar)
     try:
         # Command lines are visible in process lists.
         assert PASSWORD not in Path(f"/proc/{sidecar.pid}/cmdline").read_text()
         with connect(url) as client:
             client.xadd(EVENTS, {"user_id": "anna", "item_id": "item-4", "event": "view", "timestamp": 99})
-            until(lambda: client.exists(keys.seen("anna")))
+            until(lambda: client.exists(state_of(release).seen("anna")))
             assert len(list(entries(client))) == 1
     finally:
         sidecar.terminate()
@@ -134,7 +134,7 @@ def works(url: str, release: Release, folder: Path) -> None:
     async def read() -> list[bytes]:
         client = connect_async(url)
         try:
-            return await client.lrange(keys.history("anna"), 0, -1)
+            return await client.lrange(state_of(release).history("anna"), 0, -1)
         finally:
             await client.aclose()
 

@@ -21,6 +21,7 @@ from winnow.release import Release
 from winnow.store.connection import FAILURES, Client, connect
 from winnow.store.events import event_codes, parse
 from winnow.store.keys import EVENTS, Keys
+from winnow.store.shared_state import state_of
 
 STEADY_S = 3.0
 """Full service is back when it has lasted for this time."""
@@ -150,5 +151,5 @@ def _stream(client: Client, release: Release) -> set[tuple[str, str, int]]:
 
 
 def _seen(client: Client, release: Release, user_id: str) -> SeenFilter:
-    packed = client.get(Keys(release.manifest.number).seen(user_id))
+    packed = client.get(state_of(release).seen(user_id))
     return SeenFilter.from_bytes(packed if isinstance(packed, bytes) else b"")

@@ -22,6 +22,7 @@ from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.keys import EVENTS, Keys
 from winnow.store.publish import publish
+from winnow.store.shared_state import state_of
 from winnow.store.trending import increment
 
 PRODUCERS = 8
@@ -107,7 +108,7 @@ def _all_applied(client: Any, number: int) -> bool:
 
 
 def _compare(client: Any, release: Release, before: dict[int, float], taken_over: int, seconds: float) -> Crash:
-    keys, created = Keys(release.manifest.number), int(release.manifest.created_at.timestamp() * 1000)
+    state, created = state_of(release), int(release.manifest.created_at.timestamp() * 1000)
     seen: dict[str, set[str]] = defaultdict(set)
     written: dict[str, Counter[bytes]] = defaultdict(Counter)
     counts = defaultdict(float, before)
@@ -119,8 +120,8 @@ def _compare(client: Any, release: Release, before: dict[int, float], taken_over
         written[user_id][b"%s|%d|%s" % (fields[b"timestamp"], code, item_id.encode())] += 1
         at_ms = int(stream_id.split(b"-")[0])
         counts[int(item_id.split("-")[1])] += increment(SCHEMA.event_values[code - 1], at_ms, created)
-    histories = {user_id: Counter(client.lrange(keys.history(user_id), 0, -1)) for user_id in seen}
-    filters = {user_id: SeenFilter.from_bytes(client.get(keys.seen(user_id)) or b"") for user_id in seen}
+    histories = {user_id: Counter(client.lrange(state.history(user_id), 0, -1)) for user_id in seen}
+    filters = {user_id: SeenFilter.from_bytes(client.get(state.seen(user_id)) or b"") for user_id in seen}
     found = _counts(client, release.manifest.number)
     return Crash(
         events=len(stream),

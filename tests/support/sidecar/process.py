@@ -57,7 +57,7 @@ def small_release(folder: Path, number: int) -> Release:
         },
         {"schema.json": SCHEMA.model_dump_json(), "vocabularies.json": json.dumps({"category": CATEGORIES})},
         number=number,
-        dataset="tiny",
+        dataset=f"tiny-{number}",
         source=releases.BuildInputs(),
         holdout="none",
         as_of=1_700_000_000_000 + LOGGED * 60_000,

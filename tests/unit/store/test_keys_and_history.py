@@ -1,17 +1,17 @@
 """Keys and history entries of the online store."""
 
 from winnow.store import history
-from winnow.store.keys import ITEM_TAGS, Keys
+from winnow.store.keys import ITEM_TAGS, Keys, StateKeys
 
 INDEX = {b"a": 1, b"b|c": 2}
 
 
 def test_a_users_keys_share_one_hash_tag() -> None:
-    keys = Keys(3)
-    of_anna = [keys.user_row("anna"), keys.history("anna"), keys.seen("anna")]
+    keys, state = Keys(3), StateKeys("s1")
+    of_anna = [keys.user_row("anna"), state.history("anna"), state.seen("anna")]
     assert {key.partition("{")[2].partition("}")[0] for key in of_anna} == {"u:anna"}
     assert len(set(of_anna)) == 3
-    assert all(key.startswith("r3:") for key in [*of_anna, keys.manifest, keys.trending, keys.item("x")])
+    assert all(key.startswith("r3:") for key in [of_anna[0], keys.manifest, keys.trending, keys.item("x")])
 
 
 def test_a_history_round_trips_sorted_by_time() -> None:

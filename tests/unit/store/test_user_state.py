@@ -8,7 +8,7 @@ from winnow.bloom.seen import WINDOW_MS, SeenFilter
 from winnow.bloom.shadow import SHARE, errors, sampled
 from winnow.store import history
 from winnow.store.events import Event
-from winnow.store.keys import EVENTS, Keys
+from winnow.store.keys import EVENTS, Keys, StateKeys
 from winnow.store.stored_items import StoredItem
 from winnow.store.user_activity import UserActivity, watched
 
@@ -21,7 +21,7 @@ SAMPLED = next(f"user-{n}" for n in range(100 * SHARE) if sampled(f"user-{n}"))
 def test_keys_that_are_written_together_share_a_slot() -> None:
     """Redis Cluster refuses transactions and scripts over several slots."""
     keys = Keys(7)
-    assert len({key_slot(key.encode()) for key in watched(7, "anna {b}")}) == 1
+    assert len({key_slot(key.encode()) for key in watched(StateKeys("s1"), "anna {b}")}) == 1
     assert len({key_slot(key.encode()) for key in (EVENTS, keys.counts, keys.lease)}) == 1
 
 

@@ -1,4 +1,4 @@
-"""Reads a release's namespace in Redis: a user in one round trip, item rows in at most one more."""
+"""Reads a release's keys in Redis: a user in one round trip, item rows in at most one more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from winnow.store.connection import connect_async
 from winnow.store.events import event_codes
 from winnow.store.history import History
 from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 HELD_BYTES = 32 * 2**20
 """Bound on the row cache, its index included: some 300,000 rows of a typical schema. The release's own arrays are not
@@ -70,7 +71,7 @@ class UserState:
 
 
 class OnlineStore:
-    """Client of one release's namespace in Redis, with a cache of item rows.
+    """Client of one release's keys in Redis and of its users' state, with a cache of item rows.
 
     Args:
         release: the release.
@@ -92,6 +93,7 @@ class OnlineStore:
     ) -> None:
         self.client = connect_async(url)
         self.keys = Keys(release.manifest.number)
+        self.state = state_of(release)
         self.catalog = Catalog(release)
         self._observe = observe
         self._item_dtype = release.schema.item_dtype
@@ -118,9 +120,9 @@ class OnlineStore:
         pipe = self.client.pipeline(transaction=False)
         # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
         pipe.execute_command(
-            "MGET", self.keys.user_row(user_id), self.keys.seen(user_id), self.keys.categories(user_id)
+            "MGET", self.keys.user_row(user_id), self.state.seen(user_id), self.state.categories(user_id)
         )
-        pipe.lrange(self.keys.history(user_id), 0, self._history_length - 1)
+        pipe.lrange(self.state.history(user_id), 0, self._history_length - 1)
         pipe.zrange(keys.recent(user_id), 0, -1)
         (row, seen, categories), entries, members = await pipe.execute()
         happened = recent_events.decode(members)

@@ -23,6 +23,7 @@ from winnow.request import Answer, ContentQuery, RecommendRequest
 from winnow.signatures import NEW_ITEM_CAPACITY
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 redis_url = server_and_cluster
 
@@ -201,7 +202,7 @@ def test_filters_apply_to_new_items(ask: Callable[..., Answer], published: Relea
     items[3] = new_item(published, "left-out", slot=3, numeric=0.99, categorical=toys)
     client = connect(redis_url)
     client.set(
-        Keys(published.manifest.number).seen("shopper"),
+        state_of(published).seen("shopper"),
         SeenFilter.of([item_hash("met")], time.time_ns() // 1_000_000).to_bytes(),
     )
     answer = ask("shopper", items, k=100, filters={"categories": ["toys"], "exclude_items": ["left-out"]})
@@ -244,13 +245,12 @@ def test_without_redis_the_learnt_new_items_stay(published: Release, models: Any
 
 def test_events_of_new_items_are_seen_but_not_in_the_history(published: Release, redis_url: str, models: Any) -> None:
     client = connect(redis_url)
-    keys = Keys(published.manifest.number)
 
     async def work() -> tuple[int, int]:
         store = OnlineStore(published, redis_url)
         before = await store.user_state("user-1")
         store.learn(new_item(published, "met-now", slot=0))
-        client.lpush(keys.history("user-1"), "1900000000000|1|met-now")
+        client.lpush(state_of(published).history("user-1"), "1900000000000|1|met-now")
         after = await store.user_state("user-1")
         await store.close()
         return len(before.history.items), len(after.history.items)

@@ -14,8 +14,9 @@ from winnow.bloom.hashing import item_hash
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.keys import Keys
-from winnow.store.publish import publish
+from winnow.store.keys import EVENTS, Keys
+from winnow.store.publish import check_published, publish
+from winnow.store.shared_state import state_of
 
 redis_url = server_and_cluster
 
@@ -159,32 +160,44 @@ def test_a_changed_row_is_read_again_after_its_time_to_live(published: Release, 
 
 
 def test_publishing_again_keeps_later_events(published: Release, redis_url: str, client: Redis) -> None:
-    history = Keys(published.manifest.number).history("user-1")
+    history = state_of(published).history("user-1")
     client.lpush(history, "1800000000000|1|item-1")
     publish(published.folder, redis_url, show_progress=False)
     assert client.lindex(history, 0) == b"1800000000000|1|item-1"
+    # Neither does writing rows that Redis has lost.
+    last = Keys(published.manifest.number).item(str(published.array("item_ids")[-1]))
+    client.delete(last)
+    publish(published.folder, redis_url, show_progress=False)
+    assert client.exists(last)
+    assert client.lindex(history, 0) == b"1800000000000|1|item-1"
 
 
-def test_rows_under_the_keys_of_an_older_version_are_written_again(
+def test_a_release_that_an_older_version_published_is_published_again(
     published: Release, redis_url: str, client: Redis
 ) -> None:
-    keys = Keys(published.manifest.number)
+    """It has a state of its own under other keys, and its sidecars have applied the stream to that."""
+    keys, state = Keys(published.manifest.number), state_of(published)
     ids = published.array("item_ids").tolist()[1:]
     for item_id in ids:
         client.delete(keys.item(item_id))
-    client.lpush(keys.history("user-1"), "1800000000000|1|item-1")
+    client.delete(state.releases, state.history("user-1"))
+    client.xgroup_create(EVENTS, keys.group, "$", mkstream=True)
+    with pytest.raises(ReleaseMismatch, match="as another version of Winnow published it: publish it again"):
+        check_published(client, redis_url, published)
     publish(published.folder, redis_url, show_progress=False)
+    check_published(client, redis_url, published)
     assert all(client.exists(keys.item(item_id)) for item_id in ids)
-    assert client.lindex(keys.history("user-1"), 0) == b"1800000000000|1|item-1"
+    assert client.llen(state.history("user-1"))
+    assert keys.group.encode() not in {group["name"] for group in client.xinfo_groups(EVENTS)}
 
 
 def test_an_interrupted_publication_is_repeated(published: Release, redis_url: str, client: Redis) -> None:
     keys = Keys(published.manifest.number)
-    length = client.llen(keys.history("user-1"))
+    length = client.llen(state_of(published).history("user-1"))
     client.delete(keys.manifest, keys.item("item-1"))
     publish(published.folder, redis_url, show_progress=False)
     assert client.exists(keys.item("item-1"))
-    assert client.llen(keys.history("user-1")) == length
+    assert client.llen(state_of(published).history("user-1")) == length
 
 
 def test_another_release_under_the_same_number_is_refused(published: Release, redis_url: str, client: Redis) -> None:

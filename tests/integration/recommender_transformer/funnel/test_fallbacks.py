@@ -23,7 +23,7 @@ from winnow.local.processes import Process
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
-from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 Ask = Callable[..., Any]
 
@@ -131,7 +131,7 @@ def test_time_outs_of_short_deadlines_do_not_open_a_circuit(together: Any, model
 def test_one_users_unreadable_filter_degrades_only_that_users_answers(
     together: Any, published: Release, redis_url: str
 ) -> None:
-    client, key = Redis.from_url(redis_url), Keys(published.manifest.number).seen("user-3")
+    client, key = Redis.from_url(redis_url), state_of(published).seen("user-3")
     packed = client.get(key)
 
     async def talk(ask: Ask) -> list[Answer]:

@@ -16,7 +16,7 @@ from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
 from winnow.store.connection import connect
-from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 redis_url = server_and_cluster
 
@@ -71,7 +71,7 @@ def test_a_cold_start_user_gets_trending_items(recommend: Recommend, release: Re
 def test_a_new_event_counts_in_the_next_answer(recommend: Recommend, published: Release, redis_url: str) -> None:
     first = ids(recommend("user-2", k=1, diversity=0.0))[0]
     client = connect(redis_url)
-    client.lpush(Keys(published.manifest.number).history("user-2"), f"1900000000000|1|{first}")
+    client.lpush(state_of(published).history("user-2"), f"1900000000000|1|{first}")
     assert first not in ids(recommend("user-2", k=100))
 
 

@@ -24,8 +24,9 @@ from winnow.release import Release
 from winnow.store import keys, recent_events
 from winnow.store.connection import connect
 from winnow.store.events import Event
-from winnow.store.keys import EVENTS, Keys
+from winnow.store.keys import EVENTS
 from winnow.store.recent_events import KEPT, REMEMBERED_S, RecentEvent
+from winnow.store.shared_state import state_of
 from winnow.store.user_activity import UserActivity
 
 redis_url = server_and_cluster
@@ -42,7 +43,7 @@ def client(redis_url: str) -> Iterator[Redis]:
         yield connected
 
 
-def state_of(release: Release, url: str, user_id: str) -> UserState:
+def read_state(release: Release, url: str, user_id: str) -> UserState:
     async def read() -> UserState:
         store = OnlineStore(release, url)
         try:
@@ -77,7 +78,7 @@ def test_two_transformers_read_an_event_at_once_with_and_without_a_sidecar(
     serve_published: Callable[..., Any], published: Release, redis_url: str, client: Redis, tmp_path: Path
 ) -> None:
     # A sidecar reads the stream from its beginning, including other tests' events of the same users.
-    user, keeping = f"reader-{published.manifest.number}", Keys(published.manifest.number)
+    user = f"reader-{published.manifest.number}"
     with serve_published() as first, serve_published() as second:
         # Without a sidecar so far.
         assert shown_again(first, second, user, 10) == []
@@ -86,19 +87,19 @@ def test_two_transformers_read_an_event_at_once_with_and_without_a_sidecar(
         sidecar.kill()
         sidecar.wait()
         assert shown_again(first, second, user, 10) == []
-        alone = state_of(published, redis_url, user)
+        alone = read_state(published, redis_url, user)
         again = start_sidecar(published, redis_url, tmp_path, Ports.free().sidecar)
         try:
-            until(lambda: client.llen(keeping.history(user)) == 40)
+            until(lambda: client.llen(state_of(published).history(user)) == 40)
             assert shown_again(first, second, user, 10) == []
-            until(lambda: client.llen(keeping.history(user)) == 50)
+            until(lambda: client.llen(state_of(published).history(user)) == 50)
         finally:
             again.terminate()
             assert again.wait(timeout=20) == 0
     # The state that the sidecar wrote equals the one that was read from the recent list.
-    both = state_of(published, redis_url, user)
+    both = read_state(published, redis_url, user)
     client.delete(keys.recent(user))
-    applied = state_of(published, redis_url, user)
+    applied = read_state(published, redis_url, user)
     assert both.recent
     assert applied.recent == ()
     assert [column.tolist() for column in both.history] == [column.tolist() for column in applied.history]
@@ -120,14 +121,14 @@ def test_the_models_get_the_event_and_the_trace_names_the_filter(
     removed = [c for c in answer["trace"]["candidates"] if c["item_id"] == bought and "removed_by" in c]
     assert [c["reason"] for c in removed] in ([], ["in the user's recent history"])
     # The event is in the recent list only.
-    assert f"{LATER}|2|{bought}".encode() not in client.lrange(Keys(published.manifest.number).history("user-5"), 0, -1)
+    assert f"{LATER}|2|{bought}".encode() not in client.lrange(state_of(published).history("user-5"), 0, -1)
 
 
 def test_every_release_reads_an_event_by_its_own_codes(published: Release, redis_url: str, tmp_path: Path) -> None:
     other = write_release(tmp_path / "other", published.manifest.number + 500)
     send_events(redis_url, event("between", 4, "buy"), event("between", 5, "of-another-release"))
     for release in (published, other):
-        state = state_of(release, redis_url, "between")
+        state = read_state(release, redis_url, "between")
         assert (state.history.items.tolist(), state.history.events.tolist()) == ([4], [2])
         assert state.recent == ("item-5", "item-4")
 
@@ -138,7 +139,7 @@ def test_undeclared_events_and_unknown_items_are_seen_but_not_in_the_history(
     popular = [item["item_id"] for item in recommend("newcomer", k=50)["items"]]
     send_events(redis_url, event("newcomer", popular[0], "share"), event("newcomer", "gone", "view"))
     assert popular[0] not in {item["item_id"] for item in recommend("newcomer", k=100)["items"]}
-    assert len(state_of(published, redis_url, "newcomer").history.items) == 0
+    assert len(read_state(published, redis_url, "newcomer").history.items) == 0
 
 
 def test_a_seen_new_item_is_filtered(published: Release, redis_url: str) -> None:

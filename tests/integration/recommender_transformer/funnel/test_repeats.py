@@ -21,7 +21,7 @@ from winnow.release import Release
 from winnow.request import Answer
 from winnow.schema import NUMERIC_FEATURES
 from winnow.store.connection import connect
-from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 redis_url = server_and_cluster
 
@@ -169,13 +169,19 @@ def test_a_seen_item_of_an_untouched_category_is_not_unlikely(
     recommend: Recommend, published: Release, redis_url: str
 ) -> None:
     """The category filter may have been rebuilt with fewer categories than the seen filter has items of."""
-    keys, client = Keys(published.manifest.number), connect(redis_url)
+    state, client = state_of(published), connect(redis_url)
     books = CategoryFilter()
     books.update([item_hash("books")])
     rows = published.array("item_rows")
     usual = [n for n in range(1, 60) if rows["available"][n] and rows["categorical"][n, 0] != 1][:5]
     seen = [item_hash(f"item-{n}") for n in usual] + [item_hash(f"gone-{n}") for n in range(FEWEST)]
-    write(client, {keys.categories("user-3"): books.to_bytes(), keys.seen("user-3"): seen_filter(seen)})
+    write(
+        client,
+        {
+            state.categories("user-3"): books.to_bytes(),
+            state.seen("user-3"): seen_filter(seen),
+        },
+    )
     answer = recommend("user-3", k=5, repeats="allow", debug=True)
     found = {c["item_id"]: c for c in answer["trace"]["candidates"]}
     unlikely = [c for c in found.values() if c.get("removed_by") == "unlikely"]

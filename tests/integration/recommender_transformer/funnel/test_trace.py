@@ -17,6 +17,7 @@ from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 Recommend = Callable[..., Answer]
 
@@ -42,10 +43,10 @@ def test_every_removal_has_its_reason(recommend: Recommend, published: Release, 
     keys, client = Keys(published.manifest.number), Redis.from_url(redis_url)
     books = CategoryFilter()
     books.update([item_hash("books")])
-    client.set(keys.categories("user-3"), books.to_bytes())
-    seen = SeenFilter.from_bytes(client.get(keys.seen("user-3")))
+    client.set(state_of(published).categories("user-3"), books.to_bytes())
+    seen = SeenFilter.from_bytes(client.get(state_of(published).seen("user-3")))
     seen.update([item_hash(f"gone-{n}") for n in range(FEWEST)], 1000 * max(seen.windows) - 1)
-    client.set(keys.seen("user-3"), seen.to_bytes())
+    client.set(state_of(published).seen("user-3"), seen.to_bytes())
     excluded = [f"item-{n}" for n in range(1, 100)]
     client.delete(keys.item("item-200"), keys.item("item-210"), keys.item("item-220"), keys.item("item-230"))
     traces = [

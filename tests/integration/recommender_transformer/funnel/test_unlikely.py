@@ -15,7 +15,7 @@ from winnow.bloom.hashing import item_hash, item_hashes
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer
-from winnow.store.keys import Keys
+from winnow.store.shared_state import state_of
 
 CATEGORIES = ["", "books", "games", "music", "toys"]
 
@@ -127,10 +127,9 @@ def only_books(published: Release, redis_url: str) -> str:
 
 
 def write(published: Release, redis_url: str, *touched: str) -> None:
-    keys = Keys(published.manifest.number)
     filters = {
-        keys.categories("user-3"): filter_of(*touched).to_bytes(),
-        keys.seen("user-3"): filter_of_seen(FEWEST).to_bytes(),
+        state_of(published).categories("user-3"): filter_of(*touched).to_bytes(),
+        state_of(published).seen("user-3"): filter_of_seen(FEWEST).to_bytes(),
     }
     Redis.from_url(redis_url).mset(filters)
 
