@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from export.approximate_retriever import choose, export_approximate
 from export.encoders import install_encoders
 from export.graphs.parity import ParityRow
 from export.repository import export_model
@@ -41,6 +42,9 @@ BOUND = 1e-3
 """Largest absolute difference from PyTorch that a score may have; scores are logits of some tens."""
 
 _SAMPLES = 32
+_QUERIES = 200
+"""Users whose lists decide on an approximate search."""
+
 _TITLE = 80
 
 
@@ -99,13 +103,20 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     hides_history = features.schema.repeats != "allow"
     served = ServedRetriever(retriever.user_tower, retriever.item_vectors, ranker.candidates.retriever, hides_history)
     served.eval()
-    inputs = _inputs(features, retriever.settings.history_length)
+    inputs = _inputs(features, retriever.settings.history_length, _SAMPLES)
+    settings = used_settings(parts.retriever)
     try:
         with (
             _shared(retriever.item_vectors, home) as shared,
             tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar,
         ):
-            rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND, shared)]
+            asked = _inputs(features, retriever.settings.history_length, _QUERIES)
+            folder = shared["item_vectors"].parent
+            choice = choose(settings.index, served, asked, folder, retriever.settings.seed, show_progress)
+            if choice.file is None:
+                rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND, shared)]
+            else:
+                rows = [export_approximate(served, choice, number, repository, inputs, BOUND, shared)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
             rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
@@ -120,7 +131,8 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
                 _json_files(parts),
-                linked=shared,
+                linked=[*shared.values(), *([choice.file] if choice.file else [])],
+                index=choice.figures,
                 number=number,
                 dataset=dataset.spec.name,
                 source=provenance.recorded(parts.dataset, parts.encoders, parts.retriever),
@@ -128,7 +140,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
                 as_of=features.as_of,
                 history_length=retriever.settings.history_length,
                 candidates=ranker.candidates.model_dump(),
-                training=used_settings(parts.retriever).model_dump(),
+                training=settings.model_dump(),
                 schema_digest=features.schema.digest,
                 models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
                 | {row.model: row.sha256 for row in encoders},
@@ -157,10 +169,11 @@ def _next_number(repositories: Path, releases: Path) -> int:
     return max([0, *taken, *release.numbers(releases)]) + 1
 
 
-def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:
-    """The history and user tensors of the log's first users."""
+def _inputs(features: FeatureSet, length: int, count: int) -> dict[str, Tensor]:
+    """The history and user tensors of users from all parts of the log."""
     log = features.interactions
-    users = np.flatnonzero(np.diff(log.offsets) > 0)[:_SAMPLES]
+    active = np.flatnonzero(np.diff(log.offsets) > 0)
+    users = active[:: -(-len(active) // count)]
     starts, ends = log.offsets[users], log.offsets[users + 1]
     history = assemble_many(log.item, log.event, log.timestamp, starts, ends, length)
     arrays = user_tensors(history, features.user_rows[users])

@@ -66,6 +66,13 @@ RETRIEVER = ModelSignature(
     ),
 )
 
+USER_TOWER = ModelSignature(
+    "user_tower",
+    inputs=_USER,
+    outputs=(TensorSpec("user_vector", "FP32", (BATCH, "D")),),
+)
+"""The part of the retriever before the search of the items."""
+
 RANKER = ModelSignature(
     "ranker",
     inputs=(

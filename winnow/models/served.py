@@ -58,6 +58,36 @@ class ServedRetriever(nn.Module):
         return items, scores, user_vector
 
 
+class ServedUserTower(nn.Module):
+    """Computes a user's vector alone, for a release whose items are searched outside Triton.
+
+    Args:
+        tower: the trained user tower.
+        item_vectors: float32 [n + 1, D], which the history is read with.
+    """
+
+    def __init__(self, tower: UserTower, item_vectors: Tensor) -> None:
+        super().__init__()
+        self.tower = tower
+        self.register_buffer("item_vectors", item_vectors)
+        self.item_vectors: Tensor
+
+    def forward(
+        self,
+        history_items: Tensor,
+        history_events: Tensor,
+        history_gaps: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+    ) -> Tensor:
+        """The ``user_vector`` of the wire contract."""
+        vectors = functional.embedding(history_items, self.item_vectors)
+        after_each: Tensor = self.tower(
+            history_items, vectors, history_events, history_gaps, user_categorical, user_numeric
+        )
+        return after_each[:, -1] * 1.0
+
+
 class ServedItemTower(nn.Module):
     """Computes the vector of an item without events, and the catalog's most similar items.
 
