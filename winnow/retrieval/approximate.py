@@ -1,7 +1,7 @@
 """An approximate index of the items for CPUs, with FAISS: its build, and the search effort that reaches a recall.
 
-Larger catalogs are divided into lists by k-means, and a vector is kept as 4-bit codes of pairs of dimensions (IVF-PQ fast
-scan). A search reads the codes of the lists nearest to the user and scores the best of them again with the true
+Larger catalogs are divided into lists by k-means, and a vector is kept as 4-bit codes of pairs of dimensions (IVF-PQ
+fast scan). A search reads the codes of the lists nearest to the user and scores the best of them again with the true
 vectors. FAISS is imported on use: serving works without it.
 """
 
@@ -122,6 +122,7 @@ def build_index(vectors: Floats, lists: int, seed: int = 0, show_progress: bool 
 
     items, width = len(vectors) - 1, vectors.shape[1]
     codes = width // 2 if width % 2 == 0 else width
+    index: Any
     if items < FLAT_ITEMS:
         index = faiss.IndexFlatIP(width)
     elif lists == 1:

@@ -1,7 +1,7 @@
 """The search of the ``faiss`` backend: an approximate index, and exact scores of what it finds.
 
-The build imports this module as well, so that what it measures is what Triton serves. Triton's environment has NumPy and
-FAISS, but not Winnow.
+The build imports this module as well, so that what it measures is what Triton serves. Triton's environment has NumPy
+and FAISS, but not Winnow.
 """
 
 from typing import Any
@@ -60,7 +60,8 @@ class Search:
         for row, (items, scores) in enumerate(lists):
             if (scores > HIDDEN).sum() < self.count and (found[row] == 0).any():
                 # The probed lists hold too few items besides the history's.
-                every = faiss.SearchParametersIVF(nprobe=self.index.nlist)
+                every = faiss.SearchParametersIVF()
+                every.nprobe = self.index.nlist
                 items = self.index.search(users[row : row + 1], taken, params=every)[1][0] + 1
                 lists[row] = self._scored(users[row], items, hidden[row])
         return np.stack([items for items, _ in lists]), np.stack([scores for _, scores in lists])

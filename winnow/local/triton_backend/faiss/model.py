@@ -1,7 +1,7 @@
 """Triton's ``faiss`` backend: the retriever with an approximate search of the items, for CPUs.
 
-Triton runs this file for every model with ``backend: "faiss"``. It has the inputs and outputs of the exact retriever. It
-runs in Triton's own environment, with NumPy, ONNX Runtime, FAISS and ``triton_python_backend_utils`` but without Winnow.
+Triton runs this file for every model with ``backend: "faiss"``. Inputs and outputs are the exact retriever's. It runs in
+Triton's own environment, with NumPy, ONNX Runtime, FAISS and ``triton_python_backend_utils`` but without Winnow.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from batched_model import BatchedModel, Tensors
 from faiss_search import Search
 
 
-class TritonPythonModel(BatchedModel):
+class TritonPythonModel(BatchedModel):  # type: ignore[misc]  # mypy does not see it on the path
     """An instance of a model version."""
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -62,7 +62,7 @@ def _read(path: Path, expected: str) -> faiss.Index:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
         raise ValueError(
-            f"{path} has SHA-256 {found[:12]}, but config.pbtxt names {expected[:12]}: it has changed since the release "
-            "was built; build it again with `winnow build`"
+            f"{path} has SHA-256 {found[:12]}, but config.pbtxt names {expected[:12]}: it has changed since the "
+            "release was built; build it again with `winnow build`"
         )
     return faiss.read_index(str(path))

@@ -13,7 +13,7 @@ from batched_model import BatchedModel, Tensors
 from native_rule import validate
 
 
-class TritonPythonModel(BatchedModel):
+class TritonPythonModel(BatchedModel):  # type: ignore[misc]  # mypy does not see it on the path
     """An instance of a model version."""
 
     def initialize(self, args: dict[str, str]) -> None:
