@@ -104,6 +104,17 @@ def training(
 
 
 @app.command()
+def scale(
+    as_json: Json = False,
+    only: Annotated[str, typer.Option(help="Numbers of the parts, separated by commas.")] = "1,2,3,4,5",
+) -> None:
+    """1 search, 2 Triton's memory, 3 publishing, 4 Milvus, 5 `winnow plan`, 6 FAISS, 7 FAISS with ten million items."""
+    from benchmarks.scale.parts import PARTS, measure
+
+    _finish(measure(_chosen(only, PARTS)), as_json)
+
+
+@app.command()
 def units(
     file: Annotated[Path, typer.Argument(help="The file to write, for `winnow plan --units FILE`.")],
     as_json: Json = False,

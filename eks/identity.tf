@@ -10,6 +10,7 @@ locals {
       kubeflow    = { kubeflow = ["ml-pipeline", "ml-pipeline-ui"] }
       training    = { winnow-jobs = ["training"] }
       spark       = { winnow-jobs = ["spark"] }
+      milvus      = { milvus = ["milvus"] }
     },
     var.node_autoscaler == "karpenter" ? { karpenter = { kube-system = ["karpenter"] } } : {},
     var.node_autoscaler == "cluster-autoscaler" ? { autoscaler = { kube-system = ["cluster-autoscaler"] } } : {},

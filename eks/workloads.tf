@@ -23,14 +23,16 @@ locals {
       artifacts = { read = [], write = [""] }
     }
     spark = { features = { read = ["data/", "embeddings/"], write = ["features/"] } }
+    # Segments, indexes and log of Milvus, where it is installed.
+    milvus = { features = { read = [], write = ["milvus/"] } }
     # The same job on Glue, whose code is in glue/ (glue.tf).
     glue = { features = { read = ["data/", "glue/"], write = ["features/"] } }
   }
 
-  # Workloads that may list a whole bucket. KServe's download calls HeadBucket first, and Hadoop expects 404 rather than 403
+  # Workloads that may list a whole bucket. Milvus and KServe's download call HeadBucket first, Hadoop expects 404, not 403,
   # for missing objects: S3 grants both only with permission to list without a prefix. It reveals names; reading objects
   # stays limited to the prefixes.
-  lists_all = ["predictor", "transformer", "feedback", "spark", "glue"]
+  lists_all = ["predictor", "transformer", "feedback", "spark", "glue", "milvus"]
 
   # Workloads that read catalogs as glue://DATABASE (winnow.datasets.readers.cloud): tables and partitions, not Athena.
   glue_readers = { pipelines = "${var.name}*", spark = "${var.name}*" }

@@ -59,8 +59,8 @@ def choose(
         show_progress: show a bar.
     """
     items = len(retriever.item_vectors) - 1
-    if settings.kind == "exact":
-        return Choice(IndexFigures(kind="exact", reason="the settings ask for it"))
+    if settings.kind in ("exact", "milvus"):
+        return Choice(IndexFigures(kind=settings.kind, reason="the settings ask for it"))
     if settings.kind == "auto" and items < MEASURED_ITEMS:
         return Choice(IndexFigures(kind="exact", reason=f"{items} items are fewer than {MEASURED_ITEMS}"))
     import faiss
@@ -116,7 +116,7 @@ def export_approximate(
         repository: Triton's model repository of that release.
         samples: input name -> real inputs, for the parity check.
         bound: largest accepted absolute difference of a user vector from PyTorch's.
-        shared: the file of the item vectors.
+        shared: name of an array -> its file, ``item_vectors`` among them.
 
     Returns:
         The parity figures.
@@ -134,7 +134,8 @@ def export_approximate(
     lists = ("B", retriever.candidates)
     added = {"candidates": lists, "candidate_scores": lists}
     with new_version(RETRIEVER, version, repository, Backend("faiss", parameters), added) as partial:
-        links = {name: link(file, partial / file.name) for name, file in shared.items()}
+        vectors = shared["item_vectors"]
+        links = {"item_vectors": link(vectors, partial / vectors.name)}
         link(choice.file, partial / INDEX_FILE)
         write_onnx(tower, USER_TOWER, samples, partial / MODEL_FILE, links)
         row = measure(tower, partial / MODEL_FILE, USER_TOWER, samples, bound)
@@ -150,7 +151,11 @@ def _exact_milliseconds(retriever: ServedRetriever, users: Tensor, history: Tens
         with torch.inference_mode():
             return milliseconds(
                 lambda row: best_items(
-                    users[row], retriever.item_vectors, retriever.candidates, None if hidden is None else hidden[row]
+                    users[row],
+                    retriever.item_vectors,
+                    retriever.candidates,
+                    None if hidden is None else hidden[row],
+                    retriever.scan_vectors,
                 ),
                 len(users),
             )

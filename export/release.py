@@ -27,12 +27,13 @@ from winnow.evaluation.held_out import outcomes
 from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
-from winnow.models.served import ServedItemTower, ServedRetriever
+from winnow.models.scan import scan_vectors
+from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
-from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER
+from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables
@@ -101,19 +102,25 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     ranker = TrainedRanker.load(parts.ranker)
     dataset = Dataset.load(parts.dataset, events=False)
     hides_history = features.schema.repeats != "allow"
-    served = ServedRetriever(retriever.user_tower, retriever.item_vectors, ranker.candidates.retriever, hides_history)
+    vectors = retriever.item_vectors
+    settings = used_settings(parts.retriever)
+    index = settings.index
+    scan = None if index.kind == "milvus" else scan_vectors(vectors, index.vectors)
+    served = ServedRetriever(retriever.user_tower, vectors, ranker.candidates.retriever, hides_history, scan)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length, _SAMPLES)
-    settings = used_settings(parts.retriever)
     try:
         with (
-            _shared(retriever.item_vectors, home) as shared,
+            _shared(vectors, scan, home) as shared,
             tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar,
         ):
             asked = _inputs(features, retriever.settings.history_length, _QUERIES)
             folder = shared["item_vectors"].parent
-            choice = choose(settings.index, served, asked, folder, retriever.settings.seed, show_progress)
-            if choice.file is None:
+            choice = choose(index, served, asked, folder, retriever.settings.seed, show_progress)
+            if index.kind == "milvus":
+                user_tower = ServedUserTower(retriever.user_tower, vectors)
+                rows = [export_model(user_tower, USER_TOWER, number, repository, inputs, BOUND, shared)]
+            elif choice.file is None:
                 rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND, shared)]
             else:
                 rows = [export_approximate(served, choice, number, repository, inputs, BOUND, shared)]
@@ -121,7 +128,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
             ranked = inputs | _candidates(features, served, inputs)
             rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
             bar.update()
-            tower = ServedItemTower(retriever.item_tower, retriever.shapes, retriever.item_vectors, served.candidates)
+            tower = ServedItemTower(retriever.item_tower, retriever.shapes, vectors, served.candidates, scan)
             new_items = _item_inputs(features, retriever.shapes)
             rows.append(export_model(tower.eval(), ITEM_TOWER, number, repository, new_items, BOUND, shared))
             bar.update()
@@ -155,13 +162,15 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
 
 
 @contextmanager
-def _shared(item_vectors: Tensor, home: Path) -> Iterator[dict[str, Path]]:
-    """The file of the item vectors, which all models and the release link to."""
+def _shared(item_vectors: Tensor, scan: Tensor | None, home: Path) -> Iterator[dict[str, Path]]:
+    """The files of the item vectors, which the models and the release link to."""
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=home) as folder:
-        path = Path(folder) / "item_vectors.npy"
-        np.save(path, item_vectors.numpy(), allow_pickle=False)
-        yield {"item_vectors": path}
+        arrays = {"item_vectors": item_vectors} | ({} if scan is None else {"scan_vectors": scan})
+        files = {name: Path(folder) / f"{name}.npy" for name in arrays}
+        for name, array in arrays.items():
+            np.save(files[name], array.numpy(), allow_pickle=False)
+        yield files
 
 
 def _next_number(repositories: Path, releases: Path) -> int:

@@ -33,7 +33,8 @@ def export_model(
         repository: Triton's model repository of that release.
         samples: input name -> real inputs, [any, ...], for the parity check.
         bound: largest accepted absolute difference from PyTorch.
-        shared: name of a buffer -> the ``.npy`` file with its content, of which the version's folder gets a link.
+        shared: name of a buffer -> the ``.npy`` file with its content, to which the version's folder gets a link;
+            names of other models' buffers are left out.
 
     Returns:
         The parity figures.
@@ -44,6 +45,7 @@ def export_model(
     """
     module.eval()
     with new_version(signature, version, repository) as partial:
-        links = {name: link(file, partial / file.name) for name, file in shared.items()}
+        held = {name for name, _ in module.named_buffers()}
+        links = {name: link(file, partial / file.name) for name, file in shared.items() if name in held}
         write_onnx(module, signature, samples, partial / MODEL_FILE, links)
         return measure(module, partial / MODEL_FILE, signature, samples, bound)

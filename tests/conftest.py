@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.local import redis
+from winnow.local import milvus, redis
 from winnow.local import triton as local_triton
 from winnow.ports import Ports
 from winnow.proxies import bypass_loopback
@@ -38,6 +38,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = Ports.free().redis
     with redis.server(folder, port, folder / "redis.log"):
         yield redis.url(port)
+
+
+@pytest.fixture(scope="session")
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Milvus Lite server shared by the session's tests: every test uses releases of its own."""
+    folder = tmp_path_factory.mktemp("milvus")
+    port = Ports.free().milvus
+    with milvus.server(folder, port, folder / "milvus.log"):
+        yield milvus.url(port)
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,11 @@ class Ports:
     triton_grpc: int
     triton_metrics: int
     sidecar: int
+    milvus: int
 
     @classmethod
     def at(cls, base: int = DEFAULT_BASE) -> Self:
-        """Seven consecutive ports, the first of them ``base``.
+        """Eight consecutive ports, the first of them ``base``.
 
         Raises:
             WinnowError: the ports do not fit between 1024 and 65535.

@@ -63,7 +63,8 @@ class IndexFigures(BaseModel):
     """How a release's retriever searches the items, and what the build measured on its machine with one thread.
 
     Attributes:
-        kind: ``exact`` scans all items; ``approximate`` searches a FAISS index and scores what it finds exactly.
+        kind: ``exact`` scans all items; ``approximate`` searches a FAISS index and scores what it finds
+            exactly; ``milvus`` asks a Milvus server.
         reason: why the build chose it.
         recall: mean share of the exact list in the approximate one; ``None`` where nothing was measured.
         milliseconds: of an approximate search for one user.
@@ -77,7 +78,7 @@ class IndexFigures(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["exact", "approximate"]
+    kind: Literal["exact", "approximate", "milvus"]
     reason: str
     recall: float | None = None
     milliseconds: float | None = None

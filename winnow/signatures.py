@@ -71,7 +71,7 @@ USER_TOWER = ModelSignature(
     inputs=_USER,
     outputs=(TensorSpec("user_vector", "FP32", (BATCH, "D")),),
 )
-"""The part of the retriever before the search of the items."""
+"""A part of the retriever, without the search of the items: Milvus or a FAISS index does that."""
 
 RANKER = ModelSignature(
     "ranker",
@@ -134,5 +134,5 @@ AUDIO_ENCODER = ModelSignature(
     outputs=(TensorSpec("embedding", "FP32", (BATCH, "D")),),
 )
 
-SIGNATURES = (RETRIEVER, RANKER, ITEM_TOWER, IMAGE_ENCODER, TEXT_ENCODER, AUDIO_ENCODER)
-"""All models of a release; a release without images, for example, has no image encoder."""
+SIGNATURES = (RETRIEVER, USER_TOWER, RANKER, ITEM_TOWER, IMAGE_ENCODER, TEXT_ENCODER, AUDIO_ENCODER)
+"""All models of a release; one without images, for example, has no image encoder, and only one of the first two."""

@@ -81,16 +81,16 @@ def trained(items: int) -> Made:
 def _nearest(known: Floats) -> Items:
     index = faiss.IndexFlatIP(known.shape[1])
     index.add(known)
-    found: Items = index.search(known, min(_NEAREST + 1, len(known)))[1][:, 1:]
-    return found
+    return index.search(known, min(_NEAREST + 1, len(known)))[1][:, 1:].astype(np.int32)
 
 
 def _users(served: Release) -> tuple[Floats, Items]:
     offsets = served.array("offsets")
     active = np.flatnonzero(np.diff(offsets) > 0)
     some = active[:: max(1, len(active) // USERS)][:USERS]
-    log = [served.array(name) for name in ("item", "event", "timestamp")]
-    history = assemble_many(*log, offsets[some], offsets[some + 1], served.manifest.history_length)
+    item, event, timestamp = (served.array(name) for name in ("item", "event", "timestamp"))
+    length = served.manifest.history_length
+    history = assemble_many(item, event, timestamp, offsets[some], offsets[some + 1], length)
     tensors = user_tensors(history, served.array("user_rows")[some])
     number = served.manifest.number
     session = open_session(home.model_repository(number) / RETRIEVER.name / str(number) / "model.onnx")

@@ -22,6 +22,7 @@ Shapes = Mapping[str, Shape]
 
 MAX_BATCH = {
     "retriever": 64,
+    "user_tower": 64,
     "ranker": 64,
     "item_tower": 64,
     "image_encoder": 32,

@@ -94,7 +94,7 @@ def served(winnow: Winnow) -> Iterator[Served]:
 
 
 def free_base() -> int:
-    """Seven free ports in a row."""
+    """Eight free ports in a row."""
     for base in range(20_000, 30_000, 10):
         ports = Ports.at(base)
         try:
@@ -102,7 +102,7 @@ def free_base() -> int:
         except Exception:
             continue
         return base
-    raise RuntimeError("no seven free ports in a row")
+    raise RuntimeError("no eight free ports in a row")
 
 
 @pytest.fixture(scope="session")
@@ -121,5 +121,5 @@ def active_users(winnow: Winnow) -> Callable[[int], list[str]]:
 
 @pytest.fixture
 def free_ports() -> int:
-    """The first of seven free ports in a row."""
+    """The first of eight free ports in a row."""
     return free_base()

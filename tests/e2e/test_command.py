@@ -83,11 +83,12 @@ def test_ctrl_c_leaves_nothing_running(winnow, free_ports: int) -> None:
 
 def test_a_stack_listens_on_loopback_and_with_host_its_http_and_grpc_on_more(winnow, free_ports: int) -> None:
     ports = Ports.at(free_ports)
+    used = set(ports.numbers()) - {ports.milvus}  # this release's items are in Triton
     with up(winnow, f"--port-base={free_ports}") as processes:
-        assert listening(processes) == {("127.0.0.1", port) for port in ports.numbers()}
+        assert listening(processes) == {("127.0.0.1", port) for port in used}
     with up(winnow, f"--port-base={free_ports}", f"--host={EVERYWHERE}") as processes:
         more = (ports.http, ports.grpc)
-        expected = {(EVERYWHERE if port in more else "127.0.0.1", port) for port in ports.numbers()}
+        expected = {(EVERYWHERE if port in more else "127.0.0.1", port) for port in used}
         assert listening(processes) == expected
         asked = winnow("recommend", "someone-new", "--json")
         assert asked.returncode == 0, asked.stderr

@@ -15,9 +15,10 @@ from tritonclient.grpc import model_config_pb2 as triton
 from export.triton.tensorrt_plan import NoTensorRT, read_network, tensorrt
 from tests.support.paths import ROOT
 from winnow.local.triton import BACKENDS
-from winnow.signatures import SIGNATURES
+from winnow.signatures import SIGNATURES, USER_TOWER
 
 TEMPLATES = ROOT / "model_repository"
+MODELS = [signature.name for signature in SIGNATURES if signature is not USER_TOWER]  # the retriever takes its place
 PROVIDER = "TensorrtExecutionProvider"
 
 
@@ -47,7 +48,7 @@ def test_a_release_is_a_repository_of_its_own(winnow: Any, repository: Path) -> 
     assert files == {f"{name}/{part}" for name in winnow.release().manifest.models for part in parts}
 
 
-@pytest.mark.parametrize("name", [signature.name for signature in SIGNATURES])
+@pytest.mark.parametrize("name", MODELS)
 def test_the_native_backend_accepts_the_configurations_but_not_their_templates(repository: Path, name: str) -> None:
     validate = runpy.run_path(str(BACKENDS / "onnxruntime" / "native_rule.py"))["validate"]
     session = onnxruntime.InferenceSession(repository / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])
@@ -62,7 +63,7 @@ def test_the_native_backend_accepts_the_configurations_but_not_their_templates(r
         hold(TEMPLATES / name / "config.pbtxt")
 
 
-@pytest.mark.parametrize("name", [signature.name for signature in SIGNATURES])
+@pytest.mark.parametrize("name", MODELS)
 def test_profiles_match_the_graphs_inputs(repository: Path, name: str) -> None:
     """TensorRT: "no associated shape profiles provided" for an input without one."""
     session = onnxruntime.InferenceSession(repository / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])

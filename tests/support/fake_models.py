@@ -36,6 +36,11 @@ class NumpyModels:
         best = np.argsort(-scores, kind="stable")[:RETRIEVED]
         return Retrieved((best + 1)[None].astype(np.int32), scores[best][None], user[None])
 
+    async def user_vector(self, inputs: Tensors) -> NDArray[np.float32]:
+        """The mean of the history."""
+        await self._call("user_tower", inputs)
+        return np.asarray(self.vectors[inputs["history_items"][0]].mean(axis=0, dtype=np.float32)[None])
+
     async def rank(self, inputs: Tensors) -> Ranked:
         """The first numeric feature is a click's logit; the next ones are probabilities of a purchase and a dislike."""
         await self._call("ranker", inputs)

@@ -45,6 +45,7 @@ LEVELS = (
         "winnow.datasets.readers",
         "winnow.embeddings",
         "winnow.features",
+        "winnow.milvus",
         "winnow.planning",
         "winnow.store",
     ),
@@ -53,8 +54,8 @@ LEVELS = (
     ("winnow.training.encoders", "winnow.training.retriever"),
     ("winnow.training.ranker",),
     ("winnow.cli", "winnow.training"),
-    ("export.graphs", "export.triton", "recommender_transformer.backends"),
-    ("recommender_transformer.content",),
+    ("export.graphs", "recommender_transformer.backends"),
+    ("export.triton", "recommender_transformer.content"),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     (
         "kfp_pipelines",

@@ -44,7 +44,9 @@ INPUTS = EncoderInputs(
 TEXTS = ["a red ball", "a blue book", "an old game", "loud green music"]
 
 
-def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInputs = INPUTS) -> Release:
+def write_release(
+    folder: Path, number: int, seed: int = 0, inputs: EncoderInputs = INPUTS, models: tuple[str, ...] = ()
+) -> Release:
     """Write a release folder as the export does, with random arrays.
 
     Args:
@@ -52,6 +54,7 @@ def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInput
         number: of the release.
         seed: of the arrays.
         inputs: of the encoders.
+        models: names of the models in the manifest.
     """
     rng = np.random.default_rng(seed)
     item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
@@ -97,7 +100,7 @@ def write_release(folder: Path, number: int, seed: int = 0, inputs: EncoderInput
         history_length=LENGTH,
         candidates={"retriever": RETRIEVED, "covisitation": 40, "trending": 50},
         schema_digest=SCHEMA.digest,
-        models={},
+        models=dict.fromkeys(models, ""),
         parity={},
     )
 

@@ -1,6 +1,7 @@
 """``python -m recommender_transformer --release-dir DIR --predictor_host HOST:PORT``: serve a release.
 
-The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``. Command lines are visible to
+The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in Milvus,
+its address is ``$MILVUS_URL`` (see ``winnow.milvus.connection``). Command lines are visible to
 other users of the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
 (``--http_port``, ``--grpc_port``, …).
 """
@@ -21,6 +22,7 @@ from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
 from recommender_transformer.backends import new_items
+from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.row_metrics import observe, watch
@@ -38,6 +40,8 @@ from recommender_transformer.serving.server import model_server
 from recommender_transformer.serving.startup_check import check_backends
 from winnow.errors import WinnowError
 from winnow.feedback.append import AppendOptions
+from winnow.milvus.collection import is_searched
+from winnow.milvus.connection import address
 from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
@@ -52,7 +56,8 @@ def main() -> None:
     args = _arguments()
     try:
         release = Release.open(args.release_dir)
-        check_backends(release, args.redis_url, args.predictor_host)
+        milvus_url = address() if is_searched(release) else ""
+        check_backends(release, args.redis_url, args.predictor_host, milvus_url)
     except WinnowError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
@@ -68,6 +73,7 @@ def main() -> None:
         event_limits=AppendOptions(args.event_stream_max, args.event_replicas),
         connection_limits=ConnectionLimits(args.max_connections, args.max_connections_per_client),
         host=args.host,
+        milvus_url=milvus_url,
     )
 
 
@@ -146,6 +152,7 @@ def serve(
     event_limits: AppendOptions = AppendOptions(),  # noqa: B008
     connection_limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
+    milvus_url: str = "",
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -161,6 +168,7 @@ def serve(
         event_limits: bound of the event stream, and the replicas that must hold an event before it is acknowledged.
         connection_limits: bounds on HTTP connections.
         host: address that HTTP and gRPC listen on.
+        milvus_url: address of Milvus; empty for a release that is not searched there.
     """
     _raise_open_files()
     store = OnlineStore(release, redis_url, observe=observe)
@@ -169,14 +177,20 @@ def serve(
     runners: list[Runner] = []
 
     @cache
+    def milvus_items() -> MilvusItems | None:
+        return MilvusItems(release, milvus_url) if milvus_url else None
+
+    @cache
     def pipeline() -> Pipeline:
-        return recommender(release, store, models())
+        return recommender(release, store, models(), milvus_items())
 
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
         tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
         await runner.warm_up()
+        if (searched := milvus_items()) is not None:
+            await searched.warm_up()
         # Modules live as long as the process. Without this, each full collection would traverse their objects and stop
         # the event loop for a tenth of a second.
         gc.collect()
@@ -194,6 +208,8 @@ def serve(
             task.cancel()
         for runner in runners:
             await runner.close()
+        if runners and (searched := milvus_items()) is not None:
+            await searched.close()
         await store.close()
 
     # KServe runs its servers under plain asyncio, whatever its --event-loop is.

@@ -6,6 +6,7 @@ To add a source, a filter or another component: write one file in the folder of 
 
 import numpy as np
 
+from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.content.lookup import ContentLookup
@@ -37,13 +38,17 @@ from recommender_transformer.funnel.sources.covisitation import Covisitation
 from recommender_transformer.funnel.sources.history import History
 from recommender_transformer.funnel.sources.new_items import NewItems
 from recommender_transformer.funnel.sources.retriever import Retriever
+from recommender_transformer.funnel.sources.retriever_in_milvus import RetrieverInMilvus
 from recommender_transformer.funnel.sources.trending import Trending
+from recommender_transformer.funnel.stages import Source
 from winnow.bloom.hashing import item_hashes
 from winnow.encoders.preparation import Preparation
 from winnow.release import Release
 
 
-def recommender(release: Release, store: OnlineStore, models: Models) -> Pipeline:
+def recommender(
+    release: Release, store: OnlineStore, models: Models, milvus_items: MilvusItems | None = None
+) -> Pipeline:
     """The funnel of a release.
 
     Items are hydrated before they are filtered: nearly all rows are cached in this process, and with the rows every
@@ -53,6 +58,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
         release: the release to serve.
         store: the release's online store.
         models: the release's models.
+        milvus_items: the release's items in Milvus; without them the models' retriever searches the items.
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
     category = schema.item[0]
@@ -62,6 +68,10 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
     media_decoder = MediaDecoder(Preparation.load(release.folder))
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     objectives = Objectives(schema, store)
+    retriever: Source = Retriever(models, catalog)
+    if milvus_items is not None:
+        hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
+        retriever = RetrieverInMilvus(models, milvus_items, catalog, count, category.width, hides_history)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,
@@ -75,7 +85,7 @@ def recommender(release: Release, store: OnlineStore, models: Models) -> Pipelin
             Content(content_lookup, catalog),
             # Without a ranker the order of the sources decides: what the user comes back to is first.
             History(),
-            Retriever(models, catalog),
+            retriever,
             Covisitation(neighbours, weights, manifest.candidates["covisitation"]),
             Trending(store, popular, manifest.candidates["trending"]),
             NewItems(catalog),

@@ -21,7 +21,7 @@ Events = Annotated[int, typer.Option(min=1000, help="Number of events of the dem
 DEFAULTS = BuildInputs()
 """Default sizes of the demo marketplace."""
 
-PortBase = Annotated[int, typer.Option(help="First of the seven consecutive ports of the stack; HTTP listens on it.")]
+PortBase = Annotated[int, typer.Option(help="First of the eight consecutive ports of the stack; HTTP listens on it.")]
 Host = Annotated[
     str,
     typer.Option(

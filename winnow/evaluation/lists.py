@@ -16,6 +16,7 @@ from winnow.local.stack import Stack
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
+from winnow.signatures import RETRIEVER, USER_TOWER
 
 DEPTH = 50
 """Length of the evaluated lists."""
@@ -33,7 +34,8 @@ def of_retriever(release: Release, log: Interactions, users: NDArray[np.int64]) 
         log: the release's log.
         users: int64 [users], rows of ``user_ids``.
     """
-    path = home.onnx_model(release.manifest.number, "retriever")
+    model = USER_TOWER if USER_TOWER.name in release.manifest.models else RETRIEVER
+    path = home.onnx_model(release.manifest.number, model.name)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     user_rows, vectors = release.array("user_rows"), release.array("item_vectors")
     top = np.zeros((len(users), DEPTH), np.int32)

@@ -1,6 +1,6 @@
-"""Winnow on one machine: Redis, Triton, the Bloom sidecar and the transformer as supervised processes.
+"""Winnow on one machine: Redis, Triton, Milvus, the Bloom sidecar and the transformer as supervised processes.
 
 ``stack.Stack`` runs them all and ``background`` runs a stack detached; ``stack_state`` is the file that describes the
-running stack. ``infrastructure`` runs Redis and Triton alone (``redis``, ``triton``, ``triton_backend``). ``processes``
-supervises one child process, and ``build`` runs the retraining pipeline in one.
+running stack. ``infrastructure`` runs the servers alone (``redis``, ``triton``, ``triton_backend``, ``milvus``).
+``processes`` supervises one child process, and ``build`` runs the retraining pipeline in one.
 """

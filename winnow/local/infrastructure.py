@@ -1,4 +1,4 @@
-"""Redis and Triton of a stack, started here or already running elsewhere."""
+"""Redis, Triton and, where a release needs it, Milvus: of a stack, started here or already running elsewhere."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,23 +6,25 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from winnow.local import redis, triton
+from winnow.local import milvus, redis, triton
 from winnow.local.processes import Process
 from winnow.ports import Ports
 
 
 @dataclass(frozen=True)
 class Infrastructure:
-    """Addresses of Redis and Triton.
+    """Addresses of Redis, Triton and Milvus.
 
     Attributes:
         redis_url: ``redis://host:port/db``.
         triton: ``host:port`` of Triton's gRPC.
+        milvus_url: ``http://host:port``; empty where Milvus is not needed.
         processes: The processes that were started here.
     """
 
     redis_url: str
     triton: str
+    milvus_url: str
     processes: tuple[Process, ...]
 
 
@@ -35,19 +37,24 @@ def infrastructure(
     folder: Path | None = None,
     redis_url: str | None = None,
     triton_url: str | None = None,
+    needs_milvus: bool = False,
+    milvus_url: str | None = None,
 ) -> Iterator[Infrastructure]:
-    """Run Redis and a Triton that serves ``models``, and stop both at the end.
+    """Run Redis, a Triton that serves ``models`` and, if needed, Milvus, and stop them at the end.
 
     Args:
         repository: Triton's model repository of a release.
         models: Versions to serve, by model name (see ``triton.models_in``).
         ports: Ports to listen on (default: free ports).
-        folder: Folder for ``redis/`` (data), ``triton/`` (generated) and ``run/logs/`` (default: a temporary folder).
+        folder: Folder for ``redis/`` and ``milvus/`` (data), ``triton/`` (generated) and ``run/logs/`` (default: a
+            temporary folder).
         redis_url: Address of a running Redis, to use instead of starting one.
         triton_url: ``host:port`` of a running Triton's gRPC, to use instead of starting one.
+        needs_milvus: Whether the items of the release are in Milvus.
+        milvus_url: Address of a running Milvus, to use instead of starting one.
 
     Raises:
-        WinnowError: A port is in use, a part did not start, or a running Redis or Triton cannot be used.
+        WinnowError: A port is in use, a part did not start, or a running one cannot be used.
     """
     ports = ports or Ports.free()
     processes: list[Process] = []
@@ -66,6 +73,15 @@ def infrastructure(
             plain = exits.enter_context(triton.run_folder(folder / "triton"))
             server = triton.server(repository, models, plain, ports=ports, log=logs / "triton.log")
             processes.append(exits.enter_context(server))
+        if needs_milvus and milvus_url:
+            milvus.check(milvus_url)
+        elif needs_milvus:
+            ports.check_free(["milvus"])
+            milvus_url = milvus.url(ports.milvus)
+            processes.append(exits.enter_context(milvus.server(folder / "milvus", ports.milvus, logs / "milvus.log")))
         yield Infrastructure(
-            redis_url or redis.url(ports.redis), triton_url or f"127.0.0.1:{ports.triton_grpc}", tuple(processes)
+            redis_url or redis.url(ports.redis),
+            triton_url or f"127.0.0.1:{ports.triton_grpc}",
+            (milvus_url or "") if needs_milvus else "",
+            tuple(processes),
         )

@@ -54,8 +54,8 @@ def wait_until_not_degraded(
                 raise WinnowError(
                     f"the stack runs, but after {timeout:.0f} s its recommendations are still degraded "
                     f"({'; '.join(missing)}): look for the cause in {logs}/recommender_transformer.log and the logs "
-                    "beside it, check that REDIS_URL and TRITON_URL, if set, can be reached from this machine, and "
-                    "start the stack again"
+                    "beside it, check that REDIS_URL, TRITON_URL and MILVUS_URL, if set, can be reached from this "
+                    "machine, and start the stack again"
                 )
             time.sleep(_RETRY_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The stack on one machine: Redis, Triton, the Bloom sidecar and the transformer, each in a process of its own."""
+"""The stack on one machine: Redis, Triton, the Bloom sidecar, the transformer and, for some releases, Milvus."""
 
 import os
 import signal
@@ -18,8 +18,10 @@ from winnow.local.infrastructure import Infrastructure, infrastructure
 from winnow.local.processes import Process, http_ok
 from winnow.local.readiness import wait_until_not_degraded
 from winnow.local.stack_state import StackState, claim
+from winnow.milvus.collection import is_searched
+from winnow.milvus.connection import URL, address
 from winnow.ports import LOOPBACK, Ports, reached_at
-from winnow.release import Release
+from winnow.release import Release, numbers
 
 POLL_SECONDS = 0.25
 START_SECONDS = 120.0
@@ -31,8 +33,9 @@ class Stack:
     """Serves a release, as a context manager: ready inside the block, stopped after it.
 
     The parts start in order, each when the one before it is ready, and stop in reverse order. If the environment has
-    ``REDIS_URL`` or ``TRITON_URL`` (``host:port`` of its gRPC), that server is used instead of starting one. Inside
-    the block, SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as Ctrl-C does. Use it in the main thread.
+    ``REDIS_URL``, ``TRITON_URL`` (``host:port`` of its gRPC) or ``MILVUS_URL``, that server is used instead of
+    starting one. Inside the block, SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as Ctrl-C does. Use it in the main
+    thread.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Stack:
             ports: Ports of the parts.
             host: IPv4 address that HTTP and gRPC listen on; all other ports listen on loopback.
             state_dir: Folder for Redis' data, logs and state instead of the home, so that the stack can run beside the
-                home's; ``REDIS_URL`` and ``TRITON_URL`` are then ignored.
+                home's; the addresses of the environment are then ignored.
             redis_url: Address of a running Redis, which takes precedence over ``REDIS_URL``.
             show_progress: Show a progress bar while the parts start.
         """
@@ -91,12 +94,14 @@ class Stack:
                     folder=self._folder,
                     redis_url=self._redis_url,
                     triton_url=None if self._has_own_state else os.environ.get("TRITON_URL"),
+                    needs_milvus=is_searched(release),
+                    milvus_url=None if self._has_own_state or not os.environ.get(URL) else address(),
                 )
             )
             self._processes = list(parts.processes)
             bar.update()
             bar.set_description("publishing the release")
-            _publish(release.folder, parts.redis_url, self._show_progress)
+            _publish(release.folder, parts, self._show_progress)
             for service in self._services(release.folder, parts):
                 bar.update()
                 bar.set_description(f"starting the {service.name}")
@@ -145,7 +150,7 @@ class Stack:
         python = [sys.executable, "-P", "-u", "-m"]
         common = [f"--release-dir={release}"]
         # Not on the command line, which other users can list: the address may contain a password.
-        environment = {**os.environ, "REDIS_URL": parts.redis_url}
+        environment = {**os.environ, "REDIS_URL": parts.redis_url, URL: parts.milvus_url}
         yield Process(
             "bloom sidecar",
             [*python, "bloom_sidecar", *common, f"--health-host={LOOPBACK}", f"--health-port={ports.sidecar}"],
@@ -170,11 +175,17 @@ class Stack:
         )
 
 
-def _publish(release: Path, url: str, show_progress: bool) -> None:
+def _publish(release: Path, parts: Infrastructure, show_progress: bool) -> None:
     # Imported here: `winnow down` and others import this module without publishing.
+    from winnow.milvus import publish as milvus
     from winnow.store.publish import publish
 
-    publish(release, url, show_progress)
+    publish(release, parts.redis_url, show_progress)
+    if parts.milvus_url:
+        if any(process.name == "milvus" for process in parts.processes):
+            # The Milvus of a home holds its releases alone, so that one whose folder was removed leaves nothing behind.
+            milvus.drop_others(parts.milvus_url, numbers(home.releases()))
+        milvus.publish(release, parts.milvus_url, show_progress)
 
 
 @contextmanager

@@ -10,7 +10,42 @@ from winnow.models.topk import best_items
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
 
 
-class ServedRetriever(nn.Module):
+class _UserTower(nn.Module):
+    """The user tower, with the item vectors that the history is read with."""
+
+    def __init__(self, tower: UserTower, item_vectors: Tensor) -> None:
+        super().__init__()
+        self.tower = tower
+        self.register_buffer("item_vectors", item_vectors)
+        self.item_vectors: Tensor
+
+    def user_vector(self, history_items: Tensor, *others: Tensor) -> Tensor:
+        """float32 [B, D], of the user tensors of the wire contract."""
+        after_each: Tensor = self.tower(history_items, functional.embedding(history_items, self.item_vectors), *others)
+        return after_each[:, -1] * 1.0
+
+
+class ServedUserTower(_UserTower):
+    """Computes a user's vector alone, for a release whose items are searched outside Triton.
+
+    Args:
+        tower: the trained user tower.
+        item_vectors: float32 [n + 1, D], which the history is read with.
+    """
+
+    def forward(
+        self,
+        history_items: Tensor,
+        history_events: Tensor,
+        history_gaps: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+    ) -> Tensor:
+        """The ``user_vector`` of the wire contract."""
+        return self.user_vector(history_items, history_events, history_gaps, user_categorical, user_numeric)
+
+
+class ServedRetriever(_UserTower):
     """Retrieves the best ``candidates`` items of the whole catalog for a user's history.
 
     Item 0 is never a candidate.
@@ -20,18 +55,25 @@ class ServedRetriever(nn.Module):
         item_vectors: float32 [n + 1, D].
         candidates: ``K``, at most ``n``.
         hides_history: whether items of the given history come last, with the score -1e9.
+        scan_vectors: :func:`winnow.models.scan.scan_vectors`; ``None`` scans the item vectors.
 
     Raises:
         ValueError: ``candidates`` is not within the catalog.
     """
 
-    def __init__(self, tower: UserTower, item_vectors: Tensor, candidates: int, hides_history: bool) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        tower: UserTower,
+        item_vectors: Tensor,
+        candidates: int,
+        hides_history: bool,
+        scan_vectors: Tensor | None = None,
+    ) -> None:
+        super().__init__(tower, item_vectors)
         if not 1 <= candidates < len(item_vectors):
             raise ValueError(f"candidates is {candidates}, but the catalog has {len(item_vectors) - 1} items")
-        self.tower = tower
-        self.register_buffer("item_vectors", item_vectors)
-        self.item_vectors: Tensor
+        self.register_buffer("scan_vectors", scan_vectors)
+        self.scan_vectors: Tensor | None
         self.candidates = candidates
         self.hides_history = hides_history
 
@@ -44,48 +86,10 @@ class ServedRetriever(nn.Module):
         user_numeric: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Tensors of the wire contract: ``candidates``, ``candidate_scores``, ``user_vector``."""
-        after_each = self.tower(
-            history_items,
-            functional.embedding(history_items, self.item_vectors),
-            history_events,
-            history_gaps,
-            user_categorical,
-            user_numeric,
-        )
-        user_vector = after_each[:, -1] * 1.0
+        user_vector = self.user_vector(history_items, history_events, history_gaps, user_categorical, user_numeric)
         hidden = history_items if self.hides_history else None
-        items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden)
+        items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden, self.scan_vectors)
         return items, scores, user_vector
-
-
-class ServedUserTower(nn.Module):
-    """Computes a user's vector alone, for a release whose items are searched outside Triton.
-
-    Args:
-        tower: the trained user tower.
-        item_vectors: float32 [n + 1, D], which the history is read with.
-    """
-
-    def __init__(self, tower: UserTower, item_vectors: Tensor) -> None:
-        super().__init__()
-        self.tower = tower
-        self.register_buffer("item_vectors", item_vectors)
-        self.item_vectors: Tensor
-
-    def forward(
-        self,
-        history_items: Tensor,
-        history_events: Tensor,
-        history_gaps: Tensor,
-        user_categorical: Tensor,
-        user_numeric: Tensor,
-    ) -> Tensor:
-        """The ``user_vector`` of the wire contract."""
-        vectors = functional.embedding(history_items, self.item_vectors)
-        after_each: Tensor = self.tower(
-            history_items, vectors, history_events, history_gaps, user_categorical, user_numeric
-        )
-        return after_each[:, -1] * 1.0
 
 
 class ServedItemTower(nn.Module):
@@ -99,9 +103,17 @@ class ServedItemTower(nn.Module):
         shapes: sizes that the feature set fixed.
         item_vectors: float32 [n + 1, D].
         candidates: ``K``, at most ``n``.
+        scan_vectors: :func:`winnow.models.scan.scan_vectors`; ``None`` scans the item vectors.
     """
 
-    def __init__(self, tower: ItemTower, shapes: Shapes, item_vectors: Tensor, candidates: int) -> None:
+    def __init__(
+        self,
+        tower: ItemTower,
+        shapes: Shapes,
+        item_vectors: Tensor,
+        candidates: int,
+        scan_vectors: Tensor | None = None,
+    ) -> None:
         super().__init__()
         # An item without events has no trained id: the graph goes without the table of ids.
         self.tower = copy.copy(tower)
@@ -113,6 +125,8 @@ class ServedItemTower(nn.Module):
         self.widths = list(shapes.modalities.values())
         self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
+        self.register_buffer("scan_vectors", scan_vectors)
+        self.scan_vectors: Tensor | None
         self.candidates = candidates
 
     def forward(self, item_categorical: Tensor, item_numeric: Tensor, embeddings: Tensor) -> tuple[Tensor, ...]:
@@ -126,4 +140,4 @@ class ServedItemTower(nn.Module):
             tuple((part != 0).any(-1, keepdim=True) for part in parts),
         )
         item_vector = self.tower(torch.zeros_like(item_categorical[:, 0]).long(), inputs)
-        return item_vector, *best_items(item_vector, self.item_vectors, self.candidates)
+        return item_vector, *best_items(item_vector, self.item_vectors, self.candidates, scan=self.scan_vectors)

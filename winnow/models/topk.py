@@ -10,13 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from winnow.models.scan import scanned
 from winnow.ranking.context import HIDDEN
 
 _BLOCKS = (64, 128, 256)
 """Items per block, a power of two: reductions over fewer leave a GPU idle."""
 
+_MORE = 4
+"""A coarse scan proposes one item in so many more than the list is long."""
 
-def best_items(queries: Tensor, vectors: Tensor, count: int, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+
+def best_items(
+    queries: Tensor, vectors: Tensor, count: int, hidden: Tensor | None = None, scan: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The items with the highest product with each query, best first; of equal ones the smaller index first.
 
     Hidden items are dropped from a list that is longer by as many, instead of being overwritten among all scores,
@@ -27,14 +33,20 @@ def best_items(queries: Tensor, vectors: Tensor, count: int, hidden: Tensor | No
         vectors: float32 [n + 1, D]; row 0 is padding and never returned.
         count: ``K``, at most ``n``.
         hidden: int32 [B, L], items to hide; 0 hides none.
+        scan: :func:`winnow.models.scan.scan_vectors`, whose best items are scored again with ``vectors``; nearly all
+            of the exact list is among them. ``None`` scans ``vectors``.
 
     Returns:
         items int32 [B, K] and their scores float32 [B, K].
     """
     length = len(vectors)
     taken = min(length, count + 1 + (hidden.shape[1] if hidden is not None else 0))
-    # Not queries @ vectors.T: the exporter would compute the transpose of constant vectors, which is a second copy.
-    scores, items = _best((vectors @ queries.T).T, length, taken)
+    if scan is None:
+        scores, items = highest(scanned(queries, vectors), length, taken)
+    else:
+        _, found = highest(scanned(queries, scan), length, min(length, taken + taken // _MORE))
+        scores, places = (functional.embedding(found, vectors) @ queries.unsqueeze(2)).squeeze(2).topk(taken, dim=1)
+        items = found.gather(1, places)
     if hidden is not None:
         known = (items.unsqueeze(2) == hidden.unsqueeze(1)).any(2)
         scores = torch.where(known, HIDDEN, scores)
@@ -56,13 +68,15 @@ def block_size(items: int, taken: int) -> int | None:
     return size if items >= 2 * taken * size else None
 
 
-def _best(scores: Tensor, items: int, taken: int) -> tuple[Tensor, Tensor]:
+def highest(scores: Tensor, items: int, taken: int) -> tuple[Tensor, Tensor]:
     """The ``taken`` highest of ``scores`` [B, items], and their positions, int64."""
     size = block_size(items, taken)
     if size is None:
         return scores.topk(taken, dim=1)
     blocks = -(-items // size)
-    tiled = functional.pad(scores, (0, blocks * size - items), value=-math.inf).view(-1, blocks, size)
+    if items % size:
+        scores = functional.pad(scores, (0, blocks * size - items), value=-math.inf)
+    tiled = scores.view(-1, blocks, size)
     chosen = tiled.amax(2).topk(taken, dim=1, sorted=False).indices
     # In the order of the items, so that of equal scores the smaller index stays first.
     chosen = chosen.sort(dim=1).values

@@ -56,6 +56,8 @@ PERMISSIONS = [
     ("feedback", "s3:GetObject", "-models/releases/1/manifest.json", True),
     ("feedback", "s3:PutObject", "-features/data/items.parquet", False),
     ("feedback", "s3:PutObject", "-models/releases/1/manifest.json", False),
+    ("milvus", "s3:PutObject", "-features/milvus/insert_log/1", True),
+    ("milvus", "s3:GetObject", "-features/data/items.parquet", False),
     ("pipelines", "s3:PutObject", "-models/releases/2/manifest.json", True),
     ("pipelines", "s3:PutObject", "-features/data/users.parquet", False),
     ("training", "s3:GetObject", "-features/features/items.parquet", True),
@@ -85,6 +87,7 @@ HEADS = [
     ("feedback", "-models", True),
     ("kubeflow", "-artifacts", True),
     ("pipelines", "-artifacts", True),
+    ("milvus", "-features", True),
     ("predictor", "-features", False),
     ("transformer", "-artifacts", False),
     ("training", "-models", False),
@@ -136,7 +139,7 @@ def _statements(role: str) -> list[dict[str, Any]]:
 def test_every_role_has_least_privilege(applied):
     roles = [role["RoleName"] for role in _client("iam").list_roles()["Roles"]]
     ours = [name.removeprefix("winnow-") for name in roles if name.startswith("winnow-")]
-    assert len(ours) == 14
+    assert len(ours) == 15
     for role in ours:
         check_least_privilege(role, _statements(role))
 

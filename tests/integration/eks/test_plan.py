@@ -115,6 +115,7 @@ def test_every_workload_has_a_service_account_with_its_own_role(planned):
         "kubeflow/ml-pipeline",
         "kubeflow/ml-pipeline-ui",
         "kubeflow/pipeline-runner",
+        "milvus/milvus",
         "winnow-jobs/spark",
         "winnow-jobs/training",
         "winnow/feedback",

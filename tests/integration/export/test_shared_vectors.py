@@ -10,6 +10,7 @@ import torch
 from export.graphs.session import open_session
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
+from winnow.models.scan import Precision, scan_vectors
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import Shapes
 from winnow.ranking.context import HIDDEN
@@ -117,3 +118,31 @@ def test_a_graph_loads_where_the_file_is_a_copy(repository: Path, tmp_path: Path
     one, other = (open_session(place / MODEL_FILE).run(None, inputs) for place in (folder, tmp_path))
     for linked, copied in zip(one, other, strict=True):
         np.testing.assert_array_equal(linked, copied)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_coarse_scan_is_scored_again(precision: Precision, tmp_path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        item_tower, _ = build_towers(SHAPES, SETTINGS)
+        vectors = torch.nn.functional.normalize(torch.randn(ITEMS + 1, WIDTH), dim=1)
+    vectors[0] = 0.0
+    scan = scan_vectors(vectors, precision)
+    assert scan is not None
+    shared = {"item_vectors": tmp_path / "item_vectors.npy", "scan_vectors": tmp_path / "scan_vectors.npy"}
+    for file, array in zip(shared.values(), (vectors, scan), strict=True):
+        np.save(file, array.numpy())
+    item = {
+        "item_categorical": torch.tensor([[1], [2]], dtype=torch.int32),
+        "item_numeric": torch.tensor([[0.5], [-1.0]]),
+        "embeddings": torch.zeros(2, 1),
+    }
+    tower = ServedItemTower(item_tower, SHAPES, vectors, COUNT, scan)
+    export_model(tower, ITEM_TOWER, 1, tmp_path / "models", item, 1e-3, shared)
+    session = open_session(tmp_path / "models" / "item_tower" / "1" / MODEL_FILE)
+    query, candidates, scores = session.run(None, {name: tensor.numpy() for name, tensor in item.items()})
+    exact = query @ vectors.numpy().T
+    np.testing.assert_allclose(scores, np.take_along_axis(exact, candidates, 1), rtol=1e-5)
+    best = np.argsort(-exact, axis=1)[:, :COUNT]
+    found = [np.isin(row, listed).mean() for row, listed in zip(best, candidates, strict=True)]
+    assert min(found) >= 0.98

@@ -213,6 +213,7 @@ def test_a_config_that_contradicts_its_graph_is_an_error_at_the_start(tmp_path):
 
 SHAPES = {
     "retriever": (USER, {"candidates": [400], "candidate_scores": [400], "user_vector": [64]}),
+    "user_tower": (USER, {"user_vector": [64]}),
     "ranker": (
         USER
         | {"candidate_items": ["N"], "candidate_categorical": ["N", 2], "candidate_numeric": ["N", 16]}
@@ -233,7 +234,7 @@ SHAPES = {
 def test_a_configuration_without_dimensions_is_refused_as_on_a_gpu_node(signature, tmp_path):
     """Each model's tensors with the sizes of the demo's release, as a graph of constants.
 
-    The templates have no dimensions: the native backend refuses each of the six, and so must this one.
+    The templates have no dimensions: the native backend refuses each of them, and so must this one.
     """
     kinds = {spec.name: TYPES[{"FP32": "fp32"}.get(spec.dtype, spec.dtype.lower())] for spec in tensors_of(signature)}
     inputs, outputs = ({n: (kinds[n], dims) for n, dims in shapes.items()} for shapes in SHAPES[signature.name])

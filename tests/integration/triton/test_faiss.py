@@ -187,7 +187,7 @@ def test_a_damaged_index_is_refused(large: Pair, tmp_path: Path) -> None:
 
 
 def test_a_small_catalog_is_scanned_without_measuring(large: Pair, tmp_path: Path) -> None:
-    choice = choose(IndexSettings(), large.retriever, large.users, tmp_path)
+    choice = choose(IndexSettings(kind="auto"), large.retriever, large.users, tmp_path)
     assert choice.file is None
     assert choice.figures.model_dump(exclude_none=True) == {
         "kind": "exact",

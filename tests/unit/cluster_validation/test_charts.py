@@ -14,7 +14,7 @@ CHARTS = [line.split() for line in (EKS / "charts.txt").read_text().splitlines()
 
 
 def test_every_chart_has_a_pinned_version_and_values():
-    assert len(CHARTS) == 12
+    assert len(CHARTS) == 13
     for release, _, version, chart, *repository in CHARTS:
         assert re.fullmatch(r"v?\d+\.\d+\.\d+", version), release
         assert chart.startswith("oci://") != bool(repository), release

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from cluster_validation.charts.installed import installed
-from cluster_validation.manifests.objects import EKS, ROOT, ToolMissing, overlays, render
+from cluster_validation.manifests.objects import EKS, ROOT, ToolMissing, add_ons, overlays, render
+from cluster_validation.manifests.selectors import selects
 from cluster_validation.manifests.workloads import Workload, workloads
 
 FOREIGN = re.compile(r"image: winnow/|\b\d{12}\b|\bwinnow-(features|models|artifacts)\b")
@@ -174,7 +175,7 @@ def test_a_glue_run_gets_the_script_the_wheel_and_an_output_of_its_own(tools):
 
 def test_only_one_node_autoscaler_is_installed(tools):
     karpenter = _make("addons", tools)
-    assert karpenter.count("helm upgrade") == len(installed()) - 1
+    assert karpenter.count("helm upgrade") == len(set(installed()) - {"cluster-autoscaler", "milvus"})
     assert "cluster-autoscaler" not in karpenter
     other = _make("addons", tools, "AUTOSCALER=cluster-autoscaler")
     assert "karpenter" not in other
@@ -184,7 +185,7 @@ def test_only_one_node_autoscaler_is_installed(tools):
 def test_a_small_cluster_has_neither_gpus_nor_a_node_autoscaler(tools):
     small = _make("addons", tools, "SIZE=small")
     releases = re.findall(r"helm upgrade --install (\S+)", small)
-    absent = {"karpenter", "cluster-autoscaler", "nvidia-device-plugin", "spark-operator", "kubeflow-trainer"}
+    absent = {"karpenter", "cluster-autoscaler", "nvidia-device-plugin", "spark-operator", "kubeflow-trainer", "milvus"}
     assert set(releases) == set(installed()) - absent
     for path in (EKS / "values" / "small").iterdir():
         assert f"--values values/{path.stem}.yaml --values values/small/{path.name}" in small
@@ -193,6 +194,29 @@ def test_a_small_cluster_has_neither_gpus_nor_a_node_autoscaler(tools):
     secrets = _make("secrets", tools, "SIZE=small")
     url, password = re.search(r"url=(\S+)\npassword=(\S+)", secrets).groups()
     assert url == f"redis://:{password}@redis:6379/0"
+
+
+def test_milvus_is_installed_on_request_with_one_password_and_its_folder_of_the_bucket(tools):
+    assert "milvus" not in _make("addons", tools) + _make("secrets", tools, "SIZE=small")
+    installation = _make("addons", tools, "MILVUS=yes")
+    assert "helm upgrade --install milvus milvus --repo https://zilliztech.github.io/milvus-helm" in installation
+    assert "--set externalS3.bucketName=winnow-1-eu-features" in installation
+    assert "--set externalS3.host=s3.eu-west-1.amazonaws.com" in installation
+    secrets = _make("secrets", tools, "SIZE=small", "MILVUS=yes")
+    assert re.search(r"^([0-9a-f]{64})root:\1", secrets, re.MULTILINE), secrets
+
+
+def test_only_transformers_and_publishing_jobs_reach_milvus():
+    policies = {each["metadata"]["name"]: each["spec"] for each in add_ons() if each["kind"] == "NetworkPolicy"}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    [client] = policies["clients"]["ingress"][0]["from"]
+    rendered = render("milvus")
+    admitted = [pod for pod in workloads(rendered) if selects(client["podSelector"], pod.labels)]
+    assert {pod.labels["component"] for pod in admitted} == {"transformer", "publish"}
+    # They are the pods that get the address, and whose own policy lets them out.
+    assert admitted == [pod for pod in workloads(rendered) if "MILVUS_URL" in str(pod.pod)]
+    [out] = [each for each in rendered.of("NetworkPolicy") if each["metadata"]["name"] == "milvus"]
+    assert admitted == [pod for pod in workloads(rendered) if selects(out["spec"]["podSelector"], pod.labels)]
 
 
 def test_the_costs_of_both_sizes_add_up():

@@ -12,7 +12,12 @@ from packaging.requirements import Requirement
 from tests.support.paths import ROOT
 
 ROOTS = {
-    "serving": ["recommender_transformer.__main__", "bloom_sidecar.__main__", "winnow.store.__main__"],
+    "serving": [
+        "recommender_transformer.__main__",
+        "bloom_sidecar.__main__",
+        "winnow.store.__main__",
+        "winnow.milvus.__main__",
+    ],
     "training": ["kfp_pipelines.components", "winnow.cli.events", "winnow.cli.filters", "winnow.cli.skew"],
 }
 """The modules that the manifests and the pipelines run, by image."""
@@ -69,7 +74,7 @@ def _normal(name: str) -> str:
 def _installed(image: str) -> set[str]:
     """Distributions that pip installs in an image, with their dependencies."""
     dockerfile = (ROOT / "images" / image / "Dockerfile").read_text()
-    extras = {*re.findall(r"'(serving|training|pipelines|local)'", dockerfile), "cpu"}
+    extras = {*re.findall(r"'(serving|milvus|training|pipelines|local)'", dockerfile), "cpu"}
     found: set[tuple[str, frozenset[str]]] = set()
     waiting = _named("winnow", extras)
     while waiting:

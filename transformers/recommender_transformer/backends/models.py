@@ -57,6 +57,9 @@ class Models(Protocol):
     async def retrieve(self, inputs: Tensors) -> Retrieved:
         """Call the retriever."""
 
+    async def user_vector(self, inputs: Tensors) -> NDArray[np.float32]:
+        """Call the user tower, which takes the retriever's place in some releases: float32 [B, D]."""
+
     async def rank(self, inputs: Tensors) -> Ranked:
         """Call the ranker."""
 

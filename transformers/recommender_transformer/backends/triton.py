@@ -83,6 +83,14 @@ class TritonModels:
         outputs = await self._call("retriever", inputs, ("candidates", "candidate_scores", "user_vector"))
         return Retrieved(outputs["candidates"], outputs["candidate_scores"], outputs["user_vector"])
 
+    async def user_vector(self, inputs: Tensors) -> NDArray[np.float32]:
+        """Call the user tower.
+
+        Raises:
+            grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
+        """
+        return (await self._call("user_tower", inputs, ("user_vector",)))["user_vector"]
+
     async def rank(self, inputs: Tensors) -> Ranked:
         """Call the ranker.
 

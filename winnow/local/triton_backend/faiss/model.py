@@ -1,6 +1,6 @@
 """Triton's ``faiss`` backend: the retriever with an approximate search of the items, for CPUs.
 
-Triton runs this file for every model with ``backend: "faiss"``. Inputs and outputs are the exact retriever's. It runs in
+Triton runs this file for every model with ``backend: "faiss"``. Its tensors are the exact retriever's. It runs in
 Triton's own environment, with NumPy, ONNX Runtime, FAISS and ``triton_python_backend_utils`` but without Winnow.
 """
 

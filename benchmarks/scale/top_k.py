@@ -1,0 +1,138 @@
+"""The exact list of one user over a million items on one thread: the exported search beside its alternatives."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch import from_numpy as tensor
+
+from benchmarks.common.rows import Row, row
+from export.graphs.onnx_model import write_onnx
+from export.graphs.session import open_session
+from winnow.models.scan import scan_vectors
+from winnow.models.topk import best_items, highest
+from winnow.signatures import ModelSignature, TensorSpec
+
+ROWS, DIMENSION, COUNT, ROUNDS = 1_000_000, 64, 400, 9
+"""The first row of the vectors is padding."""
+
+_SEARCH = ModelSignature(
+    "search",
+    (TensorSpec("query", "FP32", ("B", "D")),),
+    (TensorSpec("candidates", "INT32", ("B", "K")), TensorSpec("candidate_scores", "FP32", ("B", "K"))),
+)
+_SELECTION = ModelSignature(
+    "selection",
+    (TensorSpec("scores", "FP32", ("B", "I")),),
+    (TensorSpec("values", "FP32", ("B", "K")), TensorSpec("items", "INT64", ("B", "K"))),
+)
+
+
+class Search(nn.Module):
+    """The search of the served graphs alone."""
+
+    def __init__(self, item_vectors: Tensor, scan: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("scan_vectors", scan)
+        self.scan_vectors: Tensor | None
+        self.register_buffer("item_vectors", item_vectors)
+        self.item_vectors: Tensor
+
+    def forward(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Query float32 [B, D] to items and scores."""
+        return best_items(query, self.item_vectors, COUNT, scan=self.scan_vectors)
+
+
+class Selection(nn.Module):
+    """The two stages over given scores."""
+
+    def forward(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores float32 [B, n] to the highest and their positions."""
+        return highest(scores, ROWS, COUNT)
+
+
+def measure() -> list[Row]:
+    """Milliseconds, medians of alternating runs."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((ROWS, DIMENSION), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[0] = 0.0
+    query = random.standard_normal((1, DIMENSION), np.float32)
+    with tempfile.TemporaryDirectory(prefix="winnow-top-k-") as scratch:
+        folder = Path(scratch)
+        np.save(folder / "item_vectors.npy", vectors)
+        codes = scan_vectors(tensor(vectors), "int8")
+        assert codes is not None
+        np.save(folder / "scan_vectors.npy", codes.numpy())
+        files = {name: folder / f"{name}.npy" for name in ("item_vectors", "scan_vectors")}
+        for name, scan in (("search", None), ("coarse", codes)):
+            shared = files if scan is not None else {"item_vectors": files["item_vectors"]}
+            search = Search(tensor(vectors), scan).eval()
+            write_onnx(search, _SEARCH, {"query": tensor(query)}, folder / f"{name}.onnx", shared)
+        (folder / "selection").mkdir()
+        scores = query @ vectors.T
+        write_onnx(Selection(), _SELECTION, {"scores": tensor(scores)}, folder / "selection" / "two.onnx")
+        exact, coarse, two = (
+            open_session(folder / name, threads=1) for name in ("search.onnx", "coarse.onnx", "selection/two.onnx")
+        )
+        onnx.save(_one_stage(), folder / "selection" / "one.onnx")
+        one = open_session(folder / "selection" / "one.onnx", threads=1)
+        index = faiss.IndexFlatIP(DIMENSION)
+        index.add(vectors)
+        times = _alternating(
+            {
+                "exact search": lambda: exact.run(None, {"query": query}),
+                "int8 search": lambda: coarse.run(None, {"query": query}),
+                "faiss.IndexFlatIP": lambda: index.search(query, COUNT),
+                "TopK in two stages": lambda: two.run(None, {"scores": scores}),
+                "one TopK": lambda: one.run(None, {"scores": scores}),
+            }
+        )
+        found, near = (session.run(None, {"query": query})[0][0] for session in (exact, coarse))
+        scores[0, 0] = -np.inf
+        expected = np.argsort(-scores[0], kind="stable")[:COUNT]
+        same = two.run(None, {"scores": scores})[1][0] == one.run(None, {"scores": scores})[1][0]
+    size = f"{ROWS:,} x {DIMENSION}, k = {COUNT}, one thread"
+    return [
+        *(row(f"{name}, {size}", milliseconds, "ms") for name, milliseconds in times.items()),
+        row("two stages / one TopK", times["TopK in two stages"] / times["one TopK"], "", "<= 0.5"),
+        row("of them the same ids", float(same.mean()), "", ">= 1"),
+        row("exact search / faiss.IndexFlatIP", times["exact search"] / times["faiss.IndexFlatIP"], "", "<= 1.0"),
+        row("recall of the exact search", float(np.isin(expected, found).mean()), "", ">= 1"),
+        row("int8 search / exact search", times["int8 search"] / times["exact search"], "", "<= 0.5"),
+        row("recall of the int8 search", float(np.isin(expected, near).mean()), "", ">= 0.99"),
+    ]
+
+
+def _one_stage() -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("TopK", ["scores", "k"], ["values", "items"])],
+        "one",
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["B", ROWS])],
+        [
+            helper.make_tensor_value_info("values", TensorProto.FLOAT, ["B", COUNT]),
+            helper.make_tensor_value_info("items", TensorProto.INT64, ["B", COUNT]),
+        ],
+        [numpy_helper.from_array(np.array([COUNT]), "k")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def _alternating(subjects: dict[str, Callable[[], object]]) -> dict[str, float]:
+    taken: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(ROUNDS + 1):
+        for name, run in subjects.items():
+            started = time.perf_counter()
+            run()
+            taken[name].append(1000 * (time.perf_counter() - started))
+    # The first round reads the vectors from disk.
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
