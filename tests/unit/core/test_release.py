@@ -72,6 +72,30 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
         opened.verify()
 
 
+def test_the_index_beside_the_retriever_is_the_releases(tmp_path: Path) -> None:
+    index = tmp_path / INDEX_FILE
+    index.write_bytes(b"lists and codes")
+    opened = write(tmp_path, 1, linked=[index], models={})
+    assert (tmp_path / "1" / INDEX_FILE).samefile(index)
+    served = tmp_path / "repository" / "retriever" / "1" / INDEX_FILE
+    served.parent.mkdir(parents=True)
+    served.write_bytes(b"lists and codes")
+    opened.verify(tmp_path / "repository")
+    for damage in (lambda: served.write_bytes(b"lists and c0des"), served.unlink):
+        damage()
+        with pytest.raises(ReleaseMismatch, match=r"retriever/1/index\.faiss is missing or has changed since release 1"):
+            opened.verify(tmp_path / "repository")
+
+
+def test_a_manifest_from_before_the_index_was_recorded_is_read(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    path = tmp_path / "1" / "manifest.json"
+    older = json.loads(path.read_text())
+    assert older.pop("index") is None
+    path.write_text(json.dumps(older))
+    assert Release.open(tmp_path / "1").manifest.index is None
+
+
 def test_a_schema_of_another_release_is_refused(tmp_path: Path) -> None:
     write(tmp_path, 1)
     other = SCHEMA.model_copy(update={"events": ("sell",)})
