@@ -1,8 +1,8 @@
 """An approximate index of the items for CPUs, with FAISS: its build, and the search effort that reaches a recall.
 
-Larger catalogs are divided into lists by k-means, and a vector is kept as 4-bit codes (IVF-PQ fast scan). A search reads
-the codes of the lists nearest to the user and scores the best of them again with the true vectors. Where it would read
-much of the lists, one scan of shorter codes may be faster. FAISS is imported on use: serving works without it.
+Larger catalogs are divided into lists by k-means, and a vector is kept as 4-bit codes (IVF-PQ fast scan). A search
+reads the codes of the lists nearest to the user and scores the best of them again with the true vectors. Where it would
+read much of the lists, one scan of shorter codes may be faster. FAISS is imported on use: serving works without it.
 """
 
 import time
