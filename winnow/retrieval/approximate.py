@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from winnow.ranking.context import HIDDEN
-
 if TYPE_CHECKING:
     from winnow.local.triton_backend.faiss.faiss_search import Search
 
@@ -146,6 +144,8 @@ def build_index(vectors: Floats, lists: int, seed: int = 0, show_progress: bool 
 
 def exact_lists(vectors: Floats, queries: Queries) -> Items:
     """The exact lists that recall is measured against, unordered: items [B, K], 0 in place of hidden ones."""
+    from winnow.local.triton_backend.faiss.faiss_search import HIDDEN
+
     found = np.empty((len(queries.users), queries.count), np.int32)
     for row, (user, history) in enumerate(zip(queries.users, queries.history, strict=True)):
         scores = vectors @ user
