@@ -108,7 +108,7 @@ def scale(
     as_json: Json = False,
     only: Annotated[str, typer.Option(help="Numbers of the parts, separated by commas.")] = "1,2,3,4,5",
 ) -> None:
-    """Makes its own data: 1 search, 2 Triton's memory, 3 publishing, 4 Milvus, 5 predictions of `winnow plan`."""
+    """1 search, 2 Triton's memory, 3 publishing, 4 Milvus, 5 `winnow plan`, 6 FAISS, 7 FAISS with ten million items."""
     from benchmarks.scale.parts import PARTS, measure
 
     _finish(measure(_chosen(only, PARTS)), as_json)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from export.approximate_retriever import choose, export_approximate
 from export.encoders import install_encoders
 from export.graphs.parity import ParityRow
 from export.repository import export_model
@@ -42,6 +43,9 @@ BOUND = 1e-3
 """Largest absolute difference from PyTorch that a score may have; scores are logits of some tens."""
 
 _SAMPLES = 32
+_QUERIES = 200
+"""Users whose lists decide on an approximate search."""
+
 _TITLE = 80
 
 
@@ -104,17 +108,22 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     scan = None if index.kind == "milvus" else scan_vectors(vectors, index.vectors)
     served = ServedRetriever(retriever.user_tower, vectors, ranker.candidates.retriever, hides_history, scan)
     served.eval()
-    inputs = _inputs(features, retriever.settings.history_length)
+    inputs = _inputs(features, retriever.settings.history_length, _SAMPLES)
     try:
         with (
             _shared(vectors, scan, home) as shared,
             tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar,
         ):
+            asked = _inputs(features, retriever.settings.history_length, _QUERIES)
+            folder = shared["item_vectors"].parent
+            choice = choose(index, served, asked, folder, retriever.settings.seed, show_progress)
             if index.kind == "milvus":
                 user_tower = ServedUserTower(retriever.user_tower, vectors)
                 rows = [export_model(user_tower, USER_TOWER, number, repository, inputs, BOUND, shared)]
-            else:
+            elif choice.file is None:
                 rows = [export_model(served, RETRIEVER, number, repository, inputs, BOUND, shared)]
+            else:
+                rows = [export_approximate(served, choice, number, repository, inputs, BOUND, shared)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
             rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
@@ -129,7 +138,8 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
                 _json_files(parts),
-                linked=shared,
+                linked=[*shared.values(), *([choice.file] if choice.file else [])],
+                index=choice.figures,
                 number=number,
                 dataset=dataset.spec.name,
                 source=provenance.recorded(parts.dataset, parts.encoders, parts.retriever),
@@ -168,10 +178,11 @@ def _next_number(repositories: Path, releases: Path) -> int:
     return max([0, *taken, *release.numbers(releases)]) + 1
 
 
-def _inputs(features: FeatureSet, length: int) -> dict[str, Tensor]:
-    """The history and user tensors of the log's first users."""
+def _inputs(features: FeatureSet, length: int, count: int) -> dict[str, Tensor]:
+    """The history and user tensors of users from all parts of the log."""
     log = features.interactions
-    users = np.flatnonzero(np.diff(log.offsets) > 0)[:_SAMPLES]
+    active = np.flatnonzero(np.diff(log.offsets) > 0)
+    users = active[:: -(-len(active) // count)]
     starts, ends = log.offsets[users], log.offsets[users + 1]
     history = assemble_many(log.item, log.event, log.timestamp, starts, ends, length)
     arrays = user_tensors(history, features.user_rows[users])

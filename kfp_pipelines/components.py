@@ -246,6 +246,7 @@ def release(
                 f"{row.megabytes:.1f} MB"
             )
         manifest = exported.release.manifest
+        show(f"retriever: {manifest.index}")
         for name, difference in manifest.parity.items():
             parity.log_metric(name, difference)
         return manifest.number

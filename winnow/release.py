@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.files import link
 from winnow.schema import FeatureSchema
+
+INDEX_FILE = "index.faiss"
+"""The approximate index of the items, in the folders of the release and of its retriever."""
 
 Holdout = Literal["none", "last"]
 """Which events a build keeps back for evaluation."""
@@ -56,6 +59,46 @@ class BuildInputs(BaseModel):
         return same if self.data else self == other
 
 
+class IndexFigures(BaseModel):
+    """How a release's retriever searches the items, and what the build measured on its machine with one thread.
+
+    Attributes:
+        kind: ``exact`` scans all items; ``approximate`` searches a FAISS index and scores what it finds
+            exactly; ``milvus`` asks a Milvus server.
+        reason: why the build chose it.
+        recall: mean share of the exact list in the approximate one; ``None`` where nothing was measured.
+        milliseconds: of an approximate search for one user.
+        exact_milliseconds: of an exact one.
+        lists: parts that the index divides the items into.
+        probed: parts that a search reads.
+        refine: items scored exactly, per item of the list.
+        megabytes: size of the index file, beside the vectors.
+        seconds: that building and measuring took.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["exact", "approximate", "milvus"]
+    reason: str
+    recall: float | None = None
+    milliseconds: float | None = None
+    exact_milliseconds: float | None = None
+    lists: int | None = None
+    probed: int | None = None
+    refine: int | None = None
+    megabytes: float | None = None
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        if self.recall is None:
+            return f"{self.kind} search: {self.reason}"
+        return (
+            f"{self.kind} search: {self.reason} (recall {self.recall:.4f}, {self.milliseconds:.2f} ms per user; exact "
+            f"{self.exact_milliseconds:.2f} ms; {self.probed} of {self.lists} lists, {self.refine} x scored again, "
+            f"{self.megabytes:.1f} MB, measured in {self.seconds:.0f} s)"
+        )
+
+
 class Manifest(BaseModel):
     """The manifest of a release.
 
@@ -73,6 +116,7 @@ class Manifest(BaseModel):
         models: model name -> SHA-256 of its ``model.onnx``; an array beside it is the release's of that name.
         unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
             one.
+        index: how the retriever searches; ``None`` in releases from before it was recorded.
         constant_heads: event type -> why the ranker predicts its base rate for every item.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
             largest distance of an embedding from PyTorch's, as one minus their cosine.
@@ -93,6 +137,7 @@ class Manifest(BaseModel):
     files: dict[str, str]
     models: dict[str, str]
     unranked: str = ""
+    index: IndexFigures | None = None
     constant_heads: dict[str, str] = {}
     parity: dict[str, float]
 
@@ -172,6 +217,9 @@ class Release:
                 folder = repository / model / str(self.manifest.number)
                 digests[folder / "model.onnx"] = digest
                 digests |= {path: self.manifest.files.get(path.name, "") for path in folder.glob("*.npy")}
+            if INDEX_FILE in self.manifest.files:
+                path = repository / "retriever" / str(self.manifest.number) / INDEX_FILE
+                digests[path] = self.manifest.files[INDEX_FILE]
         for path, expected in digests.items():
             if not path.is_file() or sha256(path) != expected:
                 raise ReleaseMismatch(
@@ -202,7 +250,7 @@ def write(
     folder: Path,
     arrays: dict[str, NDArray[Any]],
     documents: dict[str, str],
-    linked: Mapping[str, Path] | None = None,
+    linked: Collection[Path] = (),
     **described: Any,
 ) -> Release:
     """Write a release folder atomically: it gets its name once the manifest is in it.
@@ -211,7 +259,7 @@ def write(
         folder: the folder to create; its name is the release's number.
         arrays: name -> array, written as ``name.npy``.
         documents: file name -> text.
-        linked: name -> ``.npy`` file of an array that the models hold too; the folder gets a hard link, or a copy.
+        linked: files that the models hold too; the folder gets a hard link, or a copy, of each.
         described: the manifest's other fields (all but ``created_at`` and ``files``).
 
     Raises:
@@ -224,8 +272,8 @@ def write(
     partial.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(partial / f"{name}.npy", array, allow_pickle=False)
-    for name, file in (linked or {}).items():
-        link(file, partial / f"{name}.npy")
+    for file in linked:
+        link(file, partial / file.name)
     for name, text in documents.items():
         (partial / name).write_text(text)
     files = {path.name: sha256(path) for path in sorted(partial.iterdir())}

@@ -71,7 +71,7 @@ USER_TOWER = ModelSignature(
     inputs=_USER,
     outputs=(TensorSpec("user_vector", "FP32", (BATCH, "D")),),
 )
-"""Takes the retriever's place in a release whose items are in Milvus: the search of the items is then Milvus' part."""
+"""A part of the retriever, without the search of the items: Milvus or a FAISS index does that."""
 
 RANKER = ModelSignature(
     "ranker",

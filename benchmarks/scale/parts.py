@@ -1,13 +1,13 @@
 """Serving that grows (``python -m benchmarks scale``): every part makes its own data, in temporary folders.
 
 1 the search of a million items, 2 Triton's memory with five million, 3 publishing a million users, 4 Milvus,
-5 what `winnow plan` predicts.
+5 what `winnow plan` predicts, 6 an approximate search of a million items, 7 of ten million (minutes).
 """
 
 from collections.abc import Callable, Collection
 
 from benchmarks.common.rows import Row
-from benchmarks.scale import milvus, plan, publishing, top_k, triton_memory
+from benchmarks.scale import approximate, milvus, plan, publishing, top_k, triton_memory
 
 PARTS: dict[int, Callable[[], list[Row]]] = {
     1: top_k.measure,
@@ -15,6 +15,8 @@ PARTS: dict[int, Callable[[], list[Row]]] = {
     3: publishing.measure,
     4: milvus.measure,
     5: plan.measure,
+    6: approximate.measure,
+    7: approximate.measure_large,
 }
 
 

@@ -5,6 +5,7 @@ because Triton's ONNX Runtime backend loads nothing else (docs/decisions/0023).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,37 @@ _MAX_WAIT_US = 10_000_000
 """The longest deadline of a request; the funnel does not wait longer for an answer."""
 
 
-def model_config(signature: ModelSignature, shapes: Shapes | None = None) -> "triton.ModelConfig":
+@dataclass(frozen=True)
+class Backend:
+    """The backend that serves a model.
+
+    Attributes:
+        name: Triton's name of it.
+        parameters: what it takes besides the number of threads.
+    """
+
+    name: str = "onnxruntime"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+ONNX_RUNTIME = Backend()
+"""The backend of every model but an approximate retriever."""
+
+
+def model_config(
+    signature: ModelSignature, shapes: Shapes | None = None, backend: Backend = ONNX_RUNTIME
+) -> "triton.ModelConfig":
     """The configuration of one model.
 
     Args:
         signature: the model.
         shapes: of the release's graph; without them, a dimension that a release chooses is -1, which makes a template.
+        backend: that serves it.
     """
     dims = shapes or {spec.name: spec.dims for spec in (*signature.inputs, *signature.outputs)}
     return triton.ModelConfig(
         name=signature.name,
-        backend="onnxruntime",
+        backend=backend.name,
         max_batch_size=MAX_BATCH[signature.name],
         input=[triton.ModelInput(**_described(spec, dims[spec.name])) for spec in signature.inputs],
         output=[triton.ModelOutput(**_described(spec, dims[spec.name])) for spec in signature.outputs],
@@ -66,13 +87,14 @@ def model_config(signature: ModelSignature, shapes: Shapes | None = None) -> "tr
         parameters={
             "intra_op_thread_count": triton.ModelParameter(string_value=str(_INTRA_OP_THREADS)),
             "inter_op_thread_count": triton.ModelParameter(string_value="1"),
+            **{name: triton.ModelParameter(string_value=value) for name, value in backend.parameters.items()},
         },
     )
 
 
-def config_text(signature: ModelSignature, shapes: Shapes | None = None) -> str:
+def config_text(signature: ModelSignature, shapes: Shapes | None = None, backend: Backend = ONNX_RUNTIME) -> str:
     """The content of the model's ``config.pbtxt``; see :func:`model_config`."""
-    text: str = text_format.MessageToString(model_config(signature, shapes))
+    text: str = text_format.MessageToString(model_config(signature, shapes, backend))
     return text
 
 

@@ -32,7 +32,12 @@ ALLOWED = {
 """Package -> the packages that it may import."""
 
 LEVELS = (
-    ("winnow", "winnow.local.triton_backend.onnxruntime"),
+    (
+        "winnow",
+        "winnow.local.triton_backend",
+        "winnow.local.triton_backend.faiss",
+        "winnow.local.triton_backend.onnxruntime",
+    ),
     ("winnow.settings",),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     (

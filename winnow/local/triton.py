@@ -1,7 +1,8 @@
 """Triton on this machine: the ``tritonserver`` binary of the ``nvidia-pytriton`` wheel, in an environment of its own.
 
 That build has the Python backend only. The backends that the model repository names are therefore added as Python-based
-backends: each folder in ``triton_backend/`` holds a ``model.py`` and the modules that it imports.
+backends: each folder in ``triton_backend/`` holds a ``model.py`` and the modules that it imports; modules that several
+import lie beside the folders.
 """
 
 import hashlib
@@ -214,8 +215,11 @@ def _backend_folder(triton: Path, version: str, folder: Path) -> Path:
     shutil.copytree(triton / "backends", folder)
     # Triton expects the stub in the folder of the backend's utilities.
     shutil.copy(triton / "python_backend_stubs" / version / "triton_python_backend_stub", folder / "python")
-    for source in BACKENDS.iterdir():
-        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for source in BACKENDS.glob("*/model.py"):
+        backend = folder / source.parent.name
+        shutil.copytree(source.parent, backend, ignore=shutil.ignore_patterns("__pycache__"))
+        for shared in BACKENDS.glob("*.py"):
+            shutil.copy(shared, backend)
     return folder
 
 

@@ -215,13 +215,17 @@ class IndexSettings(_Section):
     """How the retriever searches the items.
 
     Attributes:
-        kind: ``exact`` scans all items in Triton, ``milvus`` asks a Milvus server.
+        kind: ``exact`` scans all items in Triton, ``approximate`` searches a FAISS index of them there, on CPUs,
+            ``milvus`` asks a Milvus server; ``auto`` measures the first two at build and takes the faster one that
+            keeps ``recall``.
         vectors: precision of the scanned vectors. The best items of an ``fp16`` scan, for GPUs, or of an ``int8`` scan,
             for CPUs, are scored again with the fp32 vectors.
+        recall: share of the exact list that an approximate one must contain.
     """
 
-    kind: Literal["exact", "milvus"] = "exact"
+    kind: Literal["auto", "exact", "approximate", "milvus"] = "exact"
     vectors: Literal["fp32", "fp16", "int8"] = "fp32"
+    recall: Annotated[Number, Field(ge=0.5, le=1)] = 0.98
 
 
 class TrainingSettings(_Section):

@@ -8,7 +8,7 @@ import pytest
 
 from winnow import release
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.release import BuildInputs, Release
+from winnow.release import INDEX_FILE, BuildInputs, Release
 from winnow.schema import Feature, FeatureSchema
 
 SCHEMA = FeatureSchema(
@@ -21,11 +21,14 @@ SCHEMA = FeatureSchema(
 )
 
 
-def write(root: Path, number: int, holdout: str = "none", data: str = "/data") -> Release:
+def write(
+    root: Path, number: int, holdout: str = "none", data: str = "/data", linked: tuple[Path, ...] = ()
+) -> Release:
     return release.write(
         root / str(number),
         {"popular": np.array([2, 1], np.int32)},
         {"schema.json": SCHEMA.model_dump_json(), "vocabularies.json": json.dumps({"category": ["", "hat", "shoe"]})},
+        linked=linked,
         number=number,
         dataset="test",
         source=BuildInputs(data=data),
@@ -34,7 +37,7 @@ def write(root: Path, number: int, holdout: str = "none", data: str = "/data") -
         history_length=50,
         candidates={"retriever": 100},
         schema_digest=SCHEMA.digest,
-        models={"retriever": "0" * 64},
+        models={},
         parity={"retriever": 1e-6},
     )
 
@@ -70,6 +73,32 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "1" / "popular.npy", np.array([1, 2], np.int32))
     with pytest.raises(ReleaseMismatch, match=r"popular\.npy is missing or has changed since release 1 was built"):
         opened.verify()
+
+
+def test_the_index_beside_the_retriever_is_the_releases(tmp_path: Path) -> None:
+    index = tmp_path / INDEX_FILE
+    index.write_bytes(b"lists and codes")
+    opened = write(tmp_path, 1, linked=(index,))
+    assert (tmp_path / "1" / INDEX_FILE).samefile(index)
+    served = tmp_path / "repository" / "retriever" / "1" / INDEX_FILE
+    served.parent.mkdir(parents=True)
+    served.write_bytes(b"lists and codes")
+    opened.verify(tmp_path / "repository")
+    for damage in (lambda: served.write_bytes(b"lists and c0des"), served.unlink):
+        damage()
+        with pytest.raises(
+            ReleaseMismatch, match=r"retriever/1/index\.faiss is missing or has changed since release 1"
+        ):
+            opened.verify(tmp_path / "repository")
+
+
+def test_a_manifest_from_before_the_index_was_recorded_is_read(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    path = tmp_path / "1" / "manifest.json"
+    older = json.loads(path.read_text())
+    assert older.pop("index") is None
+    path.write_text(json.dumps(older))
+    assert Release.open(tmp_path / "1").manifest.index is None
 
 
 def test_a_schema_of_another_release_is_refused(tmp_path: Path) -> None:
