@@ -1,10 +1,15 @@
 """The co-visitation source: items that other users interact with close to this user's recent ones. NumPy only."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 MEMORY = 3.0
 """Events of the user's history after which one event counts a third of the newest."""
+
+_COUNTED = 50_000
+"""Items of a catalog up to which a count over all of it takes less time than sorting the touched ones."""
 
 
 def covisitation_scores(
@@ -27,9 +32,20 @@ def covisitation_scores(
     fading = np.exp(-np.arange(len(history_items_newest_first)) / MEMORY)
     touched = neighbours[history_items_newest_first].ravel()
     added = (weights[history_items_newest_first] * fading[:, None]).ravel()
-    totals = np.bincount(touched, weights=added, minlength=1)
-    totals[0] = 0.0
-    totals[history_items_newest_first[history_items_newest_first < len(totals)]] = 0.0
-    items = np.flatnonzero(totals)
-    order = np.argsort(-totals[items], kind="stable")[:k]
-    return items[order].astype(np.int32), totals[items[order]].astype(np.float32)
+    items, totals = _sums(touched, added, len(neighbours))
+    wanted = (totals > 0) & (items > 0) & ~np.isin(items, history_items_newest_first)
+    items, totals = items[wanted], totals[wanted]
+    order = np.argsort(-totals, kind="stable")[:k]
+    return items[order].astype(np.int32), totals[order].astype(np.float32)
+
+
+def _sums(
+    touched: NDArray[np.int32], added: NDArray[np.floating[Any]], catalog: int
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.float64]]:
+    """The distinct items of ``touched``, ascending, and the sum of what each adds."""
+    if catalog <= _COUNTED:
+        totals = np.asarray(np.bincount(touched, weights=added), np.float64)
+        counted = np.flatnonzero(totals)
+        return counted, totals[counted]
+    items, place = np.unique(touched, return_inverse=True)
+    return items, np.asarray(np.bincount(place, weights=added), np.float64)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from winnow.features.table import Interactions
+from winnow.retrieval import covisitation
 from winnow.retrieval.covisitation import covisitation_scores
 from winnow.retrieval.history import assemble, assemble_many
 
@@ -61,3 +62,16 @@ def test_the_serving_side_of_retrieval_needs_numpy_only() -> None:
     code += "print([name for name in ('torch', 'scipy', 'pandas', 'pyarrow', 'ibis') if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_covisitation_scores_do_not_depend_on_how_large_catalogs_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    neighbours = random.integers(0, 500, (500, 20)).astype(np.int32)
+    weights = np.where(neighbours > 0, random.random(neighbours.shape), 0).astype(np.float32)
+    history = random.integers(1, 500, 30).astype(np.int32)
+    small = covisitation_scores(neighbours, weights, history, 100)
+    monkeypatch.setattr(covisitation, "_COUNTED", 0)
+    for expected, found in zip(small, covisitation_scores(neighbours, weights, history, 100), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert len(small[0]) == 100
+    assert not len(covisitation_scores(neighbours, weights, history[:0], 5)[0])
