@@ -93,7 +93,7 @@ def test_profiles_match_the_graphs_inputs(repository: Path, name: str) -> None:
 
 def test_byte_inputs_are_cast_first(graphs: list[Path]) -> None:
     for path in graphs:
-        graph = onnx.load(path).graph
+        graph = onnx.load(path, load_external_data=False).graph
         kinds = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
         given = {value.name for value in graph.input if value.type.tensor_type.elem_type in kinds}
         assert {node.op_type for node in graph.node if given & set(node.input)} <= {"Cast"}, path
