@@ -5,7 +5,7 @@ from pathlib import Path
 import onnxruntime
 
 _ERROR = 3
-"""Of ONNX Runtime's levels. It warns of shared weights, which are no constants so that it does not copy them."""
+"""Of ONNX Runtime's levels: it warns that shared weights are no constants, which keeps it from copying them."""
 
 
 def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:

@@ -44,17 +44,22 @@ class Scan(nn.Module):
             return products(queries.to(self.vectors.dtype), part(self.vectors, first, last)).float()
         codes, steps = part(self.vectors, first, last), part(self.steps, first, last)
         if torch.compiler.is_exporting():
-            sizes = {"K": queries.shape[1], "N": last - first, "bits": 8, "block_size": codes.shape[2]}
             return torch.onnx.ops.symbolic(
                 "com.microsoft::MatMulNBits",
                 (queries, codes, steps),
-                sizes | {"accuracy_level": _ACCURACY},
+                {
+                    "K": queries.shape[1],
+                    "N": last - first,
+                    "bits": 8,
+                    "block_size": codes.shape[2],
+                    "accuracy_level": _ACCURACY,
+                },
                 dtype=torch.float32,
                 shape=(queries.shape[0], last - first),
                 version=1,
             )
         queries = _dequantised(*_quantised(queries, codes.shape[2]))
-        rows = zip(codes.split(_ROWS), steps.split(_ROWS), strict=True)
+        rows = zip(torch.split(codes, _ROWS), torch.split(steps, _ROWS), strict=True)
         return torch.cat([products(queries, _dequantised(*some)) for some in rows], dim=1)
 
 
@@ -71,7 +76,7 @@ def scan_of(vectors: Tensor, precision: Precision) -> Scan | None:
         return Scan(vectors.half())
     dimension = vectors.shape[1]
     size = next((size for size in _SIZES if dimension % size == 0), _SIZES[-1])
-    codes, steps = zip(*(_quantised(some, size) for some in vectors.split(_ROWS)), strict=True)
+    codes, steps = zip(*(_quantised(some, size) for some in torch.split(vectors, _ROWS)), strict=True)
     return Scan(torch.cat(codes), torch.cat(steps))
 
 
@@ -89,7 +94,7 @@ def part(vectors: Tensor, first: int, last: int) -> Tensor:
 def _quantised(vectors: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Codes [n, D / size, size] and steps [n, D / size]; the last components are padded with zeros."""
     padded = functional.pad(vectors, (0, -vectors.shape[1] % size))
-    tiled = padded.unflatten(1, (-1, size))
+    tiled = padded.view(len(vectors), -1, size)
     steps = tiled.abs().amax(2) / _MOST
     return ((tiled / steps.clamp_min(1e-12).unsqueeze(2)).round() + _ZERO).to(torch.uint8), steps
 

@@ -82,7 +82,7 @@ def highest(scored: Callable[[int, int], Tensor], items: int, taken: int) -> tup
     if size is None:
         return scored(0, items).topk(taken, dim=1)
     blocks = items // size
-    tiled = scored(0, blocks * size).unflatten(1, (blocks, size))
+    tiled = scored(0, blocks * size).view(-1, blocks, size)
     chosen = tiled.amax(2).topk(taken, dim=1, sorted=False).indices
     # In the order of the items, so that of equal scores the smaller index stays first.
     chosen = chosen.sort(dim=1).values

@@ -30,7 +30,7 @@ class TritonPythonModel(BatchedModel):  # type: ignore[misc]  # mypy does not se
         threads = config.get("parameters", {}).get("intra_op_thread_count", {"string_value": "1"})
         options.intra_op_num_threads = int(threads["string_value"])
         options.inter_op_num_threads = 1
-        # Errors alone: ONNX Runtime warns of weights that models share, which are no constants so that none copies them.
+        # Errors alone: ONNX Runtime warns that shared weights are no constants, which keeps it from copying them.
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         validate(args["model_name"], config, self.session)
