@@ -136,12 +136,12 @@ def test_a_graph_loads_where_the_file_is_a_copy(repository: Path, tmp_path: Path
         np.testing.assert_array_equal(linked, copied)
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_a_coarse_scan_is_scored_again(precision: Precision, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("precision", "width"), [("fp16", 16), ("int8", 16), ("int8", 20)])
+def test_a_coarse_scan_is_scored_again(precision: Precision, width: int, tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        item_tower, _ = build_towers(SHAPES, SETTINGS)
-        vectors = torch.nn.functional.normalize(torch.randn(ITEMS + 1, WIDTH), dim=1)
+        item_tower, _ = build_towers(SHAPES, SETTINGS.model_copy(update={"dimension": width}))
+        vectors = torch.nn.functional.normalize(torch.randn(ITEMS + 1, width), dim=1)
     vectors[0] = 0.0
     scan = scan_of(vectors, precision)
     assert scan is not None
