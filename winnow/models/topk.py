@@ -92,4 +92,5 @@ def highest(scored: Callable[[int, int], Tensor], items: int, taken: int) -> tup
         found = torch.cat([found, scored(blocks * size, items)], dim=1)
         chosen = functional.pad(chosen, (0, 1), value=blocks)
     best, places = found.topk(taken, dim=1)
-    return best, chosen.gather(1, places // size) * size + places % size
+    # Rounded to zero, which is one operator: a quotient that is rounded down is exported as eight.
+    return best, chosen.gather(1, torch.div(places, size, rounding_mode="trunc")) * size + places % size
