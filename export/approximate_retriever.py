@@ -155,7 +155,7 @@ def _exact_milliseconds(retriever: ServedRetriever, users: Tensor, history: Tens
                     retriever.item_vectors,
                     retriever.candidates,
                     None if hidden is None else hidden[row],
-                    retriever.scan_vectors,
+                    retriever.scan,
                 ),
                 len(users),
             )

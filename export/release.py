@@ -27,7 +27,7 @@ from winnow.evaluation.held_out import outcomes
 from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
-from winnow.models.scan import scan_vectors
+from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
 from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
@@ -105,7 +105,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     vectors = retriever.item_vectors
     settings = used_settings(parts.retriever)
     index = settings.index
-    scan = None if index.kind == "milvus" else scan_vectors(vectors, index.vectors)
+    scan = None if index.kind == "milvus" else scan_of(vectors, index.vectors)
     served = ServedRetriever(retriever.user_tower, vectors, ranker.candidates.retriever, hides_history, scan)
     served.eval()
     inputs = _inputs(features, retriever.settings.history_length, _SAMPLES)
@@ -162,12 +162,13 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
 
 
 @contextmanager
-def _shared(item_vectors: Tensor, scan: Tensor | None, home: Path) -> Iterator[dict[str, Path]]:
+def _shared(item_vectors: Tensor, scan: Scan | None, home: Path) -> Iterator[dict[str, Path]]:
     """The files of the item vectors, which the models and the release link to."""
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=home) as folder:
-        arrays = {"item_vectors": item_vectors} | ({} if scan is None else {"scan_vectors": scan})
-        files = {name: Path(folder) / f"{name}.npy" for name in arrays}
+        scanned = {} if scan is None else {f"scan.{name}": array for name, array in scan.named_buffers()}
+        arrays = {"item_vectors": item_vectors} | scanned
+        files = {name: Path(folder) / f"{name.replace('.', '_')}.npy" for name in arrays}
         for name, array in arrays.items():
             np.save(files[name], array.numpy(), allow_pickle=False)
         yield files

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
 from export.graphs.parity import resized
+from export.graphs.shared_weights import declare_inputs, refer, without_files
 from export.graphs.simplify import simplify
 from export.graphs.structure import check_bytes
 from winnow.errors import WinnowError
@@ -68,41 +68,17 @@ def write_onnx(
             verbose=False,
         )
     assert program is not None
-    for name, file in shared.items():
-        _refer(program.model.graph, name, file)
+    refer(program.model.graph, shared)
     simplify(program.model.graph)
     check_bytes(program.model.graph, signature.name)
     _name_outputs(program.model.graph, signature)
+    declare_inputs(program.model.graph)
     _remove_metadata(program.model)
     ir.save(program.model, path)
     written = onnx.load(path, load_external_data=False)
     _check_tensors(written.graph, signature)
-    _shared_as_inputs(written.graph)
+    written.graph.CopyFrom(without_files(written.graph))
     onnx.checker.check_model(written, full_check=True)
-
-
-def _refer(graph: ir.Graph, name: str, file: Path) -> None:
-    """Let an initializer be the array of a ``.npy`` file, whose header it skips."""
-    value = graph.initializers[name]
-    content = np.load(file, mmap_mode="r", allow_pickle=False)
-    assert value.dtype is not None
-    value.const_value = ir.ExternalTensor(
-        file.name,
-        file.stat().st_size - content.nbytes,
-        content.nbytes,
-        value.dtype,
-        shape=ir.Shape(content.shape),
-        name=name,
-        base_dir=file.parent,
-    )
-
-
-def _shared_as_inputs(graph: onnx.GraphProto) -> None:
-    """Replace shared weights by inputs: ONNX's checker refuses files with several hard links."""
-    shared = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    for tensor in shared:
-        graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-        graph.initializer.remove(tensor)
 
 
 def _name_outputs(graph: ir.Graph, signature: ModelSignature) -> None:
@@ -133,7 +109,9 @@ def _remove_metadata(model: ir.Model) -> None:
 
 
 def _check_tensors(graph: onnx.GraphProto, signature: ModelSignature) -> None:
-    written = [(value.name, value.type.tensor_type.elem_type) for value in (*graph.input, *graph.output)]
+    weights = {tensor.name for tensor in graph.initializer}
+    tensors = [*(value for value in graph.input if value.name not in weights), *graph.output]
+    written = [(value.name, value.type.tensor_type.elem_type) for value in tensors]
     declared = [(spec.name, _ONNX_TYPES[spec.dtype]) for spec in (*signature.inputs, *signature.outputs)]
     if written != declared:
         raise WinnowError(

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import onnxruntime
 
+_ERROR = 3
+"""Of ONNX Runtime's levels: it warns that shared weights are no constants, which keeps it from copying them."""
+
 
 def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session on the CPU.
-
-    Where files of shared weights lie beside the graph, ONNX Runtime reads them where they are mapped: by default it
-    would copy the weights of a product into an order of its own.
 
     Args:
         path: the ONNX file.
@@ -17,6 +17,5 @@ def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    if any(path.parent.glob("*.npy")):
-        options.add_session_config_entry("session.disable_prepacking", "1")
+    options.log_severity_level = _ERROR
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -36,8 +36,6 @@ def simplify(graph: ir.Graph) -> None:
             _pool_in_convolutions(node, graph)
         elif node.op_type == "Reshape":
             _transpose_keys(node, graph)
-        elif node.op_type == "MatMul":
-            _read_in_place(node, graph)
     _drop_unused(graph)
 
 
@@ -132,16 +130,6 @@ def _transpose_keys(node: ir.Node, graph: ir.Graph) -> None:
     all_of_it = len(shapes) == 5 and all(shape is not None and shape.inputs[0] is source for shape in shapes)
     if all_of_it and list(there.inputs[1:]) == list(back.inputs[1:])[::-1]:
         _replace(graph, node, [ir.node("Transpose", [source], {"perm": [0, 1, 3, 2]})])
-
-
-def _read_in_place(node: ir.Node, graph: ir.Graph) -> None:
-    """Shared weights [n, D] times the transpose of [B, D], transposed: ``Gemm``, in which nothing is transposed."""
-    weight, transpose = node.inputs[0], _producer(node.inputs[1], "Transpose")
-    uses = list(node.outputs[0].uses())
-    if weight is None or transpose is None or len(uses) != 1 or uses[0].node.op_type != "Transpose":
-        return
-    if isinstance(weight.const_value, ir.ExternalTensor):
-        _replace(graph, uses[0].node, [ir.node("Gemm", [transpose.inputs[0], weight], {"transB": 1})])
 
 
 def _producer(value: ir.Value | None, operator: str) -> ir.Node | None:

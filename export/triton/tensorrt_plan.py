@@ -70,7 +70,8 @@ def read_network(trt: Any, source: Path) -> tuple[Any, Any]:
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(source.read_bytes()):
+    # The path leads to the weights that models share.
+    if not parser.parse(source.read_bytes(), str(source)):
         problems = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
         raise WinnowError(f"TensorRT {trt.__version__} cannot read {source}: {problems}")
     return builder, network

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from winnow.models.scan import Scan
 from winnow.models.topk import best_items
 from winnow.models.towers import ItemInputs, ItemTower, Shapes, UserTower
 
@@ -55,7 +56,7 @@ class ServedRetriever(_UserTower):
         item_vectors: float32 [n + 1, D].
         candidates: ``K``, at most ``n``.
         hides_history: whether items of the given history come last, with the score -1e9.
-        scan_vectors: :func:`winnow.models.scan.scan_vectors`; ``None`` scans the item vectors.
+        scan: the vectors that are scanned; ``None`` scans ``item_vectors``.
 
     Raises:
         ValueError: ``candidates`` is not within the catalog.
@@ -67,13 +68,12 @@ class ServedRetriever(_UserTower):
         item_vectors: Tensor,
         candidates: int,
         hides_history: bool,
-        scan_vectors: Tensor | None = None,
+        scan: Scan | None = None,
     ) -> None:
         super().__init__(tower, item_vectors)
         if not 1 <= candidates < len(item_vectors):
             raise ValueError(f"candidates is {candidates}, but the catalog has {len(item_vectors) - 1} items")
-        self.register_buffer("scan_vectors", scan_vectors)
-        self.scan_vectors: Tensor | None
+        self.scan = scan
         self.candidates = candidates
         self.hides_history = hides_history
 
@@ -88,7 +88,7 @@ class ServedRetriever(_UserTower):
         """Tensors of the wire contract: ``candidates``, ``candidate_scores``, ``user_vector``."""
         user_vector = self.user_vector(history_items, history_events, history_gaps, user_categorical, user_numeric)
         hidden = history_items if self.hides_history else None
-        items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden, self.scan_vectors)
+        items, scores = best_items(user_vector, self.item_vectors, self.candidates, hidden, self.scan)
         return items, scores, user_vector
 
 
@@ -103,7 +103,7 @@ class ServedItemTower(nn.Module):
         shapes: sizes that the feature set fixed.
         item_vectors: float32 [n + 1, D].
         candidates: ``K``, at most ``n``.
-        scan_vectors: :func:`winnow.models.scan.scan_vectors`; ``None`` scans the item vectors.
+        scan: the vectors that are scanned; ``None`` scans ``item_vectors``.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class ServedItemTower(nn.Module):
         shapes: Shapes,
         item_vectors: Tensor,
         candidates: int,
-        scan_vectors: Tensor | None = None,
+        scan: Scan | None = None,
     ) -> None:
         super().__init__()
         # An item without events has no trained id: the graph goes without the table of ids.
@@ -125,8 +125,7 @@ class ServedItemTower(nn.Module):
         self.widths = list(shapes.modalities.values())
         self.register_buffer("item_vectors", item_vectors)
         self.item_vectors: Tensor
-        self.register_buffer("scan_vectors", scan_vectors)
-        self.scan_vectors: Tensor | None
+        self.scan = scan
         self.candidates = candidates
 
     def forward(self, item_categorical: Tensor, item_numeric: Tensor, embeddings: Tensor) -> tuple[Tensor, ...]:
@@ -140,4 +139,4 @@ class ServedItemTower(nn.Module):
             tuple((part != 0).any(-1, keepdim=True) for part in parts),
         )
         item_vector = self.tower(torch.zeros_like(item_categorical[:, 0]).long(), inputs)
-        return item_vector, *best_items(item_vector, self.item_vectors, self.candidates, scan=self.scan_vectors)
+        return item_vector, *best_items(item_vector, self.item_vectors, self.candidates, scan=self.scan)

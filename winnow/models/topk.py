@@ -5,12 +5,13 @@ top-k over the maxima and another over those blocks' items find the same list.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from winnow.models.scan import scanned
+from winnow.models.scan import Scan, part, products
 from winnow.ranking.context import HIDDEN
 
 _BLOCKS = (64, 128, 256)
@@ -21,7 +22,7 @@ _MORE = 4
 
 
 def best_items(
-    queries: Tensor, vectors: Tensor, count: int, hidden: Tensor | None = None, scan: Tensor | None = None
+    queries: Tensor, vectors: Tensor, count: int, hidden: Tensor | None = None, scan: Scan | None = None
 ) -> tuple[Tensor, Tensor]:
     """The items with the highest product with each query, best first; of equal ones the smaller index first.
 
@@ -33,7 +34,7 @@ def best_items(
         vectors: float32 [n + 1, D]; row 0 is padding and never returned.
         count: ``K``, at most ``n``.
         hidden: int32 [B, L], items to hide; 0 hides none.
-        scan: :func:`winnow.models.scan.scan_vectors`, whose best items are scored again with ``vectors``; nearly all
+        scan: the items' vectors in another precision, whose best items are scored again with ``vectors``; nearly all
             of the exact list is among them. ``None`` scans ``vectors``.
 
     Returns:
@@ -42,9 +43,10 @@ def best_items(
     length = len(vectors)
     taken = min(length, count + 1 + (hidden.shape[1] if hidden is not None else 0))
     if scan is None:
-        scores, items = highest(scanned(queries, vectors), length, taken)
+        scores, items = highest(lambda *rows: products(queries, part(vectors, *rows)), length, taken)
     else:
-        _, found = highest(scanned(queries, scan), length, min(length, taken + taken // _MORE))
+        _, found = highest(lambda *rows: scan(queries, *rows), length, min(length, taken + taken // _MORE))
+        found = found.sort(dim=1).values
         scores, places = (functional.embedding(found, vectors) @ queries.unsqueeze(2)).squeeze(2).topk(taken, dim=1)
         items = found.gather(1, places)
     if hidden is not None:
@@ -68,18 +70,27 @@ def block_size(items: int, taken: int) -> int | None:
     return size if items >= 2 * taken * size else None
 
 
-def highest(scores: Tensor, items: int, taken: int) -> tuple[Tensor, Tensor]:
-    """The ``taken`` highest of ``scores`` [B, items], and their positions, int64."""
+def highest(scored: Callable[[int, int], Tensor], items: int, taken: int) -> tuple[Tensor, Tensor]:
+    """The ``taken`` highest scores, and their positions, int64.
+
+    Args:
+        scored: the scores [B, last - first] of the positions ``first`` to ``last``.
+        items: number of positions.
+        taken: length of the lists.
+    """
     size = block_size(items, taken)
     if size is None:
-        return scores.topk(taken, dim=1)
-    blocks = -(-items // size)
-    if items % size:
-        scores = functional.pad(scores, (0, blocks * size - items), value=-math.inf)
-    tiled = scores.view(-1, blocks, size)
+        return scored(0, items).topk(taken, dim=1)
+    blocks = items // size
+    tiled = scored(0, blocks * size).view(-1, blocks, size)
     chosen = tiled.amax(2).topk(taken, dim=1, sorted=False).indices
     # In the order of the items, so that of equal scores the smaller index stays first.
     chosen = chosen.sort(dim=1).values
     found = tiled.gather(1, chosen.unsqueeze(2).expand(-1, -1, size)).flatten(1)
+    if items % size:
+        # The items after the last whole block are one more block of those chosen: padding would copy all scores.
+        found = torch.cat([found, scored(blocks * size, items)], dim=1)
+        chosen = functional.pad(chosen, (0, 1), value=blocks)
     best, places = found.topk(taken, dim=1)
-    return best, chosen.gather(1, places // size) * size + places % size
+    # Rounded to zero, which is one operator: a quotient that is rounded down is exported as eight.
+    return best, chosen.gather(1, torch.div(places, size, rounding_mode="trunc")) * size + places % size

@@ -10,7 +10,7 @@ import torch
 from export.graphs.session import open_session
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
-from winnow.models.scan import Precision, scan_vectors
+from winnow.models.scan import Precision, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import Shapes
 from winnow.ranking.context import HIDDEN
@@ -72,11 +72,27 @@ def test_a_graph_names_the_file_instead_of_holding_a_copy(repository: Path, sign
     assert shared.samefile(repository / "item_vectors.npy")
     assert (folder / MODEL_FILE).stat().st_size < shared.stat().st_size / 4
     graph = onnx.load(folder / MODEL_FILE, load_external_data=False).graph
-    external = [tensor for tensor in graph.initializer if tensor.external_data]
-    assert [tensor.name for tensor in external] == ["item_vectors"]
+    external = {
+        tensor.name: {entry.key: entry.value for entry in tensor.external_data}
+        for tensor in graph.initializer
+        if tensor.external_data
+    }
+    assert {entry["location"] for entry in external.values()} == {"item_vectors.npy"}
     # Of a transposed constant ONNX Runtime would hold a copy.
-    readers = [node.op_type for node in graph.node if "item_vectors" in node.input]
-    assert sorted(readers) == (["Gather", "Gemm"] if signature is RETRIEVER else ["Gemm"])
+    readers = [node.op_type for node in graph.node if external.keys() & set(node.input)]
+    assert sorted(readers) == (["Gather", "Gemm", "Gemm"] if signature is RETRIEVER else ["Gemm", "Gemm"])
+    # The parts that a product reads are all rows.
+    assert sum(int(entry["length"]) for entry in external.values()) % (4 * WIDTH * (ITEMS + 1)) == 0
+
+
+@pytest.mark.parametrize("signature", [RETRIEVER, ITEM_TOWER], ids=lambda signature: signature.name)
+def test_no_runtime_may_pack_or_fold_shared_vectors(repository: Path, signature: ModelSignature) -> None:
+    path = repository / "models" / signature.name / "1" / MODEL_FILE
+    graph = onnx.load(path, load_external_data=False).graph
+    session = open_session(path)
+    shared = {tensor.name for tensor in graph.initializer if tensor.external_data}
+    assert {value.name for value in session.get_overridable_initializers()} == shared
+    assert [value.name for value in session.get_inputs()] == [spec.name for spec in signature.inputs]
 
 
 def test_lists_are_those_of_a_full_sort_and_equal_scores_are_in_order(repository: Path) -> None:
@@ -120,18 +136,19 @@ def test_a_graph_loads_where_the_file_is_a_copy(repository: Path, tmp_path: Path
         np.testing.assert_array_equal(linked, copied)
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_a_coarse_scan_is_scored_again(precision: Precision, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("precision", "width"), [("fp16", 16), ("int8", 16), ("int8", 20)])
+def test_a_coarse_scan_is_scored_again(precision: Precision, width: int, tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        item_tower, _ = build_towers(SHAPES, SETTINGS)
-        vectors = torch.nn.functional.normalize(torch.randn(ITEMS + 1, WIDTH), dim=1)
+        item_tower, _ = build_towers(SHAPES, SETTINGS.model_copy(update={"dimension": width}))
+        vectors = torch.nn.functional.normalize(torch.randn(ITEMS + 1, width), dim=1)
     vectors[0] = 0.0
-    scan = scan_vectors(vectors, precision)
+    scan = scan_of(vectors, precision)
     assert scan is not None
-    shared = {"item_vectors": tmp_path / "item_vectors.npy", "scan_vectors": tmp_path / "scan_vectors.npy"}
-    for file, array in zip(shared.values(), (vectors, scan), strict=True):
-        np.save(file, array.numpy())
+    arrays = {"item_vectors": vectors} | {f"scan.{name}": array for name, array in scan.named_buffers()}
+    shared = {name: tmp_path / f"{name}.npy" for name in arrays}
+    for name, array in arrays.items():
+        np.save(shared[name], array.numpy())
     item = {
         "item_categorical": torch.tensor([[1], [2]], dtype=torch.int32),
         "item_numeric": torch.tensor([[0.5], [-1.0]]),

@@ -21,7 +21,7 @@ def sorted_items(
     return order, np.take_along_axis(scores, order, 1)
 
 
-@pytest.mark.parametrize("items", [5, 63, 64, 700, 20_000, 99_999])
+@pytest.mark.parametrize("items", [5, 63, 64, 700, 20_000, 65_535, 99_999])
 @pytest.mark.parametrize("history", [0, 1, 50])
 def test_the_list_is_that_of_a_full_sort(items: int, history: int) -> None:
     random = np.random.default_rng(items + history)
