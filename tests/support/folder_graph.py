@@ -40,6 +40,7 @@ LEVELS = (
     ),
     ("winnow.settings",),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
+    ("winnow.items",),
     (
         "winnow.datasets.marketplace",
         "winnow.datasets.readers",

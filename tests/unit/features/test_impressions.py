@@ -13,6 +13,7 @@ from winnow.features.extract import extract
 from winnow.features.first_clicks import first_clicks
 from winnow.features.table import FeatureSet, ImpressionLog, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema
+from winnow.strings import Strings
 
 START = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -31,7 +32,7 @@ def features_of(log: Interactions, shown: ImpressionLog, items: int, windows_ms:
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *(f"i{n}" for n in range(items))]),
+        item_ids=Strings.of(["", *(f"i{n}" for n in range(items))]),
         user_ids=np.array([f"u{n}" for n in range(log.users)]),
         item_rows=np.zeros(items + 1, schema.item_dtype),
         user_rows=np.zeros(log.users, schema.user_dtype),

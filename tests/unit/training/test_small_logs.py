@@ -17,6 +17,7 @@ from winnow.features.table import FeatureSet, Interactions
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
+from winnow.strings import Strings
 from winnow.training.ranker.train import train_ranker
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import train_retriever
@@ -45,7 +46,7 @@ def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *(f"i{item}" for item in range(1, items + 1))]),
+        item_ids=Strings.of(["", *(f"i{item}" for item in range(1, items + 1))]),
         user_ids=np.array([f"u{user}" for user in range(len(logged))]),
         item_rows=np.zeros(items + 1, schema.item_dtype),
         user_rows=np.zeros(len(logged), schema.user_dtype),

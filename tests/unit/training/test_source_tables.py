@@ -10,6 +10,7 @@ from torch import nn
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CovisitationSettings, PopularitySettings
+from winnow.strings import Strings
 from winnow.training.loop.running_mean import RunningMean
 from winnow.training.tables.covisitation import covisitation_table
 from winnow.training.tables.source_tables import SourceTables, popular_items
@@ -32,7 +33,7 @@ def features() -> FeatureSet:
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *"abcde"]),
+        item_ids=Strings.of(["", *"abcde"]),
         user_ids=np.array(["u", "v"]),
         item_rows=item_rows,
         user_rows=np.zeros(2, schema.user_dtype),

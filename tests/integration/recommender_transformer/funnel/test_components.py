@@ -66,7 +66,7 @@ def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
         for items, scores in (await source.find(query), source.fallback(query)):
             assert (items.dtype, scores.dtype) == (np.int32, np.float32)
             assert len(items) == len(scores) == len(set(items.tolist()))
-            assert ((items >= 1) & (items < len(pipeline.catalog.item_ids))).all()
+            assert ((items >= 1) & (items < len(pipeline.catalog.rows))).all()
             assert (np.diff(scores) <= 0).all()
 
     check(work)
