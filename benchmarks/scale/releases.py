@@ -20,6 +20,8 @@ from benchmarks.training import synthetic_log
 from export.release import TrainedParts, export_release
 from winnow import provenance
 from winnow.datasets.ingest import ingest
+from winnow.encoders.inputs import EncoderInputs
+from winnow.encoders.preparation import INPUTS_FILE
 from winnow.features.extract import extract_folder
 from winnow.features.table import FeatureSet
 from winnow.models.affinity import HistoryAffinity
@@ -68,6 +70,7 @@ def write(home: Path, size: CatalogSize, index: IndexSettings | None = None, see
         _data_set(folder / "source", size, seed)
         ingest(str(folder / "source"), parts.dataset)
         parts.encoders.mkdir()
+        (parts.encoders / INPUTS_FILE).write_text(EncoderInputs().model_dump_json())
         extract_folder(parts.dataset, parts.encoders, parts.features)
         _models(parts, index or IndexSettings(), seed)
         for part in (parts.dataset, parts.encoders, parts.retriever):

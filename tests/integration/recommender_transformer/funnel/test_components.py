@@ -36,7 +36,7 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
         async def inside() -> None:
             store = OnlineStore(published, redis_url)
             try:
-                store.learn(new_item(published, "new-1", slot=0))
+                store.learn([new_item(published, "new-1", slot=0)])
                 await write(store, [new_item(published, "new-1", slot=0)])
                 pipeline = recommender(published, store, models)
                 runner = Runner(pipeline, store.cold_start_state)
