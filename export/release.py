@@ -21,6 +21,7 @@ from export.graphs.parity import ParityRow
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow import provenance, release
+from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.evaluation.held_out import outcomes
@@ -36,7 +37,6 @@ from winnow.ranking.context import SourceList, UserPast, context_features, witho
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
-from winnow.strings import Strings
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from winnow.arrays.strings import OFFSETS, Strings
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.files import link
 from winnow.schema import FeatureSchema
-from winnow.strings import OFFSETS, Strings
 
 INDEX_FILE = "index.faiss"
 """The approximate index of the items, in the folders of the release and of its retriever."""

@@ -1,6 +1,6 @@
 """The whole chain with few and with many items: latency of a recommendation, start and memory of the transformer.
 
-Two releases of untrained models (:mod:`benchmarks.scale.releases`) are served at the same time, each by a stack of its
+Two releases of untrained models (:mod:`benchmarks.common.untrained_release`) are served at the same time, each by a stack of its
 own, and asked in turn: other load of the machine affects both alike.
 """
 
@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, stack
-from benchmarks.scale.releases import CatalogSize, write
+from benchmarks.common.untrained_release import CatalogSize, write
 from benchmarks.value.subjects import temporary_home
 from winnow import client
 from winnow.errors import WinnowError
@@ -138,4 +138,3 @@ def _further(release: Release, ports: Ports) -> tuple[float, int]:
 def _pss(process: psutil.Process) -> int:
     """Proportional set size of a process and its children, in bytes."""
     return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True)))
-

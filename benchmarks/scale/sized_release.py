@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow import release as releases
+from winnow.arrays.strings import Strings
 from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
-from winnow.strings import Strings
 
 CATEGORIES, COUNTRIES = 50, 20
 AS_OF = 1_735_689_600_000

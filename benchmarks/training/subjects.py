@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common.data_sets import files
+from winnow.arrays.strings import Strings
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.features.extract import extract_folder
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
-from winnow.strings import Strings
 
 
 def data_set(name: str) -> Path:

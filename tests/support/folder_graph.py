@@ -32,6 +32,7 @@ ALLOWED = {
 """Package -> the packages that it may import."""
 
 LEVELS = (
+    ("winnow.arrays",),
     (
         "winnow",
         "winnow.local.triton_backend",

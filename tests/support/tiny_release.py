@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import NewItem
 from winnow import release as releases
+from winnow.arrays.strings import Strings
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
 from winnow.encoders.tokens import train_tokenizer
 from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
-from winnow.strings import Strings
 
 ITEMS, USERS, EVENTS, WIDTH, LENGTH, RETRIEVED = 300, 20, 1200, 8, 12, 60
 UNAVAILABLE = frozenset(range(5, ITEMS, 10))

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from redis import Redis
 
+from winnow.arrays.strings import Strings
 from winnow.bloom.seen import WINDOW_MS
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
@@ -25,7 +26,6 @@ from winnow.store.events import Event, entered_ms, event_codes, parse
 from winnow.store.history import History
 from winnow.store.release_log import ReleaseLog
 from winnow.store.user_activity import UserActivity
-from winnow.strings import Strings
 
 SETTLING_MS = 2000
 """An event within this time of a recommendation may or may not be part of its features, in milliseconds: it covers the

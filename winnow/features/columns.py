@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.features.row import standard_scores
 from winnow.schema import Feature
-from winnow.strings import Strings
 
 MAX_VALUES = 10_000
 """Maximum of codes of a categorical column; less frequent values share code 0."""

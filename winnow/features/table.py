@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.schema import FeatureSchema
-from winnow.strings import Strings
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.bloom.hashing import ItemHashes, item_hashes
 from winnow.release import Release
-from winnow.strings import Strings
 
 
 def id_arrays(item_ids: Strings | Iterable[str]) -> dict[str, Strings | NDArray[Any]]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.bloom.hashing import lower_halves
 from winnow.release import Release
-from winnow.strings import Strings
 
 
 class ItemIndex:

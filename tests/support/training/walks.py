@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, RetrieverSettings
-from winnow.strings import Strings
 
 ITEMS, USERS, EVENTS, LENGTH = 60, 80, 16, 10
 SMALL = RetrieverSettings(

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.dataset import IMPRESSIONS, Dataset
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.features.extract import extract
 from winnow.features.first_clicks import first_clicks
 from winnow.features.table import FeatureSet, ImpressionLog, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema
-from winnow.strings import Strings
 
 START = 1_700_000_000_000
 HOUR_MS = 3_600_000

@@ -6,10 +6,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, Interactions
 from winnow.features.targets import event_values, outcomes, target_rows, target_values
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, Repeats
-from winnow.strings import Strings
 
 VIEW, BUY, HATE = 1, 2, 3
 HOUR = DAY_MS // 24

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 
 from tests.support.tiny_release import write_bare_release
+from winnow.arrays.strings import Strings
 from winnow.bloom.hashing import item_hash, item_hashes
 from winnow.features.columns import padded_strings
 from winnow.items.arrays import hashes_of, id_arrays
 from winnow.items.index import ItemIndex
 from winnow.release import Release
 from winnow.schema import Feature, FeatureSchema
-from winnow.strings import Strings
 
 SCHEMA = FeatureSchema(
     item=(Feature(name="category", kind="categorical", cardinality=1),),

@@ -7,10 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, ImpressionLog, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, Repeats
 from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.strings import Strings
 from winnow.training.ranker.candidate_lists import PastSources, target_lists
 from winnow.training.ranker.impression_lists import MOST_IMPORTANCE, impression_lists
 from winnow.training.ranker.tensors import ListTensorBuilder

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.learnable import check_learnable
 from winnow.datasets.canonical.spec import DatasetSpec
@@ -17,7 +18,6 @@ from winnow.features.table import FeatureSet, Interactions
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.strings import Strings
 from winnow.training.ranker.train import train_ranker
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import train_retriever

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CovisitationSettings, PopularitySettings
-from winnow.strings import Strings
 from winnow.training.loop.running_mean import RunningMean
 from winnow.training.tables.covisitation import covisitation_table
 from winnow.training.tables.source_tables import SourceTables, popular_items
