@@ -1,7 +1,7 @@
 """The whole chain with few and with many items: latency of a recommendation, start and memory of the transformer.
 
-Two releases of untrained models (:mod:`benchmarks.common.untrained_release`) are served at the same time, each by a stack of its
-own, and asked in turn: other load of the machine affects both alike.
+Two releases of untrained models are served at the same time, each by a stack of its own, and asked in turn: other load
+of the machine affects both alike.
 """
 
 import itertools
@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, stack
-from benchmarks.common.untrained_release import CatalogSize, write
+from benchmarks.scale.subjects.untrained_release import CatalogSize, write
 from benchmarks.value.subjects import temporary_home
 from winnow import client
 from winnow.errors import WinnowError
