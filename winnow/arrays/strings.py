@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, overload
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 OFFSETS = "_offsets"
 """Ending of the name of the array of offsets."""
+
+_AT_ONCE = 10_000
+"""Strings that an iteration decodes at once."""
 
 
 class Strings(Sequence[str]):
@@ -69,6 +72,10 @@ class Strings(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        for first in range(0, len(self), _AT_ONCE):
+            yield from self[first : first + _AT_ONCE].tolist()
 
     @overload
     def __getitem__(self, index: int) -> str: ...

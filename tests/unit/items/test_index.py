@@ -35,7 +35,7 @@ def test_every_id_is_found_and_no_other(tmp_path: Path) -> None:
     release = written(tmp_path, FIVE)
     index, ids = ItemIndex.of(release), release.strings("item_ids")
     assert release.items == 5
-    assert ids.tolist() == ["", *FIVE]
+    assert ids.tolist() == list(ids) == ["", *FIVE]
     asked = [*(item_id.encode() for item_id in FIVE), b"", b"b", b"x" * 255, "Käse 7".encode()]
     assert index.find(asked).tolist() == [1, 2, 3, 4, 5, 0, 0, 0, 2]
     assert index.find([]).tolist() == []
