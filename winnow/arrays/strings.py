@@ -51,6 +51,11 @@ class Strings(Sequence[str]):
         """The UTF-8 form of a string."""
         return self._bytes[self.offsets[index] : self.offsets[index + 1]]
 
+    def at(self, indices: NDArray[np.integer[Any]]) -> list[str]:
+        """The strings at ``indices``, integers [k], as Python's."""
+        starts, ends = self.offsets.take(indices).tolist(), self.offsets.take(indices + 1).tolist()
+        return [str(self._bytes[start:end], "utf-8") for start, end in zip(starts, ends, strict=True)]
+
     def are(self, indices: NDArray[np.integer[Any]], candidates: Sequence[bytes]) -> NDArray[np.bool_]:
         """Whether the string of each index is the candidate at its place: bool [k].
 

@@ -70,6 +70,7 @@ def test_strings_are_taken_like_rows_of_an_array() -> None:
     assert (strings[-1], strings[np.int32(2)], len(strings)) == ("e", "Käse 7", 6)
     with pytest.raises(IndexError):
         strings[6]
+    assert strings.at(np.array([5, 0, 2, 2])) == ["e", "", "Käse 7", "Käse 7"]
     assert strings.are(np.array([1, 2, 0]), [b"a", b"K", b""]).tolist() == [True, False, True]
 
 

@@ -55,7 +55,7 @@ class Catalog:
         self.vectors: GrowingArray[np.float32] = GrowingArray(release.array("item_vectors"))
         self.rows: GrowingArray[np.void] = GrowingArray(release.array("item_rows"))
         self._words: GrowingArray[np.uint64] = GrowingArray(release.array("item_hash_words"))
-        self._slots: GrowingArray[np.bool_] = GrowingArray(np.zeros(self.size + 1, np.bool_))
+        self._slots: GrowingArray[np.bool_] = GrowingArray(np.zeros(0, np.bool_))
         self.titles: dict[int, str] = {}
         self._new_ids: dict[int, str] = {}
         # By the time of addition or replacement, the latest last.
@@ -67,8 +67,14 @@ class Catalog:
         return len(self.vectors.take(np.zeros(1, np.int32))[0])
 
     def item_id(self, index: int) -> str:
-        """The id of an item; "" for the padding item."""
-        return self._ids[index] if index <= self.size else self._new_ids[index]
+        """The id of an item; "" for the padding item, and for a new item that this process does not have yet."""
+        return self._ids[index] if index <= self.size else self._new_ids.get(index, "")
+
+    def item_ids(self, items: NDArray[np.int32]) -> list[str]:
+        """The ids of many items; see :meth:`item_id`."""
+        if (items <= self.size).all():
+            return self._ids.at(items)
+        return [self.item_id(item) for item in items.tolist()]
 
     def words(self, items: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.uint64]:
         """What seen filters are asked with; see :class:`winnow.bloom.hashing.HashWords`."""

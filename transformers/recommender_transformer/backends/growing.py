@@ -38,12 +38,16 @@ class GrowingArray(Generic[T]):
         return len(self._release) + self._count
 
     def take(self, items: NDArray[np.integer[Any]]) -> NDArray[T]:
-        """Copies of the rows at ``items``, integers [k]."""
-        added = items >= len(self._release)
-        if not added.any():
+        """Copies of the rows at ``items``, integers [k]; zeros for an index that no row was added at.
+
+        Another process may name an added row, in the trending list for example, before this one has it.
+        """
+        release = items < len(self._release)
+        if release.all():
             return self._release.take(items, axis=0)
-        rows = np.empty((len(items), *self._release.shape[1:]), self.dtype)
-        rows[~added] = self._release.take(items[~added], axis=0)
+        rows = np.zeros((len(items), *self._release.shape[1:]), self.dtype)
+        rows[release] = self._release.take(items[release], axis=0)
+        added = ~release & (items < len(self))
         rows[added] = self.added.take(items[added] - len(self._release), axis=0)
         return rows
 

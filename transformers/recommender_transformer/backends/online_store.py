@@ -158,7 +158,7 @@ class OnlineStore:
         fetched: NDArray[np.void] = rows[:0]
         if len(missing):
             missing_items = items[missing]
-            values = await self._values([self.keys.item(self.catalog.item_id(i)) for i in missing_items.tolist()])
+            values = await self._values([self.keys.item(item_id) for item_id in self.catalog.item_ids(missing_items)])
             valid = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
             found = np.array([bool(value) for value in valid], dtype=np.bool_)
             fetched = np.frombuffer(b"".join(valid), dtype=self._item_dtype)

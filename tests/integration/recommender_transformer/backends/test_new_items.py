@@ -50,6 +50,12 @@ def test_the_catalog_grows_behind_the_release_and_replaces_rows(release: Release
     expected = item_hashes(["one", "item-7"]).words(np.arange(2))
     np.testing.assert_array_equal(catalog.words(both), expected)
     assert [catalog.item_id(index) for index in both.tolist()] == ["one", "item-7"]
+    # Of items that another process has, and this one does not yet, nothing is available.
+    assert catalog.rows.take(np.array([7, ITEMS + 5, 10 * ITEMS + NEW_ITEM_CAPACITY]))["available"].tolist() == [
+        1,
+        0,
+        0,
+    ]
     assert catalog.find([b"item-7", b"one", b"gone", b""]).tolist() == [7, ITEMS + 1, 0, 0]
     assert [name in catalog for name in ("item-300", "one", "two")] == [True, True, False]
     assert [catalog.is_of_release(name) for name in ("item-300", "one", "two")] == [True, False, False]
@@ -169,6 +175,29 @@ def test_thousands_of_new_items_reach_a_process_that_starts_later(published: Rel
             await reader.close()
 
     run(work())
+
+
+def test_a_trending_item_that_this_process_does_not_have_yet_is_left_out(
+    published: Release, redis_url: str, models: Any
+) -> None:
+    """A sidecar counts events of new items, and the list may arrive before the item does."""
+    listed = np.array([ITEMS + 1, 5, ITEMS + 9, 6], "<i4")
+    connect(redis_url).set(Keys(published.manifest.number).trending, listed.tobytes())
+
+    async def work() -> Answer:
+        store = OnlineStore(published, redis_url)
+        try:
+            store.learn([new_item(published, "known", slot=2)])
+            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
+            [query] = await runner.admit([RecommendRequest(user_id="unknown", k=50, debug=True)], "test")
+            return await runner.recommend(query)
+        finally:
+            await store.close()
+
+    answer = run(work())
+    trending = {c["item_id"]: c.get("removed_by") for c in answer["trace"]["candidates"] if "trending" in c["sources"]}
+    assert (answer["degraded"], trending[""], len(trending)) == ([], "unknown", 3)
+    assert "" not in [item["item_id"] for item in answer["items"]]
 
 
 @pytest.fixture
