@@ -13,7 +13,7 @@ from winnow.training.retriever.train import train_retriever
 LOSSES = {"whole catalog, AdamW on all rows": 200_000, "sampled, updates by row": 0}
 """Name -> ``full_softmax_items``."""
 
-MOST_EPOCHS = 24
+MOST_EPOCHS = 12
 
 
 def measure() -> list[Row]:

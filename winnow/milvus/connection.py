@@ -21,6 +21,10 @@ TOKEN = "MILVUS_TOKEN"  # noqa: S105 (a name)
 ANSWER_S = 10.0
 """Time-out of a call that publishes or compares; requests set shorter deadlines of their own."""
 
+_GRPC = {"grpc.keepalive_permit_without_calls": 0}
+"""An idle connection sends no pings. pymilvus would send one every ten seconds, which a gRPC server answers by closing
+the connection ("too many pings"), and a call that is just being sent fails."""
+
 _ADDRESS = re.compile(r"https?://[\w.-]+:\d{1,5}/?", re.ASCII)
 
 
@@ -53,7 +57,7 @@ def connect(url: str) -> Iterator["MilvusClient"]:
     pymilvus = _imported()
     client = None
     try:
-        client = pymilvus.MilvusClient(uri=url, token=os.environ.get(TOKEN, ""), timeout=ANSWER_S)
+        client = pymilvus.MilvusClient(uri=url, token=os.environ.get(TOKEN, ""), timeout=ANSWER_S, grpc_options=_GRPC)
         yield client
     except pymilvus.MilvusException as error:
         raise WinnowError(
@@ -73,7 +77,7 @@ def connect_async(url: str) -> "AsyncMilvusClient":
     Raises:
         WinnowError: pymilvus is not installed.
     """
-    return _imported().AsyncMilvusClient(uri=url, token=os.environ.get(TOKEN, ""))
+    return _imported().AsyncMilvusClient(uri=url, token=os.environ.get(TOKEN, ""), grpc_options=_GRPC)
 
 
 def _imported() -> Any:
