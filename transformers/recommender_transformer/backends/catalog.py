@@ -122,25 +122,30 @@ class Catalog:
         Returns:
             items int32 [<= count] and products float32, best first; ties: the higher slot first.
         """
-        products = self.vectors.added @ vector
-        slots = np.flatnonzero(self._slots.added if among is None else self._slots.added & among)[::-1]
-        if len(slots) > count:
-            least = np.partition(products[slots], len(slots) - count)[len(slots) - count]
-            slots = slots[products[slots] >= least]
+        counts = self._slots.added if among is None else self._slots.added & among
+        products = np.where(counts, self.vectors.added @ vector, -np.inf).astype(np.float32, copy=False)
+        count = min(count, int(np.count_nonzero(counts)))
+        if not count:
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        least = np.partition(products, len(products) - count)[len(products) - count]
+        slots = np.flatnonzero(products >= least)[::-1]
         best = slots[np.argsort(-products[slots], kind="stable")[:count]]
         return (best + self.size + 1).astype(np.int32), products[best]
 
-    def put(self, item: NewItem) -> int:
-        """Add or replace a new item; returns its index."""
-        index, encoded = self.size + 1 + item.slot, item.item_id.encode()
-        self.vectors.put(item.slot, item.vector)
-        self.rows.put(item.slot, item.row)
-        self._words.put(item.slot, item_hashes([item.item_id]).table[0])
-        self._slots.put(item.slot, True)
-        self.titles[index], self._new_ids[index] = item.title, item.item_id
-        self._new_index.pop(encoded, None)
-        self._new_index[encoded] = index
-        return index
+    def put(self, items: Sequence[NewItem]) -> NDArray[np.int32]:
+        """Add or replace new items, at least one; returns the index of each: int32 [k]."""
+        slots = np.array([item.slot for item in items], np.int32)
+        self.vectors.put(slots, np.stack([item.vector for item in items]))
+        self.rows.put(slots, np.array([item.row for item in items], self.rows.dtype))
+        self._words.put(slots, item_hashes(item.item_id for item in items).table)
+        self._slots.put(slots, np.ones(len(slots), np.bool_))
+        indices = slots + np.int32(self.size + 1)
+        for index, item in zip(indices.tolist(), items, strict=True):
+            encoded = item.item_id.encode()
+            self.titles[index], self._new_ids[index] = item.title, item.item_id
+            self._new_index.pop(encoded, None)
+            self._new_index[encoded] = index
+        return indices
 
 
 def merged(

@@ -51,11 +51,17 @@ class GrowingArray(Generic[T]):
         rows[added] = self.added.take(items[added] - len(self._release), axis=0)
         return rows
 
-    def put(self, slot: int, row: Any) -> None:
-        """Write an added row, whose index is the number of the release's rows plus ``slot``."""
-        if slot >= len(self._added):
-            larger = np.zeros((max(slot + 1, 2 * len(self._added)), *self._release.shape[1:]), self.dtype)
+    def put(self, slots: NDArray[np.integer[Any]], rows: NDArray[T]) -> None:
+        """Write added rows; the index of each is the number of the release's rows plus its slot.
+
+        Args:
+            slots: integers [k], at least one.
+            rows: [k, ...]; of several rows for one slot the last counts.
+        """
+        count = int(slots.max()) + 1
+        if count > len(self._added):
+            larger = np.zeros((max(count, 2 * len(self._added)), *self._release.shape[1:]), self.dtype)
             larger[: len(self._added)] = self._added
             self._added = larger
-        self._added[slot] = row
-        self._count = max(self._count, slot + 1)
+        self._added[slots] = rows
+        self._count = max(self._count, count)

@@ -191,9 +191,9 @@ class OnlineStore:
 
     def learn(self, items: Sequence[NewItem]) -> None:
         """Add or replace new items: requests from now on can return them."""
-        rows = {self.catalog.put(item): item.row for item in items}
-        if rows:
-            self._cache.put(np.array(list(rows), np.int32), np.array(list(rows.values()), self._item_dtype))
+        if items:
+            indices = np.unique(self.catalog.put(items))
+            self._cache.put(indices, self.catalog.rows.take(indices))
 
     async def trending(self) -> NDArray[np.int32]:
         """int32 item indices of the trending list, best first; empty if Redis has none for the release.

@@ -38,10 +38,10 @@ def test_the_catalog_grows_behind_the_release_and_replaces_rows(release: Release
     catalog = Catalog(release)
     assert len(catalog.rows) == len(catalog.vectors) == ITEMS + 1
     assert (catalog.new_items, catalog.newest(3).tolist()) == (0, [])
-    assert catalog.put(new_item(release, "one", slot=0)) == ITEMS + 1
-    assert catalog.put(new_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)) == ITEMS + NEW_ITEM_CAPACITY
+    assert catalog.put([new_item(release, "one", slot=0)]).tolist() == [ITEMS + 1]
+    last = new_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)
     again = new_item(release, "one", slot=0, available=0)
-    catalog.put(again)
+    assert catalog.put([last, again]).tolist() == [ITEMS + NEW_ITEM_CAPACITY, ITEMS + 1]
     assert catalog.newest(3).tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
     both = np.array([ITEMS + 1, 7], np.int32)
     assert catalog.rows.take(both)["index"].tolist() == [ITEMS + 1, 7]
@@ -69,8 +69,8 @@ def test_the_scan_of_new_items_is_that_of_all_their_vectors(release: Release) ->
     vectors = rng.standard_normal((count, width)).astype(np.float32)
     vectors[10:13] = vectors[9]
     slots = np.sort(rng.permutation(2 * count)[:count])
-    for slot, vector in zip(slots.tolist(), vectors, strict=True):
-        catalog.put(template._replace(item_id=f"new-{slot}", slot=slot, vector=vector))
+    added = zip(slots.tolist(), vectors, strict=True)
+    catalog.put([template._replace(item_id=f"new-{slot}", slot=slot, vector=vector) for slot, vector in added])
     # All products are negative: an empty slot, whose product is 0, must not precede them.
     for user in (vectors[9], -np.abs(rng.standard_normal(width)).astype(np.float32)):
         for k in (2, 50, count, 2 * count):
