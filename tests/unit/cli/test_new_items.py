@@ -122,7 +122,7 @@ def test_every_wrong_row_is_named_and_nothing_is_returned(release: Release, fold
     [
         ("items.csv", "title\nA ball\n", "has no column item_id; its columns are title"),
         ("items.csv", "item_id\n", "has 0 rows; a release takes 1 to 100,000 new items"),
-        ("items.csv", "item_id\n" + "\n".join(map(str, range(4097))), "has 4,097 rows"),
+        ("items.csv", "item_id\n" + "\n".join(map(str, range(100_001))), "has 100,001 rows"),
         ("items.jsonl", '{"item_id": "a"}\n{"item_id"\n', "row 2: is not JSON"),
         ("items.jsonl", "[1]\n", "row 1: must be an object"),
         ("items.parquet", "no parquet", "cannot be read"),
