@@ -108,7 +108,7 @@ def scale(
     as_json: Json = False,
     only: Annotated[str, typer.Option(help="Numbers of the parts, separated by commas.")] = "1,2,3,4,5",
 ) -> None:
-    """1 search, 2 Triton's memory, 3 publishing, 4 Milvus, 5 `winnow plan`, 6 FAISS, 7 FAISS with ten million items."""
+    """1 search, 2 Triton's memory, 3 publishing, 4 Milvus, 5 `winnow plan`, 6 and 7 FAISS, 8 the whole chain."""
     from benchmarks.scale.parts import PARTS, measure
 
     _finish(measure(_chosen(only, PARTS)), as_json)

@@ -21,12 +21,15 @@ from export.graphs.parity import ParityRow
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow import provenance, release
+from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.evaluation.held_out import outcomes
+from winnow.features.columns import padded_strings
 from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
+from winnow.items.arrays import id_arrays
 from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
@@ -228,12 +231,11 @@ def _item_inputs(features: FeatureSet, shapes: Shapes) -> dict[str, Tensor]:
 
 def _arrays(
     features: FeatureSet, retriever: TrainedRetriever, tables: SourceTables, dataset: Dataset, holdout: Path
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[Any] | Strings]:
     log = features.interactions
-    titles = [(title or "")[:_TITLE] for title in dataset.items["title"].to_pylist()]
-    arrays: dict[str, NDArray[Any]] = {
-        "item_ids": features.item_ids,
-        "item_titles": np.array(["", *titles], np.str_),
+    arrays: dict[str, NDArray[Any] | Strings] = {
+        **id_arrays(features.item_ids),
+        "item_titles": padded_strings(dataset.items["title"], _TITLE),
         "item_rows": features.item_rows,
         "user_ids": features.user_ids,
         "user_rows": features.user_rows,

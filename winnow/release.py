@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from winnow.arrays.strings import OFFSETS, Strings
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.files import link
 from winnow.schema import FeatureSchema
@@ -166,14 +167,13 @@ class Release:
         except ValidationError as error:
             raise WinnowError(f"{path} is not a release manifest: {error}") from error
         release = cls(folder, manifest)
+        if "item_ids.npy" in manifest.files and f"item_ids{OFFSETS}.npy" not in manifest.files:
+            raise ReleaseMismatch(_of_another_version(manifest, folder, "its item ids have another form"))
         try:
             digest = release.schema.digest
         except ValidationError as error:
             fields = ", ".join(str(detail["loc"][0]) for detail in error.errors()[:3])
-            raise ReleaseMismatch(
-                f"release {manifest.number} at {folder} was built by another version of Winnow (its schema differs in "
-                f"{fields}): build again with this one, and remove that folder"
-            ) from None
+            raise ReleaseMismatch(_of_another_version(manifest, folder, f"its schema differs in {fields}")) from None
         if digest != manifest.schema_digest:
             raise ReleaseMismatch(
                 f"release {manifest.number} was built with feature schema {manifest.schema_digest[:12]}, "
@@ -202,6 +202,15 @@ class Release:
         loaded: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return loaded
 
+    def strings(self, name: str) -> Strings:
+        """The strings ``name``, memory-mapped read-only; docs/reference.md lists them."""
+        return Strings.load(self.folder, name)
+
+    @property
+    def items(self) -> int:
+        """Number of items, without the padding item."""
+        return len(self.array(f"item_ids{OFFSETS}")) - 2
+
     def verify(self, repository: Path | None = None) -> None:
         """Check every file against the manifest.
 
@@ -227,6 +236,13 @@ class Release:
                 )
 
 
+def _of_another_version(manifest: Manifest, folder: Path, what: str) -> str:
+    return (
+        f"release {manifest.number} at {folder} was built by another version of Winnow ({what}): build "
+        "again with this one, and remove that folder"
+    )
+
+
 def checked_holdout(word: str) -> Holdout:
     """Parse a hold-out.
 
@@ -248,7 +264,7 @@ def sha256(path: Path) -> str:
 
 def write(
     folder: Path,
-    arrays: dict[str, NDArray[Any]],
+    arrays: Mapping[str, NDArray[Any] | Strings],
     documents: dict[str, str],
     linked: Collection[Path] = (),
     **described: Any,
@@ -257,7 +273,8 @@ def write(
 
     Args:
         folder: the folder to create; its name is the release's number.
-        arrays: name -> array, written as ``name.npy``.
+        arrays: name -> array, written as ``name.npy``. Strings are two arrays; :func:`winnow.items.arrays.id_arrays`
+            gives those of the items' ids.
         documents: file name -> text.
         linked: files that the models hold too; the folder gets a hard link, or a copy, of each.
         described: the manifest's other fields (all but ``created_at`` and ``files``).
@@ -271,7 +288,10 @@ def write(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, array in arrays.items():
-        np.save(partial / f"{name}.npy", array, allow_pickle=False)
+        if isinstance(array, Strings):
+            array.save(partial, name)
+        else:
+            np.save(partial / f"{name}.npy", array, allow_pickle=False)
     for file in linked:
         link(file, partial / file.name)
     for name, text in documents.items():

@@ -18,8 +18,9 @@ CANDIDATES = "N"
 NEW_ITEMS = "F"
 """The new items among them. A graph leaves these two and the batch free; a release fixes all other dimensions."""
 
-NEW_ITEM_CAPACITY = 4096
-"""Maximum of new items per release; a serving process allocates their rows when it starts."""
+NEW_ITEM_CAPACITY = 100_000
+"""Maximum of new items per release. A request scans the vectors of those that there are, once for each of two sources:
+0.3 ms per scan of 25,000 and 1.6 ms of 100,000. In Redis 100,000 take 64 MB, in each serving process 80 MB."""
 
 NEW_ITEM_CANDIDATES = 50
 """Maximum of new items among the candidates of one request."""

@@ -147,7 +147,7 @@ def _redis_frozen(running: Stack, users: Sequence[str]) -> list[Row]:
 
 def _sidecar_killed(running: Stack, served: Release, users: Sequence[str]) -> list[Row]:
     part, keys = running.part("bloom sidecar"), Keys(served.manifest.number)
-    items = served.array("item_ids").tolist()
+    items = served.strings("item_ids").tolist()
     events = [(users[n % len(users)], items[1 + n % (len(items) - 1)]) for n in range(EVENTS)]
     with redis.Redis.from_url(url(running.ports.redis)) as client:
         group = Group(client, keys.group, "a visitor")

@@ -38,7 +38,7 @@ def measure() -> list[Row]:
         WinnowError: there is no release, it has fewer than :data:`ITEMS` items, or hiredis is not installed.
     """
     served = newest()
-    if len(served.array("item_ids")) <= ITEMS:
+    if len(served.strings("item_ids")) <= ITEMS:
         raise WinnowError(f"the release must have more than {ITEMS} items: build one with `winnow build --items 2000`")
     if not HIREDIS_AVAILABLE:
         raise WinnowError("hiredis is not installed: run `make setup`")

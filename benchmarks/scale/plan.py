@@ -7,7 +7,7 @@ of a shop, a marketplace and a giant follow.
 from benchmarks.common.rows import Row, row
 from benchmarks.scale import store_memory
 from benchmarks.scale.process_memory import catalog_bytes, graph_bytes
-from benchmarks.scale.sized_release import skewed_histories
+from benchmarks.scale.subjects.sized_release import skewed_histories
 from winnow.planning import capacity, prices, store, units
 from winnow.planning.units import Units
 from winnow.planning.workload import Workload

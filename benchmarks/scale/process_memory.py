@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.scale import sized_graphs
-from benchmarks.scale.sized_release import ReleaseSize, equal_histories, write
+from benchmarks.scale.subjects import sized_graphs
+from benchmarks.scale.subjects.sized_release import ReleaseSize, equal_histories, write
 
 FEW, MANY = 20_000, 220_000
 """Items of the two loads whose difference is the memory per item."""
@@ -25,12 +25,17 @@ print(process.memory_info().rss - before)
 """
 
 _CATALOG = """
-import sys, pathlib, psutil
+import sys, pathlib, numpy, psutil
 from recommender_transformer.backends.catalog import Catalog
 from winnow.release import Release
 process = psutil.Process()
 before = process.memory_info().rss
 catalog = Catalog(Release.open(pathlib.Path(sys.argv[1])))
+# Requests read the mapped pages of the items that they are about: all of them, with time.
+for first in range(0, catalog.size + 1, 1000):
+    items = numpy.arange(first, min(first + 1000, catalog.size + 1))
+    catalog.vectors.take(items), catalog.rows.take(items), catalog.words(items)
+    catalog.find([catalog.item_id(item).encode() for item in items.tolist()])
 print(process.memory_info().rss - before)
 """
 

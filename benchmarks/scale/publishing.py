@@ -19,7 +19,7 @@ import numpy as np
 import redis
 
 from benchmarks.common.rows import Row, row
-from benchmarks.scale import user_logs
+from benchmarks.scale.subjects import user_logs
 from winnow.errors import WinnowError
 from winnow.local import redis as local_redis
 from winnow.ports import Ports

@@ -46,7 +46,7 @@ def measure() -> Cost:
     """
     served = newest()
     users = active_users(served, 200)
-    items = served.array("item_ids")
+    items = served.strings("item_ids")
     kind = served.schema.events[0]
     with stack(served) as running, httpx.Client(base_url=f"http://127.0.0.1:{running.ports.http}") as endpoint:
         processes = {part: _of(running, part) for part in PARTS}

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from benchmarks.scale.sized_release import AS_OF, ReleaseSize, equal_histories, write
+from benchmarks.scale.subjects.sized_release import AS_OF, ReleaseSize, equal_histories, write
 from winnow.feedback.append import AppendOptions, append
 from winnow.local import redis
 from winnow.ports import Ports

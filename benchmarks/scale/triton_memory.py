@@ -9,7 +9,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, model_config_pb
 from tritonclient.utils import triton_to_np_dtype
 
 from benchmarks.common.rows import Row, row
-from benchmarks.scale import sized_graphs
+from benchmarks.scale.subjects import sized_graphs
 from winnow.local import triton
 from winnow.ports import Ports
 

@@ -6,6 +6,7 @@ Figures that need what this machine lacks (a GPU, a served release) are kept fro
 import math
 import os
 import platform
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +72,18 @@ def _memory() -> dict[str, Any]:
 def _served(served: Release) -> dict[str, Any]:
     """Name -> figure, of the newest release: CPU of its stack, and bytes of its folder."""
     cost = request_cost.measure()
-    items, users, events = (len(served.array(name)) for name in ("item_ids", "user_ids", "item"))
+    users, events = len(served.array("user_ids")), len(served.array("item"))
     sizes = {
-        name: (len(array), array.nbytes)
+        name.removesuffix(".npy"): array.nbytes
         for name in served.manifest.files
         if name.endswith(".npy")
         for array in [served.array(name.removesuffix(".npy"))]
     }
-    per = {
-        size: sum(nbytes for length, nbytes in sizes.values() if length == size) / size
-        for size in (items, users, events)
-    }
+    of_users, of_events = {"user_ids", "user_rows", "offsets"}, {"item", "event", "timestamp", "grade"}
+
+    def size_of(names: Collection[str]) -> int:
+        return sum(size for name, size in sizes.items() if name in names)
+
     return {
         "redis_request_us": 1000 * cost.request_ms["redis"],
         "redis_event_us": 1000 * cost.event_ms["redis"],
@@ -93,9 +95,9 @@ def _served(served: Release) -> dict[str, Any]:
         "triton_request_ms": cost.request_ms["triton"],
         "triton_bytes": cost.resident["triton"],
         "further_copies": _further_copies(served),
-        "release_item_bytes": per[items],
-        "release_user_bytes": per[users],
-        "release_event_bytes": per[events],
+        "release_item_bytes": size_of(sizes.keys() - of_users - of_events - {"holdout"}) / served.items,
+        "release_user_bytes": size_of(of_users) / users,
+        "release_event_bytes": size_of(of_events) / events,
     }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common.data_sets import files
+from winnow.arrays.strings import Strings
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.features.extract import extract_folder
@@ -65,7 +66,7 @@ def synthetic(items: int, users: int, events_per_user: int, seed: int = 0) -> Fe
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *map(str, range(items))]),
+        item_ids=Strings.of(["", *map(str, range(items))]),
         user_ids=np.array([*map(str, range(users))]),
         item_rows=np.zeros(items + 1, schema.item_dtype),
         user_rows=np.zeros(users, schema.user_dtype),

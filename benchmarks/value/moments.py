@@ -53,7 +53,9 @@ class Log:
         """The log of a marketplace."""
         log, release = marketplace.world.log, marketplace.release
         item_of = np.zeros(len(marketplace.world.catalog), np.int32)
-        item_of[marketplace.rows(release.array("item_ids")[1:].tolist())] = np.arange(1, len(release.array("item_ids")))
+        item_of[marketplace.rows(release.strings("item_ids")[1:].tolist())] = np.arange(
+            1, len(release.strings("item_ids"))
+        )
         user_of = np.full(len(marketplace.world.people), -1)
         user_of[marketplace.rows(release.array("user_ids").tolist())] = np.arange(len(release.array("user_ids")))
         item, user = item_of[log.item], user_of[log.user]

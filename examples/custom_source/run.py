@@ -46,8 +46,7 @@ class Promoted:
 def promoting(release: Release, store: OnlineStore, models: TritonModels, items: Sequence[str]) -> Pipeline:
     """The release's funnel with one more source."""
     pipeline = recommender(release, store, models)
-    index = pipeline.catalog.item_index
-    sources = (*pipeline.sources, Promoted([index[item] for item in items]))
+    sources = (*pipeline.sources, Promoted(pipeline.catalog.indices(items).tolist()))
     return replace(pipeline, sources=sources, side_effects=())
 
 

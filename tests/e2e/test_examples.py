@@ -31,7 +31,7 @@ def test_csv_files_become_recommendations(tmp_path: Path, free_ports: int) -> No
 
 def test_promoted_items_are_candidates(served, active_users) -> None:
     [user] = active_users(1)
-    promoted = served.release.array("item_ids")[[1, 2, 3]].tolist()
+    promoted = served.release.strings("item_ids")[[1, 2, 3]].tolist()
     printed = run("custom_source", user, *promoted, env=served.winnow.environment).splitlines()
     assert [line.split(":")[0] for line in printed] == promoted
     assert all("named by" in line and "promoted" in line for line in printed)

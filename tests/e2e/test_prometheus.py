@@ -128,7 +128,8 @@ def _settings(served: Any, canary: int, cluster: int | None, rules: list[str]) -
 
 
 def _use(served: Any, canary: httpx.Client) -> None:
-    users, items = (served.release.array(name)[1:].tolist() for name in ("user_ids", "item_ids"))
+    users = served.release.array("user_ids")[1:].tolist()
+    items = served.release.strings("item_ids")[1:].tolist()
     until = time.monotonic() + LOAD_S
     turn = 0
     while time.monotonic() < until:

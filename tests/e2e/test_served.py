@@ -48,7 +48,7 @@ def test_curl_and_grpc_get_the_same_list(served, active_users: ActiveUsers) -> N
 
 def test_seen_and_unavailable_items_are_left_out_and_none_repeats(served, active_users: ActiveUsers) -> None:
     release = served.release
-    ids = release.array("item_ids")
+    ids = release.strings("item_ids")
     unavailable = set(ids[1:][release.array("item_rows")["available"][1:] == 0].tolist())
     users = {user: row for row, user in enumerate(release.array("user_ids").tolist())}
     offsets, log = release.array("offsets"), release.array("item")

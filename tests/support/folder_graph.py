@@ -32,6 +32,7 @@ ALLOWED = {
 """Package -> the packages that it may import."""
 
 LEVELS = (
+    ("winnow.arrays",),
     (
         "winnow",
         "winnow.local.triton_backend",
@@ -40,6 +41,7 @@ LEVELS = (
     ),
     ("winnow.settings",),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
+    ("winnow.items",),
     (
         "winnow.datasets.marketplace",
         "winnow.datasets.readers",

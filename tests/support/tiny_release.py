@@ -1,6 +1,7 @@
 """A release of random arrays with everything the transformer reads, small enough to write in every test."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import NewItem
 from winnow import release as releases
+from winnow.arrays.strings import Strings
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
 from winnow.encoders.tokens import train_tokenizer
+from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
@@ -72,7 +75,7 @@ def write_release(
     return releases.write(
         folder / str(number),
         {
-            "item_ids": np.array(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
+            **id_arrays(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
             "user_ids": np.array([f"user-{index}" for index in range(USERS)]),
             "item_rows": item_rows,
             "user_rows": user_rows,
@@ -106,7 +109,7 @@ def write_release(
 
 
 def write_bare_release(
-    folder: Path, schema: FeatureSchema, arrays: dict[str, NDArray[Any]], holdout: str, **documents: str
+    folder: Path, schema: FeatureSchema, arrays: Mapping[str, NDArray[Any] | Strings], holdout: str, **documents: str
 ) -> Release:
     """Write release 1 with these arrays alone, for code that reads no others.
 

@@ -64,7 +64,7 @@ class Consumer:
         self._counted_from = min(self._created, manifest.as_of)
         self._popular = np.asarray(release.array("popular"), np.int32)
         self._items = StoredItems(client, release)
-        item_ids = release.array("item_ids")
+        item_ids = release.strings("item_ids")
         drawn = np.random.default_rng().integers(1, len(item_ids), _PROBES)
         self._probes = [item_hash(item_id) for item_id in item_ids[drawn].tolist()]
         self._probed = self._false_positives = 0

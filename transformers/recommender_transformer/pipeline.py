@@ -94,7 +94,7 @@ def recommender(
         filters=(
             Seen(catalog),
             Available(),
-            RequestFilter(catalog.item_index, category.width),
+            RequestFilter(catalog, category.width),
             Disliked(),
             DislikedCategory(catalog, categories, category.width),
             Unlikely(catalog, item_hashes(categories), category.width, manifest.number),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,28 +30,43 @@ def item_hash(item_id: str) -> int:
 
 def item_hashes(item_ids: Iterable[str]) -> ItemHashes:
     """The hashes of a sequence of items, by item index."""
-    return ItemHashes(b"".join(map(_digest, item_ids)))
+    halves = _halves(b"".join(map(_digest, item_ids)))
+    return ItemHashes(halves, _words(halves))
+
+
+def lower_halves(item_ids: Iterable[bytes]) -> NDArray[np.uint64]:
+    """The lower 64 bits of the hashes of item ids in UTF-8: uint64 [n]."""
+    return _halves(b"".join([blake2b(item_id, digest_size=16).digest() for item_id in item_ids]))[:, 0]
+
+
+class HashWords(Protocol):
+    """Gives the generator words of items by index."""
+
+    def words(self, items: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The first generator words of each item: uint64 [n, WORDS]."""
+        ...
 
 
 class ItemHashes(Sequence[int]):
-    """Hashes by item index: a sequence of ints, and a table for batch look-ups.
+    """Hashes by item index: a sequence of ints, and a table for batch look-ups. The arrays may be memory-mapped.
 
     ``rbloom`` maps a hash to bit positions with a linear congruential generator (its ``lcg::Random``): position ``j``
     is the generator's ``j``-th word modulo the number of bits. The words do not depend on the filter, so they are
     computed once per item rather than once per item, request and layer.
 
     Args:
-        digests: the concatenated hashes, 16 bytes each, little-endian.
+        halves: uint64 [n, 2], the hashes; the lower half first.
+        table: uint64 [n, WORDS], the first generator words of each.
     """
 
-    def __init__(self, digests: bytes) -> None:
-        self._halves: NDArray[np.uint64] = np.frombuffer(digests, "<u8").reshape(-1, 2).copy()
-        self._words = _words(self._halves)
+    def __init__(self, halves: NDArray[np.uint64], table: NDArray[np.uint64]) -> None:
+        self.halves, self.table = np.asarray(halves), np.asarray(table)
 
     @classmethod
     def of(cls, values: Iterable[int]) -> ItemHashes:
         """Build a table from signed 128-bit ints."""
-        return cls(b"".join(value.to_bytes(16, "little", signed=True) for value in values))
+        halves = _halves(b"".join(value.to_bytes(16, "little", signed=True) for value in values))
+        return cls(halves, _words(halves))
 
     def words(self, items: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.uint64]:
         """The first generator words of each item.
@@ -62,11 +77,11 @@ class ItemHashes(Sequence[int]):
         Returns:
             uint64 [n, WORDS].
         """
-        return self._words.take(items, axis=0)
+        return self.table.take(items, axis=0)
 
-    def lower(self, items: NDArray[np.int64]) -> NDArray[np.uint64]:
+    def lower(self, items: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.uint64]:
         """The lower 64 bits of each item's hash: uint64 [n]."""
-        return self._halves[:, 0].take(items)
+        return self.halves[:, 0].take(items)
 
     @overload
     def __getitem__(self, index: int) -> int: ...
@@ -74,22 +89,20 @@ class ItemHashes(Sequence[int]):
     def __getitem__(self, index: slice) -> ItemHashes: ...
     def __getitem__(self, index: int | slice) -> int | ItemHashes:
         if isinstance(index, slice):
-            return ItemHashes(self._halves[index].tobytes())
-        return int.from_bytes(self._halves[index].tobytes(), "little", signed=True)
-
-    def __setitem__(self, index: int, value: int) -> None:
-        single = ItemHashes.of([value])
-        self._halves[index], self._words[index] = single._halves[0], single._words[0]
+            return ItemHashes(self.halves[index], self.table[index])
+        return int.from_bytes(self.halves[index].tobytes(), "little", signed=True)
 
     def __len__(self) -> int:
-        return len(self._halves)
-
-    def __add__(self, others: Sequence[int]) -> ItemHashes:
-        return ItemHashes(self._halves.tobytes() + ItemHashes.of(others)._halves.tobytes())
+        return len(self.halves)
 
 
 def _digest(item_id: str) -> bytes:
     return blake2b(item_id.encode(), digest_size=16).digest()
+
+
+def _halves(digests: bytes) -> NDArray[np.uint64]:
+    """Concatenated hashes of 16 bytes, little-endian, as uint64 [n, 2]."""
+    return np.frombuffer(digests, "<u8").reshape(-1, 2)
 
 
 def _words(halves: NDArray[np.uint64]) -> NDArray[np.uint64]:

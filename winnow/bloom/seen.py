@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.bloom import packing
-from winnow.bloom.hashing import ItemHashes
+from winnow.bloom.hashing import HashWords, ItemHashes
 from winnow.bloom.scalable import ScalableBloomFilter
 
 FALSE_POSITIVE_RATE = 0.01
@@ -89,7 +89,7 @@ class SeenFilter:
         """The filter of each window, by the window's end in seconds since the epoch."""
         return self._windows
 
-    def contains(self, items: NDArray[np.int32], hashes: ItemHashes) -> NDArray[np.bool_]:
+    def contains(self, items: NDArray[np.int32], hashes: HashWords) -> NDArray[np.bool_]:
         """Test a batch of candidates.
 
         Args:

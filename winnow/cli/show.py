@@ -17,6 +17,7 @@ from winnow.cli.new_items import Addition
 from winnow.datasets.origin import items_of
 from winnow.encoders.inputs import EncoderInputs
 from winnow.encoders.preparation import INPUTS_FILE
+from winnow.items.index import ItemIndex
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer
@@ -28,13 +29,13 @@ COLD_START_USER = "someone-new"
 
 def answer(given: Answer, release: Release) -> None:
     """Print the recommended items as a table."""
-    titles = _titles(release)
+    titles = _Titles(release)
     table = Table("", "item", "title", "score", "click", "conversion", "value", "sources", box=None, header_style="dim")
     for item in given["items"]:
         chances = [percent(item["click"]), percent(item["conversion"])]
         value = "" if item["value"] is None else f"{item['value']:.2g}"
         sources = ", ".join(item["sources"])
-        title = item.get("title") or titles.get(item["item_id"], "")
+        title = item.get("title") or titles.of(item["item_id"])
         score = f"{item['score']:.3f}"
         table.add_row(str(item["position"] + 1), item["item_id"], title, score, *chances, value, sources)
     console.print(table)
@@ -80,10 +81,10 @@ def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
 
 def added(answers: list[dict[str, Any]], rows: list[Addition], release: Release) -> None:
     """Print the added items as a table, with the most similar items of each."""
-    titles = _titles(release)
+    titles = _Titles(release)
     table = Table("item", "title", "", "most similar", box=None, header_style="dim")
     for given, row in zip(answers, rows, strict=True):
-        nearest = ", ".join(titles.get(item_id) or item_id for item_id in given["nearest"])
+        nearest = ", ".join(titles.of(item_id) or item_id for item_id in given["nearest"])
         state = "replaced" if given["replaced"] else "new"
         table.add_row(given["item_id"], row.instance.get("title", ""), state, nearest)
     console.print(table)
@@ -95,7 +96,7 @@ def queries(release: Release, ports: Ports, host: str, k: int = 5) -> None:
     encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes())
     with client.http(ports.http, host) as http:
         if encoders.text is not None:
-            title = str(release.array("item_titles")[release.array("popular")[0]])
+            title = release.strings("item_titles")[int(release.array("popular")[0])]
             if title:
                 console.rule(f'[bold]a query by text[/bold]: "{title}"', align="left")
                 _found(http, {"text": title}, k, release)
@@ -151,6 +152,12 @@ def _active_users(release: Release, count: int) -> list[str]:
     return [str(user) for user in release.array("user_ids")[order[ranks]]]
 
 
-def _titles(release: Release) -> dict[str, str]:
-    titles = release.array("item_titles")
-    return dict(zip(release.array("item_ids").tolist(), titles.tolist(), strict=True))
+class _Titles:
+    """The titles of a release's items by id."""
+
+    def __init__(self, release: Release) -> None:
+        self._titles, self._find = release.strings("item_titles"), ItemIndex.of(release).find
+
+    def of(self, item_id: str) -> str:
+        """The title; empty for an item without one, and for one that the release does not have."""
+        return self._titles[int(self._find([item_id.encode()])[0])]

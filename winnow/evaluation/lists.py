@@ -12,6 +12,7 @@ from tqdm import tqdm
 from winnow import client, home
 from winnow.errors import WinnowError
 from winnow.features.table import Interactions
+from winnow.items.index import ItemIndex
 from winnow.local.stack import Stack
 from winnow.ports import Ports
 from winnow.release import Release
@@ -72,7 +73,7 @@ def of_funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -
     Raises:
         WinnowError: an answer was degraded.
     """
-    index = {item_id: position for position, item_id in enumerate(release.array("item_ids").tolist())}
+    find = ItemIndex.of(release).find
     names = release.array("user_ids")[users].tolist()
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
     top = np.zeros((len(users), DEPTH), np.int32)
@@ -91,7 +92,7 @@ def of_funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -
             for answer in answers:
                 if answer["degraded"]:
                     raise WinnowError(f"the funnel was degraded while it was evaluated: {answer['degraded']}")
-            return [[index[item["item_id"]] for item in answer["items"]] for answer in answers]
+            return [find([item["item_id"].encode() for item in answer["items"]]).tolist() for answer in answers]
 
         answered = tqdm(pool.map(ask, batches), total=len(batches), desc="query the funnel", disable=not show_progress)
         for number, lists in enumerate(answered):

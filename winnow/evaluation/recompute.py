@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from redis import Redis
 
+from winnow.arrays.strings import Strings
 from winnow.bloom.seen import WINDOW_MS
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.ingest import ingest
@@ -18,6 +19,7 @@ from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import WinnowError
 from winnow.features.extract import FeatureEncoding, extract
 from winnow.feedback.streams import entries
+from winnow.items.index import ItemIndex
 from winnow.release import Release
 from winnow.store import history
 from winnow.store.events import Event, entered_ms, event_codes, parse
@@ -59,7 +61,7 @@ class Rows:
             )
         self._items = _by_id(features.item_ids, features.item_rows)
         self._users = _by_id(features.user_ids, features.user_rows)
-        self._index = {item_id: index for index, item_id in enumerate(release.array("item_ids").tolist())}
+        self._index = {item_id: index for index, item_id in enumerate(release.strings("item_ids"))}
         self._user_index = {user_id: index for index, user_id in enumerate(release.array("user_ids").tolist())}
         self._cold_start: np.void = np.zeros(1, schema.user_dtype)[0]
 
@@ -90,8 +92,7 @@ class Histories:
     def __init__(self, client: Redis, release: Release, user_ids: Collection[str]) -> None:
         self._log = ReleaseLog(release)
         self._rows = self._log.rows
-        ids = release.array("item_ids").tolist()
-        self._index = {item_id.encode(): index for index, item_id in enumerate(ids) if index}
+        self._find = ItemIndex.of(release).find
         self._length = release.manifest.history_length
         self._events: dict[str, list[Event]] = defaultdict(list)
         self._begins_ms: int | None = None
@@ -111,13 +112,13 @@ class Histories:
         counts = sorted(range(len(uncertain) + 1), key=lambda count: abs(count - until))
         length = self._length
         return [
-            history.decode(self._entries(user_id, [*certain, *uncertain[:count]])[:length], self._index)
+            history.decode(self._entries(user_id, [*certain, *uncertain[:count]])[:length], self._find)
             for count in counts
         ]
 
     def is_lost(self, user_id: str, served: History) -> bool:
         """Whether a served history has a trimmed event: older than the stream and not in the log."""
-        known = set(rows(history.decode(self._entries(user_id, self._events[user_id]), self._index)))
+        known = set(rows(history.decode(self._entries(user_id, self._events[user_id]), self._find)))
         return any(
             event not in known and (self._begins_ms is None or event[2] < self._begins_ms) for event in rows(served)
         )
@@ -136,13 +137,13 @@ def rows(events: History) -> list[tuple[int, int, int]]:
 
 def _at_build(dataset: Dataset, release: Release) -> Dataset:
     """The data set without items and events that are newer than the release."""
-    ids = pa.array(release.array("item_ids")[1:].tolist())
+    ids = pa.array(release.strings("item_ids")[1:].tolist())
     items = dataset.items.filter(pc.is_in(dataset.items["item_id"], value_set=ids))
     before = pc.less(dataset.events["timestamp"], release.manifest.as_of)
     return Dataset(dataset.spec, items, dataset.users, dataset.events.filter(before))
 
 
-def _by_id(ids: NDArray[np.str_], rows: NDArray[np.void]) -> dict[str, np.void]:
+def _by_id(ids: NDArray[np.str_] | Strings, rows: NDArray[np.void]) -> dict[str, np.void]:
     return dict(zip(ids.tolist(), rows, strict=True))
 
 

@@ -72,7 +72,7 @@ def evaluate(release: Release, objective: str = ANY, by: str | None = None, show
     check(release.schema, objective, by)
     types = types_of(release.schema, objective)
     wanted = targets(release, types)
-    items = len(release.array("item_ids")) - 1
+    items = release.items
     found = _lists(release, wanted.users, items, show_progress)
     masks = segments(release, wanted.users, by) if by is not None else {}
     return Evaluation(

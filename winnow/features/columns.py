@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.features.row import standard_scores
 from winnow.schema import Feature
 
@@ -13,6 +14,8 @@ MAX_VALUES = 10_000
 
 MAX_WIDTH = 8
 """Maximum of codes per row of a list-valued column."""
+
+_NO_OFFSETS = np.zeros(1, np.int64)
 
 
 def encode_categorical(
@@ -81,3 +84,20 @@ def _scale(name: str, numbers: NDArray[np.float64]) -> Feature:
     mean = float(numbers.mean()) if len(numbers) else 0.0
     scale = float(numbers.std()) if len(numbers) else 1.0
     return Feature(name=name, kind="numeric", mean=mean, scale=scale if scale > 0 else 1.0)
+
+
+def padded_strings(column: pa.ChunkedArray, longest: int | None = None) -> Strings:
+    """The values of a string column after an empty one, so that item ``i`` is string ``i``; null is empty.
+
+    Args:
+        column: the values.
+        longest: characters after which a value is cut off; ``None`` keeps all.
+    """
+    values = (
+        pc.fill_null(column, "") if longest is None else pc.utf8_slice_codeunits(pc.fill_null(column, ""), 0, longest)
+    )
+    array = pa.concat_arrays(values.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
+    _, ends, text = array.buffers()
+    offsets = np.frombuffer(ends, np.int64)[array.offset : array.offset + len(array) + 1] if len(array) else _NO_OFFSETS
+    encoded = np.frombuffer(text or b"", np.uint8)[offsets[0] : offsets[-1]]
+    return Strings(encoded, np.concatenate([[0], offsets - offsets[0]]))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.features.columns import encode_categorical, encode_numeric
+from winnow.features.columns import encode_categorical, encode_numeric, padded_strings
 from winnow.features.impressions import impression_log
 from winnow.features.numerics import ItemNumerics
 from winnow.features.point_in_time import PointInTime
@@ -99,7 +99,7 @@ def extract(
     return FeatureSet(
         schema=schema,
         vocabularies=vocabularies,
-        item_ids=np.array(["", *dataset.items["item_id"].to_pylist()], np.str_),
+        item_ids=padded_strings(dataset.items["item_id"]),
         user_ids=np.array(dataset.users["user_id"].to_pylist(), np.str_),
         item_rows=item_rows,
         user_rows=user_rows,

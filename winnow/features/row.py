@@ -131,7 +131,7 @@ def _popularity_without_events(release: Release) -> list[float]:
     values = release.schema.value_by_code[np.asarray(release.array("event"))]
     weights = (values * release.array("grade"))[happened]
     days = (release.manifest.as_of - timestamps[happened])[weights > 0] / DAY_MS
-    items = len(release.array("item_ids")) - 1
+    items = release.items
     totals = {name: float(np.sum(2.0 ** (-days / half_life))) for name, half_life in HALF_LIVES.items()}
     totals["popularity"] = float(len(days))
     numbers = {name: float(np.log(items / (total + items))) for name, total in totals.items()}

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.schema import FeatureSchema
 
 
@@ -90,7 +91,7 @@ class FeatureSet:
     Attributes:
         schema: names, widths and cardinalities of the columns.
         vocabularies: categorical feature -> its values; a value's code is its position, 0 being the empty string.
-        item_ids: str [n + 1], ``item_ids[0] == ""``.
+        item_ids: n + 1 strings, ``item_ids[0] == ""``.
         user_ids: str [users].
         item_rows: structured [n + 1] of ``schema.item_dtype``, as of ``as_of``: the rows that Redis serves.
         user_rows: structured [users] of ``schema.user_dtype``.
@@ -102,7 +103,7 @@ class FeatureSet:
 
     schema: FeatureSchema
     vocabularies: dict[str, list[str]]
-    item_ids: NDArray[np.str_]
+    item_ids: Strings
     user_ids: NDArray[np.str_]
     item_rows: NDArray[np.void]
     user_rows: NDArray[np.void]
@@ -119,6 +120,7 @@ class FeatureSet:
     def save(self, folder: Path) -> None:
         """Write the set as ``.npy`` and JSON files; none is pickled."""
         folder.mkdir(parents=True, exist_ok=True)
+        self.item_ids.save(folder, "item_ids")
         for name, array in self._arrays().items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
         (folder / "schema.json").write_text(self.schema.model_dump_json(indent=1))
@@ -128,7 +130,6 @@ class FeatureSet:
     def _arrays(self) -> dict[str, NDArray[Any]]:
         log, shown = self.interactions, self.impressions
         arrays = {
-            "item_ids": self.item_ids,
             "user_ids": self.user_ids,
             "item_rows": self.item_rows,
             "user_rows": self.user_rows,
@@ -156,7 +157,7 @@ class FeatureSet:
         return cls(
             schema=FeatureSchema.model_validate_json((folder / "schema.json").read_text()),
             vocabularies=json.loads((folder / "vocabularies.json").read_text()),
-            item_ids=array("item_ids"),
+            item_ids=Strings.load(folder, "item_ids"),
             user_ids=array("user_ids"),
             item_rows=array("item_rows"),
             user_rows=array("user_rows"),

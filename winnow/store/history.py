@@ -4,7 +4,7 @@ The list's key is :meth:`winnow.store.keys.StateKeys.history`; :class:`winnow.st
 it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +41,7 @@ def timestamp(entry: bytes) -> int:
     return int(entry.split(b"|", 1)[0])
 
 
-def decode(entries: Iterable[bytes], item_index: Mapping[bytes, int]) -> History:
+def decode(entries: Iterable[bytes], find: Callable[[Sequence[bytes]], NDArray[np.int32]]) -> History:
     """Parse a history list into arrays sorted by time.
 
     Entries are sorted because several sidecars may push a user's events slightly out of order. Entries of items that
@@ -49,16 +49,16 @@ def decode(entries: Iterable[bytes], item_index: Mapping[bytes, int]) -> History
 
     Args:
         entries: the result of ``LRANGE``, newest first.
-        item_index: item id -> index.
+        find: gives the index of each of many item ids, 0 where there is none
+            (:meth:`winnow.items.index.ItemIndex.find`).
     """
-    rows = []
-    for entry in entries:
-        timestamp, event, item_id = entry.split(b"|", 2)
-        index = item_index.get(item_id)
-        if index is not None:
-            rows.append((int(timestamp), int(event), index))
-    if not rows:
+    fields = [entry.split(b"|", 2) for entry in entries]
+    if not fields:
         return EMPTY
-    table = np.array(rows[::-1], dtype=np.int64)
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    return History(table[:, 2].astype(np.int32), table[:, 1].astype(np.int32), table[:, 0])
+    moments, events, item_ids = zip(*fields, strict=True)
+    timestamps = np.fromiter(map(int, moments), np.int64, len(fields))[::-1]
+    items = find(item_ids)[::-1]
+    known = np.flatnonzero(items)
+    order = known[np.argsort(timestamps[known], kind="stable")]
+    codes = np.fromiter(map(int, events), np.int32, len(fields))[::-1]
+    return History(items[order], codes[order], timestamps[order])

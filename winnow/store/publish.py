@@ -144,7 +144,7 @@ def _is_complete(client: Client, url: str, release: Release) -> bool:
         )
     if held is None or not _has_state(client, release):
         return False
-    return bool(client.exists(Keys(number).item(str(release.array("item_ids")[-1]))))
+    return bool(client.exists(Keys(number).item(release.strings("item_ids")[-1])))
 
 
 def _has_state(client: Client, release: Release) -> bool:
@@ -166,7 +166,7 @@ class _Publication:
 
     def run(self, lock: Lock, show_progress: bool) -> None:
         client, keys, release, state = self._client, self._keys, self._release, self._state
-        users, items = len(release.array("user_ids")), len(release.array("item_ids")) - 1
+        users, items = len(release.array("user_ids")), release.items
         if published(client, keys.release) is not None and not _has_state(client, release) and client.exists(EVENTS):
             # By a version with a state per release: the new state needs the events that its sidecars have applied.
             client.xgroup_destroy(EVENTS, keys.group)
@@ -204,7 +204,7 @@ class _Publication:
 
     def _item_rows(self, first: int) -> Iterator[int]:
         """Write item rows from position ``first``; yields the number of each slice."""
-        ids, rows = self._release.array("item_ids")[1:], self._release.array("item_rows")[1:]
+        ids, rows = self._release.strings("item_ids")[1:], self._release.array("item_rows")[1:]
         for start in range(first, len(ids), _ITEMS):
             packed = zip(ids[start : start + _ITEMS].tolist(), _packed(rows[start : start + _ITEMS]), strict=True)
             commands: list[Command] = [("SET", self._keys.item(item_id), row) for item_id, row in packed]

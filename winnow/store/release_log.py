@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from winnow.bloom import categories, seen
 from winnow.bloom.categories import CategoryFilter
-from winnow.bloom.hashing import item_hashes
 from winnow.bloom.seen import WINDOW_MS, SeenFilter, window_end
 from winnow.bloom.shadow import MAX_ITEMS, Shadow, sampled
+from winnow.items.arrays import hashes_of
 from winnow.release import Release
 from winnow.store import history
 from winnow.store.stored_items import CategoryHashes
@@ -41,8 +41,8 @@ class ReleaseLog:
 
     def __init__(self, release: Release, window_ms: int = WINDOW_MS) -> None:
         self.user_ids = release.array("user_ids")
-        self.item_ids = release.array("item_ids")
-        self.hashes = item_hashes(self.item_ids.tolist())
+        self.item_ids = release.strings("item_ids")
+        self.hashes = hashes_of(release)
         self.offsets = release.array("offsets")
         self.item, self.event, self.timestamp = (release.array(name) for name in ("item", "event", "timestamp"))
         self.categorical = release.array("item_rows")["categorical"]

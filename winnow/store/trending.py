@@ -97,7 +97,7 @@ def initial_counts(release: Release) -> dict[int, float]:
     """The counts of the most wanted items, from the release's own log as if it ended when the release was built."""
     items, events, times, grades = (release.array(name) for name in ("item", "event", "timestamp", "grade"))
     values = release.schema.value_by_code
-    counts = np.zeros(len(release.array("item_ids")))
+    counts = np.zeros(release.items + 1)
     for start in range(0, len(items), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         # Below 2**-1000 the weight is negligible; the bound avoids an underflow.

@@ -85,7 +85,7 @@ def complete(
     settings = settings.model_copy(update={"candidates": settings.candidates.within(extracted.items)})
     retrieval.save(retriever)
     SourceTables.fit(extracted, settings.covisitation, settings.popularity).save(retriever)
-    (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
+    save_settings(settings, retriever)
     trained = train_ranker(extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress, profile)
     trained.save(ranker)
     result = TrainingResult(
@@ -96,6 +96,16 @@ def complete(
     )
     (retriever / RESULT).write_text(result.model_dump_json(indent=1))
     return result
+
+
+def save_settings(settings: TrainingSettings, retriever: Path) -> None:
+    """Write the settings that :func:`used_settings` reads.
+
+    Args:
+        settings: with the candidate counts of the catalog.
+        retriever: the retriever's folder.
+    """
+    (retriever / _SETTINGS).write_text(settings.model_dump_json(indent=1))
 
 
 def used_settings(retriever: Path) -> TrainingSettings:

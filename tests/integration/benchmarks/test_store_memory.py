@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.scale import store_memory
-from benchmarks.scale.sized_release import skewed_histories
+from benchmarks.scale.subjects.sized_release import skewed_histories
 from winnow.planning import store, units
 from winnow.planning.workload import Workload
 

@@ -26,6 +26,7 @@ from winnow.features import extract as extraction
 from winnow.features.extract import extract
 from winnow.feedback.impressions import sampled
 from winnow.feedback.rebuild import rebuild
+from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.request import RecommendRequest
 from winnow.schema import DAY_MS, HALF_LIVES
@@ -100,7 +101,7 @@ def release(tmp_path: Path, source: Path) -> Release:
     return releases.write(
         tmp_path / str(number),
         {
-            "item_ids": features.item_ids,
+            **id_arrays(features.item_ids),
             "user_ids": features.user_ids,
             "item_rows": features.item_rows,
             "user_rows": features.user_rows,

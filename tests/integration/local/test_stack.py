@@ -20,6 +20,7 @@ from redis import Redis
 
 from winnow import release as releases
 from winnow.errors import WinnowError
+from winnow.items.arrays import id_arrays
 from winnow.local import redis as local_redis
 from winnow.local.background import detach, down
 from winnow.local.infrastructure import infrastructure
@@ -107,7 +108,7 @@ def write_release(folder):
     releases.write(
         folder,
         arrays={
-            "item_ids": np.array(["", "i1", "i2"]),
+            **id_arrays(["", "i1", "i2"]),
             "user_ids": np.array(["u1"]),
             "item_rows": np.zeros(3, schema.item_dtype),
             "user_rows": np.zeros(1, schema.user_dtype),

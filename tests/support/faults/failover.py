@@ -120,7 +120,7 @@ def fail_over(cluster: Cluster, http_port: int, sidecar: int, release: Release, 
 def _happenings(release: Release) -> Iterator[tuple[str, str, int]]:
     """Users, items and distinct timestamps."""
     random = np.random.default_rng(0)
-    users, items = release.array("user_ids").tolist(), release.array("item_ids").tolist()
+    users, items = release.array("user_ids").tolist(), release.strings("item_ids").tolist()
     for number in count():
         yield users[number % len(users)], items[random.integers(1, len(items))], _HAPPENED + number
 

@@ -51,7 +51,7 @@ def vocabulary_of(served: Release) -> Vocabulary:
     process = subprocess.run([sys.executable, "-c", _SCHEMAS], stdout=subprocess.PIPE, check=True)
     rng = np.random.default_rng(0)
     users: list[str] = rng.choice(served.array("user_ids"), 10).tolist()
-    items: list[str] = rng.choice(served.array("item_ids")[1:], 10).tolist()
+    items: list[str] = rng.choice(served.strings("item_ids")[1:], 10).tolist()
     return Vocabulary(json.loads(process.stdout), users, items, list(served.schema.events))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.support.sidecar.process import SCHEMA
 from winnow import release as releases
+from winnow.items.arrays import id_arrays
 from winnow.release import BuildInputs, Holdout, Release
 
 Log = Mapping[str, Sequence[tuple[str, int, int]]]
@@ -42,7 +43,7 @@ def write(
     return releases.write(
         folder / str(number),
         {
-            "item_ids": np.array(names),
+            **id_arrays(names),
             "user_ids": np.array(list(log), np.str_),
             "item_rows": rows,
             "user_rows": user_rows,

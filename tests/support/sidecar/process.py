@@ -11,6 +11,7 @@ import numpy as np
 from tests.support.sidecar.event_producer import ITEMS
 from tests.support.until import until
 from winnow import release as releases
+from winnow.items.arrays import id_arrays
 from winnow.local.processes import http_ok
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
@@ -44,7 +45,7 @@ def small_release(folder: Path, number: int) -> Release:
     return releases.write(
         folder / str(number),
         {
-            "item_ids": np.array(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
+            **id_arrays(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
             "user_ids": np.array([f"user-{index}" for index in range(USERS)]),
             "item_rows": rows,
             "user_rows": user_rows,

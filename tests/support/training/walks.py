@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CandidateCounts, RetrieverSettings
@@ -46,7 +47,7 @@ def world(newcomer: bool = True) -> tuple[FeatureSet, NDArray[np.int32]]:
     features = FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *(f"i{item}" for item in range(1, ITEMS + 1))]),
+        item_ids=Strings.of(["", *(f"i{item}" for item in range(1, ITEMS + 1))]),
         user_ids=np.array([f"u{user}" for user in range(USERS)]),
         item_rows=item_rows,
         user_rows=np.zeros(USERS, schema.user_dtype),

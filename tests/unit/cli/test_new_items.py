@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +11,7 @@ from tests.support.tiny_release import write_bare_release
 from winnow.cli import new_items
 from winnow.encoders.inputs import EncoderInputs, ImageInput, TextInput
 from winnow.errors import DataError, WinnowError
+from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
@@ -32,7 +32,7 @@ INPUTS = EncoderInputs(image=ImageInput(dimension=4, size=8), text=TextInput(dim
 
 @pytest.fixture
 def release(tmp_path: Path) -> Release:
-    arrays = {"item_ids": np.array(["", "a"])}
+    arrays = id_arrays(["", "a"])
     return write_bare_release(tmp_path / "releases", SCHEMA, arrays, "none", encoders=INPUTS.model_dump_json())
 
 
@@ -121,8 +121,8 @@ def test_every_wrong_row_is_named_and_nothing_is_returned(release: Release, fold
     ("name", "content", "message"),
     [
         ("items.csv", "title\nA ball\n", "has no column item_id; its columns are title"),
-        ("items.csv", "item_id\n", "has 0 rows; a release takes 1 to 4,096 new items"),
-        ("items.csv", "item_id\n" + "\n".join(map(str, range(4097))), "has 4,097 rows"),
+        ("items.csv", "item_id\n", "has 0 rows; a release takes 1 to 100,000 new items"),
+        ("items.csv", "item_id\n" + "\n".join(map(str, range(100_001))), "has 100,001 rows"),
         ("items.jsonl", '{"item_id": "a"}\n{"item_id"\n', "row 2: is not JSON"),
         ("items.jsonl", "[1]\n", "row 1: must be an object"),
         ("items.parquet", "no parquet", "cannot be read"),

@@ -130,3 +130,12 @@ def test_the_latest_is_the_newest_of_its_kind(tmp_path: Path) -> None:
     assert number(release.latest(tmp_path, like=BuildInputs(data="/data", items=7))) == 10
     assert number(release.latest(tmp_path, like=BuildInputs())) is None
     assert release.latest(tmp_path / "nowhere") is None
+
+
+def test_a_release_whose_ids_have_an_older_form_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    opened = write(tmp_path, 1)
+    manifest = json.loads((opened.folder / "manifest.json").read_text())
+    manifest["files"]["item_ids.npy"] = "0" * 64
+    (opened.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ReleaseMismatch, match=r"another version of Winnow \(its item ids have another form\): build"):
+        Release.open(tmp_path / "1")

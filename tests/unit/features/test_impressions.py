@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.dataset import IMPRESSIONS, Dataset
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.features.extract import extract
@@ -31,7 +32,7 @@ def features_of(log: Interactions, shown: ImpressionLog, items: int, windows_ms:
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *(f"i{n}" for n in range(items))]),
+        item_ids=Strings.of(["", *(f"i{n}" for n in range(items))]),
         user_ids=np.array([f"u{n}" for n in range(log.users)]),
         item_rows=np.zeros(items + 1, schema.item_dtype),
         user_rows=np.zeros(log.users, schema.user_dtype),

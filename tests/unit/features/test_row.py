@@ -13,6 +13,7 @@ from winnow.datasets.canonical.spec import DatasetSpec, DeclaredColumns, EventTy
 from winnow.features.extract import extract
 from winnow.features.row import ItemDescription, RowEncoder, tower_inputs
 from winnow.features.table import FeatureSet
+from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import DAY_MS, NUMERIC_FEATURES
 
@@ -59,7 +60,7 @@ def release(features: FeatureSet, tmp_path_factory: pytest.TempPathFactory) -> R
     log = features.interactions
     return releases.write(
         tmp_path_factory.mktemp("release") / "1",
-        {"item_ids": features.item_ids, "event": log.event, "timestamp": log.timestamp, "grade": log.grade},
+        {**id_arrays(features.item_ids), "event": log.event, "timestamp": log.timestamp, "grade": log.grade},
         {
             "schema.json": features.schema.model_dump_json(),
             "vocabularies.json": json.dumps(features.vocabularies),

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, Interactions
 from winnow.features.targets import event_values, outcomes, target_rows, target_values
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, Repeats
@@ -42,7 +43,7 @@ def feature_set(
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *(f"i{number}" for number in range(1, count + 1))]),
+        item_ids=Strings.of(["", *(f"i{number}" for number in range(1, count + 1))]),
         user_ids=np.array([f"u{number}" for number in range(len(users))]),
         item_rows=np.zeros(count + 1, schema.item_dtype),
         user_rows=np.zeros(len(users), schema.user_dtype),

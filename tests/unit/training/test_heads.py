@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, ImpressionLog, Interactions
 from winnow.schema import DAY_MS, NUMERIC_FEATURES, Feature, FeatureSchema, Repeats
 from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
@@ -63,7 +64,7 @@ def shop(repeats: Repeats = "hide") -> FeatureSet:
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array([f"i{number}" for number in range(ITEMS + 1)]),
+        item_ids=Strings.of([f"i{number}" for number in range(ITEMS + 1)]),
         user_ids=np.array([f"u{number}" for number in range(USERS)]),
         item_rows=item_rows,
         user_rows=np.zeros(USERS, schema.user_dtype),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.learnable import check_learnable
 from winnow.datasets.canonical.spec import DatasetSpec
@@ -45,7 +46,7 @@ def features_of(histories: Sequence[Sequence[int]], items: int, repeats: int = 1
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *(f"i{item}" for item in range(1, items + 1))]),
+        item_ids=Strings.of(["", *(f"i{item}" for item in range(1, items + 1))]),
         user_ids=np.array([f"u{user}" for user in range(len(logged))]),
         item_rows=np.zeros(items + 1, schema.item_dtype),
         user_rows=np.zeros(len(logged), schema.user_dtype),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from winnow.arrays.strings import Strings
 from winnow.features.table import FeatureSet, Interactions
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 from winnow.settings.training import CovisitationSettings, PopularitySettings
@@ -32,7 +33,7 @@ def features() -> FeatureSet:
     return FeatureSet(
         schema=schema,
         vocabularies={},
-        item_ids=np.array(["", *"abcde"]),
+        item_ids=Strings.of(["", *"abcde"]),
         user_ids=np.array(["u", "v"]),
         item_rows=item_rows,
         user_rows=np.zeros(2, schema.user_dtype),

@@ -71,7 +71,7 @@ async def slots(store: OnlineStore, item_ids: Sequence[str]) -> list[int]:
     allocated: list[int] = await _call(store.client, _ALLOCATE, [store.keys.new_item_slots], item_ids)
     if not allocated:
         raise NoRoom(
-            f"release {store.keys.release} has no room: it takes {NEW_ITEM_CAPACITY} new items; "
+            f"release {store.keys.release} has no room: it takes {NEW_ITEM_CAPACITY:,} new items; "
             "build the next release with them (`winnow build`)"
         )
     return allocated
@@ -102,9 +102,9 @@ async def catch_up(store: OnlineStore) -> str:
         RedisError: Redis does not answer.
     """
     position = "0"
-    async for item, entry in _entries(store, store.client, position, None):
-        position = entry
-        _learn(store, item, entry)
+    async for last, items in _entries(store, store.client, position, None):
+        position = last
+        store.learn(items)
     return position
 
 
@@ -123,9 +123,9 @@ async def follow(store: OnlineStore, url: str, position: str = "0") -> None:
         # asyncio.wait_for, which the client uses, can swallow a cancellation in Python 3.11.
         while not task.cancelling():
             try:
-                async for item, entry in _entries(store, client, position, _BLOCK_MS):
-                    position = entry
-                    _learn(store, item, entry)
+                async for last, items in _entries(store, client, position, _BLOCK_MS):
+                    position = last
+                    store.learn(items)
             except (RedisError, OSError) as error:
                 log.warning("new items cannot be read from Redis: %s", error)
                 await asyncio.sleep(_RETRY_S)
@@ -133,17 +133,10 @@ async def follow(store: OnlineStore, url: str, position: str = "0") -> None:
         await client.aclose()
 
 
-def _learn(store: OnlineStore, item: NewItem | None, entry: str) -> None:
-    if item is None:
-        log.warning("entry %s of %s is skipped: it does not match this release", entry, store.keys.new_item_stream)
-    else:
-        store.learn(item)
-
-
 async def _entries(
     store: OnlineStore, client: AsyncClient, position: str, block_ms: int | None
-) -> AsyncIterator[tuple[NewItem | None, str]]:
-    """Items after ``position`` with their entry ids, until no entry arrives for ``block_ms``; `None` if malformed."""
+) -> AsyncIterator[tuple[str, list[NewItem]]]:
+    """Items after ``position``, a read at a time with the id of its last entry, until none arrives for ``block_ms``."""
     while True:
         # If Redis hangs, the read fails after this, and the caller retries.
         async with asyncio.timeout((block_ms or 0) / 1000 + _TIMEOUT_S):
@@ -151,9 +144,17 @@ async def _entries(
         if not answer:
             return
         [(_, entries)] = answer
+        items = []
         for entry, fields in entries:
             position = entry.decode()
-            yield _decode(store, fields), position
+            item = _decode(store, fields)
+            if item is None:
+                log.warning(
+                    "entry %s of %s is skipped: it does not match this release", position, store.keys.new_item_stream
+                )
+            else:
+                items.append(item)
+        yield position, items
 
 
 def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> NewItem | None:
@@ -164,7 +165,7 @@ def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> NewItem | None:
         item_id, title = fields[b"item_id"].decode(), fields[b"title"].decode()
     except (KeyError, ValueError):
         return None
-    fits = len(row) == catalog.rows.dtype.itemsize and len(vector) == 4 * catalog.vectors.shape[1]
+    fits = len(row) == catalog.rows.dtype.itemsize and len(vector) == 4 * catalog.dimension
     if not fits or not 0 <= slot < NEW_ITEM_CAPACITY:
         return None
     read: NDArray[np.float32] = np.frombuffer(vector, "<f4").astype(np.float32)

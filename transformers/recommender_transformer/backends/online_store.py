@@ -1,6 +1,6 @@
 """Reads a release's keys in Redis: a user in one round trip, item rows in at most one more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -98,7 +98,6 @@ class OnlineStore:
         self._observe = observe
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
-        self._item_index = {item_id.encode(): index for item_id, index in self.catalog.item_index.items()}
         self._empty_row: np.void = np.zeros(1, dtype=self._user_dtype)[0]
         self._codes = event_codes(release.schema.events)
         self._event_values = release.schema.value_by_code
@@ -130,7 +129,7 @@ class OnlineStore:
         unreadable: list[str] = []
         seen_filter = _filter("seen", SeenFilter.from_bytes, seen, unreadable)
         category_filter = _filter("unlikely", CategoryFilter.from_bytes, categories, unreadable)
-        events = history.decode(entries, self._item_index)
+        events = history.decode(entries, self.catalog.find)
         of_release = np.flatnonzero(events.items <= self.catalog.size)
         return UserState(
             row=self._empty_row if row is None else np.frombuffer(row, dtype=self._user_dtype)[0],
@@ -159,9 +158,7 @@ class OnlineStore:
         fetched: NDArray[np.void] = rows[:0]
         if len(missing):
             missing_items = items[missing]
-            values = await self._values(
-                [self.keys.item(self.catalog.item_ids[index]) for index in missing_items.tolist()]
-            )
+            values = await self._values([self.keys.item(item_id) for item_id in self.catalog.item_ids(missing_items)])
             valid = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
             found = np.array([bool(value) for value in valid], dtype=np.bool_)
             fetched = np.frombuffer(b"".join(valid), dtype=self._item_dtype)
@@ -192,11 +189,11 @@ class OnlineStore:
         """Bytes of the cached item rows; at most :data:`HELD_BYTES`."""
         return self._cache.held_bytes
 
-    def learn(self, item: NewItem) -> None:
-        """Add or replace a new item: requests from now on can return it."""
-        index = self.catalog.put(item)
-        self._item_index[item.item_id.encode()] = index
-        self._cache.put(np.array([index], np.int32), np.array([item.row], self._item_dtype))
+    def learn(self, items: Sequence[NewItem]) -> None:
+        """Add or replace new items: requests from now on can return them."""
+        if items:
+            indices = np.unique(self.catalog.put(items))
+            self._cache.put(indices, self.catalog.rows.take(indices))
 
     async def trending(self) -> NDArray[np.int32]:
         """int32 item indices of the trending list, best first; empty if Redis has none for the release.

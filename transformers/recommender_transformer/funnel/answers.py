@@ -21,7 +21,7 @@ def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str]) -> 
     proposed = ~np.isnan(shown.scores)
     items = [
         RecommendedItem(
-            item_id=catalog.item_ids[item],
+            item_id=catalog.item_id(item),
             score=score,
             click=None if click != click else click,
             conversion=None if conversion != conversion else conversion,

@@ -56,7 +56,7 @@ class Explainer:
                 removal = removed.get(item, {})
                 candidates.append(
                     {
-                        "item_id": self._store.catalog.item_ids[item],
+                        "item_id": self._store.catalog.item_id(item),
                         "retrieved": len(candidates),
                         "sources": {name: score for name, score in zip(sources, scores, strict=True) if score == score},
                         **removal,

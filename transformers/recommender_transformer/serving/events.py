@@ -13,6 +13,7 @@ from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-un
 from prometheus_client import Counter
 from pydantic import Field
 
+from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.protocols import codec
@@ -113,12 +114,11 @@ class EventsModel(ConnectedModel[OnlineStore]):
         store = self.backend
         if store is None:
             raise StreamUnavailable("events: the stream is not connected yet")
-        item_index = store.catalog.item_index
         try:
             codec.check_outputs(call, OUTPUTS)
             events = parse_all(EventRequest, codec.instances(payload, codec.EVENT_TENSORS, codec.EVENT_LEADING))
             for position, event in enumerate(events):
-                self._check(event, item_index, f"instances[{position}]")
+                self._check(event, store.catalog, f"instances[{position}]")
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
         return events, call
@@ -157,10 +157,10 @@ class EventsModel(ConnectedModel[OnlineStore]):
             return {"predictions": [one._asdict() for one in appended]}
         return codec.response(call, self.name, self._release, _outputs(appended))
 
-    def _check(self, event: EventRequest, item_index: Mapping[str, int], where: str) -> None:
+    def _check(self, event: EventRequest, catalog: Catalog, where: str) -> None:
         if event.event not in self._types:
             raise InvalidRequest(f"{where}.event: must be one of {', '.join(self._types)}, got {quote(event.event)}")
-        if event.item_id not in item_index:
+        if event.item_id not in catalog:
             raise InvalidRequest(f"{where}.item_id: must be an item of the catalog, got {quote(event.item_id)}")
 
 

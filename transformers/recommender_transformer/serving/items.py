@@ -135,8 +135,7 @@ class ItemsModel(ConnectedModel[Pipeline]):
     ) -> dict[str, Any] | InferResponse:
         """Embed and store the items, then acknowledge them."""
         checked, call = payload
-        item_index = self._store.catalog.item_index
-        replaced = [one.item.item_id in item_index for one in checked]
+        replaced = [one.item.item_id in self._store.catalog for one in checked]
         try:
             rows = [self._rows.encode(one.description, 0) for one in checked]
             async with asyncio.timeout(_TIMEOUT_S):
@@ -158,8 +157,7 @@ class ItemsModel(ConnectedModel[Pipeline]):
             raise ItemsUnavailable(
                 f"items: the encoders or the item tower do not answer ({reason}); nothing was stored"
             ) from error
-        for item in items:
-            self._store.learn(item)
+        self._store.learn(items)
         answers = [
             {"item_id": item.item_id, "replaced": was_replaced, "nearest": self._nearest(found)}
             for item, was_replaced, found in zip(items, replaced, similar, strict=True)
@@ -176,7 +174,7 @@ class ItemsModel(ConnectedModel[Pipeline]):
             return await pipeline.content_lookup.find(content, row)
 
     def _nearest(self, similar: SimilarItems) -> list[str]:
-        return [self._store.catalog.item_ids[index] for index in similar.candidates[0, :_NEAREST].tolist()]
+        return [self._store.catalog.item_id(index) for index in similar.candidates[0, :_NEAREST].tolist()]
 
     def _describe(self, item: ItemRequest, where: str) -> ItemDescription:
         if self._store.catalog.is_of_release(item.item_id):

@@ -55,9 +55,9 @@ class SourceTables:
 
     @classmethod
     def load(cls, retriever: Path) -> "SourceTables":
-        """Read what :meth:`save` wrote."""
+        """Map what :meth:`save` wrote into memory, read-only."""
         folder = retriever / _FOLDER
-        return cls(*(np.load(folder / f"{table.name}.npy", allow_pickle=False) for table in fields(cls)))
+        return cls(*(np.load(folder / f"{table.name}.npy", "r", allow_pickle=False) for table in fields(cls)))
 
     def arrays(self) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
         """Name -> array, as the release has them."""

@@ -16,7 +16,7 @@ from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
 from tests.support.tiny_release import new_item
 from tests.support.until import async_until
-from winnow.bloom.hashing import item_hash
+from winnow.bloom.hashing import item_hash, item_hashes
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.request import Answer, ContentQuery, RecommendRequest
@@ -34,26 +34,54 @@ def run(work: Any) -> Any:
     return asyncio.run(work)
 
 
-def test_the_catalog_has_spare_rows_and_replaces_them(release: Release) -> None:
+def test_the_catalog_grows_behind_the_release_and_replaces_rows(release: Release) -> None:
     catalog = Catalog(release)
-    assert len(catalog.item_ids) == len(catalog.hashes) == len(catalog.rows) == len(catalog.vectors)
-    assert len(catalog.rows) == ITEMS + 1 + NEW_ITEM_CAPACITY
-    assert not len(catalog.new_items)
-    hashes, vectors = catalog.hashes, catalog.vectors
-    assert catalog.put(new_item(release, "one", slot=0)) == ITEMS + 1
-    assert catalog.put(new_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)) == ITEMS + NEW_ITEM_CAPACITY
+    assert len(catalog.rows) == len(catalog.vectors) == ITEMS + 1
+    assert (catalog.new_items, catalog.newest(3).tolist()) == (0, [])
+    assert catalog.put([new_item(release, "one", slot=0)]).tolist() == [ITEMS + 1]
+    last = new_item(release, "last", slot=NEW_ITEM_CAPACITY - 1)
     again = new_item(release, "one", slot=0, available=0)
-    catalog.put(again)
-    assert catalog.new_items.tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
-    assert catalog.rows[ITEMS + 1]["available"] == 0
-    assert (hashes[ITEMS + 1], catalog.item_index["one"]) == (item_hash("one"), ITEMS + 1)
-    assert vectors is catalog.vectors
-    np.testing.assert_array_equal(vectors[ITEMS + 1], again.vector)
-    assert (catalog.is_of_release("item-300"), catalog.is_of_release("one"), catalog.is_of_release("two")) == (
-        True,
-        False,
-        False,
-    )
+    assert catalog.put([last, again]).tolist() == [ITEMS + NEW_ITEM_CAPACITY, ITEMS + 1]
+    assert catalog.newest(3).tolist() == [ITEMS + 1, ITEMS + NEW_ITEM_CAPACITY]
+    both = np.array([ITEMS + 1, 7], np.int32)
+    assert catalog.rows.take(both)["index"].tolist() == [ITEMS + 1, 7]
+    assert catalog.rows.take(both)["available"].tolist() == [0, 1]
+    np.testing.assert_array_equal(catalog.vectors.take(both), [again.vector, release.array("item_vectors")[7]])
+    expected = item_hashes(["one", "item-7"]).words(np.arange(2))
+    np.testing.assert_array_equal(catalog.words(both), expected)
+    assert [catalog.item_id(index) for index in both.tolist()] == ["one", "item-7"]
+    # Of items that another process has, and this one does not yet, nothing is available.
+    assert catalog.rows.take(np.array([7, ITEMS + 5, 10 * ITEMS + NEW_ITEM_CAPACITY]))["available"].tolist() == [
+        1,
+        0,
+        0,
+    ]
+    assert catalog.find([b"item-7", b"one", b"gone", b""]).tolist() == [7, ITEMS + 1, 0, 0]
+    assert [name in catalog for name in ("item-300", "one", "two")] == [True, True, False]
+    assert [catalog.is_of_release(name) for name in ("item-300", "one", "two")] == [True, False, False]
+
+
+def test_the_scan_of_new_items_is_that_of_all_their_vectors(release: Release) -> None:
+    """With more items than earlier versions took, slots without an item between them, and equal vectors."""
+    catalog, rng = Catalog(release), np.random.default_rng(0)
+    count, width = 6000, release.array("item_vectors").shape[1]
+    template = new_item(release, "new", slot=0)
+    vectors = rng.standard_normal((count, width)).astype(np.float32)
+    vectors[10:13] = vectors[9]
+    slots = np.sort(rng.permutation(2 * count)[:count])
+    added = zip(slots.tolist(), vectors, strict=True)
+    catalog.put([template._replace(item_id=f"new-{slot}", slot=slot, vector=vector) for slot, vector in added])
+    # All products are negative: an empty slot, whose product is 0, must not precede them.
+    for user in (vectors[9], -np.abs(rng.standard_normal(width)).astype(np.float32)):
+        for k in (2, 50, count, 2 * count):
+            items, products = catalog.nearest_new(user, k)
+            order = np.lexsort((-slots, -(vectors @ user)))[:k]
+            np.testing.assert_allclose(products, (vectors @ user)[order], rtol=1e-5, atol=1e-6)
+            assert sorted(items.tolist()) == sorted((ITEMS + 1 + slots[order]).tolist())
+            assert (np.diff(products) <= 0).all()
+    among = np.zeros(slots.max() + 1, np.bool_)
+    among[[slots[0], slots[5]]] = True
+    assert sorted(catalog.nearest_new(user, 9, among)[0].tolist()) == [ITEMS + 1 + slots[0], ITEMS + 1 + slots[5]]
 
 
 def test_two_sorted_lists_merge_into_one() -> None:
@@ -78,7 +106,7 @@ def test_every_slot_is_assigned_once_up_to_the_capacity(published: Release, redi
             assert sorted(slot for pair in given for slot in pair) == list(range(3, 43))
             await new_items.slots(store, [f"more-{n}" for n in range(NEW_ITEM_CAPACITY - 44)])
             assert await new_items.slots(store, ["the last"]) == [NEW_ITEM_CAPACITY - 1]
-            with pytest.raises(new_items.NoRoom, match=r"takes 4096 new items; build the next release"):
+            with pytest.raises(new_items.NoRoom, match=r"takes 100,000 new items; build the next release"):
                 await new_items.slots(store, ["b", "one too many"])
             assert await new_items.slots(store, ["b"]) == [1]
         finally:
@@ -94,15 +122,15 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
         writer, reader = OnlineStore(published, redis_url), OnlineStore(published, redis_url)
         await new_items.write(writer, [new_item(published, "early", slot=0)])
         position = await new_items.catch_up(reader)
-        assert reader.catalog.item_index["early"] == ITEMS + 1
+        assert reader.catalog.find([b"early"]).tolist() == [ITEMS + 1]
         following = asyncio.create_task(new_items.follow(reader, redis_url, position))
         try:
             await new_items.write(writer, [new_item(published, "later", slot=1)])
-            await async_until(lambda: "later" in reader.catalog.item_index)
+            await async_until(lambda: "later" in reader.catalog)
             client.client_kill_filter(_type="normal", skipme=True)
             await asyncio.sleep(0.05)
             await new_items.write(writer, [new_item(published, "after", slot=2)])
-            await async_until(lambda: "after" in reader.catalog.item_index)
+            await async_until(lambda: "after" in reader.catalog)
             # Unreadable entries are skipped and do not stop the reader.
             keys = Keys(published.manifest.number)
             client.xadd(
@@ -110,14 +138,14 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
             )
             client.xadd(keys.new_item_stream, {"nothing": "known"})
             await new_items.write(writer, [new_item(published, "later", slot=1, available=0)])
-            await async_until(lambda: reader.catalog.rows[ITEMS + 2]["available"] == 0)
-            assert "odd" not in reader.catalog.item_index
-            assert reader.catalog.new_items.tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
+            await async_until(lambda: reader.catalog.rows.added["available"][1] == 0)
+            assert "odd" not in reader.catalog
+            assert reader.catalog.newest(9).tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
             # One entry per item, however often it is replaced.
             assert client.xlen(keys.new_item_stream) == 3 + 2
-            rows, known = await reader.item_rows(reader.catalog.new_items)
+            rows, known = await reader.item_rows(reader.catalog.newest(9))
             assert known.all()
-            assert rows["index"].tolist() == reader.catalog.new_items.tolist()
+            assert rows["index"].tolist() == reader.catalog.newest(9).tolist()
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -125,6 +153,51 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
             await reader.close()
 
     run(work())
+
+
+def test_thousands_of_new_items_reach_a_process_that_starts_later(published: Release, redis_url: str) -> None:
+    async def work() -> None:
+        writer, reader = OnlineStore(published, redis_url), OnlineStore(published, redis_url)
+        try:
+            names = [f"new-{n}" for n in range(5000)]
+            slots = await new_items.slots(writer, names)
+            added = [new_item(published, name, slot=slot) for name, slot in zip(names, slots, strict=True)]
+            for start in range(0, len(added), 500):
+                await new_items.write(writer, added[start : start + 500])
+            await new_items.catch_up(reader)
+            assert reader.catalog.new_items == 5000
+            last = reader.catalog.indices(["new-4999"])
+            rows, known = await reader.item_rows(last)
+            assert (rows["index"].tolist(), known.tolist()) == (last.tolist(), [True])
+            np.testing.assert_array_equal(reader.catalog.vectors.take(last)[0], added[-1].vector)
+        finally:
+            await writer.close()
+            await reader.close()
+
+    run(work())
+
+
+def test_a_trending_item_that_this_process_does_not_have_yet_is_left_out(
+    published: Release, redis_url: str, models: Any
+) -> None:
+    """A sidecar counts events of new items, and the list may arrive before the item does."""
+    listed = np.array([ITEMS + 1, 5, ITEMS + 9, 6], "<i4")
+    connect(redis_url).set(Keys(published.manifest.number).trending, listed.tobytes())
+
+    async def work() -> Answer:
+        store = OnlineStore(published, redis_url)
+        try:
+            store.learn([new_item(published, "known", slot=2)])
+            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
+            [query] = await runner.admit([RecommendRequest(user_id="unknown", k=50, debug=True)], "test")
+            return await runner.recommend(query)
+        finally:
+            await store.close()
+
+    answer = run(work())
+    trending = {c["item_id"]: c.get("removed_by") for c in answer["trace"]["candidates"] if "trending" in c["sources"]}
+    assert (answer["degraded"], trending[""], len(trending)) == ([], "unknown", 3)
+    assert "" not in [item["item_id"] for item in answer["items"]]
 
 
 @pytest.fixture
@@ -231,7 +304,7 @@ def test_a_query_finds_new_items_by_their_vectors(ask: Callable[..., Answer], pu
 def test_without_redis_the_learnt_new_items_stay(published: Release, models: Any) -> None:
     async def work() -> Answer:
         store = OnlineStore(published, "redis://127.0.0.1:1/0")
-        store.learn(new_item(published, "known", slot=0, numeric=5.0))
+        store.learn([new_item(published, "known", slot=0, numeric=5.0)])
         runner = Runner(recommender(published, store, models), store.cold_start_state)
         try:
             [query] = await runner.admit([RecommendRequest(user_id="user-1", k=5, diversity=0.0)], "t")
@@ -249,7 +322,7 @@ def test_events_of_new_items_are_seen_but_not_in_the_history(published: Release,
     async def work() -> tuple[int, int]:
         store = OnlineStore(published, redis_url)
         before = await store.user_state("user-1")
-        store.learn(new_item(published, "met-now", slot=0))
+        store.learn([new_item(published, "met-now", slot=0)])
         client.lpush(state_of(published).history("user-1"), "1900000000000|1|met-now")
         after = await store.user_state("user-1")
         await store.close()

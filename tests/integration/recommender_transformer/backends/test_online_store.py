@@ -58,7 +58,7 @@ def test_a_user_is_read_as_the_log_has_it(published: Release, redis_url: str, cl
     codes = published.array("item_rows")["categorical"][published.array("item")[log], 0]
     touched = {categories[code] for code in codes.tolist()}
     assert touched == {name for name in categories[1:] if item_hash(name) in state.categories}
-    ids = published.array("item_ids")
+    ids = published.strings("item_ids")
     assert all(item_hash(str(ids[item])) in state.seen for item in published.array("item")[log].tolist())
     assert client.get(Keys(published.manifest.number).manifest).decode() == published.digest
 
@@ -165,7 +165,7 @@ def test_publishing_again_keeps_later_events(published: Release, redis_url: str,
     publish(published.folder, redis_url, show_progress=False)
     assert client.lindex(history, 0) == b"1800000000000|1|item-1"
     # Neither does writing rows that Redis has lost.
-    last = Keys(published.manifest.number).item(str(published.array("item_ids")[-1]))
+    last = Keys(published.manifest.number).item(str(published.strings("item_ids")[-1]))
     client.delete(last)
     publish(published.folder, redis_url, show_progress=False)
     assert client.exists(last)
@@ -177,7 +177,7 @@ def test_a_release_that_an_older_version_published_is_published_again(
 ) -> None:
     """It has a state of its own under other keys, and its sidecars have applied the stream to that."""
     keys, state = Keys(published.manifest.number), state_of(published)
-    ids = published.array("item_ids").tolist()[1:]
+    ids = published.strings("item_ids").tolist()[1:]
     for item_id in ids:
         client.delete(keys.item(item_id))
     client.delete(state.releases, state.history("user-1"))

@@ -36,7 +36,7 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
         async def inside() -> None:
             store = OnlineStore(published, redis_url)
             try:
-                store.learn(new_item(published, "new-1", slot=0))
+                store.learn([new_item(published, "new-1", slot=0)])
                 await write(store, [new_item(published, "new-1", slot=0)])
                 pipeline = recommender(published, store, models)
                 runner = Runner(pipeline, store.cold_start_state)
@@ -66,7 +66,7 @@ def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
         for items, scores in (await source.find(query), source.fallback(query)):
             assert (items.dtype, scores.dtype) == (np.int32, np.float32)
             assert len(items) == len(scores) == len(set(items.tolist()))
-            assert ((items >= 1) & (items < len(pipeline.catalog.item_ids))).all()
+            assert ((items >= 1) & (items < len(pipeline.catalog.rows))).all()
             assert (np.diff(scores) <= 0).all()
 
     check(work)

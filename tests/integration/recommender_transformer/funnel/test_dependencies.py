@@ -36,7 +36,7 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[..., A
             items = [new_item(published, f"new-{n}", slot=n) for n in range(5)]
             await new_items.write(store, items)
             for item in items:
-                store.learn(item)
+                store.learn([item])
             try:
                 return await talk(Runner(changed(recommender(published, store, models)), store.cold_start_state, 2000))
             finally:

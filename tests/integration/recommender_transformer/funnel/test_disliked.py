@@ -153,7 +153,7 @@ def test_a_disliked_new_item_is_hidden_and_counts_for_its_category(
         runner = Runner(recommender(published, store, models), store.cold_start_state, 5000)
         try:
             for item in added:
-                store.learn(item)
+                store.learn([item])
             await write(store, added)
             answers = []
             for count in range(4):

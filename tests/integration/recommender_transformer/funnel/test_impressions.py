@@ -68,7 +68,7 @@ def test_a_sampled_impression_holds_the_served_features(
     [answer] = show(published, redis_url, models, SAMPLED)
     [(_, shown)] = client.xrevrange(IMPRESSIONS, count=1)
     rows = np.frombuffer(shown[b"item_rows"], published.schema.item_dtype)
-    ids = published.array("item_ids")
+    ids = published.strings("item_ids")
     assert [str(ids[index]) for index in rows["index"]] == [item["item_id"] for item in answer["items"]]
     assert rows.tobytes() == published.array("item_rows")[rows["index"]].tobytes()
     assert np.frombuffer(shown[b"user_row"], published.schema.user_dtype)[0] == published.array("user_rows")[1]

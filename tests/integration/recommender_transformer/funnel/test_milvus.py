@@ -127,7 +127,7 @@ def test_new_items_that_pass_the_filters_are_merged(release, funnel):
         nearest /= np.linalg.norm(nearest)
         rows = {"likely": {}, "toy": {"categorical": [[4, 0, 0]]}, "unavailable": {"available": 0}}
         for slot, (item_id, row) in enumerate(rows.items()):
-            store.learn(new_item(release, item_id, slot, **row)._replace(vector=nearest))
+            store.learn([new_item(release, item_id, slot, **row)._replace(vector=nearest)])
         items, scores = listed(await ask(filters={"categories": ["books"]}))
         assert items[0] == "likely"
         assert scores == sorted(scores, reverse=True)

@@ -148,7 +148,7 @@ def test_a_seen_new_item_is_filtered(published: Release, redis_url: str) -> None
         try:
             state = await store.user_state("pioneer")
             # This process learns of the item after it read the user.
-            index = store.catalog.put(new_item(published, "new-7", slot=7))
+            [index] = store.catalog.put([new_item(published, "new-7", slot=7)])
             query = type("Query", (), {"user": User(state), "repeats": "hide"})()
             offered = type("Offered", (), {"items": store.catalog.indices(["item-1", "new-7"])})()
             assert offered.items.tolist() == [1, index]

@@ -59,6 +59,12 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
     return Candidates.unscored(items, np.zeros((len(codes), 1), np.float32), rows, types=2)
 
 
+def codes_of(catalog: Catalog) -> list[int]:
+    """The first category of each item, by index."""
+    codes: list[int] = catalog.rows.take(np.arange(301))["categorical"][:, 0].tolist()
+    return codes
+
+
 def test_likely_items_and_items_without_a_category_stay(catalog: Catalog) -> None:
     offered = candidates(np.tile([[1], [2], [0], [4]], (500, 1)))
     kept = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7).keep(Asked("books"), offered)
@@ -100,7 +106,7 @@ def test_a_user_with_few_seen_items_keeps_all_categories(catalog: Catalog) -> No
 
 def test_a_category_of_a_recent_event_is_likely(catalog: Catalog) -> None:
     component = Unlikely(catalog, item_hashes(CATEGORIES), 1, 7)
-    code = int(catalog.rows["categorical"][1, 0])
+    code = codes_of(catalog)[1]
     other = next(n for n in range(1, 5) if n != code)
     offered = candidates(np.array([[code], [other]] * 200))
     kept = component.keep(Asked(CATEGORIES[other], recent=("item-1", "unheard-of")), offered)
@@ -108,7 +114,7 @@ def test_a_category_of_a_recent_event_is_likely(catalog: Catalog) -> None:
     # The recent item is the hundredth seen one, unless the filter holds it already.
     asked = Asked(CATEGORIES[other], count=FEWEST - 1)
     assert component.keep(asked, offered).all()
-    asked.user.state.recent = (f"item-{next(n for n in range(1, 300) if catalog.rows['categorical'][n, 0] == other)}",)
+    asked.user.state.recent = (f"item-{next(n for n in range(1, 300) if codes_of(catalog)[n] == other)}",)
     kept = component.keep(asked, offered).reshape(-1, 2)
     assert not kept[:, 0].all()
     names = [f"gone-{n}" for n in range(FEWEST - 2)] + list(asked.user.state.recent)

@@ -82,7 +82,7 @@ def test_a_second_transformer_of_the_release_learns_of_the_item(
         try:
             posted = await asyncio.to_thread(growing_server.v1, new("elsewhere", image=picture("blue")), model="items")
             assert posted[0] == 200
-            await async_until(lambda: "elsewhere" in store.catalog.item_index)
+            await async_until(lambda: "elsewhere" in store.catalog)
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -134,6 +134,6 @@ def test_a_full_release_asks_for_a_new_build(growing_server: Any, redis_url: str
     try:
         status, answer = growing_server.v1(new("no room"), model="items")
         assert status == 400
-        assert answer["error"].startswith("instances: release 6002 has no room: it takes 4096 new items; build")
+        assert answer["error"].startswith("instances: release 6002 has no room: it takes 100,000 new items; build")
     finally:
         client.hdel(key, *filling)

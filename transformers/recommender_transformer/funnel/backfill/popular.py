@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender_transformer.backends.growing import GrowingArray
 from recommender_transformer.funnel.query import Query
 from winnow.schema import FeatureSchema
 
@@ -12,15 +13,15 @@ class Popular:
 
     Args:
         popular: int32 [n], item indices by popularity.
-        item_rows: structured [n + 1 or more], item rows by index.
+        item_rows: the rows of the catalog.
         schema: gives the width of the category.
     """
 
     name = "popular"
 
-    def __init__(self, popular: NDArray[np.int32], item_rows: NDArray[np.void], schema: FeatureSchema) -> None:
+    def __init__(self, popular: NDArray[np.int32], item_rows: GrowingArray[np.void], schema: FeatureSchema) -> None:
         self._popular = popular
-        self._categories = item_rows["categorical"][popular, : schema.item[0].width]
+        self._categories = item_rows.take(popular)["categorical"][:, : schema.item[0].width]
 
     def items(self, query: Query) -> NDArray[np.int32]:
         """The items of the requested categories, most popular first."""

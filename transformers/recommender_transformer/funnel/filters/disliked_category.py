@@ -58,7 +58,7 @@ class DislikedCategory:
         # The history newest first, each item once, where its newest event is.
         newest = np.sort(np.unique(state.events.items[::-1], return_index=True)[1])
         items, values = state.events.items[::-1][newest], state.values[::-1][newest]
-        codes = self._catalog.rows["categorical"][items, : self._width]
+        codes = self._catalog.rows.take(items)["categorical"][:, : self._width]
         disliked = []
         for code in np.unique(codes[values < 0]).tolist():
             of_category = values[(codes == code).any(axis=1)]

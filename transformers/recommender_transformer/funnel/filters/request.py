@@ -1,10 +1,9 @@
 """Applies the ``filters`` of the request: categories to stay within, items to exclude."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 
@@ -13,15 +12,15 @@ class RequestFilter:
     """Removes items that the request excludes, and items outside its categories. Exact.
 
     Args:
-        item_index: item id -> index.
+        catalog: gives the indices of items.
         width: columns of the category in an item row.
     """
 
     name = "request"
     relaxable = False
 
-    def __init__(self, item_index: Mapping[str, int], width: int) -> None:
-        self._item_index = item_index
+    def __init__(self, catalog: Catalog, width: int) -> None:
+        self._catalog = catalog
         self._width = width
 
     def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
@@ -37,7 +36,6 @@ class RequestFilter:
         return ["excluded by the request" if out else "not in a requested category" for out in excluded]
 
     def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        excluded = [self._item_index[i] for i in query.request.filters.exclude_items if i in self._item_index]
-        if not excluded:
+        if not query.request.filters.exclude_items:
             return np.zeros(len(candidates), dtype=np.bool_)
-        return np.isin(candidates.items, np.array(excluded, dtype=np.int32))
+        return np.isin(candidates.items, self._catalog.indices(query.request.filters.exclude_items))

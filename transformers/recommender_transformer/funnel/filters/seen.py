@@ -27,7 +27,7 @@ class Seen:
         """True for items that the user has not seen, and for all unless repeats are hidden; sets ``seen``."""
         seen = self._recently_seen(query, candidates)
         if query.user.state.seen is not None:
-            seen |= query.user.state.seen.contains(candidates.items, self._catalog.hashes)
+            seen |= query.user.state.seen.contains(candidates.items, self._catalog)
         candidates.seen = seen
         return ~seen if query.repeats == "hide" else np.ones(len(candidates), dtype=np.bool_)
 

@@ -57,7 +57,7 @@ class Unlikely:
         distinct = np.flatnonzero(np.bincount(codes.ravel(), minlength=1))
         likely = np.zeros(len(self._hashes), dtype=np.bool_)
         likely[distinct] = touched.contains(distinct.astype(np.int32), self._hashes)
-        likely[self._catalog.rows["categorical"][recent, : self._width]] = True
+        likely[self._catalog.rows.take(recent)["categorical"][:, : self._width]] = True
         # Code 0 is "no category", and is first only if the item has none.
         likely[0] = False
         kept: NDArray[np.bool_] = likely.take(codes).any(axis=1) | (codes[:, 0] == 0) | candidates.seen
@@ -71,7 +71,7 @@ class Unlikely:
         """Number of seen items; the seen filter may contain some of the recent ones."""
         if not len(seen) < FEWEST <= len(seen) + len(recent):
             return len(seen)
-        return len(seen) + int((~seen.contains(recent, self._catalog.hashes)).sum())
+        return len(seen) + int((~seen.contains(recent, self._catalog)).sum())
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """The same reason for all."""

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender_transformer.backends.growing import GrowingArray
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
@@ -13,12 +14,12 @@ class ItemRows:
 
     Args:
         store: reads the rows.
-        bundled: structured [n + 1 + capacity], the rows of the catalog, used if Redis is not available.
+        bundled: the rows of the catalog, used if Redis is not available.
     """
 
     name = "item_rows"
 
-    def __init__(self, store: OnlineStore, bundled: NDArray[np.void]) -> None:
+    def __init__(self, store: OnlineStore, bundled: GrowingArray[np.void]) -> None:
         self._store = store
         self._bundled = bundled
 
@@ -30,6 +31,6 @@ class ItemRows:
     def fallback(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         """Cached rows, however old; otherwise those of the catalog."""
         rows, held = self._store.held_rows(candidates.items)
-        rows[~held] = self._bundled[candidates.items[~held]]
+        rows[~held] = self._bundled.take(candidates.items[~held])
         candidates.rows = rows
         return np.ones(len(candidates), dtype=np.bool_)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender_transformer.backends.growing import GrowingArray
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.mmr import TRADE_OFF, mmr
@@ -15,12 +16,12 @@ class Mmr:
     """Chooses ``k`` items one by one, each for its score and for its dissimilarity to those chosen before.
 
     Args:
-        item_vectors: float32 [n + 1 + capacity, D].
+        item_vectors: the vectors of the catalog, float32 [..., D].
     """
 
     name = "mmr"
 
-    def __init__(self, item_vectors: NDArray[np.float32]) -> None:
+    def __init__(self, item_vectors: GrowingArray[np.float32]) -> None:
         self._vectors = item_vectors
 
     def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
@@ -28,5 +29,5 @@ class Mmr:
         diversity = query.request.diversity
         trade_off = TRADE_OFF if diversity is None else 1.0 - diversity
         pool = slice(0, _POOL * query.request.k)
-        vectors = self._vectors.take(candidates.items[pool], 0)
+        vectors = self._vectors.take(candidates.items[pool])
         return mmr(candidates.score[pool], vectors, query.request.k, trade_off)

@@ -35,7 +35,7 @@ class ContentScorer:
         """Set the score; reads the ranker's for users with a history."""
         vector = query.sources.content_vector
         assert vector is not None
-        cosine: NDArray[np.float32] = self._catalog.vectors.take(candidates.items, 0) @ vector
+        cosine: NDArray[np.float32] = self._catalog.vectors.take(candidates.items) @ vector
         if not query.user.has_history:
             candidates.score = cosine
             return

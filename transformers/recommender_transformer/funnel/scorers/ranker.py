@@ -40,7 +40,7 @@ class Ranker:
         self._reads_repeats = reads_repeats
         self._models = models
         self._catalog = catalog
-        self._no_new_vectors = np.zeros((1, 1, catalog.vectors.shape[1]), np.float32)
+        self._no_new_vectors = np.zeros((1, 1, catalog.dimension), np.float32)
 
     def enabled(self, query: Query) -> bool:
         """Unless the content scorer ignores its score: for a query with content by a user without a history."""
@@ -86,7 +86,7 @@ class Ranker:
         if not len(positions):
             return items, self._no_new_vectors
         vectors = np.zeros((1, bucket(len(positions), _NEW_ITEM_BUCKET), self._no_new_vectors.shape[2]), np.float32)
-        vectors[0, : len(positions)] = self._catalog.vectors[items[positions]]
+        vectors[0, : len(positions)] = self._catalog.vectors.take(items[positions])
         numbered = items.copy()
         numbered[positions] = self._catalog.size + 1 + np.arange(len(positions), dtype=np.int32)
         return numbered, vectors

@@ -30,10 +30,9 @@ class Content:
         similar = await self._lookup.find(query.content)
         vector, items, scores = similar.item_vector[0], similar.candidates[0], similar.scores[0]
         query.sources.content_vector = vector
-        new_items = self._catalog.new_items
-        if not len(new_items):
+        if not self._catalog.new_items:
             return SourceList(items, scores)
-        return SourceList(*merged(items, scores, new_items, self._catalog.vectors[new_items] @ vector))
+        return SourceList(*merged(items, scores, *self._catalog.nearest_new(vector, len(items))))
 
     def fallback(self, query: Query) -> SourceList:
         """An empty list."""

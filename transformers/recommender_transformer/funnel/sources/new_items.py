@@ -23,17 +23,14 @@ class NewItems:
 
     def enabled(self, query: Query) -> bool:
         """If there are new items; not for requests without a user, which ask for content only."""
-        return len(self._catalog.new_items) > 0 and query.request.user_id is not None
+        return self._catalog.new_items > 0 and query.request.user_id is not None
 
     async def find(self, query: Query) -> SourceList:
         """The new items with the highest product of the retriever's user vector and item vector."""
         assert query.user.vector is not None
-        items = self._catalog.new_items
-        scores = self._catalog.vectors[items] @ query.user.vector
-        best = np.argsort(-scores, kind="stable")[:NEW_ITEM_CANDIDATES]
-        return SourceList(items[best], scores[best])
+        return SourceList(*self._catalog.nearest_new(query.user.vector, NEW_ITEM_CANDIDATES))
 
     def fallback(self, query: Query) -> SourceList:
         """The newest."""
-        newest = self._catalog.new_items[:NEW_ITEM_CANDIDATES]
+        newest = self._catalog.newest(NEW_ITEM_CANDIDATES)
         return SourceList(newest, 1.0 / np.arange(1, len(newest) + 1, dtype=np.float32))

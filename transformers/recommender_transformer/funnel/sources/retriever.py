@@ -33,9 +33,8 @@ class Retriever:
         items, scores, vectors = await self._models.retrieve(query.user.tensors)
         query.user.vector = vectors[0]
         found = SourceList(items[0], scores[0])
-        new_items = self._catalog.new_items
-        if len(new_items):
-            found = SourceList(*merged(*found, new_items, self._catalog.vectors[new_items] @ vectors[0]))
+        if self._catalog.new_items:
+            found = SourceList(*merged(*found, *self._catalog.nearest_new(vectors[0], len(found.items))))
         return without_hidden(found)
 
     def fallback(self, query: Query) -> SourceList:

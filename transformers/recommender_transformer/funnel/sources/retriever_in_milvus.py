@@ -53,10 +53,10 @@ class RetrieverInMilvus:
         condition = expression(self._width, codes, excluded[excluded <= self._catalog.size].tolist())
         # Milvus returns as many more as may be dropped here: a condition on each item of the history would cost more.
         items, scores = await self._items.nearest(vector, self._k + len(hidden), condition)
-        new_items = self._new_items(query, excluded)
-        if len(new_items):
-            items = np.concatenate([items, new_items])
-            scores = np.concatenate([scores, self._catalog.vectors[new_items] @ vector])
+        if self._catalog.new_items:
+            count = self._k + len(hidden)
+            new_items, new_scores = self._catalog.nearest_new(vector, count, self._new_items(query, excluded))
+            items, scores = np.concatenate([items, new_items]), np.concatenate([scores, new_scores])
         kept = np.flatnonzero(~np.isin(items, hidden))
         best = kept[np.argsort(-scores[kept], kind="stable")[: self._k]]
         return SourceList(items[best], scores[best])
@@ -65,12 +65,11 @@ class RetrieverInMilvus:
         """An empty list."""
         return NOTHING
 
-    def _new_items(self, query: Query, excluded: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The new items that the condition would let through."""
-        items = self._catalog.new_items
-        rows = self._catalog.rows[items]
-        passes = (rows["available"] != 0) & ~np.isin(items, excluded)
+    def _new_items(self, query: Query, excluded: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which slots of new items the condition would let through."""
+        rows = self._catalog.rows.added
+        passes: NDArray[np.bool_] = rows["available"] != 0
+        passes[excluded[excluded > self._catalog.size] - self._catalog.size - 1] = False
         if query.categories is not None:
             passes &= np.isin(rows["categorical"][:, : self._width], query.categories).any(axis=1)
-        passed: NDArray[np.int32] = items[passes]
-        return passed
+        return passes

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from winnow import release as releases
+from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
@@ -68,7 +69,7 @@ def write(folder: Path, number: int, users: int, more: float = 0.0) -> Release:
     return releases.write(
         folder / str(number),
         {
-            "item_ids": np.array(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
+            **id_arrays(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
             "user_ids": np.array([f"user-{index}" for index in range(users)]),
             "item_rows": item_rows,
             "user_rows": user_rows,

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow import release as releases
+from winnow.arrays.strings import Strings
+from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
 
@@ -78,12 +80,12 @@ def write(folder: Path, number: int, size: ReleaseSize, seed: int = 0) -> Releas
     user_rows["categorical"][:, 0] = rng.integers(1, COUNTRIES, users)
     offsets = np.concatenate([[0], np.cumsum(size.histories)]).astype(np.int64)
     when = np.sort(rng.integers(0, _SPAN, events))
-    ids = [f"i{index:09d}" for index in range(1, size.items + 1)]
+    ids = Strings.of(["", *(f"i{index:09d}" for index in range(1, size.items + 1))])
     return releases.write(
         folder / str(number),
         {
-            "item_ids": np.array(["", *ids]),
-            "item_titles": np.array(["", *ids]),
+            **id_arrays(ids),
+            "item_titles": ids,
             "user_ids": np.array([f"u{index:09d}" for index in range(users)], np.str_),
             "item_rows": item_rows,
             "user_rows": user_rows,

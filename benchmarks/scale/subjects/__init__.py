@@ -1,0 +1,1 @@
+"""What the benchmarks of scale measure: releases, graphs and logs of any size."""

@@ -1,0 +1,1 @@
+"""Forms of arrays on disk that NumPy does not have."""
