@@ -22,6 +22,9 @@ from recommender_transformer.serving.connections.connection_limits import Connec
 from recommender_transformer.serving.connections.grpc_server import BoundedGRPCServer
 from recommender_transformer.serving.connections.http_connection import HttpConnection
 from recommender_transformer.serving.connections.request_body import BodyLimitMiddleware
+from recommender_transformer.serving.direct_grpc import DirectServicer
+from recommender_transformer.serving.direct_http import DirectHttp
+from recommender_transformer.serving.recommender import NAME
 from winnow.request import MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)
@@ -85,15 +88,17 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
             loop.call_soon_threadsafe(event.set)
 
         # Uvicorn reads these when it starts: the outermost application, the class of connections, the signal handler.
-        http.config.app = BodyLimitMiddleware(AdmissionMiddleware(kserve_server.app, self._admission), MAX_BODY_BYTES)
+        recommender = self.registered_models.get_model(NAME)
+        app = AdmissionMiddleware(DirectHttp(kserve_server.app, recommender), self._admission)
+        http.config.app = BodyLimitMiddleware(app, MAX_BODY_BYTES)
         http.config.http = partial(HttpConnection, self._waiting, self._admission)
         # No route uses WebSocket, and a WebSocket connection would have no time limits.
         http.config.ws = "none"
         http.config.host = self._host
         http._server.handle_exit = handle
-        self._grpc_server = BoundedGRPCServer(
-            self.grpc_port, self.dataplane, self.model_repository_extension, {}, self.grace_period
-        )
+        services = (self.dataplane, self.model_repository_extension)
+        servicer = DirectServicer(recommender, self._admission, *services)
+        self._grpc_server = BoundedGRPCServer(servicer, self.grpc_port, *services, {}, self.grace_period)
         self.servers.append(self._grpc_server.start(self._host))
         tasks = [asyncio.create_task(work) for work in (self._drain(http._server), self._watch(http._server))]
         try:

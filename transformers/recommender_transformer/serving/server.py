@@ -11,22 +11,20 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from grpc_interceptor.exceptions import Unavailable
-from kserve import InferRequest, ModelRepository, ModelServer  # type: ignore[import-untyped]
+from kserve import ModelRepository, ModelServer  # type: ignore[import-untyped]
 from kserve import logging as kserve_logging
 from kserve import model_server as kserve_server
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ignore[import-untyped]
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 
-from recommender_transformer.serving.connections.admission import BUSY, AdmissionControl
+from recommender_transformer.serving.connections.admission import AdmissionControl
 from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from recommender_transformer.serving.connections.content_encoding import ContentEncodingMiddleware
 from recommender_transformer.serving.drain import DRAIN_S, DrainingServer
 from recommender_transformer.serving.events import TooManyEvents, too_many_events
 from recommender_transformer.serving.protocols import cloudevents
 from recommender_transformer.serving.protocols.json_body import loads
-from recommender_transformer.serving.recommender import NAME
 from winnow.ports import EVERYWHERE
 from winnow.request import MAX_BODY_BYTES, InvalidRequest, quote
 
@@ -37,16 +35,14 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
     CloudEvents are decoded by ``protocols.cloudevents``.
 
     Args:
-        admission: admits or rejects recommendations over gRPC.
         model_registry: the models.
 
     Attributes:
         draining: set at shutdown: the server still answers requests, but is not ready.
     """
 
-    def __init__(self, admission: AdmissionControl, model_registry: ModelRepository) -> None:
+    def __init__(self, model_registry: ModelRepository) -> None:
         super().__init__(model_registry=model_registry)
-        self._admission = admission
         self.draining = False
 
     async def ready(self) -> bool:
@@ -57,21 +53,6 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
         """Whether a model is ready. KServe also asks before each request, with the flag set; those are still served."""
         ready = bool(await super().model_ready(model_name, disable_predictor_health_check))
         return ready and (disable_predictor_health_check or not self.draining)
-
-    async def infer(
-        self, model_name: str, request: object, headers: dict[str, str] | None = None
-    ) -> tuple[object, dict[str, str]]:
-        """Answer a call. Admission of gRPC calls is decided here; that of HTTP requests before they are decoded."""
-        answer = super().infer(model_name, request, headers)
-        if model_name != NAME or not isinstance(request, InferRequest) or not request.from_grpc:
-            return await answer  # type: ignore[no-any-return]
-        if not self._admission.acquire("grpc"):
-            answer.close()
-            raise Unavailable(BUSY)
-        try:
-            return await answer  # type: ignore[no-any-return]
-        finally:
-            self._admission.release()
 
     def decode(
         self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
@@ -173,9 +154,8 @@ def model_server(
         route = "/v2/models/{model_name}/versions/{model_version}" + path
         app.add_api_route(route, _no_versions, methods=[method], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
-    admission = admission or AdmissionControl()
     server = DrainingServer(
-        admission,
+        admission or AdmissionControl(),
         drain_s,
         flush,
         limits,
@@ -187,6 +167,6 @@ def model_server(
         # A log line per request costs more than the request; the histograms have the same data.
         enable_latency_logging=False,
     )
-    server.dataplane = StrictDataPlane(admission, model_registry=server.registered_models)
+    server.dataplane = StrictDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = FixedRepository(model_registry=server.registered_models)
     return server
