@@ -7,6 +7,7 @@ close, requests in flight are answered, side effects are flushed, and the proces
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -55,6 +56,8 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         flush: called after the last response.
         limits: bounds on HTTP connections.
         host: address to listen on.
+        reuse_port: whether other processes listen on the same ports. Then this one listens once its models are ready,
+            so that no connection of theirs waits for it.
         settings: KServe's own.
     """
 
@@ -65,6 +68,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         flush: Callable[[], Awaitable[None]],
         limits: ConnectionLimits,
         host: str,
+        reuse_port: bool,
         **settings: Any,
     ) -> None:
         # Without KServe's own gRPC server: see ``grpc_server``.
@@ -74,6 +78,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         self._waiting = WaitingConnections(limits)
         self._flush = flush
         self._host = host
+        self._reuse_port = reuse_port
         self._terminating, self._drain_skipped = asyncio.Event(), asyncio.Event()
 
     def register_signal_handler(self) -> None:
@@ -95,11 +100,17 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         # No route uses WebSocket, and a WebSocket connection would have no time limits.
         http.config.ws = "none"
         http.config.host = self._host
+        # Nothing reads the client's address or scheme from a proxy's headers.
+        http.config.proxy_headers = False
         http._server.handle_exit = handle
         services = (self.dataplane, self.model_repository_extension)
         servicer = DirectServicer(recommender, self._admission, *services)
         self._grpc_server = BoundedGRPCServer(servicer, self.grpc_port, *services, {}, self.grace_period)
-        self.servers.append(self._grpc_server.start(self._host))
+        grpc = self._grpc_server.start(self._host, self._reuse_port)
+        if self._reuse_port:
+            http._server.serve = partial(self._share_port, http._server.serve)
+            grpc = self._once_ready(grpc)
+        self.servers.append(grpc)
         tasks = [asyncio.create_task(work) for work in (self._drain(http._server), self._watch(http._server))]
         try:
             await super()._serve()
@@ -110,6 +121,19 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         finally:
             for task in tasks:
                 task.cancel()
+
+    async def _share_port(self, serve: Callable[..., Awaitable[None]]) -> None:
+        async def listen() -> None:
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            address = (self._host, self.http_port)
+            await serve(sockets=[socket.create_server(address, family=family, reuse_port=True)])
+
+        await self._once_ready(listen())
+
+    async def _once_ready(self, serving: Awaitable[None]) -> None:
+        for model in self.registered_models.get_models().values():
+            await model.connected.wait()
+        await serving
 
     async def _watch(self, http: Any) -> None:
         while True:

@@ -116,6 +116,12 @@ async def _no_versions(model_name: str, model_version: str) -> JSONResponse:
     return JSONResponse({"error": error}, status_code=404)
 
 
+async def _no_metrics() -> JSONResponse:
+    """The response to ``/metrics`` where several processes share the port: whose metrics they are would be chance."""
+    error = "metrics: several processes share this port, and each exports its metrics on its own --metrics-port"
+    return JSONResponse({"error": error}, status_code=404)
+
+
 def _is_server_error(record: logging.LogRecord) -> bool:
     """False for client errors: KServe would log each with a traceback, which slows down all other requests."""
     return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotFound | ModelNotReady))
@@ -133,8 +139,11 @@ def model_server(
     flush: Callable[[], Awaitable[None]] = _no_flush,
     limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
+    reuse_port: bool = False,
 ) -> ModelServer:
     """Create the server; its ``start`` takes the models. One worker: KServe's child processes would lose the settings.
+
+    ``recommender_transformer.processes`` starts several servers.
 
     Args:
         http_port: port of the v1 and v2 protocols over HTTP.
@@ -144,6 +153,7 @@ def model_server(
         flush: called after the last response.
         limits: bounds on HTTP connections.
         host: address that both ports listen on.
+        reuse_port: whether other processes listen on the same ports.
     """
     kserve_logging.logger.addFilter(_is_server_error)
     app = kserve_server.app
@@ -153,6 +163,8 @@ def model_server(
     for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
         route = "/v2/models/{model_name}/versions/{model_version}" + path
         app.add_api_route(route, _no_versions, methods=[method], include_in_schema=False)
+    if reuse_port:
+        app.add_api_route("/metrics", _no_metrics, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
     server = DrainingServer(
         admission or AdmissionControl(),
@@ -160,6 +172,7 @@ def model_server(
         flush,
         limits,
         host,
+        reuse_port,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,

@@ -119,16 +119,17 @@ class BoundedGRPCServer(GRPCServer):  # type: ignore[misc]
         super().__init__(*settings)
         self._servicer = servicer
 
-    async def start(self, host: str) -> None:
+    async def start(self, host: str, reuse_port: bool) -> None:
         """Serve until stopped.
 
         Args:
             host: address to listen on.
+            reuse_port: whether other processes listen on the same port.
         """
         timeouts = CallTimeouts()
         self._server = aio.server(
             interceptors=(timeouts, ExceptionToStatusInterceptor()),
-            options=list(_OPTIONS.items()),
+            options=[*_OPTIONS.items(), ("grpc.so_reuseport", int(reuse_port))],
         )
         service.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
         self._server.add_insecure_port(f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}")
