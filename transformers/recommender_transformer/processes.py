@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
 from winnow.local.processes import end_group, spawn_child
@@ -55,27 +56,31 @@ def run(commands: Sequence[Sequence[str]]) -> int:
     Returns:
         0 if all ended because of a signal, otherwise 1.
     """
-    children: list[subprocess.Popen[bytes]] = []
+    # Until the handlers are set a signal ends this process, and the kernel ends its children.
+    children = [spawn_child(command) for command in commands]
     signals: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        # A second signal is passed on too: it ends the drain.
-        signals.append(number)
+    def end_all() -> None:
         for child in children:
             child.send_signal(signal.SIGTERM)
 
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        # A second signal ends the drain.
+        signals.append(number)
+        end_all()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
-    children += [spawn_child(command) for command in commands]
     while not signals and all(child.poll() is None for child in children):
         time.sleep(_POLL_S)
     if not signals:
         ended = next(child for child in children if child.poll() is not None)
         log.error("process %d ended by itself (exit code %s): all end", ended.pid, ended.returncode)
-        for child in children:
-            child.send_signal(signal.SIGTERM)
+        end_all()
     for child in children:
-        end_group(child, _GRACE_S)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE_S)
+        end_group(child, 0)
     # A child that a signal reaches before it serves has no handler yet.
     return 0 if signals and all(child.returncode in (0, -signal.SIGTERM) for child in children) else 1
 

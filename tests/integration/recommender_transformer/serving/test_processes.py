@@ -4,9 +4,10 @@ import http.client
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ def transformers(published: Release, redis_url: str, tmp_path: Path) -> Callable
     """Two processes without a Triton, whose answers are therefore degraded."""
 
     @contextmanager
-    def run() -> Iterator[tuple["subprocess.Popen[bytes]", tuple[int, int], list[int]]]:
+    def run(drain_s: int = 0) -> Iterator[tuple["subprocess.Popen[bytes]", tuple[int, int], list[int]]]:
         ports, first = (free_port(), free_port()), free_port()
         command = [
             *(sys.executable, "-m", "recommender_transformer.processes", str(COUNT), f"--metrics-port={first}"),
             *(f"--release-dir={published.folder}", f"--redis-url={redis_url}", "--predictor_host=127.0.0.1:1"),
-            *("--host=127.0.0.1", f"--http_port={ports[0]}", f"--grpc_port={ports[1]}", "--drain-seconds=0"),
+            *("--host=127.0.0.1", f"--http_port={ports[0]}", f"--grpc_port={ports[1]}", f"--drain-seconds={drain_s}"),
         ]
         with (tmp_path / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -65,13 +66,19 @@ def answered(port: int) -> float:
     return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(ANSWERED))
 
 
+def over_http(ports: tuple[int, int]) -> str | None:
+    """The header ``Connection`` of a recommendation's response."""
+    with closing(http.client.HTTPConnection("127.0.0.1", ports[0], timeout=30)) as connection:
+        body = json.dumps({"instances": [{"user_id": "user-3"}]})
+        connection.request("POST", "/v1/models/recommender:predict", body)
+        response = connection.getresponse()
+        assert response.status == 200
+        return response.getheader("connection")
+
+
 def ask(ports: tuple[int, int]) -> None:
     """One recommendation over HTTP and one over gRPC, each on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=30)
-    body = json.dumps({"instances": [{"user_id": "user-3"}]})
-    connection.request("POST", "/v1/models/recommender:predict", body)
-    assert connection.getresponse().status == 200
-    connection.close()
+    over_http(ports)
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.insecure_channel(f"127.0.0.1:{ports[1]}", options) as channel:
         call = pb.ModelInferRequest(model_name="recommender")
@@ -103,6 +110,17 @@ def test_all_processes_answer_and_end_with_a_signal(transformers: Callable[..., 
         process.terminate()
         assert process.wait(timeout=60) == 0
     assert not any(child.is_running() for child in children)
+
+
+def test_a_signal_drains_all_and_a_second_ends_the_drain(transformers: Callable[..., Any]) -> None:
+    with transformers(drain_s=300) as (process, ports, _):
+        process.terminate()
+        until(lambda: over_http(ports) == "close")
+        # Long enough for a signal that would follow the first by mistake.
+        time.sleep(1)
+        assert over_http(ports) == "close"
+        process.terminate()
+        assert process.wait(timeout=60) == 0
 
 
 def test_the_end_of_one_process_ends_all(transformers: Callable[..., Any]) -> None:
