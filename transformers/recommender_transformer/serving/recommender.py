@@ -1,9 +1,9 @@
 """The ``recommender`` model of the KServe server: the funnel behind HTTP v1, HTTP v2 and gRPC v2."""
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any, TypeVar
 
 from kserve import InferOutput, InferRequest, InferResponse  # type: ignore[import-untyped]
@@ -208,7 +208,7 @@ def _carrier(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _request_id(call: InferRequest | None, headers: Mapping[str, str]) -> str:
     """The id from the header or the v2 call, or a new one; also set on the call, for its response."""
-    request_id: str = headers.get("x-request-id") or (call.id if call is not None else None) or uuid.uuid4().hex
+    request_id: str = headers.get("x-request-id") or (call.id if call is not None else None) or token_hex(16)
     if len(request_id) > _MAX_ID_LENGTH:
         raise InvalidRequest(f"request id: must have at most {_MAX_ID_LENGTH} characters, got {len(request_id)}")
     if call is not None:

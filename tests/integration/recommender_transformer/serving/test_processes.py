@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import random
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ import psutil
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.support.transformer_server import free_port
 from tests.support.until import until
 from winnow.local.processes import http_ok
 from winnow.release import Release
@@ -31,17 +32,17 @@ def transformers(published: Release, redis_url: str, tmp_path: Path) -> Callable
 
     @contextmanager
     def run(drain_s: int = 0) -> Iterator[tuple["subprocess.Popen[bytes]", tuple[int, int], list[int]]]:
-        ports, first = (free_port(), free_port()), free_port()
+        http_port, grpc_port, *metrics = free_ports(2 + COUNT)
+        ports = http_port, grpc_port
         command = [
-            *(sys.executable, "-m", "recommender_transformer.processes", str(COUNT), f"--metrics-port={first}"),
+            *(sys.executable, "-m", "recommender_transformer.processes", str(COUNT), f"--metrics-port={metrics[0]}"),
             *(f"--release-dir={published.folder}", f"--redis-url={redis_url}", "--predictor_host=127.0.0.1:1"),
-            *("--host=127.0.0.1", f"--http_port={ports[0]}", f"--grpc_port={ports[1]}", f"--drain-seconds={drain_s}"),
+            *("--host=127.0.0.1", f"--http_port={http_port}", f"--grpc_port={grpc_port}", f"--drain-seconds={drain_s}"),
         ]
         with (tmp_path / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            metrics = [first + n for n in range(COUNT)]
-            until(lambda: process.poll() is not None or listening(process.pid, ports[0]) == COUNT, 120)
+            until(lambda: process.poll() is not None or listening(process.pid, http_port) == COUNT, 120)
             assert process.poll() is None, (tmp_path / "log").read_text()
             yield process, ports, metrics
         finally:
@@ -49,6 +50,16 @@ def transformers(published: Release, redis_url: str, tmp_path: Path) -> Callable
             process.wait(timeout=60)
 
     return run
+
+
+def free_ports(count: int) -> range:
+    """Consecutive ports below those that the kernel gives to outgoing connections, until the processes bind them."""
+    while True:
+        ports = range(first := random.randint(20_000, 30_000), first + count)
+        with suppress(OSError), ExitStack() as sockets:
+            for port in ports:
+                sockets.enter_context(closing(socket.create_server(("127.0.0.1", port))))
+            return ports
 
 
 def listening(pid: int, port: int) -> int:
