@@ -1,5 +1,6 @@
 """Reads a release's keys in Redis: a user in one round trip, item rows in at most one more."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from recommender_transformer.backends.catalog import Catalog, NewItem
+from recommender_transformer.backends.joined_calls import JoinedCalls
 from recommender_transformer.backends.row_cache import RowCache
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
@@ -25,6 +27,12 @@ from winnow.store.shared_state import state_of
 HELD_BYTES = 32 * 2**20
 """Bound on the row cache, its index included: some 300,000 rows of a typical schema. The release's own arrays are not
 part of it."""
+
+_JOINED = 32
+"""Users read in one round trip: some 100 kB."""
+
+_READ_TIMEOUT_S = 5.0
+"""Time-out of reading users. The funnel's deadlines are shorter, but cancel nothing while others wait for the read."""
 
 F = TypeVar("F")
 
@@ -92,6 +100,8 @@ class OnlineStore:
         observe: Callable[[Lookup], None] = lambda _: None,
     ) -> None:
         self.client = connect_async(url)
+        self._reader = connect_async(url, answer_s=None)
+        self._users: JoinedCalls[str, Any] = JoinedCalls(self._read_users, _JOINED)
         self.keys = Keys(release.manifest.number)
         self.state = state_of(release)
         self.catalog = Catalog(release)
@@ -112,18 +122,13 @@ class OnlineStore:
     async def user_state(self, user_id: str) -> UserState:
         """Read a user's row, history, Bloom filters and recent events, in one round trip.
 
+        Concurrent reads share round trips (:mod:`.joined_calls`).
+
         Raises:
             RedisError: Redis does not answer.
             ValueError: a value does not match the release.
         """
-        pipe = self.client.pipeline(transaction=False)
-        # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
-        pipe.execute_command(
-            "MGET", self.keys.user_row(user_id), self.state.seen(user_id), self.state.categories(user_id)
-        )
-        pipe.lrange(self.state.history(user_id), 0, self._history_length - 1)
-        pipe.zrange(keys.recent(user_id), 0, -1)
-        (row, seen, categories), entries, members = await pipe.execute()
+        (row, seen, categories), entries, members = await self._users(user_id)
         happened = recent_events.decode(members)
         entries = recent_events.merge_into_history(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []
@@ -141,6 +146,14 @@ class OnlineStore:
             recent=tuple(dict.fromkeys(event.item_id for event in happened)),
             unreadable=tuple(unreadable),
         )
+
+    def cached_rows(self, items: NDArray[np.int32]) -> NDArray[np.void] | None:
+        """Rows of items, structured [n], if the cache has one within its time to live of each; otherwise `None`."""
+        rows, _, fresh, age = self._cache.get(items)
+        if not fresh.all():
+            return None
+        self._observe(Lookup(len(items), 0, 0, float(age.max(initial=0.0))))
+        return rows
 
     async def item_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
         """Rows of distinct items, from the cache; all missing rows are read from Redis in one call.
@@ -216,6 +229,21 @@ class OnlineStore:
     async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
+        await self._reader.aclose()
+
+    async def _read_users(self, user_ids: Sequence[str]) -> list[Any]:
+        """The replies for each user: row and filters, history, recent events."""
+        pipe = self._reader.pipeline(transaction=False)
+        for user_id in user_ids:
+            # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
+            pipe.execute_command(
+                "MGET", self.keys.user_row(user_id), self.state.seen(user_id), self.state.categories(user_id)
+            )
+            pipe.lrange(self.state.history(user_id), 0, self._history_length - 1)
+            pipe.zrange(keys.recent(user_id), 0, -1)
+        async with asyncio.timeout(_READ_TIMEOUT_S):
+            replies = await pipe.execute()
+        return list(zip(replies[::3], replies[1::3], replies[2::3], strict=True))
 
     async def _values(self, keys: list[str]) -> list[Any]:
         """The value of each key, in one round trip (on a cluster, one per node, concurrently)."""
