@@ -43,7 +43,7 @@ class Retrieval:
     async def candidates(self, query: Query) -> Candidates:
         """The candidates that passed every filter; backfilled if there are fewer than ``k``."""
         lists = await self._find(query)
-        query.sources.lists = lists
+        query.sources.lists, query.sources.columns = lists, self._pipeline.source_names
         merged = [lists.get(name, NOTHING) for name in self._pipeline.source_names]
         kept = await self._filter(query, self._merge(merged), query.request.k)
         return kept if len(kept) >= query.request.k else await self._backfill(query, kept)
@@ -89,18 +89,22 @@ class Retrieval:
             has_row = await self._fallbacks.attempt(
                 query, "item_hydrators", hydrator.name, work, fallback, given=len(candidates)
             )
-            query.trace.remove(UNKNOWN, candidates.items[passed & ~has_row])
+            query.trace.remove(UNKNOWN, candidates.items[passed > has_row])
             passed &= has_row
+        remaining = np.count_nonzero(passed)
         for component in self._pipeline.filters:
             started = perf_counter()
             kept = component.keep(query, candidates)
-            before = int(passed.sum())
             if component.relaxable:
                 _relax(kept, passed, needed)
-            query.trace.remove(component.name, candidates.items[passed & ~kept])
-            passed &= kept
-            query.trace.end_step("filters", component.name, started, before, int(passed.sum()))
-        return candidates.take(np.flatnonzero(passed))
+            removed = passed > kept
+            count = np.count_nonzero(removed)
+            if count:
+                query.trace.remove(component.name, candidates.items[removed])
+                passed &= kept
+            query.trace.end_step("filters", component.name, started, remaining, remaining - count)
+            remaining -= count
+        return candidates if remaining == len(candidates) else candidates.take(passed.nonzero()[0])
 
     async def _backfill(self, query: Query, candidates: Candidates) -> Candidates:
         """Add backfill items until there are ``k`` candidates, the backfill is exhausted, or the deadline has passed.
