@@ -7,7 +7,7 @@ directly also avoids the overhead of the client wrappers.
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -85,7 +85,7 @@ class TritonModels:
         )
         self._retriever = self._joined("retriever", ("candidates", "candidate_scores", "user_vector"))
         self._user_tower = self._joined("user_tower", ("user_vector",))
-        self._ranker = self._joined("ranker", ("probabilities",))
+        self._ranker = self._joined("ranker", ("probabilities",), listed="candidate_items")
         self._can_cancel = False
         self._version_task: asyncio.Task[None] | None = None
 
@@ -112,9 +112,7 @@ class TritonModels:
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        probabilities = (await self._ranker(inputs))["probabilities"]
-        # The candidates of the longest list of the batch: the others are padded.
-        return Ranked(probabilities[:, : inputs["candidate_items"].shape[1]])
+        return Ranked((await self._ranker(inputs))["probabilities"])
 
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[np.float32]:
         """Call an encoder.
@@ -141,16 +139,13 @@ class TritonModels:
             self._version_task.cancel()
         await self._channel.close()
 
-    def _joined(self, model: str, outputs: tuple[str, ...]) -> JoinedCalls[Tensors, dict[str, NDArray[Any]]]:
+    def _joined(
+        self, model: str, outputs: tuple[str, ...], listed: str = ""
+    ) -> JoinedCalls[Tensors, dict[str, NDArray[Any]]]:
         async def call(batch: Sequence[Tensors]) -> list[dict[str, NDArray[Any]]]:
             if len(batch) == 1:
                 return [await self._call(model, batch[0], outputs)]
-            answered = await self._call(model, joined(batch), outputs)
-            ends = np.cumsum([len(next(iter(inputs.values()))) for inputs in batch]).tolist()
-            return [
-                {name: array[start:end] for name, array in answered.items()}
-                for start, end in zip([0, *ends[:-1]], ends, strict=True)
-            ]
+            return parted(await self._call(model, joined(batch), outputs), batch, listed)
 
         return JoinedCalls(call, _JOINED)
 
@@ -204,6 +199,25 @@ def joined(batch: Sequence[Tensors]) -> dict[str, NDArray[Any]]:
     """One batch of several; rows that are shorter in a dimension are padded with zeros, the padding of all inputs."""
     arrays = {name: [inputs[name] for inputs in batch] for name in batch[0]}
     return {name: _stacked(parts) for name, parts in arrays.items()}
+
+
+def parted(
+    outputs: Mapping[str, NDArray[Any]], batch: Sequence[Tensors], listed: str = ""
+) -> list[dict[str, NDArray[Any]]]:
+    """The outputs of each part of a :func:`joined` batch.
+
+    Args:
+        outputs: of the joined batch.
+        batch: the inputs of each part.
+        listed: an input whose second dimension the outputs have, too; they are cut to that of each part.
+    """
+    parts, start = [], 0
+    for inputs in batch:
+        end = start + len(next(iter(inputs.values())))
+        rows = (slice(start, end), slice(inputs[listed].shape[1])) if listed else slice(start, end)
+        parts.append({name: array[rows] for name, array in outputs.items()})
+        start = end
+    return parts
 
 
 def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from recommender_transformer.funnel.explanation import UNKNOWN
 from recommender_transformer.funnel.fallbacks import Fallbacks
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Result, Source
+from winnow.arrays.membership import are_among
 from winnow.ranking.context import NOTHING, SourceList
 
 _BACKFILL_BATCH = 512
@@ -113,7 +114,7 @@ class Retrieval:
         """
         k = query.request.k
         items = self._pipeline.backfill.items(query)
-        items = items[~np.isin(items, query.trace.merged[0].items)]
+        items = items[~are_among(items, query.trace.merged[0].items)]
         no_lists = [NOTHING] * len(self._pipeline.sources)
         for start in range(0, len(items), _BACKFILL_BATCH):
             batch = items[start : start + _BACKFILL_BATCH]
