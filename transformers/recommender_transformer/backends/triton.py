@@ -196,7 +196,11 @@ def _head(model: str, version: str, shapes: Shapes, outputs: tuple[str, ...]) ->
 
 
 def joined(batch: Sequence[Tensors]) -> dict[str, NDArray[Any]]:
-    """One batch of several; rows that are shorter in a dimension are padded with zeros, the padding of all inputs."""
+    """One batch of several; rows that are shorter in a dimension are padded with zeros, the padding of all inputs.
+
+    Raises:
+        TypeError: the parts have inputs of different types.
+    """
     arrays = {name: [inputs[name] for inputs in batch] for name in batch[0]}
     return {name: _stacked(parts) for name, parts in arrays.items()}
 
@@ -223,12 +227,13 @@ def parted(
 def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     shape = parts[0].shape[1:]
     if all(part.shape[1:] == shape for part in parts):
-        return np.concatenate(parts)
+        return np.concatenate(parts, dtype=parts[0].dtype, casting="no")
     shape = tuple(map(max, zip(*(part.shape[1:] for part in parts), strict=True)))
     stacked = np.zeros((sum(map(len, parts)), *shape), parts[0].dtype)
     start = 0
     for part in parts:
-        stacked[(slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
+        place = (slice(start, start + len(part)), *map(slice, part.shape[1:]))
+        np.copyto(stacked[place], part, casting="no")
         start += len(part)
     return stacked
 
