@@ -97,8 +97,8 @@ def placed_features(
 
     Args:
         candidates: int32 [N], item indices.
-        places: for each of :data:`SOURCES` integers [N], the position of each candidate in its list, -1 where the source
-            does not return the candidate; of a source with an empty list they are not read.
+        places: for each of :data:`SOURCES` integers [N], the position of each candidate in its list; -1 where the
+            source does not return the candidate. Those of an empty list are not read.
         answers: source -> its whole list.
         past: the user's history, and which candidates the user has seen.
     """

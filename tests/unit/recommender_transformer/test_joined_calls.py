@@ -126,9 +126,9 @@ def test_an_overdue_call_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> No
         lost = asked(calls, 1)
         await turns()
         waiting = asked(calls, 2)
-        while len(backend.calls) < 2:
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        assert backend.calls == [[1], [2]]
         backend.gate.set()
         assert await asyncio.gather(*lost, *waiting) == [2, 4]
 
-    assert run(work).calls == [[1], [2]]
+    run(work)

@@ -45,12 +45,13 @@ class JoinedCalls(Generic[Input, Output]):
     async def __call__(self, given: Input) -> Output:
         """The output for ``given``; raises what the backend raises."""
         loop = asyncio.get_running_loop()
-        member = _Member(given, loop.create_future())
+        result: asyncio.Future[Output] = loop.create_future()
+        member = _Member(given, result)
         self._waiting.append(member)
         if not self._scheduled and len(self._holding_up) < IN_FLIGHT:
             self._scheduled = True
             loop.call_soon(self._send)
-        return await member.result
+        return await result
 
     def _send(self) -> None:
         """Send waiting calls, unless enough are in flight."""

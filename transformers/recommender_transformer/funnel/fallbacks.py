@@ -84,6 +84,7 @@ class Fallbacks:
         due_s = DEADLINE_SHARES[stage] * query.deadline_s
         timeout_s = query.started + due_s - started
         breaker = self._breakers[component]
+        result: T
         try:
             if not breaker.admits():
                 raise _CircuitOpen

@@ -92,14 +92,14 @@ class Retrieval:
             )
             query.trace.remove(UNKNOWN, candidates.items[passed > has_row])
             passed &= has_row
-        remaining = np.count_nonzero(passed)
+        remaining = int(np.count_nonzero(passed))
         for component in self._pipeline.filters:
             started = perf_counter()
             kept = component.keep(query, candidates)
             if component.relaxable:
                 _relax(kept, passed, needed)
             removed = passed > kept
-            count = np.count_nonzero(removed)
+            count = int(np.count_nonzero(removed))
             if count:
                 query.trace.remove(component.name, candidates.items[removed])
                 passed &= kept

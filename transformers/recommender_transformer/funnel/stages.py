@@ -14,7 +14,7 @@ open, and names the component in the answer's ``degraded``. Filters, orderers an
 """
 
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from winnow.request import Answer
 
 T = TypeVar("T")
 
-Result = T | Coroutine[Any, Any, T]
+Result: TypeAlias = Coroutine[Any, Any, T] | T
 """What a component returns: the result, or a coroutine that waits for it."""
 
 

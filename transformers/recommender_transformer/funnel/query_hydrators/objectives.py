@@ -19,7 +19,10 @@ class ObjectivesHydrator:
 
     def hydrate(self, query: Query) -> Result[None]:
         """Read the live weights if the last ones have expired, then set the query's."""
-        return self._read(query) if self._objectives.expired else self.fallback(query)
+        if self._objectives.expired:
+            return self._read(query)
+        self.fallback(query)
+        return None
 
     def fallback(self, query: Query) -> None:
         """The last live weights that were read; the release's if none were."""

@@ -34,9 +34,10 @@ class UserStateHydrator:
 
     def hydrate(self, query: Query) -> Result[None]:
         """Read the state; requests without a user and users without keys in Redis get the cold-start state."""
-        if query.request.user_id is None:
-            return self._set(query, self._store.cold_start_state)
-        return self._read(query, query.request.user_id)
+        if query.request.user_id is not None:
+            return self._read(query, query.request.user_id)
+        self._set(query, self._store.cold_start_state)
+        return None
 
     def fallback(self, query: Query) -> None:
         """The cold-start state. Seen items can be shown then, which the answer reports as degraded."""

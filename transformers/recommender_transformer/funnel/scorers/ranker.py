@@ -12,8 +12,8 @@ from winnow.ranking.context import SOURCES, UserPast, placed_features
 from winnow.ranking.objectives import CLICK
 
 _BUCKET = 32
-"""Candidates are padded to a multiple of this: coarse enough for the calls of several transformers to share a shape, and
-fine enough to waste little work, because the ranker's time is in proportion to the candidates."""
+"""Candidates are padded to a multiple of this: coarse enough for calls of several transformers to share a shape, and
+fine enough to waste little work: the ranker's time is in proportion to the candidates."""
 
 _NEW_ITEM_BUCKET = 64
 """The same for the new items among the candidates."""
