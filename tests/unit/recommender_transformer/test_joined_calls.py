@@ -119,6 +119,20 @@ def test_a_call_that_all_have_left_is_cancelled_and_holds_nothing_up() -> None:
     assert run(work).cancelled == [[1, 2]]
 
 
+def test_closing_ends_the_calls_in_flight() -> None:
+    async def work(backend: Doubling, calls: JoinedCalls[int, int]) -> None:
+        tasks = asked(calls, 1, 2)
+        await turns()
+        tasks += asked(calls, 3)
+        await turns()
+        await calls.close()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError] * 3
+
+    backend = run(work)
+    assert backend.calls == backend.cancelled == [[1, 2]]
+
+
 def test_an_overdue_call_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joined_calls, "OVERDUE_S", 0.01)
 

@@ -39,6 +39,7 @@ class JoinedCalls(Generic[Input, Output]):
         self._call = call
         self._most = most
         self._waiting: deque[_Member[Input, Output]] = deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._holding_up: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
@@ -52,6 +53,14 @@ class JoinedCalls(Generic[Input, Output]):
             self._scheduled = True
             loop.call_soon(self._send)
         return await result
+
+    async def close(self) -> None:
+        """Cancel all calls, and wait until those in flight have ended."""
+        for member in self._waiting:
+            member.result.cancel()
+        for task in self._in_flight:
+            task.cancel()
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
 
     def _send(self) -> None:
         """Send waiting calls, unless enough are in flight."""
@@ -68,6 +77,7 @@ class JoinedCalls(Generic[Input, Output]):
     def _start(self, members: Sequence[_Member[Input, Output]]) -> None:
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._run(members))
+        self._in_flight.add(task)
         self._holding_up.add(task)
         overdue = loop.call_later(OVERDUE_S, self._released, task)
 
@@ -77,6 +87,10 @@ class JoinedCalls(Generic[Input, Output]):
 
         def ended(_: asyncio.Task[None]) -> None:
             overdue.cancel()
+            self._in_flight.discard(task)
+            if task.cancelled():
+                for member in members:
+                    member.result.cancel()
             self._released(task)
 
         for member in members:

@@ -234,6 +234,7 @@ class OnlineStore:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._users.close()
         await self.client.aclose()
         await self._reader.aclose()
 

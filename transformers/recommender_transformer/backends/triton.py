@@ -137,6 +137,8 @@ class TritonModels:
         """Close the channel."""
         if self._version_task is not None:
             self._version_task.cancel()
+        for calls in (self._retriever, self._user_tower, self._ranker):
+            await calls.close()
         await self._channel.close()
 
     def _joined(

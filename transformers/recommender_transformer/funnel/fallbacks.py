@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 from types import CoroutineType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import grpc.aio
 from prometheus_client import Counter
@@ -93,7 +93,7 @@ class Fallbacks:
                 async with asyncio.timeout(timeout_s):
                     result = await answer
             else:
-                result = answer
+                result = cast(T, answer)
             breaker.succeeded()
         except _CircuitOpen:
             result = _degrade(query, component, "circuit open", fallback)
