@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 IN_FLIGHT = 1
-"""Calls in flight beyond which further ones wait and are joined."""
+"""Calls in flight beyond which further ones wait and are joined. With one instance of a model, Triton would make them
+wait itself; two or three in flight cost more CPU and answered no sooner."""
 
 OVERDUE_S = 0.025
 """Seconds after which a call no longer holds up the ones that wait: a call to one of several replicas may be lost."""
