@@ -100,7 +100,9 @@ class OnlineStore:
         observe: Callable[[Lookup], None] = lambda _: None,
     ) -> None:
         self.client = connect_async(url)
-        self._reader = connect_async(url, answer_s=None)
+        # On a cluster one client: each would have to discover the nodes before its first request.
+        clustered = isinstance(self.client, AsyncRedisCluster)
+        self._reader = self.client if clustered else connect_async(url, answer_s=None)
         self._users: JoinedCalls[str, Any] = JoinedCalls(self._read_users, _JOINED)
         self.keys = Keys(release.manifest.number)
         self.state = state_of(release)
