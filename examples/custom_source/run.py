@@ -34,7 +34,7 @@ class Promoted:
         """For every request."""
         return True
 
-    async def find(self, query: Query) -> SourceList:
+    def find(self, query: Query) -> SourceList:
         """The promoted items."""
         return self._list
 

@@ -3,8 +3,8 @@
 Training and the transformer share them, so the ranker is served the numbers it was trained on.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,14 +83,39 @@ def context_features(
         ``repeat_count`` is ``log1p`` of a candidate's events in the history, ``repeat_age`` of the days from the last
         of them to the newest event.
     """
-    columns: list[NDArray[np.float64]] = []
-    for source in SOURCES:
+    places = [_places(candidates, answers.get(source, NOTHING).items) for source in SOURCES]
+    return placed_features(candidates, places, answers, past)
+
+
+def placed_features(
+    candidates: NDArray[np.int32],
+    places: Sequence[NDArray[np.integer[Any]]],
+    answers: Mapping[str, SourceList],
+    past: UserPast,
+) -> NDArray[np.float32]:
+    """:func:`context_features`, where the place of each candidate in the lists is known.
+
+    Args:
+        candidates: int32 [N], item indices.
+        places: for each of :data:`SOURCES` integers [N], the position of each candidate in its list; -1 where the
+            source does not return the candidate. Those of an empty list are not read.
+        answers: source -> its whole list.
+        past: the user's history, and which candidates the user has seen.
+    """
+    features = np.zeros((len(candidates), len(CONTEXT_FEATURES)), np.float32)
+    for column, (source, place) in enumerate(zip(SOURCES, places, strict=True)):
         items, scores = answers.get(source, NOTHING)
-        columns.extend(_in_list(candidates, items, _logits(source, scores)))
-    columns.append(np.full(len(candidates), np.log1p(len(past.items))))
-    columns.append(past.seen.astype(np.float64))
-    columns.extend(_repeats(candidates, past))
-    return np.stack(columns, axis=1).astype(np.float32)
+        if len(items):
+            logits = _logits(source, scores)
+            # The last entry is of the candidates that the source does not return, at place -1.
+            features[:, 3 * column] = (np.append(logits, logits[-1:]) - logits[0]).take(place)
+            features[:, 3 * column + 1] = np.log1p(np.arange(len(items) + 1)).take(place)
+            features[:, 3 * column + 2] = place >= 0
+    length, seen, count, age = range(3 * len(SOURCES), len(CONTEXT_FEATURES))
+    features[:, length] = np.log1p(len(past.items))
+    features[:, seen] = past.seen
+    features[:, count], features[:, age] = _repeats(candidates, past)
+    return features
 
 
 def _repeats(candidates: NDArray[np.int32], past: UserPast) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -107,19 +132,13 @@ def _repeats(candidates: NDArray[np.int32], past: UserPast) -> tuple[NDArray[np.
     return count, age
 
 
-def _in_list(
-    candidates: NDArray[np.int32], items: NDArray[np.int32], logits: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Score, rank and presence of each candidate in one source's list."""
+def _places(candidates: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The position of each candidate in a list; -1 where it is absent."""
     if not len(items):
-        nothing = np.zeros(len(candidates))
-        return nothing, nothing, nothing
+        return np.full(len(candidates), -1, np.intp)
     order = np.argsort(items)
     found = order[np.minimum(np.searchsorted(items, candidates, sorter=order), len(items) - 1)]
-    present = items[found] == candidates
-    score = np.where(present, logits[found], logits[-1]) - logits[0]
-    rank = np.log1p(np.where(present, found, len(items)))
-    return score, rank, present.astype(np.float64)
+    return np.where(items[found] == candidates, found, -1)
 
 
 def _logits(source: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:

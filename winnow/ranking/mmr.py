@@ -32,7 +32,8 @@ def mmr(
     spread = relevance[0] - relevance[-1]
     relevance = (relevance - relevance[-1]) / spread if spread > 0 else np.ones_like(relevance)
     gain = trade_off * relevance
-    unit = vectors[pool] / np.maximum(np.linalg.norm(vectors[pool], axis=1, keepdims=True), 1e-12)
+    unit = vectors.take(pool, axis=0)
+    unit /= np.maximum(np.sqrt((unit * unit).sum(axis=1, keepdims=True)), 1e-12)
     loss = (1.0 - trade_off) * np.maximum(unit @ unit.T, 0.0)
     largest_loss = np.zeros(len(pool))
     chosen = np.empty(k, np.intp)

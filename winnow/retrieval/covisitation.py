@@ -32,20 +32,22 @@ def covisitation_scores(
     fading = np.exp(-np.arange(len(history_items_newest_first)) / MEMORY)
     touched = neighbours[history_items_newest_first].ravel()
     added = (weights[history_items_newest_first] * fading[:, None]).ravel()
-    items, totals = _sums(touched, added, len(neighbours))
-    wanted = (totals > 0) & (items > 0) & ~np.isin(items, history_items_newest_first)
-    items, totals = items[wanted], totals[wanted]
+    hidden = np.append(history_items_newest_first, np.int32(0))
+    items, totals = _sums(touched, added, hidden, len(neighbours))
     order = np.argsort(-totals, kind="stable")[:k]
     return items[order].astype(np.int32), totals[order].astype(np.float32)
 
 
 def _sums(
-    touched: NDArray[np.int32], added: NDArray[np.floating[Any]], catalog: int
+    touched: NDArray[np.int32], added: NDArray[np.floating[Any]], hidden: NDArray[np.int32], catalog: int
 ) -> tuple[NDArray[np.integer[Any]], NDArray[np.float64]]:
-    """The distinct items of ``touched``, ascending, and the sum of what each adds."""
+    """The distinct items of ``touched`` but the hidden ones, ascending, and the positive sum of what each adds."""
     if catalog <= _COUNTED:
-        totals = np.asarray(np.bincount(touched, weights=added), np.float64)
-        counted = np.flatnonzero(totals)
-        return counted, totals[counted]
+        totals = np.asarray(np.bincount(touched, weights=added, minlength=catalog), np.float64)
+        totals[hidden] = 0.0
+        counted = (totals > 0).nonzero()[0]
+        return counted, totals.take(counted)
     items, place = np.unique(touched, return_inverse=True)
-    return items, np.asarray(np.bincount(place, weights=added), np.float64)
+    totals = np.asarray(np.bincount(place, weights=added), np.float64)
+    wanted = (totals > 0) & ~np.isin(items, hidden)
+    return items[wanted], totals[wanted]

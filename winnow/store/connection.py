@@ -176,11 +176,16 @@ def connect(url: str) -> Client:
     return client
 
 
-def connect_async(url: str) -> AsyncClient:
+def connect_async(url: str, answer_s: float | None = _ANSWER_S) -> AsyncClient:
     """Make an asynchronous client that returns bytes; it connects on first use.
 
     One immediate retry replaces a pooled connection that a restarted server closed, and refreshes a cluster's slot map.
     Longer waits are left to the caller's deadline.
+
+    Args:
+        url: the address.
+        answer_s: socket time-out. ``None`` for a caller that bounds its calls itself: redis-py starts a task and a
+            timer for every send, and a timer for every reply.
 
     Raises:
         WinnowError: ``url`` is not a valid address.
@@ -193,9 +198,9 @@ def connect_async(url: str) -> AsyncClient:
             startup_nodes=[AsyncClusterNode(host, port) for host, port in address.others],
             retry=retry,
             socket_connect_timeout=_CONNECT_S,
-            socket_timeout=_ANSWER_S,
+            socket_timeout=answer_s,
         )
-    return AsyncRedis.from_url(address.url, retry=retry, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S)
+    return AsyncRedis.from_url(address.url, retry=retry, socket_connect_timeout=_CONNECT_S, socket_timeout=answer_s)
 
 
 def shown(url: str) -> str:

@@ -12,6 +12,9 @@ from winnow.bloom.hashing import item_hashes
 from winnow.items.index import ItemIndex
 from winnow.release import Release
 
+_RECENT = 20_000
+"""Ids of the release whose index is remembered: few are asked for most of the time, and each search costs a hash."""
+
 
 class NewItem(NamedTuple):
     """An item that was added after the release was built.
@@ -52,6 +55,7 @@ class Catalog:
         self.size = release.items
         self._ids = release.strings("item_ids")
         self._index = ItemIndex.of(release)
+        self._recent: dict[bytes, int] = {}
         self.vectors: GrowingArray[np.float32] = GrowingArray(release.array("item_vectors"))
         self.rows: GrowingArray[np.void] = GrowingArray(release.array("item_rows"))
         self._words: GrowingArray[np.uint64] = GrowingArray(release.array("item_hash_words"))
@@ -82,7 +86,14 @@ class Catalog:
 
     def find(self, item_ids: Sequence[bytes]) -> NDArray[np.int32]:
         """The index of each of some ids in UTF-8: int32 [k], 0 for ids that are not in the catalog."""
-        items = self._index.find(item_ids)
+        places = list(map(self._recent.get, item_ids))
+        if None in places:
+            items = self._index.find(item_ids)
+            if len(self._recent) > _RECENT:
+                self._recent.clear()
+            self._recent |= {each: item for each, item in zip(item_ids, items.tolist(), strict=True) if item}
+        else:
+            items = np.array(places, np.int32)
         if self._new_index:
             for position in np.flatnonzero(items == 0).tolist():
                 items[position] = self._new_index.get(item_ids[position], 0)

@@ -1,5 +1,6 @@
 """Reads a release's keys in Redis: a user in one round trip, item rows in at most one more."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from recommender_transformer.backends.catalog import Catalog, NewItem
+from recommender_transformer.backends.joined_calls import JoinedCalls
 from recommender_transformer.backends.row_cache import RowCache
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
@@ -25,6 +27,12 @@ from winnow.store.shared_state import state_of
 HELD_BYTES = 32 * 2**20
 """Bound on the row cache, its index included: some 300,000 rows of a typical schema. The release's own arrays are not
 part of it."""
+
+_JOINED = 32
+"""Users read in one round trip: some 100 kB."""
+
+_READ_TIMEOUT_S = 5.0
+"""Time-out of reading users. The funnel's deadlines are shorter, but cancel nothing while others wait for the read."""
 
 F = TypeVar("F")
 
@@ -92,6 +100,10 @@ class OnlineStore:
         observe: Callable[[Lookup], None] = lambda _: None,
     ) -> None:
         self.client = connect_async(url)
+        # On a cluster one client: each would have to discover the nodes before its first request.
+        clustered = isinstance(self.client, AsyncRedisCluster)
+        self._reader = self.client if clustered else connect_async(url, answer_s=None)
+        self._users: JoinedCalls[str, Any] = JoinedCalls(self._read_users, _JOINED)
         self.keys = Keys(release.manifest.number)
         self.state = state_of(release)
         self.catalog = Catalog(release)
@@ -102,6 +114,7 @@ class OnlineStore:
         self._codes = event_codes(release.schema.events)
         self._event_values = release.schema.value_by_code
         self._history_length = release.manifest.history_length
+        self._renew_s = row_ttl_s / 2
         self._cache = RowCache(self.catalog.size + NEW_ITEM_CAPACITY, self._item_dtype, HELD_BYTES, row_ttl_s)
 
     @property
@@ -112,18 +125,13 @@ class OnlineStore:
     async def user_state(self, user_id: str) -> UserState:
         """Read a user's row, history, Bloom filters and recent events, in one round trip.
 
+        Concurrent reads share round trips (:mod:`.joined_calls`).
+
         Raises:
             RedisError: Redis does not answer.
             ValueError: a value does not match the release.
         """
-        pipe = self.client.pipeline(transaction=False)
-        # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
-        pipe.execute_command(
-            "MGET", self.keys.user_row(user_id), self.state.seen(user_id), self.state.categories(user_id)
-        )
-        pipe.lrange(self.state.history(user_id), 0, self._history_length - 1)
-        pipe.zrange(keys.recent(user_id), 0, -1)
-        (row, seen, categories), entries, members = await pipe.execute()
+        (row, seen, categories), entries, members = await self._users(user_id)
         happened = recent_events.decode(members)
         entries = recent_events.merge_into_history(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []
@@ -142,8 +150,18 @@ class OnlineStore:
             unreadable=tuple(unreadable),
         )
 
+    def cached_rows(self, items: NDArray[np.int32]) -> NDArray[np.void] | None:
+        """Rows of items, structured [n], if the cache has one within its time to live of each; otherwise `None`."""
+        rows, _, fresh, age = self._cache.get(items)
+        if not fresh.all():
+            return None
+        self._observe(Lookup(len(items), 0, 0, float(age.max(initial=0.0))))
+        return rows
+
     async def item_rows(self, items: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
         """Rows of distinct items, from the cache; all missing rows are read from Redis in one call.
+
+        That call also renews the rows that have passed half of their time to live.
 
         Returns:
             structured [n], the rows, and bool [n], whether Redis has a row of the item. The row of an item without one
@@ -153,6 +171,9 @@ class OnlineStore:
             RedisError: Redis does not answer.
         """
         rows, _, has_row, age = self._cache.get(items)
+        if not has_row.all():
+            # In the same call, so that popular rows are not missing one after the other, in nearly every request.
+            has_row &= age < self._renew_s
         missing = np.flatnonzero(~has_row)
         oldest_s = float(age.max(initial=0.0, where=has_row))
         fetched: NDArray[np.void] = rows[:0]
@@ -215,7 +236,23 @@ class OnlineStore:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._users.close()
         await self.client.aclose()
+        await self._reader.aclose()
+
+    async def _read_users(self, user_ids: Sequence[str]) -> list[Any]:
+        """The replies for each user: row and filters, history, recent events."""
+        pipe = self._reader.pipeline(transaction=False)
+        for user_id in user_ids:
+            # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
+            pipe.execute_command(
+                "MGET", self.keys.user_row(user_id), self.state.seen(user_id), self.state.categories(user_id)
+            )
+            pipe.lrange(self.state.history(user_id), 0, self._history_length - 1)
+            pipe.zrange(keys.recent(user_id), 0, -1)
+        async with asyncio.timeout(_READ_TIMEOUT_S):
+            replies = await pipe.execute()
+        return list(zip(replies[::3], replies[1::3], replies[2::3], strict=True))
 
     async def _values(self, keys: list[str]) -> list[Any]:
         """The value of each key, in one round trip (on a cluster, one per node, concurrently)."""

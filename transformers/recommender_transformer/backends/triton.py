@@ -7,6 +7,8 @@ directly also avoids the overhead of the client wrappers.
 
 import asyncio
 import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +17,7 @@ import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender_transformer.backends.joined_calls import JoinedCalls
 from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
 from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.errors import ReleaseMismatch, WinnowError
@@ -48,6 +51,12 @@ _CALL_TIMEOUT_S = 30.0
 
 _METADATA_TIMEOUT_S = 5.0
 
+_JOINED = 16
+"""Requests in one call. The cost of a call itself is negligible beyond; what remains is the graph's time per row."""
+
+Shapes = tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]
+"""Name, dtype and shape of each input of a call."""
+
 
 def address_of(host: str) -> str:
     """``host:port`` of a predictor host. The default port is 80, as of KServe's services; gRPC's own default is 443."""
@@ -56,6 +65,9 @@ def address_of(host: str) -> str:
 
 class TritonModels:
     """Client of one version of every model. Create it inside the running event loop.
+
+    Calls of the models that nearly every request needs are joined into batches (:mod:`.joined_calls`): a call costs
+    this process and Triton several times as much as another row in it.
 
     Args:
         host: ``host:port`` of Triton's gRPC endpoint.
@@ -68,9 +80,12 @@ class TritonModels:
         self._channel = grpc.aio.insecure_channel(address_of(host), options=options)
         self._infer = self._channel.unary_unary(
             f"{_SERVICE}/ModelInfer",
-            request_serializer=pb.ModelInferRequest.SerializeToString,
+            request_serializer=None,
             response_deserializer=pb.ModelInferResponse.FromString,
         )
+        self._retriever = self._joined("retriever", ("candidates", "candidate_scores", "user_vector"))
+        self._user_tower = self._joined("user_tower", ("user_vector",))
+        self._ranker = self._joined("ranker", ("probabilities",), listed="candidate_items")
         self._can_cancel = False
         self._version_task: asyncio.Task[None] | None = None
 
@@ -80,7 +95,7 @@ class TritonModels:
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        outputs = await self._call("retriever", inputs, ("candidates", "candidate_scores", "user_vector"))
+        outputs = await self._retriever(inputs)
         return Retrieved(outputs["candidates"], outputs["candidate_scores"], outputs["user_vector"])
 
     async def user_vector(self, inputs: Tensors) -> NDArray[np.float32]:
@@ -89,7 +104,7 @@ class TritonModels:
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        return (await self._call("user_tower", inputs, ("user_vector",)))["user_vector"]
+        return (await self._user_tower(inputs))["user_vector"]
 
     async def rank(self, inputs: Tensors) -> Ranked:
         """Call the ranker.
@@ -97,7 +112,7 @@ class TritonModels:
         Raises:
             grpc.aio.AioRpcError: Triton does not answer, or does not serve this version.
         """
-        return Ranked((await self._call("ranker", inputs, ("probabilities",)))["probabilities"])
+        return Ranked((await self._ranker(inputs))["probabilities"])
 
     async def encode(self, modality: Modality, content: NDArray[Any]) -> NDArray[np.float32]:
         """Call an encoder.
@@ -122,15 +137,25 @@ class TritonModels:
         """Close the channel."""
         if self._version_task is not None:
             self._version_task.cancel()
+        for calls in (self._retriever, self._user_tower, self._ranker):
+            await calls.close()
         await self._channel.close()
 
+    def _joined(
+        self, model: str, outputs: tuple[str, ...], listed: str = ""
+    ) -> JoinedCalls[Tensors, dict[str, NDArray[Any]]]:
+        async def call(batch: Sequence[Tensors]) -> list[dict[str, NDArray[Any]]]:
+            if len(batch) == 1:
+                return [await self._call(model, batch[0], outputs)]
+            return parted(await self._call(model, joined(batch), outputs), batch, listed)
+
+        return JoinedCalls(call, _JOINED)
+
     async def _call(self, model: str, inputs: Tensors, outputs: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        request = pb.ModelInferRequest(model_name=model, model_version=self._version)
-        for name, array in inputs.items():
-            request.inputs.add(name=name, datatype=_DATATYPES[array.dtype], shape=array.shape)
-            request.raw_input_contents.append(array.tobytes())
-        for name in outputs:
-            request.outputs.add(name=name)
+        shapes = tuple((name, array.dtype, array.shape) for name, array in inputs.items())
+        contents = pb.ModelInferRequest(raw_input_contents=[array.tobytes() for array in inputs.values()])
+        # Protocol messages are merged by concatenating them.
+        request = _head(model, self._version, shapes, outputs) + contents.SerializeToString()
         call = self._infer(request, timeout=_CALL_TIMEOUT_S)
         # Until Triton is known to handle cancellation, a call is not cancelled; its deadline ends it.
         response = await (call if self._can_cancel else asyncio.shield(call))
@@ -158,6 +183,61 @@ class TritonModels:
             return
         parts = version.split(".")[:2]
         self._can_cancel = all(part.isdecimal() for part in parts) and tuple(map(int, parts)) >= _CANCELLABLE
+
+
+@lru_cache(maxsize=1024)
+def _head(model: str, version: str, shapes: Shapes, outputs: tuple[str, ...]) -> bytes:
+    """A serialised request without the contents of its inputs."""
+    request = pb.ModelInferRequest(model_name=model, model_version=version)
+    for name, dtype, shape in shapes:
+        request.inputs.add(name=name, datatype=_DATATYPES[dtype], shape=shape)
+    for name in outputs:
+        request.outputs.add(name=name)
+    head: bytes = request.SerializeToString()
+    return head
+
+
+def joined(batch: Sequence[Tensors]) -> dict[str, NDArray[Any]]:
+    """One batch of several; rows that are shorter in a dimension are padded with zeros, the padding of all inputs.
+
+    Raises:
+        TypeError: the parts have inputs of different types.
+    """
+    arrays = {name: [inputs[name] for inputs in batch] for name in batch[0]}
+    return {name: _stacked(parts) for name, parts in arrays.items()}
+
+
+def parted(
+    outputs: Mapping[str, NDArray[Any]], batch: Sequence[Tensors], listed: str = ""
+) -> list[dict[str, NDArray[Any]]]:
+    """The outputs of each part of a :func:`joined` batch.
+
+    Args:
+        outputs: of the joined batch.
+        batch: the inputs of each part.
+        listed: an input whose second dimension the outputs have, too; they are cut to that of each part.
+    """
+    parts, start = [], 0
+    for inputs in batch:
+        end = start + len(next(iter(inputs.values())))
+        rows = (slice(start, end), slice(inputs[listed].shape[1])) if listed else slice(start, end)
+        parts.append({name: array[rows] for name, array in outputs.items()})
+        start = end
+    return parts
+
+
+def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    shape = parts[0].shape[1:]
+    if all(part.shape[1:] == shape for part in parts):
+        return np.concatenate(parts, dtype=parts[0].dtype, casting="no")
+    shape = tuple(map(max, zip(*(part.shape[1:] for part in parts), strict=True)))
+    stacked = np.zeros((sum(map(len, parts)), *shape), parts[0].dtype)
+    start = 0
+    for part in parts:
+        place = (slice(start, start + len(part)), *map(slice, part.shape[1:]))
+        np.copyto(stacked[place], part, casting="no")
+        start += len(part)
+    return stacked
 
 
 def check_versions(host: str, version: int, models: tuple[str, ...], timeout_s: float = 5.0) -> None:

@@ -21,7 +21,7 @@ def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str]) -> 
     proposed = ~np.isnan(shown.scores)
     items = [
         RecommendedItem(
-            item_id=catalog.item_id(item),
+            item_id=item_id,
             score=score,
             click=None if click != click else click,
             conversion=None if conversion != conversion else conversion,
@@ -29,9 +29,9 @@ def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str]) -> 
             sources=[source for source, proposes in zip(sources, by, strict=True) if proposes],
             position=position,
         )
-        for position, (item, score, click, conversion, value, by) in enumerate(
+        for position, (item_id, score, click, conversion, value, by) in enumerate(
             zip(
-                shown.items.tolist(),
+                catalog.item_ids(shown.items),
                 shown.score.tolist(),
                 shown.probabilities[:, CLICK].tolist(),
                 shown.probabilities[:, CONVERSION].tolist(),

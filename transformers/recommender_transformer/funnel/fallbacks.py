@@ -7,9 +7,10 @@ its circuit breaker is open. So an answer is never late, and never missing, beca
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, TypeVar
+from types import CoroutineType
+from typing import TypeVar, cast
 
 import grpc.aio
 from prometheus_client import Counter
@@ -17,6 +18,7 @@ from prometheus_client import Counter
 from recommender_transformer.backends.breaker import Breaker
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.stages import Result
 from winnow.store.connection import RedisError
 
 log = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ class Fallbacks:
         query: Query,
         stage: str,
         component: str,
-        work: Coroutine[Any, Any, T],
+        work: Callable[[], Result[T]],
         fallback: Callable[[], T],
         given: int = 0,
         size: Callable[[T], int] | None = None,
@@ -73,7 +75,7 @@ class Fallbacks:
             query: holds the deadline and receives the trace.
             stage: a key of :data:`DEADLINE_SHARES`.
             component: the component's name.
-            work: the component's coroutine.
+            work: runs the component.
             fallback: returns the result to use instead.
             given: number of candidates that the component receives, for the trace.
             size: number of candidates in a result, for the trace; ``given`` without it.
@@ -82,12 +84,16 @@ class Fallbacks:
         due_s = DEADLINE_SHARES[stage] * query.deadline_s
         timeout_s = query.started + due_s - started
         breaker = self._breakers[component]
+        result: T
         try:
             if not breaker.admits():
-                work.close()
                 raise _CircuitOpen
-            async with asyncio.timeout(timeout_s):
-                result = await work
+            answer = work()
+            if isinstance(answer, CoroutineType):
+                async with asyncio.timeout(timeout_s):
+                    result = await answer
+            else:
+                result = cast(T, answer)
             breaker.succeeded()
         except _CircuitOpen:
             result = _degrade(query, component, "circuit open", fallback)

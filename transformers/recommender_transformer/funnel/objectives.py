@@ -35,18 +35,23 @@ class Objectives:
         self._values = schema.event_values
         self._store = store
         self._live: Mapping[str, float] = {}
+        self._in_force = weights_of(self.types, self._values)
         self._malformed: list[str] = []
         self._expires = 0.0
 
+    @property
+    def expired(self) -> bool:
+        """Whether the live weights were read more than ``_TTL_S`` seconds ago."""
+        return time.monotonic() > self._expires
+
     async def refresh(self) -> None:
-        """Read the live weights, at most every ``_TTL_S`` seconds; until they are read, the last ones stay in force.
+        """Read the live weights; until they are read, the last ones stay in force.
 
         Raises:
             RedisError: Redis does not answer.
         """
-        if time.monotonic() <= self._expires:
-            return
         self._live, malformed = decode(await self._store.objectives(), self.types)
+        self._in_force = weights_of(self.types, self._values, self._live)
         self._expires = time.monotonic() + _TTL_S
         if malformed and malformed != self._malformed:
             log.warning(
@@ -76,4 +81,6 @@ class Objectives:
 
     def weights(self, request: RecommendRequest) -> NDArray[np.float64]:
         """float64 [E], the weights in force for a request."""
-        return weights_of(self.types, self._values, self._live, request.objectives or {})
+        if not request.objectives:
+            return self._in_force.copy()
+        return weights_of(self.types, self._values, self._live, request.objectives)

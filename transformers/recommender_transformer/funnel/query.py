@@ -42,12 +42,14 @@ class SourceResults:
 
     Attributes:
         lists: source name -> its candidates, or those of its fallback; sources that were not enabled are absent.
+        columns: names of the columns of ``Candidates.scores`` and ``Candidates.places``.
         answered: names of the sources that answered; a source that failed or was late is not among them.
         content_vector: float32 [D], unit length, the item-tower vector of the query's content; `None` unless the
             content source has answered.
     """
 
     lists: Mapping[str, SourceList] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
     answered: set[str] = field(default_factory=set)
     content_vector: NDArray[np.float32] | None = None
 

@@ -1,9 +1,12 @@
 """Retrieves the candidates of a query: sources, item hydrators and filters, then the backfill."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
+from inspect import iscoroutinefunction
 from time import perf_counter
+from types import CoroutineType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +17,8 @@ from recommender_transformer.funnel.dependencies import dependency_order
 from recommender_transformer.funnel.explanation import UNKNOWN
 from recommender_transformer.funnel.fallbacks import Fallbacks
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.stages import Source
+from recommender_transformer.funnel.stages import Result, Source
+from winnow.arrays.membership import are_among
 from winnow.ranking.context import NOTHING, SourceList
 
 _BACKFILL_BATCH = 512
@@ -35,24 +39,27 @@ class Retrieval:
     def __init__(self, pipeline: Pipeline, fallbacks: Fallbacks) -> None:
         self._pipeline = pipeline
         self._fallbacks = fallbacks
-        self._sources = dependency_order(pipeline.sources)
+        self._direct, self._waiting = _by_waiting(dependency_order(pipeline.sources))
 
     async def candidates(self, query: Query) -> Candidates:
         """The candidates that passed every filter; backfilled if there are fewer than ``k``."""
         lists = await self._find(query)
-        query.sources.lists = lists
+        query.sources.lists, query.sources.columns = lists, self._pipeline.source_names
         merged = [lists.get(name, NOTHING) for name in self._pipeline.source_names]
         kept = await self._filter(query, self._merge(merged), query.request.k)
         return kept if len(kept) >= query.request.k else await self._backfill(query, kept)
 
     async def _find(self, query: Query) -> dict[str, SourceList]:
-        """The list of each enabled source; independent sources run concurrently."""
+        """The list of each enabled source; those that wait run concurrently, each in a task."""
         tasks: dict[str, asyncio.Task[SourceList]] = {}
-        for source in self._sources:
+        for source in self._waiting:
             if source.enabled(query):
                 needed = [tasks[name] for name in source.needs if name in tasks]
                 tasks[source.name] = asyncio.create_task(self._find_one(query, source, needed))
-        return dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
+        found = {
+            source.name: await self._find_one(query, source, ()) for source in self._direct if source.enabled(query)
+        }
+        return found | dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
 
     async def _find_one(self, query: Query, source: Source, needed: Sequence[asyncio.Task[SourceList]]) -> SourceList:
         """A source's list, after the sources that it needs.
@@ -66,7 +73,7 @@ class Retrieval:
             started, found = perf_counter(), source.fallback(query)
             query.trace.end_step("sources", source.name, started, 0, _size(found))
             return found
-        work, fallback = _answer(query, source), partial(source.fallback, query)
+        work, fallback = partial(_answer, query, source), partial(source.fallback, query)
         return await self._fallbacks.attempt(query, "sources", source.name, work, fallback, size=_size)
 
     def _merge(self, lists: Sequence[SourceList]) -> Candidates:
@@ -79,22 +86,26 @@ class Retrieval:
             return candidates
         passed = np.ones(len(candidates), dtype=np.bool_)
         for hydrator in self._pipeline.item_hydrators:
-            work, fallback = hydrator.hydrate(query, candidates), partial(hydrator.fallback, query, candidates)
+            work, fallback = partial(hydrator.hydrate, query, candidates), partial(hydrator.fallback, query, candidates)
             has_row = await self._fallbacks.attempt(
                 query, "item_hydrators", hydrator.name, work, fallback, given=len(candidates)
             )
-            query.trace.remove(UNKNOWN, candidates.items[passed & ~has_row])
+            query.trace.remove(UNKNOWN, candidates.items[passed > has_row])
             passed &= has_row
+        remaining = int(np.count_nonzero(passed))
         for component in self._pipeline.filters:
             started = perf_counter()
             kept = component.keep(query, candidates)
-            before = int(passed.sum())
             if component.relaxable:
                 _relax(kept, passed, needed)
-            query.trace.remove(component.name, candidates.items[passed & ~kept])
-            passed &= kept
-            query.trace.end_step("filters", component.name, started, before, int(passed.sum()))
-        return candidates.take(np.flatnonzero(passed))
+            removed = passed > kept
+            count = int(np.count_nonzero(removed))
+            if count:
+                query.trace.remove(component.name, candidates.items[removed])
+                passed &= kept
+            query.trace.end_step("filters", component.name, started, remaining, remaining - count)
+            remaining -= count
+        return candidates if remaining == len(candidates) else candidates.take(passed.nonzero()[0])
 
     async def _backfill(self, query: Query, candidates: Candidates) -> Candidates:
         """Add backfill items until there are ``k`` candidates, the backfill is exhausted, or the deadline has passed.
@@ -103,7 +114,7 @@ class Retrieval:
         """
         k = query.request.k
         items = self._pipeline.backfill.items(query)
-        items = items[~np.isin(items, query.trace.merged[0].items)]
+        items = items[~are_among(items, query.trace.merged[0].items)]
         no_lists = [NOTHING] * len(self._pipeline.sources)
         for start in range(0, len(items), _BACKFILL_BATCH):
             batch = items[start : start + _BACKFILL_BATCH]
@@ -115,10 +126,28 @@ class Retrieval:
         return candidates
 
 
-async def _answer(query: Query, source: Source) -> SourceList:
-    found = await source.find(query)
+def _answer(query: Query, source: Source) -> Result[SourceList]:
+    found = source.find(query)
+    if isinstance(found, CoroutineType):
+        return _later(query, source, found)
     query.sources.answered.add(source.name)
     return found
+
+
+async def _later(query: Query, source: Source, finding: Coroutine[Any, Any, SourceList]) -> SourceList:
+    found = await finding
+    query.sources.answered.add(source.name)
+    return found
+
+
+def _by_waiting(sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
+    """The sources that run directly and those that run in tasks: with an ``async def``, or connected by ``needs``."""
+    connected = {name for source in sources for name in (source.name, *source.needs) if source.needs}
+    waits = [iscoroutinefunction(source.find) or source.name in connected for source in sources]
+    return (
+        [source for source, waiting in zip(sources, waits, strict=True) if not waiting],
+        [source for source, waiting in zip(sources, waits, strict=True) if waiting],
+    )
 
 
 def _relax(kept: NDArray[np.bool_], passed: NDArray[np.bool_], needed: int) -> None:

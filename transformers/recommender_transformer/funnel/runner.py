@@ -83,7 +83,7 @@ class Runner:
     async def retrieve(self, query: Query) -> Candidates:
         """Query hydrators, sources, item hydrators and filters; returns the candidates to score."""
         for hydrator in self._pipeline.query_hydrators:
-            work, fallback = hydrator.hydrate(query), partial(hydrator.fallback, query)
+            work, fallback = partial(hydrator.hydrate, query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
         return await self._retrieval.candidates(query)
 
@@ -91,7 +91,7 @@ class Runner:
         """Scorers: set the candidates' scores."""
         for scorer in self._pipeline.scorers:
             if scorer.enabled(query):
-                work, fallback = scorer.score(query, candidates), partial(scorer.fallback, query, candidates)
+                work, fallback = partial(scorer.score, query, candidates), partial(scorer.fallback, query, candidates)
                 await self._fallbacks.attempt(query, "scorers", scorer.name, work, fallback, given=len(candidates))
 
     def answer(self, query: Query, candidates: Candidates) -> Answer:

@@ -4,12 +4,17 @@ A component implements one of these protocols, in a file of its own in the folde
 in ``recommender_transformer/pipeline.py``. Every component has a ``name``, unique in the pipeline: answers, traces,
 metrics and logs use it.
 
+A stage that may wait for another process is declared as ``T | Coroutine[..., T]``: a component that never waits has a
+plain ``def``, one that always does an ``async def``, and one that seldom does a plain ``def`` that then returns a
+coroutine. A result that is there costs neither task nor timer.
+
 Components raise on failure. Those that wait for another process have a ``fallback``, which must return at once without
 I/O: ``funnel.fallbacks`` calls it when the component raises, is late or is not called because its circuit breaker is
 open, and names the component in the answer's ``degraded``. Filters, orderers and side effects do no I/O in the request.
 """
 
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +24,18 @@ from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import SourceList
 from winnow.request import Answer
 
+T = TypeVar("T")
+
+Result: TypeAlias = Coroutine[Any, Any, T] | T
+"""What a component returns: the result, or a coroutine that waits for it."""
+
 
 class QueryHydrator(Protocol):
     """Stage 1: reads what is known about the user and which weights are in force, one hydrator after the other."""
 
     name: str
 
-    async def hydrate(self, query: Query) -> None:
+    def hydrate(self, query: Query) -> Result[None]:
         """Set attributes of ``query.user``, or ``query.weights``."""
 
     def fallback(self, query: Query) -> None:
@@ -33,7 +43,7 @@ class QueryHydrator(Protocol):
 
 
 class Source(Protocol):
-    """Stage 2: proposes candidates. Sources run concurrently, except for those in ``needs``.
+    """Stage 2: proposes candidates. Those with an ``async def`` run concurrently; the others run while those wait.
 
     Attributes:
         needs: names of sources that must answer first, because this one reads their results. If one of them fails, is
@@ -46,7 +56,7 @@ class Source(Protocol):
     def enabled(self, query: Query) -> bool:
         """Whether the source applies to the query; it is skipped otherwise."""
 
-    async def find(self, query: Query) -> SourceList:
+    def find(self, query: Query) -> Result[SourceList]:
         """Distinct item indices, best first, with their scores."""
 
     def fallback(self, query: Query) -> SourceList:
@@ -58,7 +68,7 @@ class ItemHydrator(Protocol):
 
     name: str
 
-    async def hydrate(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def hydrate(self, query: Query, candidates: Candidates) -> Result[NDArray[np.bool_]]:
         """Set ``candidates.rows``; bool [n], false for candidates without a row, which are removed."""
 
     def fallback(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
@@ -102,7 +112,7 @@ class Scorer(Protocol):
     def enabled(self, query: Query) -> bool:
         """Whether the scorer applies to the query; it is skipped otherwise."""
 
-    async def score(self, query: Query, candidates: Candidates) -> None:
+    def score(self, query: Query, candidates: Candidates) -> Result[None]:
         """Set ``candidates.score`` and, if known, ``candidates.probabilities`` and ``candidates.value``."""
 
     def fallback(self, query: Query, candidates: Candidates) -> None:

@@ -13,8 +13,8 @@ from tests.support.redis_fixtures import server_and_cluster
 from winnow.bloom.hashing import item_hash
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import Release
-from winnow.store.connection import connect
-from winnow.store.keys import EVENTS, Keys
+from winnow.store.connection import RedisError, connect
+from winnow.store.keys import EVENTS, Keys, recent
 from winnow.store.publish import check_published, publish
 from winnow.store.shared_state import state_of
 
@@ -84,6 +84,52 @@ def test_a_cold_start_user_has_an_empty_state(published: Release, redis_url: str
     assert state.seen is None
     assert state.categories is None
     assert state.row == np.zeros(1, published.schema.user_dtype)[0]
+
+
+@pytest.mark.parametrize("redis_url", ["server"], indirect=True)
+def test_users_that_are_read_at_once_share_round_trips(published: Release, redis_url: str, client: Redis) -> None:
+    async def read(store: OnlineStore) -> tuple[int, list[int]]:
+        await store.user_state("user-1")
+        before = client.info("stats")["total_reads_processed"]
+        states = await asyncio.gather(*(store.user_state(f"user-{user}") for user in range(20)))
+        # The second reading of the counter is a read itself.
+        reads = client.info("stats")["total_reads_processed"] - before - 1
+        return reads, [state.row["index"] for state in states]
+
+    reads, rows = with_store(published, redis_url, read)
+    assert rows == list(range(20))
+    assert reads == 1
+
+
+def test_a_value_of_a_wrong_type_fails_its_own_user_only(published: Release, redis_url: str, client: Redis) -> None:
+    client.set(recent("user-3"), b"not a sorted set")
+
+    async def read(store: OnlineStore) -> list[object]:
+        reading = (store.user_state(f"user-{user}") for user in range(6))
+        return await asyncio.gather(*reading, return_exceptions=True)
+
+    try:
+        states = with_store(published, redis_url, read)
+    finally:
+        client.delete(recent("user-3"))
+    assert isinstance(states.pop(3), RedisError)
+    assert [state.row["index"] for state in states] == [0, 1, 2, 4, 5]
+
+
+def test_a_read_renews_rows_that_have_passed_half_of_their_time_to_live(published: Release, redis_url: str) -> None:
+    lookups: list[Lookup] = []
+
+    async def read(store: OnlineStore) -> None:
+        await store.item_rows(np.array([1, 2], np.int32))
+        assert store.cached_rows(np.array([1, 2], np.int32)) is not None
+        assert store.cached_rows(np.array([1, 3], np.int32)) is None
+        await asyncio.sleep(1.1)
+        await store.item_rows(np.array([1, 3], np.int32))
+        assert store.row_ages(np.array([1], np.int32))[0] < 1
+        await store.item_rows(np.array([2], np.int32))
+
+    with_store(published, redis_url, read, observe=lookups.append, ttl_s=2.0)
+    assert [lookup[:3] for lookup in lookups] == [(0, 2, 0), (2, 0, 0), (0, 2, 0), (1, 0, 0)]
 
 
 def test_unknown_items_are_dropped_and_counted(published: Release, redis_url: str, client: Redis) -> None:

@@ -179,3 +179,48 @@ def test_start_up_names_the_versions_that_triton_serves(address: str) -> None:
 def test_a_host_without_a_port_is_refused() -> None:
     assert address_of("recommender-predictor.shop") == "recommender-predictor.shop:80"
     assert address_of("127.0.0.1:8001") == "127.0.0.1:8001"
+
+
+def test_concurrent_calls_are_joined_and_get_what_lone_calls_get(address: str) -> None:
+    """Lists of different lengths are padded to one batch; a call that Triton refuses is refused alone."""
+
+    def inputs(count: int) -> dict[str, np.ndarray[Any, Any]]:
+        numbers = np.arange(count * 2, dtype=np.float32).reshape(1, count, 2) + count
+        return user() | {
+            "candidate_items": np.zeros((1, count), np.int32),
+            "candidate_categorical": np.zeros((1, count, 1), np.int32),
+            "candidate_numeric": numbers,
+        }
+
+    refused = inputs(3) | {"candidate_items": np.zeros((1, 3), np.int64)}
+    lists = [inputs(count) for count in (2, 5, 3, 1)]
+
+    async def ask() -> tuple[list[Any], list[Any], Any]:
+        models = TritonModels(address, 1)
+        sent: list[bytes] = []
+        infer = models._infer
+
+        def recorded(request: bytes, timeout: float) -> Any:
+            sent.append(request)
+            return infer(request, timeout=timeout)
+
+        models._infer = recorded
+        try:
+            alone = [await models.rank(each) for each in lists]
+            sent.clear()
+            together = await asyncio.gather(*map(models.rank, lists))
+            assert len(sent) == 1
+            users = await asyncio.gather(*(models.retrieve(user()) for _ in range(5)))
+            assert [each.candidates.tolist() for each in users] == [[[0, 3, 9]]] * 5
+            failing = await asyncio.gather(*map(models.rank, [*lists, refused]), return_exceptions=True)
+            return alone, together, failing
+        finally:
+            await models.close()
+
+    alone, together, failing = asyncio.run(ask())
+    for one, other, beside in zip(alone, together, failing[:-1], strict=True):
+        assert one.probabilities.shape == other.probabilities.shape == beside.probabilities.shape
+        assert (one.probabilities == other.probabilities).all()
+        assert (one.probabilities == beside.probabilities).all()
+    assert isinstance(failing[-1], grpc.aio.AioRpcError)
+    assert failing[-1].code() == grpc.StatusCode.INVALID_ARGUMENT

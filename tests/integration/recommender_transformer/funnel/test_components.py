@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from inspect import isawaitable
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
                 store.learn([new_item(published, "new-1", slot=0)])
                 await write(store, [new_item(published, "new-1", slot=0)])
                 pipeline = recommender(published, store, models)
-                runner = Runner(pipeline, store.cold_start_state)
+                runner = Runner(pipeline, store.cold_start_state, deadline_ms=5000)
                 request = RecommendRequest(
                     user_id="user-7", query=ContentQuery(text="a red ball"), k=10, repeats="allow"
                 )
@@ -53,6 +54,11 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
     return run
 
 
+async def result(given: Any) -> Any:
+    """What a component returns, at once or from a coroutine."""
+    return await given if isawaitable(given) else given
+
+
 def named(components: tuple[Any, ...], name: str) -> Any:
     (component,) = [component for component in components if component.name == name]
     return component
@@ -63,7 +69,7 @@ def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
     async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
         source = named(pipeline.sources, name)
         assert source.enabled(query)
-        for items, scores in (await source.find(query), source.fallback(query)):
+        for items, scores in (await result(source.find(query)), source.fallback(query)):
             assert (items.dtype, scores.dtype) == (np.int32, np.float32)
             assert len(items) == len(scores) == len(set(items.tolist()))
             assert ((items >= 1) & (items < len(pipeline.catalog.rows))).all()
@@ -95,8 +101,7 @@ def test_a_filter_has_one_decision_per_candidate_and_changes_none(check, name: s
 def test_item_hydrators_give_each_candidate_its_own_row(check, way: str) -> None:
     async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
         for hydrator in pipeline.item_hydrators:
-            known = getattr(hydrator, way)(query, candidates)
-            known = await known if way == "hydrate" else known
+            known = await result(getattr(hydrator, way)(query, candidates))
             assert known.all()
             assert (candidates.rows["index"] == candidates.items).all()
 
@@ -109,9 +114,7 @@ def test_scorers_score_every_candidate(check, way: str) -> None:
         candidates.score[:] = np.nan
         for scorer in pipeline.scorers:
             assert scorer.enabled(query)
-            scored = getattr(scorer, way)(query, candidates)
-            if way == "score":
-                await scored
+            await result(getattr(scorer, way)(query, candidates))
             assert candidates.score.shape == candidates.items.shape
             assert np.isfinite(candidates.score).all()
 

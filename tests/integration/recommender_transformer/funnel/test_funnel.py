@@ -261,9 +261,9 @@ def test_candidates_are_padded_and_the_tensors_match_the_signature(recommend: Re
         "history_gaps": ((1, 12), "float32"),
         "user_categorical": ((1, 1), "int32"),
         "user_numeric": ((1, 1), "float32"),
-        "candidate_items": ((1, 128), "int32"),
-        "candidate_categorical": ((1, 128, 3), "int32"),
-        "candidate_numeric": ((1, 128, 7 + len(CONTEXT_FEATURES)), "float32"),
+        "candidate_items": ((1, 96), "int32"),
+        "candidate_categorical": ((1, 96, 3), "int32"),
+        "candidate_numeric": ((1, 96, 7 + len(CONTEXT_FEATURES)), "float32"),
         "fresh_vectors": ((1, 1, 8), "float32"),
     }
-    assert (tensors["candidate_items"][0, 110:] == 0).any()
+    assert (tensors["candidate_items"][0, 90:] == 0).any()

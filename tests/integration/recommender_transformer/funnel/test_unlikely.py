@@ -56,7 +56,8 @@ def candidates(codes: np.ndarray[Any, Any]) -> Candidates:
     # The neighbouring column must not be read as a category.
     rows["categorical"][:, width] = 1
     items = np.arange(1, len(codes) + 1, dtype=np.int32)
-    return Candidates.unscored(items, np.zeros((len(codes), 1), np.float32), rows, types=2)
+    column = np.zeros((len(codes), 1))
+    return Candidates.unscored(items, column.astype(np.float32), column.astype(np.int32), rows, types=2)
 
 
 def codes_of(catalog: Catalog) -> list[int]:

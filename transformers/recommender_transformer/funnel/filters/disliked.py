@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
+from winnow.arrays.membership import are_among
 
 
 class Disliked:
@@ -22,7 +23,7 @@ class Disliked:
         disliked = state.events.items[state.values < 0]
         if not len(disliked):
             return np.ones(len(candidates), dtype=np.bool_)
-        return ~np.isin(candidates.items, disliked)
+        return ~are_among(candidates.items, disliked)
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """The value that the item's events have in sum."""

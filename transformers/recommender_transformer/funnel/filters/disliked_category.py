@@ -1,5 +1,6 @@
 """Removes items of categories that the user dislikes."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,13 +56,15 @@ class DislikedCategory:
         state = query.user.state
         if query.states_interest or np.count_nonzero(state.values < 0) < EVIDENCE:
             return []
-        # The history newest first, each item once, where its newest event is.
-        newest = np.sort(np.unique(state.events.items[::-1], return_index=True)[1])
-        items, values = state.events.items[::-1][newest], state.values[::-1][newest]
-        codes = self._catalog.rows.take(items)["categorical"][:, : self._width]
-        disliked = []
-        for code in np.unique(codes[values < 0]).tolist():
-            of_category = values[(codes == code).any(axis=1)]
-            if code and len(of_category) >= EVIDENCE and (of_category[:EVIDENCE] < 0).all():
-                disliked.append(code)
-        return disliked
+        # The history newest first, each item once; an item has the same value in all of its events.
+        values = dict(zip(state.events.items[::-1].tolist(), state.values[::-1].tolist(), strict=True))
+        rows = self._catalog.rows.take(np.fromiter(values, np.int32, len(values)))
+        newest: dict[int, list[float]] = defaultdict(list)
+        for codes, value in zip(rows["categorical"][:, : self._width].tolist(), values.values(), strict=True):
+            for code in set(codes):
+                newest[code].append(value)
+        return [
+            code
+            for code, of_category in newest.items()
+            if code and len(of_category) >= EVIDENCE and max(of_category[:EVIDENCE]) < 0
+        ]

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
+from winnow.arrays.membership import are_among
 
 
 class RequestFilter:
@@ -38,4 +39,4 @@ class RequestFilter:
     def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         if not query.request.filters.exclude_items:
             return np.zeros(len(candidates), dtype=np.bool_)
-        return np.isin(candidates.items, self._catalog.indices(query.request.filters.exclude_items))
+        return are_among(candidates.items, self._catalog.indices(query.request.filters.exclude_items))

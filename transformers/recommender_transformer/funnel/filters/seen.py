@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
+from winnow.arrays.membership import are_among
 
 
 class Seen:
@@ -37,7 +38,8 @@ class Seen:
         return ["in the user's recent history" if is_recent else "in the user's seen filter" for is_recent in recent]
 
     def _recently_seen(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        seen = np.isin(candidates.items, query.user.state.events.items)
-        if query.user.state.recent:
-            seen |= np.isin(candidates.items, self._catalog.indices(query.user.state.recent))
-        return seen
+        state = query.user.state
+        items = state.events.items
+        if state.recent:
+            items = np.concatenate([items, self._catalog.indices(state.recent)])
+        return are_among(candidates.items, items)

@@ -7,6 +7,7 @@ from recommender_transformer.backends.growing import GrowingArray
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.stages import Result
 
 
 class ItemRows:
@@ -23,8 +24,15 @@ class ItemRows:
         self._store = store
         self._bundled = bundled
 
-    async def hydrate(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def hydrate(self, query: Query, candidates: Candidates) -> Result[NDArray[np.bool_]]:
         """Set the rows; false for items without a row in Redis, which must never get another item's row."""
+        rows = self._store.cached_rows(candidates.items)
+        if rows is None:
+            return self._read(candidates)
+        candidates.rows = rows
+        return np.ones(len(candidates), dtype=np.bool_)
+
+    async def _read(self, candidates: Candidates) -> NDArray[np.bool_]:
         candidates.rows, has_row = await self._store.item_rows(candidates.items)
         return has_row
 

@@ -2,6 +2,7 @@
 
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.stages import Result
 
 
 class ObjectivesHydrator:
@@ -16,11 +17,17 @@ class ObjectivesHydrator:
     def __init__(self, objectives: Objectives) -> None:
         self._objectives = objectives
 
-    async def hydrate(self, query: Query) -> None:
+    def hydrate(self, query: Query) -> Result[None]:
         """Read the live weights if the last ones have expired, then set the query's."""
-        await self._objectives.refresh()
-        query.weights[:] = self._objectives.weights(query.request)
+        if self._objectives.expired:
+            return self._read(query)
+        self.fallback(query)
+        return None
 
     def fallback(self, query: Query) -> None:
         """The last live weights that were read; the release's if none were."""
         query.weights[:] = self._objectives.weights(query.request)
+
+    async def _read(self, query: Query) -> None:
+        await self._objectives.refresh()
+        self.fallback(query)

@@ -5,6 +5,7 @@ from prometheus_client import Counter
 
 from recommender_transformer.backends.online_store import OnlineStore, UserState
 from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.stages import Result
 from winnow.retrieval.history import assemble, user_tensors
 
 _FILTER_OPEN = Counter(
@@ -31,18 +32,23 @@ class UserStateHydrator:
         self._store = store
         self._length = history_length
 
-    async def hydrate(self, query: Query) -> None:
+    def hydrate(self, query: Query) -> Result[None]:
         """Read the state; requests without a user and users without keys in Redis get the cold-start state."""
-        user_id = query.request.user_id
-        state = self._store.cold_start_state if user_id is None else await self._store.user_state(user_id)
-        for name in state.unreadable:
-            _filter_open(query, name, "unreadable")
-        self._set(query, state)
+        if query.request.user_id is not None:
+            return self._read(query, query.request.user_id)
+        self._set(query, self._store.cold_start_state)
+        return None
 
     def fallback(self, query: Query) -> None:
         """The cold-start state. Seen items can be shown then, which the answer reports as degraded."""
         _filter_open(query, "seen", "not read")
         self._set(query, self._store.cold_start_state)
+
+    async def _read(self, query: Query, user_id: str) -> None:
+        state = await self._store.user_state(user_id)
+        for name in state.unreadable:
+            _filter_open(query, name, "unreadable")
+        self._set(query, state)
 
     def _set(self, query: Query, state: UserState) -> None:
         history = assemble(*state.history, self._length)

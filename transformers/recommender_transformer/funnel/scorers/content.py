@@ -31,7 +31,7 @@ class ContentScorer:
         """If the content source has embedded the query's content."""
         return query.sources.content_vector is not None
 
-    async def score(self, query: Query, candidates: Candidates) -> None:
+    def score(self, query: Query, candidates: Candidates) -> None:
         """Set the score; reads the ranker's for users with a history."""
         vector = query.sources.content_vector
         assert vector is not None

@@ -8,15 +8,18 @@ from recommender_transformer.backends.models import Models
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.scorers.source_order import source_order_scores
-from winnow.ranking.context import UserPast, context_features
+from winnow.ranking.context import SOURCES, UserPast, placed_features
 from winnow.ranking.objectives import CLICK
 
-_BUCKET = 128
-"""Candidates are padded to a multiple of this: coarse enough for requests to share a shape, fine enough to waste little
-work on padding."""
+_BUCKET = 32
+"""Candidates are padded to a multiple of this: coarse enough for calls of several transformers to share a shape, and
+fine enough to waste little work: the ranker's time is in proportion to the candidates."""
 
 _NEW_ITEM_BUCKET = 64
 """The same for the new items among the candidates."""
+
+_ABSENT = np.empty(0, np.int32)
+"""The places in the list of a source that was not enabled, which are not read."""
 
 _LEAST = np.float32(1e-30)
 """Bound below which a probability's logarithm does not fall further."""
@@ -59,7 +62,10 @@ class Ranker:
         history, lists, seen = query.user.state.history, query.sources.lists, candidates.seen
         if not self._reads_repeats:
             lists, seen = {name: found for name, found in lists.items() if name != "history"}, np.zeros_like(seen)
-        context = context_features(candidates.items, lists, UserPast(history.items, history.timestamps, seen))
+        columns = query.sources.columns
+        places = [candidates.places[:, columns.index(name)] if name in lists else _ABSENT for name in SOURCES]
+        past = UserPast(history.items, history.timestamps, seen)
+        context = placed_features(candidates.items, places, lists, past)
         numeric = candidates.rows["numeric"]
         items = np.zeros((1, size), dtype=np.int32)
         items[0, :count], new_vectors = self._with_new_items(candidates.items)

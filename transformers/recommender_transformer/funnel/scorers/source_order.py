@@ -21,7 +21,7 @@ class SourceOrder:
         """Always: the content scorer combines its score with this one, as it does with the ranker's."""
         return True
 
-    async def score(self, query: Query, candidates: Candidates) -> None:
+    def score(self, query: Query, candidates: Candidates) -> None:
         """Set the score; the probabilities stay NaN."""
         candidates.score = source_order_scores(candidates)
 

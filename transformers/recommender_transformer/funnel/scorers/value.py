@@ -16,7 +16,7 @@ class Value:
         """Where the ranker is called."""
         return query.sources.content_vector is None or query.user.has_history
 
-    async def score(self, query: Query, candidates: Candidates) -> None:
+    def score(self, query: Query, candidates: Candidates) -> None:
         """Set value and score; the ranker's fallback leaves no probabilities, and its score stays."""
         if not len(candidates) or np.isnan(candidates.probabilities[0, CLICK]):
             return

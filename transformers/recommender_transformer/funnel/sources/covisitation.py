@@ -1,7 +1,5 @@
 """Items that other users interacted with close to the user's recent items, as far as the user likes those."""
 
-import asyncio
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,13 +30,11 @@ class Covisitation:
         """For users with a history."""
         return query.user.has_history
 
-    async def find(self, query: Query) -> SourceList:
+    def find(self, query: Query) -> SourceList:
         """The neighbours with the highest weight over the history; newer events count more, disliked items nothing."""
         state = query.user.state
         items = state.events.items[worth_following(state.values)]
         history = items[items < len(self._neighbours)]
-        # Let the other sources send their requests first, so that this computation runs while they wait.
-        await asyncio.sleep(0)
         return SourceList(*covisitation_scores(self._neighbours, self._weights, history[::-1], self._k))
 
     def fallback(self, query: Query) -> SourceList:

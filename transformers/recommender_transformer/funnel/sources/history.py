@@ -15,7 +15,7 @@ class History:
         """For users with a history, unless seen items are hidden."""
         return query.repeats != "hide" and len(query.user.state.events.items) > 0
 
-    async def find(self, query: Query) -> SourceList:
+    def find(self, query: Query) -> SourceList:
         """The items of the history whose events have no negative value in sum."""
         state = query.user.state
         items = state.events.items[state.values >= 0][::-1]

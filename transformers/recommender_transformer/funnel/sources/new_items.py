@@ -25,7 +25,7 @@ class NewItems:
         """If there are new items; not for requests without a user, which ask for content only."""
         return self._catalog.new_items > 0 and query.request.user_id is not None
 
-    async def find(self, query: Query) -> SourceList:
+    def find(self, query: Query) -> SourceList:
         """The new items with the highest product of the retriever's user vector and item vector."""
         assert query.user.vector is not None
         return SourceList(*self._catalog.nearest_new(query.user.vector, NEW_ITEM_CANDIDATES))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.stages import Result
 from winnow.ranking.context import SourceList
 
 _TTL_S = 5.0
@@ -36,16 +37,18 @@ class Trending:
         """Always."""
         return True
 
-    async def find(self, query: Query) -> SourceList:
+    def find(self, query: Query) -> Result[SourceList]:
         """The head of the list in Redis, at most ``_TTL_S`` seconds old."""
-        if time.monotonic() > self._expires:
-            self._cached = (await self._store.trending())[: self._k]
-            self._expires = time.monotonic() + _TTL_S
-        return _by_rank(self._cached)
+        return self._read() if time.monotonic() > self._expires else _by_rank(self._cached)
 
     def fallback(self, query: Query) -> SourceList:
         """The cached list, however old; the head of the release's popular items if none was read."""
         return _by_rank(self._cached if len(self._cached) else self._popular[: self._k])
+
+    async def _read(self) -> SourceList:
+        self._cached = (await self._store.trending())[: self._k]
+        self._expires = time.monotonic() + _TTL_S
+        return _by_rank(self._cached)
 
 
 def _by_rank(items: NDArray[np.int32]) -> SourceList:
