@@ -1,6 +1,6 @@
 """``python -m recommender_transformer --release-dir DIR --predictor_host HOST:PORT``: serve a release.
 
-The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in Milvus,
+With ``--predictor embedded --model-repository DIR`` the models run in this process instead of Triton. The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in Milvus,
 its address is ``$MILVUS_URL`` (see ``winnow.milvus.connection``). Command lines are visible to
 other users of the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
 (``--http_port``, ``--grpc_port``, …).
@@ -16,12 +16,14 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 
 from recommender_transformer.backends import new_items
+from recommender_transformer.backends.embedded import EmbeddedModels
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online_store import OnlineStore
@@ -40,6 +42,7 @@ from recommender_transformer.serving.server import model_server
 from recommender_transformer.serving.startup_check import check_backends
 from winnow.errors import WinnowError
 from winnow.feedback.append import AppendOptions
+from winnow.local.predictor import Predictor
 from winnow.milvus.collection import is_searched
 from winnow.milvus.connection import address
 from winnow.ports import EVERYWHERE
@@ -57,14 +60,14 @@ def main() -> None:
     try:
         release = Release.open(args.release_dir)
         milvus_url = address() if is_searched(release) else ""
-        check_backends(release, args.redis_url, args.predictor_host, milvus_url)
+        check_backends(release, args.redis_url, args.predictor_host or args.model_repository, milvus_url)
     except WinnowError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
     serve(
         release,
         args.redis_url,
-        lambda: TritonModels(args.predictor_host, release.manifest.number),
+        lambda: _models(release, args.predictor_host or args.model_repository),
         deadline_ms=args.deadline_ms,
         http_port=args.http_port,
         grpc_port=args.grpc_port,
@@ -77,9 +80,23 @@ def main() -> None:
     )
 
 
+def _models(release: Release, predictor: str | Path) -> Models:
+    """The models in Triton at an address, or those of a model repository in this process."""
+    if isinstance(predictor, Path):
+        return EmbeddedModels(release, predictor)
+    return TritonModels(predictor, release.manifest.number)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
     parser.add_argument("--release-dir", type=Path, required=True, help="Folder of the release to serve.")
+    parser.add_argument(
+        "--predictor",
+        choices=get_args(Predictor),
+        default="triton",
+        help="What computes the models: Triton at --predictor_host, or ONNX Runtime in this process (no GPU).",
+    )
+    parser.add_argument("--model-repository", type=Path, help="The release's model repository, if embedded.")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
     parser.add_argument(
         "--host", default=EVERYWHERE, help="Address that HTTP and gRPC listen on. Default: all addresses."
@@ -123,8 +140,14 @@ def _arguments() -> argparse.Namespace:
         help="Replicas of Redis that must hold an event before it is acknowledged.",
     )
     args = parser.parse_args()
-    if not args.predictor_host:
-        parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
+    if args.predictor == "embedded":
+        if args.predictor_host or not args.model_repository:
+            parser.error("--predictor embedded needs --model-repository and no --predictor_host")
+    elif args.model_repository or not args.predictor_host:
+        parser.error(
+            "--predictor_host is required: HOST:PORT of Triton's gRPC endpoint; --model-repository is for "
+            "--predictor embedded"
+        )
     for name, smallest in (
         ("max_in_flight", 1),
         ("max_connections", 1),
