@@ -60,8 +60,8 @@ def _transformer(chain: Object, part: str, container: Mapping[str, Any]) -> Iter
             title(chain), f"{where}.args", "--workers above 1 loses the predictor in the children: add replicas"
         )
     if part == "predictor":
-        if "--predictor=embedded" not in line:
-            yield Finding(title(chain), f"{where}.args", "--predictor=embedded is missing: the chain has no Triton")
+        if "--model-repository=" not in line:
+            yield Finding(title(chain), f"{where}.args", "--model-repository is missing: the chain has no Triton")
         return
     if re.search(r"--protocol\b", line):
         yield Finding(title(chain), f"{where}.args", "--protocol is read and ignored: use --predictor_protocol")

@@ -1,6 +1,6 @@
 """``python -m recommender_transformer --release-dir DIR --predictor_host HOST:PORT``: serve a release.
 
-With ``--predictor embedded --model-repository DIR`` the models run in this process instead of Triton. The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in Milvus,
+With ``--model-repository DIR`` in place of ``--predictor_host`` this process computes the models itself. The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in Milvus,
 its address is ``$MILVUS_URL`` (see ``winnow.milvus.connection``). Command lines are visible to
 other users of the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
 (``--http_port``, ``--grpc_port``, …).
@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import get_args
 
 import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
@@ -42,7 +41,6 @@ from recommender_transformer.serving.server import model_server
 from recommender_transformer.serving.startup_check import check_backends
 from winnow.errors import WinnowError
 from winnow.feedback.append import AppendOptions
-from winnow.local.predictor import Predictor
 from winnow.milvus.collection import is_searched
 from winnow.milvus.connection import address
 from winnow.ports import EVERYWHERE
@@ -90,13 +88,12 @@ def _models(release: Release, predictor: str | Path) -> Models:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
     parser.add_argument("--release-dir", type=Path, required=True, help="Folder of the release to serve.")
+    # No --predictor: KServe parses the command line when it is imported, and takes that for an abbreviation.
     parser.add_argument(
-        "--predictor",
-        choices=get_args(Predictor),
-        default="triton",
-        help="What computes the models: Triton at --predictor_host, or ONNX Runtime in this process (no GPU).",
+        "--model-repository",
+        type=Path,
+        help="Model repository of the release: compute the models in this process, in place of --predictor_host.",
     )
-    parser.add_argument("--model-repository", type=Path, help="The release's model repository, if embedded.")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
     parser.add_argument(
         "--host", default=EVERYWHERE, help="Address that HTTP and gRPC listen on. Default: all addresses."
@@ -140,13 +137,10 @@ def _arguments() -> argparse.Namespace:
         help="Replicas of Redis that must hold an event before it is acknowledged.",
     )
     args = parser.parse_args()
-    if args.predictor == "embedded":
-        if args.predictor_host or not args.model_repository:
-            parser.error("--predictor embedded needs --model-repository and no --predictor_host")
-    elif args.model_repository or not args.predictor_host:
+    if bool(args.predictor_host) == bool(args.model_repository):
         parser.error(
-            "--predictor_host is required: HOST:PORT of Triton's gRPC endpoint; --model-repository is for "
-            "--predictor embedded"
+            "one of --predictor_host (HOST:PORT of Triton's gRPC endpoint) and --model-repository (compute the models "
+            "in this process) is required"
         )
     for name, smallest in (
         ("max_in_flight", 1),

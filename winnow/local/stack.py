@@ -169,7 +169,7 @@ class Stack:
         )
         predictor = [f"--predictor_host={parts.triton}", "--predictor_protocol=grpc-v2"]
         if self._embedded:
-            predictor = ["--predictor=embedded", f"--model-repository={home.model_repository(self.release)}"]
+            predictor = [f"--model-repository={home.model_repository(self.release)}"]
         listen = [f"--host={self.host}", f"--http_port={ports.http}", f"--grpc_port={ports.grpc}"]
         yield Process(
             "transformer",

@@ -1,7 +1,8 @@
 """The models of a release in this process: ONNX Runtime, over the graphs of the release's Triton repository.
 
 For deployments without a GPU, where a call to Triton costs more than the graph that it runs. The graphs, their versions
-and their outputs are Triton's. Item vectors are mapped into memory, from the file that the graphs share.
+and their outputs are Triton's. Arrays that graphs share are mapped from the release's folder, so that graphs, catalog
+and all processes of a machine share their pages.
 """
 
 import logging
@@ -32,11 +33,14 @@ _MAX_QUEUE = 256
 """Calls that may wait, as for a model in Triton; one more fails at once, and the funnel falls back."""
 
 _LARGE_BYTES = 64 << 20
-"""Graphs from this size on, which are those of published encoders, are loaded by their first call: a process that gets
-no such query does not hold them. That query falls back if loading exceeds its deadline; the next one does not."""
+"""Encoders from this size on, which are published ones, are loaded by their first call: a process that gets no such
+query does not hold them. That query falls back if loading exceeds its deadline; the next one does not."""
 
 _ERROR = 3
 """Of ONNX Runtime's levels: it warns that shared weights are no constants, which keeps it from copying them."""
+
+_SHARED_FOLDER = "session.model_external_initializers_file_folder_path"
+"""Setting of a session: where the shared arrays of a graph are that is given as bytes."""
 
 _REMEDY = "install winnow[embedded], or serve the release with Triton"
 
@@ -68,7 +72,7 @@ class EmbeddedModels:
         self._graphs: dict[str, _Graph] = {}
         self._loading = Lock()
         for name in release.manifest.models:
-            if _onnx(release, repository, name).stat().st_size < _LARGE_BYTES:
+            if not _is_encoder(name) or _onnx(release, repository, name).stat().st_size < _LARGE_BYTES:
                 self._graph(name)
         threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
         self._threads: WorkerThreads[list[NDArray[Any]]] = WorkerThreads(threads, _MAX_QUEUE)
@@ -146,9 +150,10 @@ class EmbeddedModels:
     def _loaded(self, model: str) -> _Graph:
         path = _onnx(self._release, self._repository, model)
         try:
-            session = _session(path)
+            # An encoder shares no array; without its bytes, loading a large one takes less memory.
+            session = _session(path if _is_encoder(model) else path.read_bytes(), self._release.folder)
             if model == RETRIEVER.name and INDEX_FILE in self._release.manifest.files:
-                return _ApproximateRetriever(session, self._release, path.with_name(INDEX_FILE))
+                return _ApproximateRetriever(session, self._release)
         except Exception as error:
             raise WinnowError(f"{path} cannot be loaded: {error}") from error
         return session
@@ -160,10 +165,9 @@ class _ApproximateRetriever:
     Args:
         tower: the user tower.
         release: the release.
-        index: its index file.
     """
 
-    def __init__(self, tower: _Graph, release: Release, index: Path) -> None:
+    def __init__(self, tower: _Graph, release: Release) -> None:
         import faiss
 
         from winnow.local.triton_backend.faiss.faiss_search import Search
@@ -173,7 +177,7 @@ class _ApproximateRetriever:
         assert figures.refine is not None, "an approximate search has this figure"
         self._faiss, self._tower = faiss, tower
         self._search = Search(
-            faiss.read_index(str(index)),
+            faiss.read_index(str(release.folder / INDEX_FILE)),
             release.array("item_vectors"),
             count=release.manifest.candidates["retriever"],
             refine=figures.refine,
@@ -202,7 +206,7 @@ def check_repository(release: Release, repository: Path) -> None:
         WinnowError: a package is not installed.
     """
     if find_spec("onnxruntime") is None:
-        raise WinnowError(f"--predictor embedded needs ONNX Runtime, which is not installed: {_REMEDY}")
+        raise WinnowError(f"--model-repository needs ONNX Runtime, which is not installed: {_REMEDY}")
     manifest = release.manifest
     digests = {_onnx(release, repository, name): digest for name, digest in manifest.models.items()}
     if INDEX_FILE in manifest.files:
@@ -210,17 +214,18 @@ def check_repository(release: Release, repository: Path) -> None:
             raise WinnowError(
                 f"release {manifest.number} searches its items with FAISS, which is not installed: {_REMEDY}"
             )
-        digests[_onnx(release, repository, RETRIEVER.name).with_name(INDEX_FILE)] = manifest.files[INDEX_FILE]
+        # FAISS checks little of what it reads.
+        digests[release.folder / INDEX_FILE] = manifest.files[INDEX_FILE]
     for path, digest in digests.items():
         if not path.is_file():
             raise ReleaseMismatch(
-                f"this transformer is pinned to release {manifest.number}, but {repository} has no "
-                f"{path.relative_to(repository)}: name the model repository of release {manifest.number}"
+                f"this transformer is pinned to release {manifest.number}, but there is no {path}: name the model "
+                f"repository of release {manifest.number}"
             )
         if sha256(path) != digest:
             raise ReleaseMismatch(
                 f"{path} is not the one of release {manifest.number} at {release.folder}: two builds are mixed; copy "
-                "the releases' folder and the model repository from the same build"
+                "the release and its model repository from the same build"
             )
 
 
@@ -228,7 +233,12 @@ def _onnx(release: Release, repository: Path, model: str) -> Path:
     return repository / model / str(release.manifest.number) / "model.onnx"
 
 
-def _session(path: Path) -> _Graph:
+def _is_encoder(model: str) -> bool:
+    return any(signature.name == model for signature in ENCODERS.values())
+
+
+def _session(graph: Path | bytes, shared: Path) -> _Graph:
+    """A graph on the CPU; ``shared`` is the folder of the arrays that it shares with others."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -237,5 +247,6 @@ def _session(path: Path) -> _Graph:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERROR
-    session: _Graph = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry(_SHARED_FOLDER, str(shared))
+    session: _Graph = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     return session
