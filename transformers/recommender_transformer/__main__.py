@@ -1,8 +1,9 @@
 """``python -m recommender_transformer --release-dir DIR --predictor_host HOST:PORT``: serve a release.
 
-With ``--model-repository DIR`` in place of ``--predictor_host`` this process computes the models itself. The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in Milvus,
-its address is ``$MILVUS_URL`` (see ``winnow.milvus.connection``). Command lines are visible to
-other users of the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
+With ``--model-repository DIR`` in place of ``--predictor_host`` this process computes the models itself, without
+Triton. The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in
+Milvus, its address is ``$MILVUS_URL`` (see ``winnow.milvus.connection``). Command lines are visible to other users of
+the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
 (``--http_port``, ``--grpc_port``, …).
 """
 

@@ -1,4 +1,4 @@
-"""``python -m winnow.local HOST PREDICTOR RELEASE PORT...``: the background process that ``winnow up --detach`` starts."""
+"""``python -m winnow.local HOST PREDICTOR RELEASE PORT...``: the process that ``winnow up --detach`` starts."""
 
 import sys
 from typing import cast
