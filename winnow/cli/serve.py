@@ -18,7 +18,7 @@ def up(
     predictor: PredictorChoice = "triton",
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
-    """Serve a release until Ctrl-C: start Redis, Triton, the Bloom sidecar and the KServe transformer."""
+    """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer."""
     from winnow.local import background
     from winnow.local.stack import Stack
 
