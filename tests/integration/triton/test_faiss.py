@@ -130,38 +130,53 @@ def test_lists_are_the_exact_ones_up_to_the_recall(large: Pair, addresses: tuple
     assert np.mean(shares) >= 0.9 if len(shares) == 1 else np.mean(shares) >= 0.95
 
 
-def test_an_embedded_predictor_finds_what_triton_finds(large: Pair, addresses: tuple[str, str], tmp_path: Path) -> None:
-    """The transformer computes the same tower and searches the same index, in its own process."""
+@pytest.mark.parametrize("kind", ["approximate", "exact"])
+def test_an_embedded_predictor_finds_what_triton_finds(
+    large: Pair, addresses: tuple[str, str], tmp_path: Path, kind: str
+) -> None:
+    """The transformer computes the same graph in its own process, with the arrays of the release's folder."""
     users = {name: tensor.numpy() for name, tensor in large.users.items()}
-    release = searched(large, tmp_path / "1")
-    check_repository(release, large.folder / "approximate")
+    graph = tmp_path / "models" / "retriever" / "1" / "model.onnx"
+    graph.parent.mkdir(parents=True)
+    graph.write_bytes((large.folder / kind / "retriever" / "1" / "model.onnx").read_bytes())
+    release = searched(large, tmp_path / "1", graph, kind)
+    check_repository(release, tmp_path / "models")
 
     async def ask_itself() -> Retrieved:
-        models = EmbeddedModels(release, large.folder / "approximate")
+        models = EmbeddedModels(release, tmp_path / "models")
         try:
-            return await models.retrieve(users)
+            answer = await models.retrieve(users)
+            mapped = await asyncio.to_thread(Path("/proc/self/maps").read_text)
+            assert str(release.folder / "item_vectors.npy") in mapped
+            return answer
         finally:
             await models.close()
 
-    found, served = asyncio.run(ask_itself()), ask(addresses[0], large.users, slice(0, USERS))
+    found, served = asyncio.run(ask_itself()), ask(addresses[kind == "exact"], large.users, slice(0, USERS))
     np.testing.assert_array_equal(found.candidates, served["candidates"])
     np.testing.assert_allclose(found.scores, served["candidate_scores"], atol=1e-6)
     np.testing.assert_allclose(found.user_vector, served["user_vector"], atol=1e-6)
+
+
+def test_an_embedded_predictor_refuses_another_index(large: Pair, tmp_path: Path) -> None:
+    graph = large.folder / "approximate" / "retriever" / "1" / "model.onnx"
+    release = searched(large, tmp_path / "1", graph, "approximate")
     (release.folder / "index.faiss").write_bytes(b"another index")
     with pytest.raises(ReleaseMismatch, match=r"index\.faiss is not the one of release 1"):
         check_repository(release, large.folder / "approximate")
 
 
-def searched(large: Pair, folder: Path) -> Release:
-    """A release that searches the index of ``large``."""
+def searched(large: Pair, folder: Path, graph: Path, kind: str) -> Release:
+    """A release of the catalog of ``large``, with its index where the search is approximate."""
     assert large.choice.file is not None
-    vectors = {"item_vectors": large.vectors}
-    release = write_bare_release(folder.parent, SCHEMA, vectors, "none")
-    (folder / "index.faiss").write_bytes(large.choice.file.read_bytes())
+    files = {"index.faiss": large.choice.file} if kind == "approximate" else {}
+    release = write_bare_release(folder.parent, SCHEMA, {"item_vectors": large.vectors}, "none")
+    for name, file in files.items():
+        (folder / name).write_bytes(file.read_bytes())
     described = {
         "index": large.choice.figures,
-        "files": release.manifest.files | {"index.faiss": sha256(large.choice.file)},
-        "models": {"retriever": sha256(large.folder / "approximate" / "retriever" / "1" / "model.onnx")},
+        "files": release.manifest.files | {name: sha256(file) for name, file in files.items()},
+        "models": {"retriever": sha256(graph)},
         "candidates": {"retriever": large.retriever.candidates},
     }
     return Release(folder, release.manifest.model_copy(update=described))
