@@ -3,8 +3,9 @@ locals {
   # By workload and bucket: prefixes with read access, and prefixes with write access, which includes reading and deleting.
   bucket_access = {
     predictor = { models = { read = ["model_repository/"], write = [] } }
-    # The sidecar shares the transformer's pod, and so its account and role.
-    transformer = { models = { read = ["releases/"], write = [] } }
+    # The sidecar shares the transformer's pod, and so its account and role. Without Triton (kserve_manifests/embedded) the
+    # transformer reads the models as well.
+    transformer = { models = { read = ["model_repository/", "releases/"], write = [] } }
     # The export of events, and the jobs that read releases and exports to rebuild or check the online store.
     feedback = {
       features = { read = ["data/"], write = ["data/events/", "data/impressions/"] }

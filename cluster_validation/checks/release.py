@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from cluster_validation.checks.routes import KINDS
 from cluster_validation.manifests.objects import Finding, Object, Objects, title
 from cluster_validation.manifests.selectors import selects
-from cluster_validation.manifests.workloads import workloads
+from cluster_validation.manifests.workloads import serving_part, workloads
 
 _MODELS = re.compile(r"^s3://[a-z0-9.-]+/model_repository/(\d+)/$")
 _RELEASE = re.compile(r"^s3://[a-z0-9.-]+/releases/(\d+)/$")
@@ -34,12 +34,14 @@ def check(objects: Objects) -> Iterator[Finding]:
 
 
 def _pins(chain: Object) -> dict[str, str | None]:
-    spec = chain["spec"]
-    models = _MODELS.match(spec.get("predictor", {}).get("model", {}).get("storageUri", ""))
-    return {
-        "spec.predictor.model.storageUri": models and models[1],
-        "spec.predictor.initContainers": source(spec.get("predictor", {}), _MODELS),
-        "spec.transformer.initContainers": source(spec.get("transformer", {})),
+    spec, serving = chain["spec"], serving_part(chain)
+    predictor = spec.get("predictor", {})
+    models = _MODELS.match(predictor.get("model", {}).get("storageUri", ""))
+    # A predictor that is the transformer itself names no model to KServe.
+    stored = {"spec.predictor.model.storageUri": models and models[1]} if serving == "transformer" else {}
+    return stored | {
+        "the models in spec.predictor.initContainers": source(predictor, _MODELS),
+        f"the release in spec.{serving}.initContainers": source(spec.get(serving, {})),
         "metadata.labels": chain["metadata"].get("labels", {}).get("winnow/release"),
     }
 
@@ -93,6 +95,7 @@ def _one_chain(objects: Objects, chain: Object) -> Iterator[Finding]:
 
 
 def _routes(objects: Objects) -> Iterator[Finding]:
+    serving = {f"{chain['metadata']['name']}-{serving_part(chain)}" for chain in objects.chains}
     routed: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for route in (each for kind in KINDS for each in objects.of(kind)):
         for number, rule in enumerate(route["spec"].get("rules", ())):
@@ -106,9 +109,9 @@ def _routes(objects: Objects) -> Iterator[Finding]:
                     "splits requests between chains at random, so a user changes sides: match buckets instead",
                 )
             for backend in backends:
-                if not backend.endswith("-transformer"):
+                if backend not in serving:
                     yield Finding(title(route), where, f"{backend} is not a transformer: a canary is a whole chain")
     for chain in objects.chains:
         for kind in KINDS:
-            if f"{chain['metadata']['name']}-transformer" not in routed[kind]:
+            if f"{chain['metadata']['name']}-{serving_part(chain)}" not in routed[kind]:
                 yield Finding(title(chain), "", f"no {kind} leads to its transformer")

@@ -64,6 +64,13 @@ class Workload:
         return self.ports().get(str(name)) or (int(name) if name in self.ports().values() else None)
 
 
+def serving_part(chain: Object) -> str:
+    """The part of a chain that requests reach: the predictor where the transformer has its place, with the models."""
+    containers = chain["spec"].get("predictor", {}).get("containers", ())
+    embedded = any("recommender_transformer" in container.get("command", ()) for container in containers)
+    return "predictor" if embedded else "transformer"
+
+
 def workloads(objects: Objects) -> list[Workload]:
     """The workloads of all controllers and of both parts of each InferenceService."""
     found = [

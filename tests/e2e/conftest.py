@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.transformer_process import transformer
 from winnow.ports import Ports
 from winnow.release import Release
 
@@ -103,6 +104,26 @@ def free_base() -> int:
             continue
         return base
     raise RuntimeError("no eight free ports in a row")
+
+
+@pytest.fixture(scope="session")
+def embedded(served: Served) -> Iterator[Served]:
+    """Release 1, served by one more transformer of the same stack, which computes the models itself."""
+    release, grpc = served.release, Ports.free().grpc
+    redis = f"redis://127.0.0.1:{served.ports.redis}/0"
+    repository = served.winnow.home / "model_repository" / str(release.manifest.number)
+    with (
+        transformer(release, served.ports, redis, f"--grpc_port={grpc}", repository=repository) as (_, port),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http,
+    ):
+        yield Served(served.winnow, replace(served.ports, http=port, grpc=grpc), release, http)
+
+
+@pytest.fixture(params=["served", "embedded"])
+def each(request: pytest.FixtureRequest) -> Served:
+    """The stack with Triton, and its transformer without: for tests of the whole funnel."""
+    server: Served = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,18 @@ def test_ctrl_c_leaves_nothing_running(winnow, free_ports: int) -> None:
     assert alive == []
 
 
+def test_an_embedded_predictor_needs_no_triton_and_leaves_nothing_running(winnow, free_ports: int) -> None:
+    ports = Ports.at(free_ports)
+    with up(winnow, f"--port-base={free_ports}", "--predictor=embedded") as processes:
+        used = (ports.http, ports.grpc, ports.redis, ports.sidecar)
+        assert listening(processes) == {("127.0.0.1", port) for port in used}
+        asked = winnow("recommend", "someone-new", "--text", "a red lamp", "--json")
+        assert asked.returncode == 0, asked.stderr
+        assert json.loads(asked.stdout)["degraded"] == []
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert alive == []
+
+
 def test_a_stack_listens_on_loopback_and_with_host_its_http_and_grpc_on_more(winnow, free_ports: int) -> None:
     ports = Ports.at(free_ports)
     used = set(ports.numbers()) - {ports.milvus}  # this release's items are in Triton

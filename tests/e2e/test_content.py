@@ -15,9 +15,9 @@ ActiveUsers = Callable[[int], list[str]]
 
 
 @pytest.fixture(scope="module")
-def catalog(served) -> dict[str, dict[str, Any]]:
+def catalog(winnow) -> dict[str, dict[str, Any]]:
     """The demo marketplace's items by id, their pictures and sounds by absolute path."""
-    [file] = (served.winnow.home / "marketplace").glob("*/items.parquet")
+    [file] = (winnow.home / "marketplace").glob("*/items.parquet")
     items = pq.read_table(file).to_pylist()
     for item in items:
         for name in ("image", "audio"):
@@ -45,12 +45,12 @@ def itself(item: dict[str, Any]) -> dict[str, Any]:
     return words | {"image": {"b64": base64.b64encode(Path(item["image"]).read_bytes()).decode()}}
 
 
-def test_a_picture_finds_items_of_its_category(served, catalog: dict[str, dict[str, Any]]) -> None:
+def test_a_picture_finds_items_of_its_category(each, catalog: dict[str, dict[str, Any]]) -> None:
     hits = 0
     asked = [item for item in catalog.values() if item["image"] and item["available"]][:20]
     for item in asked:
         content = base64.b64encode(Path(item["image"]).read_bytes()).decode()
-        given = found(served, query={"image": {"b64": content}}, k=10)
+        given = found(each, query={"image": {"b64": content}}, k=10)
         hits += sum(
             catalog[other["item_id"]]["category"] == item["category"] for other in given if other["item_id"] in catalog
         )
@@ -58,11 +58,11 @@ def test_a_picture_finds_items_of_its_category(served, catalog: dict[str, dict[s
     assert hits > 2 * by_chance
 
 
-def test_a_query_and_a_user_are_blended(served, active_users: ActiveUsers, catalog: dict[str, dict[str, Any]]) -> None:
+def test_a_query_and_a_user_are_blended(each, active_users: ActiveUsers, catalog: dict[str, dict[str, Any]]) -> None:
     [user] = active_users(3)[-1:]
     title = next(item["title"] for item in catalog.values() if item["available"])
-    alone = found(served, query={"text": title}, k=10)
-    blended = found(served, query={"text": title}, user_id=user, k=10)
+    alone = found(each, query={"text": title}, k=10)
+    blended = found(each, query={"text": title}, user_id=user, k=10)
     assert all(item["click"] is None for item in alone)
     assert all(item["click"] is not None for item in blended)
     assert [item["item_id"] for item in alone] != [item["item_id"] for item in blended]

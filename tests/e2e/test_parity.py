@@ -1,4 +1,4 @@
-"""The served list equals the same funnel computed offline from the PyTorch models."""
+"""The served list equals the same funnel computed offline from the PyTorch models, with Triton and without."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,15 +38,15 @@ class TorchModels:
         return Ranked(probabilities.numpy())
 
 
-def test_served_answers_equal_the_torch_models(served, active_users: Callable[[int], list[str]]) -> None:
-    release = served.release
+def test_served_answers_equal_the_torch_models(each, active_users: Callable[[int], list[str]]) -> None:
+    release = each.release
     # Runs are named after their start time: the first one made release 1.
-    trained = min((served.winnow.home / "pipelines").glob("*/**/train"))
+    trained = min((each.winnow.home / "pipelines").glob("*/**/train"))
     models = TorchModels(trained, release.manifest.candidates["retriever"])
     users = [*active_users(20), "someone-new"]
 
     async def offline() -> list[Answer]:
-        store = OnlineStore(release, f"redis://127.0.0.1:{served.ports.redis}/0")
+        store = OnlineStore(release, f"redis://127.0.0.1:{each.ports.redis}/0")
         try:
             await new_items.catch_up(store)
             runner = Runner(recommender(release, store, models), store.cold_start_state, deadline_ms=10_000)
@@ -60,7 +60,7 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
             await store.close()
 
     for user, expected in zip(users, asyncio.run(offline()), strict=True):
-        answer = served.recommend(user, k=50, debug=True, deadline_ms=10_000)
+        answer = each.recommend(user, k=50, debug=True, deadline_ms=10_000)
         assert answer["degraded"] == expected["degraded"] == []
         candidates = {candidate["item_id"] for candidate in answer["trace"]["candidates"]}
         assert candidates == {candidate["item_id"] for candidate in expected["trace"]["candidates"]}
@@ -68,3 +68,25 @@ def test_served_answers_equal_the_torch_models(served, active_users: Callable[[i
         for field in ("score", "click", "conversion", "value"):
             given = [item[field] for item in answer["items"]]
             np.testing.assert_allclose(given, [item[field] for item in expected["items"]], atol=1e-3)
+
+
+def test_triton_and_the_embedded_predictor_give_the_same_answers(
+    served, embedded, active_users: Callable[[int], list[str]]
+) -> None:
+    users: list[str | None] = [*active_users(40), "someone-new"]
+    requests: list[dict[str, object]] = [{"user_id": user, "k": 50} for user in users]
+    requests += [{"query": {"text": "a small red lamp"}, "user_id": user, "k": 20} for user in (None, *users[:5])]
+    requests += [{"user_id": users[0], "repeats": "allow", "diversity": 0.0}]
+
+    def ask(server, request: dict[str, object]) -> dict[str, object]:
+        body = {"instances": [{"deadline_ms": 10_000, **request}]}
+        [answer] = server.http.post("/v1/models/recommender:predict", json=body).json()["predictions"]
+        assert answer["degraded"] == []
+        return answer
+
+    for request in requests:
+        by_triton, by_itself = ask(served, request)["items"], ask(embedded, request)["items"]
+        assert [item["item_id"] for item in by_itself] == [item["item_id"] for item in by_triton]
+        for field in ("score", "click", "conversion", "value"):
+            given = [[item[field] for item in items if item[field] is not None] for items in (by_itself, by_triton)]
+            np.testing.assert_allclose(*given, atol=1e-5)

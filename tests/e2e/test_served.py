@@ -15,15 +15,15 @@ from winnow import client
 ActiveUsers = Callable[[int], list[str]]
 
 
-def test_curl_and_grpc_get_the_same_list(served, active_users: ActiveUsers) -> None:
-    base = f"http://127.0.0.1:{served.ports.http}"
+def test_curl_and_grpc_get_the_same_list(each, active_users: ActiveUsers) -> None:
+    base = f"http://127.0.0.1:{each.ports.http}"
 
     def curl(path: str, body: dict[str, object]) -> dict[str, object]:
         header = "Content-Type: application/json"
         command = ["curl", "-s", "--noproxy", "*", "-H", header, f"{base}{path}", "-d", json.dumps(body)]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
-    with grpcclient.InferenceServerClient(f"127.0.0.1:{served.ports.grpc}") as grpc:
+    with grpcclient.InferenceServerClient(f"127.0.0.1:{each.ports.grpc}") as grpc:
         for user in [*active_users(5), "someone-new"]:
             v1 = curl("/v1/models/recommender:predict", {"instances": [{"user_id": user, "k": 7}]})
             tensors = [
@@ -46,15 +46,15 @@ def test_curl_and_grpc_get_the_same_list(served, active_users: ActiveUsers) -> N
             np.testing.assert_allclose(result.as_numpy("scores")[0], outputs["scores"], atol=1e-6)
 
 
-def test_seen_and_unavailable_items_are_left_out_and_none_repeats(served, active_users: ActiveUsers) -> None:
-    release = served.release
+def test_seen_and_unavailable_items_are_left_out_and_none_repeats(each, active_users: ActiveUsers) -> None:
+    release = each.release
     ids = release.strings("item_ids")
     unavailable = set(ids[1:][release.array("item_rows")["available"][1:] == 0].tolist())
     users = {user: row for row, user in enumerate(release.array("user_ids").tolist())}
     offsets, log = release.array("offsets"), release.array("item")
     assert unavailable
     for user in active_users(25):
-        given = [item["item_id"] for item in served.recommend(user, k=100)["items"]]
+        given = [item["item_id"] for item in each.recommend(user, k=100)["items"]]
         seen = set(ids[log[offsets[users[user]] : offsets[users[user] + 1]]].tolist())
         assert len(given) == 100
         assert len(set(given)) == 100
@@ -62,25 +62,25 @@ def test_seen_and_unavailable_items_are_left_out_and_none_repeats(served, active
         assert not unavailable & set(given)
 
 
-def test_an_unknown_user_gets_trending_items(served) -> None:
-    answer = served.recommend("cold-start-user", k=10)
+def test_an_unknown_user_gets_trending_items(each) -> None:
+    answer = each.recommend("cold-start-user", k=10)
     assert len(answer["items"]) == 10
     assert answer["degraded"] == []
     # Another test may have added items.
     assert {source for item in answer["items"] for source in item["sources"]} - {"new_items"} == {"trending"}
 
 
-def test_an_items_event_removes_it_from_the_next_answers(served, active_users: ActiveUsers) -> None:
+def test_an_items_event_removes_it_from_the_next_answers(each, active_users: ActiveUsers) -> None:
     [user] = active_users(30)[-1:]
-    first = served.recommend(user)["items"][0]["item_id"]
+    first = each.recommend(user)["items"][0]["item_id"]
     event = {"user_id": user, "item_id": first, "event": "view"}
-    posted = served.http.post("/v1/models/events:predict", json={"instances": [event]})
+    posted = each.http.post("/v1/models/events:predict", json={"instances": [event]})
     assert posted.status_code == 200, posted.text
-    until(lambda: all(item["item_id"] != first for item in served.recommend(user, k=100)["items"]), 30)
+    until(lambda: all(item["item_id"] != first for item in each.recommend(user, k=100)["items"]), 30)
 
 
-def test_the_trace_accounts_for_every_candidate(served, active_users: ActiveUsers) -> None:
-    trace = served.recommend(active_users(1)[0], k=10, debug=True)["trace"]
+def test_the_trace_accounts_for_every_candidate(each, active_users: ActiveUsers) -> None:
+    trace = each.recommend(active_users(1)[0], k=10, debug=True)["trace"]
     candidates = trace["candidates"]
     assert sum("removed_by" in candidate for candidate in candidates) == sum(trace["removed"].values())
     ranked = [candidate for candidate in candidates if "ranked" in candidate]

@@ -12,7 +12,9 @@ from winnow.release import Release
 
 
 @contextmanager
-def transformer(served: Release, ports: Ports, redis_url: str, *flags: str) -> Iterator[tuple[Process, int]]:
+def transformer(
+    served: Release, ports: Ports, redis_url: str, *flags: str, repository: Path | None = None
+) -> Iterator[tuple[Process, int]]:
     """Start one more transformer beside a stack; gives the process and its HTTP port.
 
     Args:
@@ -20,12 +22,14 @@ def transformer(served: Release, ports: Ports, redis_url: str, *flags: str) -> I
         ports: of the stack, whose Triton it uses.
         redis_url: of the stack's Redis, or of a proxy before it.
         flags: more command-line flags.
+        repository: model repository of the release, to compute its models in place of the stack's Triton.
     """
     own = Ports.free()
+    predictor = [f"--predictor_host=127.0.0.1:{ports.triton_grpc}", "--predictor_protocol=grpc-v2"]
     command = [
         *(sys.executable, "-P", "-m", "recommender_transformer"),
         *(f"--release-dir={served.folder}", f"--redis-url={redis_url}"),
-        *(f"--predictor_host=127.0.0.1:{ports.triton_grpc}", "--predictor_protocol=grpc-v2"),
+        *([f"--model-repository={repository}"] if repository else predictor),
         *("--host=127.0.0.1", f"--http_port={own.http}", f"--grpc_port={own.grpc}", *flags),
     ]
     with tempfile.TemporaryDirectory(prefix="winnow-transformer-") as folder:

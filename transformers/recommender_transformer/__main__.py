@@ -1,8 +1,9 @@
 """``python -m recommender_transformer --release-dir DIR --predictor_host HOST:PORT``: serve a release.
 
-The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in Milvus,
-its address is ``$MILVUS_URL`` (see ``winnow.milvus.connection``). Command lines are visible to
-other users of the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
+With ``--model-repository DIR`` in place of ``--predictor_host`` this process computes the models itself, without
+Triton. The URL of Redis is ``$REDIS_URL`` (see ``winnow.store.connection``) or ``--redis-url``; where the items are in
+Milvus, its address is ``$MILVUS_URL`` (see ``winnow.milvus.connection``). Command lines are visible to other users of
+the machine, so use the variable for a URL with a password. All flags of KServe's model server work too
 (``--http_port``, ``--grpc_port``, …).
 """
 
@@ -23,6 +24,7 @@ from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
 from recommender_transformer.backends import new_items
+from recommender_transformer.backends.embedded import EmbeddedModels
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online_store import OnlineStore
@@ -58,14 +60,14 @@ def main() -> None:
     try:
         release = Release.open(args.release_dir)
         milvus_url = address() if is_searched(release) else ""
-        check_backends(release, args.redis_url, args.predictor_host, milvus_url)
+        check_backends(release, args.redis_url, args.predictor_host or args.model_repository, milvus_url)
     except WinnowError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
     serve(
         release,
         args.redis_url,
-        lambda: TritonModels(args.predictor_host, release.manifest.number),
+        lambda: _models(release, args.predictor_host or args.model_repository),
         deadline_ms=args.deadline_ms,
         http_port=args.http_port,
         grpc_port=args.grpc_port,
@@ -80,9 +82,22 @@ def main() -> None:
     )
 
 
+def _models(release: Release, predictor: str | Path) -> Models:
+    """The models in Triton at an address, or those of a model repository in this process."""
+    if isinstance(predictor, Path):
+        return EmbeddedModels(release, predictor)
+    return TritonModels(predictor, release.manifest.number)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
     parser.add_argument("--release-dir", type=Path, required=True, help="Folder of the release to serve.")
+    # No --predictor: KServe parses the command line when it is imported, and takes that for an abbreviation.
+    parser.add_argument(
+        "--model-repository",
+        type=Path,
+        help="Model repository of the release: compute the models in this process, in place of --predictor_host.",
+    )
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
     parser.add_argument(
         "--host", default=EVERYWHERE, help="Address that HTTP and gRPC listen on. Default: all addresses."
@@ -137,8 +152,11 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.reuse_port and args.metrics_port is None:
         parser.error("--reuse-port: needs --metrics-port, because each process has its own metrics")
-    if not args.predictor_host:
-        parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
+    if bool(args.predictor_host) == bool(args.model_repository):
+        parser.error(
+            "one of --predictor_host (HOST:PORT of Triton's gRPC endpoint) and --model-repository (compute the models "
+            "in this process) is required"
+        )
     for name, smallest in (
         ("max_in_flight", 1),
         ("max_connections", 1),

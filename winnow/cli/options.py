@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from winnow.local.predictor import Predictor
 from winnow.release import BuildInputs
 
 Data = Annotated[
@@ -28,6 +29,11 @@ Host = Annotated[
         help="Address that HTTP and gRPC listen on: 127.0.0.1 for this machine only, 0.0.0.0 for all its networks. "
         "There is no authentication: every client can request any user and write events and items."
     ),
+]
+
+PredictorChoice = Annotated[
+    Predictor,
+    typer.Option(help="What computes the models: Triton, or ONNX Runtime in the transformer, which needs less CPU."),
 ]
 
 ReleaseDir = Annotated[

@@ -7,7 +7,7 @@ import typer
 
 from winnow import home, release
 from winnow.cli.build import newest, run_build, source_of
-from winnow.cli.options import DEFAULTS, Data, Events, Host, Items, PortBase, Users
+from winnow.cli.options import DEFAULTS, Data, Events, Host, Items, PortBase, PredictorChoice, Users
 from winnow.ports import DEFAULT_BASE, LOOPBACK, Ports, checked_host, reached_at
 
 
@@ -15,9 +15,10 @@ def up(
     number: Annotated[int | None, typer.Option("--release", help="Number of the release. Default: the newest.")] = None,
     port_base: PortBase = DEFAULT_BASE,
     host: Host = LOOPBACK,
+    predictor: PredictorChoice = "triton",
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
-    """Serve a release until Ctrl-C: start Redis, Triton, the Bloom sidecar and the KServe transformer."""
+    """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer."""
     from winnow.local import background
     from winnow.local.stack import Stack
 
@@ -25,10 +26,10 @@ def up(
     ports, host = Ports.at(port_base), checked_host(host)
     addresses = f"http://{host}:{ports.http} and grpc {host}:{ports.grpc}"
     if detach:
-        state = background.detach(chosen, ports, host, show_progress=sys.stderr.isatty())
+        state = background.detach(chosen, ports, host, predictor, show_progress=sys.stderr.isatty())
         typer.echo(f"release {state.release} at {addresses}")
         return
-    with Stack(chosen, ports, host=host, show_progress=sys.stderr.isatty()) as stack:
+    with Stack(chosen, ports, host=host, predictor=predictor, show_progress=sys.stderr.isatty()) as stack:
         typer.echo(f"release {chosen} at {addresses}; Ctrl-C stops it")
         stack.wait()
 
@@ -49,6 +50,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after the sample requests.")] = False,
     port_base: PortBase = DEFAULT_BASE,
     host: Host = LOOPBACK,
+    predictor: PredictorChoice = "triton",
 ) -> None:
     """Build a release of the data set unless there is one, serve it, and print sample recommendations."""
     from winnow.cli import show
@@ -57,7 +59,9 @@ def demo(
     source = source_of(data, items, users, events)
     ports, host = Ports.at(port_base), checked_host(host)
     served = release.latest(home.releases(), like=source) or run_build(source, "none")
-    with Stack(served.manifest.number, ports, host=host, show_progress=sys.stderr.isatty()) as stack:
+    with Stack(
+        served.manifest.number, ports, host=host, predictor=predictor, show_progress=sys.stderr.isatty()
+    ) as stack:
         show.samples(served, ports, reached_at(host))
         show.queries(served, ports, reached_at(host))
         if not once:

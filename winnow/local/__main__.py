@@ -1,14 +1,17 @@
-"""``python -m winnow.local HOST RELEASE PORT...``: the background process that ``winnow up --detach`` starts."""
+"""``python -m winnow.local HOST PREDICTOR RELEASE PORT...``: the process that ``winnow up --detach`` starts."""
 
 import sys
+from typing import cast
 
 from winnow.errors import WinnowError
 from winnow.local.background import serve
+from winnow.local.predictor import Predictor
 from winnow.ports import Ports
 
 if __name__ == "__main__":
-    host, (release, *ports) = sys.argv[1], map(int, sys.argv[2:])
+    host, predictor, *numbers = sys.argv[1:]
+    release, *ports = map(int, numbers)
     try:
-        serve(release, Ports(*ports), host)
+        serve(release, Ports(*ports), host, cast(Predictor, predictor))
     except WinnowError as error:
         sys.exit(str(error))

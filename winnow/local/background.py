@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from winnow import home
 from winnow.errors import WinnowError
+from winnow.local.predictor import Predictor
 from winnow.local.processes import ProcessFailed, tail
 from winnow.local.stack import POLL_SECONDS, Stack
 from winnow.local.stack_state import StackState, running
@@ -18,26 +19,34 @@ from winnow.ports import LOOPBACK, Ports
 STOP_SECONDS = 60.0
 
 
-def serve(release: int, ports: Ports, host: str) -> None:
+def serve(release: int, ports: Ports, host: str, predictor: Predictor) -> None:
     """Serve a release in this process until it is interrupted.
 
     Raises:
         WinnowError: The stack did not start, or a part stopped by itself.
     """
     try:
-        with Stack(release, ports, host=host, show_progress=False) as stack:
+        with Stack(release, ports, host=host, predictor=predictor, show_progress=False) as stack:
             stack.wait()
     except KeyboardInterrupt:
         return
 
 
-def detach(release: int, ports: Ports, host: str = LOOPBACK, *, show_progress: bool = True) -> StackState:
+def detach(
+    release: int,
+    ports: Ports,
+    host: str = LOOPBACK,
+    predictor: Predictor = "triton",
+    *,
+    show_progress: bool = True,
+) -> StackState:
     """Start a stack in the background, and return when it answers requests.
 
     Args:
         release: Number of the release.
         ports: Ports of the parts.
         host: IPv4 address that HTTP and gRPC listen on.
+        predictor: What computes the models.
         show_progress: Show the elapsed time while waiting.
 
     Raises:
@@ -48,7 +57,7 @@ def detach(release: int, ports: Ports, host: str = LOOPBACK, *, show_progress: b
     # A session of its own, so that the stack outlives the terminal.
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "winnow.local", host, str(release), *map(str, ports.numbers())],
+        [sys.executable, "-P", "-m", "winnow.local", host, predictor, str(release), *map(str, ports.numbers())],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -1,4 +1,4 @@
-"""Redis, Triton and, where a release needs it, Milvus: of a stack, started here or already running elsewhere."""
+"""Redis and, where they are needed, Triton and Milvus: of a stack, started here or already running elsewhere."""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ class Infrastructure:
 
     Attributes:
         redis_url: ``redis://host:port/db``.
-        triton: ``host:port`` of Triton's gRPC.
+        triton: ``host:port`` of Triton's gRPC; empty where Triton is not needed.
         milvus_url: ``http://host:port``; empty where Milvus is not needed.
         processes: The processes that were started here.
     """
@@ -37,10 +37,11 @@ def infrastructure(
     folder: Path | None = None,
     redis_url: str | None = None,
     triton_url: str | None = None,
+    needs_triton: bool = True,
     needs_milvus: bool = False,
     milvus_url: str | None = None,
 ) -> Iterator[Infrastructure]:
-    """Run Redis, a Triton that serves ``models`` and, if needed, Milvus, and stop them at the end.
+    """Run Redis and, if needed, a Triton that serves ``models`` and Milvus, and stop them at the end.
 
     Args:
         repository: Triton's model repository of a release.
@@ -50,6 +51,7 @@ def infrastructure(
             temporary folder).
         redis_url: Address of a running Redis, to use instead of starting one.
         triton_url: ``host:port`` of a running Triton's gRPC, to use instead of starting one.
+        needs_triton: Whether Triton serves the models; if not, the repository is only checked.
         needs_milvus: Whether the items of the release are in Milvus.
         milvus_url: Address of a running Milvus, to use instead of starting one.
 
@@ -66,7 +68,9 @@ def infrastructure(
         else:
             ports.check_free(["redis"])
             processes.append(exits.enter_context(redis.server(folder / "redis", ports.redis, logs / "redis.log")))
-        if triton_url:
+        if not needs_triton:
+            triton.check_repository(repository, models)
+        elif triton_url:
             triton.check(triton_url, repository, models)
         else:
             ports.check_free(["triton_http", "triton_grpc", "triton_metrics"])
@@ -81,7 +85,7 @@ def infrastructure(
             processes.append(exits.enter_context(milvus.server(folder / "milvus", ports.milvus, logs / "milvus.log")))
         yield Infrastructure(
             redis_url or redis.url(ports.redis),
-            triton_url or f"127.0.0.1:{ports.triton_grpc}",
+            (triton_url or f"127.0.0.1:{ports.triton_grpc}") if needs_triton else "",
             (milvus_url or "") if needs_milvus else "",
             tuple(processes),
         )

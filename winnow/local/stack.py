@@ -1,4 +1,7 @@
-"""The stack on one machine: Redis, Triton, the Bloom sidecar, the transformer and, for some releases, Milvus."""
+"""The stack on one machine: Redis, Triton, the Bloom sidecar, the transformer and, for some releases, Milvus.
+
+With an embedded predictor the transformer computes the models itself, without Triton.
+"""
 
 import os
 import signal
@@ -15,6 +18,7 @@ from tqdm import tqdm
 
 from winnow import home
 from winnow.local.infrastructure import Infrastructure, infrastructure
+from winnow.local.predictor import Predictor
 from winnow.local.processes import Process, http_ok
 from winnow.local.readiness import wait_until_not_degraded
 from winnow.local.stack_state import StackState, claim
@@ -44,6 +48,7 @@ class Stack:
         ports: Ports,
         *,
         host: str = LOOPBACK,
+        predictor: Predictor = "triton",
         state_dir: Path | None = None,
         redis_url: str | None = None,
         show_progress: bool = True,
@@ -54,6 +59,7 @@ class Stack:
             release: Number of the release.
             ports: Ports of the parts.
             host: IPv4 address that HTTP and gRPC listen on; all other ports listen on loopback.
+            predictor: What computes the models; with ``embedded``, ``TRITON_URL`` is ignored.
             state_dir: Folder for Redis' data, logs and state instead of the home, so that the stack can run beside the
                 home's; the addresses of the environment are then ignored.
             redis_url: Address of a running Redis, which takes precedence over ``REDIS_URL``.
@@ -62,6 +68,7 @@ class Stack:
         self.release = release
         self.ports = ports
         self.host = host
+        self._embedded = predictor == "embedded"
         self._folder = state_dir or home.home()
         self._has_own_state = state_dir is not None
         self._redis_url = redis_url or (None if self._has_own_state else os.environ.get("REDIS_URL"))
@@ -85,7 +92,7 @@ class Stack:
             self.ports.check_free(["http", "grpc"], self.host)
             self.ports.check_free(["sidecar"])
             bar = exits.enter_context(tqdm(total=5, disable=not self._show_progress, leave=False))
-            bar.set_description("starting Redis and Triton")
+            bar.set_description("starting Redis" if self._embedded else "starting Redis and Triton")
             parts = exits.enter_context(
                 infrastructure(
                     home.model_repository(self.release),
@@ -94,6 +101,7 @@ class Stack:
                     folder=self._folder,
                     redis_url=self._redis_url,
                     triton_url=None if self._has_own_state else os.environ.get("TRITON_URL"),
+                    needs_triton=not self._embedded,
                     needs_milvus=is_searched(release),
                     milvus_url=None if self._has_own_state or not os.environ.get(URL) else address(),
                 )
@@ -160,6 +168,8 @@ class Stack:
             timeout=START_SECONDS,
         )
         predictor = [f"--predictor_host={parts.triton}", "--predictor_protocol=grpc-v2"]
+        if self._embedded:
+            predictor = [f"--model-repository={home.model_repository(self.release)}"]
         listen = [f"--host={self.host}", f"--http_port={ports.http}", f"--grpc_port={ports.grpc}"]
         yield Process(
             "transformer",

@@ -49,6 +49,8 @@ PERMISSIONS = [
     ("predictor", "s3:GetObject", "-models/releases/1/manifest.json", False),
     ("predictor", "s3:PutObject", "-models/model_repository/1/ranker/1/model.onnx", False),
     ("transformer", "s3:GetObject", "-models/releases/1/manifest.json", True),
+    ("transformer", "s3:GetObject", "-models/model_repository/1/ranker/1/model.onnx", True),
+    ("transformer", "s3:PutObject", "-models/model_repository/1/ranker/1/model.onnx", False),
     ("transformer", "s3:GetObject", "-features/data/users.parquet", False),
     ("transformer", "s3:DeleteObject", "-models/releases/1/manifest.json", False),
     ("feedback", "s3:PutObject", "-features/data/events/1-0.parquet", True),

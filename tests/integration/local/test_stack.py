@@ -191,6 +191,30 @@ def test_a_detached_stack_runs_until_down(home):
         assert redis.llen(state_of(releases.Release.open(home / "releases" / "1")).history("u1")) == 1
 
 
+def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch):
+    """The transformer gets the models' folder; Triton is neither started nor asked."""
+    monkeypatch.setenv("TRITON_URL", "127.0.0.1:1")
+    (Path(os.environ["PYTHONPATH"]) / "recommender_transformer.py").write_text(
+        SERVICE.format(
+            flags=[*COMMON, "--model-repository", "--host", "--http_port", "--grpc_port", "--drain-seconds"],
+            paths=["/v2/health/ready", "/v2/models/recommender/ready"],
+            port="http_port",
+        )
+    )
+    ports = Ports.free()
+    detach(1, ports, predictor="embedded", show_progress=False)
+    try:
+        assert set(listening(ports)) == {ports.http, ports.redis, ports.sidecar}
+        log = (home / "run" / "logs" / "recommender_transformer.log").read_text()
+        assert f"'model_repository': '{home}/model_repository/1'" in log
+    finally:
+        down()
+    assert listening(ports) == []
+    (home / "model_repository" / "1" / "ranker" / "1" / "model.onnx").unlink()
+    with pytest.raises(WinnowError, match=r"model_repository/1 has no ranker/1/model\.onnx: the release is incomplete"):
+        Stack(1, Ports.free(), predictor="embedded", show_progress=False).__enter__()
+
+
 def test_nothing_survives_when_the_supervisor_is_killed(home):
     ports = Ports.free()
     state = detach(1, ports, show_progress=False)
@@ -202,7 +226,7 @@ def test_nothing_survives_when_the_supervisor_is_killed(home):
 
 def test_ctrl_c_stops_everything_and_is_no_error(home):
     ports = Ports.free()
-    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "1", *map(str, ports.numbers())]
+    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "triton", "1", *map(str, ports.numbers())]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         assert eventually(lambda: (state := running()) is not None and state.ready, seconds=60.0)
         child.send_signal(signal.SIGINT)

@@ -1,5 +1,6 @@
-"""The retriever with an approximate search, in a real Triton, beside the exact one."""
+"""The retriever with an approximate search, in a real Triton, beside the exact one and one without Triton."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,16 @@ from tritonclient.utils import InferenceServerException
 
 from export.approximate_retriever import Choice, choose, export_approximate
 from export.repository import export_model
+from recommender_transformer.backends.embedded import EmbeddedModels, check_repository
+from recommender_transformer.backends.models import Retrieved
+from tests.support.tiny_release import SCHEMA, write_bare_release
+from winnow.errors import ReleaseMismatch
 from winnow.local.infrastructure import infrastructure
 from winnow.local.processes import ProcessFailed
 from winnow.models.served import ServedRetriever
 from winnow.models.towers import Shapes
 from winnow.ranking.context import HIDDEN
+from winnow.release import Release, sha256
 from winnow.settings.training import IndexSettings, RetrieverSettings
 from winnow.signatures import RETRIEVER
 from winnow.training.retriever.trained import build_towers
@@ -122,6 +128,58 @@ def test_lists_are_the_exact_ones_up_to_the_recall(large: Pair, addresses: tuple
     assert large.choice.figures.recall is not None
     assert large.choice.figures.recall >= 0.95
     assert np.mean(shares) >= 0.9 if len(shares) == 1 else np.mean(shares) >= 0.95
+
+
+@pytest.mark.parametrize("kind", ["approximate", "exact"])
+def test_an_embedded_predictor_finds_what_triton_finds(
+    large: Pair, addresses: tuple[str, str], tmp_path: Path, kind: str
+) -> None:
+    """The transformer computes the same graph in its own process, with the arrays of the release's folder."""
+    users = {name: tensor.numpy() for name, tensor in large.users.items()}
+    graph = tmp_path / "models" / "retriever" / "1" / "model.onnx"
+    graph.parent.mkdir(parents=True)
+    graph.write_bytes((large.folder / kind / "retriever" / "1" / "model.onnx").read_bytes())
+    release = searched(large, tmp_path / "1", graph, kind)
+    check_repository(release, tmp_path / "models")
+
+    async def ask_itself() -> Retrieved:
+        models = EmbeddedModels(release, tmp_path / "models")
+        try:
+            answer = await models.retrieve(users)
+            mapped = await asyncio.to_thread(Path("/proc/self/maps").read_text)
+            assert str(release.folder / "item_vectors.npy") in mapped
+            return answer
+        finally:
+            await models.close()
+
+    found, served = asyncio.run(ask_itself()), ask(addresses[kind == "exact"], large.users, slice(0, USERS))
+    np.testing.assert_array_equal(found.candidates, served["candidates"])
+    np.testing.assert_allclose(found.scores, served["candidate_scores"], atol=1e-6)
+    np.testing.assert_allclose(found.user_vector, served["user_vector"], atol=1e-6)
+
+
+def test_an_embedded_predictor_refuses_another_index(large: Pair, tmp_path: Path) -> None:
+    graph = large.folder / "approximate" / "retriever" / "1" / "model.onnx"
+    release = searched(large, tmp_path / "1", graph, "approximate")
+    (release.folder / "index.faiss").write_bytes(b"another index")
+    with pytest.raises(ReleaseMismatch, match=r"index\.faiss is not the one of release 1"):
+        check_repository(release, large.folder / "approximate")
+
+
+def searched(large: Pair, folder: Path, graph: Path, kind: str) -> Release:
+    """A release of the catalog of ``large``, with its index where the search is approximate."""
+    assert large.choice.file is not None
+    files = {"index.faiss": large.choice.file} if kind == "approximate" else {}
+    release = write_bare_release(folder.parent, SCHEMA, {"item_vectors": large.vectors}, "none")
+    for name, file in files.items():
+        (folder / name).write_bytes(file.read_bytes())
+    described = {
+        "index": large.choice.figures,
+        "files": release.manifest.files | {name: sha256(file) for name, file in files.items()},
+        "models": {"retriever": sha256(graph)},
+        "candidates": {"retriever": large.retriever.candidates},
+    }
+    return Release(folder, release.manifest.model_copy(update=described))
 
 
 def test_an_index_reads_part_of_the_lists(large: Pair) -> None:

@@ -26,7 +26,7 @@ def options() -> set[str]:
     return set(re.findall(r"--[a-z][a-z-]+", said_by("--help")))
 
 
-@pytest.mark.parametrize("overlay", ["gpu", "small"])
+@pytest.mark.parametrize("overlay", ["gpu", "dev"])
 def test_triton_has_the_options_of_the_manifests(options, overlay):
     try:
         (predictor,) = [pod for pod in workloads(render(overlay)) if pod.part == "predictor"]

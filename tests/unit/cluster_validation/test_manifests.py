@@ -9,7 +9,7 @@ from cluster_validation.__main__ import CHECKS
 from cluster_validation.checks import gpu
 from cluster_validation.manifests.objects import ROOT, ToolMissing, overlays
 from cluster_validation.metrics import rules
-from tests.support.cluster.faults import FAULTS
+from tests.support.cluster.faults import FAULTS, embedded
 from tests.support.cluster.manifests import changed, findings, rendered
 
 
@@ -23,6 +23,13 @@ def test_an_overlay_has_no_findings(overlay, check):
 def test_a_planted_fault_is_reported(fault):
     check, mutate, message = FAULTS[fault]
     reported = findings(changed("canary", mutate), check)
+    assert any(re.search(message, each) for each in reported), reported
+
+
+@pytest.mark.parametrize("fault", embedded.FAULTS)
+def test_a_fault_planted_in_a_chain_without_triton_is_reported(fault):
+    check, mutate, message = embedded.FAULTS[fault]
+    reported = findings(changed("small", mutate), check)
     assert any(re.search(message, each) for each in reported), reported
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from cluster_validation.checks.routes import backends
 from cluster_validation.manifests.objects import MANIFESTS, overlays
+from cluster_validation.manifests.workloads import serving_part
 from cluster_validation.schemas import check as schemas
 from tests.support.cluster.manifests import changed, findings, put, rendered
 
@@ -78,8 +79,9 @@ def test_a_request_without_a_valid_bucket_goes_to_the_stable_chain():
 @pytest.mark.parametrize("overlay", overlays())
 def test_only_model_calls_are_routed_over_grpc(overlay):
     route = rendered(overlay).find("GRPCRoute", "recommender")
+    (chain,) = [each for each in rendered(overlay).chains if each["metadata"]["name"] == "recommender"]
     for method in ("ModelInfer", "ModelReady", "ModelMetadata"):
-        assert backends(route, f"{GRPC}/{method}") == {"recommender-transformer": 1}
+        assert backends(route, f"{GRPC}/{method}") == {f"recommender-{serving_part(chain)}": 1}
     for path in (f"{GRPC}/RepositoryModelUnload", f"{GRPC}/ServerMetadata", "/grpc.health.v1.Health/Check", "/"):
         assert backends(route, path) == {}
 

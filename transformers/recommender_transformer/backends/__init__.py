@@ -1,1 +1,1 @@
-"""Backends of the funnel: models in Triton, users and items in Redis, and item rows cached in this process."""
+"""Backends of the funnel: models in Triton or here, users and items in Redis, and item rows cached in this process."""

@@ -52,7 +52,11 @@ class SimilarItems(NamedTuple):
 
 
 class Models(Protocol):
-    """The models of a release."""
+    """The models of a release.
+
+    A call that fails raises ``grpc.aio.AioRpcError`` (Triton) or an ``OSError`` (this process); the funnel treats both
+    alike.
+    """
 
     async def retrieve(self, inputs: Tensors) -> Retrieved:
         """Call the retriever."""

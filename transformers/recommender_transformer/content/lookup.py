@@ -12,7 +12,7 @@ from winnow.features.row import tower_inputs
 
 
 class ContentLookup:
-    """Calls the encoders concurrently, then the item tower, in Triton.
+    """Calls the encoders concurrently, then the item tower.
 
     Args:
         models: the release's models.
@@ -33,7 +33,8 @@ class ContentLookup:
             row: the packed item row; without one, category and numeric features count as missing.
 
         Raises:
-            grpc.aio.AioRpcError: a model does not answer.
+            grpc.aio.AioRpcError: a model in Triton does not answer.
+            OSError: a model in this process fails.
         """
         embeddings = await asyncio.gather(*(self._embedding(modality, content) for modality in self._widths))
         joined = np.concatenate(embeddings, axis=1) if embeddings else np.zeros((1, 1), np.float32)

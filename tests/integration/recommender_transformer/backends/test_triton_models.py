@@ -1,96 +1,40 @@
-"""The client of the models with a real Triton that serves two versions of them."""
+"""The models in a real Triton that serves two versions of them, and in this process."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
+from recommender_transformer.backends.embedded import EmbeddedModels
 from recommender_transformer.backends.triton import TritonModels, address_of, check_versions
+from tests.support.tiny_release import write_release
 from winnow.encoders.inputs import Modality
 from winnow.errors import ReleaseMismatch, WinnowError
 
-INT, FLOAT, BYTE, LONG = TensorProto.INT32, TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
-USER = {
-    "history_items": (INT, 1),
-    "history_events": (INT, 1),
-    "history_gaps": (FLOAT, 1),
-    "user_categorical": (INT, 1),
-    "user_numeric": (FLOAT, 1),
-}
-CANDIDATES = {"candidate_items": (INT, 1), "candidate_categorical": (INT, 2), "candidate_numeric": (FLOAT, 2)}
-
-
-def save(
-    repository: Path, name: str, version: int, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any]
-) -> None:
-    """A model with the signature's names and types: ``{name: (type, dimensions without the batch)}``."""
-
-    def values(tensors: dict[str, Any]) -> list[Any]:
-        return [
-            helper.make_tensor_value_info(tensor, kind, ["B", *(f"{tensor}_{axis}" for axis in range(rank))])
-            for tensor, (kind, rank) in tensors.items()
-        ]
-
-    def described(tensors: dict[str, Any]) -> str:
-        kinds = {INT: "TYPE_INT32", FLOAT: "TYPE_FP32", BYTE: "TYPE_UINT8", LONG: "TYPE_INT64"}
-        return ", ".join(
-            f'{{name: "{tensor}" data_type: {kinds[kind]} dims: [{", ".join(["-1"] * rank)}]}}'
-            for tensor, (kind, rank) in tensors.items()
-        )
-
-    constants = [
-        helper.make_tensor("last", TensorProto.INT64, [1], [-1]),
-        helper.make_tensor("version", FLOAT, [], [float(version)]),
-    ]
-    graph = helper.make_graph(nodes, name, values(inputs), values(outputs), constants)
-    folder = repository / name / str(version)
-    folder.mkdir(parents=True)
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "model.onnx"
-    )
-    (repository / name / "config.pbtxt").write_text(
-        f'name: "{name}" backend: "onnxruntime" max_batch_size: 8 version_policy {{ all {{}} }}\n'
-        f"input [{described(inputs)}] output [{described(outputs)}]\n"
-    )
+Connect = Callable[[int], Any]
 
 
 @pytest.fixture(scope="module")
-def address(triton: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    repository = tmp_path_factory.mktemp("pinned")
-    for version in (1, 2):
-        nodes = [
-            helper.make_node("Identity", ["history_items"], ["candidates"]),
-            helper.make_node("Add", ["history_gaps", "version"], ["candidate_scores"]),
-            helper.make_node("Identity", ["user_numeric"], ["user_vector"]),
-        ]
-        outputs = {"candidates": (INT, 1), "candidate_scores": (FLOAT, 1), "user_vector": (FLOAT, 1)}
-        save(repository, "retriever", version, nodes, USER, outputs)
-    nodes = [
-        helper.make_node("ReduceSum", ["candidate_numeric", "last"], ["scores"], keepdims=0),
-        helper.make_node("Identity", ["candidate_numeric"], ["probabilities"]),
-    ]
-    save(repository, "ranker", 1, nodes, USER | CANDIDATES, {"probabilities": (FLOAT, 2), "scores": (FLOAT, 1)})
-    for modality, kind, rank in (("image", BYTE, 3), ("text", LONG, 1), ("audio", FLOAT, 1)):
-        name = {"image": "pixels", "text": "tokens", "audio": "samples"}[modality]
-        axes = [
-            helper.make_node("Flatten", [name], ["flat"]),
-            helper.make_node("Cast", ["flat"], ["embedding"], to=FLOAT),
-        ]
-        save(repository, f"{modality}_encoder", 1, axes, {name: (kind, rank)}, {"embedding": (FLOAT, 1)})
-    nodes = [
-        helper.make_node("Identity", ["embeddings"], ["item_vector"]),
-        helper.make_node("Identity", ["item_categorical"], ["candidates"]),
-        helper.make_node("Identity", ["item_numeric"], ["candidate_scores"]),
-    ]
-    inputs = {"item_categorical": (INT, 1), "item_numeric": (FLOAT, 1), "embeddings": (FLOAT, 1)}
-    outputs = {"item_vector": (FLOAT, 1), "candidates": (INT, 1), "candidate_scores": (FLOAT, 1)}
-    save(repository, "item_tower", 1, nodes, inputs, outputs)
+def address(triton: Any, repository: Path) -> str:
     return triton(repository)
+
+
+@pytest.fixture(params=["triton", "embedded"])
+def connect(request: Any, repository: Path, tmp_path: Path) -> Connect:
+    """Creates the client of a version's models, inside the event loop."""
+    if request.param == "triton":
+        address = request.getfixturevalue("address")
+        return lambda version: TritonModels(address, version)
+
+    def embedded(version: int) -> EmbeddedModels:
+        names = [path.parent.parent.name for path in repository.glob(f"*/{version}/model.onnx")]
+        return EmbeddedModels(write_release(tmp_path, version, models=tuple(names)), repository)
+
+    return embedded
 
 
 def user() -> dict[str, np.ndarray[Any, Any]]:
@@ -104,9 +48,9 @@ def user() -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_the_pinned_version_answers(address: str, version: int) -> None:
+def test_the_pinned_version_answers(connect: Connect, version: int) -> None:
     async def ask() -> Any:
-        models = TritonModels(address, version)
+        models = connect(version)
         try:
             return await models.retrieve(user())
         finally:
@@ -117,28 +61,62 @@ def test_the_pinned_version_answers(address: str, version: int) -> None:
     assert retrieved.scores.tolist() == [[version, version, version + 0.5]]
 
 
-def test_ranking_and_an_absent_version(address: str) -> None:
+def test_ranking(connect: Connect) -> None:
     candidates = {
         "candidate_items": np.array([[5, 0]], np.int32),
         "candidate_categorical": np.zeros((1, 2, 3), np.int32),
         "candidate_numeric": np.array([[[0.25, 0.5], [0, 0]]], np.float32),
     }
 
-    async def ask(version: int) -> Any:
-        models = TritonModels(address, version)
+    async def ask() -> Any:
+        models = connect(1)
         try:
             return await models.rank(user() | candidates)
         finally:
             await models.close()
 
-    ranked = asyncio.run(ask(1))
-    assert ranked.probabilities.tolist() == [[[0.25, 0.5], [0.0, 0.0]]]
+    assert asyncio.run(ask()).probabilities.tolist() == [[[0.25, 0.5], [0.0, 0.0]]]
+
+
+def test_a_user_tower_in_the_retrievers_place(connect: Connect) -> None:
+    async def ask() -> Any:
+        models = connect(1)
+        try:
+            return await models.user_vector(user())
+        finally:
+            await models.close()
+
+    assert asyncio.run(ask()).tolist() == [[0.0]]
+
+
+def test_a_wrong_input_fails_as_the_ladder_expects(connect: Connect) -> None:
+    """The funnel counts both errors against the component's circuit breaker."""
+
+    async def ask() -> Any:
+        models = connect(1)
+        try:
+            return await models.retrieve(user() | {"history_gaps": np.zeros((1, 3), np.int32)})
+        finally:
+            await models.close()
+
+    with pytest.raises((grpc.aio.AioRpcError, OSError)):
+        asyncio.run(ask())
+
+
+def test_a_version_that_triton_does_not_serve(address: str) -> None:
+    async def ask() -> Any:
+        models = TritonModels(address, 7)
+        try:
+            return await models.retrieve(user())
+        finally:
+            await models.close()
+
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        asyncio.run(ask(2))
+        asyncio.run(ask())
     assert caught.value.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
 
 
-def test_encoders_and_item_tower(address: str) -> None:
+def test_encoders_and_item_tower(connect: Connect) -> None:
     contents: dict[Modality, np.ndarray[Any, Any]] = {
         "image": np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3),
         "text": np.array([[3, 1, 2]], np.int64),
@@ -151,7 +129,7 @@ def test_encoders_and_item_tower(address: str) -> None:
     }
 
     async def ask() -> tuple[list[Any], Any]:
-        models = TritonModels(address, 1)
+        models = connect(1)
         try:
             return [await models.encode(name, content) for name, content in contents.items()], await models.tower(item)
         finally:
