@@ -27,6 +27,7 @@ from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
+from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker
 from recommender_transformer.funnel.scorers.source_order import SourceOrder
@@ -47,7 +48,11 @@ from winnow.release import Release
 
 
 def recommender(
-    release: Release, store: OnlineStore, models: Models, milvus_items: MilvusItems | None = None
+    release: Release,
+    store: OnlineStore,
+    models: Models,
+    milvus_items: MilvusItems | None = None,
+    reuse_s: float = 0.0,
 ) -> Pipeline:
     """The funnel of a release.
 
@@ -59,6 +64,7 @@ def recommender(
         store: the release's online store.
         models: the release's models.
         milvus_items: the release's items in Milvus; without them the models' retriever searches the items.
+        reuse_s: age up to which an answer is reused; 0 reuses none.
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
     category = schema.item[0]
@@ -68,6 +74,7 @@ def recommender(
     media_decoder = MediaDecoder(Preparation.load(release.folder))
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     objectives = Objectives(schema, store)
+    held_answers = HeldAnswers(store, reuse_s)
     retriever: Source = Retriever(models, catalog)
     if milvus_items is not None:
         hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
@@ -80,7 +87,11 @@ def recommender(
         categories=CategoryCodes(categories),
         objectives=objectives,
         repeats=schema.repeats,
-        query_hydrators=(UserStateHydrator(store, manifest.history_length), ObjectivesHydrator(objectives)),
+        query_hydrators=(
+            # First, because an answer is reused for the same weights only.
+            ObjectivesHydrator(objectives),
+            UserStateHydrator(store, manifest.history_length, held_answers),
+        ),
         sources=(
             Content(content_lookup, catalog),
             # Without a ranker the order of the sources decides: what the user comes back to is first.
@@ -105,6 +116,6 @@ def recommender(
             ContentScorer(catalog),
         ),
         orderers=(UnseenFirst(Mmr(catalog.vectors)),),
-        side_effects=(Impressions(store), *spans()),
+        side_effects=(Impressions(store), held_answers, *spans()),
         explainer=Explainer(release, store),
     )

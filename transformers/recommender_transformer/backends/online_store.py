@@ -10,6 +10,7 @@ from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from recommender_transformer.backends.catalog import Catalog, NewItem
 from recommender_transformer.backends.row_cache import RowCache
+from recommender_transformer.backends.stored_user import StoredUser
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
@@ -69,6 +70,11 @@ class UserState:
     recent: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
 
+    @property
+    def as_served(self) -> "UserState":
+        """The part that an impression is written from, in place of the whole: row and history."""
+        return UserState(self.row, history.EMPTY, np.empty(0), self.history, None, None)
+
 
 class OnlineStore:
     """Client of one release's keys in Redis and of its users' state, with a cache of item rows.
@@ -110,11 +116,14 @@ class OnlineStore:
         return UserState(self._empty_row, history.EMPTY, np.empty(0), history.EMPTY, None, None)
 
     async def user_state(self, user_id: str) -> UserState:
+        """Read and decode a user; see :meth:`read_user` and :meth:`decode_user`."""
+        return self.decode_user(await self.read_user(user_id))
+
+    async def read_user(self, user_id: str) -> StoredUser:
         """Read a user's row, history, Bloom filters and recent events, in one round trip.
 
         Raises:
             RedisError: Redis does not answer.
-            ValueError: a value does not match the release.
         """
         pipe = self.client.pipeline(transaction=False)
         # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
@@ -124,6 +133,15 @@ class OnlineStore:
         pipe.lrange(self.state.history(user_id), 0, self._history_length - 1)
         pipe.zrange(keys.recent(user_id), 0, -1)
         (row, seen, categories), entries, members = await pipe.execute()
+        return StoredUser(row, seen, categories, entries, members)
+
+    def decode_user(self, stored: StoredUser) -> UserState:
+        """The state of a user.
+
+        Raises:
+            ValueError: a value does not match the release.
+        """
+        row, seen, categories, entries, members = stored
         happened = recent_events.decode(members)
         entries = recent_events.merge_into_history(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []

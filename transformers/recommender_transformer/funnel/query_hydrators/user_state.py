@@ -1,10 +1,11 @@
-"""Reads the user's features, recent history and filters, in one round trip to Redis."""
+"""Reads the user's features, recent history and filters, in one round trip to Redis, and decodes them if needed."""
 
 import numpy as np
 from prometheus_client import Counter
 
 from recommender_transformer.backends.online_store import OnlineStore, UserState
 from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
 from winnow.retrieval.history import assemble, user_tensors
 
 _FILTER_OPEN = Counter(
@@ -20,21 +21,30 @@ for _name, _reason in (("seen", "not read"), ("seen", "unreadable"), ("unlikely"
 class UserStateHydrator:
     """Reads the user's state and builds the five history and user tensors of the retriever and the ranker.
 
+    Where an earlier answer is reused, the stages do not run, so what was read is not decoded.
+
     Args:
         store: reads the state.
         history_length: events in the tensors.
+        held_answers: the answers that may be reused.
     """
 
     name = "user_state"
 
-    def __init__(self, store: OnlineStore, history_length: int) -> None:
+    def __init__(self, store: OnlineStore, history_length: int, held_answers: HeldAnswers) -> None:
         self._store = store
         self._length = history_length
+        self._held_answers = held_answers
 
     async def hydrate(self, query: Query) -> None:
         """Read the state; requests without a user and users without keys in Redis get the cold-start state."""
-        user_id = query.request.user_id
-        state = self._store.cold_start_state if user_id is None else await self._store.user_state(user_id)
+        if query.request.user_id is None:
+            self._set(query, self._store.cold_start_state)
+            return
+        stored = await self._store.read_user(query.request.user_id)
+        if await self._held_answers.reuse(query, stored):
+            return
+        state = self._store.decode_user(stored)
         for name in state.unreadable:
             _filter_open(query, name, "unreadable")
         self._set(query, state)
