@@ -74,7 +74,7 @@ def recommender(
     media_decoder = MediaDecoder(Preparation.load(release.folder))
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     objectives = Objectives(schema, store)
-    held_answers = HeldAnswers(store, reuse_s)
+    held_answers = HeldAnswers(store, objectives, reuse_s)
     retriever: Source = Retriever(models, catalog)
     if milvus_items is not None:
         hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
@@ -88,9 +88,8 @@ def recommender(
         objectives=objectives,
         repeats=schema.repeats,
         query_hydrators=(
-            # First, because an answer is reused for the same weights only.
-            ObjectivesHydrator(objectives),
             UserStateHydrator(store, manifest.history_length, held_answers),
+            ObjectivesHydrator(objectives),
         ),
         sources=(
             Content(content_lookup, catalog),

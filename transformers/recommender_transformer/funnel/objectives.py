@@ -38,13 +38,18 @@ class Objectives:
         self._malformed: list[str] = []
         self._expires = 0.0
 
+    @property
+    def expired(self) -> bool:
+        """Whether the next refresh reads the live weights."""
+        return time.monotonic() > self._expires
+
     async def refresh(self) -> None:
         """Read the live weights, at most every ``_TTL_S`` seconds; until they are read, the last ones stay in force.
 
         Raises:
             RedisError: Redis does not answer.
         """
-        if time.monotonic() <= self._expires:
+        if not self.expired:
             return
         self._live, malformed = decode(await self._store.objectives(), self.types)
         self._expires = time.monotonic() + _TTL_S

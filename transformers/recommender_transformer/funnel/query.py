@@ -61,12 +61,14 @@ class HeldAnswer(NamedTuple):
         items: its items.
         shown: the candidates of its items, in their order.
         user: what an impression needs of the user's state.
+        weights: float64 [E], the weights that it was computed with.
         made: ``time.monotonic()`` when it was computed.
     """
 
     items: list[RecommendedItem]
     shown: Candidates
     user: UserState
+    weights: NDArray[np.float64]
     made: float
 
 

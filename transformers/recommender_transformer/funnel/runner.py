@@ -83,13 +83,13 @@ class Runner:
     async def retrieve(self, query: Query) -> Candidates:
         """Query hydrators, sources, item hydrators and filters; returns the candidates to score.
 
-        Where an earlier answer is reused, only the query hydrators run; the candidates are those of its items.
+        Once a query hydrator has found an earlier answer to reuse, nothing else runs; the candidates are its items.
         """
         for hydrator in self._pipeline.query_hydrators:
             work, fallback = hydrator.hydrate(query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
-        if (reused := query.reuse.answer) is not None:
-            return reused.shown
+            if (reused := query.reuse.answer) is not None:
+                return reused.shown
         return await self._retrieval.candidates(query)
 
     async def score(self, query: Query, candidates: Candidates) -> None:

@@ -1,10 +1,11 @@
 """Holds the answers of the last seconds, and reuses one for a request for which the funnel would compute it again.
 
-An answer's key is a digest of what it was computed from: the request, the bytes that Redis holds of the user, the
-weights in force and the catalog with its new items. Every request reads the user anyway, in the funnel's first round
+An answer's key is a digest of what it was computed from: the request, the bytes that Redis holds of the user, and the
+catalog with its new items. Every request reads the user anyway, in the funnel's first round
 trip, so an event of the user, whichever process acknowledged it, leads to another key: no process has to tell another
 one, and there is no version that could be missed, lost or expire. All users without any data share the answers of one
-such user. The rows of the shown items are compared when an answer is reused, as fresh as for a computed one.
+such user. The weights in force and the rows of the shown items are compared when an answer is reused, as fresh as they
+are for a computed one.
 
 What is not compared (other items' rows, the trending list) is bounded by the age of the answer.
 """
@@ -20,6 +21,7 @@ from prometheus_client import Counter
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.stored_user import StoredUser
 from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.query import HeldAnswer, Query
 from winnow.request import Answer
 from winnow.store.connection import RedisError
@@ -43,13 +45,15 @@ class HeldAnswers:
 
     Args:
         store: gives the catalog and the rows of items.
+        objectives: gives the weights in force.
         seconds: age up to which an answer is reused; 0 holds none.
     """
 
     name = "held_answers"
 
-    def __init__(self, store: OnlineStore, seconds: float) -> None:
+    def __init__(self, store: OnlineStore, objectives: Objectives, seconds: float) -> None:
         self._store = store
+        self._objectives = objectives
         self._enabled = seconds > 0
         self._held: TTLCache[bytes, HeldAnswer] = TTLCache(HELD_ITEMS, seconds, getsizeof=_size)
 
@@ -57,7 +61,7 @@ class HeldAnswers:
         """Set ``query.reuse``: the key of the query's answer, and the held answer if there is one and it still holds.
 
         Args:
-            query: the query, with the weights in force.
+            query: the query.
             stored: what Redis holds of its user.
 
         Returns:
@@ -68,7 +72,7 @@ class HeldAnswers:
             return False
         query.reuse.key = key = self._key(query, stored)
         held = self._held.get(key)
-        if held is None or not await self._has_same_rows(query, held.shown):
+        if held is None or not self._has_same_weights(query, held) or not await self._has_same_rows(query, held.shown):
             return False
         query.reuse.answer = held
         query.user.state = held.user
@@ -80,7 +84,9 @@ class HeldAnswers:
         key = query.reuse.key
         if key is None or query.reuse.answer is not None or answer["degraded"] or query.remaining_s < 0:
             return
-        self._held[key] = HeldAnswer(answer["items"], shown, query.user.state.as_served, time.monotonic())
+        self._held[key] = HeldAnswer(
+            answer["items"], shown, query.user.state.as_served, query.weights, time.monotonic()
+        )
 
     async def flush(self) -> None:
         """Nothing is pending."""
@@ -90,9 +96,14 @@ class HeldAnswers:
         # Users without data differ in nothing: the draws of the filter `unlikely` need a seen filter.
         user_id = "" if stored.is_unknown else query.request.user_id or ""
         request = query.request.model_dump_json(exclude={"user_id"})
-        parts = (user_id.encode(), request.encode(), stored.digest, query.weights.tobytes())
-        sizes = struct.pack("<5q", self._store.catalog.changes, *map(len, parts))
+        parts = (user_id.encode(), request.encode(), stored.digest)
+        sizes = struct.pack("<4q", self._store.catalog.changes, *map(len, parts))
         return blake2b(sizes + b"".join(parts), digest_size=16).digest()
+
+    def _has_same_weights(self, query: Query, held: HeldAnswer) -> bool:
+        """Whether the answer was computed with the weights in force; false while the live ones have to be read."""
+        current = self._objectives.weights(query.request)
+        return not self._objectives.expired and current.tobytes() == held.weights.tobytes()
 
     async def _has_same_rows(self, query: Query, shown: Candidates) -> bool:
         """Whether the rows of the shown items are those that the answer was computed from."""
