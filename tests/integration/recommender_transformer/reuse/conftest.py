@@ -10,7 +10,7 @@ import pytest
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from tests.support.reuse_safety import Transformer
+from tests.support.reuse.transformer import Transformer
 from winnow.release import Release
 
 Run = Callable[..., None]

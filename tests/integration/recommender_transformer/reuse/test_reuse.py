@@ -14,11 +14,10 @@ from redis import Redis
 from recommender_transformer.funnel import objectives as in_force
 from recommender_transformer.funnel.reuse import held_answers
 from tests.support.redis_fixtures import server_and_cluster
-from tests.support.reuse_safety import Transformer
+from tests.support.reuse.transformer import Transformer
 from tests.support.sidecar.user_events import event
 from tests.support.tiny_release import new_item
 from winnow.bloom.seen import WINDOW_MS
-from winnow.feedback.append import AppendOptions, append
 from winnow.release import Release
 from winnow.request import Answer
 from winnow.store import objectives
@@ -38,10 +37,6 @@ USER = "user-3"
 def client(redis_url: str) -> Iterator[Redis]:
     with closing(connect(redis_url)) as connected:
         yield connected
-
-
-async def send(transformer: Transformer, *events: dict[str, Any]) -> None:
-    await append(transformer.store.client, events, AppendOptions())
 
 
 def shown(answer: Answer) -> list[str]:
@@ -94,7 +89,7 @@ def test_an_event_that_one_process_acknowledged_ends_the_answers_of_the_other(ru
             await there.ask(USER)
             before = await there.ask(USER)
             assert "reused_ms" in before
-            await send(here, event(USER, shown(before)[0], timestamp=1_900_000_000_000 + trial))
+            await here.send(event(USER, shown(before)[0], timestamp=1_900_000_000_000 + trial))
             for transformer in (there, here):
                 after = await transformer.ask(USER)
                 assert "reused_ms" not in after
@@ -133,7 +128,7 @@ def test_users_without_data_share_answers_until_their_first_event(run: Any, mode
         # Known users share nothing, even if Redis held the same of both.
         await one.ask(USER)
         assert "reused_ms" not in await one.ask("user-4")
-        await send(other, event("another", shown(first)[0]))
+        await other.send(event("another", shown(first)[0]))
         assert shown(first)[0] not in shown(await one.ask("another"))
         assert "reused_ms" in await one.ask("a third")
 

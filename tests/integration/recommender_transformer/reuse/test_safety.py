@@ -1,23 +1,29 @@
 """Reuse in many steps, on one Redis and on a cluster, and in a served transformer over every protocol."""
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from tests.support.redis_fixtures import server_and_cluster
-from tests.support.reuse_safety import Transformer, interleave
+from tests.support.reuse.interleaving import interleave
+from tests.support.reuse.transformer import Transformer
 from tests.support.transformer_server import Server
 from winnow import client as endpoint
 from winnow.release import Release
+from winnow.store.connection import connect
 
 redis_url = server_and_cluster
 
 
 @pytest.mark.slow
-def test_nothing_seen_or_taken_down_is_shown_in_a_thousand_events_and_requests(run: Any, published: Release) -> None:
+def test_nothing_seen_or_taken_down_is_shown_in_a_thousand_events_and_requests(
+    run: Any, published: Release, redis_url: str
+) -> None:
     async def use(one: Transformer, other: Transformer) -> None:
-        result = await interleave(published, (one, other), steps=1000, seed=16)
+        with closing(connect(redis_url)) as client:
+            result = await interleave(published, client, (one, other), steps=1000, seed=16)
         assert result.violations == []
         assert result.reused > 200
         assert result.events > 150
