@@ -1,5 +1,7 @@
 """Reuse in many steps, on one Redis and on a cluster, and in a served transformer over every protocol."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -50,3 +52,11 @@ def test_every_protocol_says_that_an_answer_was_reused(serve_published: Callable
                 assert answer["items"] == first["items"]
                 assert answer["request_id"] != first["request_id"]
         assert server.metric("winnow_answers_reused_total") == 6
+
+
+@pytest.mark.parametrize("redis_url", ["server"], indirect=True)
+def test_an_age_out_of_bounds_is_refused() -> None:
+    command = [sys.executable, "-m", "recommender_transformer", "--release-dir=r", "--predictor_host=localhost:1"]
+    refused = subprocess.run([*command, "--reuse-seconds=61"], capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 2
+    assert "--reuse-seconds: must be between 0 and 60, got 61" in refused.stderr
