@@ -54,7 +54,6 @@ def test_every_protocol_says_that_an_answer_was_reused(serve_published: Callable
         assert server.metric("winnow_answers_reused_total") == 6
 
 
-@pytest.mark.parametrize("redis_url", ["server"], indirect=True)
 def test_an_age_out_of_bounds_is_refused() -> None:
     command = [sys.executable, "-m", "recommender_transformer", "--release-dir=r", "--predictor_host=localhost:1"]
     refused = subprocess.run([*command, "--reuse-seconds=61"], capture_output=True, text=True, timeout=120)
