@@ -194,6 +194,8 @@ def test_other_weights_end_the_answers(
         before = await one.ask(USER, diversity=0.0)
         assert "reused_ms" in before
         one.runner._pipeline.objectives._expires = 0.0
+        # Another user's request reads the new weights.
+        await one.ask("user-4")
         after = await one.ask(USER, diversity=0.0)
         assert "reused_ms" not in after
         assert shown(after) != shown(before)
@@ -251,7 +253,9 @@ def test_a_degraded_answer_is_not_reused(run: Any, models: Any) -> None:
         models.broken.add("ranker")
         assert (await one.ask(USER))["degraded"]
         models.broken.clear()
-        assert (await one.ask(USER))["degraded"] == []
+        complete = await one.ask(USER)
+        assert complete["degraded"] == []
+        assert "reused_ms" not in complete
         models.broken.add("ranker")
         # A complete answer is, whatever has failed since.
         assert (await one.ask(USER))["degraded"] == []
