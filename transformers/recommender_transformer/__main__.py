@@ -204,6 +204,7 @@ def serve(
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
         tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
+        tasks.append(asyncio.create_task(store.lists.follow()))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
             await searched.warm_up()

@@ -38,6 +38,7 @@ from recommender_transformer.funnel.sources.content import Content
 from recommender_transformer.funnel.sources.covisitation import Covisitation
 from recommender_transformer.funnel.sources.history import History
 from recommender_transformer.funnel.sources.new_items import NewItems
+from recommender_transformer.funnel.sources.offline import Offline
 from recommender_transformer.funnel.sources.retriever import Retriever
 from recommender_transformer.funnel.sources.retriever_in_milvus import RetrieverInMilvus
 from recommender_transformer.funnel.sources.trending import Trending
@@ -96,6 +97,8 @@ def recommender(
             # Without a ranker the order of the sources decides: what the user comes back to is first.
             History(),
             retriever,
+            # Without retriever and ranker this order decides, too: a list that both made comes before simpler ones.
+            Offline(store.lists),
             Covisitation(neighbours, weights, manifest.candidates["covisitation"]),
             Trending(store, popular, manifest.candidates["trending"]),
             NewItems(catalog),

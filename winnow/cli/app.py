@@ -6,6 +6,7 @@ from winnow import proxies
 from winnow.cli import events, filters, items
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
+from winnow.cli.lists import lists
 from winnow.cli.objectives import objectives
 from winnow.cli.plan import plan
 from winnow.cli.recommend import recommend
@@ -21,7 +22,7 @@ commands = typer.Typer(
     help="Build, serve and evaluate a multistage, multimodal recommender. All files are in WINNOW_HOME (default: "
     ".winnow).",
 )
-for command in (demo, build, up, down, recommend, objectives, evaluate, skew, plan):
+for command in (demo, build, up, down, recommend, objectives, lists, evaluate, skew, plan):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from recommender_transformer.backends.catalog import Catalog, NewItem
+from recommender_transformer.backends.offline_lists import OfflineLists
 from recommender_transformer.backends.row_cache import RowCache
 from recommender_transformer.backends.stored_user import StoredUser
 from winnow.bloom.categories import CategoryFilter
@@ -88,6 +89,7 @@ class OnlineStore:
 
     Attributes:
         catalog: the release's items, and the new items that this process has received.
+        lists: the offline lists of users.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class OnlineStore:
         self.keys = Keys(release.manifest.number)
         self.state = state_of(release)
         self.catalog = Catalog(release)
+        self.lists = OfflineLists(self.client, self.keys, self.catalog.size)
         self._observe = observe
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
