@@ -30,8 +30,8 @@ from winnow.milvus.connection import address
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
 from winnow.request import RecommendRequest
+from winnow.retrieval import offline_lists
 from winnow.schema import DAY_MS
-from winnow.store import offline_lists
 from winnow.store.connection import LOCAL, RedisError
 
 DEADLINE_MS = 10_000

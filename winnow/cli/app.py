@@ -6,10 +6,9 @@ from winnow import proxies
 from winnow.cli import events, filters, items
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
-from winnow.cli.lists import lists
 from winnow.cli.objectives import objectives
 from winnow.cli.plan import plan
-from winnow.cli.recommend import recommend
+from winnow.cli.recommend import lists, recommend
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
 from winnow.errors import WinnowError, as_winnow_error

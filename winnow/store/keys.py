@@ -109,7 +109,7 @@ class Keys:
 
     @property
     def lists(self) -> str:
-        """Hash: progress of the offline lists (:mod:`winnow.store.offline_lists`); absent without lists."""
+        """Hash: progress of the offline lists (:mod:`winnow.retrieval.offline_lists`); absent without lists."""
         return f"r{self.release}:lists"
 
     def offline_list(self, user_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads the offline lists of users (:mod:`winnow.store.offline_lists`)."""
+"""Reads the offline lists of users (:mod:`winnow.retrieval.offline_lists`)."""
 
 import asyncio
 from contextlib import suppress
@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.store import offline_lists
+from winnow.retrieval import offline_lists
 from winnow.store.connection import AsyncClient, RedisError
 from winnow.store.keys import Keys
 
@@ -33,7 +33,7 @@ class OfflineLists:
         self.exist = False
 
     async def read(self, user_id: str) -> NDArray[np.int32]:
-        """int32 [<= :data:`winnow.store.offline_lists.LENGTH`], best first; empty for a user without a list.
+        """int32 [<= :data:`winnow.retrieval.offline_lists.LENGTH`], best first; empty for a user without a list.
 
         Raises:
             RedisError: Redis does not answer.

@@ -20,9 +20,9 @@ from tests.support.sidecar.user_events import event
 from tests.support.tiny_release import ITEMS
 from winnow.errors import WinnowError
 from winnow.release import Release
+from winnow.retrieval.offline_lists import decode
 from winnow.store.connection import connect
 from winnow.store.keys import IMPRESSIONS, Keys
-from winnow.store.offline_lists import decode
 from winnow.store.publish import remove
 
 redis_url = server_and_cluster
