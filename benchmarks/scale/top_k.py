@@ -1,5 +1,6 @@
 """The exact list of one user over a million items on one thread: the exported search beside its alternatives."""
 
+import math
 import statistics
 import tempfile
 import time
@@ -16,14 +17,14 @@ from benchmarks.common.rows import Row, row
 from export.graphs.onnx_model import write_onnx
 from export.graphs.session import open_session
 from winnow.models.scan import Scan, scan_of
-from winnow.models.topk import best_items, block_size, highest
+from winnow.models.topk import best_items, block_sizes, highest
 from winnow.signatures import ModelSignature, TensorSpec
 
 ITEMS, DIMENSION, COUNT, ROUNDS = 1_000_000, 64, 400, 9
 _ROWS = ITEMS + 1
 """The first row of the vectors is padding."""
 
-_BLOCK = block_size(_ROWS, COUNT) or 1
+_BLOCK = math.prod(block_sizes(_ROWS, COUNT))
 
 _SEARCH = ModelSignature(
     "search",

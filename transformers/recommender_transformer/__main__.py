@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
+from prometheus_client import start_http_server
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.milvus import MilvusItems
@@ -80,6 +81,8 @@ def main() -> None:
         host=args.host,
         milvus_url=milvus_url,
         reuse_s=args.reuse_seconds,
+        reuse_port=args.reuse_port,
+        metrics_port=args.metrics_port,
     )
 
 
@@ -134,7 +137,18 @@ def _arguments() -> argparse.Namespace:
         default=AppendOptions().replicas,
         help="Replicas of Redis that must hold an event before it is acknowledged.",
     )
+    parser.add_argument(
+        "--reuse-port",
+        action="store_true",
+        help="Listen on HTTP and gRPC ports that other transformers listen on too (SO_REUSEPORT), once connected. "
+        "See recommender_transformer.processes.",
+    )
+    parser.add_argument(
+        "--metrics-port", type=int, default=None, help="A further port for the metrics. Required by --reuse-port."
+    )
     args = parser.parse_args()
+    if args.reuse_port and args.metrics_port is None:
+        parser.error("--reuse-port: needs --metrics-port, because each process has its own metrics")
     if not args.predictor_host:
         parser.error("--predictor_host is required: HOST:PORT of Triton's gRPC endpoint")
     for name, smallest in (
@@ -168,6 +182,8 @@ def serve(
     host: str = EVERYWHERE,
     milvus_url: str = "",
     reuse_s: float = REUSE_S,
+    reuse_port: bool = False,
+    metrics_port: int | None = None,
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -185,7 +201,12 @@ def serve(
         host: address that HTTP and gRPC listen on.
         milvus_url: address of Milvus; empty for a release that is not searched there.
         reuse_s: age up to which an answer is reused; 0 reuses none.
+        reuse_port: whether other processes listen on the same ports. The process listens once it is connected, and
+            ``/metrics`` is on ``metrics_port`` only.
+        metrics_port: a further port for the metrics; `None` for none.
     """
+    if metrics_port is not None:
+        start_http_server(metrics_port, host)
     _raise_open_files()
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
@@ -234,11 +255,14 @@ def serve(
     # It also needs a current loop before it runs one of its own.
     asyncio.set_event_loop(asyncio.new_event_loop())
     server = model_server(
-        http_port, grpc_port, AdmissionControl(max_in_flight), drain_s, flush, connection_limits, host
+        http_port, grpc_port, AdmissionControl(max_in_flight), drain_s, flush, connection_limits, host, reuse_port
     )
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    # Without a handler uvicorn does not even format its line per request.
+    access_log = logging.getLogger("uvicorn.access")
+    access_log.handlers.clear()
+    access_log.propagate = False
     server.start(
         [
             RecommenderModel(release.manifest.number, connect),

@@ -1,11 +1,16 @@
-"""The best items of a whole catalog, exactly, in two stages: blocks of items first, then the items of the best blocks.
+"""The best items of a whole catalog, exactly, in stages: blocks of items first, then the items of the best blocks.
 
-One top-k over millions of scores is slow on GPUs. The best k items lie in the k blocks with the highest maxima, so a
-top-k over the maxima and another over those blocks' items find the same list.
+One top-k over millions of scores is slow, on GPUs most of all. The best k items lie in the k blocks with the highest
+maxima, so a top-k over the maxima and another over those blocks' items find the same list. Where there are many blocks,
+theirs is found in the same way.
+
+All operations are among those that ONNX Runtime has for GPUs, where one on the CPU in between would take longer than
+the others.
 """
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -14,8 +19,11 @@ from torch.nn import functional
 from winnow.models.scan import Scan, part, products
 from winnow.ranking.context import HIDDEN
 
-_BLOCKS = (64, 128, 256)
-"""Items per block, a power of two: reductions over fewer leave a GPU idle."""
+_STAGES = ((), *product((64, 128, 256)), *product((64, 128), (16, 32, 64)))
+"""Items per block, and blocks per block of blocks: reductions over fewer items leave a GPU idle."""
+
+_STAGE = 16_384
+"""Numbers that a top-k could read in the time that one more of them takes to start."""
 
 _MORE = 4
 """A coarse scan proposes one item in so many more than the list is long."""
@@ -46,7 +54,7 @@ def best_items(
         scores, items = highest(lambda *rows: products(queries, part(vectors, *rows)), length, taken)
     else:
         _, found = highest(lambda *rows: scan(queries, *rows), length, min(length, taken + taken // _MORE))
-        found = found.sort(dim=1).values
+        found = found.topk(found.shape[1], dim=1, largest=False).values
         scores, places = (functional.embedding(found, vectors) @ queries.unsqueeze(2)).squeeze(2).topk(taken, dim=1)
         items = found.gather(1, places)
     if hidden is not None:
@@ -58,16 +66,18 @@ def best_items(
     return items.gather(1, places).to(torch.int32), best
 
 
-def block_size(items: int, taken: int) -> int | None:
-    """Items per block that make both stages small together; ``None`` where one stage is no longer.
+def block_sizes(items: int, taken: int) -> tuple[int, ...]:
+    """Items per block, then blocks per block of blocks, with the shortest stages together; empty for one stage.
 
     Args:
         items: number of scores per query.
         taken: length of the list.
     """
-    ideal = math.sqrt(items / taken)
-    size = min(_BLOCKS, key=lambda block: abs(math.log(block / ideal)))
-    return size if items >= 2 * taken * size else None
+
+    def cost(sizes: tuple[int, ...]) -> int:
+        return items // math.prod(sizes) + taken * sum(sizes) + _STAGE * len(sizes)
+
+    return min((sizes for sizes in _STAGES if items >= 2 * taken * math.prod(sizes) or not sizes), key=cost)
 
 
 def highest(scored: Callable[[int, int], Tensor], items: int, taken: int) -> tuple[Tensor, Tensor]:
@@ -78,19 +88,30 @@ def highest(scored: Callable[[int, int], Tensor], items: int, taken: int) -> tup
         items: number of positions.
         taken: length of the lists.
     """
-    size = block_size(items, taken)
-    if size is None:
+    sizes = block_sizes(items, taken)
+    if not sizes:
         return scored(0, items).topk(taken, dim=1)
-    blocks = items // size
-    tiled = scored(0, blocks * size).view(-1, blocks, size)
-    chosen = tiled.amax(2).topk(taken, dim=1, sorted=False).indices
-    # In the order of the items, so that of equal scores the smaller index stays first.
-    chosen = chosen.sort(dim=1).values
-    found = tiled.gather(1, chosen.unsqueeze(2).expand(-1, -1, size)).flatten(1)
-    if items % size:
-        # The items after the last whole block are one more block of those chosen: padding would copy all scores.
-        found = torch.cat([found, scored(blocks * size, items)], dim=1)
-        chosen = functional.pad(chosen, (0, 1), value=blocks)
-    best, places = found.topk(taken, dim=1)
-    # Rounded to zero, which is one operator: a quotient that is rounded down is exported as eight.
-    return best, chosen.gather(1, torch.div(places, size, rounding_mode="trunc")) * size + places % size
+    whole = items // math.prod(sizes) * math.prod(sizes)
+    maxima = [scored(0, whole)]
+    for size in sizes:
+        maxima.append(_tiled(maxima[-1], size).amax(2))
+    best, chosen = maxima[-1].topk(taken, dim=1, sorted=False)
+    for level, size in reversed(list(enumerate(sizes))):
+        # In the order of the items, so that of equal scores the smaller index stays first. Not sort(), whose length the
+        # graph would compute on the CPU.
+        chosen = chosen.topk(taken, dim=1, largest=False).values
+        found = _tiled(maxima[level], size).gather(1, chosen.unsqueeze(2).expand(-1, -1, size)).flatten(1)
+        positions = (chosen.unsqueeze(2) * size + torch.arange(size, device=chosen.device)).flatten(1)
+        if level == 0 and whole < items:
+            # The items after the last whole block join the last stage: padding would copy all scores.
+            found = torch.cat([found, scored(whole, items)], dim=1)
+            others = torch.arange(whole, items, device=chosen.device) + 0 * chosen[:, :1]
+            positions = torch.cat([positions, others], dim=1)
+        best, places = found.topk(taken, dim=1)
+        chosen = positions.gather(1, places)
+    return best, chosen
+
+
+def _tiled(scores: Tensor, size: int) -> Tensor:
+    """Scores [B, n] as [B, n / size, size]."""
+    return scores.view(-1, scores.shape[1] // size, size)

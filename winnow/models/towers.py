@@ -164,7 +164,7 @@ class ItemTower(nn.Module):
         layers = zip(inputs.modalities, inputs.present, self.projections, self.missing, strict=True)
         for array, present, projection, missing in layers:
             fused = fused + torch.where(present, projection(array), missing)
-        return functional.normalize(fused, dim=-1)
+        return unit_length(fused)
 
     def _dropped(self, inputs: ItemInputs) -> ItemInputs:
         """Hide some ids, and treat some items as new: without id, and each part of their content hidden at random.
@@ -270,5 +270,12 @@ class UserTower(nn.Module):
         mask = (causal & (items != 0).unsqueeze(1)) | itself
         for block in self.blocks:
             states = block(states, mask.unsqueeze(1))
-        vectors_after: Tensor = functional.normalize(self.norm(states), dim=-1) * self.log_scale.exp()
+        vectors_after: Tensor = unit_length(self.norm(states)) * self.log_scale.exp()
         return vectors_after
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """Vectors [..., D] of length 1; those of length 0 stay."""
+    # Not functional.normalize(), whose exported graph computes the shape of the lengths on the CPU.
+    unit: Tensor = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return unit

@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from winnow.models.topk import best_items, block_size
+from winnow.models import topk
+from winnow.models.topk import best_items
 from winnow.ranking.context import HIDDEN
 
 
@@ -42,6 +43,22 @@ def test_the_list_is_that_of_a_full_sort(items: int, history: int) -> None:
     assert all(len({*row, 0}) == count + 1 for row in found.tolist())
 
 
-@pytest.mark.parametrize(("items", "size"), [(1_000, None), (100_000, 64), (1_000_000, 64), (10_000_000, 128)])
-def test_blocks_grow_with_the_catalog(items: int, size: int | None) -> None:
-    assert block_size(items, 451) == size
+@pytest.mark.parametrize("sizes", [(64,), (8, 4), (4, 4, 4)])
+@pytest.mark.parametrize("items", [2_048, 2_049, 3_001])
+def test_any_number_of_stages_finds_the_list(
+    monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], items: int
+) -> None:
+    monkeypatch.setattr(topk, "block_sizes", lambda items, taken: sizes)
+    generator = torch.Generator().manual_seed(items)
+    scores = torch.stack([torch.randperm(items, generator=generator) for _ in range(2)]).float()
+    best, found = topk.highest(lambda first, last: scores[:, first:last], items, 16)
+    order = np.argsort(-scores.numpy(), axis=1, kind="stable")[:, :16]
+    np.testing.assert_array_equal(found, order)
+    np.testing.assert_array_equal(best, np.take_along_axis(scores.numpy(), order, 1))
+
+
+@pytest.mark.parametrize(
+    ("items", "sizes"), [(1_000, ()), (100_000, (64,)), (1_000_000, (64,)), (10_000_000, (64, 16)), (10**8, (64, 64))]
+)
+def test_blocks_and_stages_grow_with_the_catalog(items: int, sizes: tuple[int, ...]) -> None:
+    assert topk.block_sizes(items, 451) == sizes

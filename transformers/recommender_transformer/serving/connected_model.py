@@ -1,5 +1,6 @@
 """A KServe model that is ready once it is connected to its backends."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
 
@@ -18,11 +19,13 @@ class ConnectedModel(Model, Generic[T]):  # type: ignore[misc]
 
     Attributes:
         backend: what ``connect`` returned; `None` until the server runs.
+        connected: set once ``connect`` has returned.
     """
 
     def __init__(self, name: str, connect: Callable[[], Awaitable[T]]) -> None:
         super().__init__(name)
         self.backend: T | None = None
+        self.connected = asyncio.Event()
         self._connect = connect
         # The server registers ready models only; ``start`` resets the flag until the backend exists.
         self.ready = True
@@ -36,6 +39,7 @@ class ConnectedModel(Model, Generic[T]):  # type: ignore[misc]
         """Called inside the event loop: connect, then ready."""
         self.backend = await self._connect()
         self.ready = True
+        self.connected.set()
 
     def load(self) -> bool:
         """Whether the model is ready. KServe calls this on a model that is not; connecting cannot be sped up."""

@@ -7,6 +7,7 @@ close, requests in flight are answered, side effects are flushed, and the proces
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -22,6 +23,9 @@ from recommender_transformer.serving.connections.connection_limits import Connec
 from recommender_transformer.serving.connections.grpc_server import BoundedGRPCServer
 from recommender_transformer.serving.connections.http_connection import HttpConnection
 from recommender_transformer.serving.connections.request_body import BodyLimitMiddleware
+from recommender_transformer.serving.direct_grpc import DirectServicer
+from recommender_transformer.serving.direct_http import DirectHttp
+from recommender_transformer.serving.recommender import NAME
 from winnow.request import MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)
@@ -52,6 +56,8 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         flush: called after the last response.
         limits: bounds on HTTP connections.
         host: address to listen on.
+        reuse_port: whether other processes listen on the same ports. Then this one listens once its models are ready,
+            so that no connection of theirs waits for it.
         settings: KServe's own.
     """
 
@@ -62,6 +68,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         flush: Callable[[], Awaitable[None]],
         limits: ConnectionLimits,
         host: str,
+        reuse_port: bool,
         **settings: Any,
     ) -> None:
         # Without KServe's own gRPC server: see ``grpc_server``.
@@ -71,6 +78,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         self._waiting = WaitingConnections(limits)
         self._flush = flush
         self._host = host
+        self._reuse_port = reuse_port
         self._terminating, self._drain_skipped = asyncio.Event(), asyncio.Event()
 
     def register_signal_handler(self) -> None:
@@ -85,16 +93,24 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
             loop.call_soon_threadsafe(event.set)
 
         # Uvicorn reads these when it starts: the outermost application, the class of connections, the signal handler.
-        http.config.app = BodyLimitMiddleware(AdmissionMiddleware(kserve_server.app, self._admission), MAX_BODY_BYTES)
+        recommender = self.registered_models.get_model(NAME)
+        app = AdmissionMiddleware(DirectHttp(kserve_server.app, recommender), self._admission)
+        http.config.app = BodyLimitMiddleware(app, MAX_BODY_BYTES)
         http.config.http = partial(HttpConnection, self._waiting, self._admission)
         # No route uses WebSocket, and a WebSocket connection would have no time limits.
         http.config.ws = "none"
         http.config.host = self._host
+        # Nothing reads the client's address or scheme from a proxy's headers.
+        http.config.proxy_headers = False
         http._server.handle_exit = handle
-        self._grpc_server = BoundedGRPCServer(
-            self.grpc_port, self.dataplane, self.model_repository_extension, {}, self.grace_period
-        )
-        self.servers.append(self._grpc_server.start(self._host))
+        services = (self.dataplane, self.model_repository_extension)
+        servicer = DirectServicer(recommender, self._admission, *services)
+        self._grpc_server = BoundedGRPCServer(servicer, self.grpc_port, *services, {}, self.grace_period)
+        grpc = self._grpc_server.start(self._host, self._reuse_port)
+        if self._reuse_port:
+            http._server.serve = partial(self._share_port, http._server.serve)
+            grpc = self._once_ready(grpc)
+        self.servers.append(grpc)
         tasks = [asyncio.create_task(work) for work in (self._drain(http._server), self._watch(http._server))]
         try:
             await super()._serve()
@@ -105,6 +121,19 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         finally:
             for task in tasks:
                 task.cancel()
+
+    async def _share_port(self, serve: Callable[..., Awaitable[None]]) -> None:
+        async def listen() -> None:
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            address = (self._host, self.http_port)
+            await serve(sockets=[socket.create_server(address, family=family, reuse_port=True)])
+
+        await self._once_ready(listen())
+
+    async def _once_ready(self, serving: Awaitable[None]) -> None:
+        for model in self.registered_models.get_models().values():
+            await model.connected.wait()
+        await serving
 
     async def _watch(self, http: Any) -> None:
         while True:

@@ -1,27 +1,56 @@
 """The ``recommender`` model of the KServe server: the funnel behind HTTP v1, HTTP v2 and gRPC v2."""
 
 import asyncio
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from secrets import token_hex
+from typing import Any, TypeVar
 
-import orjson
 from kserve import InferOutput, InferRequest, InferResponse  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ModelNotReady  # type: ignore[import-untyped]
+from kserve.metrics import (  # type: ignore[import-untyped]
+    POST_HIST_TIME,
+    PRE_HIST_TIME,
+    PREDICT_HIST_TIME,
+    get_labels,
+)
 
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.serving.connected_model import ConnectedModel
+from recommender_transformer.serving.protocols import answers as encoding
 from recommender_transformer.serving.protocols import codec
 from winnow.request import Answer, InvalidRequest, RecommendRequest, parse_all, quote
 
 NAME = "recommender"
-OUTPUTS = ("item_ids", "scores", "answer")
 
 _MAX_ID_LENGTH = 128
 _TRACE_HEADERS = ("traceparent", "tracestate")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A parsed call.
+
+    Attributes:
+        requests: its requests, which keep to the contract.
+        request_id: its id: the caller's, or a new one.
+        carrier: its W3C trace headers; empty without a trace.
+        tensors: the v2 call; `None` for v1.
+    """
+
+    requests: list[RecommendRequest]
+    request_id: str
+    carrier: Mapping[str, str]
+    tensors: InferRequest | None
+
+    @property
+    def width(self) -> int:
+        """Length of a list in the output tensors."""
+        return max(request.k for request in self.requests)
 
 
 @dataclass(frozen=True)
@@ -30,11 +59,11 @@ class Batch:
 
     Attributes:
         queries: one query per request, each with its candidates.
-        call: the v2 call; `None` for v1.
+        call: the call.
     """
 
     queries: list[tuple[Query, Candidates]]
-    call: InferRequest | None
+    call: Call
 
 
 class NotReady(ModelNotReady):  # type: ignore[misc]
@@ -47,7 +76,10 @@ class NotReady(ModelNotReady):  # type: ignore[misc]
 
 
 class RecommenderModel(ConnectedModel[Runner]):
-    """Answers recommendation requests. KServe calls ``preprocess``, ``predict`` and ``postprocess`` in turn.
+    """Answers recommendation requests, in three stages: ``preprocess``, ``predict`` and ``postprocess``.
+
+    KServe calls the stages in turn; ``serving.direct_http`` and ``serving.direct_grpc``, which serve nearly all
+    requests, call :meth:`parse` and :meth:`recommend`, which run the same ones.
 
     Args:
         release: number of the release.
@@ -57,6 +89,8 @@ class RecommenderModel(ConnectedModel[Runner]):
     def __init__(self, release: int, connect: Callable[[], Awaitable[Runner]]) -> None:
         super().__init__(NAME, connect)
         self._release = release
+        stages = (PRE_HIST_TIME, PREDICT_HIST_TIME, POST_HIST_TIME)
+        self._seconds = [stage.labels(**get_labels(NAME)) for stage in stages]
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -70,26 +104,52 @@ class RecommenderModel(ConnectedModel[Runner]):
             {"name": "answer", "datatype": "BYTES", "shape": [-1]},
         ]
 
+    def parse(self, payload: object, headers: Mapping[str, str]) -> Call:
+        """Check a call.
+
+        Args:
+            payload: the decoded call: JSON for v1, an ``InferRequest`` for v2, which gets the call's id.
+            headers: its headers.
+
+        Raises:
+            InvalidRequest: the call violates the contract; the message names the field.
+        """
+        tensors = payload if isinstance(payload, InferRequest) else None
+        if tensors is not None and tensors.model_version not in (None, "", str(self._release)):
+            raise InvalidRequest(
+                f"model_version: this server is pinned to release {self._release}, got {quote(tensors.model_version)}"
+            )
+        codec.check_outputs(tensors, encoding.NAMES)
+        instances = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
+        requests = parse_all(RecommendRequest, instances)
+        return Call(requests, _request_id(tensors, headers), _carrier(headers), tensors)
+
+    async def recommend(self, call: Call) -> list[Answer]:
+        """The answers to a parsed call, one per request. KServe's histograms get the seconds of each stage.
+
+        Raises:
+            InvalidInput: content cannot be decoded, or a request names what the release lacks.
+            NotReady: the funnel is not connected yet.
+        """
+        retrieving, scoring, ordering = self._seconds
+        with retrieving.time():
+            batch = await self._retrieve(call)
+        with scoring.time():
+            await self.predict(batch)
+        with ordering.time():
+            return self._answers(batch)
+
+    def header(self, call: Call) -> encoding.Header:
+        """What a v2 response to a call says about itself."""
+        return encoding.Header(self.name, str(self._release), call.request_id)
+
     async def preprocess(self, payload: object, headers: Mapping[str, str] | None = None) -> Batch:
-        """Decode and check the call, then retrieve candidates: everything up to the scorers."""
-        runner = self.backend
-        if runner is None:
-            raise NotReady(self.name)
-        call = payload if isinstance(payload, InferRequest) else None
+        """Check the call, then retrieve candidates: everything up to the scorers."""
         try:
-            if call is not None and call.model_version not in (None, "", str(self._release)):
-                raise InvalidRequest(
-                    f"model_version: this server is pinned to release {self._release}, got {quote(call.model_version)}"
-                )
-            codec.check_outputs(call, OUTPUTS)
-            instances = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
-            requests = parse_all(RecommendRequest, instances)
-            headers = headers or {}
-            queries = await runner.admit(requests, _request_id(call, headers), _carrier(headers))
+            call = self.parse(payload, headers or {})
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
-        candidates = await asyncio.gather(*map(runner.retrieve, queries))
-        return Batch(list(zip(queries, candidates, strict=True)), call)
+        return await self._retrieve(call)
 
     async def predict(
         self, payload: Batch, headers: Mapping[str, str] | None = None, response_headers: dict[str, str] | None = None
@@ -97,40 +157,46 @@ class RecommenderModel(ConnectedModel[Runner]):
         """Score the candidates."""
         runner = self.backend
         assert runner is not None
-        await asyncio.gather(*(runner.score(query, candidates) for query, candidates in payload.queries))
+        await _all([runner.score(query, candidates) for query, candidates in payload.queries])
         return payload
 
     async def postprocess(
         self, result: Batch, headers: Mapping[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> dict[str, list[Answer]] | InferResponse:
         """Order the candidates, and encode the answers in the protocol of the call."""
-        runner = self.backend
-        assert runner is not None
-        answers = [runner.answer(query, candidates) for query, candidates in result.queries]
-        if result.call is None:
+        call, answers = result.call, self._answers(result)
+        if call.tensors is None:
             return {"predictions": answers}
-        width = max(query.request.k for query, _ in result.queries)
-        return codec.response(result.call, self.name, self._release, _outputs(answers, width))
+        outputs = [
+            InferOutput(name=one.name, shape=one.shape, datatype=one.datatype, data=one.data)
+            for one in encoding.tensors(answers, call.width)
+        ]
+        return codec.response(call.tensors, self.name, self._release, outputs)
 
     async def explain(self, payload: object, headers: Mapping[str, str] | None = None) -> None:
         """Refused."""
         raise InvalidInput("explain: is not supported; send a prediction request with debug: true")
 
+    async def _retrieve(self, call: Call) -> Batch:
+        runner = self.backend
+        if runner is None:
+            raise NotReady(self.name)
+        try:
+            queries = await runner.admit(call.requests, call.request_id, call.carrier)
+        except InvalidRequest as error:
+            raise InvalidInput(str(error)) from None
+        candidates = await _all([runner.retrieve(query) for query in queries])
+        return Batch(list(zip(queries, candidates, strict=True)), call)
 
-def _outputs(answers: list[Answer], width: int) -> list[InferOutput]:
-    """The v2 outputs; shorter answers are padded to ``width`` with "" and 0."""
-    item_ids: list[str] = []
-    scores: list[float] = []
-    for answer in answers:
-        missing = width - len(answer["items"])
-        item_ids += [item["item_id"] for item in answer["items"]] + [""] * missing
-        scores += [item["score"] for item in answer["items"]] + [0.0] * missing
-    shape = [len(answers), width]
-    return [
-        codec.strings("item_ids", shape, item_ids),
-        InferOutput(name="scores", shape=shape, datatype="FP32", data=scores),
-        codec.strings("answer", [len(answers)], [orjson.dumps(answer).decode() for answer in answers]),
-    ]
+    def _answers(self, batch: Batch) -> list[Answer]:
+        runner = self.backend
+        assert runner is not None
+        return [runner.answer(query, candidates) for query, candidates in batch.queries]
+
+
+async def _all(work: list[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of ``work``, which runs concurrently; a single coroutine needs no task of its own."""
+    return [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
 
 
 def _carrier(headers: Mapping[str, str]) -> dict[str, str]:
@@ -142,7 +208,7 @@ def _carrier(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _request_id(call: InferRequest | None, headers: Mapping[str, str]) -> str:
     """The id from the header or the v2 call, or a new one; also set on the call, for its response."""
-    request_id: str = headers.get("x-request-id") or (call.id if call is not None else None) or uuid.uuid4().hex
+    request_id: str = headers.get("x-request-id") or (call.id if call is not None else None) or token_hex(16)
     if len(request_id) > _MAX_ID_LENGTH:
         raise InvalidRequest(f"request id: must have at most {_MAX_ID_LENGTH} characters, got {len(request_id)}")
     if call is not None:

@@ -11,22 +11,20 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from grpc_interceptor.exceptions import Unavailable
-from kserve import InferRequest, ModelRepository, ModelServer  # type: ignore[import-untyped]
+from kserve import ModelRepository, ModelServer  # type: ignore[import-untyped]
 from kserve import logging as kserve_logging
 from kserve import model_server as kserve_server
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ignore[import-untyped]
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 
-from recommender_transformer.serving.connections.admission import BUSY, AdmissionControl
+from recommender_transformer.serving.connections.admission import AdmissionControl
 from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from recommender_transformer.serving.connections.content_encoding import ContentEncodingMiddleware
 from recommender_transformer.serving.drain import DRAIN_S, DrainingServer
 from recommender_transformer.serving.events import TooManyEvents, too_many_events
 from recommender_transformer.serving.protocols import cloudevents
 from recommender_transformer.serving.protocols.json_body import loads
-from recommender_transformer.serving.recommender import NAME
 from winnow.ports import EVERYWHERE
 from winnow.request import MAX_BODY_BYTES, InvalidRequest, quote
 
@@ -37,16 +35,14 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
     CloudEvents are decoded by ``protocols.cloudevents``.
 
     Args:
-        admission: admits or rejects recommendations over gRPC.
         model_registry: the models.
 
     Attributes:
         draining: set at shutdown: the server still answers requests, but is not ready.
     """
 
-    def __init__(self, admission: AdmissionControl, model_registry: ModelRepository) -> None:
+    def __init__(self, model_registry: ModelRepository) -> None:
         super().__init__(model_registry=model_registry)
-        self._admission = admission
         self.draining = False
 
     async def ready(self) -> bool:
@@ -57,21 +53,6 @@ class StrictDataPlane(DataPlane):  # type: ignore[misc]
         """Whether a model is ready. KServe also asks before each request, with the flag set; those are still served."""
         ready = bool(await super().model_ready(model_name, disable_predictor_health_check))
         return ready and (disable_predictor_health_check or not self.draining)
-
-    async def infer(
-        self, model_name: str, request: object, headers: dict[str, str] | None = None
-    ) -> tuple[object, dict[str, str]]:
-        """Answer a call. Admission of gRPC calls is decided here; that of HTTP requests before they are decoded."""
-        answer = super().infer(model_name, request, headers)
-        if model_name != NAME or not isinstance(request, InferRequest) or not request.from_grpc:
-            return await answer  # type: ignore[no-any-return]
-        if not self._admission.acquire("grpc"):
-            answer.close()
-            raise Unavailable(BUSY)
-        try:
-            return await answer  # type: ignore[no-any-return]
-        finally:
-            self._admission.release()
 
     def decode(
         self, body: object, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
@@ -135,6 +116,12 @@ async def _no_versions(model_name: str, model_version: str) -> JSONResponse:
     return JSONResponse({"error": error}, status_code=404)
 
 
+async def _no_metrics() -> JSONResponse:
+    """The response to ``/metrics`` where several processes share the port: whose metrics they are would be chance."""
+    error = "metrics: several processes share this port, and each exports its metrics on its own --metrics-port"
+    return JSONResponse({"error": error}, status_code=404)
+
+
 def _is_server_error(record: logging.LogRecord) -> bool:
     """False for client errors: KServe would log each with a traceback, which slows down all other requests."""
     return not (record.exc_info and isinstance(record.exc_info[1], InvalidInput | ModelNotFound | ModelNotReady))
@@ -152,8 +139,11 @@ def model_server(
     flush: Callable[[], Awaitable[None]] = _no_flush,
     limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
+    reuse_port: bool = False,
 ) -> ModelServer:
     """Create the server; its ``start`` takes the models. One worker: KServe's child processes would lose the settings.
+
+    ``recommender_transformer.processes`` starts several servers.
 
     Args:
         http_port: port of the v1 and v2 protocols over HTTP.
@@ -163,6 +153,7 @@ def model_server(
         flush: called after the last response.
         limits: bounds on HTTP connections.
         host: address that both ports listen on.
+        reuse_port: whether other processes listen on the same ports.
     """
     kserve_logging.logger.addFilter(_is_server_error)
     app = kserve_server.app
@@ -172,14 +163,16 @@ def model_server(
     for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
         route = "/v2/models/{model_name}/versions/{model_version}" + path
         app.add_api_route(route, _no_versions, methods=[method], include_in_schema=False)
+    if reuse_port:
+        app.add_api_route("/metrics", _no_metrics, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
-    admission = admission or AdmissionControl()
     server = DrainingServer(
-        admission,
+        admission or AdmissionControl(),
         drain_s,
         flush,
         limits,
         host,
+        reuse_port,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,
@@ -187,6 +180,6 @@ def model_server(
         # A log line per request costs more than the request; the histograms have the same data.
         enable_latency_logging=False,
     )
-    server.dataplane = StrictDataPlane(admission, model_registry=server.registered_models)
+    server.dataplane = StrictDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = FixedRepository(model_registry=server.registered_models)
     return server

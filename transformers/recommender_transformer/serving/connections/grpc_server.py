@@ -13,10 +13,7 @@ from typing import Any
 import grpc
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service  # type: ignore[import-untyped]
-from kserve.protocol.grpc.interceptors import (  # type: ignore[import-untyped]
-    ExceptionToStatusInterceptor,
-    LoggingInterceptor,
-)
+from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor  # type: ignore[import-untyped]
 from kserve.protocol.grpc.server import GRPCServer  # type: ignore[import-untyped]
 from kserve.protocol.grpc.servicer import InferenceServicer  # type: ignore[import-untyped]
 from prometheus_client import Counter
@@ -111,21 +108,30 @@ class CallTimeouts(aio.ServerInterceptor):  # type: ignore[misc]
 
 
 class BoundedGRPCServer(GRPCServer):  # type: ignore[misc]
-    """The gRPC server. KServe constructs and stops it."""
+    """The gRPC server.
 
-    async def start(self, host: str) -> None:
+    Args:
+        servicer: answers the calls.
+        settings: KServe's own.
+    """
+
+    def __init__(self, servicer: InferenceServicer, *settings: Any) -> None:
+        super().__init__(*settings)
+        self._servicer = servicer
+
+    async def start(self, host: str, reuse_port: bool) -> None:
         """Serve until stopped.
 
         Args:
             host: address to listen on.
+            reuse_port: whether other processes listen on the same port.
         """
         timeouts = CallTimeouts()
         self._server = aio.server(
-            interceptors=(timeouts, LoggingInterceptor(), ExceptionToStatusInterceptor()),
-            options=list(_OPTIONS.items()),
+            interceptors=(timeouts, ExceptionToStatusInterceptor()),
+            options=[*_OPTIONS.items(), ("grpc.so_reuseport", int(reuse_port))],
         )
-        servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
-        service.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        service.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
         self._server.add_insecure_port(f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}")
         watch = asyncio.create_task(timeouts.watch())
         try:
