@@ -159,13 +159,18 @@ class RecommendedItem(TypedDict):
 
 
 class Answer(TypedDict):
-    """The answer to one request; ``degraded`` names every component that was unavailable, and the reason."""
+    """The answer to one request; ``degraded`` names every component that was unavailable, and the reason.
+
+    ``reused_ms`` is present where an earlier answer was reused, because nothing that it was computed from had changed:
+    its age in milliseconds.
+    """
 
     user_id: str | None
     release: int
     request_id: str
     items: list[RecommendedItem]
     degraded: list[str]
+    reused_ms: NotRequired[int]
     trace: NotRequired[dict[str, Any]]
 
 

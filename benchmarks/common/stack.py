@@ -27,18 +27,25 @@ def newest() -> Release:
 
 
 @contextmanager
-def stack(served: Release, redis_url: str | None = None) -> Iterator[Stack]:
+def stack(served: Release, redis_url: str | None = None, reuse_s: float | None = 0.0) -> Iterator[Stack]:
     """Serve a release on a stack of its own: free ports, and a temporary folder for its files.
 
     Args:
         served: the release.
         redis_url: a running Redis to serve from; by default the stack starts one.
+        reuse_s: age up to which an answer is reused, ``None`` for the transformer's default; by default every answer is
+            computed, because few users send all requests of a benchmark.
     """
     ports = Ports.free()
     with (
         tempfile.TemporaryDirectory(prefix="winnow-bench-") as folder,
         Stack(
-            served.manifest.number, ports, state_dir=Path(folder), redis_url=redis_url, show_progress=False
+            served.manifest.number,
+            ports,
+            state_dir=Path(folder),
+            redis_url=redis_url,
+            reuse_s=reuse_s,
+            show_progress=False,
         ) as running,
     ):
         yield running

@@ -33,8 +33,8 @@ def measure() -> list[Row]:
     with stack(served) as running:
         redis_url = url(running.ports.redis)
         with (
-            transformer(served, running.ports, redis_url) as (leaving, first),
-            transformer(served, running.ports, redis_url, "--drain-seconds=0") as (_, second),
+            transformer(served, running.ports, redis_url, "--reuse-seconds=0") as (leaving, first),
+            transformer(served, running.ports, redis_url, "--drain-seconds=0", "--reuse-seconds=0") as (_, second),
         ):
             ports = [first, second]
             carry_out(Plan(ports, users, WARM_S, clients=CLIENTS))

@@ -65,7 +65,7 @@ def measure() -> list[Row]:
         rows = _redis_killed(running, users)
         with (
             slow_proxy(ports.redis) as proxy,
-            transformer(served, ports, url(proxy.port), "--drain-seconds=0") as (_, port),
+            transformer(served, ports, url(proxy.port), "--drain-seconds=0", "--reuse-seconds=0") as (_, port),
         ):
             rows += _redis_slowed(port, users, lambda delay_s: setattr(proxy, "delay_s", delay_s))
         rows += _redis_frozen(running, users)

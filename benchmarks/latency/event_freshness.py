@@ -40,7 +40,7 @@ def measure() -> list[Row]:
     taken: list[float] = []
     stale = late = 0
     with (
-        stack(served) as running,
+        stack(served, reuse_s=None) as running,
         transformer(served, running.ports, url(running.ports.redis)) as (_, second),
         client.http(running.ports.http) as one,
         client.http(second) as other,

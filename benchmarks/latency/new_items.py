@@ -43,7 +43,7 @@ def measure() -> list[Row]:
     waited, elsewhere, places, shown = [], [], [], []
     with (
         tempfile.TemporaryDirectory(prefix="winnow-fresh-") as folder,
-        stack(served) as running,
+        stack(served, reuse_s=None) as running,
         transformer(served, running.ports, url(running.ports.redis)) as (_, second),
         client.http(running.ports.http) as endpoint,
         client.http(second) as other,

@@ -19,7 +19,7 @@ from winnow.errors import WinnowError
 from winnow.local import stack
 from winnow.ports import EVERYWHERE, Ports
 
-COMMANDS = ("build", "up", "down", "recommend", "objectives", "items add", "evaluate", "skew", "demo")
+COMMANDS = ("build", "up", "down", "recommend", "objectives", "lists", "items add", "evaluate", "skew", "demo")
 HERE = Path(__file__).parent
 
 

@@ -59,6 +59,7 @@ LEVELS = (
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.content"),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
+    ("recommender_transformer.funnel.reuse",),
     (
         "kfp_pipelines",
         "recommender_transformer.funnel.backfill",

@@ -1,8 +1,8 @@
 """``python -m tests.support.serve_tiny FOLDER REDIS_URL HTTP_PORT GRPC_PORT [SETTINGS]``: serve a tiny release.
 
 The models are the NumPy ones. Settings are JSON: ``delay_s`` and ``broken`` of the models; ``max_in_flight``,
-``drain_s``, ``limits`` (of events) and ``bounds`` (of connections); ``constants`` replaces constants of the
-transformer's modules, by their dotted names.
+``drain_s``, ``reuse_s`` (0 by default, so that every answer is computed), ``limits`` (of events) and ``bounds`` (of
+connections); ``constants`` replaces constants of the transformer's modules, by their dotted names.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from winnow.release import Release
 def main() -> None:
     """Serve until the process is terminated."""
     folder, redis_url, http_port, grpc_port, *given = sys.argv[1:]
-    settings = {"drain_s": 0.0} | (json.loads(given[0]) if given else {})
+    settings = {"drain_s": 0.0, "reuse_s": 0.0} | (json.loads(given[0]) if given else {})
     release = Release.open(Path(folder))
     models = NumpyModels(
         np.asarray(release.array("item_vectors")), settings.pop("delay_s", {}), set(settings.pop("broken", ()))

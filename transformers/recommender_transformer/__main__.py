@@ -31,6 +31,7 @@ from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.row_metrics import observe, watch
 from recommender_transformer.backends.triton import TritonModels
 from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
@@ -49,6 +50,10 @@ from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
 from winnow.store.connection import LOCAL, RedisError
+
+REUSE_S = 5.0
+"""Age up to which answers are reused. Rows, trending list and live weights are held for as long: nothing that is not
+compared when an answer is reused is promised to take effect sooner."""
 
 _OPEN_FILES = 16_384
 
@@ -77,6 +82,7 @@ def main() -> None:
         connection_limits=ConnectionLimits(args.max_connections, args.max_connections_per_client),
         host=args.host,
         milvus_url=milvus_url,
+        reuse_s=args.reuse_seconds,
         reuse_port=args.reuse_port,
         metrics_port=args.metrics_port,
     )
@@ -108,6 +114,12 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=MAX_IN_FLIGHT,
         help="Recommendations in flight. Further ones are rejected, except in short bursts.",
+    )
+    parser.add_argument(
+        "--reuse-seconds",
+        type=float,
+        default=REUSE_S,
+        help="Age up to which an answer is reused while nothing that it was computed from has changed; 0 reuses none.",
     )
     parser.add_argument(
         "--drain-seconds",
@@ -167,8 +179,10 @@ def _arguments() -> argparse.Namespace:
         value = getattr(args, name)
         if value < smallest:
             parser.error(f"--{name.replace('_', '-')}: must be at least {smallest}, got {value}")
-    if not 0 <= args.drain_seconds <= MAX_DRAIN_S:
-        parser.error(f"--drain-seconds: must be between 0 and {MAX_DRAIN_S:g}, got {args.drain_seconds:g}")
+    for name, largest in (("drain_seconds", MAX_DRAIN_S), ("reuse_seconds", MAX_REUSE_S)):
+        value = getattr(args, name)
+        if not 0 <= value <= largest:
+            parser.error(f"--{name.replace('_', '-')}: must be between 0 and {largest:g}, got {value:g}")
     return args
 
 
@@ -185,6 +199,7 @@ def serve(
     connection_limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
     milvus_url: str = "",
+    reuse_s: float = REUSE_S,
     reuse_port: bool = False,
     metrics_port: int | None = None,
 ) -> None:
@@ -203,6 +218,7 @@ def serve(
         connection_limits: bounds on HTTP connections.
         host: address that HTTP and gRPC listen on.
         milvus_url: address of Milvus; empty for a release that is not searched there.
+        reuse_s: age up to which an answer is reused; 0 reuses none.
         reuse_port: whether other processes listen on the same ports. The process listens once it is connected, and
             ``/metrics`` is on ``metrics_port`` only.
         metrics_port: a further port for the metrics; `None` for none.
@@ -221,12 +237,13 @@ def serve(
 
     @cache
     def pipeline() -> Pipeline:
-        return recommender(release, store, models(), milvus_items())
+        return recommender(release, store, models(), milvus_items(), reuse_s)
 
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
         tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
+        tasks.append(asyncio.create_task(store.lists.follow()))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
             await searched.warm_up()

@@ -27,6 +27,7 @@ from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
+from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker
 from recommender_transformer.funnel.scorers.source_order import SourceOrder
@@ -37,6 +38,7 @@ from recommender_transformer.funnel.sources.content import Content
 from recommender_transformer.funnel.sources.covisitation import Covisitation
 from recommender_transformer.funnel.sources.history import History
 from recommender_transformer.funnel.sources.new_items import NewItems
+from recommender_transformer.funnel.sources.offline import Offline
 from recommender_transformer.funnel.sources.retriever import Retriever
 from recommender_transformer.funnel.sources.retriever_in_milvus import RetrieverInMilvus
 from recommender_transformer.funnel.sources.trending import Trending
@@ -47,7 +49,11 @@ from winnow.release import Release
 
 
 def recommender(
-    release: Release, store: OnlineStore, models: Models, milvus_items: MilvusItems | None = None
+    release: Release,
+    store: OnlineStore,
+    models: Models,
+    milvus_items: MilvusItems | None = None,
+    reuse_s: float = 0.0,
 ) -> Pipeline:
     """The funnel of a release.
 
@@ -59,6 +65,7 @@ def recommender(
         store: the release's online store.
         models: the release's models.
         milvus_items: the release's items in Milvus; without them the models' retriever searches the items.
+        reuse_s: age up to which an answer is reused; 0 reuses none.
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
     category = schema.item[0]
@@ -68,6 +75,7 @@ def recommender(
     media_decoder = MediaDecoder(Preparation.load(release.folder))
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     objectives = Objectives(schema, store)
+    held_answers = HeldAnswers(store, objectives, reuse_s)
     retriever: Source = Retriever(models, catalog)
     if milvus_items is not None:
         hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
@@ -80,12 +88,17 @@ def recommender(
         categories=CategoryCodes(categories),
         objectives=objectives,
         repeats=schema.repeats,
-        query_hydrators=(UserStateHydrator(store, manifest.history_length), ObjectivesHydrator(objectives)),
+        query_hydrators=(
+            UserStateHydrator(store, manifest.history_length, held_answers),
+            ObjectivesHydrator(objectives),
+        ),
         sources=(
             Content(content_lookup, catalog),
             # Without a ranker the order of the sources decides: what the user comes back to is first.
             History(),
             retriever,
+            # Without retriever and ranker this order decides, too: a list that both made comes before simpler ones.
+            Offline(store.lists),
             Covisitation(neighbours, weights, manifest.candidates["covisitation"]),
             Trending(store, popular, manifest.candidates["trending"]),
             NewItems(catalog),
@@ -105,6 +118,6 @@ def recommender(
             ContentScorer(catalog),
         ),
         orderers=(UnseenFirst(Mmr(catalog.vectors)),),
-        side_effects=(Impressions(store), *spans()),
+        side_effects=(Impressions(store), held_answers, *spans()),
         explainer=Explainer(release, store),
     )

@@ -8,7 +8,7 @@ from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
 from winnow.cli.objectives import objectives
 from winnow.cli.plan import plan
-from winnow.cli.recommend import recommend
+from winnow.cli.recommend import lists, recommend
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
 from winnow.errors import WinnowError, as_winnow_error
@@ -21,7 +21,7 @@ commands = typer.Typer(
     help="Build, serve and evaluate a multistage, multimodal recommender. All files are in WINNOW_HOME (default: "
     ".winnow).",
 )
-for command in (demo, build, up, down, recommend, objectives, evaluate, skew, plan):
+for command in (demo, build, up, down, recommend, objectives, lists, evaluate, skew, plan):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")

@@ -1,6 +1,9 @@
-"""``winnow recommend``: request recommendations from the running stack."""
+"""``winnow recommend`` and ``winnow lists``: recommendations of the running stack, now or computed beforehand."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +11,11 @@ import typer
 
 from winnow import home, release
 from winnow.cli.objectives import parsed
-from winnow.cli.options import Json
+from winnow.cli.options import Json, ReleaseDir
 from winnow.errors import WinnowError
-from winnow.local.running_stack import running
+from winnow.local.running_stack import redis_url, release_folder, running
+from winnow.ports import LOOPBACK
+from winnow.retrieval.offline_lists import EXPIRY_HOURS
 
 
 def recommend(
@@ -56,6 +61,29 @@ def recommend(
         typer.echo(json.dumps(answer, indent=1))
     else:
         show.answer(answer, release.Release.open(home.releases() / str(answer["release"])))
+
+
+def lists(
+    active_days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only users with an event in the last days of the log.", show_default=False),
+    ] = None,
+    hours: Annotated[int, typer.Option(min=1, help="Hours after which the lists expire.")] = EXPIRY_HOURS,
+    release_dir: ReleaseDir = None,
+) -> None:
+    """Compute a list for every user with a history, by the funnel of the running stack.
+
+    Lists are candidates of the source `offline`, and what users get when the models are away. They are used from half a
+    minute after the first is written, until they expire. An interrupted computation continues when it is run again.
+    """
+    triton = os.environ.get("TRITON_URL") or f"{LOOPBACK}:{running().ports.triton_grpc}"
+    command = [sys.executable, "-P", "-m", "recommender_transformer.lists", f"--predictor_host={triton}"]
+    command += [f"--release-dir={release_folder(release_dir)}", f"--hours={hours}"]
+    if active_days is not None:
+        command.append(f"--active-days={active_days}")
+    # Not on the command line, which other users can list: the address may contain a password.
+    done = subprocess.run(command, env={**os.environ, "REDIS_URL": redis_url()})  # noqa: S603
+    raise typer.Exit(done.returncode)
 
 
 def _content(path: Path) -> bytes:

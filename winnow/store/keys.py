@@ -108,6 +108,15 @@ class Keys:
         return f"r{self.release}:{{u:{user_id}}}:row"
 
     @property
+    def lists(self) -> str:
+        """Hash: progress of the offline lists (:mod:`winnow.retrieval.offline_lists`); absent without lists."""
+        return f"r{self.release}:lists"
+
+    def offline_list(self, user_id: str) -> str:
+        """String: packed item indices, best first, computed beforehand for the user; expires."""
+        return f"r{self.release}:{{u:{user_id}}}:list"
+
+    @property
     def counts(self) -> str:
         """Sorted set: item index -> decayed count (:mod:`winnow.store.trending`)."""
         return f"r{self.release}:{{events}}:counts"

@@ -49,6 +49,7 @@ class Catalog:
         vectors: float32 [n + 1 + new items, D], item vectors.
         rows: structured [n + 1 + new items], item rows as of the release or of the item's addition.
         titles: titles of the new items by index.
+        changes: number of calls that added or replaced new items.
     """
 
     def __init__(self, release: Release) -> None:
@@ -61,6 +62,7 @@ class Catalog:
         self._words: GrowingArray[np.uint64] = GrowingArray(release.array("item_hash_words"))
         self._slots: GrowingArray[np.bool_] = GrowingArray(np.zeros(0, np.bool_))
         self.titles: dict[int, str] = {}
+        self.changes = 0
         self._new_ids: dict[int, str] = {}
         # By the time of addition or replacement, the latest last.
         self._new_index: dict[bytes, int] = {}
@@ -156,6 +158,7 @@ class Catalog:
             self.titles[index], self._new_ids[index] = item.title, item.item_id
             self._new_index.pop(encoded, None)
             self._new_index[encoded] = index
+        self.changes += 1
         return indices
 
 

@@ -11,7 +11,9 @@ from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from recommender_transformer.backends.catalog import Catalog, NewItem
 from recommender_transformer.backends.joined_calls import JoinedCalls
+from recommender_transformer.backends.offline_lists import OfflineLists
 from recommender_transformer.backends.row_cache import RowCache
+from recommender_transformer.backends.stored_user import StoredUser
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
@@ -77,6 +79,11 @@ class UserState:
     recent: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
 
+    @property
+    def as_served(self) -> "UserState":
+        """The part that an impression is written from, in place of the whole: row and history."""
+        return UserState(self.row, history.EMPTY, np.empty(0), self.history, None, None)
+
 
 class OnlineStore:
     """Client of one release's keys in Redis and of its users' state, with a cache of item rows.
@@ -90,6 +97,7 @@ class OnlineStore:
 
     Attributes:
         catalog: the release's items, and the new items that this process has received.
+        lists: the offline lists of users.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class OnlineStore:
         self.keys = Keys(release.manifest.number)
         self.state = state_of(release)
         self.catalog = Catalog(release)
+        self.lists = OfflineLists(self.client, self.keys, self.catalog.size)
         self._observe = observe
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
@@ -123,15 +132,27 @@ class OnlineStore:
         return UserState(self._empty_row, history.EMPTY, np.empty(0), history.EMPTY, None, None)
 
     async def user_state(self, user_id: str) -> UserState:
+        """Read and decode a user; see :meth:`read_user` and :meth:`decode_user`."""
+        return self.decode_user(await self.read_user(user_id))
+
+    async def read_user(self, user_id: str) -> StoredUser:
         """Read a user's row, history, Bloom filters and recent events, in one round trip.
 
         Concurrent reads share round trips (:mod:`.joined_calls`).
 
         Raises:
             RedisError: Redis does not answer.
-            ValueError: a value does not match the release.
         """
         (row, seen, categories), entries, members = await self._users(user_id)
+        return StoredUser(row, seen, categories, entries, members)
+
+    def decode_user(self, stored: StoredUser) -> UserState:
+        """The state of a user.
+
+        Raises:
+            ValueError: a value does not match the release.
+        """
+        row, seen, categories, entries, members = stored
         happened = recent_events.decode(members)
         entries = recent_events.merge_into_history(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.models import Tensors
 from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.content.media_decoder import DecodedContent
+from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
-from winnow.request import RecommendRequest
+from winnow.request import RecommendedItem, RecommendRequest
 from winnow.schema import Repeats
 
 
@@ -54,9 +56,40 @@ class SourceResults:
     content_vector: NDArray[np.float32] | None = None
 
 
+class HeldAnswer(NamedTuple):
+    """An answer that may be reused.
+
+    Attributes:
+        items: its items.
+        shown: the candidates of its items, in their order.
+        user: what an impression needs of the user's state.
+        weights: float64 [E], the weights that it was computed with.
+        made: ``time.monotonic()`` when it was computed.
+    """
+
+    items: list[RecommendedItem]
+    shown: Candidates
+    user: UserState
+    weights: NDArray[np.float64]
+    made: float
+
+
+@dataclass
+class Reuse:
+    """How the query's answer and those of other queries relate (:mod:`recommender_transformer.funnel.reuse`).
+
+    Attributes:
+        key: digest of what the query's answer depends on; `None` if it must not be reused.
+        answer: the earlier answer that is reused for the query; `None` for one that is computed.
+    """
+
+    key: bytes | None = None
+    answer: HeldAnswer | None = None
+
+
 @dataclass(frozen=True)
 class Query:
-    """An admitted request, which is fixed; the stages write to ``user``, ``weights``, ``sources`` and ``trace`` only.
+    """An admitted request, which is fixed; the stages write to its parts only: ``user``, ``weights`` and so on.
 
     Attributes:
         request: the validated request.
@@ -69,6 +102,7 @@ class Query:
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
         carrier: W3C trace headers of the caller; empty without a trace.
         sources: candidate lists by source, and the vector of the content.
+        reuse: the answer that is reused for the query, if any.
         trace: timings, degraded components and removed candidates.
         started: ``time.perf_counter()`` when the deadline began: after the content was decoded.
         now_ms: milliseconds since the epoch at the same moment.
@@ -84,6 +118,7 @@ class Query:
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     sources: SourceResults = field(default_factory=SourceResults)
+    reuse: Reuse = field(default_factory=Reuse)
     trace: Trace = field(default_factory=Trace)
     started: float = field(default_factory=time.perf_counter)
     now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)

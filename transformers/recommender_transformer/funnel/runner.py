@@ -8,7 +8,7 @@ in ``funnel.fallbacks``.
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import numpy as np
 
@@ -81,36 +81,39 @@ class Runner:
         ]
 
     async def retrieve(self, query: Query) -> Candidates:
-        """Query hydrators, sources, item hydrators and filters; returns the candidates to score."""
+        """Query hydrators, sources, item hydrators and filters; returns the candidates to score.
+
+        Once a query hydrator has found an earlier answer to reuse, nothing else runs; the candidates are its items.
+        """
         for hydrator in self._pipeline.query_hydrators:
             work, fallback = partial(hydrator.hydrate, query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
+            if (reused := query.reuse.answer) is not None:
+                return reused.shown
         return await self._retrieval.candidates(query)
 
     async def score(self, query: Query, candidates: Candidates) -> None:
-        """Scorers: set the candidates' scores."""
+        """Scorers: set the candidates' scores, unless an earlier answer is reused."""
+        if query.reuse.answer is not None:
+            return
         for scorer in self._pipeline.scorers:
             if scorer.enabled(query):
                 work, fallback = partial(scorer.score, query, candidates), partial(scorer.fallback, query, candidates)
                 await self._fallbacks.attempt(query, "scorers", scorer.name, work, fallback, given=len(candidates))
 
     def answer(self, query: Query, candidates: Candidates) -> Answer:
-        """Orderers; returns the answer and hands it to the side effects."""
-        ranked = candidates.take(np.argsort(-candidates.score, kind="stable"))
-        query.trace.ranked = ranked
-        shown = ranked
-        for orderer in self._pipeline.orderers:
-            started, before = perf_counter(), len(shown)
-            shown = shown.take(orderer.order(query, shown))
-            query.trace.end_step("orderers", orderer.name, started, before, len(shown))
-        shown = shown.take(np.arange(min(query.request.k, len(shown))))
+        """Orderers, unless an earlier answer is reused; returns the answer and hands it to the side effects."""
+        reused = query.reuse.answer
+        shown = self._order(query, candidates) if reused is None else reused.shown
         answer = Answer(
             user_id=query.request.user_id,
             release=self._pipeline.release,
             request_id=query.request_id,
-            items=recommended(shown, self._pipeline.catalog, self._pipeline.source_names),
+            items=reused.items if reused else recommended(shown, self._pipeline.catalog, self._pipeline.source_names),
             degraded=query.trace.degraded,
         )
+        if reused is not None:
+            answer["reused_ms"] = int((monotonic() - reused.made) * 1000)
         if query.request.debug:
             answer["trace"] = self._pipeline.explainer.explain(
                 query, shown, self._pipeline.filters, self._pipeline.source_names
@@ -120,6 +123,17 @@ class Runner:
         # Observed after the answer has been sent.
         asyncio.get_running_loop().call_soon(self._metrics.observe, query, perf_counter() - query.started)
         return answer
+
+    def _order(self, query: Query, candidates: Candidates) -> Candidates:
+        """Orderers; returns the candidates to show."""
+        ranked = candidates.take(np.argsort(-candidates.score, kind="stable"))
+        query.trace.ranked = ranked
+        shown = ranked
+        for orderer in self._pipeline.orderers:
+            started, before = perf_counter(), len(shown)
+            shown = shown.take(orderer.order(query, shown))
+            query.trace.end_step("orderers", orderer.name, started, before, len(shown))
+        return shown.take(np.arange(min(query.request.k, len(shown))))
 
     async def recommend(self, query: Query) -> Answer:
         """All stages in one call, for evaluation and tests."""

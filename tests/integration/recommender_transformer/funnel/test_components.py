@@ -20,8 +20,9 @@ from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
 from winnow.release import Release
 from winnow.request import ContentQuery, RecommendRequest
+from winnow.retrieval import offline_lists
 
-SOURCES = ("content", "history", "retriever", "covisitation", "trending", "new_items")
+SOURCES = ("content", "history", "retriever", "offline", "covisitation", "trending", "new_items")
 FILTERS = ("seen", "available", "request", "disliked", "disliked_category", "unlikely")
 Check = Callable[[Pipeline, Query, Candidates], Coroutine[Any, Any, None]]
 
@@ -30,7 +31,7 @@ Check = Callable[[Pipeline, Query, Candidates], Coroutine[Any, Any, None]]
 def check(published: Release, models, redis_url: str) -> Callable[[Check], None]:
     """Run a check on the pipeline and a query of a user with a history and a text, after retrieval.
 
-    The catalog has a new item, so that every component has work.
+    The catalog has a new item, and the user an offline list, so that every component has work.
     """
 
     def run(work: Check) -> None:
@@ -39,6 +40,9 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
             try:
                 store.learn([new_item(published, "new-1", slot=0)])
                 await write(store, [new_item(published, "new-1", slot=0)])
+                store.lists.exist = True
+                offline = offline_lists.encode(np.array([9, 4, 21], np.int32))
+                await store.client.set(store.keys.offline_list("user-7"), offline)
                 pipeline = recommender(published, store, models)
                 runner = Runner(pipeline, store.cold_start_state, deadline_ms=5000)
                 request = RecommendRequest(

@@ -215,10 +215,37 @@ def test_a_failed_component_is_an_error_span(published: Release, redis_url: str,
     assert spans["recommend"].attributes["winnow.degraded"] == ("ranker: ConnectionError",)
 
 
+def test_the_span_of_a_reused_answer_has_its_age_and_no_later_stages(
+    published: Release, redis_url: str, models: Any
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    async def run() -> None:
+        store = OnlineStore(published, redis_url)
+        pipeline = recommender(published, store, models, reuse_s=5.0)
+        runner = Runner(
+            replace(pipeline, side_effects=(*pipeline.side_effects, Spans(provider))), store.cold_start_state, 2000
+        )
+        for request_id in ("computed", "reused"):
+            [query] = await runner.admit([RecommendRequest(user_id="user-3", k=5)], request_id)
+            await runner.recommend(query)
+        await runner.close()
+        await store.close()
+
+    asyncio.run(run())
+    spans = exporter.get_finished_spans()
+    roots = {span.attributes["winnow.request_id"]: span for span in spans if span.name == "recommend"}
+    assert "winnow.reused_ms" not in roots["computed"].attributes
+    assert roots["reused"].attributes["winnow.reused_ms"] < 2000
+    inside = [span.name for span in spans if span.context.trace_id == roots["reused"].context.trace_id]
+    assert inside == ["query_hydrators/user_state", "recommend"]
+
+
 def test_without_an_endpoint_there_is_no_span_component(
     published: Release, redis_url: str, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", raising=False)
     pipeline = recommender(published, OnlineStore(published, redis_url), models)
-    assert [effect.name for effect in pipeline.side_effects] == ["impressions"]
+    assert "spans" not in [effect.name for effect in pipeline.side_effects]

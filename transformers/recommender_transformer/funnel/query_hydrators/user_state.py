@@ -1,11 +1,12 @@
-"""Reads the user's features, recent history and filters, in one round trip to Redis."""
+"""Reads the user's features, recent history and filters, in one round trip to Redis, and decodes them if needed."""
 
 import numpy as np
 from prometheus_client import Counter
 
 from recommender_transformer.backends.online_store import OnlineStore, UserState
+from recommender_transformer.backends.stored_user import NOT_STORED
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.stages import Result
+from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
 from winnow.retrieval.history import assemble, user_tensors
 
 _FILTER_OPEN = Counter(
@@ -21,34 +22,36 @@ for _name, _reason in (("seen", "not read"), ("seen", "unreadable"), ("unlikely"
 class UserStateHydrator:
     """Reads the user's state and builds the five history and user tensors of the retriever and the ranker.
 
+    Where an earlier answer is reused, the stages do not run, so what was read is not decoded.
+
     Args:
         store: reads the state.
         history_length: events in the tensors.
+        held_answers: the answers that may be reused.
     """
 
     name = "user_state"
 
-    def __init__(self, store: OnlineStore, history_length: int) -> None:
+    def __init__(self, store: OnlineStore, history_length: int, held_answers: HeldAnswers) -> None:
         self._store = store
         self._length = history_length
+        self._held_answers = held_answers
 
-    def hydrate(self, query: Query) -> Result[None]:
+    async def hydrate(self, query: Query) -> None:
         """Read the state; requests without a user and users without keys in Redis get the cold-start state."""
-        if query.request.user_id is not None:
-            return self._read(query, query.request.user_id)
-        self._set(query, self._store.cold_start_state)
-        return None
+        user_id = query.request.user_id
+        stored = NOT_STORED if user_id is None else await self._store.read_user(user_id)
+        if await self._held_answers.reuse(query, stored):
+            return
+        state = self._store.decode_user(stored)
+        for name in state.unreadable:
+            _filter_open(query, name, "unreadable")
+        self._set(query, state)
 
     def fallback(self, query: Query) -> None:
         """The cold-start state. Seen items can be shown then, which the answer reports as degraded."""
         _filter_open(query, "seen", "not read")
         self._set(query, self._store.cold_start_state)
-
-    async def _read(self, query: Query, user_id: str) -> None:
-        state = await self._store.user_state(user_id)
-        for name in state.unreadable:
-            _filter_open(query, name, "unreadable")
-        self._set(query, state)
 
     def _set(self, query: Query, state: UserState) -> None:
         history = assemble(*state.history, self._length)

@@ -56,6 +56,8 @@ class Spans:
             "winnow.k": query.request.k,
             "winnow.shown": len(answer["items"]),
         }
+        if "reused_ms" in answer:
+            attributes["winnow.reused_ms"] = answer["reused_ms"]
         asyncio.get_running_loop().call_later(
             _WAIT_S,
             self._create,

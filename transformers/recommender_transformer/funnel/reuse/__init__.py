@@ -1,0 +1,1 @@
+"""Reuse of answers while nothing that they were computed from has changed."""
