@@ -21,6 +21,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
+from benchmarks.common.protocols import PATHS, body
 from winnow.errors import WinnowError
 
 K = 10
@@ -33,10 +34,7 @@ _AGAIN_S = 0.1
 
 _AWAY_S = 1.0
 
-_HEAD = (
-    "POST /v1/models/recommender:predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-)
+_HEAD = "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,7 @@ class Plan:
         clients: with ``rate`` 0, the number of clients that send one request after another.
         tries: attempts per request; it is repeated without an answer or after a 503.
         fields: further fields of every request.
+        protocol: ``v1`` or ``v2``, over HTTP.
     """
 
     ports: Sequence[int]
@@ -60,6 +59,7 @@ class Plan:
     clients: int = 8
     tries: int = 1
     fields: dict[str, Any] | None = None
+    protocol: str = "v1"
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class _Sender:
         self._plan = plan
         self.idle: dict[int, list[_Connection]] = {port: [] for port in plan.ports}
         self._away = dict.fromkeys(plan.ports, 0.0)
-        self._contents = [_content(user, plan.fields or {}) for user in plan.users]
+        self._contents = [_content(user, plan.fields or {}, plan.protocol) for user in plan.users]
         self._due: list[float] = []
         self._notes: dict[int, tuple[float, int, bool, int]] = {}
         self._tries: list[int] = []
@@ -288,8 +288,10 @@ class _Sender:
         status = int(answer[9:12])
         if status == 503 and self._again(request):
             return
-        degraded = status == 200 and b'"degraded":[]' not in answer
-        self._note(request, status, degraded, answer.count(b'"item_id"'))
+        # The answer of protocol v2 is a JSON string within the JSON.
+        full = b'"degraded":[]' in answer or b'\\"degraded\\":[]' in answer
+        items = answer.count(b'"item_id"') + answer.count(b'\\"item_id\\"')
+        self._note(request, status, status == 200 and not full, items)
 
     def failed(self, request: int) -> None:
         """Record a connection that broke or could not be opened."""
@@ -309,12 +311,18 @@ class _Sender:
         self._open -= 1
         self._done.set()
         if not self._plan.rate and not self._stopped:
-            self._send_new(now)
+            # A refused client waits a moment: one that asks again at once keeps a full server busy with refusing.
+            wait_s = _AGAIN_S if status == 503 else 0.0
+            asyncio.get_running_loop().call_later(wait_s, self._send_next)
+
+    def _send_next(self) -> None:
+        if not self._stopped:
+            self._send_new(time.perf_counter())
 
 
-def _content(user: str, fields: dict[str, Any]) -> bytes:
-    body = json.dumps({"instances": [{"user_id": user, "k": K, **fields}]}).encode()
-    return _HEAD.format(length=len(body)).encode() + body
+def _content(user: str, fields: dict[str, Any], protocol: str) -> bytes:
+    content = body([{"user_id": user, "k": K, **fields}], protocol)
+    return _HEAD.format(path=PATHS[protocol], length=len(content)).encode() + content
 
 
 def main() -> None:
