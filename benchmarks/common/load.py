@@ -21,7 +21,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from benchmarks.common.protocols import PATHS, body
+from winnow.client import v2_body
 from winnow.errors import WinnowError
 
 K = 10
@@ -35,6 +35,13 @@ _AGAIN_S = 0.1
 _AWAY_S = 1.0
 
 _HEAD = "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+_PATHS = {"v1": "/v1/models/recommender:predict", "v2": "/v2/models/recommender/infer"}
+
+_CYCLES = 20
+"""Variants of each user's request: with 300 users, more requests than a server answers while it may reuse an answer."""
+
+_REPEATED_AFTER = 8
+"""Thirds of the stream between a request and its repetition: longer ago than any client waits for an answer."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,9 @@ class Plan:
         tries: attempts per request; it is repeated without an answer or after a 503.
         fields: further fields of every request.
         protocol: ``v1`` or ``v2``, over HTTP.
+        distinct: whether the same request comes again only after all users had their turn :data:`_CYCLES` times. The
+            requests of a user then differ in ``deadline_ms``, of which ``fields`` has the lowest.
+        repeats: whether every third request repeats one that was sent :data:`_REPEATED_AFTER` times three before it.
     """
 
     ports: Sequence[int]
@@ -60,6 +70,8 @@ class Plan:
     tries: int = 1
     fields: dict[str, Any] | None = None
     protocol: str = "v1"
+    distinct: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +215,7 @@ class _Sender:
         self._plan = plan
         self.idle: dict[int, list[_Connection]] = {port: [] for port in plan.ports}
         self._away = dict.fromkeys(plan.ports, 0.0)
-        self._contents = [_content(user, plan.fields or {}, plan.protocol) for user in plan.users]
+        self._contents = _contents(plan)
         self._due: list[float] = []
         self._notes: dict[int, tuple[float, int, bool, int]] = {}
         self._tries: list[int] = []
@@ -248,6 +260,12 @@ class _Sender:
             np.array(self._tries),
         )
 
+    def _content(self, request: int) -> bytes:
+        if self._plan.repeats:
+            third, place = divmod(request, 3)
+            request = 2 * (third - _REPEATED_AFTER if place == 2 else third) + place % 2
+        return self._contents[request % len(self._contents)]
+
     def _send_new(self, due: float) -> None:
         self._due.append(due)
         self._tries.append(0)
@@ -264,7 +282,7 @@ class _Sender:
         port = ports[(request + self._tries[request]) % len(ports)]
         self._tries[request] += 1
         if self.idle[port]:
-            self.idle[port].pop().send(request, self._contents[request % len(self._contents)])
+            self.idle[port].pop().send(request, self._content(request))
         else:
             task = asyncio.get_running_loop().create_task(self._send_anew(request, port))
             self._tasks.add(task)
@@ -277,7 +295,7 @@ class _Sender:
             self._away[port] = time.perf_counter() + _AWAY_S
             self.failed(request)
         else:
-            connection.send(request, self._contents[request % len(self._contents)])
+            connection.send(request, self._content(request))
 
     async def _connect(self, port: int) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -320,9 +338,22 @@ class _Sender:
             self._send_new(time.perf_counter())
 
 
-def _content(user: str, fields: dict[str, Any], protocol: str) -> bytes:
-    content = body([{"user_id": user, "k": K, **fields}], protocol)
-    return _HEAD.format(path=PATHS[protocol], length=len(content)).encode() + content
+def _contents(plan: Plan) -> list[bytes]:
+    """The requests to send in rotation."""
+    fields = plan.fields or {}
+    if not plan.distinct:
+        return [_content({"user_id": user, "k": K, **fields}, plan.protocol) for user in plan.users]
+    return [
+        _content({"user_id": user, "k": K, **fields, "deadline_ms": fields["deadline_ms"] + cycle}, plan.protocol)
+        for cycle in range(_CYCLES)
+        for user in plan.users
+    ]
+
+
+def _content(request: dict[str, Any], protocol: str) -> bytes:
+    body = {"instances": [request]} if protocol == "v1" else v2_body([request])
+    content = json.dumps(body).encode()
+    return _HEAD.format(path=_PATHS[protocol], length=len(content)).encode() + content
 
 
 def main() -> None:

@@ -4,19 +4,18 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.load import K, Load, Plan
 from benchmarks.common.rows import Row, row
-from benchmarks.cost import clients
 from benchmarks.cost.served import TRANSFORMER, Served
+from winnow import client
 from winnow.errors import WinnowError
 
-PATIENT = {"deadline_ms": 5000}
-"""Fields of a request that is answered in full on a busy machine, too."""
+PATIENT_MS = 5000
+"""Deadline of a request that is answered in full on a busy machine, too."""
 
 _WARM_UP_S = 3.0
 
@@ -28,21 +27,19 @@ class LoadShape:
     Attributes:
         protocol: ``v1`` or ``v2`` over HTTP, or ``grpc``, which has one connection.
         connections: clients, each with a connection that it keeps.
-        patient: whether requests have a long deadline, so that a busy machine does not shorten what they compute.
+        deadline_ms: lowest deadline of the requests.
+        repeats: whether every third request repeats an earlier one; all others are distinct.
     """
 
     protocol: str
     connections: int
-    patient: bool = True
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """Further fields of each request."""
-        return PATIENT if self.patient else {}
+    deadline_ms: int = PATIENT_MS
+    repeats: bool = False
 
     def __str__(self) -> str:
         protocol = "gRPC" if self.protocol == "grpc" else f"HTTP {self.protocol}"
-        return f"{protocol}, {self.connections} connection{'s' if self.connections > 1 else ''}"
+        stream = ", a third repeated" if self.repeats else ""
+        return f"{protocol}, {self.connections} connection{'s' if self.connections > 1 else ''}{stream}"
 
 
 @dataclass(frozen=True)
@@ -126,8 +123,10 @@ def run(stack: Served, shape: LoadShape, users: Sequence[str], seconds: float) -
             users,
             seconds,
             clients=shape.connections,
-            fields=shape.fields,
+            fields={"deadline_ms": shape.deadline_ms},
             protocol=shape.protocol,
+            distinct=True,
+            repeats=shape.repeats,
         )
         with Load(plan) as load:
             answers = load.answers()
@@ -173,10 +172,12 @@ def _over_grpc(
     """Milliseconds of each answer, whether it is full, and the share of refused requests."""
     ms: list[float] = []
     full: list[bool] = []
-    with clients.grpc(stack.ports) as call:
+    with client.grpc(stack.ports.grpc) as endpoint:
         end = time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
-            [answer] = call([{"user_id": users[len(ms) % len(users)], "k": K, **shape.fields}])
+            cycle, user = divmod(len(ms), len(users))
+            request = {"user_id": users[user], "k": K, "deadline_ms": shape.deadline_ms + cycle}
+            [answer] = client.over_grpc(endpoint, [request])
             ms.append((time.perf_counter() - started) * 1000)
             full.append(not answer["degraded"])
     return np.array(ms), full, 0.0

@@ -66,7 +66,14 @@ def measure() -> list[Row]:
         with serve("sampled", release, environment=sampled) as stack:
             for shape in _SHAPES:
                 seconds = _WARM_UP_S + _SAMPLED_S + 2
-                plan = Plan([stack.ports.http], users, seconds, clients=shape.connections, fields=shape.fields)
+                plan = Plan(
+                    [stack.ports.http],
+                    users,
+                    seconds,
+                    clients=shape.connections,
+                    fields={"deadline_ms": shape.deadline_ms},
+                    distinct=True,
+                )
                 with Load(plan) as load:
                     time.sleep(_WARM_UP_S)
                     started = time.time()

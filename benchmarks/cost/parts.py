@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common.rows import Row
-from benchmarks.cost import breakdown, speed
+from benchmarks.cost import breakdown, lists, speed
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Beside:
 PARTS: dict[int, Callable[[Beside], list[Row]]] = {
     1: lambda beside: speed.measure(beside.before),
     2: lambda _: breakdown.measure(),
+    4: lambda beside: lists.measure(beside.before),
 }
 
 

@@ -21,6 +21,8 @@ HERE = Path(__file__).parents[2]
 """The checkout of this benchmark."""
 
 TRANSFORMER = "transformer"
+EMBEDDED = ("--predictor", "embedded")
+"""Options of ``winnow up`` for a transformer that computes the models itself."""
 
 _START_S = 300
 _OF_COMMAND = {

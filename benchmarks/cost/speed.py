@@ -11,18 +11,20 @@ import numpy as np
 from benchmarks.common.load import K
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest
-from benchmarks.cost.blocks import FIGURES, PATIENT, LoadShape, alternate, ratio, rows_of, run
-from benchmarks.cost.clients import CLIENTS
+from benchmarks.cost.blocks import FIGURES, PATIENT_MS, LoadShape, alternate, ratio, rows_of, run
 from benchmarks.cost.served import Served, serve
 from benchmarks.latency.floor import Ask, floor, over_triton
+from winnow import client
 from winnow.release import Release
 
 AFTER, BEFORE = "after", "before"
 USERS, TURNS, BLOCK_S = 300, 5, 4.0
 
-ONE, EIGHT, MANY = LoadShape("v1", 1), LoadShape("v1", 8), LoadShape("v1", 64, patient=False)
+_OVERLOAD_MS = 200
+"""The server's own default deadline: admission refuses most of 64 clients, so that it holds."""
+
+ONE, EIGHT, MANY = LoadShape("v1", 1), LoadShape("v1", 8), LoadShape("v1", 64, _OVERLOAD_MS)
 SHAPES = (ONE, EIGHT, MANY, LoadShape("v2", 1), LoadShape("grpc", 1))
-"""The loads. Of 64 clients admission refuses most, so that the server's own deadline can hold."""
 
 _TARGETS = {
     (EIGHT, "CPU, all processes"): "<= 0.45",
@@ -87,8 +89,9 @@ def _median_ms(ask: Ask, users: Sequence[str]) -> float:
 def _ranked(stack: Served, users: Sequence[str]) -> int:
     """The median number of candidates that the ranker gets."""
     counts = []
-    with CLIENTS["HTTP v1"](stack.ports) as call:
+    with client.http(stack.ports.http) as endpoint:
         for user in users[:_DEBUGGED]:
-            [answer] = call([{"user_id": user, "k": K, "debug": True, **PATIENT}])
+            request = {"user_id": user, "k": K, "debug": True, "deadline_ms": PATIENT_MS}
+            [answer] = client.over_http_v1(endpoint, [request])
             counts.append(sum("ranked" in candidate for candidate in answer["trace"]["candidates"]))
     return int(np.median(counts))
