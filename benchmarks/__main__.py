@@ -127,9 +127,12 @@ def cost(
     ] = None,
 ) -> None:
     """CPU of a recommendation: 1 beside an earlier version, 2 where it goes, 3 embedded and reuse, 4 lists, 5 Gorse."""
-    from benchmarks.cost.parts import PARTS, Beside, measure
+    from benchmarks.cost.parts import GORSE, PARTS, Beside, measure
 
-    _finish(measure(_chosen(only, PARTS), Beside(before, gorse)), as_json)
+    parts = _chosen(only, PARTS)
+    if GORSE in parts and gorse is None:
+        typer.echo(f"part {GORSE} is left out: name Gorse's executable, --gorse PATH", err=True)
+    _finish(measure(parts, Beside(before, gorse)), as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, cast
@@ -59,6 +59,7 @@ class Plan:
         protocol: ``v1`` or ``v2``, over HTTP.
         distinct: whether the same request comes again only after all users had their turn :data:`_CYCLES` times. The
             requests of a user then differ in ``deadline_ms``, of which ``fields`` has the lowest.
+        prepared: JSON file with a list of whole HTTP requests to send instead, to another server.
         repeats: whether every third request repeats one that was sent :data:`_REPEATED_AFTER` times three before it.
     """
 
@@ -72,6 +73,7 @@ class Plan:
     protocol: str = "v1"
     distinct: bool = False
     repeats: bool = False
+    prepared: str = ""
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class _Sender:
         self._plan = plan
         self.idle: dict[int, list[_Connection]] = {port: [] for port in plan.ports}
         self._away = dict.fromkeys(plan.ports, 0.0)
-        self._contents = _contents(plan)
+        self._content = stream(plan)
         self._due: list[float] = []
         self._notes: dict[int, tuple[float, int, bool, int]] = {}
         self._tries: list[int] = []
@@ -259,12 +261,6 @@ class _Sender:
             np.array(items),
             np.array(self._tries),
         )
-
-    def _content(self, request: int) -> bytes:
-        if self._plan.repeats:
-            third, place = divmod(request, 3)
-            request = 2 * (third - _REPEATED_AFTER if place == 2 else third) + place % 2
-        return self._contents[request % len(self._contents)]
 
     def _send_new(self, due: float) -> None:
         self._due.append(due)
@@ -338,8 +334,23 @@ class _Sender:
             self._send_new(time.perf_counter())
 
 
+def stream(plan: Plan) -> Callable[[int], bytes]:
+    """The content of a plan's request, given its position."""
+    contents = _contents(plan)
+    if not plan.repeats:
+        return lambda request: contents[request % len(contents)]
+
+    def with_repeats(request: int) -> bytes:
+        third, place = divmod(request, 3)
+        earlier = _REPEATED_AFTER if place == 2 else 0
+        return contents[(2 * (third - earlier) + place % 2) % len(contents)]
+
+    return with_repeats
+
+
 def _contents(plan: Plan) -> list[bytes]:
-    """The requests to send in rotation."""
+    if plan.prepared:
+        return [content.encode() for content in json.loads(Path(plan.prepared).read_text())]
     fields = plan.fields or {}
     if not plan.distinct:
         return [_content({"user_id": user, "k": K, **fields}, plan.protocol) for user in plan.users]

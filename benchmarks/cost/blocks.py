@@ -29,12 +29,14 @@ class LoadShape:
         connections: clients, each with a connection that it keeps.
         deadline_ms: lowest deadline of the requests.
         repeats: whether every third request repeats an earlier one; all others are distinct.
+        same: whether all requests are the same one.
     """
 
     protocol: str
     connections: int
     deadline_ms: int = PATIENT_MS
     repeats: bool = False
+    same: bool = False
 
     def __str__(self) -> str:
         protocol = "gRPC" if self.protocol == "grpc" else f"HTTP {self.protocol}"
@@ -120,12 +122,12 @@ def run(stack: Served, shape: LoadShape, users: Sequence[str], seconds: float) -
     else:
         plan = Plan(
             [stack.ports.http],
-            users,
+            users[:1] if shape.same else users,
             seconds,
             clients=shape.connections,
             fields={"deadline_ms": shape.deadline_ms},
             protocol=shape.protocol,
-            distinct=True,
+            distinct=not shape.same,
             repeats=shape.repeats,
         )
         with Load(plan) as load:

@@ -21,6 +21,9 @@ from winnow.errors import WinnowError
 EVENT_LOOP = "event loop and sockets"
 OTHER_THREADS = "other threads"
 
+SAMPLER = Path(__file__).parent / "sampler"
+"""Folder whose ``sitecustomize.py`` samples a process."""
+
 _PARTS = (
     ("Triton client", r"/backends/triton\.py|/grpc/|/kserve/protocol/grpc/"),
     ("embedded predictor", r"/backends/embedded|/onnxruntime/"),
@@ -46,7 +49,6 @@ _PARTS = (
 _ROOT = re.compile(
     r"^<frozen runpy>|/recommender_transformer/__main__\.py|/kserve/model_server\.py|/asyncio/runners\.py"
 )
-_SAMPLER = Path(__file__).parent / "sampler"
 _SHAPES = (LoadShape("v1", 1), LoadShape("v1", 8))
 _SAMPLED_S, _WARM_UP_S, _USERS, _WRITING_S = 20.0, 3.0, 300, 10.0
 
@@ -61,7 +63,7 @@ def measure() -> list[Row]:
     users = active_users(release, _USERS)
     rows = []
     with tempfile.TemporaryDirectory(prefix="winnow-samples-") as folder:
-        path = os.pathsep.join(filter(None, (str(_SAMPLER), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(SAMPLER), os.environ.get("PYTHONPATH"))))
         sampled = {"PYTHONPATH": path, "WINNOW_SAMPLES": folder}
         with serve("sampled", release, environment=sampled) as stack:
             for shape in _SHAPES:

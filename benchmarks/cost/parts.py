@@ -1,7 +1,7 @@
 """What a recommendation costs (``python -m benchmarks cost``), with the newest release of the home.
 
-1 CPU time, latency and throughput, beside an earlier version; 2 CPU time by what the transformer does; 4 equal lists of
-both versions, over all protocols and in batches.
+1 CPU time, latency and throughput, beside an earlier version; 2 CPU time by what the transformer does; 3 the embedded
+predictor and reuse; 4 equal lists of both versions, over all protocols and in batches; 5 Gorse.
 """
 
 from collections.abc import Callable, Collection
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common.rows import Row
-from benchmarks.cost import breakdown, lists, speed
+from benchmarks.cost import breakdown, cheaper, gorse, lists, speed
+
+GORSE = 5
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Beside:
 PARTS: dict[int, Callable[[Beside], list[Row]]] = {
     1: lambda beside: speed.measure(beside.before),
     2: lambda _: breakdown.measure(),
+    3: lambda beside: cheaper.measure(beside.before),
     4: lambda beside: lists.measure(beside.before),
+    GORSE: lambda beside: gorse.measure(beside.gorse) if beside.gorse else [],
 }
 
 

@@ -22,7 +22,7 @@ def drawn(release: Release, count: int, seed: int = 16) -> list[Instance]:
         count: number of requests.
         seed: of the draws.
     """
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311
     users = active_users(release, count)
     items: list[str] = release.strings("item_ids")[1:].tolist()
     category = next(feature for feature in release.schema.item if feature.kind == "categorical")
