@@ -12,19 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from winnow.client import v2_body
+from benchmarks.common.load_plan import Plan, stream
 from winnow.errors import WinnowError
-
-K = 10
 
 _PATIENCE_S = 12.0
 """Seconds to wait for answers after the last request was sent; no deadline is longer than 10 seconds."""
@@ -33,47 +30,6 @@ _AGAIN_S = 0.1
 """Wait before the second retry; the wait before each later retry is longer by the same time."""
 
 _AWAY_S = 1.0
-
-_HEAD = "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-_PATHS = {"v1": "/v1/models/recommender:predict", "v2": "/v2/models/recommender/infer"}
-
-_CYCLES = 20
-"""Variants of each user's request: with 300 users, more requests than a server answers while it may reuse an answer."""
-
-_REPEATED_AFTER = 8
-"""Thirds of the stream between a request and its repetition: longer ago than any client waits for an answer."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A load to generate.
-
-    Attributes:
-        ports: HTTP ports of the endpoints; requests rotate among them.
-        users: ids of the requests, in rotation.
-        seconds: duration of the load.
-        rate: requests a second at random times (a Poisson process); 0 for a closed loop of ``clients``.
-        clients: with ``rate`` 0, the number of clients that send one request after another.
-        tries: attempts per request; it is repeated without an answer or after a 503.
-        fields: further fields of every request.
-        protocol: ``v1`` or ``v2``, over HTTP.
-        distinct: whether the same request comes again only after all users had their turn :data:`_CYCLES` times. The
-            requests of a user then differ in ``deadline_ms``, of which ``fields`` has the lowest.
-        prepared: JSON file with a list of whole HTTP requests to send instead, to another server.
-        repeats: whether every third request repeats one that was sent :data:`_REPEATED_AFTER` times three before it.
-    """
-
-    ports: Sequence[int]
-    users: Sequence[str]
-    seconds: float
-    rate: float = 0.0
-    clients: int = 8
-    tries: int = 1
-    fields: dict[str, Any] | None = None
-    protocol: str = "v1"
-    distinct: bool = False
-    repeats: bool = False
-    prepared: str = ""
 
 
 @dataclass(frozen=True)
@@ -332,39 +288,6 @@ class _Sender:
     def _send_next(self) -> None:
         if not self._stopped:
             self._send_new(time.perf_counter())
-
-
-def stream(plan: Plan) -> Callable[[int], bytes]:
-    """The content of a plan's request, given its position."""
-    contents = _contents(plan)
-    if not plan.repeats:
-        return lambda request: contents[request % len(contents)]
-
-    def with_repeats(request: int) -> bytes:
-        third, place = divmod(request, 3)
-        earlier = _REPEATED_AFTER if place == 2 else 0
-        return contents[(2 * (third - earlier) + place % 2) % len(contents)]
-
-    return with_repeats
-
-
-def _contents(plan: Plan) -> list[bytes]:
-    if plan.prepared:
-        return [content.encode() for content in json.loads(Path(plan.prepared).read_text())]
-    fields = plan.fields or {}
-    if not plan.distinct:
-        return [_content({"user_id": user, "k": K, **fields}, plan.protocol) for user in plan.users]
-    return [
-        _content({"user_id": user, "k": K, **fields, "deadline_ms": fields["deadline_ms"] + cycle}, plan.protocol)
-        for cycle in range(_CYCLES)
-        for user in plan.users
-    ]
-
-
-def _content(request: dict[str, Any], protocol: str) -> bytes:
-    body = {"instances": [request]} if protocol == "v1" else v2_body([request])
-    content = json.dumps(body).encode()
-    return _HEAD.format(path=_PATHS[protocol], length=len(content)).encode() + content
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.load import K, Load, Plan
+from benchmarks.common.load import Load
+from benchmarks.common.load_plan import K, Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.cost.served import TRANSFORMER, Served
 from winnow import client

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.common.load import Load, Plan
+from benchmarks.common.load import Load
+from benchmarks.common.load_plan import Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest
 from benchmarks.cost.blocks import LoadShape

@@ -20,7 +20,8 @@ import httpx
 import numpy as np
 import psutil
 
-from benchmarks.common.load import K, Load, Plan
+from benchmarks.common.load import Load
+from benchmarks.common.load_plan import K, Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest
 from winnow.local.processes import Process

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.load import K
+from benchmarks.common.load_plan import K
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest
 from benchmarks.cost.blocks import FIGURES, PATIENT_MS, LoadShape, alternate, ratio, rows_of, run

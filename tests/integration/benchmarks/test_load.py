@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from benchmarks.common.load import Plan, carry_out
+from benchmarks.common.load import carry_out
+from benchmarks.common.load_plan import Plan
 from winnow.ports import Ports
 
 USERS = [f"user-{number}" for number in range(10)]

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.common.load import Plan, stream
+from benchmarks.common.load_plan import Plan, stream
 from benchmarks.cost.blocks import FIGURES, Block, LoadShape, ratio
 from benchmarks.cost.breakdown import EVENT_LOOP, SAMPLER, by_part, part_of
 from benchmarks.cost.lists import BATCH, batches, same
