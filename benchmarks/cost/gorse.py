@@ -24,6 +24,8 @@ from benchmarks.common.load import Load
 from benchmarks.common.load_plan import K, Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest
+from benchmarks.cost.blocks import LoadShape, alternate, rows_of
+from benchmarks.cost.served import serve
 from winnow.local.processes import Process
 from winnow.ports import LOOPBACK, Ports
 from winnow.release import Release
@@ -83,7 +85,7 @@ class Running(NamedTuple):
 
 
 def measure(gorse: Path) -> list[Row]:
-    """Load the newest release's data into Gorse and ask it for lists.
+    """Load the newest release's data into Gorse, and ask it and this version of Winnow for lists.
 
     Args:
         gorse: its executable.
@@ -109,6 +111,9 @@ def measure(gorse: Path) -> list[Row]:
             ):
                 for connections in (1, 8):
                     rows += _measured(running, f"Gorse, {what}, {connections} connections", contents, connections)
+        # Winnow in the same run, after Gorse has stopped: its background work must not take part.
+        with serve("Winnow", release) as stack:
+            rows += rows_of(alternate([stack], (LoadShape("v1", 1), LoadShape("v1", 8)), users, 1, _BLOCK_S))
     return rows
 
 
@@ -272,12 +277,12 @@ def _store(folder: Path, exits: ExitStack) -> tuple[str, dict[str, psutil.Proces
 
 
 def _wait_until_idle(running: Running) -> float:
-    """CPU seconds until the processes are idle."""
+    """CPU seconds that the processes use until they are idle."""
     start, idle = time.monotonic(), 0
-    last = running.cpu_s()
+    first = last = running.cpu_s()
     while idle < _IDLE_TIMES and time.monotonic() - start < _TRAINED_S:
         time.sleep(_IDLE_S)
         now = running.cpu_s()
         idle = idle + 1 if now - last < _IDLE_SHARE * _IDLE_S else 0
         last = now
-    return last
+    return last - first
