@@ -47,12 +47,12 @@ def measure(before: Path | None, count: int = REQUESTS) -> list[Row]:
         batched = {stack.name: _batched(stack, requests) for stack in stacks if stack.name != "before"}
     rows = []
     for name, answers in given.items():
-        full = [not answer["degraded"] for protocol in answers.values() for answer in protocol]
-        rows.append(row(f"{name}: answered in full", sum(full) / len(full), "share", ">= 1"))
+        rows.append(_in_full(f"{name}: answered in full", answers))
         if name != "after":
             for protocol in _PROTOCOLS:
                 rows += _compared(f"after and {name}, {protocol}", given["after"][protocol], answers[protocol])
     for name, calls in batched.items():
+        rows.append(_in_full(f"{name}: answered in full, in batches", calls))
         first = given[name][_PROTOCOLS[0]]
         for protocol in _PROTOCOLS[1:]:
             rows += _compared(f"{name}: {_PROTOCOLS[0]} and {protocol}", first, given[name][protocol])
@@ -74,6 +74,11 @@ def batches(requests: Sequence[Instance]) -> list[list[int]]:
     order = sorted(range(len(requests)), key=lambda position: sorted(requests[position]))
     alike = [list(group) for _, group in groupby(order, key=lambda position: sorted(requests[position]))]
     return [group[start : start + BATCH] for group in alike for start in range(0, len(group), BATCH)]
+
+
+def _in_full(what: str, answers: dict[str, list[Answer]]) -> Row:
+    full = [not answer["degraded"] for protocol in answers.values() for answer in protocol]
+    return row(what, sum(full) / len(full), "share", ">= 1")
 
 
 def _compared(what: str, one: Sequence[Answer], other: Sequence[Answer]) -> list[Row]:
