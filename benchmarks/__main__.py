@@ -115,6 +115,27 @@ def scale(
 
 
 @app.command()
+def cost(
+    as_json: Json = False,
+    only: Annotated[str, typer.Option(help="Numbers of the parts, separated by commas.")] = "1,2,3,4,5",
+    before: Annotated[
+        Path | None,
+        typer.Option(help="Checkout of an earlier version, set up, to compare with.", show_default=False),
+    ] = None,
+    gorse: Annotated[
+        Path | None, typer.Option(help="Executable gorse-in-one to compare with.", show_default=False)
+    ] = None,
+) -> None:
+    """CPU of a recommendation: 1 beside an earlier version, 2 where it goes, 3 embedded and reuse, 4 lists, 5 Gorse."""
+    from benchmarks.cost.parts import GORSE, PARTS, Beside, measure
+
+    parts = _chosen(only, PARTS)
+    if GORSE in parts and gorse is None:
+        typer.echo(f"part {GORSE} is left out: name Gorse's executable, --gorse PATH", err=True)
+    _finish(measure(parts, Beside(before, gorse)), as_json)
+
+
+@app.command()
 def units(
     file: Annotated[Path, typer.Argument(help="The file to write, for `winnow plan --units FILE`.")],
     as_json: Json = False,

@@ -51,13 +51,18 @@ def over_http_v2(endpoint: httpx.Client, instances: list[Instance]) -> list[Answ
     Raises:
         WinnowError: the endpoint does not answer, or refuses the request.
     """
+    body = _post(endpoint, f"/v2/models/{MODEL}/infer", v2_body(instances))
+    texts = next(output["data"] for output in body["outputs"] if output["name"] == "answer")
+    return [json.loads(text) for text in texts]
+
+
+def v2_body(instances: list[Instance]) -> dict[str, Any]:
+    """The JSON body of requests by the Open Inference Protocol; the requests must have the same fields."""
     tensors = [
         {"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.tolist()}
         for name, datatype, array in _tensors(instances)
     ]
-    body = _post(endpoint, f"/v2/models/{MODEL}/infer", {"inputs": tensors})
-    texts = next(output["data"] for output in body["outputs"] if output["name"] == "answer")
-    return [json.loads(text) for text in texts]
+    return {"inputs": tensors}
 
 
 def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instance]) -> list[Answer]:

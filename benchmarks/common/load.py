@@ -12,18 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
+from benchmarks.common.load_plan import Plan, stream
 from winnow.errors import WinnowError
-
-K = 10
 
 _PATIENCE_S = 12.0
 """Seconds to wait for answers after the last request was sent; no deadline is longer than 10 seconds."""
@@ -32,34 +30,6 @@ _AGAIN_S = 0.1
 """Wait before the second retry; the wait before each later retry is longer by the same time."""
 
 _AWAY_S = 1.0
-
-_HEAD = (
-    "POST /v1/models/recommender:predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A load to generate.
-
-    Attributes:
-        ports: HTTP ports of the endpoints; requests rotate among them.
-        users: ids of the requests, in rotation.
-        seconds: duration of the load.
-        rate: requests a second at random times (a Poisson process); 0 for a closed loop of ``clients``.
-        clients: with ``rate`` 0, the number of clients that send one request after another.
-        tries: attempts per request; it is repeated without an answer or after a 503.
-        fields: further fields of every request.
-    """
-
-    ports: Sequence[int]
-    users: Sequence[str]
-    seconds: float
-    rate: float = 0.0
-    clients: int = 8
-    tries: int = 1
-    fields: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +173,7 @@ class _Sender:
         self._plan = plan
         self.idle: dict[int, list[_Connection]] = {port: [] for port in plan.ports}
         self._away = dict.fromkeys(plan.ports, 0.0)
-        self._contents = [_content(user, plan.fields or {}) for user in plan.users]
+        self._content = stream(plan)
         self._due: list[float] = []
         self._notes: dict[int, tuple[float, int, bool, int]] = {}
         self._tries: list[int] = []
@@ -264,7 +234,7 @@ class _Sender:
         port = ports[(request + self._tries[request]) % len(ports)]
         self._tries[request] += 1
         if self.idle[port]:
-            self.idle[port].pop().send(request, self._contents[request % len(self._contents)])
+            self.idle[port].pop().send(request, self._content(request))
         else:
             task = asyncio.get_running_loop().create_task(self._send_anew(request, port))
             self._tasks.add(task)
@@ -277,7 +247,7 @@ class _Sender:
             self._away[port] = time.perf_counter() + _AWAY_S
             self.failed(request)
         else:
-            connection.send(request, self._contents[request % len(self._contents)])
+            connection.send(request, self._content(request))
 
     async def _connect(self, port: int) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -288,8 +258,10 @@ class _Sender:
         status = int(answer[9:12])
         if status == 503 and self._again(request):
             return
-        degraded = status == 200 and b'"degraded":[]' not in answer
-        self._note(request, status, degraded, answer.count(b'"item_id"'))
+        # The answer of protocol v2 is a JSON string within the JSON.
+        full = b'"degraded":[]' in answer or b'\\"degraded\\":[]' in answer
+        items = answer.count(b'"item_id"') + answer.count(b'\\"item_id\\"')
+        self._note(request, status, status == 200 and not full, items)
 
     def failed(self, request: int) -> None:
         """Record a connection that broke or could not be opened."""
@@ -309,12 +281,13 @@ class _Sender:
         self._open -= 1
         self._done.set()
         if not self._plan.rate and not self._stopped:
-            self._send_new(now)
+            # A refused client waits a moment: one that asks again at once keeps a full server busy with refusing.
+            wait_s = _AGAIN_S if status == 503 else 0.0
+            asyncio.get_running_loop().call_later(wait_s, self._send_next)
 
-
-def _content(user: str, fields: dict[str, Any]) -> bytes:
-    body = json.dumps({"instances": [{"user_id": user, "k": K, **fields}]}).encode()
-    return _HEAD.format(length=len(body)).encode() + body
+    def _send_next(self) -> None:
+        if not self._stopped:
+            self._send_new(time.perf_counter())
 
 
 def main() -> None:

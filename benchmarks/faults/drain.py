@@ -8,7 +8,8 @@ import signal
 import time
 from threading import Thread
 
-from benchmarks.common.load import Load, Plan, carry_out
+from benchmarks.common.load import Load, carry_out
+from benchmarks.common.load_plan import Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, stack
 from tests.support.transformer_process import transformer

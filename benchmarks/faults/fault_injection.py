@@ -19,7 +19,8 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from benchmarks.common.load import Answers, Load, Plan
+from benchmarks.common.load import Answers, Load
+from benchmarks.common.load_plan import Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, stack
 from benchmarks.faults.slow_proxy import slow_proxy

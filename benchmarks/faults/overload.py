@@ -11,7 +11,8 @@ from statistics import median
 
 import httpx
 
-from benchmarks.common.load import Answers, Plan, carry_out
+from benchmarks.common.load import Answers, carry_out
+from benchmarks.common.load_plan import Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
 from tests.support.faults.hostile_media import resident_mb

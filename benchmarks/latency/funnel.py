@@ -15,29 +15,18 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import numpy as np
-import onnxruntime
-import redis
 import tritonclient.grpc as grpcclient
-from numpy.typing import NDArray
-from tritonclient.utils import np_to_triton_dtype
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
-from winnow import home
+from benchmarks.latency.floor import Ask, floor, in_process, over_triton
 from winnow.errors import WinnowError
-from winnow.local.redis import url
 from winnow.ports import Ports
-from winnow.ranking.context import CONTEXT_FEATURES
-from winnow.release import Release
-from winnow.retrieval.history import assemble, user_tensors
 
 K = 10
 USERS = 200
 WARM_UP = 30
 MANY = 8
-
-Ask = Callable[[str], object]
-Infer = Callable[[str, list[str], dict[str, NDArray[Any]]], list[NDArray[Any]]]
 
 
 def measure(requests: int) -> list[Row]:
@@ -53,10 +42,10 @@ def measure(requests: int) -> list[Row]:
     users = active_users(served, USERS)
     with serving(served) as ports:
         stages, ranked = _stages(ports, users, requests)
-        with _over_triton(served, ports) as triton:
+        with over_triton(served, ports) as triton:
             floors = {
-                "floor": _floor(served, users, ports.redis, ranked, _in_process(served)),
-                "served floor": _floor(served, users, ports.redis, ranked, triton),
+                "floor": floor(served, users, ports.redis, ranked, in_process(served)),
+                "served floor": floor(served, users, ports.redis, ranked, triton),
             }
             rows = _one_connection(ports, users, requests, floors)
         for protocol, connect in (("gRPC", _grpc), ("HTTP", _http)):
@@ -129,69 +118,6 @@ def _stages(ports: Ports, users: list[str], requests: int) -> tuple[dict[str, li
                 stages[f"{step['stage']}/{step['component']}"].append(step["ms"])
             ranked.append(sum("ranked" in candidate for candidate in trace["candidates"]))
     return dict(stages), int(np.median(ranked))
-
-
-def _floor(served: Release, users: list[str], redis_port: int, ranked: int, infer: Infer) -> Ask:
-    """The floor: retriever, ranker over the median number of candidates, and one Redis round trip."""
-    store = redis.Redis.from_url(url(redis_port))
-    known: NDArray[Any] = served.array("user_ids")
-    place = {user: position for position, user in enumerate(known.tolist())}
-    inputs = {user: _inputs(served, place[user]) for user in users}
-    rows = np.asarray(served.array("item_rows"))
-    context = len(CONTEXT_FEATURES)
-    no_fresh = np.zeros((1, 1, served.array("item_vectors").shape[1]), np.float32)
-
-    def ask(user: str) -> object:
-        store.get(f"r{served.manifest.number}:manifest")
-        found, _ = infer("retriever", ["candidates", "candidate_scores"], inputs[user])
-        items = found[:, :ranked]
-        columns = rows[items]
-        numeric = np.zeros((*items.shape, columns["numeric"].shape[-1] + context), np.float32)
-        numeric[..., :-context] = columns["numeric"]
-        candidates = {
-            "candidate_items": items,
-            "candidate_categorical": np.ascontiguousarray(columns["categorical"]),
-            "candidate_numeric": numeric,
-            "fresh_vectors": no_fresh,
-        }
-        return infer("ranker", ["probabilities", "scores"], inputs[user] | candidates)
-
-    return ask
-
-
-def _in_process(served: Release) -> Infer:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    sessions = {
-        name: onnxruntime.InferenceSession(
-            home.onnx_model(served.manifest.number, name), options, providers=["CPUExecutionProvider"]
-        )
-        for name in ("retriever", "ranker")
-    }
-    return lambda model, outputs, inputs: sessions[model].run(outputs, inputs)
-
-
-@contextmanager
-def _over_triton(served: Release, ports: Ports) -> Iterator[Infer]:
-    with grpcclient.InferenceServerClient(f"127.0.0.1:{ports.triton_grpc}") as client:
-
-        def infer(model: str, outputs: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-            tensors = []
-            for name, array in inputs.items():
-                tensors.append(grpcclient.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
-                tensors[-1].set_data_from_numpy(array)
-            wanted = [grpcclient.InferRequestedOutput(name) for name in outputs]
-            answer = client.infer(model, tensors, str(served.manifest.number), wanted)
-            return [answer.as_numpy(name) for name in outputs]
-
-        yield infer
-
-
-def _inputs(served: Release, user: int) -> dict[str, NDArray[Any]]:
-    begin, end = served.array("offsets")[user : user + 2]
-    items, events, timestamps = (np.asarray(served.array(name)[begin:end]) for name in ("item", "event", "timestamp"))
-    history = assemble(items, events, timestamps, served.manifest.history_length)
-    return user_tensors(history, served.array("user_rows")[user : user + 1])
 
 
 @contextmanager

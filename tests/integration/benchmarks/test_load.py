@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from benchmarks.common.load import Plan, carry_out
+from benchmarks.common.load import carry_out
+from benchmarks.common.load_plan import Plan
 from winnow.ports import Ports
 
 USERS = [f"user-{number}" for number in range(10)]
@@ -55,3 +56,13 @@ def test_closed_loop_clients_send_one_request_at_a_time(server: Any) -> None:
     # epoch are rounded to parts of a microsecond.
     ends = answers.due + answers.ms / 1000 - 1e-5
     assert max(int(((answers.due <= at) & (at < ends)).sum()) for at in answers.due) <= 2
+
+
+def test_protocol_v2_is_counted_like_v1(server: Any, serve_tiny: Any, redis_url: str) -> None:
+    answers = carry_out(Plan([port_of(server)], USERS, seconds=1.0, clients=1, protocol="v2"))
+    assert answers.full.all()
+    assert set(answers.items.tolist()) == {10}
+    with serve_tiny(redis_url, broken=["ranker"]) as degraded:
+        answers = carry_out(Plan([port_of(degraded)], USERS, seconds=1.0, clients=1, protocol="v2"))
+    assert answers.ok.all()
+    assert not answers.full.any()
