@@ -27,6 +27,7 @@ from winnow.training import train
 from winnow.training.ranker import train as ranker
 from winnow.training.ranker.tensors import ListTensorBuilder
 from winnow.training.retriever.course import Course
+from winnow.training.tables.source_tables import SourceTables
 
 MOST_SECONDS = 395
 """Half of what the build cost before its training counted threads: 790."""
@@ -39,7 +40,7 @@ _STEP = "--function_to_execute"
 PARTS: dict[str, tuple[object, str]] = {
     "the retriever's holdout fit": (Course, "holdout_fit"),
     "the retriever's served fit": (Course, "served"),
-    "tables of the sources": (train.SourceTables, "fit"),
+    "tables of the sources": (SourceTables, "fit"),
     "the ranker's lists": (ranker, "past_lists"),
     "the lists' tensors": (ListTensorBuilder, "build"),
     "the ranker's epochs": (ranker, "_fit"),
