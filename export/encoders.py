@@ -10,29 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from export.cosine import EncoderRow, compare, original_vectors
 from export.graphs.onnx_model import write_onnx
-from export.graphs.variants import PRECISIONS, Precision, variant_file, write_variants
-from export.triton.version import MODEL_FILE, new_version
+from export.graphs.variants import PRECISIONS, variant_file, write_variants
+from export.installed_encoders import PARITY_FILE
 from winnow.encoders.catalog import Contents, read_contents
 from winnow.encoders.inputs import Modality
 from winnow.encoders.preparation import Preparation
 from winnow.errors import WinnowError
 from winnow.models.encoders.protocol import Encoder
-from winnow.release import sha256
-from winnow.signatures import SIGNATURES
 from winnow.training.encoders.build import load_encoders
-
-PARITY_FILE = "parity.json"
 
 _SAMPLES = 128
 _READ = 4 * _SAMPLES
 """Items read for samples; some may have unreadable content."""
-
-_ROWS = TypeAdapter(list[EncoderRow])
 
 
 def export_encoders(encoders_folder: Path, dataset_folder: Path, show_progress: bool = False) -> list[EncoderRow]:
@@ -96,41 +89,6 @@ def export_encoder(encoder: Encoder, samples: NDArray[Any], folder: Path) -> lis
     ]
     (folder / PARITY_FILE).write_text(json.dumps([row.model_dump() for row in rows], indent=1))
     return rows
-
-
-def install_encoders(
-    encoders_folder: Path, version: int, repository: Path, precision: Precision = "fp32"
-) -> list[EncoderRow]:
-    """Install every exported encoder into Triton's repository as one version, ``{model}/{version}/model.onnx``.
-
-    Args:
-        encoders_folder: where :func:`export_encoders` wrote them.
-        version: the release.
-        repository: Triton's model repository of that release.
-        precision: which variant is served.
-
-    Returns:
-        The figures of the installed variants, a row per model.
-
-    Raises:
-        WinnowError: a version exists already, the variant is too coarse, or a file has changed since its parity check.
-    """
-    installed = []
-    for signature in SIGNATURES:
-        folder = encoders_folder / "onnx" / signature.name
-        if not folder.exists():
-            continue
-        rows = _ROWS.validate_json((folder / PARITY_FILE).read_bytes())
-        row = next(row for row in rows if row.precision == precision)
-        source = folder / variant_file(precision)
-        if not row.holds:
-            raise WinnowError(f"{row}: serve another precision, or train the encoder longer")
-        if sha256(source) != row.sha256:
-            raise WinnowError(f"{source} is not the file whose parity was proved: export the encoders again")
-        with new_version(signature, version, repository) as partial:
-            shutil.copyfile(source, partial / MODEL_FILE)
-        installed.append(row)
-    return installed
 
 
 def _samples(

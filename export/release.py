@@ -16,8 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from export.approximate_retriever import choose, export_approximate
-from export.encoders import install_encoders
 from export.graphs.parity import ParityRow
+from export.installed_encoders import install_encoders
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow import provenance, release

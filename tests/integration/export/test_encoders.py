@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.cosine import BOUNDS, compare, exported_vectors, original_vectors
-from export.encoders import PARITY_FILE, export_encoder, install_encoders
+from export.encoders import export_encoder
 from export.graphs.half import write_half
 from export.graphs.int8 import write_int8
 from export.graphs.onnx_model import write_onnx
 from export.graphs.parity import ParityError
 from export.graphs.variants import PRECISIONS, Precision, variant_file
+from export.installed_encoders import PARITY_FILE, install_encoders
 from export.triton.config import config_text
 from export.triton.shapes import read_shapes
 from tests.support.paths import ROOT

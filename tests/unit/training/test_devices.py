@@ -1,7 +1,9 @@
 """Training on another device than the CPU, in bfloat16, and compiled, as far as that goes without a GPU."""
 
+from collections.abc import Iterator
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,12 @@ from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.settings.training import ComputeSettings, RankerSettings, TrainingSettings
 from winnow.training.encoders import contrastive
 from winnow.training.encoders.examples import Examples
-from winnow.training.loop.devices import device_of
+from winnow.training.loop.devices import device_of, threads_for
 from winnow.training.ranker import candidate_lists, train
 from winnow.training.ranker.candidate_lists import PastSources, past_lists
 from winnow.training.ranker.tensors import ListTensorBuilder, ListTensors
 from winnow.training.ranker.trained import TrainedRanker
-from winnow.training.retriever import fit
+from winnow.training.retriever import course, fit
 from winnow.training.retriever.train import RetrieverTraining, train_retriever
 
 RANKER = RankerSettings(width=8, epochs=3, best=10, others=10)
@@ -77,6 +79,47 @@ def on(device: torch.device, monkeypatch: pytest.MonkeyPatch, *modules: ModuleTy
 
 def is_on_the_cpu(weights: dict[str, torch.Tensor]) -> bool:
     return {type(tensor) for tensor in weights.values()} == {torch.Tensor}
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_small_arrays_take_one_thread_and_large_ones_all() -> None:
+    chosen = []
+    for numbers in (1, 8 * 50 * 64, 32 * 50 * 64, 10**7):
+        with threads_for(numbers):
+            chosen.append(torch.get_num_threads())
+    assert chosen == [1, 1, 3, 4]
+    with pytest.raises(RuntimeError), threads_for(1):
+        raise RuntimeError
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_the_steps_of_a_small_log_take_one_thread_and_validation_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: dict[str, set[int]] = {}
+
+    def watched(owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def counted(*given: Any, **named: Any) -> Any:
+            used.setdefault(name, set()).add(torch.get_num_threads())
+            return function(*given, **named)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    watched(fit.Fit, "learn")
+    watched(course, "gains")
+    watched(train, "loss_of_step")
+    trained = train_retriever(world()[0], SMALL.model_copy(update={"max_epochs": 2}), show_progress=False)
+    ranker(trained)
+    assert used == {"learn": {1}, "gains": {4}, "loss_of_step": {1}}
 
 
 def test_the_retriever_trains_on_another_device_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,7 @@ positives of each other (Khosla et al. 2020), because a caption may be no more t
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.examples import Examples
 from winnow.training.encoders.views import drop_tokens, louder_and_later, shift_and_flip
-from winnow.training.loop.devices import autocast, device_of
+from winnow.training.loop.devices import autocast, device_of, threads_for
 from winnow.training.loop.progress import Progress
 from winnow.training.loop.weight_decay import decay_groups
 
@@ -30,17 +29,7 @@ _LARGEST_SCALE = math.log(100)  # of the logits, as in CLIP
 _WEIGHT_DECAY = 0.05
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@threads_for(1)
 def train_contrastive(
     model: TinyModel,
     encoders: TinyEncoders,
@@ -54,8 +43,7 @@ def train_contrastive(
     The examples stay in the memory of the host, and a batch of them moves to the device; ``training_items`` bounds
     them. The towers are not compiled: that takes longer than their few steps.
 
-    On the CPU training uses one thread: the towers are so small that threads wait for each other more than they
-    compute, and on a busy machine a step with several threads takes many times as long.
+    On the CPU training uses one thread: the towers are small.
 
     Args:
         model: the owner of the parameters.

@@ -1,13 +1,16 @@
-"""The device that training runs on, the precision of its arithmetic, and compilation."""
+"""The device that training runs on, the precision and the threads of its arithmetic, and compilation."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ParamSpec, TypeVar
 
 import torch
 
 from winnow.errors import WinnowError
 from winnow.settings.training import ComputeSettings
+
+_GRAIN = 32_768
+"""Numbers of an array from which on PyTorch gives an elementwise operation a further thread (its ``GRAIN_SIZE``)."""
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -49,3 +52,21 @@ def compiled(
         dynamic: compile at once for tensors of every size; ``None`` leaves it to PyTorch.
     """
     return torch.compile(function, dynamic=dynamic) if settings.compile else function
+
+
+@contextmanager
+def threads_for(numbers: int) -> Iterator[None]:
+    """Compute on the CPU with no more threads than operations on arrays of so many numbers keep busy.
+
+    The threads of smaller operations wait for each other longer than they compute, and spin while they wait: a step
+    costs twice the processor seconds, and on a busy machine takes many times as long.
+
+    Args:
+        numbers: of a typical array of the computation, such as windows x positions x width.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, numbers // _GRAIN)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -14,7 +14,7 @@ from winnow.features.targets import newest_of_users, target_rows
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.settings.training import ComputeSettings, TrainingSettings
-from winnow.training.loop.devices import autocast, compiled, device_of
+from winnow.training.loop.devices import autocast, compiled, device_of, threads_for
 from winnow.training.loop.profiling import profiled
 from winnow.training.loop.progress import Progress
 from winnow.training.loop.running_mean import RunningMean
@@ -154,7 +154,12 @@ def _fit(
     start = order = evaluate(model, validation)
     best, best_loss, since = mean.model(), start + settings.heads_weight * heads.evaluate(model), 0
     examples = settings.epochs * sum(len(lists) for lists in training)
-    with Progress("ranker", examples, "list", show_progress) as progress, profiled("ranker", profile) as profiler:
+    numbers = settings.batch * (settings.best + settings.others) * settings.width
+    with (
+        Progress("ranker", examples, "list", show_progress) as progress,
+        profiled("ranker", profile) as profiler,
+        threads_for(numbers),
+    ):
         for _ in range(settings.epochs):
             model.train()
             steps = [

@@ -12,6 +12,7 @@ from torch import Tensor
 from winnow.features.table import FeatureSet
 from winnow.settings.training import RetrieverSettings
 from winnow.training.loop.checkpoints import Checkpoints
+from winnow.training.loop.devices import threads_for
 from winnow.training.loop.profiling import profiled
 from winnow.training.loop.progress import Progress
 from winnow.training.loop.ranks import Ranks
@@ -165,15 +166,16 @@ class Course:
                 plan = list(epoch_batches(self._features, until, fit.values, self._settings, seed))
                 if not plan:
                     return  # such as where no user has two different items
-                for windows in plan[at.batch :]:
-                    fit.learn(windows, at.stage)
-                    at.batch, at.step = at.batch + 1, fit.step
-                    self._windows += len(windows)
-                    progress.step(int((windows.end - windows.start).sum()))
-                    profiler.step()
-                    self._keep()
-                    if self._spent():
-                        break
+                with threads_for(_positions(self._settings) * self._settings.dimension):
+                    for windows in plan[at.batch :]:
+                        fit.learn(windows, at.stage)
+                        at.batch, at.step = at.batch + 1, fit.step
+                        self._windows += len(windows)
+                        progress.step(int((windows.end - windows.start).sum()))
+                        profiler.step()
+                        self._keep()
+                        if self._spent():
+                            break
                 ended = at.epoch
                 at.epoch, at.batch = at.epoch + 1, 0
                 yield ended, len(plan) >= _LONG
@@ -230,9 +232,14 @@ def epoch_batches(
     """
     rng = np.random.default_rng((settings.seed, *seed))
     windows = epoch_windows(features.interactions, until, values, settings.history_length, rng)
-    assert settings.batch is not None, "see chosen_for"
-    events = settings.batch * settings.history_length
+    events = _positions(settings)
     steps = -(-int((windows.end - windows.start).sum()) // events)
     for _ in range(max(1, settings.steps // max(1, steps))):
         for chosen in batches(windows, events, rng):
             yield windows.take(chosen)
+
+
+def _positions(settings: RetrieverSettings) -> int:
+    """Positions of a batch, padding included."""
+    assert settings.batch is not None, "see chosen_for"
+    return settings.batch * settings.history_length
