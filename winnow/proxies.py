@@ -44,7 +44,7 @@ def inference_client(address: str, options: Options | None = None) -> "Inference
         address: ``HOST:PORT``.
         options: of the channel (default: :func:`channel_options`).
     """
-    # Not at the top: the transformer cannot import it (see recommender_transformer.backends.triton).
+    # Not at the top: the transformer cannot import it (see recommender_transformer.backends.predictor.triton).
     from tritonclient.grpc import InferenceServerClient
 
     # Given options replace the client's defaults, under which messages have no size limit.

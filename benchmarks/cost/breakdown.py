@@ -26,8 +26,8 @@ SAMPLER = Path(__file__).parent / "sampler"
 """Folder whose ``sitecustomize.py`` samples a process."""
 
 _PARTS = (
-    ("Triton client", r"/backends/triton\.py|/grpc/|/kserve/protocol/grpc/"),
-    ("embedded predictor", r"/backends/embedded|/onnxruntime/"),
+    ("Triton client", r"/predictor/triton\.py|/grpc/|/kserve/protocol/grpc/"),
+    ("embedded predictor", r"/predictor/embedded|/onnxruntime/"),
     ("Redis client", r"/redis/|/asyncio/streams\.py"),
     ("metrics and trace", r"/prometheus_client/|/funnel/(stage_metrics|trace)\.py|/opentelemetry/"),
     ("user state", r"/funnel/query_hydrators/|:OnlineStore\.user_state"),

@@ -2,23 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-import typer
-
-from benchmarks.common.load_plan import K
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest
-from benchmarks.cost.blocks import FIGURES, PATIENT_MS, LoadShape, alternate, ratio, rows_of, run
-from benchmarks.cost.served import EMBEDDED, Served, can, serve
-from winnow import client
+from benchmarks.cost import reuse_safety
+from benchmarks.cost.blocks import FIGURES, LoadShape, alternate, ratio, rows_of, run
+from benchmarks.cost.served import EMBEDDED, Served, serve
 
 _USERS, _TURNS, _BLOCK_S = 300, 5, 4.0
 _EIGHT, _REPEATED = LoadShape("v1", 8), LoadShape("v1", 8, repeats=True)
 _SAME = LoadShape("v1", 1, same=True)
-_SAFETY = "benchmarks.cost.reuse_safety"
 
 _TARGETS = {
     ("embedded", _EIGHT, "CPU, all processes"): "<= 0.3",
@@ -30,8 +24,6 @@ _TARGETS = {
 def measure(before: Path | None) -> list[Row]:
     """Serve the newest release with Triton and with the embedded predictor, and with another checkout's version.
 
-    What this version cannot do is left out with a message.
-
     Args:
         before: the other checkout, if there is one.
 
@@ -41,20 +33,16 @@ def measure(before: Path | None) -> list[Row]:
     release = newest()
     users = active_users(release, _USERS)
     with ExitStack() as exits:
-        stacks = [exits.enter_context(serve("after", release))]
-        if can(EMBEDDED[0]):
-            stacks.append(exits.enter_context(serve("embedded", release, options=EMBEDDED)))
-        else:
-            typer.echo(f"embedded predictor left out: `winnow up` has no {EMBEDDED[0]}", err=True)
+        stacks = [
+            exits.enter_context(serve("after", release)),
+            exits.enter_context(serve("embedded", release, options=EMBEDDED)),
+        ]
         names = [stack.name for stack in stacks]
         if before is not None:
             stacks.append(exits.enter_context(serve("before", release, before)))
         blocks = alternate(stacks, (_EIGHT, _REPEATED), users, _TURNS, _BLOCK_S)
         rows = rows_of(blocks)
-        if _reuses(stacks[0], users[0]):
-            rows += _reused(stacks[0], users)
-        else:
-            typer.echo("reuse left out: the endpoint computes a repeated request again", err=True)
+        rows += _reused(stacks[0], users)
     if before is not None:
         for name in names:
             for shape in (_EIGHT, _REPEATED):
@@ -62,16 +50,8 @@ def measure(before: Path | None) -> list[Row]:
                     value = ratio(blocks, shape, name, "before", figure)
                     target = _TARGETS.get((name, shape, label), "")
                     rows.append(row(f"{shape}, {label}, {name} / before", value, "x", target))
-    if find_spec(_SAFETY):
-        rows += import_module(_SAFETY).measure()
+    rows += reuse_safety.measure()
     return rows
-
-
-def _reuses(stack: Served, user: str) -> bool:
-    """Whether the second of two equal requests is answered with the first one's answer."""
-    with client.http(stack.ports.http) as endpoint:
-        answers = [client.over_http_v1(endpoint, [_request(user)])[0] for _ in range(2)]
-    return "reused_ms" in answers[1]
 
 
 def _reused(stack: Served, users: Sequence[str]) -> list[Row]:
@@ -82,7 +62,3 @@ def _reused(stack: Served, users: Sequence[str]) -> list[Row]:
         row("a reused answer, p50", block.p50, "ms", "<= 2"),
         row("a reused answer, CPU, all processes", block.all_ms, "ms", "<= 0.6"),
     ]
-
-
-def _request(user: str) -> client.Instance:
-    return {"user_id": user, "k": K, "deadline_ms": PATIENT_MS}

@@ -113,13 +113,6 @@ def serve(
             _call([str(winnow), "down"], checkout, variables)
 
 
-def can(option: str, checkout: Path = HERE) -> bool:
-    """Whether a checkout's ``winnow up`` has this option."""
-    # Wide, so that no name of an option is cut.
-    variables = {**os.environ, "COLUMNS": "200"}
-    return option in _call([str(checkout / ".venv/bin/winnow"), "up", "--help"], checkout, variables)
-
-
 def _own(checkout: Path) -> Path | None:
     """The newest release in another checkout's own home, which may be of a format that only the checkout reads."""
     releases = checkout / ".winnow/releases"

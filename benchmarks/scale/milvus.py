@@ -20,7 +20,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.value.subjects import temporary_home
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
-from recommender_transformer.backends.triton import TritonModels
+from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow import home

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from recommender_transformer.backends import new_items
-from recommender_transformer.backends.models import Ranked, Retrieved, Tensors
 from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.backends.predictor.models import Ranked, Retrieved, Tensors
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from winnow.models.served import ServedRetriever

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
+from recommender_transformer.backends.predictor.models import Ranked, Retrieved, SimilarItems, Tensors
 from tests.support.tiny_release import RETRIEVED, WIDTH, projection
 from winnow.encoders.inputs import Modality
 

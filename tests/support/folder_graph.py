@@ -57,7 +57,8 @@ LEVELS = (
     ("winnow.training.ranker",),
     ("winnow.cli", "winnow.training"),
     ("export.graphs", "recommender_transformer.backends"),
-    ("export.triton", "recommender_transformer.content"),
+    ("export.triton", "recommender_transformer.backends.predictor"),
+    ("recommender_transformer.content",),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     ("recommender_transformer.funnel.reuse",),
     (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recommender_transformer.backends.online_store import OnlineStore
-    from recommender_transformer.backends.triton import TritonModels
+    from recommender_transformer.backends.predictor.triton import TritonModels
     from recommender_transformer.funnel.components import Pipeline
     from recommender_transformer.funnel.query import Query
     from recommender_transformer.funnel.runner import Runner
@@ -25,7 +25,7 @@ _MODULES = {
     "Pipeline": "funnel.components",
     "Query": "funnel.query",
     "Runner": "funnel.runner",
-    "TritonModels": "backends.triton",
+    "TritonModels": "backends.predictor.triton",
     "recommender": "pipeline",
 }
 

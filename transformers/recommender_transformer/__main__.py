@@ -24,12 +24,12 @@ from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
 from recommender_transformer.backends import new_items
-from recommender_transformer.backends.embedded import EmbeddedModels
 from recommender_transformer.backends.milvus import MilvusItems
-from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.backends.predictor.embedded import EmbeddedModels
+from recommender_transformer.backends.predictor.models import Models
+from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.backends.row_metrics import observe, watch
-from recommender_transformer.backends.triton import TritonModels
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner

@@ -7,8 +7,8 @@ To add a source, a filter or another component: write one file in the folder of 
 import numpy as np
 
 from recommender_transformer.backends.milvus import MilvusItems
-from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.backfill.popular import Popular

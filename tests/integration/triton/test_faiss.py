@@ -14,8 +14,8 @@ from tritonclient.utils import InferenceServerException
 
 from export.approximate_retriever import Choice, choose, export_approximate
 from export.repository import export_model
-from recommender_transformer.backends.embedded import EmbeddedModels, check_repository
-from recommender_transformer.backends.models import Retrieved
+from recommender_transformer.backends.predictor.embedded import EmbeddedModels, check_repository
+from recommender_transformer.backends.predictor.models import Retrieved
 from tests.support.tiny_release import SCHEMA, write_bare_release
 from winnow.errors import ReleaseMismatch
 from winnow.local.infrastructure import infrastructure

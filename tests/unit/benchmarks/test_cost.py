@@ -59,7 +59,7 @@ def test_a_process_is_named_by_its_executable_or_module_alone(command: list[str]
             [f"{FUNNEL}/runner.py:Runner.score", f"{FUNNEL}/scorers/ranker.py:score", f"{SITE}/numpy/x.py:where"],
             "ranker's tensors",
         ),
-        ([f"{FUNNEL}/scorers/ranker.py:score", "/checkout/backends/triton.py:_call"], "Triton client"),
+        ([f"{FUNNEL}/scorers/ranker.py:score", "/checkout/backends/predictor/triton.py:_call"], "Triton client"),
         ([f"{FUNNEL}/runner.py:Runner.answer", f"{FUNNEL}/candidates.py:Candidates.take"], "answer"),
         ([f"{FUNNEL}/fallbacks.py:attempt", "/lib/asyncio/timeouts.py:timeout"], "tasks and timers"),
         ([f"{FUNNEL}/fallbacks.py:attempt"], "runner of the stages"),

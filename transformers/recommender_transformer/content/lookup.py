@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Models, SimilarItems
+from recommender_transformer.backends.predictor.models import Models, SimilarItems
 from recommender_transformer.content.media_decoder import DecodedContent
 from winnow.encoders.inputs import EncoderInputs, Modality
 from winnow.features.row import tower_inputs

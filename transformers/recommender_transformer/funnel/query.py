@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Tensors
 from recommender_transformer.backends.online_store import UserState
+from recommender_transformer.backends.predictor.models import Tensors
 from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.trace import Trace

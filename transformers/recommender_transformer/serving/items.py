@@ -19,8 +19,8 @@ from pydantic import Field
 
 from recommender_transformer.backends import new_items
 from recommender_transformer.backends.catalog import NewItem
-from recommender_transformer.backends.models import SimilarItems
 from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.backends.predictor.models import SimilarItems
 from recommender_transformer.content.media_decoder import DecodedContent, EncodedContent
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.serving.connected_model import ConnectedModel

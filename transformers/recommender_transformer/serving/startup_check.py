@@ -8,8 +8,8 @@ be able to start while one is down.
 import logging
 from pathlib import Path
 
-from recommender_transformer.backends.embedded import check_repository
-from recommender_transformer.backends.triton import check_versions
+from recommender_transformer.backends.predictor.embedded import check_repository
+from recommender_transformer.backends.predictor.triton import check_versions
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.milvus import connection as milvus
 from winnow.milvus import publish

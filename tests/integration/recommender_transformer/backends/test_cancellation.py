@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recommender_transformer.backends import triton
-from recommender_transformer.backends.triton import TritonModels
+from recommender_transformer.backends.predictor.triton import TritonModels
 
 SERVICE = "inference.GRPCInferenceService"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from recommender_transformer.backends import embedded
-from recommender_transformer.backends.embedded import EmbeddedModels, ModelUnavailable, check_repository
+from recommender_transformer.backends.predictor.embedded import EmbeddedModels, ModelUnavailable, check_repository
 from recommender_transformer.serving.startup_check import check_backends
 from tests.support.tiny_release import write_release
 from winnow.errors import ReleaseMismatch, WinnowError

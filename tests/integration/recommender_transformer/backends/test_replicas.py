@@ -7,7 +7,7 @@ from typing import Any
 import grpc.aio
 import numpy as np
 
-from recommender_transformer.backends.triton import TritonModels, pb
+from recommender_transformer.backends.predictor.triton import TritonModels, pb
 
 
 async def replica(asked: Counter[int], number: int) -> tuple[Any, int]:

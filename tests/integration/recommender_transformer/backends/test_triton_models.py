@@ -9,8 +9,8 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from recommender_transformer.backends.embedded import EmbeddedModels
-from recommender_transformer.backends.triton import TritonModels, address_of, check_versions
+from recommender_transformer.backends.predictor.embedded import EmbeddedModels
+from recommender_transformer.backends.predictor.triton import TritonModels, address_of, check_versions
 from tests.support.tiny_release import write_release
 from winnow.encoders.inputs import Modality
 from winnow.errors import ReleaseMismatch, WinnowError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from recommender_transformer.backends.models import Retrieved, Tensors
+from recommender_transformer.backends.predictor.models import Retrieved, Tensors
 from recommender_transformer.funnel.filters.unlikely import FEWEST
 from tests.support.fake_models import NumpyModels
 from tests.support.redis_fixtures import server_and_cluster

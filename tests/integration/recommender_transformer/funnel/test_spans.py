@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tritonclient.grpc import service_pb2 as pb
 
-from recommender_transformer.backends.models import Models
 from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.side_effects.spans import Spans
 from recommender_transformer.pipeline import recommender

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import Catalog
-from recommender_transformer.backends.models import Models
+from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.scorers.source_order import source_order_scores

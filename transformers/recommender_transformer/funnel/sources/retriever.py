@@ -1,7 +1,7 @@
 """Items closest to the user's vector: the two-tower model, with an index of the release's items, in Triton."""
 
 from recommender_transformer.backends.catalog import Catalog, merged
-from recommender_transformer.backends.models import Models
+from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList, without_hidden
 

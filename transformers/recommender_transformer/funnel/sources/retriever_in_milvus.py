@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.milvus import MilvusItems
-from recommender_transformer.backends.models import Models
+from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.funnel.query import Query
 from winnow.milvus.collection import expression
 from winnow.ranking.context import NOTHING, SourceList

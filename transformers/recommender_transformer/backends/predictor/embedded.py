@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
-from recommender_transformer.backends.worker_threads import QueueFull, WorkerThreads
+from recommender_transformer.backends.predictor.models import Ranked, Retrieved, SimilarItems, Tensors
+from recommender_transformer.backends.predictor.worker_threads import QueueFull, WorkerThreads
 from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import INDEX_FILE, Release, sha256

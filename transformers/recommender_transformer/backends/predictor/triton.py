@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.joined_calls import JoinedCalls
-from recommender_transformer.backends.models import Ranked, Retrieved, SimilarItems, Tensors
+from recommender_transformer.backends.predictor.models import Ranked, Retrieved, SimilarItems, Tensors
 from winnow.encoders.inputs import ENCODERS, Modality
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.proxies import channel_options
@@ -66,8 +66,9 @@ def address_of(host: str) -> str:
 class TritonModels:
     """Client of one version of every model. Create it inside the running event loop.
 
-    Calls of the models that nearly every request needs are joined into batches (:mod:`.joined_calls`): a call costs
-    this process and Triton several times as much as another row in it.
+    Calls of the models that nearly every request needs are joined into batches
+    (:mod:`recommender_transformer.backends.joined_calls`): a call costs this process and Triton several times as
+    much as another row in it.
 
     Args:
         host: ``host:port`` of Triton's gRPC endpoint.

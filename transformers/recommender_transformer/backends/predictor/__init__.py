@@ -1,0 +1,1 @@
+"""The models of a release: in Triton, or in this process."""
