@@ -8,7 +8,7 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from recommender_transformer.backends import triton
+from recommender_transformer.backends.predictor import triton
 from recommender_transformer.backends.predictor.triton import TritonModels
 
 SERVICE = "inference.GRPCInferenceService"

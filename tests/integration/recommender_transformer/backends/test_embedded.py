@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.backends import embedded
+from recommender_transformer.backends.predictor import embedded
 from recommender_transformer.backends.predictor.embedded import EmbeddedModels, ModelUnavailable, check_repository
 from recommender_transformer.serving.startup_check import check_backends
 from tests.support.tiny_release import write_release
