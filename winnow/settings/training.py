@@ -62,8 +62,8 @@ class RetrieverSettings(_Section):
         learning_rate: of AdamW, after the warm-up.
         warm_up: steps over which the learning rate rises to its full value.
         weight_decay: of the weight matrices.
-        batch: windows of full length per step, as many more of shorter ones as take the same room; by default 8, and
-            for long logs as many as make 600 steps of an epoch, 32 at most.
+        batch: windows of full length per step, as many more of shorter ones as take the same room; by default 256 on a
+            GPU, otherwise 8, and for long logs as many as make 600 steps of an epoch, 32 at most.
         minutes: budget of both fits; the holdout fit ends after three quarters of it at the latest.
         windows: training windows after which the holdout fit ends at the latest, counted over all epochs.
         max_epochs: epochs after which the holdout fit ends at the latest.

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from winnow.features.table import FeatureSet
 from winnow.settings.training import ComputeSettings, RetrieverSettings
 from winnow.training.loop.ranks import Ranks, joined
@@ -21,7 +23,7 @@ from winnow.training.retriever.windows import Windows
 
 def losses(features: FeatureSet, settings: RetrieverSettings, steps: int, ranks: Ranks) -> list[float]:
     """This rank's shares of the losses of the first steps."""
-    settings = chosen_for(settings, features)
+    settings = chosen_for(settings, features, torch.device("cpu"))
     fit = Fit(features, settings, ComputeSettings(device="cpu"), ranks)
     until = features.interactions.offsets[1:]
 

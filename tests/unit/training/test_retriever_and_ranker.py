@@ -22,7 +22,7 @@ from winnow.training.ranker.candidate_lists import PastSources, past_lists
 from winnow.training.ranker.past_retrieval import retrieve
 from winnow.training.ranker.train import train_ranker
 from winnow.training.ranker.trained import TrainedRanker
-from winnow.training.retriever.train import RetrieverTraining, dropout_for, train_retriever
+from winnow.training.retriever.train import RetrieverTraining, chosen_for, dropout_for, train_retriever
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,13 @@ def test_sparse_logs_get_more_dropout() -> None:
     assert dropout_for(log, len(log.item)) == 0.5
     dense = Interactions(np.array([0, 500]), *(np.ones(500, kind) for kind in ("i4", "i4", "i8", "f4")))
     assert dropout_for(dense, 4) == 0.2
+
+
+def test_a_gpu_gets_larger_batches(features: FeatureSet) -> None:
+    default, given = RetrieverSettings(), RetrieverSettings(batch=16)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert (chosen_for(default, features, cpu).batch, chosen_for(default, features, gpu).batch) == (8, 256)
+    assert {chosen_for(given, features, device).batch for device in (cpu, gpu)} == {16}
 
 
 def test_an_item_without_content_keeps_its_id_in_training(features: FeatureSet) -> None:
