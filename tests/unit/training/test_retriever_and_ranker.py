@@ -17,7 +17,7 @@ from winnow.models.towers import CatalogInputs, ItemTower, Shapes
 from winnow.ranking.context import CONTEXT_FEATURES
 from winnow.ranking.metrics import ndcg
 from winnow.retrieval.history import assemble_many
-from winnow.settings.training import ListSettings, RankerSettings, TrainingSettings
+from winnow.settings.training import ListSettings, RankerSettings, RetrieverSettings, TrainingSettings
 from winnow.training.ranker.candidate_lists import PastSources, past_lists
 from winnow.training.ranker.past_retrieval import retrieve
 from winnow.training.ranker.train import train_ranker
