@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def are_among(items: NDArray[np.int32], few: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether each item is one of a few: bool [n]. Faster than :func:`numpy.isin`, which first examines both.
+    """Whether each item is one of a few: bool [n]. Faster than ``numpy.isin``, which first examines both.
 
     Args:
         items: int32 [n].

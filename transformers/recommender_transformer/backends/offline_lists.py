@@ -43,7 +43,7 @@ class OfflineLists:
         return offline_lists.decode(packed if isinstance(packed, bytes) else b"", self._items)
 
     async def look(self) -> None:
-        """Set :attr:`exist`.
+        """Set ``exist``.
 
         Raises:
             RedisError: Redis does not answer.
