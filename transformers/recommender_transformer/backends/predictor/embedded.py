@@ -42,7 +42,7 @@ _ERROR = 3
 _SHARED_FOLDER = "session.model_external_initializers_file_folder_path"
 """Setting of a session: where the shared arrays of a graph are that is given as bytes."""
 
-_REMEDY = "install winnow[embedded], or serve the release with Triton"
+_REMEDY = "install winnow[cpu,embedded], or serve the release with Triton"
 
 
 class ModelUnavailable(OSError):
