@@ -161,7 +161,7 @@ def test_start_up_names_what_does_not_match(
     with pytest.raises(ReleaseMismatch, match=r"ranker/1/model\.onnx is not the one of release 1 at .*two builds"):
         check_backends(mixed, "redis://127.0.0.1:1/0", repository)
     monkeypatch.setattr(embedded, "find_spec", lambda name: None)
-    with pytest.raises(WinnowError, match=r"needs ONNX Runtime, which is not installed: install winnow\[cpu,embedded\]"):
+    with pytest.raises(WinnowError, match=r"ONNX Runtime, which is not installed: install winnow\[cpu,embedded\]"):
         check_repository(release, repository)
     approximate = release.manifest.files | {"index.faiss": "0" * 64}
     searched = Release(release.folder, release.manifest.model_copy(update={"files": approximate}))
