@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2 as triton
 
-from winnow.signatures import SIGNATURES, ModelSignature, TensorSpec
+from winnow.signatures import CANDIDATES, SIGNATURES, ModelSignature, TensorSpec
 
 Shape = tuple[int | str, ...]
 """A number where the release fixes the dimension, its letter where it is free."""
@@ -75,20 +75,30 @@ def model_config(
         input=[triton.ModelInput(**_described(spec, dims[spec.name])) for spec in signature.inputs],
         output=[triton.ModelOutput(**_described(spec, dims[spec.name])) for spec in signature.outputs],
         version_policy=triton.ModelVersionPolicy(all=triton.ModelVersionPolicy.All()),
-        # Without a delay: requests that queue while an instance is busy form a batch; none waits for others to arrive.
-        dynamic_batching=triton.ModelDynamicBatching(
-            default_queue_policy=triton.ModelQueuePolicy(
-                timeout_action=triton.ModelQueuePolicy.REJECT,
-                default_timeout_microseconds=_MAX_WAIT_US,
-                max_queue_size=_MAX_QUEUE,
-            )
-        ),
+        dynamic_batching=_batching(signature),
         instance_group=[triton.ModelInstanceGroup(kind=triton.ModelInstanceGroup.KIND_AUTO, count=1)],
         parameters={
             "intra_op_thread_count": triton.ModelParameter(string_value=str(_INTRA_OP_THREADS)),
             "inter_op_thread_count": triton.ModelParameter(string_value="1"),
             **{name: triton.ModelParameter(string_value=value) for name, value in backend.parameters.items()},
         },
+    )
+
+
+def _batching(signature: ModelSignature) -> "triton.ModelDynamicBatching | None":
+    """Without a delay: requests that queue while an instance is busy form a batch; none waits for others to arrive.
+
+    None for the ranker: where calls for different numbers of candidates meet, Triton's batcher lets one wait for half a
+    second. The transformers join their calls themselves.
+    """
+    if any(CANDIDATES in spec.dims for spec in signature.inputs):
+        return None
+    return triton.ModelDynamicBatching(
+        default_queue_policy=triton.ModelQueuePolicy(
+            timeout_action=triton.ModelQueuePolicy.REJECT,
+            default_timeout_microseconds=_MAX_WAIT_US,
+            max_queue_size=_MAX_QUEUE,
+        )
     )
 
 
