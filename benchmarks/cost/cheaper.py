@@ -1,14 +1,13 @@
 """What costs less: the embedded predictor, and answers that are reused."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest
 from benchmarks.cost import reuse_safety
 from benchmarks.cost.blocks import FIGURES, LoadShape, alternate, ratio, rows_of, run
-from benchmarks.cost.served import EMBEDDED, Served, serve
+from benchmarks.cost.served import Served, versions
 
 _USERS, _TURNS, _BLOCK_S = 300, 5, 4.0
 _EIGHT, _REPEATED = LoadShape("v1", 8), LoadShape("v1", 8, repeats=True)
@@ -32,14 +31,8 @@ def measure(before: Path | None) -> list[Row]:
     """
     release = newest()
     users = active_users(release, _USERS)
-    with ExitStack() as exits:
-        stacks = [
-            exits.enter_context(serve("after", release)),
-            exits.enter_context(serve("embedded", release, options=EMBEDDED)),
-        ]
-        names = [stack.name for stack in stacks]
-        if before is not None:
-            stacks.append(exits.enter_context(serve("before", release, before)))
+    with versions(release, before) as stacks:
+        names = [stack.name for stack in stacks if stack.name != "before"]
         blocks = alternate(stacks, (_EIGHT, _REPEATED), users, _TURNS, _BLOCK_S)
         rows = rows_of(blocks)
         rows += _reused(stacks[0], users)

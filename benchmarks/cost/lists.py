@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest
 from benchmarks.cost.blocks import PATIENT_MS
 from benchmarks.cost.requests import drawn
-from benchmarks.cost.served import EMBEDDED, Served, serve
+from benchmarks.cost.served import Served, versions
 from winnow import client
 from winnow.client import Instance
 from winnow.request import Answer
@@ -37,13 +37,7 @@ def measure(before: Path | None, count: int = REQUESTS) -> list[Row]:
     """
     release = newest()
     requests = drawn(release, count)
-    with ExitStack() as exits:
-        stacks = [
-            exits.enter_context(serve("after", release)),
-            exits.enter_context(serve("embedded", release, options=EMBEDDED)),
-        ]
-        if before is not None:
-            stacks.append(exits.enter_context(serve("before", release, before)))
+    with versions(release, before) as stacks:
         given = {stack.name: _answers(stack, requests) for stack in stacks}
         batched = {stack.name: _batched(stack, requests) for stack in stacks if stack.name != "before"}
     rows = []

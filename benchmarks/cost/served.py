@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,27 @@ def serve(
             yield Served(name, Ports.at(base), psutil.Process(state["pid"]))
         finally:
             _call([str(winnow), "down"], checkout, variables)
+
+
+@contextmanager
+def versions(release: Release, before: Path | None) -> Iterator[list[Served]]:
+    """Serve a release by this version (``after``), with the embedded predictor, and by another checkout (``before``).
+
+    Args:
+        release: a release of this home.
+        before: the other checkout, if there is one.
+
+    Raises:
+        WinnowError: a stack did not start.
+    """
+    with ExitStack() as exits:
+        stacks = [
+            exits.enter_context(serve("after", release)),
+            exits.enter_context(serve("embedded", release, options=EMBEDDED)),
+        ]
+        if before is not None:
+            stacks.append(exits.enter_context(serve("before", release, before)))
+        yield stacks
 
 
 def _own(checkout: Path) -> Path | None:

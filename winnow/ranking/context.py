@@ -49,6 +49,11 @@ class SourceList(NamedTuple):
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
 
+    @classmethod
+    def by_rank(cls, items: NDArray[np.int32]) -> "SourceList":
+        """A list of which only the order counts: item number ``r`` has the score ``1 / r``."""
+        return cls(items, 1.0 / np.arange(1, len(items) + 1, dtype=np.float32))
+
 
 HIDDEN = -1e9
 """Score that the retriever's graph gives to the items of the history, which come last, where repeats are hidden."""

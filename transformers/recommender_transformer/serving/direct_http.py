@@ -5,7 +5,6 @@ JSON and binary tensors over v2. Everything else goes to KServe's application: o
 CloudEvents, and every call that violates the contract, so that its response is made in one place.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from fastapi import FastAPI
@@ -23,8 +22,6 @@ from recommender_transformer.serving.recommender import NAME, Call, RecommenderM
 from winnow.request import Answer
 
 _V1, _V2 = f"/v1/models/{NAME}:predict", f"/v2/models/{NAME}/infer"
-
-Decode = Callable[[bytes], object]
 
 
 class Plain(NamedTuple):

@@ -1,7 +1,5 @@
 """Items that were added after the release was built, which other sources may never find: few users have seen them."""
 
-import numpy as np
-
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import SourceList
@@ -33,4 +31,4 @@ class NewItems:
     def fallback(self, query: Query) -> SourceList:
         """The newest."""
         newest = self._catalog.newest(NEW_ITEM_CANDIDATES)
-        return SourceList(newest, 1.0 / np.arange(1, len(newest) + 1, dtype=np.float32))
+        return SourceList.by_rank(newest)

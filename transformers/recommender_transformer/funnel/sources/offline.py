@@ -1,7 +1,5 @@
 """The user's list that was computed beforehand (`winnow lists`)."""
 
-import numpy as np
-
 from recommender_transformer.backends.offline_lists import OfflineLists
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
@@ -29,8 +27,7 @@ class Offline:
     async def find(self, query: Query) -> SourceList:
         """The list, by rank; empty for a user without one."""
         assert query.request.user_id is not None
-        items = await self._lists.read(query.request.user_id)
-        return SourceList(items, 1.0 / np.arange(1, len(items) + 1, dtype=np.float32))
+        return SourceList.by_rank(await self._lists.read(query.request.user_id))
 
     def fallback(self, query: Query) -> SourceList:
         """An empty list."""

@@ -39,17 +39,13 @@ class Trending:
 
     def find(self, query: Query) -> Result[SourceList]:
         """The head of the list in Redis, at most ``_TTL_S`` seconds old."""
-        return self._read() if time.monotonic() > self._expires else _by_rank(self._cached)
+        return self._read() if time.monotonic() > self._expires else SourceList.by_rank(self._cached)
 
     def fallback(self, query: Query) -> SourceList:
         """The cached list, however old; the head of the release's popular items if none was read."""
-        return _by_rank(self._cached if len(self._cached) else self._popular[: self._k])
+        return SourceList.by_rank(self._cached if len(self._cached) else self._popular[: self._k])
 
     async def _read(self) -> SourceList:
         self._cached = (await self._store.trending())[: self._k]
         self._expires = time.monotonic() + _TTL_S
-        return _by_rank(self._cached)
-
-
-def _by_rank(items: NDArray[np.int32]) -> SourceList:
-    return SourceList(items, 1.0 / np.arange(1, len(items) + 1, dtype=np.float32))
+        return SourceList.by_rank(self._cached)
