@@ -74,7 +74,7 @@ def _normal(name: str) -> str:
 def _installed(image: str) -> set[str]:
     """Distributions that pip installs in an image, with their dependencies."""
     dockerfile = (ROOT / "images" / image / "Dockerfile").read_text()
-    extras = {*re.findall(r"'(serving|milvus|embedded|training|pipelines|local)'", dockerfile)}
+    extras = {*re.findall(r"'(serving|milvus|embedded|training|pipelines|local|cpu)'", dockerfile)}
     extras |= {"cpu"} if image == "training" else set()
     found: set[tuple[str, frozenset[str]]] = set()
     waiting = _named("winnow", extras)
