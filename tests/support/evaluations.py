@@ -62,7 +62,7 @@ def record(live: int | None = 1) -> EvaluationRecord:
         beside_live=group(60, (*NAMES, LIVE), 1) if live else None,
         segments={
             "new users": {"new (up to 3 events)": group(12), "others": group(108)},
-            "category": {HOSTILE: group(70), "books": group(50)},
+            "item's category": {HOSTILE: group(70), "books": group(50)},
         },
         losses=[
             Loss(stage="sources", reached=120, dropped=20),

@@ -90,14 +90,14 @@ def most_taken(past: Past, k: int, users: Users = None) -> NDArray[np.int32]:
     return _top(past, lambda rows: np.asarray(past.taken[rows].todense(), np.float32) + fraction, k, users)
 
 
-def item_knn(past: Past, k: int, users: Users = None, neighbours: int = 20) -> NDArray[np.int32]:
+def item_knn(past: Past, k: int, neighbours: int = 20, users: Users = None) -> NDArray[np.int32]:
     """Score items by the cosine similarities to their nearest neighbours in the history (Deshpande, Karypis, 2004).
 
     Args:
         past: the users' past.
         k: length of the lists.
-        users: int64 [users], rows of the users who get a list; all of them where it is missing.
         neighbours: number of nearest neighbours per item.
+        users: int64 [users], rows of the users who get a list; all of them where it is missing.
 
     Returns:
         int32 [users, k], item indices, padded with 0.
@@ -111,14 +111,14 @@ def item_knn(past: Past, k: int, users: Users = None, neighbours: int = 20) -> N
     return _top(past, lambda rows: np.asarray((liked[rows] @ kept.T).todense(), np.float32), k, users)
 
 
-def ease(past: Past, k: int, users: Users = None, regularisation: float = 250.0) -> NDArray[np.int32]:
+def ease(past: Past, k: int, regularisation: float = 250.0, users: Users = None) -> NDArray[np.int32]:
     """Embarrassingly shallow autoencoder (Steck, 2019): ridge regression of every item on all others, in closed form.
 
     Args:
         past: the users' past; run time is cubic in the number of items.
         k: length of the lists.
-        users: int64 [users], rows of the users who get a list; all of them where it is missing.
         regularisation: added to the Gram matrix's diagonal.
+        users: int64 [users], rows of the users who get a list; all of them where it is missing.
 
     Returns:
         int32 [users, k], item indices, padded with 0.

@@ -37,10 +37,10 @@ def of_baselines(release: Release, log: Interactions, users: NDArray[np.int64]) 
     past = baselines.Past.of(log, release.items, release.schema.event_values, repeats)
     found = {
         "popularity": baselines.popularity(past, DEPTH, users),
-        "item_knn": baselines.item_knn(past, DEPTH, users),
+        "item_knn": baselines.item_knn(past, DEPTH, users=users),
     }
     if release.items <= _EASE_ITEMS:
-        found["ease"] = baselines.ease(past, DEPTH, users)
+        found["ease"] = baselines.ease(past, DEPTH, users=users)
     return found | {"most_taken": baselines.most_taken(past, DEPTH, users)} if repeats else found
 
 

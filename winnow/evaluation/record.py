@@ -131,8 +131,8 @@ class EvaluationRecord(Stored):
         overall: all evaluated users; without the live release.
         beside_live: the users whose held-out event is later than the live release's data, which both releases
             therefore do not know; ``None`` without such users.
-        segments: dimension (``activity``, ``new users``, a column, ``item's age``, ``category``, ``modality``) ->
-            segment -> its users.
+        segments: dimension (``activity``, ``new users``, a column of the users, ``item's age``, ``item's
+            category``, ``item's content``) -> segment -> its users.
         losses: the stages in their order.
         calibration: ``click`` (the user takes the candidate next) and each event type (given that the user took the
             item) -> bins of ascending predictions.

@@ -37,7 +37,8 @@ def all_segments(release: Release, log: Interactions, wanted: Targets) -> dict[s
 
     Returns:
         Dimension -> its segments: the users' activity, new users, each categorical column of the users; of the held-out
-        item, the time since its first event in the log (``item's age``), its category and its content (``modality``).
+        item, the time since its first event in the log (``item's age``), its category and its modalities (``item's
+        content``).
     """
     rows = np.asarray(release.array("item_rows")["categorical"][wanted.items])
     [category, *_] = [feature for feature in release.schema.item if feature.kind == "categorical"]
@@ -45,9 +46,9 @@ def all_segments(release: Release, log: Interactions, wanted: Targets) -> dict[s
     found["new users"] = _new_users(np.diff(log.offsets)[wanted.users])
     if wanted.moments is not None:
         found["item's age"] = _by_age(log, wanted.items, wanted.moments)
-    found["category"] = _by_value(rows[:, : category.width], release.vocabularies[category.name])
+    found["item's category"] = _by_value(rows[:, : category.width], release.vocabularies[category.name])
     if "item_modalities.npy" in release.manifest.files:
-        found["modality"] = _by_modality(np.asarray(release.array("item_modalities")[wanted.items]))
+        found["item's content"] = _by_modality(np.asarray(release.array("item_modalities")[wanted.items]))
     return {name: masks for name, masks in found.items() if len(masks) > 1}
 
 

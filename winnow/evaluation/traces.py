@@ -90,12 +90,15 @@ def bins(pairs: Iterable[tuple[float, float]]) -> list[Bin]:
     Args:
         pairs: prediction, and 1.0 where it happened.
     """
-    predicted, happened = np.array(sorted(pairs)).T
-    expected = np.cumsum(predicted)
-    count = int(np.clip(expected[-1] / _EXPECTED, 1, _BINS))
+    predicted, happened = np.array(list(pairs)).T
+    # Equal predictions are in one bin: nothing orders them.
+    _, which = np.unique(predicted, return_inverse=True)
+    mass = np.bincount(which, weights=predicted)
+    expected = np.cumsum(mass)
+    count = int(np.clip((expected[-1] + 1e-9) / _EXPECTED, 1, _BINS))
     # A prediction belongs where the middle of its share lies.
-    middle = (expected - predicted / 2) / max(expected[-1], 1e-12)
-    number = np.minimum((middle * count).astype(int), count - 1)
+    middle = (expected - mass / 2) / max(expected[-1], 1e-12)
+    number = np.minimum((middle * count).astype(int), count - 1)[which]
     return [
         Bin(
             predicted=round(float(predicted[number == each].mean()), 6),

@@ -101,7 +101,7 @@ def curve(points: Curve, validation: bool) -> Markup:
         if value is not None
     ]
     base = alt.Chart(data(rows)).encode(
-        x=alt.X("epoch:Q", axis=alt.Axis(values=_epochs(points)), scale=alt.Scale(zero=False, nice=False)),
+        x=alt.X("epoch:Q", axis=alt.Axis(values=_epochs(points), format="d"), scale=alt.Scale(zero=False, nice=False)),
         y=alt.Y(
             "value:Q",
             title=points.validation if validation else "loss",

@@ -24,7 +24,7 @@ from winnow.reporting.verdict import METRIC, best_baseline, key_figures, verdict
 FILE = "report.html"
 
 _GATE = "gate.json"
-_DIMENSIONS = ("new users", "activity", "item's age", "modality", "category")
+_DIMENSIONS = ("new users", "activity", "item's age", "item's content", "item's category")
 """The first of the segments' dimensions; columns of the users follow."""
 
 
@@ -184,9 +184,8 @@ def _comparison(record: EvaluationRecord) -> list[Chart]:
 def _segments(record: EvaluationRecord) -> list[Chart]:
     order = [name for name in _DIMENSIONS if name in record.segments]
     order += [name for name in record.segments if name not in order]
-    titles = {"category": "category of the item", "modality": "content of the item", "item's age": "age of the item"}
     best = best_baseline(record.overall)
-    return [Chart(titles.get(name, name), forest.segments(record.segments[name], best, METRIC)) for name in order]
+    return [Chart(name, forest.segments(record.segments[name], best, METRIC)) for name in order]
 
 
 def _curves(build: BuildRecord) -> list[Chart]:
