@@ -93,7 +93,7 @@ def key_figures(record: EvaluationRecord) -> list[Figure]:
         if record.beside_live is not None:
             change = record.beside_live.differences[LIVE][metric]
             between = "" if change.low == change.high else f" ({_span(change, metric, '+')})"
-            lines.insert(0, f"beside live: {_number(change.value, metric, '+')}{between}")
+            lines.insert(0, f"vs live: {_number(change.value, metric, '+')}{between}")
         found = metrics[FUNNEL][metric]
         interval = "" if found.low == found.high else _span(found, metric)
         figures.append(Figure(title, metric, _number(found.value, metric), interval, lines))
@@ -108,4 +108,7 @@ def _span(estimate: Estimate, metric: str, sign: str = "") -> str:
 def _number(value: float, metric: str, sign: str = "") -> str:
     if metric == METRIC:
         return f"{value:{sign}.4f}"
-    return f"{value:{sign}.2f}" if metric.startswith("novelty") else f"{value:{sign}.1%}"
+    if metric.startswith("novelty"):
+        return f"{value:{sign}.2f}"
+    # A difference of shares is in percentage points.
+    return f"{100 * value:+.1f} pp" if sign else f"{value:.1%}"
