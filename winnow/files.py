@@ -3,6 +3,8 @@
 S3 uses the default boto3 session: AWS's standard variables, profiles and roles, and ``AWS_ENDPOINT_URL``.
 """
 
+import base64
+import hashlib
 import os
 import shutil
 import uuid
@@ -19,6 +21,8 @@ S3 = "s3://"
 
 _CLIENT_LOCK = Lock()
 _NOT_FOUND = frozenset({"404", "NoSuchKey"})
+_ATTEMPTS = 10
+_PIECE = 1 << 20
 
 
 class FileMissing(WinnowError):
@@ -97,13 +101,34 @@ def download(address: str, path: Path) -> None:
 
 
 def upload(path: Path, address: str) -> None:
-    """Copy a local file of any size to S3; readers see all of it or nothing.
+    """Copy a local file of any size to S3, with its SHA-256; readers see all of it or nothing.
 
     Raises:
         WinnowError: the object cannot be written.
     """
     with reaching(address):
-        _client().upload_file(Filename=str(path), **_place(address))
+        _client().upload_file(Filename=str(path), **_place(address), ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+
+
+def sha256(address: str) -> str:
+    """SHA-256 of a file, as hex. S3 computed that of an object when it stored it; without one, the object is read.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the file cannot be read.
+    """
+    with reaching(address):
+        if not address.startswith(S3):
+            with Path(address).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        known = _client().head_object(**_place(address), ChecksumMode="ENABLED")
+        # The checksum of an object that was uploaded in parts is of the parts' checksums; its ETag has a hyphen.
+        if "ChecksumSHA256" in known and "-" not in known["ETag"]:
+            return base64.b64decode(known["ChecksumSHA256"]).hex()
+        digest = hashlib.sha256()
+        for piece in _client().get_object(**_place(address))["Body"].iter_chunks(_PIECE):
+            digest.update(piece)
+        return digest.hexdigest()
 
 
 def delete(address: str) -> None:
@@ -159,6 +184,32 @@ def write(address: str, content: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
+def create(address: str, content: bytes) -> bool:
+    """Write a file in one step, unless it exists; of several writers at once, one succeeds.
+
+    Returns:
+        Whether this call wrote it.
+
+    Raises:
+        WinnowError: the file cannot be written.
+    """
+    with reaching(address):
+        if address.startswith(S3):
+            return _created(address, content)
+        path = Path(address)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}.partial")
+        try:
+            partial.write_bytes(content)
+            os.link(partial, path)
+        except FileExistsError:
+            return False
+        finally:
+            partial.unlink(missing_ok=True)
+        _sync(path.parent)
+        return True
+
+
 def link(file: Path, name: Path) -> Path:
     """Give a local file a second name: a hard link, or a copy where the filesystem has none. Returns ``name``."""
     try:
@@ -198,6 +249,24 @@ def _aws_errors() -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     return Boto3Error, BotoCoreError, ClientError
+
+
+def _created(address: str, content: bytes) -> bool:
+    from botocore.exceptions import ClientError
+
+    for attempt in range(_ATTEMPTS):
+        try:
+            _client().put_object(**_place(address), Body=content, IfNoneMatch="*")
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "PreconditionFailed":
+                return False
+            # Another conditional write to the same key is in flight; S3 asks for a repetition.
+            if code != "ConditionalRequestConflict" or attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return True
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _objects(folder: str, delimiter: str = "") -> Iterator[str]:
