@@ -62,6 +62,19 @@ def walk(folder: str) -> list[str]:
         return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
 
 
+def versions(folder: str) -> dict[str, str]:
+    """Address -> size and version of every file below a folder: its ETag on S3, in a folder its time of change.
+
+    Raises:
+        WinnowError: the folder cannot be read.
+    """
+    with reaching(folder):
+        if folder.startswith(S3):
+            return {address: f"{entry['Size']} {entry['ETag']}" for address, entry in _entries(folder)}
+        stats = {str(path): path.stat() for path in Path(folder).rglob("*") if path.is_file()}
+        return {path: f"{stat.st_size} {stat.st_mtime_ns}" for path, stat in stats.items()}
+
+
 def size(address: str) -> int:
     """The number of bytes of a file.
 
@@ -270,9 +283,13 @@ def _created(address: str, content: bytes) -> bool:
 
 
 def _objects(folder: str, delimiter: str = "") -> Iterator[str]:
+    return (address for address, _ in _entries(folder, delimiter))
+
+
+def _entries(folder: str, delimiter: str = "") -> Iterator[tuple[str, Any]]:
     bucket, _, prefix = f"{folder.rstrip('/')}/".removeprefix(S3).partition("/")
     pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
-    return (f"{S3}{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", []))
+    return ((f"{S3}{bucket}/{entry['Key']}", entry) for page in pages for entry in page.get("Contents", []))
 
 
 def _place(address: str) -> dict[str, str]:

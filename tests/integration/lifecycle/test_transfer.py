@@ -93,7 +93,7 @@ def test_a_release_is_whole_where_it_arrives(home: str, built: Path, tmp_path: P
 def test_another_release_of_the_number_is_not_replaced(home: str, built: Path, tmp_path: Path) -> None:
     upload(built, home, 1)
     write_release(tmp_path / "other/releases", 1, seed=1)
-    with pytest.raises(WinnowError, match="has another release 1: .* Claim a new number"):
+    with pytest.raises(WinnowError, match=r"has another release 1: .* Claim a new number"):
         upload(tmp_path / "other", home, 1)
     with pytest.raises(WinnowError, match="is another release 1 than that of"):
         download(home, 1, tmp_path / "other")
