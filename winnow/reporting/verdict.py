@@ -10,7 +10,7 @@ METRIC = f"ndcg@{SHOWN}"
 """The metric that decides."""
 
 _NAMES = {
-    METRIC: "Quality of the first ten",
+    METRIC: "Ranking quality",
     f"recall@{SHOWN}": "Found in the first ten",
     "recall@50": "Found in the first fifty",
     f"coverage@{SHOWN}": "Catalog shown",
@@ -102,7 +102,7 @@ def key_figures(record: EvaluationRecord) -> list[Figure]:
 
 def _span(estimate: Estimate, metric: str, sign: str = "") -> str:
     low, high = (_number(end, metric, sign) for end in (estimate.low, estimate.high))
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else f"{low.removesuffix(' pp')} to {high.removesuffix(' pp')}"
 
 
 def _number(value: float, metric: str, sign: str = "") -> str:
