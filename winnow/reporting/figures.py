@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import altair as alt
 from markupsafe import Markup
 
-from winnow.evaluation.record import Bin, ColumnDrift, Loss
-from winnow.evaluation.traces import CLICK
+from winnow.evaluation.record import CLICK, Bin, ColumnDrift, Loss
 from winnow.provenance import Cost, Curve
-from winnow.ranking.user_metrics import SHOWN
+from winnow.ranking.metrics import SHOWN
 from winnow.reporting.charts import BAD, FUNNEL, MUTED, OTHER, Rows, data, names, rendered
 
 DRIFTED = 0.1
@@ -63,7 +62,7 @@ def calibration(name: str, bins: Sequence[Bin]) -> Markup:
     """Predicted probabilities beside the shares that happened, with Wilson's 95 % intervals; the diagonal is perfect.
 
     Args:
-        name: event type, or :data:`winnow.evaluation.traces.CLICK`.
+        name: event type, or :data:`winnow.evaluation.record.CLICK`.
         bins: of ascending predictions.
     """
     rows: Rows = []

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from winnow import files
 from winnow.errors import WinnowError
 from winnow.evaluation import record as records
-from winnow.evaluation.record import EvaluationRecord
-from winnow.evaluation.traces import CLICK
+from winnow.evaluation.record import CLICK, EvaluationRecord
 from winnow.provenance import BUILD, BuildRecord
 from winnow.release import Manifest
 from winnow.reporting import figures, forest

@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-from winnow.evaluation.measure import FUNNEL
-from winnow.evaluation.record import LIVE, Estimate, EvaluationRecord, Group
-from winnow.ranking.user_metrics import SHOWN
+from winnow.evaluation.record import FUNNEL, LIVE, Estimate, EvaluationRecord, Group
+from winnow.ranking.metrics import SHOWN
 
 METRIC = f"ndcg@{SHOWN}"
 """The metric that decides."""
