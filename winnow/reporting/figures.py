@@ -40,7 +40,15 @@ def losses(stages: Sequence[Loss]) -> Markup:
             name = _STAGES.get(stage.stage, f"filter: {stage.stage}")
             left, share = (stage.reached - stage.dropped) / total, stage.dropped / total
             text = f"{share:.1%}"
-            rows.append({"stage": name, "from": left, "to": stage.reached / total, "colour": BAD, "text": f"-{text}"})
+            rows.append(
+                {
+                    "stage": name,
+                    "from": left,
+                    "to": stage.reached / total,
+                    "colour": BAD,
+                    "text": f"-{text}" if stage.dropped else text,
+                }
+            )
     shown = (stages[-1].reached - stages[-1].dropped) / total
     rows.append({"stage": f"in the first {SHOWN}", "from": 0, "to": shown, "colour": FUNNEL, "text": f"{shown:.1%}"})
     for row in rows:
