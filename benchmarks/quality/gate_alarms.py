@@ -109,7 +109,8 @@ def measure() -> list[Row]:
 
 def _rank(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks from 1, of which a quarter are among the first ten."""
-    return np.ceil(np.clip(np.exp(3.5 + 1.8 * noise), 1, _ITEMS))
+    rank: NDArray[np.float64] = np.ceil(np.clip(np.exp(3.5 + 1.8 * noise), 1, _ITEMS))
+    return rank
 
 
 def _estimate(values: NDArray[np.float64], drawn: NDArray[np.int32]) -> Estimate:

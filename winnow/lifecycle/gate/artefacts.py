@@ -1,25 +1,20 @@
 """Checks of a release's files: digests, parity, and its schema beside the live release's."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from winnow.errors import WinnowError
 from winnow.lifecycle.gate.rules import ParityRules, SchemaRules
 from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.live import check_whole
 from winnow.release import Release
 from winnow.schema import Feature, FeatureSchema
 
 
-def whole(release: Release, repository: Path) -> Check:
-    """Whether every file of a release and of its models is the one that the build wrote and checked.
-
-    Args:
-        release: the release.
-        repository: its Triton repository.
-    """
+def whole(release: Release) -> Check:
+    """Whether every file of a release and of its models, in its home, is the one that the build wrote and checked."""
     name = "files"
     try:
-        release.verify(repository)
+        check_whole(str(release.folder.parent.parent), release.manifest.number)
     except WinnowError as error:
         return Check(name=name, passed=False, message=str(error))
     count = len(release.manifest.files) + len(release.manifest.models)

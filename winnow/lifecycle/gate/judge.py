@@ -1,7 +1,6 @@
 """The verdict on a release: all checks, the expensive ones after the cheap ones have passed."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from winnow.evaluation.record import EvaluationRecord
 from winnow.lifecycle.gate import artefacts, data, metrics
@@ -61,7 +60,7 @@ def _cheap(
     evaluated: Release | None,
     unevaluated: str,
 ) -> Iterator[Check]:
-    yield artefacts.whole(candidate, repository_of(candidate))
+    yield artefacts.whole(candidate)
     yield from artefacts.parity(candidate, rules.parity)
     if live is not None:
         yield artefacts.schema(candidate, live, rules.feature_schema)
@@ -72,8 +71,3 @@ def _cheap(
         yield from metrics.checks(record, None if live is None else live.manifest.number, rules.metrics)
     elif unevaluated:
         yield metrics.unevaluated(unevaluated, rules.metrics)
-
-
-def repository_of(release: Release) -> Path:
-    """The Triton repository of a release, beside the folder of the releases."""
-    return release.folder.parent.parent / "model_repository" / release.folder.name
