@@ -1,0 +1,1 @@
+"""Homes with several releases, made from one that was built."""
