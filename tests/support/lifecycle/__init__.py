@@ -1,1 +1,1 @@
-"""Homes with several releases, made from one that was built."""
+"""Homes with several releases, for tests of what happens to releases after their build."""
