@@ -54,7 +54,7 @@ LEVELS = (
     ("winnow.datasets", "winnow.features.spark", "winnow.feedback", "winnow.local"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     ("winnow.training.encoders", "winnow.training.retriever"),
-    ("winnow.lifecycle", "winnow.training.ranker"),
+    ("winnow.training.ranker",),
     ("winnow.lifecycle.gate", "winnow.training"),
     ("winnow.cli.releases",),
     ("winnow.cli",),
