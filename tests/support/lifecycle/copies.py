@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from export.release import data_profile
 from winnow.datasets import profile
 from winnow.datasets.canonical.dataset import HOLDOUT
 from winnow.datasets.ingest import ingest
@@ -70,6 +69,9 @@ def of_data(built: Release, home: Path, number: int, data: Path, scratch: Path) 
         data: the data set, in any form that a build reads.
         scratch: an existing folder for what the steps write.
     """
+    # It imports torch, which no other copy needs.
+    from export.release import data_profile
+
     [encoders] = (built.folder.parent.parent / "pipelines").glob("*/**/encode/encoders")
     shutil.copytree(encoders, scratch / "encoders")
     dataset = ingest(str(data), scratch / "dataset")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,9 +55,11 @@ def gate(
     chosen = load(Gate, path) if rules is not None or path.exists() else Gate()
     candidate = _opened(number)
     pin = pinned(str(root))
-    live = None if pin is None or pin.release == number else _opened(pin.release)
+    # The live release itself is judged as the first one was.
+    pin = None if pin is not None and pin.release == number else pin
+    live = None if pin is None else _opened(pin.release)
     twin = _evaluated(candidate)
-    record, missing = _record(candidate, twin, chosen)
+    record, missing = _record(candidate, twin, chosen, None if pin is None else pin.since)
     verdict = judge(
         candidate,
         record,
@@ -117,9 +120,15 @@ def _evaluated(candidate: "Release") -> "Release | None":
 
 
 def _record(
-    candidate: "Release", twin: "Release | None", rules: "Gate"
+    candidate: "Release", twin: "Release | None", rules: "Gate", since: datetime | None
 ) -> "tuple[EvaluationRecord | None, Check | None]":
     """The evaluation of a candidate, or the check in its place.
+
+    Args:
+        candidate: the release to judge.
+        twin: the release that is evaluated in its place.
+        rules: what must hold.
+        since: when the live release became live; an earlier evaluation does not compare with it.
 
     Raises:
         WinnowError: the evaluation is of another version of Winnow.
@@ -138,6 +147,9 @@ def _record(
         return None, metrics.unevaluated("no user has enough events for one to be held out", rules.metrics)
     path = home.home() / "evaluations" / str(twin.manifest.number) / FILE
     try:
+        if since is not None and path.stat().st_mtime < since.timestamp():
+            message = f"release {twin.manifest.number} was evaluated before the live release became live: run `winnow "
+            return None, Check(name="metrics", passed=False, message=f"{message}evaluate` again")
         return EvaluationRecord.model_validate_json(path.read_bytes()), None
     except FileNotFoundError:
         message = f"release {twin.manifest.number}, which was built like release {number} for evaluation, has not been "
