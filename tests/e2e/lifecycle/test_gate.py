@@ -205,7 +205,9 @@ SABOTAGES = {
 
 @pytest.mark.parametrize("sabotage", SABOTAGES)
 def test_sabotaged_data_are_refused(sabotage: Callable[[Path], None], winnow, home: Path, tmp_path: Path) -> None:
-    [source] = (winnow.home / "marketplace").iterdir()
+    size = winnow.release().manifest.source
+    pattern = f"*-{size.items}-{size.users}-{size.events}-{size.seed}"
+    [source] = (winnow.home / "marketplace").glob(pattern)
     shutil.copytree(source, tmp_path / "data")
     sabotage(tmp_path / "data")
     number = 20 + list(SABOTAGES).index(sabotage)

@@ -63,7 +63,7 @@ def of_data(built: Release, home: Path, number: int, data: Path, scratch: Path) 
     """A copy with the schema and the data's profile of another data set, made by the build's own steps but training.
 
     Args:
-        built: a release whose home has its encoders.
+        built: the first release of its home.
         home: gets the copy.
         number: of the copy.
         data: the data set, in any form that a build reads.
@@ -72,7 +72,8 @@ def of_data(built: Release, home: Path, number: int, data: Path, scratch: Path) 
     # It imports torch, which no other copy needs.
     from export.release import data_profile
 
-    [encoders] = (built.folder.parent.parent / "pipelines").glob("*/**/encode/encoders")
+    # Runs are named after their start time: the first one made release 1.
+    encoders = min((built.folder.parent.parent / "pipelines").glob("*/**/encode/encoders"))
     shutil.copytree(encoders, scratch / "encoders")
     dataset = ingest(str(data), scratch / "dataset")
     store = EmbeddingStore(str(built.folder.parent.parent / "embeddings"))
