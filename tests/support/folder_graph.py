@@ -55,7 +55,7 @@ LEVELS = (
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     ("winnow.training.encoders", "winnow.training.retriever"),
     ("winnow.training.ranker",),
-    ("winnow.reporting", "winnow.training"),
+    ("winnow.lifecycle.gate", "winnow.reporting", "winnow.training"),
     ("winnow.cli.releases",),
     ("winnow.cli",),
     ("export.graphs", "recommender_transformer.backends"),
