@@ -76,7 +76,7 @@ def replay(release: Release, feedback: Feedback, predictor: Predictor, show_prog
 def _rounds(
     release: Release, feedback: Feedback
 ) -> Iterator[tuple[list[dict[str, Any]], list[tuple[int, dict[str, Any]]]]]:
-    """The events to send and then the requests to repeat: of every user's first request, every second one, and so forth."""
+    """The events to send and then the requests to repeat: of every user's first request, every second one and so on."""
     features, log = feedback.features, feedback.log
     moments = features.impressions.timestamp[feedback.requests]
     lengths = np.zeros(log.requests, np.int64)
