@@ -41,7 +41,7 @@ class Ratio(NamedTuple):
 
 
 def estimators(log: Log, policy: Policy, weights: NDArray[np.float64]) -> dict[str, Ratio]:
-    """The policy's mean reward per request by each of :data:`ESTIMATORS`, as sums over users.
+    """The policy's mean reward per request by each of ``ESTIMATORS``, as sums over users.
 
     Args:
         log: the log; at least one weight is above 0.

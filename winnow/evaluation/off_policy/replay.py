@@ -61,16 +61,16 @@ def replay(release: Release, feedback: Feedback, predictor: Predictor, show_prog
                 client.send_events(told, events[start : start + MAX_INSTANCES])
             for start in range(0, len(batch), _BATCH):
                 part = batch[start : start + _BATCH]
-                for (request, _), answer in zip(part, client.over_grpc(asked, [one for _, one in part]), strict=True):
+                for (asking, _), answer in zip(part, client.over_grpc(asked, [one for _, one in part]), strict=True):
                     if answer["degraded"]:
                         raise WinnowError(f"the funnel was degraded while requests were replayed: {answer['degraded']}")
                     shown = find([item["item_id"].encode() for item in answer["items"]])
-                    requests.append(np.full(len(shown), request))
+                    requests.append(np.full(len(shown), asking))
                     items.append(shown.astype(np.int64))
                     positions.append(np.arange(len(shown)))
                 bar.update(len(part))
-    columns = [np.concatenate(parts) for parts in (requests, items, positions)]
-    return Policy(*columns, probability=np.ones(len(columns[0])))
+    request, item, position = (np.concatenate(parts) for parts in (requests, items, positions))
+    return Policy(request, item, position, np.ones(len(request)))
 
 
 def _rounds(
@@ -82,8 +82,8 @@ def _rounds(
     lengths = np.zeros(log.requests, np.int64)
     np.maximum.at(lengths, log.request, log.position + 1)
     of_user: dict[int, list[int]] = defaultdict(list)
-    for request in np.argsort(moments, kind="stable").tolist():
-        of_user[int(log.user[request])].append(request)
+    for row in np.argsort(moments, kind="stable").tolist():
+        of_user[int(log.user[row])].append(row)
     events = features.interactions
     # The release's own histories end where its data does.
     next_event = {user: _first(events.timestamp, events.of(user), release.manifest.as_of) for user in of_user}
@@ -106,7 +106,7 @@ def _rounds(
 
 def _first(timestamp: NDArray[np.int64], rows: slice, moment: int) -> int:
     """The first of some rows, which are in the order of time, at or after a moment."""
-    return rows.start + int(np.searchsorted(timestamp[rows], moment))
+    return int(rows.start) + int(np.searchsorted(timestamp[rows], moment))
 
 
 def _event(feedback: Feedback, user: int, row: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A reward model for the doubly robust estimator: the mean reward of a position, and what an item adds to it.
 
-An item's effect is the mean of what its slots earned above their positions' means, shrunk towards 0 as by :data:`PRIOR`
+An item's effect is the mean of what its slots earned above their positions' means, shrunk towards 0 as by ``PRIOR``
 further slots without an effect: that is the posterior mean of a normal effect. It holds for rewards of any sign. The
 estimator stays unbiased however wrong the model is.
 """
@@ -12,6 +12,7 @@ from winnow.evaluation.off_policy.log import Log, Policy
 
 FOLDS = 5
 PRIOR = 20.0
+"""Slots without an effect that an item's own slots are averaged with."""
 
 
 def predictions(log: Log, policy: Policy) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -47,9 +47,11 @@ def truth() -> float:
 
 
 def test_the_intervals_cover_the_truth_in_93_of_100_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "RESAMPLES", 300)
+    """Over 400 runs: of 100 runs, intervals that cover 95 % of the time cover fewer than 93 one time in eight."""
+    runs = 400
+    monkeypatch.setattr(intervals, "RESAMPLES", 250)
     expected, covered, logged = truth(), dict.fromkeys(ESTIMATORS, 0), []
-    for seed in range(100):
+    for seed in range(runs):
         log, policy = simulated(seed)
         logged.append(on_policy(log).value)
         for name, ratio in estimators(log, policy, weights(log, policy)).items():
@@ -58,7 +60,7 @@ def test_the_intervals_cover_the_truth_in_93_of_100_runs(monkeypatch: pytest.Mon
             covered[name] += found.low <= expected <= found.high
     # Another value than the log's own: an estimator that ignores the weights would not cover it.
     assert expected > 1.5 * np.mean(logged)
-    assert min(covered.values()) >= 93, covered
+    assert min(covered.values()) >= 0.93 * runs, covered
 
 
 def test_the_reward_model_narrows_the_interval_and_does_not_bias_it() -> None:

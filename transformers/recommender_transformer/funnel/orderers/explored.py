@@ -45,21 +45,21 @@ class Explored:
         share = query.exploration.share
         if not share:
             return chosen
-        apart = query.repeats == "demote"
+        apart = (~candidates.seen, candidates.seen)
         shown = chosen.copy()
-        for seen in (False, True) if apart else (None,):
-            places = np.arange(len(chosen)) if seen is None else np.flatnonzero(candidates.seen[chosen] == seen)
+        for part in apart if query.repeats == "demote" else (np.ones(len(candidates), np.bool_),):
+            places = np.flatnonzero(part[chosen])
             if not len(places):
                 continue
-            among = np.arange(len(candidates)) if seen is None else np.flatnonzero(candidates.seen == seen)
-            pool = self._pool(among, chosen[places], query.request.k)
+            pool = _pool(np.flatnonzero(part), chosen[places], query.request.k)
             if query.exploration.drawn:
                 shown[places] = sample(pool.tolist(), len(places))
             kept = np.where(shown[places] == chosen[places], 1.0 - share, 0.0)
             candidates.propensity[shown[places]] *= kept + share / len(pool)
         return shown
 
-    def _pool(self, among: NDArray[np.intp], chosen: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-        """The chosen candidates, and the best of the others up to ``POOL`` times ``k``."""
-        others = among[~np.isin(among, chosen)]
-        return np.concatenate([chosen, others[: max(POOL * k - len(chosen), 0)]])
+
+def _pool(among: NDArray[np.intp], chosen: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+    """The chosen candidates and the best others ``among`` them: ``POOL`` times ``k``, or all where there are fewer."""
+    others = among[~np.isin(among, chosen)]
+    return np.concatenate([chosen, others[: POOL * k - len(chosen)]])
