@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import defaultdict
 from pathlib import Path
 from zlib import crc32
 
@@ -68,20 +67,3 @@ def test_a_release_earns_what_its_own_log_says(winnow, tmp_path: Path, monkeypat
     for name, estimate in found["estimates"].items():
         assert estimate["low"] <= truth <= estimate["high"], name
         assert estimate["high"] - estimate["low"] < truth
-
-
-def test_a_log_without_exploration_is_refused(winnow, served, tmp_path: Path) -> None:
-    served.recommend(served.release.array("user_ids")[0], request_id="unexplored")
-    log, deadline = tmp_path / "events", time.monotonic() + 10
-    counts: dict[str, int] = defaultdict(int)
-    first = {"user_id": str(served.release.array("user_ids")[0]), "item_id": str(served.release.strings("item_ids")[1])}
-    with client.http(served.ports.http) as http:
-        client.send_events(http, [first | {"event": served.release.schema.events[0]}])
-    while time.monotonic() < deadline and not (counts["events"] and counts["impressions"]):
-        done = export(str(log), redis.url(served.ports.redis), show_progress=False)
-        counts["events"] += done.events
-        counts["impressions"] += done.impressions
-        time.sleep(0.1)
-    refused = winnow("off-policy", "1", f"--log={log}")
-    assert refused.returncode == 1, refused.stdout + refused.stderr
-    assert "every propensity is 1, because the lists were not explored" in refused.stderr

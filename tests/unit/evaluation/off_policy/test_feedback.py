@@ -9,6 +9,7 @@ import pytest
 from tests.support.tiny_release import write_bare_release
 from winnow.errors import WinnowError
 from winnow.evaluation.off_policy.feedback import read
+from winnow.evaluation.off_policy.report import evaluate_release
 from winnow.feedback import export_files
 from winnow.feedback.export_files import EVENT_TABLE, IMPRESSION_TABLE
 from winnow.items.arrays import id_arrays
@@ -114,3 +115,9 @@ def test_a_log_that_says_nothing_is_refused(release: Release, tmp_path: Path) ->
         read(export(tmp_path / "unseen", [], EVENTS), release, "any")
     with pytest.raises(WinnowError, match="--objective: 'buy' is not an event type of this data set"):
         read(str(tmp_path / "early"), release, "buy")
+
+
+def test_a_log_without_exploration_is_refused_before_anything_is_served(release: Release, tmp_path: Path) -> None:
+    log = export(tmp_path / "log", [shown("only", "u", 0, "a", propensity=1.0)], EVENTS)
+    with pytest.raises(WinnowError, match="every propensity is 1, because the lists were not explored"):
+        evaluate_release(release, log, "any", "embedded", show_progress=False)
