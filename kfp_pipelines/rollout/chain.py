@@ -112,20 +112,21 @@ def _as_applied(each: Object) -> Object:
         for key, value in metadata.get("annotations", {}).items()
         if not key.startswith(("kubectl.kubernetes.io/", "batch.kubernetes.io/"))
     }
-    kept = {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}
+    kept = {key: metadata[key] for key in ("name", "namespace") if key in metadata}
+    kept["labels"] = _labels(metadata)
     bare = {key: value for key, value in each.items() if key not in ("metadata", "status")}
     bare["metadata"] = kept | ({"annotations": annotations} if annotations else {})
     if each["kind"] == "Job":
         template = each["spec"]["template"]
-        labels = {key: value for key, value in template["metadata"]["labels"].items() if not _of_the_cluster(key)}
         bare["spec"] = {key: value for key, value in each["spec"].items() if key != "selector"}
-        bare["spec"]["template"] = template | {"metadata": {"labels": labels}}
-        kept["labels"] = {key: value for key, value in kept["labels"].items() if not _of_the_cluster(key)}
+        bare["spec"]["template"] = template | {"metadata": {"labels": _labels(template["metadata"])}}
     return bare
 
 
-def _of_the_cluster(label: str) -> bool:
-    return label.rpartition("/")[2] in _WRITTEN_BY_THE_CLUSTER
+def _labels(metadata: Object) -> dict[str, str]:
+    """The labels, without those by which a Job finds its pods."""
+    labels: dict[str, str] = metadata["labels"]
+    return {key: value for key, value in labels.items() if key.rpartition("/")[2] not in _WRITTEN_BY_THE_CLUSTER}
 
 
 def _changed(value: Any, name: str, new_name: str, release: int, services: Sequence[str]) -> Any:

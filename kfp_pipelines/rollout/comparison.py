@@ -87,23 +87,29 @@ def _share(
 
 
 def _latency(canary: Counts, stable: Counts, settings: RolloutSettings) -> Check:
-    """Compare the 99th percentiles by the share of requests that are slower than the stable chain's may become.
+    """Compare the 99th percentiles by the share of the canary's requests that are slower than allowed.
 
     A quantile is a share turned around: the canary's 99th percentile is above a latency exactly if more than 1 % of its
     requests are. The latency is the histogram's first bound that is not below the allowed one: the counts are exact.
     """
+    if min(canary.answered, stable.answered) < 1:
+        return Check("latency", "unknown", f"{canary.answered:.0f} recommendations, stable {stable.answered:.0f}")
     bounds = sorted(bound for bound in stable.within if math.isfinite(bound))
     p99 = next((bound for bound in bounds if stable.within[bound] >= 0.99 * stable.answered), math.inf)
     limit = next((bound for bound in bounds if bound >= settings.slower * p99), math.inf)
-    if math.isinf(limit):
-        # The stable chain is at the end of the histogram, where a slower canary does not show.
-        limit = bounds[-1] if bounds else math.inf
-    slow = [each.answered - each.within.get(limit, each.answered) for each in (canary, stable)]
-    compared = _share("latency", (slow[0], slow[1]), (canary.answered, stable.answered), _SLOW, settings)
-    return Check("latency", compared.verdict, f"slower than {limit:g} s: {compared.message}")
-
-
-_SLOW = 0.01
+    allowed = 0.01
+    if math.isinf(limit) and bounds:
+        # The stable chain is at the end of the histogram, where the 99th percentile of a slower canary does not show.
+        limit = bounds[-1]
+        allowed = max(allowed, settings.slower * (1 - stable.within[limit] / stable.answered))
+    slow = canary.answered - canary.within.get(limit, canary.answered)
+    sure, fine = (
+        wilson(slow, canary.answered, confidence)
+        for confidence in (settings.confidence_worse, settings.confidence_fine)
+    )
+    verdict: Verdict = "worse" if sure.low > allowed else "fine" if fine.high <= allowed else "unknown"
+    message = f"{slow / canary.answered:.2%} of {canary.answered:.0f} slower than {limit:g} s, at most {allowed:.2%} "
+    return Check("latency", verdict, f"{message}allowed; the 99th percentile of the stable chain is {p99:g} s")
 
 
 def _clicks(canary: Counts, stable: Counts, settings: RolloutSettings) -> Check:

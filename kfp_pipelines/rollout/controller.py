@@ -162,10 +162,14 @@ class _Rollout:
                 return self._judge(state)
             case "promoting":
                 chain = self._chain = self._chain or self._chains.give_stable(state.release)
-                return self._once_ready(chain, state, state.then("returning", 0))
+                return self._once_ready(chain, state, state.then("returning", self._smaller(state)))
             case "restoring":
                 chain = self._chain = self._chain or self._chains.give_stable(state.previous)
                 return self._once_ready(chain, state, state.then("returning", 0))
+            case "returning" if state.share:
+                # In steps, because the stable chain has scaled down: both chains serve the release.
+                over = state.seconds() > self._settings.interval_s
+                return state.then("returning", self._smaller(state)) if over else state
             case "returning":
                 self._chains.remove_canary()
                 self._chains.remove_other_jobs(state.previous if state.reason else state.release)
@@ -236,6 +240,9 @@ class _Rollout:
         larger = [share for share in self._settings.steps if share > state.share]
         return state.then("serving", larger[0]) if larger else state.then("promoting", 100)
 
+    def _smaller(self, state: State) -> int:
+        return max((share for share in self._settings.steps if share < state.share), default=0)
+
     def _write(self, state: State) -> None:
         """Write the routes of a state, and the state, where they differ; so a change by others is undone."""
         for kind in KINDS:
@@ -267,7 +274,7 @@ class _Rollout:
             "serving": f"chain {self._place.canary} serves {state.share} % of the users",
             "promoting": f"chain {self._place.chain} gets the release",
             "restoring": f"chain {self._place.chain} gets release {state.previous} back: {state.reason}",
-            "returning": f"chain {self._place.chain} serves all users; the canary is removed"
+            "returning": f"chain {self._place.chain} serves {100 - state.share} % of the users"
             + (f": {state.reason}" if state.reason else ""),
         }
         self._say(f"release {state.release}: {says[state.phase]}")

@@ -13,7 +13,7 @@ STATE, LAST, STOP = "winnow/rollout", "winnow/rollout-last", "winnow/rollout-sto
 
 Phase = Literal["preparing", "serving", "promoting", "restoring", "returning"]
 """In order: the canary chain starts; it serves a share of the users; the stable chain gets the release; the stable
-chain gets its previous release back; the routes lead to the stable chain again, and the canary chain is deleted."""
+chain gets its previous release back; the users return to the stable chain, and then the canary chain is deleted."""
 
 
 class State(BaseModel):
