@@ -125,7 +125,7 @@ class _Collector:
 def _export(port: int, chains: list[str], pipe: "Connection[Any, Any]") -> None:
     registry = CollectorRegistry(auto_describe=False)
     _, thread = start_http_server(port, "127.0.0.1", registry)
-    registry.register(_Collector(chains, pipe))  # type: ignore[arg-type]  # A collector needs no base class.
+    registry.register(_Collector(chains, pipe))
     pipe.send("ready")
     thread.join()
 

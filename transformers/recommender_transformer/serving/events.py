@@ -98,7 +98,7 @@ class EventsModel(ConnectedModel[OnlineStore]):
         self._limits = limits
         self._release = release.manifest.number
         self._types = release.schema.events
-        self._reactions = {name: _reaction(meaning.value) for name, meaning in self._types.items()}
+        self._reactions = dict(zip(self._types, map(_reaction, release.schema.event_values), strict=True))
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
