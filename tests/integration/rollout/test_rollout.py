@@ -129,7 +129,7 @@ def test_a_killed_rollout_is_taken_over_in_the_middle(players, rolled_out, kubec
         "import warnings; warnings.simplefilter('ignore')\n"
         "from kfp_pipelines.rollout.controller import roll_out\n"
         "from kfp_pipelines.rollout.settings import Place, RolloutSettings\n"
-        f"place, settings = Place(prometheus={place.prometheus!r}), RolloutSettings(interval_s=1.0)\n"
+        f"place, settings = Place(prometheus={place.prometheus!r}), RolloutSettings(interval_s=1.0, steps=(5, 25, 100))\n"
         f"roll_out({new}, place, settings, lease_s=10)"
     )
     running = subprocess.Popen(
@@ -143,7 +143,7 @@ def test_a_killed_rollout_is_taken_over_in_the_middle(players, rolled_out, kubec
         until(lambda: players.shares[-1] == 25)
         # Of two processes, one is refused.
         with pytest.raises(Held, match=rf"-{running.pid}-\w+ rolls a release out already; wait for it, or stop it"):
-            rolled_out(new)
+            rolled_out(new, steps=(5, 25, 100))
         running.send_signal(signal.SIGKILL)
         running.communicate(timeout=60)
     finally:
@@ -151,11 +151,11 @@ def test_a_killed_rollout_is_taken_over_in_the_middle(players, rolled_out, kubec
     reached = state_of(players.route())
     with pytest.raises(WinnowError, match=f"release {new} is unfinished: continue it with --release {new}, or stop"):
         rolled_out(new + 1)
-    lines = rolled_out(new)
+    lines = rolled_out(new, steps=(5, 25, 100))
     assert lines[0] == f"release {new}: chain recommender-canary serves {reached.share} % of the users"
     assert players.release(STABLE) == new
     until(lambda: players.shares[-1] == 0)
-    assert players.shares == [0, 5, 25, 50, 100, 50, 25, 5, 0]
+    assert players.shares == [0, 5, 25, 100, 25, 5, 0]
 
 
 def test_a_canary_that_is_not_known_to_be_good_waits_and_is_reverted_at_last(players, rolled_out, exporter):
