@@ -60,7 +60,7 @@ def this_cluster() -> "ApiClient":
         config.load_config()
     except config.ConfigException as error:
         raise WinnowError(
-            f"there is no cluster to roll a release out on: {error}. Run this in a pod of it, or set KUBECONFIG."
+            f"there is no cluster to roll a release out on ({error}): run this in a pod of it, or set KUBECONFIG"
         ) from error
     return client.ApiClient()
 

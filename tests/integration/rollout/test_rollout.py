@@ -40,6 +40,7 @@ def rules(players, plural="httproutes"):
     return players.route(plural)["spec"]["rules"]
 
 
+@pytest.mark.slow
 def test_a_good_canary_is_promoted_through_all_steps(players, rolled_out, server, place):
     before = {plural: rules(players, plural) for plural in ("httproutes", "grpcroutes")}
     old = players.release(STABLE)
@@ -95,6 +96,7 @@ def test_a_canary_that_turns_bad_is_reverted_within_two_intervals(players, rolle
     assert players.annotations()[LAST].startswith(f"release {new} reverted: {what}: ")
 
 
+@pytest.mark.slow
 def test_a_rollout_that_ends_at_any_line_is_continued_from_there(players, rolled_out):
     """Every run ends with an exception at its first new line; the next one continues."""
     new = players.release(STABLE) + 1
@@ -123,14 +125,15 @@ def test_a_rollout_that_ends_at_any_line_is_continued_from_there(players, rolled
     assert len({line for line in lines if ", " not in line}) == 7
 
 
+@pytest.mark.slow
 def test_a_killed_rollout_is_taken_over_in_the_middle(players, rolled_out, kubeconfig, place):
     new = players.release(STABLE) + 1
     code = (
         "import warnings; warnings.simplefilter('ignore')\n"
         "from kfp_pipelines.rollout.controller import roll_out\n"
         "from kfp_pipelines.rollout.settings import Place, RolloutSettings\n"
-        f"place, settings = Place(prometheus={place.prometheus!r}), RolloutSettings(interval_s=1.0, steps=(5, 25, 100))\n"
-        f"roll_out({new}, place, settings, lease_s=10)"
+        f"place = Place(prometheus={place.prometheus!r})\n"
+        f"roll_out({new}, place, RolloutSettings(interval_s=1.0, steps=(5, 25, 100)), lease_s=10)"
     )
     running = subprocess.Popen(
         [sys.executable, "-c", code],
