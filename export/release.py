@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow import provenance, release
 from winnow.arrays.strings import Strings
+from winnow.datasets import profile
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.evaluation.held_out import outcomes
@@ -84,21 +86,21 @@ class ExportedRelease:
     parity: list[ParityRow]
 
 
-def export_release(parts: TrainedParts, home: Path, show_progress: bool = False) -> ExportedRelease:
-    """Export every model, prove each equal to PyTorch, and write the next release.
+def export_release(parts: TrainedParts, home: Path, number: int, show_progress: bool = False) -> ExportedRelease:
+    """Export every model, prove each equal to PyTorch, and write a release.
 
-    The number is the next free one of ``home``. An export that fails leaves nothing behind.
+    An export that fails leaves nothing behind but the claim to its number.
 
     Args:
         parts: what was trained.
         home: holds ``releases/`` and ``model_repository/``.
+        number: of the release, claimed with :func:`winnow.lifecycle.claims.claim`.
         show_progress: show a bar.
 
     Raises:
         ParityError: an exported model's outputs differ from PyTorch's.
     """
     repositories, releases = home / "model_repository", home / "releases"
-    number = _next_number(repositories, releases)
     repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
     retriever = TrainedRetriever.load(parts.retriever)
@@ -140,7 +142,8 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
-                _json_files(parts),
+                _json_files(parts)
+                | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)},
                 linked=[*shared.values(), *([choice.file] if choice.file else [])],
                 index=choice.figures,
                 number=number,
@@ -175,11 +178,6 @@ def _shared(item_vectors: Tensor, scan: Scan | None, home: Path) -> Iterator[dic
         for name, array in arrays.items():
             np.save(files[name], array.numpy(), allow_pickle=False)
         yield files
-
-
-def _next_number(repositories: Path, releases: Path) -> int:
-    taken = [int(path.name) for path in repositories.glob("*") if path.name.isdecimal()]
-    return max([0, *taken, *release.numbers(releases)]) + 1
 
 
 def _inputs(features: FeatureSet, length: int, count: int) -> dict[str, Tensor]:
@@ -256,3 +254,21 @@ def _json_files(parts: TrainedParts) -> dict[str, str]:
     files = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
     described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
     return files | {path.name: path.read_text() for path in described if path.exists()}
+
+
+def data_profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> profile.DataProfile:
+    """The profile of the data that a build read. Held-out events count, so that both builds of one data set have one.
+
+    Args:
+        features: the feature set.
+        dataset: the canonical tables, whose events are not read.
+        holdout: file of the held-out events; it may be missing.
+    """
+    log, names = features.interactions, features.schema.events
+    counts, newest = np.bincount(log.event, minlength=len(names) + 1)[1:], int(log.timestamp.max())
+    if holdout.exists():
+        held = pq.read_table(holdout, columns=["event", "timestamp"])
+        counts = counts + [pc.sum(pc.equal(held["event"], name)).as_py() or 0 for name in names]
+        newest = max(newest, pc.max(held["timestamp"]).as_py() or 0)
+    event_types = dict(zip(names, counts.tolist(), strict=True))
+    return profile.DataProfile.of(dataset, event_types, newest, features.embeddings)
