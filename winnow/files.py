@@ -4,6 +4,7 @@ S3 uses the default boto3 session: AWS's standard variables, profiles and roles,
 """
 
 import base64
+import fcntl
 import hashlib
 import os
 import shutil
@@ -19,14 +20,19 @@ from winnow.errors import WinnowError, file_error
 
 S3 = "s3://"
 
+_CHUNK_BYTES = 1 << 20
+
 _CLIENT_LOCK = Lock()
 _NOT_FOUND = frozenset({"404", "NoSuchKey"})
-_ATTEMPTS = 10
-_PIECE = 1 << 20
+_CONFLICTS = frozenset({"ConditionalRequestConflict", "PreconditionFailed"})
 
 
 class FileMissing(WinnowError):
     """There is no file at an address."""
+
+
+class FileChanged(WinnowError):
+    """A file has another content than its writer read."""
 
 
 def inside(folder: str, *parts: str) -> str:
@@ -102,6 +108,27 @@ def read(address: str) -> bytes:
         return Path(address).read_bytes()
 
 
+def sha256(address: str) -> str:
+    """SHA-256 of a file of any size, as hex. S3 keeps that of most objects that :func:`upload` wrote; others are read.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the file cannot be read.
+    """
+    with reaching(address):
+        if not address.startswith(S3):
+            with Path(address).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        kept = _client().head_object(**_place(address), ChecksumMode="ENABLED")
+        # Of an object that was uploaded in parts it is a checksum of the parts' checksums; then the ETag has a hyphen.
+        if "ChecksumSHA256" in kept and "-" not in kept["ETag"]:
+            return base64.b64decode(kept["ChecksumSHA256"]).hex()
+        digest = hashlib.sha256()
+        for chunk in _client().get_object(**_place(address))["Body"].iter_chunks(_CHUNK_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
 def download(address: str, path: Path) -> None:
     """Copy an S3 object of any size to a local file.
 
@@ -114,34 +141,13 @@ def download(address: str, path: Path) -> None:
 
 
 def upload(path: Path, address: str) -> None:
-    """Copy a local file of any size to S3, with its SHA-256; readers see all of it or nothing.
+    """Copy a local file of any size to S3, which checks its SHA-256; readers see all of it or nothing.
 
     Raises:
         WinnowError: the object cannot be written.
     """
     with reaching(address):
         _client().upload_file(Filename=str(path), **_place(address), ExtraArgs={"ChecksumAlgorithm": "SHA256"})
-
-
-def sha256(address: str) -> str:
-    """SHA-256 of a file, as hex. S3 computed that of an object when it stored it; without one, the object is read.
-
-    Raises:
-        FileMissing: there is no such file.
-        WinnowError: the file cannot be read.
-    """
-    with reaching(address):
-        if not address.startswith(S3):
-            with Path(address).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        known = _client().head_object(**_place(address), ChecksumMode="ENABLED")
-        # The checksum of an object that was uploaded in parts is of the parts' checksums; its ETag has a hyphen.
-        if "ChecksumSHA256" in known and "-" not in known["ETag"]:
-            return base64.b64decode(known["ChecksumSHA256"]).hex()
-        digest = hashlib.sha256()
-        for piece in _client().get_object(**_place(address))["Body"].iter_chunks(_PIECE):
-            digest.update(piece)
-        return digest.hexdigest()
 
 
 def delete(address: str) -> None:
@@ -197,30 +203,30 @@ def write(address: str, content: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
-def create(address: str, content: bytes) -> bool:
-    """Write a file in one step, unless it exists; of several writers at once, one succeeds.
+def exchange(address: str, before: bytes | None, after: bytes) -> None:
+    """Write a file in one step if its content is still what the writer read: of several writers, one succeeds.
 
-    Returns:
-        Whether this call wrote it.
+    Args:
+        address: the file. A local one needs a file system with ``flock``.
+        before: the content that the writer read; ``None`` where there was no file.
+        after: the new content.
 
     Raises:
+        FileChanged: the file has another content, or exists though ``before`` is ``None``.
         WinnowError: the file cannot be written.
     """
     with reaching(address):
         if address.startswith(S3):
-            return _created(address, content)
+            _exchange_object(address, before, after)
+            return
         path = Path(address)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}.partial")
-        try:
-            partial.write_bytes(content)
-            os.link(partial, path)
-        except FileExistsError:
-            return False
-        finally:
-            partial.unlink(missing_ok=True)
-        _sync(path.parent)
-        return True
+        # The kernel releases the lock of a killed writer. The lock file stays: removing it would let two writers in.
+        with path.with_name(f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (path.read_bytes() if path.exists() else None) != before:
+                raise _changed(address)
+            write(address, after)
 
 
 def link(file: Path, name: Path) -> Path:
@@ -256,30 +262,33 @@ def reaching(address: str) -> Iterator[None]:
         raise file_error(error, address) from error
 
 
+def _exchange_object(address: str, before: bytes | None, after: bytes) -> None:
+    from botocore.exceptions import ClientError
+
+    condition = {"IfNoneMatch": "*"}
+    if before is not None:
+        held = _client().get_object(**_place(address))
+        if held["Body"].read() != before:
+            raise _changed(address)
+        condition = {"IfMatch": held["ETag"]}
+    try:
+        _client().put_object(**_place(address), Body=after, **condition)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _CONFLICTS:
+            raise _changed(address) from error
+        raise
+
+
+def _changed(address: str) -> FileChanged:
+    return FileChanged(f"{address} was changed by another process in the meantime: repeat the command")
+
+
 def _aws_errors() -> tuple[type[Exception], ...]:
     # The import takes a third of a second, which only work with AWS should spend.
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
     return Boto3Error, BotoCoreError, ClientError
-
-
-def _created(address: str, content: bytes) -> bool:
-    from botocore.exceptions import ClientError
-
-    for attempt in range(_ATTEMPTS):
-        try:
-            _client().put_object(**_place(address), Body=content, IfNoneMatch="*")
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "PreconditionFailed":
-                return False
-            # Another conditional write to the same key is in flight; S3 asks for a repetition.
-            if code != "ConditionalRequestConflict" or attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            return True
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _objects(folder: str, delimiter: str = "") -> Iterator[str]:

@@ -27,9 +27,13 @@ def claim(home: str) -> int:
     """
     number = max(taken(home), default=0) + 1
     owner = f"{socket.gethostname()} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n".encode()
-    while not files.create(files.inside(home, CLAIMS, str(number)), owner):
-        number += 1
-    return number
+    while True:
+        try:
+            files.exchange(files.inside(home, CLAIMS, str(number)), None, owner)
+        except files.FileChanged:
+            number += 1
+        else:
+            return number
 
 
 def taken(home: str) -> set[int]:

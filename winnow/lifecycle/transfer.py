@@ -50,10 +50,13 @@ def upload(folder: Path, home: str, number: int, show_progress: bool = False) ->
     _copy(str(folder), home, number, show_progress, verified=True)
     manifest = (release.folder / MANIFEST).read_bytes()
     address = files.inside(home, RELEASES, str(number), MANIFEST)
-    if not files.create(address, manifest) and files.read(address) != manifest:
-        raise WinnowError(
-            f"{home} has another release {number}: releases are never overwritten. Claim a new number for this one."
-        )
+    try:
+        files.exchange(address, None, manifest)
+    except files.FileChanged:
+        if files.read(address) != manifest:
+            raise WinnowError(
+                f"{home} has another release {number}: releases are never overwritten. Claim a new number for this one."
+            ) from None
 
 
 def download(home: str, number: int, folder: Path, show_progress: bool = False) -> Release:
