@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import docstring_parser
 import typer
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from winnow.encoders.settings import EncoderSettings
@@ -75,12 +76,12 @@ class Parameters(BuildInputs):
     nodes: int = 1
     gpus: int = 1
     hours: int = 24
-    # Quantities are strings: Kubeflow Pipelines reads no numbers there. Three CPUs fit beside a node's own pods on four.
+    # Quantities are strings, because Kubeflow Pipelines reads no numbers there; three CPUs fit on a node of four.
     step_cpu: str = "3"
     step_memory: str = "12Gi"
     step_gpus: str = "0"
-    data_nodes: dict[str, str] = {"winnow/pool": "cpu"}
-    model_nodes: dict[str, str] = {"winnow/pool": "cpu"}
+    data_nodes: dict[str, str] = Field(default={"winnow/pool": "cpu"})
+    model_nodes: dict[str, str] = Field(default={"winnow/pool": "cpu"})
 
 
 PLACEMENT = ("step_cpu", "step_memory", "step_gpus", "data_nodes", "model_nodes")

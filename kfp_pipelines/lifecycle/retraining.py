@@ -47,9 +47,7 @@ def retraining(given: Given) -> None:
 
     standing = placed(lifecycle.standing(home=given["home"], number=number), given, hours=1).set_caching_options(False)
     with dsl.If(standing.outputs["published"] == False, "new"):  # noqa: E712  # kfp reads the comparison
-        release = _built(
-            given, number, dataset=dataset, encoders=encoders, features=tasks.extract.outputs["features"]
-        )
+        release = _built(given, number, dataset=dataset, encoders=encoders, features=tasks.extract.outputs["features"])
         published = lifecycle.publish(home=given["home"], candidate=release.outputs["candidate"])
         placed(published, given, hours=2).set_caching_options(False)
         live = lifecycle.promote(home=given["home"], number=published.output)

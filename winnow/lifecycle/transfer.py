@@ -33,7 +33,7 @@ def numbers(home: str) -> list[int]:
 
 
 def upload(folder: Path, home: str, number: int, show_progress: bool = False) -> None:
-    """Publish a release into a home, and verify every file by its checksum in the home.
+    """Publish a release into a home, and verify every file by its checksum in the home; once it is there, do nothing.
 
     Args:
         folder: a home on this machine that has the release.
@@ -47,16 +47,16 @@ def upload(folder: Path, home: str, number: int, show_progress: bool = False) ->
     """
     release = Release.open(folder / RELEASES / str(number))
     release.verify(folder / REPOSITORIES / str(number))
-    _copy(str(folder), home, number, show_progress, verified=True)
     manifest = (release.folder / MANIFEST).read_bytes()
     address = files.inside(home, RELEASES, str(number), MANIFEST)
-    try:
-        files.exchange(address, None, manifest)
-    except files.FileChanged:
+    if number in numbers(home):
         if files.read(address) != manifest:
             raise WinnowError(
                 f"{home} has another release {number}: releases are never overwritten. Claim a new number for this one."
-            ) from None
+            )
+        return
+    _copy(str(folder), home, number, show_progress, verified=True)
+    files.write(address, manifest)
 
 
 def download(home: str, number: int, folder: Path, show_progress: bool = False) -> Release:

@@ -34,7 +34,7 @@ def before(write):
             os.kill(os.getpid(), signal.SIGKILL)
         return write(*given)
     return killed
-files.upload, files.exchange = before(files.upload), before(files.exchange)
+files.upload, files.write = before(files.upload), before(files.write)
 transfer.upload(Path(folder), home, 1)
 """
 
@@ -95,8 +95,10 @@ def _files(folder: Path) -> list[str]:
 def test_another_release_of_the_number_is_not_replaced(home: str, built: Path, tmp_path: Path) -> None:
     upload(built, home, 1)
     add_release(tmp_path / "other", 1)
+    before = files.versions(home)
     with pytest.raises(WinnowError, match=r"has another release 1: .* Claim a new number"):
         upload(tmp_path / "other", home, 1)
+    assert files.versions(home) == before
     with pytest.raises(WinnowError, match="is another release 1 than that of"):
         download(home, 1, tmp_path / "other")
     with pytest.raises(WinnowError, match="has no release 2; its releases: 1"):
