@@ -74,7 +74,7 @@ def ingest(
     from winnow.release import checked_holdout
     from winnow.result import reported
 
-    with reported():
+    with reported(), provenance.measured("ingest", Path(dataset.path)):
         size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
         # On a cluster the other steps run in other pods: their copy of the folder comes from the artefact's address.
         travels = dataset.uri != dataset.path
@@ -127,7 +127,7 @@ def encode(
     from winnow.settings.training import TrainingSettings
     from winnow.training.encoders.build import train_encoders
 
-    with reported():
+    with reported(), provenance.measured("encode", Path(encoders.path)):
         tables, folder = Path(dataset.path), Path(encoders.path)
         chosen = EncoderSettings.parse(settings, "encoders")
         compute = parse(TrainingSettings, training, "training").compute
@@ -161,10 +161,11 @@ def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str,
     """
     from pathlib import Path
 
+    from winnow import provenance
     from winnow.features.extract import extract_folder
     from winnow.result import reported
 
-    with reported():
+    with reported(), provenance.measured("extract", Path(features.path)):
         extracted = extract_folder(Path(dataset.path), Path(encoders.path), Path(features.path), point_in_time)
         features.metadata |= {"schema_digest": extracted.schema.digest}
 
@@ -208,7 +209,7 @@ def train(
     from winnow.settings.training import TrainingSettings
     from winnow.training.train import train_models
 
-    with reported():
+    with reported(), provenance.measured("train", retriever.uri if train_on == "trainjob" else retriever.path):
         chosen = parse(TrainingSettings, settings, "training")
         if checked_train_on(train_on) == "trainjob":
             given = {"features": features, "retriever": retriever, "ranker": ranker}

@@ -56,7 +56,7 @@ LEVELS = (
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     ("winnow.training.encoders", "winnow.training.retriever"),
     ("winnow.lifecycle", "winnow.training.ranker"),
-    ("winnow.lifecycle.gate", "winnow.training"),
+    ("winnow.lifecycle.gate", "winnow.reporting", "winnow.training"),
     ("winnow.cli.releases",),
     ("winnow.cli",),
     ("export.graphs", "recommender_transformer.backends"),
