@@ -15,9 +15,10 @@ from kfp_pipelines.parameters import BUILD, Given, inputs, takes
 def build(given: Given) -> int:
     """Build the next release from data; the result is its number."""
     # A build on one machine keeps no step's result beyond itself, so nothing depends on the fingerprint.
-    steps = feature_extraction.steps(given, fingerprint="")
-    dataset, encoders = steps.ingest.outputs["dataset"], steps.encode.outputs["encoders"]
-    features = steps.extract.outputs["features"]
+    ingested, encoded = feature_extraction.read(given, fingerprint="")
+    dataset, encoders = ingested.outputs["dataset"], encoded.outputs["encoders"]
+    extracted = components.extract(**inputs(components.extract, given, dataset=dataset, encoders=encoders))
+    features = extracted.outputs["features"]
     here = {"train_on": "process", "nodes": 1, "gpus": 1, "hours": 1}
     trained = components.train(
         **inputs(components.train, given, features=features, settings=given["training"], **here)

@@ -11,39 +11,25 @@ from kfp_pipelines.parameters import FEATURE_EXTRACTION, Given, inputs, takes
 from kfp_pipelines.placement import placed
 
 
-class Steps(NamedTuple):
-    """Tasks of feature extraction."""
-
-    ingest: Any
-    encode: Any
-    extract: Any
-
-
-def steps(given: Given, fingerprint: Any, holdout: Any = None) -> Steps:
-    """The tasks of feature extraction, in the pipeline that is being defined.
+def read(given: Given, fingerprint: Any, **others: Any) -> tuple[Any, Any]:
+    """The tasks that read the data and embed its items, in the pipeline that is being defined.
 
     Args:
         given: the pipeline's parameters.
         fingerprint: of the data.
-        holdout: in place of the parameter of that name.
+        others: further inputs of ``ingest``.
     """
-    others = {"fingerprint": fingerprint} | ({} if holdout is None else {"holdout": holdout})
-    ingested = components.ingest(**inputs(components.ingest, given, **others))
+    ingested = components.ingest(**inputs(components.ingest, given, fingerprint=fingerprint, **others))
     dataset = ingested.outputs["dataset"]
     encoded = components.encode(**inputs(components.encode, given, dataset=dataset, settings=given["encoders"]))
-    encoders = encoded.outputs["encoders"]
-    extracted = components.extract(**inputs(components.extract, given, dataset=dataset, encoders=encoders))
-    return Steps(ingested, encoded, extracted)
+    return ingested, encoded
 
 
-def placed_steps(given: Given, **others: Any) -> Steps:
-    """:func:`steps` after the step that computes the fingerprint, all with their place on a cluster."""
+def placed_read(given: Given, **others: Any) -> tuple[Any, Any]:
+    """:func:`read` on a cluster, after the step that computes the fingerprint."""
     taken = placed(components.fingerprint(data=given["data"]), given, hours=1).set_caching_options(False)
-    tasks = steps(given, taken.output, **others)
-    placed(tasks.ingest, given, hours=4)
-    placed(tasks.encode, given, hours=24, models=True)
-    placed(tasks.extract, given, hours=8)
-    return tasks
+    ingested, encoded = read(given, taken.output, **others)
+    return placed(ingested, given, hours=4), placed(encoded, given, hours=24, models=True)
 
 
 class Extracted(NamedTuple):
@@ -63,9 +49,8 @@ def feature_extraction(
     given: Given,
 ) -> NamedTuple("Extracted", dataset=Dataset, encoders=Model, features=Dataset):  # type: ignore[valid-type]  # kfp reads this form
     """Validate the data, embed the items, compute the features."""
-    tasks = placed_steps(given)
-    return Extracted(
-        dataset=tasks.ingest.outputs["dataset"],
-        encoders=tasks.encode.outputs["encoders"],
-        features=tasks.extract.outputs["features"],
-    )
+    ingested, encoded = placed_read(given)
+    dataset, encoders = ingested.outputs["dataset"], encoded.outputs["encoders"]
+    extracted = components.extract(**inputs(components.extract, given, dataset=dataset, encoders=encoders))
+    placed(extracted, given, hours=8)
+    return Extracted(dataset=dataset, encoders=encoders, features=extracted.outputs["features"])

@@ -53,6 +53,7 @@ class Parameters(BuildInputs):
         point_in_time: folder or ``s3://`` address that ``python -m winnow.features.spark`` wrote; empty computes the
             same in the step.
         profile: folder that gets traces of a few training steps; empty writes none.
+        gate: what must hold of a release, as the YAML or JSON of ``gate.yaml`` (docs/gate.md); empty for the defaults.
         train_on: ``process`` trains in the step's process; ``trainjob`` launches a TrainJob of Kubeflow Trainer on GPU
             nodes and waits for it, which needs a pipeline root on S3.
         nodes: nodes of the TrainJob.
@@ -72,6 +73,7 @@ class Parameters(BuildInputs):
     output: str = ""
     point_in_time: str = ""
     profile: str = ""
+    gate: str = ""
     train_on: TrainOn = "process"
     nodes: int = 1
     gpus: int = 1
@@ -91,8 +93,8 @@ TRAIN_JOB = ("train_on", "nodes", "gpus", "hours")
 """Parameters of a TrainJob."""
 
 _ALL = tuple(Parameters.model_fields)
-BUILD = tuple(name for name in _ALL if name not in (*TRAIN_JOB, *PLACEMENT))
-FEATURE_EXTRACTION = tuple(name for name in _ALL if name not in ("home", "profile", *TRAIN_JOB))
+BUILD = tuple(name for name in _ALL if name not in ("gate", *TRAIN_JOB, *PLACEMENT))
+FEATURE_EXTRACTION = tuple(name for name in _ALL if name not in ("home", "profile", "gate", *TRAIN_JOB))
 # A pod's folder for traces would be gone with it, and the pipeline itself builds with and without a hold-out.
 RETRAINING = tuple(name for name in _ALL if name not in ("profile", "holdout"))
 

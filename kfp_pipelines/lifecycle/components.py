@@ -6,7 +6,7 @@ pipelines' home only when it is published.
 
 from typing import NamedTuple
 
-from kfp.dsl import Dataset, Input, Metrics, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
 from kfp_pipelines.components import step
 
@@ -26,7 +26,7 @@ def hold_out(dataset: Input[Dataset], held_out: Output[Dataset]) -> None:
     from winnow.datasets.ingest import hold_out
     from winnow.result import reported
 
-    with reported():
+    with reported(), provenance.measured("hold out", Path(held_out.path)):
         source, folder = Path(dataset.path), Path(held_out.path)
         kept = hold_out(source, folder)
         check_learnable(kept, kept.spec.name)
@@ -114,26 +114,31 @@ def standing(home: str, number: int) -> NamedTuple("Standing", published=bool, l
 
 
 @step
-def publish(home: str, candidate: Input[Model]) -> int:
+def publish(home: str, candidate: Input[Model], evaluation: Input[Artifact], verdict: Input[Artifact]) -> int:
     """Upload a release, verify every file by its checksum, and only then let the home have it. It is not live yet.
 
     Args:
         home: folder or ``s3://`` address that gets the release.
         candidate: the release.
+        evaluation: record and report of its evaluation.
+        verdict: the gate's verdict.
 
     Returns:
         The release's number.
     """
+    import shutil
+    import tempfile
     from pathlib import Path
 
     from kfp_pipelines.console import show
     from winnow.lifecycle.transfer import numbers, upload
     from winnow.result import reported
 
-    with reported():
-        folder = Path(candidate.path)
-        (number,) = numbers(str(folder))
-        upload(folder, home, number, show_progress=True)
+    with reported(), tempfile.TemporaryDirectory() as folder:
+        for artefact in (candidate, evaluation, verdict):
+            shutil.copytree(artefact.path, folder, dirs_exist_ok=True)
+        (number,) = numbers(folder)
+        upload(Path(folder), home, number, show_progress=True)
         show(f"release {number} is published in {home}")
         return number
 
