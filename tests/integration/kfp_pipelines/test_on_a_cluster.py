@@ -1,6 +1,7 @@
 """The packages run as on a cluster: from data on S3 to a live release on S3, which another process serves."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +35,14 @@ SERVED = """
 import sys
 from pathlib import Path
 from winnow import home
-from winnow.client import over_http
+from winnow.client import http, over_http_v1
 from winnow.lifecycle.transfer import download
 from winnow.local.stack import Stack
 from winnow.ports import Ports
 release = download(sys.argv[1], int(sys.argv[2]), home.home())
-with Stack(release.manifest.number, ports := Ports.free(), predictor="embedded", show_progress=False):
-    [answer] = over_http(f"http://127.0.0.1:{ports.http}", [{"user_id": "u1", "k": 3}])
+ports = Ports.free()
+with Stack(release.manifest.number, ports, predictor="embedded", show_progress=False), http(ports.http) as endpoint:
+    [answer] = over_http_v1(endpoint, [{"user_id": "u1", "k": 3, "deadline_ms": 5000}])
 print(len(answer["items"]), answer["degraded"])
 """
 
@@ -65,9 +67,7 @@ def write_log(name: str, start: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_from_data_on_s3_to_a_live_release(
-    aws: None, packages: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_from_data_on_s3_to_a_live_release(aws: None, packages: dict[str, Path], tmp_path: Path) -> None:
     boto3.client("s3").create_bucket(Bucket=BUCKET.removeprefix(files.S3))
     files.write(f"{DATA}/dataset.yaml", b"name: shop\nevents: {view: 1}\nrepeats: allow\n")
     files.write(f"{DATA}/items.csv", "\n".join(["item_id", *(f"i{item}" for item in range(ITEMS))]).encode())
@@ -111,7 +111,7 @@ def test_from_data_on_s3_to_a_live_release(
     served = subprocess.run(
         [sys.executable, "-c", SERVED, HOME, "2"],
         cwd=tmp_path,
-        env={**__import__("os").environ, "WINNOW_HOME": str(tmp_path / "served")},
+        env=os.environ | {"WINNOW_HOME": str(tmp_path / "served")},
         capture_output=True,
         text=True,
         timeout=200,

@@ -56,6 +56,14 @@ def test_manifests_get_the_registry_and_buckets_of_the_account(tools):
     assert not FOREIGN.search(applied)
 
 
+def test_packages_of_the_pipelines_get_the_registry_of_the_account(tools, tmp_path):
+    _make("packages", tools, f"PACKAGES={tmp_path / 'packages'}", "TAG=Review_7")
+    packages = {path.name: path.read_text() for path in (tmp_path / "packages").iterdir()}
+    assert set(packages) == {"feature_extraction.yaml", "promotion.yaml", "retraining.yaml", "rollback.yaml"}
+    for package in packages.values():
+        assert set(re.findall(r"image: (\S+)", package)) == {"1.dkr.ecr.aws/winnow/training:Review_7"}
+
+
 @pytest.mark.parametrize("overlay", overlays())
 def test_served_objects_have_the_names_of_the_account_and_one_tag(tools, overlay):
     applied = _make("serve", tools, f"OVERLAY={overlay}", "TAG=Review_7")
