@@ -124,6 +124,7 @@ class _Execution:
             self._run.cached.append(label)
             return self._cluster._cache[key]
         self._run.ran.append(label)
+        print(label, flush=True)
         with tempfile.TemporaryDirectory(dir=self._cluster._folder) as pod:
             self._cluster._cache[key] = _Pod(Path(pod)).run(
                 label, container, component, values, f"{self._root}/{label}"
@@ -189,7 +190,7 @@ class _Pod:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=280,
+            timeout=900,
         )
         if ended.returncode:
             raise StepFailed(f"{label}: {ended.stdout[-4000:]}")

@@ -62,7 +62,7 @@ FORMS = {
 }
 """The forms of the pipelines in the Kubeflow UI, name -> default: users and schedules rely on them."""
 
-KINDS = {int: "Integer", dict: "JsonObject"}
+KINDS = {int: "Integer", dict: "Dict"}
 
 
 @pytest.mark.parametrize("pipeline", [feature_extraction, retraining, build], ids=lambda pipeline: pipeline.name)
