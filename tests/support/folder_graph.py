@@ -47,7 +47,6 @@ LEVELS = (
         "winnow.datasets.readers",
         "winnow.embeddings",
         "winnow.features",
-        "winnow.lifecycle",
         "winnow.milvus",
         "winnow.planning",
         "winnow.store",

@@ -8,6 +8,7 @@ import socket
 from datetime import UTC, datetime
 
 from winnow import files
+from winnow.lifecycle import conditional_writes
 
 CLAIMS, RELEASES, REPOSITORIES, EVALUATIONS = "claims", "releases", "model_repository", "evaluations"
 """The folders of a home."""
@@ -27,13 +28,9 @@ def claim(home: str) -> int:
     """
     number = max(taken(home), default=0) + 1
     owner = f"{socket.gethostname()} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n".encode()
-    while True:
-        try:
-            files.exchange(files.inside(home, CLAIMS, str(number)), None, owner)
-        except files.FileChanged:
-            number += 1
-        else:
-            return number
+    while not conditional_writes.create(files.inside(home, CLAIMS, str(number)), owner):
+        number += 1
+    return number
 
 
 def taken(home: str) -> set[int]:
