@@ -23,7 +23,7 @@ from winnow.lifecycle.transfer import numbers
 BUCKET = "s3://winnow-pipelines"
 DATA, HOME = f"{BUCKET}/data", f"{BUCKET}/home"
 USERS, ITEMS, START = 40, 8, 1_700_000_000_000
-TRAINING = "retriever: {epochs: 1}\nranker: {epochs: 1}"
+TRAINING = "retriever: {max_epochs: 1}\nranker: {epochs: 1}"
 LENIENT = """
 metrics: {changes: {}, beaten: {}}
 data: {largest_volume: 10, share_change: 1}

@@ -20,6 +20,7 @@ from typing import Any
 
 import celpy
 import yaml
+from celpy.adapter import json_to_cel
 
 from winnow import files
 
@@ -251,4 +252,4 @@ def _resolved(task: Mapping[str, Any], inputs: _Values, done: Mapping[str, _Valu
 def _holds(condition: str, parameters: Mapping[str, Any]) -> bool:
     environment = celpy.Environment()
     program = environment.program(environment.compile(condition))
-    return bool(program.evaluate({"inputs": celpy.json_to_cel({"parameter_values": dict(parameters)})}))
+    return bool(program.evaluate({"inputs": json_to_cel({"parameter_values": dict(parameters)})}))
