@@ -98,19 +98,21 @@ def standing(home: str, number: int) -> NamedTuple("Standing", published=bool, l
         published: whether the home has the release.
         live: the live release; 0 without one.
     """
-    from collections import namedtuple
-
     from kfp_pipelines.console import show
     from winnow.lifecycle.live import live
     from winnow.lifecycle.transfer import numbers
     from winnow.result import reported
+
+    class Standing(NamedTuple):
+        published: bool
+        live: int
 
     with reported():
         pin = live(home)
         published = number in numbers(home)
         if published:
             show(f"release {number} of this data and these settings is published already: nothing is left to do")
-        return namedtuple("Standing", ["published", "live"])(published, pin.release if pin else 0)
+        return Standing(published, pin.release if pin else 0)
 
 
 @step

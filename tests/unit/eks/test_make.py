@@ -127,7 +127,7 @@ def test_the_release_is_copied_from_the_home_that_step_4_builds(tools):
     (line,) = [line for line in _steps() if re.search(r"\bdemo\b", line)]
     command = line.split("#")[0].split()
     dry_run = ["make", "-n", "-w", *command[1:]] if command[0] == "make" else ["echo", f"Entering directory '{EKS}'"]
-    printed = subprocess.run(dry_run, cwd=EKS, env=tools, capture_output=True, text=True, check=True, timeout=240).stdout
+    printed = subprocess.run(dry_run, cwd=EKS, env=tools, capture_output=True, text=True, check=True, timeout=60).stdout
     built_in = Path(re.findall(r"Entering directory '(.*)'", printed)[0]) / ".winnow"
     read = re.search(r"aws s3 sync (\S+)/releases/1 ", _make("release", tools, "-n"))[1]
     assert (EKS / read).resolve() == built_in.resolve()
