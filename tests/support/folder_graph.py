@@ -39,7 +39,7 @@ LEVELS = (
         "winnow.local.triton_backend.faiss",
         "winnow.local.triton_backend.onnxruntime",
     ),
-    ("winnow.lifecycle", "winnow.settings"),
+    ("winnow.settings",),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     ("winnow.items",),
     (
@@ -54,7 +54,7 @@ LEVELS = (
     ("winnow.datasets", "winnow.features.spark", "winnow.feedback", "winnow.local"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     ("winnow.evaluation.off_policy", "winnow.training.encoders", "winnow.training.retriever"),
-    ("winnow.training.ranker",),
+    ("winnow.lifecycle", "winnow.training.ranker"),
     ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.reporting", "winnow.training"),
     ("winnow.cli.releases",),
     ("winnow.cli",),
@@ -75,7 +75,7 @@ LEVELS = (
         "recommender_transformer.funnel.sources",
         "recommender_transformer.serving.protocols",
     ),
-    ("recommender_transformer.serving",),
+    ("kfp_pipelines.lifecycle", "recommender_transformer.serving"),
     ("recommender_transformer",),
 )
 """Every folder, the lowest level first."""
