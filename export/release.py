@@ -278,9 +278,12 @@ def data_profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> profi
     """
     log, names = features.interactions, features.schema.events
     counts, newest = np.bincount(log.event, minlength=len(names) + 1)[1:], int(log.timestamp.max())
+    item_events = np.bincount(log.item, minlength=features.items + 1)[1:]
     if holdout.exists():
-        held = pq.read_table(holdout, columns=["event", "timestamp"])
+        held = pq.read_table(holdout, columns=["event", "timestamp", "item_id"])
         counts = counts + [pc.sum(pc.equal(held["event"], name)).as_py() or 0 for name in names]
         newest = max(newest, pc.max(held["timestamp"]).as_py() or 0)
+        rows = pc.index_in(held["item_id"], dataset.items["item_id"].combine_chunks()).drop_null().to_numpy()
+        item_events = item_events + np.bincount(rows, minlength=features.items)
     event_types = dict(zip(names, counts.tolist(), strict=True))
-    return profile.DataProfile.of(dataset, event_types, newest, features.embeddings)
+    return profile.DataProfile.of(dataset, event_types, newest, features.embeddings, item_events)

@@ -20,6 +20,7 @@ from kfp_pipelines.unfinished import Started, Unfinished
 from winnow import home
 from winnow.errors import WinnowError, as_winnow_error
 from winnow.home import held
+from winnow.local.build import lock
 from winnow.result import VARIABLE, RunResult
 
 TAIL_LINES = 15
@@ -51,7 +52,7 @@ def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:
         "(WINNOW_HOME)"
     )
     try:
-        with held(root / "lock", refusal), _whole_group():
+        with held(lock(), refusal), _whole_group():
             outcome = _run(pipeline, root, resume, arguments)
     except (WinnowError, OSError) as error:
         shown = as_winnow_error(error)

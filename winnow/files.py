@@ -102,6 +102,22 @@ def read(address: str) -> bytes:
         return Path(address).read_bytes()
 
 
+def read_end(address: str, count: int) -> bytes:
+    """The last ``count`` bytes of a file; all of a shorter one.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the file cannot be read.
+    """
+    with reaching(address):
+        if address.startswith(S3):
+            content: bytes = client().get_object(**place(address), Range=f"bytes=-{count}")["Body"].read()
+            return content
+        with Path(address).open("rb") as file:
+            file.seek(-min(count, os.fstat(file.fileno()).st_size), os.SEEK_END)
+            return file.read()
+
+
 def download(address: str, path: Path) -> None:
     """Copy an S3 object of any size to a local file.
 

@@ -55,7 +55,7 @@ LEVELS = (
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     ("winnow.evaluation.off_policy", "winnow.training.encoders", "winnow.training.retriever"),
     ("winnow.lifecycle", "winnow.training.ranker"),
-    ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.reporting", "winnow.training"),
+    ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.lifecycle.trigger", "winnow.reporting", "winnow.training"),
     ("winnow.cli.releases",),
     ("winnow.cli",),
     ("export.graphs", "recommender_transformer.backends"),

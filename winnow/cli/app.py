@@ -12,6 +12,7 @@ from winnow.cli.plan import plan
 from winnow.cli.recommend import lists, recommend
 from winnow.cli.releases.gate import gate
 from winnow.cli.releases.report import report
+from winnow.cli.releases.trigger import trigger
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
 from winnow.errors import WinnowError, as_winnow_error
@@ -26,7 +27,7 @@ commands = typer.Typer(
 )
 for command in (
     *(demo, build, up, down, recommend, objectives, lists),
-    *(evaluate, report, gate, off_policy, skew, plan),
+    *(evaluate, report, gate, off_policy, skew, plan, trigger),
 ):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")

@@ -44,7 +44,8 @@ class DataProfile(BaseModel):
         rows: table (``items``, ``users``, ``events``) -> rows.
         event_types: declared event type -> its events.
         newest: timestamp of the newest event, milliseconds since the epoch.
-        columns: ``table.column`` -> the column; ids and times are left out.
+        columns: ``table.column`` -> the column; ids and times are left out. ``events.category`` is that of the events'
+            items.
         modalities: modality with an encoder -> share of the items that have an embedding of it.
     """
 
@@ -63,6 +64,7 @@ class DataProfile(BaseModel):
         event_types: Mapping[str, int],
         newest: int,
         embeddings: Mapping[str, NDArray[np.float32]],
+        item_events: NDArray[np.int64],
     ) -> Self:
         """Profile a data set.
 
@@ -71,6 +73,7 @@ class DataProfile(BaseModel):
             event_types: event type -> its events.
             newest: timestamp of the newest event.
             embeddings: modality -> float32 [items + 1, D], zeros where an item has none.
+            item_events: int64 [items], events of each item.
         """
         items, users, spec = dataset.items, dataset.users, dataset.spec
         choices = {"items": {"category", *spec.items.categorical}, "users": set(spec.users.categorical)}
@@ -82,6 +85,8 @@ class DataProfile(BaseModel):
             for name in rows.column_names
             if name in choices[table] | numbers[table] | texts[table]
         }
+        if "category" in items.column_names:
+            columns["events.category"] = _column(items["category"], True, item_events)
         return cls(
             rows={"items": items.num_rows, "users": users.num_rows, "events": sum(event_types.values())},
             event_types=dict(event_types),
@@ -101,29 +106,31 @@ def profile_of(release: Release) -> DataProfile | None:
     return DataProfile.model_validate_json((release.folder / FILE).read_bytes())
 
 
-def _column(values: pa.ChunkedArray, categorical: bool) -> Column:
+def _column(values: pa.ChunkedArray, categorical: bool, weights: NDArray[np.int64] | None = None) -> Column:
+    """A column whose every cell stands for one row, or for as many as its weight."""
     whole = values.combine_chunks()
-    rows = len(whole)
+    times = np.ones(len(whole), np.int64) if weights is None else weights
+    rows = int(times.sum())
     if not rows:
         return Column(missing=0.0)
     if pa.types.is_list(whole.type) or pa.types.is_large_list(whole.type):
         filled = pc.fill_null(pc.greater(pc.list_value_length(whole), 0), False)
-        cells = pc.list_flatten(whole)
         # A value that a row repeats counts once.
-        pairs = (
-            pa.table({"row": pc.list_parent_indices(whole), "value": cells}).group_by(["row", "value"]).aggregate([])
-        )
-        cells = pairs["value"].combine_chunks()
+        pairs = pa.table({"row": pc.list_parent_indices(whole), "value": pc.list_flatten(whole)})
+        cells = pairs.group_by(["row", "value"]).aggregate([])
     else:
-        filled, cells = pc.is_valid(whole), whole
+        filled = pc.is_valid(whole)
+        cells = pa.table({"row": np.arange(len(whole)), "value": whole})
         if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
             filled = pc.fill_null(pc.not_equal(whole, ""), False)
-    missing = 1 - (pc.sum(filled).as_py() or 0) / rows
-    return Column(missing=missing, shares=_shares(cells.drop_null(), rows) if categorical else {})
+    missing = 1 - int(times[filled.to_numpy(zero_copy_only=False)].sum()) / rows
+    return Column(missing=missing, shares=_shares(cells.drop_null(), times, rows) if categorical else {})
 
 
-def _shares(cells: pa.Array, rows: int) -> dict[str, float]:
-    counted = cells.value_counts()
-    counts = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    most = sorted(counts, key=lambda pair: (-pair[1], pair[0]))[:MOST_VALUES]
-    return {str(value): count / rows for value, count in most}
+def _shares(cells: pa.Table, times: NDArray[np.int64], rows: int) -> dict[str, float]:
+    """Value -> share of the rows; ``cells`` has the columns ``row`` and ``value``."""
+    coded = cells["value"].combine_chunks().dictionary_encode()
+    counts = np.bincount(coded.indices.to_numpy(), times[cells["row"].to_numpy()], len(coded.dictionary))
+    pairs = zip(coded.dictionary.to_pylist(), counts.tolist(), strict=True)
+    most = sorted(((value, count) for value, count in pairs if count), key=lambda pair: (-pair[1], pair[0]))
+    return {str(value): count / rows for value, count in most[:MOST_VALUES]}

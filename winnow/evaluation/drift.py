@@ -4,14 +4,14 @@ Both are read from the arrays of the releases. Items and users are compared as t
 the live release with those that it learned from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import chi2, ks_2samp, kstwobign
+from scipy.stats import ks_2samp, kstwobign
 
+from winnow.datasets.shares import Shares, difference, sparsity
 from winnow.evaluation.lists import log_of
 from winnow.evaluation.record import Change, ColumnDrift, DataDrift
 from winnow.release import Release
@@ -22,8 +22,6 @@ _SAMPLE = 200_000
 """Values of a numeric column that are compared at most, a random sample."""
 
 _QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
-
-Shares = Mapping[str, float]
 
 
 def drift(release: Release, live: Release) -> DataDrift:
@@ -124,21 +122,15 @@ def _of_codes(codes: NDArray[Any], words: list[str]) -> Shares:
 
 def _categorical(name: str, theirs: _Data, ours: _Data) -> ColumnDrift:
     before, now = theirs.shares[name], ours.shares[name]
-    table, values = name.partition(".")[0], sorted(before.keys() | now.keys())
-    old, new = (np.array([shares.get(value, 0.0) for value in values]) for shares in (before, now))
-    # Of samples of one population, Lin's divergence is about a chi-squared variable (Lin, 1991, for equal weights).
-    spread = chi2.ppf(0.95, max(1, len(values) - 1)) / 8 / np.log(2)
-    changed = [values[place] for place in np.argsort(-np.abs(new - old), kind="stable")[:_LARGEST].tolist()]
-    distance = 0.0 if before == now else 1.0
-    if old.any() and new.any():
-        distance = _rounded(jensenshannon(old, new, 2.0))
+    table = name.partition(".")[0]
+    found = difference(before, now, (theirs.rows[table], ours.rows[table]))
     return ColumnDrift(
         column=name,
         kind="categorical",
-        distance=distance,
-        chance=_rounded(min(1.0, np.sqrt(spread * _sparsity(theirs.rows[table], ours.rows[table])))),
+        distance=_rounded(found.distance),
+        chance=_rounded(found.chance),
         missing=_change("", before.get("", 0.0), now.get("", 0.0)),
-        changes=[_change(value, before.get(value, 0.0), now.get(value, 0.0)) for value in changed],
+        changes=[_change(*change) for change in found.changes[:_LARGEST]],
     )
 
 
@@ -154,14 +146,10 @@ def _numeric(name: str, before: NDArray[np.float64], now: NDArray[np.float64]) -
         column=name,
         kind="numeric",
         distance=distance,
-        chance=_rounded(min(1.0, kstwobign.ppf(0.95) * np.sqrt(_sparsity(len(old), len(new))))),
+        chance=_rounded(min(1.0, kstwobign.ppf(0.95) * np.sqrt(sparsity(len(old), len(new))))),
         missing=_change("", *gone),
         changes=changes,
     )
-
-
-def _sparsity(before: int, now: int) -> float:
-    return 1 / max(1, before) + 1 / max(1, now)
 
 
 def _sample(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,11 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow import files
+from winnow.errors import WinnowError
 from winnow.store.events import Entry, amount_of
 from winnow.store.keys import EVENTS, IMPRESSIONS
 
 _ENDING = ".parquet"
-_NAME = re.compile(r"/(\d+)-(\d+)\.parquet$")
+_FOOTER = 2**16
+"""Bytes at the end of a file that are read for its number of rows; the footer of an export takes some kilobytes."""
+
+_NAME = re.compile(r"/\d+-\d+\.parquet$")
 _HISTORIES = ("history_items", "history_events", "history_timestamps")
 
 EVENT_SCHEMA = pa.schema(
@@ -144,9 +148,8 @@ def written(folder: str, table: StreamTable) -> list[str]:
     Raises:
         WinnowError: the folder cannot be read.
     """
-    found = {address: _NAME.search(address) for address in files.listed(files.inside(folder, table.stream), _ENDING)}
-    ours = {address: (int(named[1]), int(named[2])) for address, named in found.items() if named}
-    return sorted(ours, key=ours.__getitem__)
+    found = files.listed(files.inside(folder, table.stream), _ENDING)
+    return sorted(filter(_NAME.search, found), key=first)
 
 
 def events(address: str) -> Iterator[Entry]:
@@ -164,10 +167,23 @@ def events(address: str) -> Iterator[Entry]:
             yield stream_id, {name.encode(): str(value).encode() for name, value in row.items() if value is not None}
 
 
+def first(address: str) -> tuple[int, int]:
+    """The position of a file's first entry in the stream, which names the file."""
+    milliseconds, _, sequence = address.rpartition("/")[2].removesuffix(_ENDING).partition("-")
+    return int(milliseconds), int(sequence)
+
+
 def count(address: str) -> int:
-    """The number of rows of a file.
+    """The number of rows of a file, of which only the end is read.
 
     Raises:
-        WinnowError: the file cannot be read.
+        WinnowError: the file cannot be read, or is not Parquet.
     """
-    return int(pq.read_metadata(io.BytesIO(files.read(address))).num_rows)
+    end = files.read_end(address, _FOOTER)
+    needed = int.from_bytes(end[-8:-4], "little") + 8
+    if len(end) < needed:
+        end = files.read_end(address, needed)
+    try:
+        return int(pq.read_metadata(io.BytesIO(end)).num_rows)
+    except pa.ArrowInvalid as error:
+        raise WinnowError(f"{address} is not a whole Parquet file: {error}") from error

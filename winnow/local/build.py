@@ -6,7 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from winnow import home
 from winnow.errors import WinnowError
+from winnow.home import taken
 from winnow.local.processes import end_group, spawn_child
 from winnow.release import BuildInputs
 from winnow.result import VARIABLE, RunResult
@@ -53,3 +55,18 @@ def build_release(source: BuildInputs, holdout: str, resume: bool = False, profi
     if outcome.release is None:
         raise BuildFailed(outcome)
     return outcome.release
+
+
+def lock() -> Path:
+    """The file that a running pipeline of this home holds locked."""
+    return home.pipelines() / "lock"
+
+
+def is_running() -> bool:
+    """Whether a pipeline runs in this home."""
+    try:
+        file = lock().open()
+    except FileNotFoundError:
+        return False
+    with file:
+        return not taken(file, shared=True)

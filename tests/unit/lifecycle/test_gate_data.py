@@ -173,7 +173,9 @@ def test_a_profile_counts_missing_values_and_shares() -> None:
     )
     users = pa.table({"user_id": ["u"], "age": pa.array([None], pa.float64())})
     vectors = np.array([[0, 0], [1, 0], [0, 0], [0, 1], [1, 0]], np.float32)
-    profile = DataProfile.of(Dataset(spec, items, users, pa.table({})), {"view": 7}, 5, {"text": vectors})
+    profile = DataProfile.of(
+        Dataset(spec, items, users, pa.table({})), {"view": 7}, 5, {"text": vectors}, np.array([4, 1, 2, 0])
+    )
     assert profile.rows == {"items": 4, "users": 1, "events": 7}
     assert profile.columns == {
         "items.title": Column(missing=0.5),
@@ -184,5 +186,6 @@ def test_a_profile_counts_missing_values_and_shares() -> None:
         "items.audio": Column(missing=1.0),
         "items.tags": Column(missing=0.5, shares={"x": 0.5, "y": 0.25}),
         "users.age": Column(missing=1.0),
+        "events.category": Column(missing=2 / 7, shares={"hat": 5 / 7}),
     }
     assert profile.modalities == {"text": 0.75}

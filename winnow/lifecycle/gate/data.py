@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from winnow.datasets.profile import DataProfile, profile_of
+from winnow.datasets.shares import changes, shares_of
 from winnow.lifecycle.gate.rules import DataRules
 from winnow.lifecycle.gate.verdict import Check
 from winnow.release import Release
@@ -116,18 +117,15 @@ def _categories(ours: DataProfile, theirs: DataProfile, rules: DataRules) -> Che
         name: (ours.columns[name].shares, theirs.columns[name].shares)
         for name in ours.columns.keys() & theirs.columns.keys()
     }
-    shares["events.event"] = (_normalised(ours.event_types), _normalised(theirs.event_types))
-    changes, shown = {}, {}
+    shares["events.event"] = (shares_of(ours.event_types), shares_of(theirs.event_types))
+    amounts, shown = {}, {}
     for name, (now, before) in shares.items():
         # A column whose values have all gone is missing, which is another check; its shares say nothing.
-        values = now.keys() | before.keys() if now and before else set()
-        for value in values:
-            key = f"{name}={value}"
-            changes[key] = abs(now.get(value, 0.0) - before.get(value, 0.0))
-            shown[key] = (
-                f"{name} is {value!r} in {now.get(value, 0.0):.1%} of the rows, was {before.get(value, 0.0):.1%}"
-            )
-    return _largest("data: categories", changes, shown, rules.share_change, "no share changes")
+        for change in changes(before, now) if now and before else ():
+            key = f"{name}={change.value}"
+            amounts[key] = change.amount
+            shown[key] = f"{name} is {change.value!r} in {change.now:.1%} of the rows, was {change.before:.1%}"
+    return _largest("data: categories", amounts, shown, rules.share_change, "no share changes")
 
 
 def _modalities(ours: DataProfile, theirs: DataProfile, rules: DataRules) -> Check:
@@ -154,11 +152,6 @@ def _largest(name: str, amounts: dict[str, float], shown: dict[str, str], bound:
 def _listed(parts: list[str]) -> str:
     more = len(parts) - _SHOWN
     return "; ".join(parts[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _normalised(counts: dict[str, int]) -> dict[str, float]:
-    total = sum(counts.values())
-    return {name: count / total for name, count in counts.items()} if total else {}
 
 
 def _moment(milliseconds: int) -> str:

@@ -2,30 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from winnow.settings.rules import Number, Positive, Section, Share
 
-def _number(value: object) -> object:
-    """YAML 1.1 reads ``1e-3``, without a point, as text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
 Decision = Literal["pass", "refuse"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ValueThreshold(_Section):
+class ValueThreshold(Section):
     """Bounds on a metric of the funnel; the whole 95 % interval must lie within them.
 
     Attributes:
@@ -45,7 +29,7 @@ class ValueThreshold(_Section):
         return self
 
 
-class ChangeThreshold(_Section):
+class ChangeThreshold(Section):
     """By how much a metric may be worse than the live release's; of two margins, the smaller one counts.
 
     Attributes:
@@ -65,7 +49,7 @@ class ChangeThreshold(_Section):
         return self
 
 
-class MetricRules(_Section):
+class MetricRules(Section):
     """Quality, on held-out events.
 
     Attributes:
@@ -75,16 +59,18 @@ class MetricRules(_Section):
         too_few_users: what follows where the users are too few to decide.
     """
 
-    values: dict[str, ValueThreshold] = {}
-    changes: dict[str, ChangeThreshold] = {
-        "ndcg@10": ChangeThreshold(relative=0.05),
-        "recall@50": ChangeThreshold(relative=0.05),
-    }
-    beaten: dict[str, str] = {"popularity": "ndcg@10"}
+    values: dict[str, ValueThreshold] = Field(default={})
+    changes: dict[str, ChangeThreshold] = Field(
+        default={
+            "ndcg@10": ChangeThreshold(relative=0.05),
+            "recall@50": ChangeThreshold(relative=0.05),
+        }
+    )
+    beaten: dict[str, str] = Field(default={"popularity": "ndcg@10"})
     too_few_users: Decision = "pass"
 
 
-class ParityRules(_Section):
+class ParityRules(Section):
     """Distance of the exported models from PyTorch's, as the build measured it.
 
     Attributes:
@@ -96,7 +82,7 @@ class ParityRules(_Section):
     encoders: Positive = 0.001
 
 
-class DataRules(_Section):
+class DataRules(Section):
     """The data of the release beside the live release's.
 
     Attributes:
@@ -117,7 +103,7 @@ class DataRules(_Section):
     modality_loss: Share = 0.05
 
 
-class SchemaRules(_Section):
+class SchemaRules(Section):
     """The feature schema and event types beside the live release's.
 
     Attributes:
@@ -127,7 +113,7 @@ class SchemaRules(_Section):
     change: Decision = "refuse"
 
 
-class ReplayRules(_Section):
+class ReplayRules(Section):
     """Logged requests, answered by the release and by the live one.
 
     Attributes:
@@ -139,7 +125,7 @@ class ReplayRules(_Section):
     smallest_overlap: Share = 0.1
 
 
-class LoadRules(_Section):
+class LoadRules(Section):
     """Requests at a constant rate, sent when they are due, whether or not earlier ones were answered.
 
     Attributes:
@@ -155,7 +141,7 @@ class LoadRules(_Section):
     degraded: Share = 0.01
 
 
-class Gate(_Section):
+class Gate(Section):
     """All rules; a section or field that the file leaves out keeps its default."""
 
     metrics: MetricRules = MetricRules()
