@@ -63,8 +63,9 @@ def test_exported_events_count_once_whether_trimmed_or_not(
 ) -> None:
     monkeypatch.setattr(exporting, "CHUNK", 4)
     folder = str(tmp_path / "events")
-    # A release whose sidecars have not read anything keeps its events in the stream.
+    # A release whose sidecar runs, but has not read anything yet, keeps its events in the stream.
     client.xgroup_create(EVENTS, Keys(1).group, id="0", mkstream=True)
+    client.xgroup_createconsumer(EVENTS, Keys(1).group, "sidecar")
     append(client, *range(MOMENT - 5, MOMENT + 5))
     export(folder, redis_url, show_progress=False)
     assert (client.xlen(EVENTS), len(export_files.written(folder, export_files.EVENT_TABLE))) == (10, 3)
