@@ -146,7 +146,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
                 _json_files(parts)
                 | {
-                    profile.FILE: _profile(features, dataset, parts.dataset / HOLDOUT),
+                    profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1),
                     BUILD: _build(parts, watch).model_dump_json(indent=1),
                 },
                 linked=[*shared.values(), *([choice.file] if choice.file else [])],
@@ -257,8 +257,20 @@ def _arrays(
     return arrays
 
 
-def _profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> str:
-    """The profile of the data as JSON. Held-out events count, so that both builds of one data set have one profile."""
+def _json_files(parts: TrainedParts) -> dict[str, str]:
+    files = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
+    described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
+    return files | {path.name: path.read_text() for path in described if path.exists()}
+
+
+def data_profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> profile.DataProfile:
+    """The profile of the data that a build read. Held-out events count, so that both builds of one data set have one.
+
+    Args:
+        features: the feature set.
+        dataset: the canonical tables, whose events are not read.
+        holdout: file of the held-out events; it may be missing.
+    """
     log, names = features.interactions, features.schema.events
     counts, newest = np.bincount(log.event, minlength=len(names) + 1)[1:], int(log.timestamp.max())
     if holdout.exists():
@@ -266,7 +278,7 @@ def _profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> str:
         counts = counts + [pc.sum(pc.equal(held["event"], name)).as_py() or 0 for name in names]
         newest = max(newest, pc.max(held["timestamp"]).as_py() or 0)
     event_types = dict(zip(names, counts.tolist(), strict=True))
-    return profile.DataProfile.of(dataset, event_types, newest, features.embeddings).model_dump_json(indent=1)
+    return profile.DataProfile.of(dataset, event_types, newest, features.embeddings)
 
 
 def _build(parts: TrainedParts, watch: Stopwatch) -> BuildRecord:
@@ -274,9 +286,3 @@ def _build(parts: TrainedParts, watch: Stopwatch) -> BuildRecord:
     trained = TrainingResult.model_validate_json((parts.retriever / RESULT).read_bytes())
     steps = provenance.costs(parts.dataset, parts.encoders, parts.features, parts.retriever)
     return BuildRecord(curves=trained.curves, steps=[*steps, watch.read()])
-
-
-def _json_files(parts: TrainedParts) -> dict[str, str]:
-    files = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
-    described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
-    return files | {path.name: path.read_text() for path in described if path.exists()}

@@ -4,6 +4,7 @@ import typer
 
 from winnow import proxies
 from winnow.cli import events, filters, items
+from winnow.cli.analysis.off_policy import off_policy
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
 from winnow.cli.objectives import objectives
@@ -23,7 +24,7 @@ commands = typer.Typer(
     help="Build, serve and evaluate a multistage, multimodal recommender. All files are in WINNOW_HOME (default: "
     ".winnow).",
 )
-for command in (demo, build, up, down, recommend, objectives, lists, evaluate, report, gate, skew, plan):
+for command in (demo, build, up, down, recommend, objectives, lists, evaluate, report, gate, off_policy, skew, plan):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")

@@ -19,14 +19,14 @@ from winnow.ports import LOOPBACK, Ports
 STOP_SECONDS = 60.0
 
 
-def serve(release: int, ports: Ports, host: str, predictor: Predictor) -> None:
+def serve(release: int, ports: Ports, host: str, predictor: Predictor, explore: float) -> None:
     """Serve a release in this process until it is interrupted.
 
     Raises:
         WinnowError: The stack did not start, or a part stopped by itself.
     """
     try:
-        with Stack(release, ports, host=host, predictor=predictor, show_progress=False) as stack:
+        with Stack(release, ports, host=host, predictor=predictor, explore=explore, show_progress=False) as stack:
             stack.wait()
     except KeyboardInterrupt:
         return
@@ -37,6 +37,7 @@ def detach(
     ports: Ports,
     host: str = LOOPBACK,
     predictor: Predictor = "triton",
+    explore: float = 0.0,
     *,
     show_progress: bool = True,
 ) -> StackState:
@@ -47,6 +48,7 @@ def detach(
         ports: Ports of the parts.
         host: IPv4 address that HTTP and gRPC listen on.
         predictor: What computes the models.
+        explore: Share of the lists that are explored.
         show_progress: Show the elapsed time while waiting.
 
     Raises:
@@ -57,7 +59,10 @@ def detach(
     # A session of its own, so that the stack outlives the terminal.
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "winnow.local", host, predictor, str(release), *map(str, ports.numbers())],
+        [
+            *(sys.executable, "-P", "-m", "winnow.local", host, predictor, str(explore)),
+            *map(str, (release, *ports.numbers())),
+        ],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -52,6 +52,7 @@ class Stack:
         state_dir: Path | None = None,
         redis_url: str | None = None,
         reuse_s: float | None = None,
+        explore: float = 0.0,
         show_progress: bool = True,
     ) -> None:
         """Configure the stack without starting it.
@@ -65,6 +66,7 @@ class Stack:
                 home's; the addresses of the environment are then ignored.
             redis_url: Address of a running Redis, which takes precedence over ``REDIS_URL``.
             reuse_s: Age in seconds up to which an answer is reused; the transformer's default without it.
+            explore: Share of the lists that are explored.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
@@ -74,7 +76,8 @@ class Stack:
         self._folder = state_dir or home.home()
         self._has_own_state = state_dir is not None
         self._redis_url = redis_url or (None if self._has_own_state else os.environ.get("REDIS_URL"))
-        self._reuse = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
+        self._settings = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
+        self._settings += [f"--explore={explore:g}"] if explore else []
         self._show_progress = show_progress
         self._processes: list[Process] = []
 
@@ -177,7 +180,7 @@ class Stack:
         yield Process(
             "transformer",
             # No load balancer needs time to notice that the transformer stops.
-            [*python, "recommender_transformer", *common, *predictor, *listen, *self._reuse, "--drain-seconds=0"],
+            [*python, "recommender_transformer", *common, *predictor, *listen, *self._settings, "--drain-seconds=0"],
             log=logs / "recommender_transformer.log",
             environment=environment,
             ready=lambda: all(

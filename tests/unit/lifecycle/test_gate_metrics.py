@@ -145,3 +145,11 @@ def test_a_metric_that_was_not_measured_fails(rules: MetricRules, said: str) -> 
     check = only(record(beside=group(estimate(0.0, 0.004))), rules)
     assert not check.passed
     assert said in check.message
+
+
+def test_where_no_user_has_a_held_out_event_the_rules_decide() -> None:
+    reason = "no user has enough events for one to be held out"
+    check = metrics.unevaluated(reason, MetricRules())
+    assert check.passed
+    assert check.message == f"nothing was evaluated, because {reason}; too_few_users is `pass`"
+    assert not metrics.unevaluated(reason, STRICT).passed

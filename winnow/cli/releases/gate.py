@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from winnow.local.predictor import Predictor
 
 if TYPE_CHECKING:
     from winnow.evaluation.record import EvaluationRecord
-    from winnow.lifecycle.gate import Gate, Verdict
+    from winnow.lifecycle.gate import Check, Gate, Verdict
     from winnow.lifecycle.gate.requests import LoggedRequest
     from winnow.release import Release
 
@@ -54,18 +55,19 @@ def gate(
     chosen = load(Gate, path) if rules is not None or path.exists() else Gate()
     candidate = _opened(number)
     pin = pinned(str(root))
-    live = None if pin is None or pin.release == number else _opened(pin.release)
-    twin, reason = _evaluated(candidate)
-    record = None if reason else _record(twin, candidate)
-    show_progress = sys.stderr.isatty()
+    # The live release itself is judged as the first one was.
+    pin = None if pin is not None and pin.release == number else pin
+    live = None if pin is None else _opened(pin.release)
+    twin = _evaluated(candidate)
+    record, missing = _record(candidate, twin, chosen, None if pin is None else pin.since)
     verdict = judge(
         candidate,
         record,
         live,
         chosen,
         evaluated=twin,
-        unevaluated=reason,
-        serving=Serving(_requests(candidate, chosen), predictor, show_progress),
+        unevaluated=missing,
+        serving=Serving(_requests(candidate, chosen), predictor, show_progress=sys.stderr.isatty()),
     )
     place = write(root, verdict)
     if as_json:
@@ -102,50 +104,58 @@ def _opened(number: int) -> "Release":
     return release.Release.open(home.releases() / str(number))
 
 
-def _evaluated(candidate: "Release") -> tuple["Release", str]:
-    """The release that is evaluated in place of a candidate, and why no user of it can be; empty where some can.
-
-    Raises:
-        WinnowError: there is no such release.
-    """
+def _evaluated(candidate: "Release") -> "Release | None":
+    """The newest release that was built from a candidate's data without the held-out events; ``None`` without one."""
     from winnow.datasets.profile import profile_of
 
     if candidate.manifest.holdout == "last":
-        twin = candidate
-    else:
-        opened = map(_opened, reversed(release.numbers(home.releases())))
-        same = (one for one in opened if one.manifest.holdout == "last" and profile_of(one) == profile_of(candidate))
-        found = next((one for one in same if one.manifest.source.is_like(candidate.manifest.source)), None)
-        if found is None:
-            raise WinnowError(
-                f"no release was built from the data of release {candidate.manifest.number} without its held-out "
-                "events: run `winnow build --holdout last` with the same options, then `winnow evaluate`"
-            )
-        twin = found
-    return twin, "" if len(twin.array("holdout")) else "no user has enough events for one to be held out"
+        return candidate
+    source, profile = candidate.manifest.source, profile_of(candidate)
+    for number in reversed(release.numbers(home.releases())):
+        opened = _opened(number)
+        alike = opened.manifest.holdout == "last" and opened.manifest.source.is_like(source)
+        if alike and profile_of(opened) == profile:
+            return opened
+    return None
 
 
-def _record(twin: "Release", candidate: "Release") -> "EvaluationRecord":
-    """The evaluation of a release.
+def _record(
+    candidate: "Release", twin: "Release | None", rules: "Gate", since: datetime | None
+) -> "tuple[EvaluationRecord | None, Check | None]":
+    """The evaluation of a candidate, or the check in its place.
+
+    Args:
+        candidate: the release to judge.
+        twin: the release that is evaluated in its place.
+        rules: what must hold.
+        since: when the live release became live; an earlier evaluation does not compare with it.
 
     Raises:
-        WinnowError: it was not evaluated, or the file is of another version.
+        WinnowError: the evaluation is of another version of Winnow.
     """
     from pydantic import ValidationError
 
     from winnow.evaluation.record import FILE, EvaluationRecord
+    from winnow.lifecycle.gate import Check, metrics
 
-    number = twin.manifest.number
-    path = home.home() / "evaluations" / str(number) / FILE
+    number = candidate.manifest.number
+    if twin is None:
+        message = f"no release was built from the data of release {number} without the held-out events: run `winnow "
+        message += "build --holdout last` with the same options, then `winnow evaluate`"
+        return None, Check(name="metrics", passed=False, message=message)
+    if not len(twin.array("holdout")):
+        return None, metrics.unevaluated("no user has enough events for one to be held out", rules.metrics)
+    path = home.home() / "evaluations" / str(twin.manifest.number) / FILE
     try:
-        return EvaluationRecord.model_validate_json(path.read_bytes())
+        if since is not None and path.stat().st_mtime < since.timestamp():
+            message = f"release {twin.manifest.number} was evaluated before the live release became live: run `winnow "
+            return None, Check(name="metrics", passed=False, message=f"{message}evaluate` again")
+        return EvaluationRecord.model_validate_json(path.read_bytes()), None
     except FileNotFoundError:
-        of = "" if twin is candidate else f", which was built like release {candidate.manifest.number}"
-        raise WinnowError(f"release {number}{of}, has not been evaluated: run `winnow evaluate`") from None
+        message = f"release {twin.manifest.number}, which was built like release {number} for evaluation, has not been "
+        return None, Check(name="metrics", passed=False, message=f"{message}evaluated: run `winnow evaluate`")
     except ValidationError as error:
-        raise WinnowError(
-            f"{path} is not an evaluation of this version ({error.error_count()} fields): run `winnow evaluate` again"
-        ) from error
+        raise WinnowError(f"{path} was written by another version of Winnow: run `winnow evaluate` again") from error
 
 
 def _requests(candidate: "Release", rules: "Gate") -> "list[LoggedRequest]":

@@ -18,7 +18,7 @@ def judge(
     rules: Gate,
     *,
     evaluated: Release | None = None,
-    unevaluated: str = "",
+    unevaluated: Check | None = None,
     serving: Serving | None = None,
 ) -> Verdict:
     """Judge a release. Nothing is written; :func:`winnow.lifecycle.gate.verdict.write` keeps the verdict.
@@ -32,7 +32,7 @@ def judge(
         live: the live release; without one, nothing is compared.
         rules: what must hold.
         evaluated: the release that ``record`` is of, where that is not the candidate.
-        unevaluated: why there is no record although there should be one; the rules decide what follows.
+        unevaluated: the check in place of a record that could not be made.
         serving: how to serve the release for replay and load check; ``None`` leaves them out.
 
     Raises:
@@ -58,7 +58,7 @@ def _cheap(
     live: Release | None,
     rules: Gate,
     evaluated: Release | None,
-    unevaluated: str,
+    unevaluated: Check | None,
 ) -> Iterator[Check]:
     yield artefacts.whole(candidate)
     yield from artefacts.parity(candidate, rules.parity)
@@ -69,5 +69,5 @@ def _cheap(
         yield data.same_data(candidate, evaluated)
     if record is not None:
         yield from metrics.checks(record, None if live is None else live.manifest.number, rules.metrics)
-    elif unevaluated:
-        yield metrics.unevaluated(unevaluated, rules.metrics)
+    elif unevaluated is not None:
+        yield unevaluated

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 import numpy as np
+from tqdm import tqdm
 
 from winnow import client
 from winnow.lifecycle.gate.requests import LoggedRequest
@@ -43,15 +44,16 @@ class Offered:
     errors: list[str]
 
 
-def offer(port: int, requests: Sequence[LoggedRequest], rules: LoadRules) -> Offered:
+def offer(port: int, requests: Sequence[LoggedRequest], rules: LoadRules, show_progress: bool = False) -> Offered:
     """Send requests to an endpoint on this machine at the rate of the rules, in their order, again from the first.
 
     Args:
         port: HTTP port of the endpoint.
         requests: the requests.
         rules: rate and duration.
+        show_progress: show a bar.
     """
-    return asyncio.run(_offer(port, requests, rules))
+    return asyncio.run(_offer(port, requests, rules, show_progress))
 
 
 def checks(offered: Offered, rules: LoadRules) -> Iterator[Check]:
@@ -83,7 +85,7 @@ def checks(offered: Offered, rules: LoadRules) -> Iterator[Check]:
     yield Check(name="load: degraded", passed=passed, value=share, bound=rules.degraded, message=message + ending)
 
 
-async def _offer(port: int, requests: Sequence[LoggedRequest], rules: LoadRules) -> Offered:
+async def _offer(port: int, requests: Sequence[LoggedRequest], rules: LoadRules, show_progress: bool) -> Offered:
     offered = Offered([], [], 0, [])
     count = max(1, math.floor(rules.per_second * rules.seconds))
     # The endpoint is on this machine: no proxy, no certificate.
@@ -96,7 +98,7 @@ async def _offer(port: int, requests: Sequence[LoggedRequest], rules: LoadRules)
     )
     async with endpoint, asyncio.TaskGroup() as group:
         start = time.perf_counter()
-        for number in range(count):
+        for number in tqdm(range(count), desc="load", leave=False, disable=not show_progress):
             due = start + number / rules.per_second
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             group.create_task(_ask(endpoint, requests[number % len(requests)], due, offered))

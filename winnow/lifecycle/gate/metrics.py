@@ -3,7 +3,7 @@
 A change threshold is a test of non-inferiority: the whole 95 % interval of the paired difference must lie above minus
 the margin (Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority, 2010). Where half of the interval
 is wider than half of the margin, an equal release would often fail. The users are then too few to decide, unless the
-whole interval is below zero. So each check refuses an equal release in at most 2.5 % of the cases.
+whole interval is below zero. So each check refuses an equal release in about 2.5 % of the cases.
 """
 
 from collections.abc import Iterator

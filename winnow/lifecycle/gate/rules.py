@@ -136,7 +136,7 @@ class ReplayRules(_Section):
     """
 
     requests: Annotated[int, Field(ge=1, le=100_000)] = 200
-    smallest_overlap: Share = 0.05
+    smallest_overlap: Share = 0.1
 
 
 class LoadRules(_Section):

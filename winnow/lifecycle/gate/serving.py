@@ -48,7 +48,7 @@ def checks(release: Release, live: Release | None, rules: Gate, serving: Serving
     try:
         with _stack(release, serving) as port:
             ours = replay.replay(port, serving.requests, bar)
-            offered = load.offer(port, serving.requests, rules.load)
+            offered = load.offer(port, serving.requests, rules.load, bar)
     except WinnowError as error:
         yield Check(name="replay: start", passed=False, message=f"the release cannot be served: {error}")
         return
