@@ -145,10 +145,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
                 _json_files(parts)
-                | {
-                    profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1),
-                    BUILD: _build(parts, watch).model_dump_json(indent=1),
-                },
+                | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)}
+                | {BUILD: _build(parts, watch).model_dump_json(indent=1)},
                 linked=[*shared.values(), *([choice.file] if choice.file else [])],
                 index=choice.figures,
                 number=number,

@@ -24,7 +24,10 @@ commands = typer.Typer(
     help="Build, serve and evaluate a multistage, multimodal recommender. All files are in WINNOW_HOME (default: "
     ".winnow).",
 )
-for command in (demo, build, up, down, recommend, objectives, lists, evaluate, report, gate, off_policy, skew, plan):
+for command in (
+    *(demo, build, up, down, recommend, objectives, lists),
+    *(evaluate, report, gate, off_policy, skew, plan),
+):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")

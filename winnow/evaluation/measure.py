@@ -20,17 +20,16 @@ from winnow.evaluation.drift import drift
 from winnow.evaluation.funnel import Funnel
 from winnow.evaluation.held_out import ANY, Targets, targets, types_of
 from winnow.evaluation.intervals import exact, resampled
-from winnow.evaluation.record import LIVE, EvaluationRecord, Group
+from winnow.evaluation.record import FUNNEL, LIVE, EvaluationRecord, Group
 from winnow.evaluation.segments import all_segments
 from winnow.evaluation.traces import Traced
 from winnow.features.table import Interactions
 from winnow.items.index import ItemIndex
-from winnow.ranking.metrics import coverage
-from winnow.ranking.user_metrics import SHOWN, Popularity, ratios
+from winnow.ranking.metrics import SHOWN, coverage
+from winnow.ranking.user_metrics import Popularity, ratios
 from winnow.release import Release
 from winnow.schema import FeatureSchema
 
-FUNNEL = "funnel"
 MOST_USERS = 20_000
 TRACED = 1_000
 

@@ -19,8 +19,14 @@ USERS_FILE = "users.parquet"
 for each recommender ``rank_NAME``, the item's place in the first fifty from 1: 0 where they lack it, null where that
 recommender was not asked."""
 
+FUNNEL = "funnel"
+"""The recommender of a record's metrics that is the served funnel of the evaluated release."""
+
 LIVE = "live"
 """The recommender of a record's metrics that is the live release's funnel."""
+
+CLICK = "click"
+"""The calibration of the probability that the user takes a candidate next."""
 
 
 class Stored(BaseModel):

@@ -78,7 +78,7 @@ def view(record: EvaluationRecord, by: str | None) -> Evaluation:
         record: the record.
         by: a dimension of the segments; ``None`` for none. One with a single segment has the table of all users.
     """
-    alone = {f"all ({by})": record.overall} if by is not None else {}
+    alone = {"all": record.overall} if by is not None else {}
     segments = record.segments.get(by, alone) if by is not None else {}
     return Evaluation(
         **_segment(record.overall),

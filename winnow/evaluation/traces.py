@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from winnow.evaluation.funnel import Trace
-from winnow.evaluation.record import Bin, Loss
-from winnow.ranking.user_metrics import SHOWN
-
-CLICK = "click"
-"""The calibration of the probability that the user interacts with a candidate next."""
+from winnow.evaluation.record import CLICK, Bin, Loss
+from winnow.ranking.metrics import SHOWN
 
 _BINS = 10
 _EXPECTED = 5.0

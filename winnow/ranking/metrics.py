@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+SHOWN = 10
+"""Items of a list that a user sees."""
+
 
 def recall(top: NDArray[np.int32], held_out: NDArray[np.int32], k: int) -> float:
     """Share of users whose held-out item is among their first ``k``.

@@ -6,10 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from winnow.ranking.metrics import discounts
-
-SHOWN = 10
-"""Items of a list that a user sees."""
+from winnow.ranking.metrics import SHOWN, discounts
 
 
 class Ratio(NamedTuple):

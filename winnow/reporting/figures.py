@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import altair as alt
 from markupsafe import Markup
 
-from winnow.evaluation.record import Bin, ColumnDrift, Loss
-from winnow.evaluation.traces import CLICK
+from winnow.evaluation.record import CLICK, Bin, ColumnDrift, Loss
 from winnow.provenance import Cost, Curve
-from winnow.ranking.user_metrics import SHOWN
+from winnow.ranking.metrics import SHOWN
 from winnow.reporting.charts import BAD, FUNNEL, MUTED, OTHER, Rows, data, names, rendered
 
 DRIFTED = 0.1
@@ -41,7 +40,15 @@ def losses(stages: Sequence[Loss]) -> Markup:
             name = _STAGES.get(stage.stage, f"filter: {stage.stage}")
             left, share = (stage.reached - stage.dropped) / total, stage.dropped / total
             text = f"{share:.1%}"
-            rows.append({"stage": name, "from": left, "to": stage.reached / total, "colour": BAD, "text": f"-{text}"})
+            rows.append(
+                {
+                    "stage": name,
+                    "from": left,
+                    "to": stage.reached / total,
+                    "colour": BAD,
+                    "text": f"-{text}" if stage.dropped else text,
+                }
+            )
     shown = (stages[-1].reached - stages[-1].dropped) / total
     rows.append({"stage": f"in the first {SHOWN}", "from": 0, "to": shown, "colour": FUNNEL, "text": f"{shown:.1%}"})
     for row in rows:
@@ -63,7 +70,7 @@ def calibration(name: str, bins: Sequence[Bin]) -> Markup:
     """Predicted probabilities beside the shares that happened, with Wilson's 95 % intervals; the diagonal is perfect.
 
     Args:
-        name: event type, or :data:`winnow.evaluation.traces.CLICK`.
+        name: event type, or :data:`winnow.evaluation.record.CLICK`.
         bins: of ascending predictions.
     """
     rows: Rows = []

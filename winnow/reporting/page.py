@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from winnow import files
 from winnow.errors import WinnowError
 from winnow.evaluation import record as records
-from winnow.evaluation.record import EvaluationRecord
-from winnow.evaluation.traces import CLICK
+from winnow.evaluation.record import CLICK, EvaluationRecord
 from winnow.provenance import BUILD, BuildRecord
 from winnow.release import Manifest
 from winnow.reporting import figures, forest
@@ -184,6 +183,8 @@ def _comparison(record: EvaluationRecord) -> list[Chart]:
 def _segments(record: EvaluationRecord) -> list[Chart]:
     order = [name for name in _DIMENSIONS if name in record.segments]
     order += [name for name in record.segments if name not in order]
+    # Charts of a row of the page are about equally high.
+    order.sort(key=lambda name: len(record.segments[name]))
     best = best_baseline(record.overall)
     return [Chart(name, forest.segments(record.segments[name], best, METRIC)) for name in order]
 

@@ -2,15 +2,14 @@
 
 from typing import NamedTuple
 
-from winnow.evaluation.measure import FUNNEL
-from winnow.evaluation.record import LIVE, Estimate, EvaluationRecord, Group
-from winnow.ranking.user_metrics import SHOWN
+from winnow.evaluation.record import FUNNEL, LIVE, Estimate, EvaluationRecord, Group
+from winnow.ranking.metrics import SHOWN
 
 METRIC = f"ndcg@{SHOWN}"
 """The metric that decides."""
 
 _NAMES = {
-    METRIC: "Quality of the first ten",
+    METRIC: "Ranking quality",
     f"recall@{SHOWN}": "Found in the first ten",
     "recall@50": "Found in the first fifty",
     f"coverage@{SHOWN}": "Catalog shown",
@@ -93,7 +92,7 @@ def key_figures(record: EvaluationRecord) -> list[Figure]:
         if record.beside_live is not None:
             change = record.beside_live.differences[LIVE][metric]
             between = "" if change.low == change.high else f" ({_span(change, metric, '+')})"
-            lines.insert(0, f"beside live: {_number(change.value, metric, '+')}{between}")
+            lines.insert(0, f"vs live: {_number(change.value, metric, '+')}{between}")
         found = metrics[FUNNEL][metric]
         interval = "" if found.low == found.high else _span(found, metric)
         figures.append(Figure(title, metric, _number(found.value, metric), interval, lines))
@@ -102,10 +101,13 @@ def key_figures(record: EvaluationRecord) -> list[Figure]:
 
 def _span(estimate: Estimate, metric: str, sign: str = "") -> str:
     low, high = (_number(end, metric, sign) for end in (estimate.low, estimate.high))
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else f"{low.removesuffix(' pp')} to {high.removesuffix(' pp')}"
 
 
 def _number(value: float, metric: str, sign: str = "") -> str:
     if metric == METRIC:
         return f"{value:{sign}.4f}"
-    return f"{value:{sign}.2f}" if metric.startswith("novelty") else f"{value:{sign}.1%}"
+    if metric.startswith("novelty"):
+        return f"{value:{sign}.2f}"
+    # A difference of shares is in percentage points.
+    return f"{100 * value:+.1f} pp" if sign else f"{value:.1%}"

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from winnow.evaluation.record import Bin, Loss
-from winnow.evaluation.traces import CLICK, Traced, bins
+from winnow.evaluation.record import CLICK, Bin, Loss
+from winnow.evaluation.traces import Traced, bins
 
 STAGES = [
     {"stage": "sources", "component": "trending"},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.evaluations import HOSTILE, build, group, manifest, record
+from tests.support.reporting.evaluations import HOSTILE, build, group, manifest, record
 from winnow.errors import WinnowError
 from winnow.evaluation.record import EvaluationRecord, Group
 from winnow.provenance import BUILD, BuildRecord
