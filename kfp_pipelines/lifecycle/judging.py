@@ -50,7 +50,7 @@ def judge(
         live: the live release; 0 without one.
         rules: what must hold, as the YAML or JSON of ``gate.yaml``; empty for the defaults.
         twin: the release that was evaluated.
-        evaluation: of :func:`evaluate`.
+        evaluation: what the step evaluate wrote.
         verdict: ``gate.json``, as ``evaluations/N`` of a home.
     """
     from pathlib import Path
@@ -89,7 +89,7 @@ def check(
         rules: what must hold, as the YAML or JSON of ``gate.yaml``; empty for the defaults.
         data: address of the data; on S3 its ``impressions/`` are the requests, elsewhere users of the release are.
         candidate: the release.
-        before: the verdict of :func:`judge`.
+        before: the verdict of the step judge.
         verdict: both verdicts, as ``evaluations/N/gate.json`` of a home.
     """
     from pathlib import Path
