@@ -89,13 +89,26 @@ class RankerGraph(nn.Module):
 
         Row 0 of the item vectors is zero, and so is row 0 of the table of new items: one of the two is added.
         """
-        batch, rows, _ = fresh_vectors.shape
         place = candidate_items - (len(self.item_vectors) - 1)
-        new = place > 0
-        first = torch.arange(batch, dtype=torch.int32, device=place.device).unsqueeze(1) * rows
-        table = functional.pad(fresh_vectors.flatten(0, 1), (0, 0, 1, 0))
-        known = functional.embedding(candidate_items.masked_fill(new, 0), self.item_vectors)
-        return known + functional.embedding((place + first).masked_fill(~new, 0), table)
+        table = functional.pad(fresh_vectors, (0, 0, 1, 0))
+        known = functional.embedding(candidate_items.masked_fill(place > 0, 0), self.item_vectors)
+        return known + _rows(table, place.long().clamp_min(0))
+
+
+def _rows(tables: Tensor, places: Tensor) -> Tensor:
+    """The rows ``places`` (int64 [B, N]) of each user's table [B, F, D]: [B, N, D]."""
+    if not torch.compiler.is_exporting():
+        return tables.gather(1, places.unsqueeze(2).expand(-1, -1, tables.shape[2]))
+    # The exporter would write an index per number. Places in one table of all users would need the users' numbers,
+    # which runtimes compute on the CPU.
+    return torch.onnx.ops.symbolic(
+        "GatherND",
+        (tables, places.unsqueeze(2)),
+        {"batch_dims": 1},
+        dtype=torch.float32,
+        shape=(places.shape[0], places.shape[1], tables.shape[2]),
+        version=13,
+    )
 
 
 class _Attention(nn.Module):
