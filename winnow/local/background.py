@@ -10,10 +10,9 @@ from tqdm import tqdm
 
 from winnow import home
 from winnow.errors import WinnowError
-from winnow.local.predictor import Predictor
 from winnow.local.processes import ProcessFailed, tail
 from winnow.local.stack import POLL_SECONDS, Stack
-from winnow.local.stack_state import StackState, running
+from winnow.local.stack_state import Predictor, StackState, running
 from winnow.ports import LOOPBACK, Ports
 
 STOP_SECONDS = 60.0

@@ -33,14 +33,15 @@ from winnow.store.shared_state import state_of
 
 MODELS = ("retriever", "ranker")
 SERVICE = """
-import argparse, http.server, json, pathlib, os
+import argparse, http.server, json, os, signal, threading
 parser = argparse.ArgumentParser()
 for name in {flags}:
     parser.add_argument(name, required=True)
 given = vars(parser.parse_args())
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if self.path in {paths} else 404)
+        listens = self.path == "/listening" and Public is not None
+        self.send_response(200 if self.path in {paths} or listens else 404)
         self.end_headers()
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["instances"]
@@ -50,7 +51,23 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps({{"predictions": [{{"items": [], "degraded": degraded}}]}}).encode())
 print(os.getpid(), given, os.environ["REDIS_URL"], flush=True)
-http.server.ThreadingHTTPServer((given.get("host", "127.0.0.1"), int(given["{port}"])), Ready).serve_forever()
+def serve(host, port):
+    server = http.server.ThreadingHTTPServer((host, port), Ready)
+    threading.Thread(target=server.serve_forever).start()
+    return server
+Public = None
+def take(*_):
+    global Public
+    Public = serve(given["host"], int(given["http_port"]))
+def leave(*_):
+    global Public
+    Public.server_close()
+    Public = None
+signal.signal(signal.SIGUSR1, take)
+signal.signal(signal.SIGUSR2, leave)
+serve("127.0.0.1", int(given["{port}"]))
+while True:
+    signal.pause()
 """
 COMMON = ["--release-dir"]
 PREDICTOR = ["--predictor_host", "--predictor_protocol"]
@@ -66,9 +83,9 @@ def home(tmp_path, monkeypatch):
     )
     (packages / "recommender_transformer.py").write_text(
         SERVICE.format(
-            flags=[*COMMON, *PREDICTOR, "--host", "--http_port", "--grpc_port", "--drain-seconds"],
+            flags=[*COMMON, *PREDICTOR, "--host", "--http_port", "--grpc_port", "--drain-seconds", "--standby-port"],
             paths=["/v2/health/ready", "/v2/models/recommender/ready"],
-            port="http_port",
+            port="standby_port",
         )
     )
     monkeypatch.setenv("PYTHONPATH", str(packages))
@@ -196,9 +213,17 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch):
     monkeypatch.setenv("TRITON_URL", "127.0.0.1:1")
     (Path(os.environ["PYTHONPATH"]) / "recommender_transformer.py").write_text(
         SERVICE.format(
-            flags=[*COMMON, "--model-repository", "--host", "--http_port", "--grpc_port", "--drain-seconds"],
+            flags=[
+                *COMMON,
+                "--model-repository",
+                "--host",
+                "--http_port",
+                "--grpc_port",
+                "--drain-seconds",
+                "--standby-port",
+            ],
             paths=["/v2/health/ready", "/v2/models/recommender/ready"],
-            port="http_port",
+            port="standby_port",
         )
     )
     ports = Ports.free()
@@ -258,7 +283,7 @@ def test_a_stack_is_ready_after_its_first_complete_answer(home, monkeypatch):
     assert "winnow-up" in asked
     assert "'user_id': 'u1'" in asked  # a user with a history, for whom every model is called
     monkeypatch.setenv("DEGRADED", "retriever:UNAVAILABLE ranker:UNAVAILABLE")
-    monkeypatch.setattr("winnow.local.stack.FIRST_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("winnow.local.chain.FIRST_ANSWER_SECONDS", 1.0)
     ports = Ports.free()
     with pytest.raises(WinnowError) as caught:
         Stack(1, ports, show_progress=False).__enter__()
