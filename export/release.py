@@ -84,21 +84,21 @@ class ExportedRelease:
     parity: list[ParityRow]
 
 
-def export_release(parts: TrainedParts, home: Path, show_progress: bool = False) -> ExportedRelease:
-    """Export every model, prove each equal to PyTorch, and write the next release.
+def export_release(parts: TrainedParts, home: Path, number: int, show_progress: bool = False) -> ExportedRelease:
+    """Export every model, prove each equal to PyTorch, and write a release.
 
-    The number is the next free one of ``home``. An export that fails leaves nothing behind.
+    An export that fails leaves nothing behind but the claim to its number.
 
     Args:
         parts: what was trained.
         home: holds ``releases/`` and ``model_repository/``.
+        number: of the release, claimed with :func:`winnow.lifecycle.claims.claim`.
         show_progress: show a bar.
 
     Raises:
         ParityError: an exported model's outputs differ from PyTorch's.
     """
     repositories, releases = home / "model_repository", home / "releases"
-    number = _next_number(repositories, releases)
     repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
     retriever = TrainedRetriever.load(parts.retriever)
@@ -175,11 +175,6 @@ def _shared(item_vectors: Tensor, scan: Scan | None, home: Path) -> Iterator[dic
         for name, array in arrays.items():
             np.save(files[name], array.numpy(), allow_pickle=False)
         yield files
-
-
-def _next_number(repositories: Path, releases: Path) -> int:
-    taken = [int(path.name) for path in repositories.glob("*") if path.name.isdecimal()]
-    return max([0, *taken, *release.numbers(releases)]) + 1
 
 
 def _inputs(features: FeatureSet, length: int, count: int) -> dict[str, Tensor]:

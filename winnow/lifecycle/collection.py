@@ -11,14 +11,15 @@ from pathlib import Path
 
 from winnow import files
 from winnow.files import inside
+from winnow.lifecycle.claims import EVALUATIONS, RELEASES, REPOSITORIES
 from winnow.lifecycle.live import Live
-from winnow.release import Holdout, Manifest
+from winnow.lifecycle.transfer import numbers
+from winnow.release import MANIFEST, Holdout, Manifest
 
 KEEP = 3
 """Releases of each kind, for serving and for evaluation, that are kept whatever else holds."""
 
-_MANIFEST = "manifest.json"
-_FOLDERS = ("model_repository", "evaluations", "releases")
+_FOLDERS = (REPOSITORIES, EVALUATIONS, RELEASES)
 """The folders of a home that a release has one in, in the order in which they are removed."""
 
 
@@ -46,11 +47,8 @@ def stored(home: str) -> list[Stored]:
     Raises:
         WinnowError: the home cannot be read.
     """
-    root = inside(home, "releases")
-    found = [address for address in files.walk(root) if address.endswith(f"/{_MANIFEST}")]
-    named = {address.removeprefix(root).split("/")[1]: address for address in found}
-    numbers = sorted(int(name) for name in named if name.isdecimal())
-    manifests = [Manifest.model_validate_json(files.read(named[str(number)])) for number in numbers]
+    addresses = [inside(home, RELEASES, str(number), MANIFEST) for number in numbers(home)]
+    manifests = [Manifest.model_validate_json(files.read(address)) for address in addresses]
     return [Stored(manifest, _size(home, manifest.number)) for manifest in manifests]
 
 
@@ -85,7 +83,7 @@ def remove(home: str, number: int) -> None:
     for name in _FOLDERS[:-1]:
         files.delete_folder(inside(home, name, str(number)))
     folder = inside(home, _FOLDERS[-1], str(number))
-    manifest = inside(folder, _MANIFEST)
+    manifest = inside(folder, MANIFEST)
     for address in files.walk(folder):
         if address != manifest:
             files.delete(address)

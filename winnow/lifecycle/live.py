@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.files import inside
+from winnow.lifecycle import conditional_writes
 from winnow.release import Manifest
 
 FILE = "live.json"
@@ -101,13 +102,13 @@ def restore(home: str, before: Live | None, after: Live) -> None:
         WinnowError: the pin cannot be read or written.
     """
     address = inside(home, FILE)
-    with suppress(files.FileChanged):
+    with suppress(conditional_writes.FileChanged):
         if before is None:
             # Without a pin, the stack serves what it was started with.
             if live(home) == after:
                 files.delete(address)
         else:
-            files.exchange(address, _text(after), _text(before))
+            conditional_writes.exchange(address, _text(after), _text(before))
 
 
 def check_whole(home: str, number: int) -> Manifest:
@@ -171,7 +172,7 @@ def _move(home: str, number: int, back: tuple[int, ...], content: bytes | None) 
     """Move the pin to a release, with the releases ``back`` behind it, unless it changed since it was ``content``."""
     previous, *earlier = back or (None,)
     pin = Live(release=number, previous=previous, since=datetime.now(UTC), earlier=tuple(earlier[: KEPT - 1]))
-    files.exchange(inside(home, FILE), content, _text(pin))
+    conditional_writes.exchange(inside(home, FILE), content, _text(pin))
     return pin
 
 
