@@ -17,8 +17,9 @@ PROTOCOLS = ("HTTP v1", "HTTP v2", "gRPC")
 
 @dataclass(frozen=True)
 class Given:
-    """An answer: when it was asked for and received (monotonic clock), its release, items and degraded steps."""
+    """An answer: its user, when it was asked for and received (monotonic clock), its release, items, degraded steps."""
 
+    user: str
     asked: float
     received: float
     release: int
@@ -90,4 +91,6 @@ def _ask(steady: SteadyClient, http: int, grpc: int, users: Sequence[str], ended
                 steady.errors.append(str(error))
                 continue
             items = tuple(item["item_id"] for item in answer["items"])
-            steady.answers.append(Given(asked, time.monotonic(), answer["release"], items, tuple(answer["degraded"])))
+            steady.answers.append(
+                Given(user, asked, time.monotonic(), answer["release"], items, tuple(answer["degraded"]))
+            )

@@ -163,18 +163,19 @@ class Stack:
             self._check()
             if not self._has_own_state:
                 self.follow()
-            if self._warm is not None and time.monotonic() > self._warm_until:
-                self._cool()
             time.sleep(POLL_SECONDS)
 
     def follow(self) -> None:
         """Serve the release that the pin names, if the pin has moved since the last call.
 
-        A release that does not become ready is refused: the pin goes back, and the state has the reason.
+        A release that does not become ready is refused: the pin goes back, and the state has the reason. The chain of
+        the release before is ended when its time is over.
 
         Raises:
             ProcessFailed: A part of the served release stopped meanwhile.
         """
+        if self._warm is not None and time.monotonic() > self._warm_until:
+            self._cool()
         before = self._pin
         try:
             pin = live.live(str(home.home()))

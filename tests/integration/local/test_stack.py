@@ -20,9 +20,11 @@ from redis import Redis
 
 from winnow import release as releases
 from winnow.errors import WinnowError
+from winnow.home import onnx_model
 from winnow.items.arrays import id_arrays
+from winnow.lifecycle.live import live, promote, rollback
 from winnow.local import redis as local_redis
-from winnow.local.background import detach, down
+from winnow.local.background import detach, down, followed
 from winnow.local.infrastructure import infrastructure
 from winnow.local.processes import ProcessFailed, http_ok
 from winnow.local.stack import Stack
@@ -51,23 +53,23 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps({{"predictions": [{{"items": [], "degraded": degraded}}]}}).encode())
 print(os.getpid(), given, os.environ["REDIS_URL"], flush=True)
+class Server(http.server.ThreadingHTTPServer):
+    allow_reuse_port = True
 def serve(host, port):
-    server = http.server.ThreadingHTTPServer((host, port), Ready)
+    server = Server((host, port), Ready)
     threading.Thread(target=server.serve_forever).start()
     return server
 Public = None
-def take(*_):
-    global Public
-    Public = serve(given["host"], int(given["http_port"]))
-def leave(*_):
-    global Public
-    Public.server_close()
-    Public = None
-signal.signal(signal.SIGUSR1, take)
-signal.signal(signal.SIGUSR2, leave)
+moves = {{signal.SIGUSR1, signal.SIGUSR2}}
+signal.pthread_sigmask(signal.SIG_BLOCK, moves)
 serve("127.0.0.1", int(given["{port}"]))
 while True:
-    signal.pause()
+    if signal.sigwait(moves) == signal.SIGUSR1:
+        Public = serve(given["host"], int(given["http_port"]))
+    else:
+        Public.shutdown()
+        Public.server_close()
+        Public = None
 """
 COMMON = ["--release-dir"]
 PREDICTOR = ["--predictor_host", "--predictor_protocol"]
@@ -100,20 +102,20 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
-def write_models(repository):
+def write_models(repository, number=1):
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", 1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", tensors[:1], tensors[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     for name in MODELS:
-        (repository / name / "1").mkdir(parents=True)
-        onnx.save(model, repository / name / "1" / "model.onnx")
+        (repository / name / str(number)).mkdir(parents=True)
+        onnx.save(model, repository / name / str(number) / "model.onnx")
         (repository / name / "config.pbtxt").write_text(
             f'name: "{name}" backend: "onnxruntime" max_batch_size: 8 version_policy {{ all {{}} }}\n'
             'input [{name: "x" data_type: TYPE_FP32 dims: [1]}] output [{name: "y" data_type: TYPE_FP32 dims: [1]}]\n'
         )
 
 
-def write_release(folder):
+def write_release(folder, number=1):
     schema = FeatureSchema(
         item=(Feature(name="category", kind="categorical", cardinality=2),),
         user=(Feature(name="age", kind="numeric"),),
@@ -137,7 +139,7 @@ def write_release(folder):
             "popular": np.array([2, 1], np.int32),
         },
         documents={"schema.json": schema.model_dump_json(), "vocabularies.json": "{}"},
-        number=1,
+        number=number,
         dataset="tiny",
         source=releases.BuildInputs(),
         holdout="none",
@@ -145,7 +147,7 @@ def write_release(folder):
         history_length=4,
         candidates={"retriever": 2},
         schema_digest=schema.digest,
-        models=dict.fromkeys(MODELS, ""),
+        models={name: releases.sha256(onnx_model(number, name)) for name in MODELS},
         parity={},
     )
 
@@ -257,6 +259,52 @@ def test_ctrl_c_stops_everything_and_is_no_error(home):
         child.send_signal(signal.SIGINT)
         child.send_signal(signal.SIGINT)
         assert child.wait(30.0) == 0
+    assert listening(ports) == []
+
+
+def test_a_stack_follows_the_pin_and_goes_back_without_a_start(home, monkeypatch):
+    for number in (2, 3):
+        write_models(home / "model_repository" / str(number), number)
+        write_release(home / "releases" / str(number), number)
+    promote(str(home), 1)
+    ports = Ports.free()
+    with Stack(1, ports, show_progress=False) as stack:
+        first = pid_of(home, "bloom_sidecar")
+        pin = promote(str(home), 2)
+        stack.follow()
+        state = followed(pin, show_progress=False)
+        assert (state.release, state.warm) == (2, 1)
+        assert state.ports.sidecar != ports.sidecar
+        assert (state.ports.http, state.ports.redis) == (ports.http, ports.redis)
+        assert http_ok(ports.http, "/v2/health/ready")
+        with Redis(port=ports.redis) as redis:
+            assert redis.exists("r2:manifest")
+        # The release before still runs: the ports move, and no process starts.
+        rollback(str(home))
+        stack.follow()
+        assert (running().release, running().warm, running().ports) == (1, 2, ports)
+        assert pid_of(home, "bloom_sidecar") == first
+        # A warm chain that fails is no loss.
+        os.kill(pid_of(home, "second/bloom_sidecar"), signal.SIGKILL)
+        assert eventually(lambda: stack.follow() or stack._check() or running().warm is None)
+        # What does not become ready is refused, and the pin goes back.
+        monkeypatch.setenv("DEGRADED", "ranker:UNAVAILABLE")
+        monkeypatch.setattr("winnow.local.chain.FIRST_ANSWER_SECONDS", 0.5)
+        before, pin = live(str(home)), promote(str(home), 3)
+        stack.follow()
+        with pytest.raises(WinnowError, match=r"release 1 stays live: .*still degraded \(ranker:UNAVAILABLE\)"):
+            followed(pin, show_progress=False)
+        assert live(str(home)) == before
+        assert running().warm is None
+        assert listening(ports) != []
+        monkeypatch.delenv("DEGRADED")
+        monkeypatch.setattr("winnow.local.stack.WARM_SECONDS", 0.0)
+        promote(str(home), 2)
+        stack.follow()
+        assert running().warm == 1
+        stack.follow()
+        assert running().warm is None
+        assert not http_ok(ports.sidecar, "/ready")
     assert listening(ports) == []
 
 
