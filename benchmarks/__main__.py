@@ -45,6 +45,7 @@ BENCHMARKS = {
         "latency.new_items",
         "From a new item's acknowledgement to the first query that finds it and the first user who gets it.",
     ),
+    "gate": ("quality.gate_alarms", "How often the gate refuses an equal release, and a worse one; simulated."),
     "hostile": ("faults.hostile_media", "200 hostile pictures and sounds: each refused by field, memory flat."),
     "autoscale": (
         "simulation.autoscale",
@@ -52,6 +53,7 @@ BENCHMARKS = {
     ),
 }
 """Command -> module and help. None has options; all serve the newest release, except the switch and the simulation."""
+"""Command -> module and help. None has options; all serve the newest release, except the simulations."""
 
 
 @app.callback()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow import provenance, release
 from winnow.arrays.strings import Strings
+from winnow.datasets import profile
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.evaluation.held_out import outcomes
@@ -140,7 +142,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
-                _json_files(parts),
+                _json_files(parts)
+                | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)},
                 linked=[*shared.values(), *([choice.file] if choice.file else [])],
                 index=choice.figures,
                 number=number,
@@ -251,3 +254,21 @@ def _json_files(parts: TrainedParts) -> dict[str, str]:
     files = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
     described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
     return files | {path.name: path.read_text() for path in described if path.exists()}
+
+
+def data_profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> profile.DataProfile:
+    """The profile of the data that a build read. Held-out events count, so that both builds of one data set have one.
+
+    Args:
+        features: the feature set.
+        dataset: the canonical tables, whose events are not read.
+        holdout: file of the held-out events; it may be missing.
+    """
+    log, names = features.interactions, features.schema.events
+    counts, newest = np.bincount(log.event, minlength=len(names) + 1)[1:], int(log.timestamp.max())
+    if holdout.exists():
+        held = pq.read_table(holdout, columns=["event", "timestamp"])
+        counts = counts + [pc.sum(pc.equal(held["event"], name)).as_py() or 0 for name in names]
+        newest = max(newest, pc.max(held["timestamp"]).as_py() or 0)
+    event_types = dict(zip(names, counts.tolist(), strict=True))
+    return profile.DataProfile.of(dataset, event_types, newest, features.embeddings)

@@ -31,13 +31,13 @@ def copies(winnow: Winnow, tmp_path: Path) -> Iterator[Winnow]:
 
 def test_a_stack_moves_to_the_promoted_release_and_back(copies: Winnow) -> None:
     home = str(copies.home)
-    assert copies("promote", "1").stdout.startswith("release 1 is live. No stack is running")
+    assert copies("promote", "--no-gate", "1").stdout.startswith("release 1 is live. No stack is running")
     ports = Ports.at(base := free_base())
     started = copies("up", "--detach", f"--port-base={base}")
     assert started.stdout.startswith("release 1 at "), started.stderr + started.stdout
     with steady_clients(ports.http, ports.grpc, USERS) as clients:
         until(lambda: all(steady.answers for steady in clients))
-        promoted = copies("promote", "2")
+        promoted = copies("promote", "--no-gate", "2")
         assert promoted.returncode == 0, promoted.stderr
         assert re.fullmatch(
             rf"release 2 is live, and served at http://127\.0\.0\.1:{base}; `winnow rollback` goes back to 1\n",
@@ -48,7 +48,7 @@ def test_a_stack_moves_to_the_promoted_release_and_back(copies: Winnow) -> None:
         back = copies("rollback")
         assert back.stdout.startswith("release 1 is live, and served at"), back.stderr
         until(lambda: all(steady.answers[-1].release == 1 for steady in clients))
-        refused = copies("promote", "3")
+        refused = copies("promote", "--no-gate", "3")
         assert refused.returncode == 1
         assert "release 1 stays live: triton" in refused.stderr
         pin = live(home)

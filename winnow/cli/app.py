@@ -10,6 +10,7 @@ from winnow.cli.objectives import objectives
 from winnow.cli.plan import plan
 from winnow.cli.recommend import lists, recommend
 from winnow.cli.releases.diff import diff
+from winnow.cli.releases.gate import gate
 from winnow.cli.releases.listing import releases
 from winnow.cli.releases.promote import promote, rollback
 from winnow.cli.serve import demo, down, up
@@ -25,7 +26,7 @@ commands = typer.Typer(
     ".winnow).",
 )
 for command in (
-    *(demo, build, up, down, promote, rollback, releases, diff),
+    *(demo, build, up, down, gate, promote, rollback, releases, diff),
     *(recommend, objectives, lists, evaluate, skew, plan),
 ):
     commands.command()(command)

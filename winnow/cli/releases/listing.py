@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from winnow import files, home
 from winnow.cli.releases.promote import changing
@@ -81,11 +82,15 @@ def _removed(root: str, release: collection.Stored, runs: bool) -> collection.St
 
 def _verdict(root: str, number: int) -> str:
     """What the gate said of a release; empty where it was not asked."""
+    from winnow.lifecycle.gate.verdict import Verdict, address
+
     try:
-        passed = json.loads(files.read(files.inside(root, "evaluations", str(number), "gate.json")))["passed"]
+        verdict = Verdict.model_validate_json(files.read(address(root, number)))
     except files.FileMissing:
         return ""
-    return "passed" if passed else "refused"
+    except ValidationError:
+        return "of another version"
+    return "passed" if verdict.passed else "refused"
 
 
 def _show(rows: list[dict[str, object]]) -> None:

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from winnow import home
+from winnow.cli.releases.gate import gate
 from winnow.lifecycle import live
 
 if TYPE_CHECKING:
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 
 def promote(
     number: Annotated[int, typer.Argument(metavar="N", min=1, help="The release.")],
+    no_gate: Annotated[
+        bool, typer.Option("--no-gate", help="Do not judge the release; its files are checked nevertheless.")
+    ] = False,
 ) -> None:
     """Make release N the live one, which `winnow up` serves; the running stack moves to it without losing a request.
 
-    Checks every file of the release against its manifest first. The stack starts the release beside the one that it
+    `winnow gate N` judges the release first, with the rules of gate.yaml, and a release that does not pass stays as it
+    is (exit code 3). Every file is checked against the manifest. The stack starts the release beside the one that it
     serves, and moves its ports when the new one gives whole recommendations; the one before runs on for ten minutes,
     so that `winnow rollback` takes effect within two seconds. If the release does not become ready, the old one stays
     live, and the command says why. Ctrl-C ends the command only: the stack goes on.
@@ -26,6 +31,10 @@ def promote(
     from winnow.local import stack_state
 
     root = str(home.home())
+    if no_gate:
+        typer.echo(f"release {number} is not judged by the gate (--no-gate)", err=True)
+    else:
+        gate(number)
     with changing():
         served = stack_state.running()
         if served is not None and live.live(root) is None:

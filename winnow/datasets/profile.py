@@ -1,0 +1,129 @@
+"""A profile of the data that a release was built from: counts, missing values and shares of categories.
+
+It is a document of the release, so that a later release's data can be compared with it after the data itself has
+changed or is gone (:mod:`winnow.lifecycle.gate`). Its size does not grow with the data.
+"""
+
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from winnow.datasets.canonical.dataset import Dataset
+from winnow.release import Release
+
+FILE = "profile.json"
+
+MOST_VALUES = 100
+"""Values of a categorical column whose share is kept; the others are rarer."""
+
+
+class Column(BaseModel):
+    """A column of a table.
+
+    Attributes:
+        missing: share of the rows without a value.
+        shares: of a categorical column, value -> share of the rows that have it; of a list-valued column, a row has
+            each of its values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    missing: float
+    shares: dict[str, float] = {}
+
+
+class DataProfile(BaseModel):
+    """The data of a release, events that were held out for evaluation included.
+
+    Attributes:
+        rows: table (``items``, ``users``, ``events``) -> rows.
+        event_types: declared event type -> its events.
+        newest: timestamp of the newest event, milliseconds since the epoch.
+        columns: ``table.column`` -> the column; ids and times are left out.
+        modalities: modality with an encoder -> share of the items that have an embedding of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: dict[str, int]
+    event_types: dict[str, int]
+    newest: int
+    columns: dict[str, Column]
+    modalities: dict[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        event_types: Mapping[str, int],
+        newest: int,
+        embeddings: Mapping[str, NDArray[np.float32]],
+    ) -> Self:
+        """Profile a data set.
+
+        Args:
+            dataset: its items and users; the events are not read.
+            event_types: event type -> its events.
+            newest: timestamp of the newest event.
+            embeddings: modality -> float32 [items + 1, D], zeros where an item has none.
+        """
+        items, users, spec = dataset.items, dataset.users, dataset.spec
+        choices = {"items": {"category", *spec.items.categorical}, "users": set(spec.users.categorical)}
+        numbers = {"items": {"price", *spec.items.numeric}, "users": set(spec.users.numeric)}
+        texts = {"items": {"title", "description", "image", "audio"}, "users": set[str]()}
+        columns = {
+            f"{table}.{name}": _column(rows[name], name in choices[table])
+            for table, rows in (("items", items), ("users", users))
+            for name in rows.column_names
+            if name in choices[table] | numbers[table] | texts[table]
+        }
+        return cls(
+            rows={"items": items.num_rows, "users": users.num_rows, "events": sum(event_types.values())},
+            event_types=dict(event_types),
+            newest=newest,
+            columns=columns,
+            modalities={
+                name: float(vectors[1:].any(axis=1).mean()) if len(vectors) > 1 else 0.0
+                for name, vectors in embeddings.items()
+            },
+        )
+
+
+def profile_of(release: Release) -> DataProfile | None:
+    """The profile of a release's data; ``None`` for a release that was built before profiles were kept."""
+    if FILE not in release.manifest.files:
+        return None
+    return DataProfile.model_validate_json((release.folder / FILE).read_bytes())
+
+
+def _column(values: pa.ChunkedArray, categorical: bool) -> Column:
+    whole = values.combine_chunks()
+    rows = len(whole)
+    if not rows:
+        return Column(missing=0.0)
+    if pa.types.is_list(whole.type) or pa.types.is_large_list(whole.type):
+        filled = pc.fill_null(pc.greater(pc.list_value_length(whole), 0), False)
+        cells = pc.list_flatten(whole)
+        # A value that a row repeats counts once.
+        pairs = (
+            pa.table({"row": pc.list_parent_indices(whole), "value": cells}).group_by(["row", "value"]).aggregate([])
+        )
+        cells = pairs["value"].combine_chunks()
+    else:
+        filled, cells = pc.is_valid(whole), whole
+        if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
+            filled = pc.fill_null(pc.not_equal(whole, ""), False)
+    missing = 1 - (pc.sum(filled).as_py() or 0) / rows
+    return Column(missing=missing, shares=_shares(cells.drop_null(), rows) if categorical else {})
+
+
+def _shares(cells: pa.Array, rows: int) -> dict[str, float]:
+    counted = cells.value_counts()
+    counts = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    most = sorted(counts, key=lambda pair: (-pair[1], pair[0]))[:MOST_VALUES]
+    return {str(value): count / rows for value, count in most}
