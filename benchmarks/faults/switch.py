@@ -31,7 +31,7 @@ from winnow.ports import Ports
 from winnow.release import MANIFEST, Release, sha256
 
 SIZE = CatalogSize(items=300, users=200, events=3000)
-ROUNDS, EACH, USERS = 5, 3, 12
+ROUNDS, EACH, USERS = 5, 2, 12
 STEADY_S = 2.0
 KILLED = 50
 
