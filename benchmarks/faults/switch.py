@@ -20,7 +20,7 @@ from benchmarks.common.stack import active_users
 from benchmarks.scale.subjects import untrained_release
 from benchmarks.scale.subjects.untrained_release import CatalogSize
 from tests.support.lifecycle.killed import killed
-from tests.support.steady_clients import SteadyClient, steady_clients
+from tests.support.lifecycle.steady_clients import SteadyClient, steady_clients
 from winnow import home
 from winnow.arrays.strings import Strings
 from winnow.items.arrays import id_arrays

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.lifecycle.steady_clients import SteadyClient, steady_clients
 from tests.support.paths import ROOT
-from tests.support.steady_clients import SteadyClient, steady_clients
 from tests.support.tiny_release import write_release
 from tests.support.until import until
 from winnow.local.processes import Process, http_ok

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Winnow, free_base
 from tests.support.lifecycle.homes import add_copy
-from tests.support.steady_clients import steady_clients
+from tests.support.lifecycle.steady_clients import steady_clients
 from tests.support.until import until
 from winnow.lifecycle.live import live
 from winnow.ports import Ports
