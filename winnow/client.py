@@ -100,6 +100,19 @@ def add_items(endpoint: httpx.Client, items: list[dict[str, Any]]) -> list[dict[
     return added
 
 
+def send_events(endpoint: httpx.Client, events: list[dict[str, Any]]) -> None:
+    """Send events: ``POST /v1/models/events:predict``. All are stored, or none.
+
+    Args:
+        endpoint: a client.
+        events: at most 64, each in the form that the ``events`` model takes.
+
+    Raises:
+        WinnowError: the endpoint does not answer, or refuses an event.
+    """
+    _post(endpoint, "/v1/models/events:predict", {"instances": events})
+
+
 def encoded(content: bytes) -> dict[str, str]:
     """An image or a sound as the JSON value of a request."""
     return {"b64": base64.b64encode(content).decode()}

@@ -162,7 +162,7 @@ class Answer(TypedDict):
     """The answer to one request; ``degraded`` names every component that was unavailable, and the reason.
 
     ``reused_ms`` is present where an earlier answer was reused, because nothing that it was computed from had changed:
-    its age in milliseconds.
+    its age in milliseconds. ``explored`` is present where the list was drawn at random (``--explore``).
     """
 
     user_id: str | None
@@ -171,6 +171,7 @@ class Answer(TypedDict):
     items: list[RecommendedItem]
     degraded: list[str]
     reused_ms: NotRequired[int]
+    explored: NotRequired[bool]
     trace: NotRequired[dict[str, Any]]
 
 

@@ -31,6 +31,7 @@ from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.backends.row_metrics import observe, watch
 from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.funnel.orderers.explored import MAX_EXPLORE
 from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
@@ -83,6 +84,7 @@ def main() -> None:
         host=args.host,
         milvus_url=milvus_url,
         reuse_s=args.reuse_seconds,
+        explore=args.explore,
         reuse_port=args.reuse_port,
         metrics_port=args.metrics_port,
         standby_port=args.standby_port,
@@ -121,6 +123,13 @@ def _arguments() -> argparse.Namespace:
         type=float,
         default=REUSE_S,
         help="Age up to which an answer is reused while nothing that it was computed from has changed; 0 reuses none.",
+    )
+    parser.add_argument(
+        "--explore",
+        type=float,
+        default=0.0,
+        help=f"Share of the lists that are drawn at random from the best candidates, at most {MAX_EXPLORE:g}; with "
+        "them the propensities of all impressions allow `winnow off-policy`. Default: 0.",
     )
     parser.add_argument(
         "--drain-seconds",
@@ -189,7 +198,8 @@ def _arguments() -> argparse.Namespace:
         value = getattr(args, name)
         if value < smallest:
             parser.error(f"--{name.replace('_', '-')}: must be at least {smallest}, got {value}")
-    for name, largest in (("drain_seconds", MAX_DRAIN_S), ("reuse_seconds", MAX_REUSE_S)):
+    bounds = (("drain_seconds", MAX_DRAIN_S), ("reuse_seconds", MAX_REUSE_S), ("explore", MAX_EXPLORE))
+    for name, largest in bounds:
         value = getattr(args, name)
         if not 0 <= value <= largest:
             parser.error(f"--{name.replace('_', '-')}: must be between 0 and {largest:g}, got {value:g}")
@@ -210,6 +220,7 @@ def serve(
     host: str = EVERYWHERE,
     milvus_url: str = "",
     reuse_s: float = REUSE_S,
+    explore: float = 0.0,
     reuse_port: bool = False,
     metrics_port: int | None = None,
     standby_port: int | None = None,
@@ -230,6 +241,7 @@ def serve(
         host: address that HTTP and gRPC listen on.
         milvus_url: address of Milvus; empty for a release that is not searched there.
         reuse_s: age up to which an answer is reused; 0 reuses none.
+        explore: share of the lists that are explored; 0 explores none.
         reuse_port: whether other processes listen on the same ports. The process listens once it is connected, and
             ``/metrics`` is on ``metrics_port`` only.
         metrics_port: a further port for the metrics; `None` for none.
@@ -249,7 +261,7 @@ def serve(
 
     @cache
     def pipeline() -> Pipeline:
-        return recommender(release, store, models(), milvus_items(), reuse_s)
+        return recommender(release, store, models(), milvus_items(), reuse_s, explore)
 
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)

@@ -23,6 +23,7 @@ from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
 from recommender_transformer.funnel.objectives import Objectives
+from recommender_transformer.funnel.orderers.explored import Explored
 from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
@@ -54,6 +55,7 @@ def recommender(
     models: Models,
     milvus_items: MilvusItems | None = None,
     reuse_s: float = 0.0,
+    explore: float = 0.0,
 ) -> Pipeline:
     """The funnel of a release.
 
@@ -66,6 +68,7 @@ def recommender(
         models: the release's models.
         milvus_items: the release's items in Milvus; without them the models' retriever searches the items.
         reuse_s: age up to which an answer is reused; 0 reuses none.
+        explore: share of the lists that are explored; 0 explores none.
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
     category = schema.item[0]
@@ -88,6 +91,7 @@ def recommender(
         categories=CategoryCodes(categories),
         objectives=objectives,
         repeats=schema.repeats,
+        explore=explore,
         query_hydrators=(
             UserStateHydrator(store, manifest.history_length, held_answers),
             ObjectivesHydrator(objectives),
@@ -117,7 +121,7 @@ def recommender(
             *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog, schema.repeats == "allow"), Value())),
             ContentScorer(catalog),
         ),
-        orderers=(UnseenFirst(Mmr(catalog.vectors)),),
+        orderers=(Explored(UnseenFirst(Mmr(catalog.vectors))),),
         side_effects=(Impressions(store), held_answers, *spans()),
         explainer=Explainer(release, store),
     )

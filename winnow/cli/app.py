@@ -4,6 +4,7 @@ import typer
 
 from winnow import proxies
 from winnow.cli import events, filters, items
+from winnow.cli.analysis.off_policy import off_policy
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
 from winnow.cli.objectives import objectives
@@ -13,6 +14,7 @@ from winnow.cli.releases.diff import diff
 from winnow.cli.releases.gate import gate
 from winnow.cli.releases.listing import releases
 from winnow.cli.releases.promote import promote, rollback
+from winnow.cli.releases.report import report
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
 from winnow.errors import WinnowError, as_winnow_error
@@ -26,8 +28,9 @@ commands = typer.Typer(
     ".winnow).",
 )
 for command in (
-    *(demo, build, up, down, gate, promote, rollback, releases, diff),
-    *(recommend, objectives, lists, evaluate, skew, plan),
+    *(demo, build, up, down, recommend, objectives, lists),
+    *(evaluate, report, gate, promote, rollback, releases, diff),
+    *(off_policy, skew, plan),
 ):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")

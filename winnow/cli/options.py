@@ -36,6 +36,16 @@ PredictorChoice = Annotated[
     typer.Option(help="What computes the models: Triton, or ONNX Runtime in the transformer, which needs less CPU."),
 ]
 
+Explore = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=0.1,
+        help="Share of the lists that are drawn at random from the best candidates, so that `winnow off-policy` can "
+        "estimate from the impressions what other releases would have earned.",
+    ),
+]
+
 ReleaseDir = Annotated[
     Path | None,
     typer.Option(help="Folder of the release. Default: the release of the running stack.", show_default=False),

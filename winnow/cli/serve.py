@@ -7,7 +7,7 @@ import typer
 
 from winnow import home, release
 from winnow.cli.build import newest, run_build, source_of
-from winnow.cli.options import DEFAULTS, Data, Events, Host, Items, PortBase, PredictorChoice, Users
+from winnow.cli.options import DEFAULTS, Data, Events, Explore, Host, Items, PortBase, PredictorChoice, Users
 from winnow.ports import DEFAULT_BASE, LOOPBACK, Ports, checked_host, reached_at
 
 
@@ -23,6 +23,7 @@ def up(
     port_base: PortBase = DEFAULT_BASE,
     host: Host = LOOPBACK,
     predictor: PredictorChoice = "triton",
+    explore: Explore = 0.0,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
     """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer.
@@ -40,10 +41,12 @@ def up(
     ports, host = Ports.at(port_base), checked_host(host)
     addresses = f"http://{host}:{ports.http} and grpc {host}:{ports.grpc}"
     if detach:
-        state = background.detach(chosen, ports, host, predictor, show_progress=sys.stderr.isatty())
+        state = background.detach(chosen, ports, host, predictor, explore, show_progress=sys.stderr.isatty())
         typer.echo(f"release {state.release} at {addresses}")
         return
-    with Stack(chosen, ports, host=host, predictor=predictor, show_progress=sys.stderr.isatty()) as stack:
+    with Stack(
+        chosen, ports, host=host, predictor=predictor, explore=explore, show_progress=sys.stderr.isatty()
+    ) as stack:
         typer.echo(f"release {chosen} at {addresses}; Ctrl-C stops it")
         stack.wait()
 

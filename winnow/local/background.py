@@ -26,14 +26,14 @@ _GONE_SECONDS = 1.0
 """Time after which a state that cannot be read means that the stack has ended: while it is written, it cannot be."""
 
 
-def serve(release: int, ports: Ports, host: str, predictor: Predictor) -> None:
+def serve(release: int, ports: Ports, host: str, predictor: Predictor, explore: float) -> None:
     """Serve a release in this process until it is interrupted.
 
     Raises:
         WinnowError: The stack did not start, or a part stopped by itself.
     """
     try:
-        with Stack(release, ports, host=host, predictor=predictor, show_progress=False) as stack:
+        with Stack(release, ports, host=host, predictor=predictor, explore=explore, show_progress=False) as stack:
             stack.wait()
     except KeyboardInterrupt:
         return
@@ -44,6 +44,7 @@ def detach(
     ports: Ports,
     host: str = LOOPBACK,
     predictor: Predictor = "triton",
+    explore: float = 0.0,
     *,
     show_progress: bool = True,
 ) -> StackState:
@@ -54,6 +55,7 @@ def detach(
         ports: Ports of the parts.
         host: IPv4 address that HTTP and gRPC listen on.
         predictor: What computes the models.
+        explore: Share of the lists that are explored.
         show_progress: Show the elapsed time while waiting.
 
     Raises:
@@ -64,7 +66,10 @@ def detach(
     # A session of its own, so that the stack outlives the terminal.
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "winnow.local", host, predictor, str(release), *map(str, ports.numbers())],
+        [
+            *(sys.executable, "-P", "-m", "winnow.local", host, predictor, str(explore)),
+            *map(str, (release, *ports.numbers())),
+        ],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -59,6 +59,7 @@ class Stack:
         state_dir: Path | None = None,
         redis_url: str | None = None,
         reuse_s: float | None = None,
+        explore: float = 0.0,
         show_progress: bool = True,
     ) -> None:
         """Configure the stack without starting it.
@@ -72,6 +73,7 @@ class Stack:
                 home's; the addresses of the environment are then ignored.
             redis_url: Address of a running Redis, which takes precedence over ``REDIS_URL``.
             reuse_s: Age in seconds up to which an answer is reused; the transformer's default without it.
+            explore: Share of the lists that are explored.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
@@ -81,7 +83,8 @@ class Stack:
         self._folder = state_dir or home.home()
         self._has_own_state = state_dir is not None
         self._redis_url = redis_url or (None if self._has_own_state else os.environ.get("REDIS_URL"))
-        self._reuse = () if reuse_s is None else (f"--reuse-seconds={reuse_s:g}",)
+        self._flags = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
+        self._flags += [f"--explore={explore:g}"] if explore else []
         self._show_progress = show_progress
         self._servers: tuple[Process, ...] = ()
         self._warm: Chain | None = None
@@ -128,7 +131,7 @@ class Stack:
                 parts.milvus_url,
                 self._embedded,
                 triton_url or None,
-                self._reuse,
+                tuple(self._flags),
             )
             self._chain = Chain(release, self._around)
 

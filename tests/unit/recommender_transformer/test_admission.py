@@ -1,10 +1,15 @@
 """Admission of recommendations, with a manual clock."""
 
+import asyncio
 from typing import Any
 
+import pytest
+from kserve.errors import InvalidInput
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from prometheus_client import REGISTRY
 
-from recommender_transformer.serving.connections.admission import AdmissionControl
+from recommender_transformer.serving.connections.admission import AdmissionControl, AdmissionMiddleware
+from recommender_transformer.serving.direct_grpc import DirectServicer
 
 
 def let_in(room: AdmissionControl, asked: int) -> int:
@@ -55,3 +60,41 @@ def test_metrics_count_requests_in_flight_and_refused(clock: Any) -> None:
     assert [room.acquire("grpc") for _ in range(5)] == [True, True, True, False, False]
     assert refused() - before == 2
     assert REGISTRY.get_sample_value("winnow_in_flight") == 3
+
+
+@pytest.mark.parametrize(("status", "failed"), [(200, 0), (400, 0), (499, 0), (500, 1), (503, 1)])
+def test_a_response_with_an_error_of_the_server_is_counted(status: int, failed: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    sent: list[Any] = []
+    before = failures("http")
+    scope = {"type": "http", "method": "POST", "path": "/v1/models/recommender:predict"}
+    asyncio.run(AdmissionMiddleware(app, AdmissionControl())(scope, None, send))  # type: ignore[arg-type]
+    assert len(sent) == 2
+    assert failures("http") - before == failed
+
+
+@pytest.mark.parametrize(("error", "failed"), [(InvalidInput("k"), 0), (RuntimeError("a bug"), 1)])
+def test_a_grpc_call_that_fails_is_counted(error: Exception, failed: int) -> None:
+    class Model:
+        def parse(self, *call: Any) -> None:
+            raise error
+
+    class Context:
+        def invocation_metadata(self) -> None:
+            return None
+
+    servicer = DirectServicer(Model(), AdmissionControl(), None, None)  # type: ignore[arg-type]
+    before = failures("grpc")
+    with pytest.raises(type(error)):
+        asyncio.run(servicer.ModelInfer(pb.ModelInferRequest(model_name="recommender"), Context()))  # type: ignore[arg-type]
+    assert failures("grpc") - before == failed
+
+
+def failures(protocol: str) -> float:
+    return REGISTRY.get_sample_value("winnow_failed_total", {"protocol": protocol}) or 0.0

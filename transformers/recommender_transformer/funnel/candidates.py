@@ -25,7 +25,8 @@ class Candidates:
         value: float32 [n], what showing the item is worth; NaN unless the ranker has answered.
         score: float32 [n], the score to order by, higher is better; 0 until the scorers run.
         seen: bool [n], whether the user has seen the item; false until the filters run.
-        propensity: float32 [n], probability that the item passed the randomised filters; 1 if no draw was involved.
+        propensity: float32 [n], probability that the item passed the randomised filters and, once the orderers have
+            run, that it is shown at its position; 1 if no draw was involved.
     """
 
     items: NDArray[np.int32]

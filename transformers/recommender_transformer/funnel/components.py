@@ -38,6 +38,7 @@ class Pipeline:
         categories: codes of the categories that requests name.
         objectives: weights of the event types that requests may replace.
         repeats: what to do with items that a user has seen, for requests that do not say.
+        explore: share of the lists that are explored.
         explainer: renders the trace of ``debug: true``.
     """
 
@@ -48,6 +49,7 @@ class Pipeline:
     categories: CategoryCodes
     objectives: Objectives
     repeats: Repeats
+    explore: float
     query_hydrators: tuple[QueryHydrator, ...]
     sources: tuple[Source, ...]
     item_hydrators: tuple[ItemHydrator, ...]

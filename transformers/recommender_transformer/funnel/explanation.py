@@ -84,6 +84,7 @@ class Explainer:
             },
             "objectives": dict(zip(self._schema.events, query.weights.tolist(), strict=True)),
             "repeats": query.repeats,
+            "exploration": query.exploration._asdict(),
             "candidates": candidates,
         }
 

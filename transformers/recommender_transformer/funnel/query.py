@@ -87,6 +87,18 @@ class Reuse:
     answer: HeldAnswer | None = None
 
 
+class Exploration(NamedTuple):
+    """Whether the query's list is explored (:mod:`recommender_transformer.funnel.orderers.explored`).
+
+    Attributes:
+        share: the probability with which lists of such queries are; 0 for a query that is exempt.
+        drawn: whether this one's is.
+    """
+
+    share: float = 0.0
+    drawn: bool = False
+
+
 @dataclass(frozen=True)
 class Query:
     """An admitted request, which is fixed; the stages write to its parts only: ``user``, ``weights`` and so on.
@@ -102,6 +114,7 @@ class Query:
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
         carrier: W3C trace headers of the caller; empty without a trace.
         sources: candidate lists by source, and the vector of the content.
+        exploration: whether the list is explored.
         reuse: the answer that is reused for the query, if any.
         trace: timings, degraded components and removed candidates.
         started: ``time.perf_counter()`` when the deadline began: after the content was decoded.
@@ -118,6 +131,7 @@ class Query:
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     sources: SourceResults = field(default_factory=SourceResults)
+    exploration: Exploration = field(default_factory=Exploration)
     reuse: Reuse = field(default_factory=Reuse)
     trace: Trace = field(default_factory=Trace)
     started: float = field(default_factory=time.perf_counter)

@@ -8,6 +8,7 @@ in ``funnel.fallbacks``.
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from random import random
 from time import monotonic, perf_counter
 
 import numpy as np
@@ -18,7 +19,7 @@ from recommender_transformer.funnel.answers import recommended
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.fallbacks import Fallbacks
-from recommender_transformer.funnel.query import Query, User
+from recommender_transformer.funnel.query import Exploration, Query, User
 from recommender_transformer.funnel.retrieval import Retrieval
 from recommender_transformer.funnel.stage_metrics import StageMetrics
 from winnow.encoders.inputs import MODALITIES
@@ -76,9 +77,18 @@ class Runner:
                 user=User(self._cold_start_state),
                 content=content,
                 carrier=carrier or {},
+                exploration=self._exploration(request),
             )
             for n, (request, content) in enumerate(zip(requests, contents, strict=True))
         ]
+
+    def _exploration(self, request: RecommendRequest) -> Exploration:
+        """Draw whether a list is explored: before anything is known of it, so that the share is that of all lists.
+
+        A query by content is exempt: its answer is a search result.
+        """
+        share = self._pipeline.explore if request.query is None else 0.0
+        return Exploration(share, random() < share)  # noqa: S311
 
     async def retrieve(self, query: Query) -> Candidates:
         """Query hydrators, sources, item hydrators and filters; returns the candidates to score.
@@ -114,6 +124,8 @@ class Runner:
         )
         if reused is not None:
             answer["reused_ms"] = int((monotonic() - reused.made) * 1000)
+        if query.exploration.drawn:
+            answer["explored"] = True
         if query.request.debug:
             answer["trace"] = self._pipeline.explainer.explain(
                 query, shown, self._pipeline.filters, self._pipeline.source_names

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import home, release
-from winnow.errors import WinnowError
 from winnow.local.stack_state import Predictor
 
 if TYPE_CHECKING:
@@ -133,9 +132,7 @@ def _record(
     Raises:
         WinnowError: the evaluation is of another version of Winnow.
     """
-    from pydantic import ValidationError
-
-    from winnow.evaluation.record import FILE, EvaluationRecord
+    from winnow.evaluation import record
     from winnow.lifecycle.gate import Check, metrics
 
     number = candidate.manifest.number
@@ -145,17 +142,15 @@ def _record(
         return None, Check(name="metrics", passed=False, message=message)
     if not len(twin.array("holdout")):
         return None, metrics.unevaluated("no user has enough events for one to be held out", rules.metrics)
-    path = home.home() / "evaluations" / str(twin.manifest.number) / FILE
-    try:
-        if since is not None and path.stat().st_mtime < since.timestamp():
-            message = f"release {twin.manifest.number} was evaluated before the live release became live: run `winnow "
-            return None, Check(name="metrics", passed=False, message=f"{message}evaluate` again")
-        return EvaluationRecord.model_validate_json(path.read_bytes()), None
-    except FileNotFoundError:
+    evaluation = record.read(str(home.home()), twin.manifest.number)
+    if evaluation is None:
         message = f"release {twin.manifest.number}, which was built like release {number} for evaluation, has not been "
         return None, Check(name="metrics", passed=False, message=f"{message}evaluated: run `winnow evaluate`")
-    except ValidationError as error:
-        raise WinnowError(f"{path} was written by another version of Winnow: run `winnow evaluate` again") from error
+    written = home.home() / "evaluations" / str(twin.manifest.number) / record.FILE
+    if since is not None and written.stat().st_mtime < since.timestamp():
+        message = f"release {twin.manifest.number} was evaluated before the live release became live: run `winnow "
+        return None, Check(name="metrics", passed=False, message=f"{message}evaluate` again")
+    return evaluation, None
 
 
 def _requests(candidate: "Release", rules: "Gate") -> "list[LoggedRequest]":

@@ -54,8 +54,16 @@ def test_every_protocol_says_that_an_answer_was_reused(serve_published: Callable
         assert server.metric("winnow_answers_reused_total") == 6
 
 
-def test_an_age_out_of_bounds_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--reuse-seconds=61", "--reuse-seconds: must be between 0 and 60, got 61"),
+        ("--explore=0.5", "--explore: must be between 0 and 0.1, got 0.5"),
+        ("--explore=-0.1", "--explore: must be between 0 and 0.1, got -0.1"),
+    ],
+)
+def test_a_flag_out_of_bounds_is_refused(flag: str, message: str) -> None:
     command = [sys.executable, "-m", "recommender_transformer", "--release-dir=r", "--predictor_host=localhost:1"]
-    refused = subprocess.run([*command, "--reuse-seconds=61"], capture_output=True, text=True, timeout=120)
+    refused = subprocess.run([*command, flag], capture_output=True, text=True, timeout=120)
     assert refused.returncode == 2
-    assert "--reuse-seconds: must be between 0 and 60, got 61" in refused.stderr
+    assert message in refused.stderr

@@ -40,7 +40,9 @@ class HeldAnswers:
     """A cache of answers, bounded in items and in time; as a side effect it holds each answer that may be reused.
 
     Degraded and late answers are not held: the next one may be complete. Neither are those with a trace, which tells
-    what one request did, nor those of queries by content, which are large and rarely repeated.
+    what one request did, nor those of queries by content, which are large and rarely repeated. An explored query takes
+    no part: a held draw would be shown to others who share the answer, and a query that reused an answer instead of its
+    own draw would be explored less often than its propensity says.
 
     Args:
         store: gives the catalog and the rows of items.
@@ -68,6 +70,8 @@ class HeldAnswers:
         """
         request = query.request
         if not self._enabled or request.debug or request.query is not None or query.trace.degraded:
+            return False
+        if query.exploration.drawn:
             return False
         query.reuse.key = key = self._key(query, stored)
         held = self._held.get(key)

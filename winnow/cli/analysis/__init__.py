@@ -1,0 +1,1 @@
+"""Commands that analyse what was logged."""
