@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import home, release
-from winnow.local.predictor import Predictor
+from winnow.local.stack_state import Predictor
 
 if TYPE_CHECKING:
     from winnow.evaluation.record import EvaluationRecord
