@@ -32,6 +32,7 @@ from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.items.arrays import id_arrays
+from winnow.models.ranker_graph import RankerGraph
 from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
@@ -133,7 +134,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 rows = [export_approximate(served, choice, number, repository, inputs, BOUND, shared)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
-            rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
+            graph = RankerGraph(ranker.model)
+            rows.append(export_model(graph, RANKER, number, repository, ranked, BOUND, shared, ranker.model))
             bar.update()
             tower = ServedItemTower(retriever.item_tower, retriever.shapes, vectors, served.candidates, scan)
             new_items = _item_inputs(features, retriever.shapes)

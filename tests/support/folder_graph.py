@@ -60,7 +60,7 @@ LEVELS = (
     ("winnow.cli",),
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.backends.predictor"),
-    ("recommender_transformer.content",),
+    ("kfp_pipelines.rollout", "recommender_transformer.content"),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     ("recommender_transformer.funnel.reuse",),
     (
