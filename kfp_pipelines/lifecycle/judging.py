@@ -58,15 +58,16 @@ def judge(
     from kfp_pipelines.lifecycle.scratch import scratch
     from kfp_pipelines.lifecycle.verdicts import show_and_require
     from winnow.evaluation import record
-    from winnow.lifecycle.gate import Gate, judge, write
+    from winnow.lifecycle.gate import Gate, judge, metrics, write
     from winnow.result import reported
     from winnow.settings.file import parse
 
     with reported(), scratch(Path(twin.path), home, live) as (_, release, beside):
         found = record.read(evaluation.path, release.manifest.number)
         reason = Path(evaluation.path, "unevaluated.txt")
-        unevaluated = reason.read_text() if reason.exists() else ""
-        said = judge(release, found, beside, parse(Gate, rules, "gate"), unevaluated=unevaluated)
+        chosen = parse(Gate, rules, "gate")
+        missing = metrics.unevaluated(reason.read_text(), chosen.metrics) if reason.exists() else None
+        said = judge(release, found, beside, chosen, unevaluated=missing)
         write(verdict.path, said)
         show_and_require(said)
 
