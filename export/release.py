@@ -32,6 +32,7 @@ from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.items.arrays import id_arrays
+from winnow.models.ranker_graph import RankerGraph
 from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
@@ -133,7 +134,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 rows = [export_approximate(served, choice, number, repository, inputs, BOUND, shared)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
-            rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
+            graph = RankerGraph(ranker.model)
+            rows.append(export_model(graph, RANKER, number, repository, ranked, BOUND, shared, ranker.model))
             bar.update()
             tower = ServedItemTower(retriever.item_tower, retriever.shapes, vectors, served.candidates, scan)
             new_items = _item_inputs(features, retriever.shapes)
@@ -255,13 +257,6 @@ def _arrays(
     return arrays
 
 
-def _build(parts: TrainedParts, watch: Stopwatch) -> BuildRecord:
-    """How the parts were trained, and what the steps took; of the export, until now."""
-    trained = TrainingResult.model_validate_json((parts.retriever / RESULT).read_bytes())
-    steps = provenance.costs(parts.dataset, parts.encoders, parts.features, parts.retriever)
-    return BuildRecord(curves=trained.curves, steps=[*steps, watch.read()])
-
-
 def _json_files(parts: TrainedParts) -> dict[str, str]:
     files = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
     described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
@@ -287,3 +282,10 @@ def data_profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> profi
         item_events = item_events + np.bincount(rows, minlength=features.items)
     event_types = dict(zip(names, counts.tolist(), strict=True))
     return profile.DataProfile.of(dataset, event_types, newest, features.embeddings, item_events)
+
+
+def _build(parts: TrainedParts, watch: Stopwatch) -> BuildRecord:
+    """How the parts were trained, and what the steps took; of the export, until now."""
+    trained = TrainingResult.model_validate_json((parts.retriever / RESULT).read_bytes())
+    steps = provenance.costs(parts.dataset, parts.encoders, parts.features, parts.retriever)
+    return BuildRecord(curves=trained.curves, steps=[*steps, watch.read()])

@@ -50,7 +50,7 @@ def judge(
         live: the live release; 0 without one.
         rules: what must hold, as the YAML or JSON of ``gate.yaml``; empty for the defaults.
         twin: the release that was evaluated.
-        evaluation: of :func:`evaluate`.
+        evaluation: what the step evaluate wrote.
         verdict: ``gate.json``, as ``evaluations/N`` of a home.
     """
     from pathlib import Path
@@ -58,15 +58,16 @@ def judge(
     from kfp_pipelines.lifecycle.scratch import scratch
     from kfp_pipelines.lifecycle.verdicts import show_and_require
     from winnow.evaluation import record
-    from winnow.lifecycle.gate import Gate, judge, write
+    from winnow.lifecycle.gate import Gate, judge, metrics, write
     from winnow.result import reported
     from winnow.settings.file import parse
 
     with reported(), scratch(Path(twin.path), home, live) as (_, release, beside):
         found = record.read(evaluation.path, release.manifest.number)
         reason = Path(evaluation.path, "unevaluated.txt")
-        unevaluated = reason.read_text() if reason.exists() else ""
-        said = judge(release, found, beside, parse(Gate, rules, "gate"), unevaluated=unevaluated)
+        chosen = parse(Gate, rules, "gate")
+        missing = metrics.unevaluated(reason.read_text(), chosen.metrics) if reason.exists() else None
+        said = judge(release, found, beside, chosen, unevaluated=missing)
         write(verdict.path, said)
         show_and_require(said)
 
@@ -89,7 +90,7 @@ def check(
         rules: what must hold, as the YAML or JSON of ``gate.yaml``; empty for the defaults.
         data: address of the data; on S3 its ``impressions/`` are the requests, elsewhere users of the release are.
         candidate: the release.
-        before: the verdict of :func:`judge`.
+        before: the verdict of the step judge.
         verdict: both verdicts, as ``evaluations/N/gate.json`` of a home.
     """
     from pathlib import Path

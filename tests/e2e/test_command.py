@@ -21,7 +21,8 @@ from winnow.errors import WinnowError
 from winnow.evaluation import record
 from winnow.evaluation.funnel import Funnel
 from winnow.items.index import ItemIndex
-from winnow.local import stack
+from winnow.local import chain
+from winnow.local.stack import Stack
 from winnow.ports import EVERYWHERE, Ports
 from winnow.provenance import BuildRecord
 
@@ -135,7 +136,7 @@ def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.Monkey
                 return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")
             return None
 
-    monkeypatch.setattr(stack, "FIRST_ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr(chain, "FIRST_ANSWER_SECONDS", 2.0)
     hollow = grpc.server(ThreadPoolExecutor(2), handlers=[Hollow()])
     monkeypatch.setenv("TRITON_URL", f"127.0.0.1:{hollow.add_insecure_port('127.0.0.1:0')}")
     monkeypatch.setenv("WINNOW_HOME", str(winnow.home))
@@ -143,7 +144,7 @@ def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.Monkey
     hollow.start()
     try:
         with pytest.raises(WinnowError, match=r"retriever: UNIMPLEMENTED.*ranker: UNIMPLEMENTED.*TRITON_URL") as caught:
-            stack.Stack(1, Ports.free(), show_progress=False).__enter__()
+            Stack(1, Ports.free(), show_progress=False).__enter__()
     finally:
         hollow.stop(None).wait()
     assert "\n" not in str(caught.value)

@@ -39,7 +39,7 @@ LEVELS = (
         "winnow.local.triton_backend.faiss",
         "winnow.local.triton_backend.onnxruntime",
     ),
-    ("winnow.settings",),
+    ("winnow.lifecycle", "winnow.settings"),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     ("winnow.items",),
     (
@@ -54,7 +54,7 @@ LEVELS = (
     ("winnow.datasets", "winnow.features.spark", "winnow.feedback", "winnow.local"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     ("winnow.evaluation.off_policy", "winnow.training.encoders", "winnow.training.retriever"),
-    ("winnow.lifecycle", "winnow.training.ranker"),
+    ("winnow.training.ranker",),
     ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.lifecycle.trigger", "winnow.reporting", "winnow.training"),
     ("winnow.cli.releases",),
     ("winnow.cli",),

@@ -10,7 +10,10 @@ from winnow.cli.evaluate import evaluate
 from winnow.cli.objectives import objectives
 from winnow.cli.plan import plan
 from winnow.cli.recommend import lists, recommend
+from winnow.cli.releases.diff import diff
 from winnow.cli.releases.gate import gate
+from winnow.cli.releases.listing import releases
+from winnow.cli.releases.promote import promote, rollback
 from winnow.cli.releases.report import report
 from winnow.cli.releases.trigger import trigger
 from winnow.cli.serve import demo, down, up
@@ -27,7 +30,8 @@ commands = typer.Typer(
 )
 for command in (
     *(demo, build, up, down, recommend, objectives, lists),
-    *(evaluate, report, gate, off_policy, skew, plan, trigger),
+    *(evaluate, report, gate, promote, rollback, releases, diff),
+    *(off_policy, skew, plan, trigger),
 ):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")

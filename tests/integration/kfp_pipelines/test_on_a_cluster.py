@@ -66,7 +66,7 @@ def write_log(name: str, start: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(1800)
 def test_from_data_on_s3_to_a_live_release(aws: None, packages: dict[str, Path], tmp_path: Path) -> None:
     boto3.client("s3").create_bucket(Bucket=BUCKET.removeprefix(files.S3))
     files.write(f"{DATA}/dataset.yaml", b"name: shop\nevents: {view: 1}\nrepeats: allow\n")
@@ -114,7 +114,7 @@ def test_from_data_on_s3_to_a_live_release(aws: None, packages: dict[str, Path],
         env=os.environ | {"WINNOW_HOME": str(tmp_path / "served")},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=600,
     )
     assert served.stdout.split("\n")[0] == "3 []", served.stderr
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import boto3
 import pytest
-from tests.support.homes import add_release
 
+from tests.support.lifecycle.homes import add_release
 from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.lifecycle.claims import claim

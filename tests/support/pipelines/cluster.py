@@ -191,7 +191,7 @@ class _Pod:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900,
+            timeout=600,
         )
         if ended.returncode:
             raise StepFailed(f"{label}: {ended.stdout[-4000:]}")
