@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from kfp_pipelines.rollout.prometheus import Counts
 from kfp_pipelines.rollout.settings import RolloutSettings
 
-Verdict = Literal["worse", "fine", "unknown"]
+Finding = Literal["worse", "fine", "unknown"]
 
 
 class Interval(NamedTuple):
@@ -34,7 +34,7 @@ class Check:
     """
 
     name: str
-    verdict: Verdict
+    verdict: Finding
     message: str
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ def compare(canary: Counts, stable: Counts, settings: RolloutSettings, clicks: b
     return [*checks, _clicks(canary, stable, settings)] if clicks else checks
 
 
-def overall(checks: list[Check]) -> Verdict:
+def overall(checks: list[Check]) -> Finding:
     """Worse where one check is, fine where all are."""
     verdicts = {each.verdict for each in checks}
     return "worse" if "worse" in verdicts else "fine" if verdicts == {"fine"} else "unknown"
@@ -81,7 +81,7 @@ def _share(
         difference((hits[0], of[0]), (hits[1], of[1]), confidence)
         for confidence in (settings.confidence_worse, settings.confidence_fine)
     )
-    verdict: Verdict = "worse" if sure.low > bound else "fine" if fine.high <= bound else "unknown"
+    verdict: Finding = "worse" if sure.low > bound else "fine" if fine.high <= bound else "unknown"
     shares = f"{hits[0] / of[0]:.2%} of {of[0]:.0f}, stable {hits[1] / of[1]:.2%} of {of[1]:.0f}"
     return Check(name, verdict, f"{shares}, at most {bound:.2%} more allowed")
 
@@ -107,7 +107,7 @@ def _latency(canary: Counts, stable: Counts, settings: RolloutSettings) -> Check
         wilson(slow, canary.answered, confidence)
         for confidence in (settings.confidence_worse, settings.confidence_fine)
     )
-    verdict: Verdict = "worse" if sure.low > allowed else "fine" if fine.high <= allowed else "unknown"
+    verdict: Finding = "worse" if sure.low > allowed else "fine" if fine.high <= allowed else "unknown"
     message = f"{slow / canary.answered:.2%} of {canary.answered:.0f} slower than {limit:g} s, at most {allowed:.2%} "
     return Check("latency", verdict, f"{message}allowed; the 99th percentile of the stable chain is {p99:g} s")
 
@@ -131,7 +131,7 @@ def _clicks(canary: Counts, stable: Counts, settings: RolloutSettings) -> Check:
 
     bound = 1 - settings.fewer_clicks
     sure, fine = ratio(settings.confidence_worse), ratio(settings.confidence_fine)
-    verdict: Verdict = "worse" if sure.high < bound else "fine" if fine.low >= bound else "unknown"
+    verdict: Finding = "worse" if sure.high < bound else "fine" if fine.low >= bound else "unknown"
     rates = f"{canary.liked / canary.answered:.3f} liked events per recommendation, stable "
     return Check(
         "clicks", verdict, f"{rates}{stable.liked / stable.answered:.3f}, at least {bound:.2f} times it required"

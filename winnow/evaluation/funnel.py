@@ -43,7 +43,7 @@ Trace = dict[str, Any]
 
 
 class Funnel:
-    """A served release; made by :meth:`serving`."""
+    """A served release; made by ``serving``."""
 
     def __init__(self, release: Release, ports: Ports, endpoint: InferenceServerClient, show_progress: bool) -> None:
         self._release, self._ports, self._endpoint, self._show = release, ports, endpoint, show_progress

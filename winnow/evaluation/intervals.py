@@ -15,6 +15,8 @@ from winnow.evaluation.record import Estimate
 from winnow.ranking.user_metrics import Ratio
 
 RESAMPLES = 1000
+"""Samples of the bootstrap."""
+
 _ENDS = (0.025, 0.975)
 _AT_ONCE = 2_000_000
 """Drawn users in memory at once, 16 MB."""

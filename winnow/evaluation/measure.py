@@ -31,7 +31,10 @@ from winnow.release import Release
 from winnow.schema import FeatureSchema
 
 MOST_USERS = 20_000
+"""Users that are evaluated at most."""
+
 TRACED = 1_000
+"""Of these, the users whose trace is read at most."""
 
 Lists = Mapping[str, NDArray[np.int32]]
 """Recommender -> int32 [users, DEPTH]."""

@@ -75,7 +75,7 @@ class Traced:
         return losses
 
     def calibration(self) -> dict[str, list[Bin]]:
-        """Event type, and :data:`CLICK` first -> bins; without types that no prediction was made of."""
+        """Event type, and ``click`` first -> bins; without types that no prediction was made of."""
         return {name: bins(self._predictions[name]) for name in (CLICK, *self.events) if self._predictions[name]}
 
 
