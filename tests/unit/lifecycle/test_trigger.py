@@ -1,15 +1,20 @@
 """The rules of the trigger: each at its border, and what each says where it cannot measure."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import kubernetes_validate
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from cluster_validation.schemas.core import KUBERNETES
 from tests.support.paths import ROOT
 from tests.support.tiny_release import VOCABULARIES, write_release
+from winnow.cli.app import commands
 from winnow.datasets.profile import Column, DataProfile
 from winnow.feedback.since import NewEvents, Taken
 from winnow.lifecycle.trigger.baseline import Baseline
@@ -71,6 +76,15 @@ def test_the_example_has_every_field_with_its_default() -> None:
     path = ROOT / "examples" / "trigger.yaml"
     assert load(TriggerRules, path) == TriggerRules()
     assert yaml.safe_load(path.read_text()) == TriggerRules().model_dump()
+
+
+def test_the_cronjob_of_the_guide_is_valid() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "retraining.md").read_text(), re.DOTALL)
+    [job] = [each for each in map(yaml.safe_load, blocks) if each.get("kind") == "CronJob"]
+    kubernetes_validate.validate(job, str(KUBERNETES), strict=True)
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    asked = CliRunner().invoke(commands, [*container["command"][1:], *container["args"], "--dry-run", "--help"])
+    assert asked.exit_code == 0, asked.output
 
 
 @pytest.mark.parametrize(
