@@ -41,7 +41,7 @@ def test_a_due_build_repeats_that_of_the_live_release(tmp_path: Path) -> None:
     built = trigger()
     assert built.returncode == 0, built.stderr
     assert "due: staleness: build" in built.stdout
-    assert "built release 2: `winnow promote 2` makes it live" in built.stderr
+    assert "built release 2: `winnow promote 2` makes it live" in built.stdout
     assert Release.open(home / "releases" / "2").manifest.source == source
     again = trigger()
     assert (again.returncode, "(pause_hours)" in again.stdout) == (0, True)

@@ -118,7 +118,7 @@ def test_volume_fires_from_its_bound(decided: Decide) -> None:
     for total, fired in ((199, False), (200, True)):
         found = decided(text, NewEvents(total, []))
         assert {found["volume: absolute"].fired, found["volume: relative"].fired} == {fired}
-    assert found["volume: relative"].message == "200 events since then, 10.0% of the 2,000 of release 1"
+    assert found["volume: relative"].message == "200 events since the data of release 1 ended, 10.0% of its 2,000"
 
 
 def test_drift_fires_from_its_bound(decided: Decide, events: Callable[..., NewEvents]) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from winnow.feedback.since import NewEvents
     from winnow.lifecycle.trigger.baseline import Baseline
     from winnow.lifecycle.trigger.decision import Rule
-    from winnow.lifecycle.trigger.pause import Starts
+    from winnow.lifecycle.trigger.pause import Start, Starts
     from winnow.lifecycle.trigger.rules import TriggerRules
 
 DUE = 4
@@ -75,7 +76,7 @@ def trigger(
     """
     from winnow.lifecycle.trigger.baseline import Baseline
     from winnow.lifecycle.trigger.decision import decide
-    from winnow.lifecycle.trigger.pause import Starts
+    from winnow.lifecycle.trigger.pause import Start, Starts
     from winnow.lifecycle.trigger.rules import TriggerRules
     from winnow.settings.file import load
 
@@ -98,13 +99,14 @@ def trigger(
         typer.echo(json.dumps(described | {"rules": [rule.model_dump() for rule in applied]}, indent=1))
     else:
         _show(applied, baseline.manifest.number)
+    say = partial(typer.echo, err=as_json)
     if not fired or waits:
-        typer.echo(waits or "nothing is due", err=as_json)
+        say(waits or "nothing is due")
         return
-    typer.echo(f"due: {', '.join(fired)}", err=as_json)
+    say(f"due: {', '.join(fired)}")
     if dry_run:
         raise typer.Exit(DUE)
-    _start(baseline, starts, fired, now, (endpoint, place, experiment) if endpoint else None)
+    say(_start(baseline, starts, Start(at=now, fired=fired), (endpoint, place, experiment) if endpoint else None))
 
 
 def _events(baseline: "Baseline", exports: str | None) -> "NewEvents | None":
@@ -129,41 +131,29 @@ def _waits(starts: "Starts", rules: "TriggerRules", now: datetime) -> str:
     return f"a run was started {hours:,.1f} hours ago; the next one may start after {rules.pause_hours:g} (pause_hours)"
 
 
-def _start(
-    baseline: "Baseline",
-    starts: "Starts",
-    fired: Sequence[str],
-    now: datetime,
-    cluster: tuple[str, str, str] | None,
-) -> None:
-    """Start the run, unless another one runs.
+def _start(baseline: "Baseline", starts: "Starts", start: "Start", cluster: tuple[str, str, str] | None) -> str:
+    """Start the run, unless another one runs; returns what happened, for the user.
 
     Args:
         baseline: the live release, whose inputs the run gets.
         starts: where the start is recorded.
-        fired: the rules that fired.
-        now: the current time.
+        start: what is recorded.
         cluster: endpoint, home and experiment of a run on Kubeflow; ``None`` builds on this machine.
 
     Raises:
         WinnowError: the run cannot be started, or the build failed.
     """
-    from winnow.lifecycle.trigger.pause import Start
+    from winnow.lifecycle.trigger.cluster import start_run
     from winnow.local.build import build_release, is_running
 
     if cluster is None and is_running():
-        typer.echo(f"a build runs already in {home.home()}: none was started", err=True)
-        return
-    if not starts.record(Start(at=now, fired=tuple(fired))):
-        typer.echo("another trigger started a run at the same time: none was started", err=True)
-        return
+        return f"a build runs already in {home.home()}: none was started"
+    if not starts.record(start):
+        return "another trigger started a run at the same time: none was started"
     source = baseline.manifest.source
     if cluster is None:
         number = build_release(source, "none")
-        typer.echo(f"built release {number}: `winnow promote {number}` makes it live", err=True)
-        return
-    from winnow.lifecycle.trigger.cluster import start_run
-
+        return f"built release {number}: `winnow promote {number}` makes it live"
     endpoint, place, experiment = cluster
     try:
         run, unfinished = start_run(endpoint, experiment, source.model_dump() | {"home": place})
@@ -172,9 +162,8 @@ def _start(
         raise
     if run is None:
         starts.forget()
-        typer.echo(f"the run {unfinished!r} of {place} has not ended: none was started", err=True)
-    else:
-        typer.echo(f"started run {run}", err=True)
+        return f"the run {unfinished!r} of {place} has not ended: none was started"
+    return f"started run {run}"
 
 
 def _show(rules: "Sequence[Rule]", number: int) -> None:
