@@ -13,7 +13,7 @@ locals {
     }
     pipelines = {
       features  = { read = ["data/"], write = ["embeddings/", "features/"] }
-      models    = { read = [], write = ["model_repository/", "releases/"] }
+      models    = { read = [], write = ["claims/", "evaluations/", "live.json", "model_repository/", "releases/"] }
       artifacts = { read = [], write = [""] }
     }
     # Kubeflow Pipelines' servers store pipeline definitions and show artifacts.
@@ -30,10 +30,10 @@ locals {
     glue = { features = { read = ["data/", "glue/"], write = ["features/"] } }
   }
 
-  # Workloads that may list a whole bucket. Milvus and KServe's download call HeadBucket first, Hadoop expects 404, not 403,
-  # for missing objects: S3 grants both only with permission to list without a prefix. It reveals names; reading objects
+  # Workloads that may list a whole bucket. Milvus and KServe's download call HeadBucket first, Hadoop and the pipelines'
+  # look for the live release expect 404, not 403, for missing objects: S3 grants both only with permission to list without a prefix. It reveals names; reading objects
   # stays limited to the prefixes.
-  lists_all = ["predictor", "transformer", "feedback", "spark", "glue", "milvus"]
+  lists_all = ["predictor", "transformer", "feedback", "pipelines", "spark", "glue", "milvus"]
 
   # Workloads that read catalogs as glue://DATABASE (winnow.datasets.readers.cloud): tables and partitions, not Athena.
   glue_readers = { pipelines = "${var.name}*", spark = "${var.name}*" }

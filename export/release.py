@@ -257,13 +257,6 @@ def _arrays(
     return arrays
 
 
-def _build(parts: TrainedParts, watch: Stopwatch) -> BuildRecord:
-    """How the parts were trained, and what the steps took; of the export, until now."""
-    trained = TrainingResult.model_validate_json((parts.retriever / RESULT).read_bytes())
-    steps = provenance.costs(parts.dataset, parts.encoders, parts.features, parts.retriever)
-    return BuildRecord(curves=trained.curves, steps=[*steps, watch.read()])
-
-
 def _json_files(parts: TrainedParts) -> dict[str, str]:
     files = {name: (parts.features / name).read_text() for name in ("schema.json", "vocabularies.json")}
     described = [parts.encoders / name for name in (INPUTS_FILE, TOKENIZER_FILE)]
@@ -286,3 +279,10 @@ def data_profile(features: FeatureSet, dataset: Dataset, holdout: Path) -> profi
         newest = max(newest, pc.max(held["timestamp"]).as_py() or 0)
     event_types = dict(zip(names, counts.tolist(), strict=True))
     return profile.DataProfile.of(dataset, event_types, newest, features.embeddings)
+
+
+def _build(parts: TrainedParts, watch: Stopwatch) -> BuildRecord:
+    """How the parts were trained, and what the steps took; of the export, until now."""
+    trained = TrainingResult.model_validate_json((parts.retriever / RESULT).read_bytes())
+    steps = provenance.costs(parts.dataset, parts.encoders, parts.features, parts.retriever)
+    return BuildRecord(curves=trained.curves, steps=[*steps, watch.read()])

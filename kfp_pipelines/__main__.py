@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from kfp_pipelines.build import build
 from kfp_pipelines.feature_extraction import feature_extraction
-from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, TRAIN_JOB, Given, option
-from kfp_pipelines.retraining import retraining
+from kfp_pipelines.parameters import BUILD, FEATURE_EXTRACTION, PLACEMENT, Given, option
 from kfp_pipelines.running import run
 from winnow import home
 from winnow.proxies import bypass_loopback
@@ -35,15 +35,15 @@ def _extract(given: Given) -> None:
     run(feature_extraction, **given)
 
 
-def _retrain(given: Given) -> None:
+def _build(given: Given) -> None:
     """From data to the next release; prints its number."""
-    run(retraining, home=str(home.home()), **given)
+    run(build, home=str(home.home()), **given)
 
 
 _resume = inspect.Parameter("resume", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=Resume)
-app.command("feature-extraction")(_command(_extract, [option(name) for name in FEATURE_EXTRACTION]))
-_local = [option(name) for name in RETRAINING if name not in ("home", *TRAIN_JOB)]
-app.command("retraining")(_command(_retrain, [*_local, _resume]))
+_extraction = [option(name) for name in FEATURE_EXTRACTION if name not in PLACEMENT]
+app.command("feature-extraction")(_command(_extract, _extraction))
+app.command("build")(_command(_build, [*(option(name) for name in BUILD if name != "home"), _resume]))
 
 
 if __name__ == "__main__":

@@ -7,22 +7,56 @@ the Kubeflow UI shows its docstring's arguments. A step records its inputs besid
 """
 
 import os
+from importlib.metadata import version
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
-IMAGE = os.environ.get("WINNOW_TRAINING_IMAGE", "winnow-python-training:latest")
-"""The image that carries this project with its ``training`` and ``pipelines`` extras; read when compiling."""
+IMAGE = os.environ.get("WINNOW_TRAINING_IMAGE", f"winnow/training:{version('winnow')}")
+"""The image of every step (``images/training``), read when compiling.
+
+By default it has the name that the manifests have, too, of which ``eks/set-names`` makes that of an account's registry.
+"""
 
 step = dsl.component(base_image=IMAGE, install_kfp_package=False)
 
 
 @step
-def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: int, dataset: Output[Dataset]) -> None:
+def fingerprint(data: str) -> str:
+    """Look at the names, sizes and versions of the data's files, so that later steps are skipped where none changed.
+
+    Args:
+        data: folder, ``s3://`` or ``glue://`` address; empty for the marketplace.
+
+    Returns:
+        The fingerprint.
+    """
+    from kfp_pipelines.console import show
+    from winnow.datasets.fingerprint import fingerprint
+    from winnow.result import reported
+
+    with reported():
+        found = fingerprint(data)
+        show(f"fingerprint of {data or 'the marketplace'}: {found or 'none'}")
+        return found
+
+
+@step
+def ingest(
+    data: str,
+    fingerprint: str,
+    holdout: str,
+    items: int,
+    users: int,
+    events: int,
+    seed: int,
+    dataset: Output[Dataset],
+) -> None:
     """Read a data set, or generate the demo marketplace, and validate it before anything else starts.
 
     Args:
         data: folder, ``s3://`` or ``glue://`` address; empty generates the marketplace.
+        fingerprint: of the data's files; with the same one, Kubeflow's cache may skip this step.
         holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
         items: items of the marketplace.
         users: users of the marketplace.
@@ -42,10 +76,13 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
 
     with reported(), provenance.measured("ingest", Path(dataset.path)):
         size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
-        tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
+        # On a cluster the other steps run in other pods: their copy of the folder comes from the artefact's address.
+        travels = dataset.uri != dataset.path
+        folder, kept = Path(dataset.path), checked_holdout(holdout)
+        tables = ingest(data or None, folder, kept, size, show_progress=True, carries_media=travels)
         show(*tables.account.lines())
         check_learnable(tables, data or tables.spec.name)
-        provenance.record(Path(dataset.path), data=data, items=items, users=users, events=events, seed=seed)
+        provenance.record(folder, data=data, items=items, users=users, events=events, seed=seed)
         dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
 
 
@@ -212,7 +249,7 @@ def release(
     ranker: Input[Model],
     parity: Output[Metrics],
 ) -> int:
-    """Export every model to ONNX, prove each equal to PyTorch, and write the next release.
+    """Export every model to ONNX, prove each equal to PyTorch, and write the next release into a folder.
 
     Args:
         home: folder that holds ``releases/`` and ``model_repository/``.

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import docstring_parser
 import typer
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from winnow.encoders.settings import EncoderSettings
@@ -28,6 +29,9 @@ TrainOn = Literal["process", "trainjob"]
 
 Returned = TypeVar("Returned")
 
+_KINDS: dict[str, type] = {str(int): int, str(dict[str, str]): dict}
+"""Type of a field -> type of the parameter that kfp knows, where that is not ``str``."""
+
 
 class Parameters(BuildInputs):
     """The parameters of a pipeline.
@@ -40,7 +44,7 @@ class Parameters(BuildInputs):
         seed: seed of the marketplace.
         encoders: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         training: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
-        home: folder that holds ``releases/`` and ``model_repository/``.
+        home: folder or ``s3://`` address that holds ``releases/`` and ``model_repository/``, and gets the release.
         holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none, on
             a command line those under WINNOW_HOME.
@@ -49,11 +53,17 @@ class Parameters(BuildInputs):
         point_in_time: folder or ``s3://`` address that ``python -m winnow.features.spark`` wrote; empty computes the
             same in the step.
         profile: folder that gets traces of a few training steps; empty writes none.
+        gate: what must hold of a release, as the YAML or JSON of ``gate.yaml`` (docs/gate.md); empty for the defaults.
         train_on: ``process`` trains in the step's process; ``trainjob`` launches a TrainJob of Kubeflow Trainer on GPU
             nodes and waits for it, which needs a pipeline root on S3.
         nodes: nodes of the TrainJob.
         gpus: GPUs of each of its nodes.
         hours: time limit of the TrainJob, in hours from its creation.
+        step_cpu: CPUs that each step's pod requests, such as ``3`` or ``500m``.
+        step_memory: memory that each step's pod requests and may use, such as ``12Gi``.
+        step_gpus: GPUs of the pods of the steps encode and train; ``0`` for none.
+        data_nodes: labels of the nodes for the other steps, as a JSON object; ``{}`` allows every node.
+        model_nodes: labels of the nodes for the steps encode and train; with GPUs ``{"winnow/pool": "training"}``.
     """
 
     home: str
@@ -63,17 +73,30 @@ class Parameters(BuildInputs):
     output: str = ""
     point_in_time: str = ""
     profile: str = ""
+    gate: str = ""
     train_on: TrainOn = "process"
     nodes: int = 1
     gpus: int = 1
     hours: int = 24
+    # Quantities are strings, because Kubeflow Pipelines reads no numbers there; three CPUs fit on a node of four.
+    step_cpu: str = "3"
+    step_memory: str = "12Gi"
+    step_gpus: str = "0"
+    data_nodes: dict[str, str] = Field(default={"winnow/pool": "cpu"})
+    model_nodes: dict[str, str] = Field(default={"winnow/pool": "cpu"})
 
+
+PLACEMENT = ("step_cpu", "step_memory", "step_gpus", "data_nodes", "model_nodes")
+"""Parameters of the steps' pods."""
 
 TRAIN_JOB = ("train_on", "nodes", "gpus", "hours")
-"""Parameters that only a cluster can use, so that the command line lacks them."""
+"""Parameters of a TrainJob."""
 
-RETRAINING = tuple(Parameters.model_fields)
-FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "profile", *TRAIN_JOB))
+_ALL = tuple(Parameters.model_fields)
+BUILD = tuple(name for name in _ALL if name not in ("gate", *TRAIN_JOB, *PLACEMENT))
+FEATURE_EXTRACTION = tuple(name for name in _ALL if name not in ("home", "profile", "gate", *TRAIN_JOB))
+# A pod's folder for traces would be gone with it, and the pipeline itself builds with and without a hold-out.
+RETRAINING = tuple(name for name in _ALL if name not in ("profile", "holdout"))
 
 
 def checked_train_on(word: str) -> TrainOn:
@@ -104,7 +127,7 @@ def takes(names: Iterable[str]) -> Callable[[Callable[[Given], Returned]], Calla
             return definition(dict(zip(ordered, values, strict=True)))
 
         returned = inspect.signature(definition).return_annotation
-        parameters = [_parameter(name, int if _field(name).annotation is int else str) for name in ordered]
+        parameters = [_parameter(name, _KINDS.get(str(_field(name).annotation), str)) for name in ordered]
         pipeline.__signature__ = inspect.Signature(parameters, return_annotation=returned)  # type: ignore[attr-defined]
         described = "\n".join(f"    {name}: {text}" for name, text in documented.items())
         pipeline.__doc__ = f"{inspect.getdoc(definition)}\n\nArgs:\n{described}\n"

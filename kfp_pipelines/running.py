@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
@@ -23,6 +24,10 @@ from winnow.result import VARIABLE, RunResult
 
 TAIL_LINES = 15
 """Of the step's log, shown where a step fails unexpectedly."""
+
+
+# kfp.local looks for "python" in the image's name, although it runs the steps in this environment.
+warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
 
 
 def run(pipeline: object, resume: bool = False, **arguments: str | int) -> None:

@@ -75,7 +75,7 @@ LEVELS = (
         "recommender_transformer.funnel.sources",
         "recommender_transformer.serving.protocols",
     ),
-    ("recommender_transformer.serving",),
+    ("kfp_pipelines.lifecycle", "recommender_transformer.serving"),
     ("recommender_transformer",),
 )
 """Every folder, the lowest level first."""

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.lifecycle import conditional_writes
 from winnow.lifecycle.claims import EVALUATIONS, RELEASES, REPOSITORIES
 from winnow.release import MANIFEST, Manifest, Release
 
@@ -34,7 +33,7 @@ def numbers(home: str) -> list[int]:
 
 
 def upload(folder: Path, home: str, number: int, show_progress: bool = False) -> None:
-    """Publish a release into a home, and verify every file by its checksum in the home.
+    """Publish a release into a home, and verify every file by its checksum in the home; once it is there, do nothing.
 
     Args:
         folder: a home on this machine that has the release.
@@ -48,13 +47,16 @@ def upload(folder: Path, home: str, number: int, show_progress: bool = False) ->
     """
     release = Release.open(folder / RELEASES / str(number))
     release.verify(folder / REPOSITORIES / str(number))
-    _copy(str(folder), home, number, show_progress, verified=True)
     manifest = (release.folder / MANIFEST).read_bytes()
     address = files.inside(home, RELEASES, str(number), MANIFEST)
-    if not conditional_writes.create(address, manifest) and files.read(address) != manifest:
-        raise WinnowError(
-            f"{home} has another release {number}: releases are never overwritten. Claim a new number for this one."
-        )
+    if number in numbers(home):
+        if files.read(address) != manifest:
+            raise WinnowError(
+                f"{home} has another release {number}: releases are never overwritten. Claim a new number for this one."
+            )
+        return
+    _copy(str(folder), home, number, show_progress, verified=True)
+    files.write(address, manifest)
 
 
 def download(home: str, number: int, folder: Path, show_progress: bool = False) -> Release:

@@ -1,4 +1,4 @@
-"""Runs the retraining pipeline in a child process."""
+"""Runs the pipeline ``build`` in a child process."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def build_release(source: BuildInputs, holdout: str, resume: bool = False, profi
     Raises:
         BuildFailed: the pipeline failed; has the exit code of the failure.
     """
-    command = [sys.executable, "-P", "-m", "kfp_pipelines", "retraining", f"--holdout={holdout}"]
+    command = [sys.executable, "-P", "-m", "kfp_pipelines", "build", f"--holdout={holdout}"]
     command += [f"--{name}={value}" for name, value in source.model_dump().items()]
     command += ["--resume"] if resume else []
     command += [f"--profile={profile.resolve()}"] if profile else []

@@ -14,6 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from winnow.datasets.fingerprint import fingerprint
 from winnow.datasets.ingest import ingest
 from winnow.errors import DataError, WinnowError
 from winnow.feedback.export_files import IMPRESSION_SCHEMA
@@ -83,6 +84,16 @@ def test_parquet_on_s3(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out/holdout.parquet")["item_id"].to_pylist() == ["c"]
 
 
+def test_a_fingerprint_covers_all_objects_below_the_prefix() -> None:
+    put("seen/dataset.yaml", YAML.encode())
+    put("seen/images/a.png", b"1")
+    seen = {fingerprint("s3://winnow-data/seen"), fingerprint("s3://winnow-data/seen/")}
+    assert len(seen) == 1
+    put("seen/images/a.png", b"2")
+    assert len(seen | {fingerprint("s3://winnow-data/seen")}) == 2
+    assert fingerprint("s3://winnow-data/see") == ""
+
+
 def test_csv_on_s3(tmp_path: Path) -> None:
     put("csv/dataset.yaml", b"name: shop\nevents: {view: 1, buy: 5}\n")
     put("csv/items.csv", ITEMS.select(["item_id", "image"]))
@@ -107,6 +118,10 @@ def test_glue_tables(tmp_path: Path) -> None:
     assert data.events.to_pydict() == EVENTS.to_pydict()
     assert data.impressions["item_id"].to_pylist() == ["b", "007"]
     assert data.impressions["propensity"].to_pylist() == [1.0, 0.5]
+    seen = fingerprint("glue://shop")
+    assert fingerprint("glue://shop") == seen != fingerprint("glue://nothing")
+    put("glue/events/more.parquet", EVENTS)
+    assert fingerprint("glue://shop") != seen
     other = pd.DataFrame({"campaign": ["spring"]})
     place = "s3://winnow-data/glue/impressions/"
     wr.s3.to_parquet(other, place, dataset=True, mode="overwrite", database="shop", table="impressions")

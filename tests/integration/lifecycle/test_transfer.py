@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.support.tiny_release import write_release
+from tests.support.lifecycle.homes import add_release
 from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.lifecycle.claims import claim
@@ -25,7 +25,7 @@ import os, signal, sys
 from itertools import count
 from pathlib import Path
 from winnow import files
-from winnow.lifecycle import conditional_writes, transfer
+from winnow.lifecycle import transfer
 folder, home, position = sys.argv[1:]
 written = count()
 def before(write):
@@ -34,8 +34,7 @@ def before(write):
             os.kill(os.getpid(), signal.SIGKILL)
         return write(*given)
     return killed
-files.upload = before(files.upload)
-conditional_writes.create = before(conditional_writes.create)
+files.upload, files.write = before(files.upload), before(files.write)
 transfer.upload(Path(folder), home, 1)
 """
 
@@ -54,13 +53,14 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def built(tmp_path: Path) -> Path:
     """A home on this machine with release 1, a model of several parts, and an evaluation."""
     folder = tmp_path / "built"
+    release = add_release(folder, 1)
+    # Larger than a part of an upload.
     model = folder / "model_repository/1/ranker/1/model.onnx"
-    model.parent.mkdir(parents=True)
     model.write_bytes(bytes(range(256)) * 40_000)
-    (model.parents[1] / "config.pbtxt").write_text("name: ranker")
-    release = write_release(folder / "releases", 1)
-    models = release.manifest.model_copy(update={"models": {"ranker": sha256(model)}})
-    (release.folder / "manifest.json").write_text(models.model_dump_json())
+    models = release.manifest.models | {"ranker": sha256(model)}
+    (release.folder / "manifest.json").write_text(
+        release.manifest.model_copy(update={"models": models}).model_dump_json()
+    )
     (folder / "evaluations/1").mkdir(parents=True)
     (folder / "evaluations/1/record.json").write_text("{}")
     return folder
@@ -84,18 +84,21 @@ def test_a_release_is_whole_where_it_arrives(home: str, built: Path, tmp_path: P
     assert numbers(home) == [1]
     fetched = download(home, 1, tmp_path / "fetched")
     assert fetched.digest == Release.open(built / "releases/1").digest
-    below = [str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()]
-    assert sorted(str(path.relative_to(tmp_path / "fetched")) for path in (tmp_path / "fetched").rglob("*.*")) == [
-        *sorted(below)
-    ]
+    assert _files(tmp_path / "fetched") == _files(built)
     assert download(home, 1, tmp_path / "fetched").digest == fetched.digest
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_another_release_of_the_number_is_not_replaced(home: str, built: Path, tmp_path: Path) -> None:
     upload(built, home, 1)
-    write_release(tmp_path / "other/releases", 1, seed=1)
+    add_release(tmp_path / "other", 1)
+    before = files.versions(home)
     with pytest.raises(WinnowError, match=r"has another release 1: .* Claim a new number"):
         upload(tmp_path / "other", home, 1)
+    assert files.versions(home) == before
     with pytest.raises(WinnowError, match="is another release 1 than that of"):
         download(home, 1, tmp_path / "other")
     with pytest.raises(WinnowError, match="has no release 2; its releases: 1"):

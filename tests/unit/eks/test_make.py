@@ -47,13 +47,21 @@ def tools(tmp_path) -> dict[str, str]:
 
 def _make(target: str, tools: dict[str, str], *arguments: str) -> str:
     command = ["make", "-s", "-C", str(EKS), target, *arguments]
-    return subprocess.run(command, env=tools, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, env=tools, capture_output=True, text=True, check=True, timeout=240).stdout
 
 
 def test_manifests_get_the_registry_and_buckets_of_the_account(tools):
     applied = _make("manifests", tools)
     assert "image: 1.dkr.ecr.aws/winnow/training:0.2.0" in applied
     assert not FOREIGN.search(applied)
+
+
+def test_packages_of_the_pipelines_get_the_registry_of_the_account(tools, tmp_path):
+    _make("packages", tools, f"PACKAGES={tmp_path / 'packages'}", "TAG=Review_7")
+    packages = {path.name: path.read_text() for path in (tmp_path / "packages").iterdir()}
+    assert set(packages) == {"feature_extraction.yaml", "promotion.yaml", "retraining.yaml", "rollback.yaml"}
+    for package in packages.values():
+        assert set(re.findall(r"image: (\S+)", package)) == {"1.dkr.ecr.aws/winnow/training:Review_7"}
 
 
 @pytest.mark.parametrize("overlay", overlays())

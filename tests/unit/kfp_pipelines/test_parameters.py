@@ -11,28 +11,31 @@ from typer.testing import CliRunner
 
 from kfp_pipelines import components
 from kfp_pipelines.__main__ import app
+from kfp_pipelines.build import build
 from kfp_pipelines.cluster_training import train_on_cluster
 from kfp_pipelines.feature_extraction import feature_extraction
+from kfp_pipelines.lifecycle import components as lifecycle
+from kfp_pipelines.lifecycle import judging
+from kfp_pipelines.lifecycle.retraining import retraining
 from kfp_pipelines.parameters import (
+    BUILD,
     FEATURE_EXTRACTION,
+    PLACEMENT,
     RETRAINING,
-    TRAIN_JOB,
     Parameters,
     TrainOn,
     check_settings,
     checked_train_on,
     inputs,
 )
-from kfp_pipelines.retraining import retraining
 from winnow import provenance
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.errors import WinnowError
 from winnow.release import BuildInputs
 from winnow.settings.training import TrainingSettings
 
-PUBLIC = {
+DATA = {
     "data": "",
-    "holdout": "none",
     "items": 2000,
     "users": 3000,
     "events": 150_000,
@@ -44,33 +47,44 @@ PUBLIC = {
     "point_in_time": "",
     "training": "",
 }
-"""The form of the feature extraction pipeline in the Kubeflow UI, name -> default: users and schedules rely on it."""
+PODS = {
+    "step_cpu": "3",
+    "step_memory": "12Gi",
+    "step_gpus": "0",
+    "data_nodes": {"winnow/pool": "cpu"},
+    "model_nodes": {"winnow/pool": "cpu"},
+}
+TRAIN_JOB = {"train_on": "process", "nodes": 1, "gpus": 1, "hours": 24}
+FORMS = {
+    "feature-extraction": {**DATA, "holdout": "none", **PODS},
+    "retraining": {**DATA, "home": None, "gate": "", **TRAIN_JOB, **PODS},
+    "build": {**DATA, "home": None, "holdout": "none", "profile": ""},
+}
+"""The forms of the pipelines in the Kubeflow UI, name -> default: users and schedules rely on them."""
 
-TRAINING = {"home": None, "profile": "", "train_on": "process", "nodes": 1, "gpus": 1, "hours": 24}
-"""What the retraining pipeline has besides."""
+KINDS = {int: "Integer", dict: "Dict"}
 
 
-@pytest.mark.parametrize(
-    ("pipeline", "expected"),
-    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, **TRAINING})],
-    ids=["feature-extraction", "retraining"],
-)
-def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any, expected: dict[str, Any]) -> None:
-    compiled = pipeline.component_spec.inputs
+@pytest.mark.parametrize("pipeline", [feature_extraction, retraining, build], ids=lambda pipeline: pipeline.name)
+def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any) -> None:
+    compiled, expected = pipeline.component_spec.inputs, FORMS[pipeline.name]
     assert {name: spec.default for name, spec in compiled.items()} == expected
     assert {name: spec.type for name, spec in compiled.items()} == {
-        name: "Integer" if isinstance(default, int) else "String" for name, default in expected.items()
+        name: KINDS.get(type(default), "String") for name, default in expected.items()
     }
     assert {name for name, spec in compiled.items() if not spec.optional} == set(expected) & {"home"}
     assert all(spec.description for spec in compiled.values()), "the form in the UI explains every field"
 
 
 def test_every_parameter_is_documented_and_reaches_a_step() -> None:
-    steps = (components.ingest, components.encode, components.extract, components.train, components.release)
-    taken = {name for step in steps for name in inputs(step, dict.fromkeys(RETRAINING))}
-    # A step calls it `settings`: an artefact of the step has the parameter's name.
-    assert taken | {"encoders"} == set(RETRAINING)
-    assert set(FEATURE_EXTRACTION) == set(RETRAINING) - {"home", "profile", *TRAIN_JOB}
+    data = (components.fingerprint, components.ingest, components.encode, components.extract)
+    steps = (*data, components.train, lifecycle.export, judging.judge)
+    taken = {name for step in steps for name in inputs(step, dict.fromkeys(Parameters.model_fields))}
+    # Steps call them `settings` and `rules`: an artefact, or a function, has the parameter's name.
+    assert taken | {"encoders", "gate", *PLACEMENT} == set(Parameters.model_fields)
+    assert set(FEATURE_EXTRACTION) == set(FORMS["feature-extraction"])
+    assert set(RETRAINING) == set(FORMS["retraining"])
+    assert set(BUILD) == set(FORMS["build"])
 
 
 def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
@@ -79,13 +93,13 @@ def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
     assert set(BuildInputs.model_fields) <= set(Parameters.model_fields)
 
 
-@pytest.mark.parametrize("command", ["feature-extraction", "retraining"])
+@pytest.mark.parametrize("command", ["feature-extraction", "build"])
 def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
     helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert helped.exit_code == 0
-    for name in {"feature-extraction": FEATURE_EXTRACTION, "retraining": RETRAINING}[command]:
-        assert (f"--{name.replace('_', '-')} " in helped.output) == (name not in ("home", *TRAIN_JOB))
-    assert ("--resume" in helped.output) == (command == "retraining")
+    for name in FORMS[command]:
+        assert (f"--{name.replace('_', '-')} " in helped.output) == (name not in ("home", *PODS))
+    assert ("--resume" in helped.output) == (command == "build")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +115,7 @@ def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
 )
 def test_wrong_settings_end_a_run_before_its_first_step(option: str, code: int, message: str, tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-P", "-m", "kfp_pipelines", "retraining", option],
+        [sys.executable, "-P", "-m", "kfp_pipelines", "build", option],
         env={"WINNOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -1,0 +1,1 @@
+"""The pipelines of a release's life on a cluster: ``retraining``, ``promotion`` and ``rollback``."""

@@ -1,0 +1,1 @@
+"""What a cluster does with a compiled pipeline."""
