@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from export.approximate_retriever import choose, export_approximate
 from export.graphs.parity import ParityRow
 from export.installed_encoders import install_encoders
+from export.kept import increment_of, keep_for_training
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow import provenance, release
@@ -91,7 +92,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
 
     Args:
         parts: what was trained.
-        home: holds ``releases/`` and ``model_repository/``.
+        home: holds ``releases/``, ``model_repository/`` and ``training/``.
         show_progress: show a bar.
 
     Raises:
@@ -114,6 +115,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
     inputs = _inputs(features, retriever.settings.history_length, _SAMPLES)
     try:
         with (
+            ExitStack() as exits,
             _shared(vectors, scan, home) as shared,
             tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar,
         ):
@@ -137,6 +139,8 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
             bar.update()
             encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
+            training = home / "training" / str(number)
+            kept = exits.enter_context(keep_for_training(parts.encoders, retriever, ranker, training))
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
@@ -152,6 +156,8 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
                 candidates=ranker.candidates.model_dump(),
                 training=settings.model_dump(),
                 schema_digest=features.schema.digest,
+                increment=increment_of(parts.retriever),
+                training_files=kept,
                 models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
                 | {row.model: row.sha256 for row in encoders},
                 unranked=ranker.unranked_reason,

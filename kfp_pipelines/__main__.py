@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from kfp_pipelines.feature_extraction import feature_extraction
-from kfp_pipelines.parameters import FEATURE_EXTRACTION, RETRAINING, TRAIN_JOB, Given, option
+from kfp_pipelines.incremental import incremental
+from kfp_pipelines.parameters import FEATURE_EXTRACTION, INCREMENTAL, RETRAINING, TRAIN_JOB, Given, option
 from kfp_pipelines.retraining import retraining
 from kfp_pipelines.running import run
 from winnow import home
@@ -40,10 +41,17 @@ def _retrain(given: Given) -> None:
     run(retraining, home=str(home.home()), **given)
 
 
+def _go_on(given: Given) -> None:
+    """From a release and newer data to the next release; prints its number."""
+    run(incremental, home=str(home.home()), **given)
+
+
 _resume = inspect.Parameter("resume", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=Resume)
 app.command("feature-extraction")(_command(_extract, [option(name) for name in FEATURE_EXTRACTION]))
 _local = [option(name) for name in RETRAINING if name not in ("home", *TRAIN_JOB)]
 app.command("retraining")(_command(_retrain, [*_local, _resume]))
+_local = [option(name) for name in INCREMENTAL if name != "home"]
+app.command("incremental")(_command(_go_on, [*_local, _resume]))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class Parameters(BuildInputs):
         seed: seed of the marketplace.
         encoders: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         training: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
+        from_release: the release whose models are trained on.
         home: folder that holds ``releases/`` and ``model_repository/``.
         holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none, on
@@ -72,7 +73,8 @@ class Parameters(BuildInputs):
 TRAIN_JOB = ("train_on", "nodes", "gpus", "hours")
 """Parameters that only a cluster can use, so that the command line lacks them."""
 
-RETRAINING = tuple(Parameters.model_fields)
+RETRAINING = tuple(name for name in Parameters.model_fields if name != "from_release")
+INCREMENTAL = tuple(name for name in Parameters.model_fields if name not in ("encoders", "training", *TRAIN_JOB))
 FEATURE_EXTRACTION = tuple(name for name in RETRAINING if name not in ("home", "profile", *TRAIN_JOB))
 
 

@@ -56,6 +56,7 @@ LEVELS = (
     ("winnow.training.encoders", "winnow.training.retriever"),
     ("winnow.training.ranker",),
     ("winnow.cli", "winnow.training"),
+    ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.backends.predictor"),
     ("recommender_transformer.content",),
