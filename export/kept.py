@@ -8,8 +8,9 @@ from export.graphs.variants import variant_file
 from export.installed_encoders import PARITY_FILE
 from export.triton.version import MODEL_FILE
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
-from winnow.release import Increment, Release
+from winnow.release import Release
 from winnow.signatures import SIGNATURES
+from winnow.training.incremental.increment import Increment
 from winnow.training.incremental.state import TrainingState, verify, written
 from winnow.training.incremental.train import INCREMENT
 from winnow.training.ranker.trained import TrainedRanker
@@ -38,10 +39,10 @@ def keep_for_training(
     return written(TrainingState.of(retriever, ranker), figures, folder)
 
 
-def increment_of(retriever: Path) -> Increment | None:
-    """What an incremental training wrote beside the retriever; ``None`` beside one of a full training."""
+def increment_of(retriever: Path) -> dict[str, int | float]:
+    """The figures that an incremental training wrote beside the retriever; none beside one of a full training."""
     path = retriever / INCREMENT
-    return Increment.model_validate_json(path.read_bytes()) if path.exists() else None
+    return Increment.model_validate_json(path.read_bytes()).model_dump() if path.exists() else {}
 
 
 def reuse_encoders(release: Release, repository: Path, kept: Path, out: Path) -> None:

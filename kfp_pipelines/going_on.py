@@ -79,8 +79,8 @@ def go_on(
         profile: folder that gets traces of a few training steps; empty writes none.
         retriever: two-tower weights, item-to-item neighbours and the list of popular items.
         ranker: ranker weights.
-        metrics: ndcg@10 of the first fit on every user's newest event in the log, and the item vectors' mean cosine with
-            those of the release.
+        metrics: ndcg@10 of the first fit on every user's newest event in the log, and the mean cosine of the item
+            vectors with those of the release.
     """
     import json
     from pathlib import Path
@@ -109,8 +109,8 @@ def go_on(
         )
         provenance.record(retriever.path, training=given, from_release=number)
         show(
-            f"learned {increment.events:,} events of {increment.users:,} users since release {number}; {increment.items:,} "
-            f"items are new, {increment.removed:,} are gone",
+            f"learned {increment.events:,} events of {increment.users:,} users since release {number} (new items: "
+            f"{increment.items:,}, removed: {increment.removed:,})",
             f"item vectors: mean cosine {increment.cosine:.3f} with those of release {number}, "
             f"{increment.cosine_p05:.3f} at the fifth percentile",
         )

@@ -58,8 +58,8 @@ def start_of(releases: Path, number: int, holdout: Holdout) -> Release:
         return Release.open(releases / str(number))
     if holdout == "none":
         raise WinnowError(
-            f"release {number} was built with --holdout last, for evaluation, and lacks events: go on from one that was "
-            "built without"
+            f"release {number} was built with --holdout last, for evaluation, and lacks events: go on from one that "
+            "was built without"
         )
     for each in reversed(numbers(releases)):
         found = Release.open(releases / str(each))
@@ -67,6 +67,6 @@ def start_of(releases: Path, number: int, holdout: Holdout) -> Release:
         if twin and found.manifest.as_of <= asked.as_of:
             return found
     raise WinnowError(
-        f"release {number} has learned the events that --holdout last holds out, and has no twin that has not: no release "
-        "of its inputs was built with --holdout last before it. Build with --holdout last and without --from"
+        f"release {number} has learned the events that --holdout last holds out, and has no twin that has not: no "
+        "release of its inputs was built with --holdout last before it. Build with --holdout last and without --from"
     )

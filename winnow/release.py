@@ -67,32 +67,6 @@ class BuildInputs(BaseModel):
         return same if self.data else self == other.model_copy(update={"from_release": self.from_release})
 
 
-class Increment(BaseModel):
-    """What an incremental build learned, and how far its item vectors moved.
-
-    Attributes:
-        from_release: the release that training went on from.
-        chain: incremental builds since the last full one.
-        events: events since that release.
-        users: users with such events.
-        items: items that the release did not have.
-        removed: items of the release that are no longer in the catalog.
-        cosine: mean cosine between the vectors of an item in both releases, over the items that both have.
-        cosine_p05: its fifth percentile.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    from_release: int
-    chain: int
-    events: int
-    users: int
-    items: int
-    removed: int
-    cosine: float
-    cosine_p05: float
-
-
 class IndexFigures(BaseModel):
     """How a release's retriever searches the items, and what the build measured on its machine with one thread.
 
@@ -147,9 +121,10 @@ class Manifest(BaseModel):
         training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, of every other file of the folder.
-        increment: what an incremental build learned; ``None`` for a full one.
-        training_files: file name -> SHA-256, of ``training/N``, from which training can go on and which serving does not
-            read; empty in releases from before it was written.
+        increment: figures of an incremental build (:class:`winnow.training.incremental.increment.Increment`); empty for
+            a full one.
+        training_files: file name -> SHA-256, of ``training/N``, from which training can go on and which serving does
+            not read; empty in releases from before it was written.
         models: model name -> SHA-256 of its ``model.onnx``; an array beside it is the release's of that name.
         unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
             one.
@@ -172,7 +147,7 @@ class Manifest(BaseModel):
     training: dict[str, dict[str, bool | int | float | str | None]] = {}
     schema_digest: str
     files: dict[str, str]
-    increment: Increment | None = None
+    increment: dict[str, int | float] = {}
     training_files: dict[str, str] = {}
     models: dict[str, str]
     unranked: str = ""

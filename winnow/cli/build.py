@@ -79,8 +79,8 @@ def build(
         if encoders is not None or training is not None:
             given = "--encoders" if encoders is not None else "--training"
             raise WinnowError(
-                f"{given}: a build --from {start} keeps the encoders and settings of release {start}; leave the option out, "
-                "or build without --from"
+                f"{given}: a build --from {start} keeps the encoders and settings of release {start}; leave the option "
+                "out, or build without --from"
             )
         before = release.Release.open(home.releases() / str(start)).manifest.source
         kept = {"encoders": before.encoders, "training": before.training, "from_release": start}

@@ -32,8 +32,7 @@ def chain(release: Release) -> int:
     Raises:
         WinnowError: the release is the last of its chain.
     """
-    before = release.manifest.increment
-    number = 1 + (before.chain if before else 0)
+    number = 1 + int(release.manifest.increment.get("chain", 0))
     if number > MOST_CHAIN:
         raise WinnowError(
             f"release {release.manifest.number} is incremental build {MOST_CHAIN} since the last full one, as many as "

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.features.table import FeatureSet, Interactions
-from winnow.release import Increment, Release
+from winnow.release import Release
 from winnow.settings.training import RetrieverSettings, TrainingSettings
 from winnow.training.incremental import mapping
 from winnow.training.incremental.checks import chain, check, check_news
+from winnow.training.incremental.increment import Increment
 from winnow.training.incremental.state import TrainingState, opened
 from winnow.training.loop.devices import device_of
 from winnow.training.loop.ranks import Ranks
@@ -28,7 +29,7 @@ from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.train import TrainingResult, complete
 
 INCREMENT = "increment.json"
-"""File in the retriever's folder with the :class:`~winnow.release.Increment`."""
+"""File in the retriever's folder with the :class:`~winnow.training.incremental.increment.Increment`."""
 
 RATE = 0.3
 """Learning rate in multiples of the settings': the vectors stay near those of the release."""
