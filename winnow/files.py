@@ -3,6 +3,8 @@
 S3 uses the default boto3 session: AWS's standard variables, profiles and roles, and ``AWS_ENDPOINT_URL``.
 """
 
+import fcntl
+import hashlib
 import os
 import shutil
 import uuid
@@ -17,12 +19,19 @@ from winnow.errors import WinnowError, file_error
 
 S3 = "s3://"
 
+_CHUNK_BYTES = 1 << 20
+
 _CLIENT_LOCK = Lock()
 _NOT_FOUND = frozenset({"404", "NoSuchKey"})
+_CONFLICTS = frozenset({"ConditionalRequestConflict", "PreconditionFailed"})
 
 
 class FileMissing(WinnowError):
     """There is no file at an address."""
+
+
+class FileChanged(WinnowError):
+    """A file has another content than its writer read."""
 
 
 def inside(folder: str, *parts: str) -> str:
@@ -83,6 +92,23 @@ def read(address: str) -> bytes:
             content: bytes = _client().get_object(**_place(address))["Body"].read()
             return content
         return Path(address).read_bytes()
+
+
+def sha256(address: str) -> str:
+    """SHA-256 of a file of any size, as hex.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the file cannot be read.
+    """
+    with reaching(address):
+        if not address.startswith(S3):
+            with Path(address).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for chunk in _client().get_object(**_place(address))["Body"].iter_chunks(_CHUNK_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest()
 
 
 def download(address: str, path: Path) -> None:
@@ -159,6 +185,32 @@ def write(address: str, content: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
+def exchange(address: str, before: bytes | None, after: bytes) -> None:
+    """Write a file in one step if its content is still what the writer read: of several writers, one succeeds.
+
+    Args:
+        address: the file. A local one needs a file system with ``flock``.
+        before: the content that the writer read; ``None`` where there was no file.
+        after: the new content.
+
+    Raises:
+        FileChanged: the file has another content, or exists though ``before`` is ``None``.
+        WinnowError: the file cannot be written.
+    """
+    with reaching(address):
+        if address.startswith(S3):
+            _exchange_object(address, before, after)
+            return
+        path = Path(address)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The kernel releases the lock of a killed writer. The lock file stays: removing it would let two writers in.
+        with path.with_name(f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (path.read_bytes() if path.exists() else None) != before:
+                raise _changed(address)
+            write(address, after)
+
+
 def link(file: Path, name: Path) -> Path:
     """Give a local file a second name: a hard link, or a copy where the filesystem has none. Returns ``name``."""
     try:
@@ -190,6 +242,27 @@ def reaching(address: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and not on_aws:
             raise FileMissing(f"{address}: {error.strerror}") from error
         raise file_error(error, address) from error
+
+
+def _exchange_object(address: str, before: bytes | None, after: bytes) -> None:
+    from botocore.exceptions import ClientError
+
+    condition = {"IfNoneMatch": "*"}
+    if before is not None:
+        held = _client().get_object(**_place(address))
+        if held["Body"].read() != before:
+            raise _changed(address)
+        condition = {"IfMatch": held["ETag"]}
+    try:
+        _client().put_object(**_place(address), Body=after, **condition)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _CONFLICTS:
+            raise _changed(address) from error
+        raise
+
+
+def _changed(address: str) -> FileChanged:
+    return FileChanged(f"{address} was changed by another process in the meantime: repeat the command")
 
 
 def _aws_errors() -> tuple[type[Exception], ...]:

@@ -48,7 +48,12 @@ TEXTS = ["a red ball", "a blue book", "an old game", "loud green music"]
 
 
 def write_release(
-    folder: Path, number: int, seed: int = 0, inputs: EncoderInputs = INPUTS, models: tuple[str, ...] = ()
+    folder: Path,
+    number: int,
+    seed: int = 0,
+    inputs: EncoderInputs = INPUTS,
+    models: Mapping[str, str] | tuple[str, ...] = (),
+    holdout: releases.Holdout = "none",
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -57,7 +62,8 @@ def write_release(
         number: of the release.
         seed: of the arrays.
         inputs: of the encoders.
-        models: names of the models in the manifest.
+        models: names of the models in the manifest; or name -> SHA-256 of its graph.
+        holdout: as in the manifest.
     """
     rng = np.random.default_rng(seed)
     item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
@@ -98,12 +104,12 @@ def write_release(
         number=number,
         dataset=f"tiny-{number}",
         source=releases.BuildInputs(),
-        holdout="none",
+        holdout=holdout,
         as_of=1_800_000_000_000,
         history_length=LENGTH,
         candidates={"retriever": RETRIEVED, "covisitation": 40, "trending": 50},
         schema_digest=SCHEMA.digest,
-        models=dict.fromkeys(models, ""),
+        models=dict(models) if isinstance(models, Mapping) else dict.fromkeys(models, ""),
         parity={},
     )
 
