@@ -20,7 +20,7 @@ def reuse_encoders(
 
     Args:
         home: folder that holds ``releases/``, ``model_repository/`` and ``training/``.
-        from_release: the release; with ``holdout`` its twin.
+        from_release: the release, 0 for the live one; with ``holdout`` its twin.
         holdout: of the build.
         dataset: canonical tables.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none.
@@ -38,12 +38,13 @@ def reuse_encoders(
     from winnow.embeddings.result import summary, write_output
     from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.catalog import read_contents
+    from winnow.lifecycle.start import start_of
     from winnow.release import checked_holdout
     from winnow.result import reported
 
     with reported():
         folder, root = Path(encoders.path), Path(home)
-        start = provenance.start_of(root / "releases", from_release, checked_holdout(holdout))
+        start = start_of(root, from_release, checked_holdout(holdout))
         number = str(start.manifest.number)
         show(f"going on from release {number}")
         reuse_encoders(start, root / "model_repository" / number, root / "training" / number, folder)
@@ -73,7 +74,7 @@ def go_on(
 
     Args:
         home: folder that holds ``releases/`` and ``training/``.
-        from_release: the release; with ``holdout`` its twin.
+        from_release: the release, 0 for the live one; with ``holdout`` its twin.
         holdout: of the build.
         features: the feature set, and numbers at past moments.
         profile: folder that gets traces of a few training steps; empty writes none.
@@ -87,6 +88,7 @@ def go_on(
 
     from kfp_pipelines.console import show
     from winnow import provenance
+    from winnow.lifecycle.start import start_of
     from winnow.release import checked_holdout
     from winnow.result import reported
     from winnow.settings.file import parse
@@ -95,7 +97,7 @@ def go_on(
 
     with reported():
         root = Path(home)
-        start = provenance.start_of(root / "releases", from_release, checked_holdout(holdout))
+        start = start_of(root, from_release, checked_holdout(holdout))
         number, given = start.manifest.number, start.manifest.source.training
         trained, increment = go_on(
             Path(features.path),

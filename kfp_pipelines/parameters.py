@@ -40,7 +40,7 @@ class Parameters(BuildInputs):
         seed: seed of the marketplace.
         encoders: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         training: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
-        from_release: the release whose models are trained on.
+        from_release: the release to go on from; 0 takes the live one.
         home: folder that holds ``releases/`` and ``model_repository/``.
         holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none, on

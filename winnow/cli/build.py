@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from winnow import home, provenance, release
+from winnow import home, release
 from winnow.cli.options import DEFAULTS, Data, Events, Items, Users
 from winnow.errors import WinnowError
 from winnow.settings.file import changed, load
@@ -125,11 +125,12 @@ def run_build(
         WinnowError: the release that the build goes on from does not suit it.
         BuildFailed: the pipeline failed.
     """
+    from winnow.lifecycle.start import start_of
     from winnow.local.build import build_release
 
     if source.from_release:
         # Here, too, because the steps say it only after they have read the data.
-        start = provenance.start_of(home.releases(), source.from_release, release.checked_holdout(holdout))
+        start = start_of(home.home(), source.from_release, release.checked_holdout(holdout))
         source = source.model_copy(update={"from_release": start.manifest.number})
 
     return release.Release.open(home.releases() / str(build_release(source, holdout, resume, profile)))

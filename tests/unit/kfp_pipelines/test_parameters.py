@@ -49,11 +49,21 @@ PUBLIC = {
 TRAINING = {"home": None, "profile": "", "train_on": "process", "nodes": 1, "gpus": 1, "hours": 24}
 """What the retraining pipeline has besides."""
 
+OF_THE_RELEASE = ("encoders", "training")
+"""Parameters of a full build that an incremental one takes from the release."""
+
+GOING_ON = {name: default for name, default in PUBLIC.items() if name not in OF_THE_RELEASE} | {
+    "home": None,
+    "profile": "",
+    "from_release": 0,
+}
+"""The form of the incremental pipeline."""
+
 
 @pytest.mark.parametrize(
     ("pipeline", "expected"),
-    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, **TRAINING})],
-    ids=["feature-extraction", "retraining"],
+    [(feature_extraction, PUBLIC), (retraining, {**PUBLIC, **TRAINING}), (incremental, GOING_ON)],
+    ids=["feature-extraction", "retraining", "incremental"],
 )
 def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any, expected: dict[str, Any]) -> None:
     compiled = pipeline.component_spec.inputs
@@ -70,6 +80,8 @@ def test_every_parameter_is_documented_and_reaches_a_step() -> None:
     taken = {name for step in steps for name in inputs(step, dict.fromkeys(RETRAINING))}
     # A step calls it `settings`: an artefact of the step has the parameter's name.
     assert taken | {"encoders"} == set(RETRAINING)
+    steps = (components.ingest, reuse_encoders, components.extract, go_on, components.release)
+    assert {name for step in steps for name in inputs(step, dict.fromkeys(INCREMENTAL))} == set(INCREMENTAL)
     assert set(FEATURE_EXTRACTION) == set(RETRAINING) - {"home", "profile", *TRAIN_JOB}
 
 
@@ -79,13 +91,14 @@ def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
     assert set(BuildInputs.model_fields) <= set(Parameters.model_fields)
 
 
-@pytest.mark.parametrize("command", ["feature-extraction", "retraining"])
+@pytest.mark.parametrize("command", ["feature-extraction", "retraining", "incremental"])
 def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
     helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert helped.exit_code == 0
-    for name in {"feature-extraction": FEATURE_EXTRACTION, "retraining": RETRAINING}[command]:
+    parameters = {"feature-extraction": FEATURE_EXTRACTION, "retraining": RETRAINING, "incremental": INCREMENTAL}
+    for name in parameters[command]:
         assert (f"--{name.replace('_', '-')} " in helped.output) == (name not in ("home", *TRAIN_JOB))
-    assert ("--resume" in helped.output) == (command == "retraining")
+    assert ("--resume" in helped.output) == (command != "feature-extraction")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from winnow.result import VARIABLE, RunResult, reported
     [
         ("feature_extraction", {"ingest", "encode", "extract"}),
         ("retraining", {"feature-extraction", "train", "release"}),
+        ("incremental", {"ingest", "reuse-encoders", "extract", "go-on", "release"}),
     ],
 )
 def test_kfp_compiles_the_package(pipeline: str, steps: set[str], tmp_path: Path) -> None:

@@ -117,12 +117,11 @@ class Course:
 
     def holdout_fit(self) -> TrainedRetriever:
         """Train without the withheld events, until the validation has not improved for a while; its best model."""
-        at, patience, log = self._position, self._settings.patience, self._features.interactions
+        at, patience = self._position, self._settings.patience
         if at.stage == HOLDOUT and (self._fit.values > 0).any():
-            events = int((self._until - log.offsets[:-1]).sum())
             if self._since is not None:
                 at.best_score = at.reached = self._validate(self._best)
-            with self._bar("retriever, holdout fit", events * self._settings.max_epochs) as progress:
+            with self._bar("retriever, holdout fit", self._until, self._settings.max_epochs) as progress:
                 for epoch, long in self._epochs(self._until, self._settings.max_epochs, progress):
                     if not (long or epoch % 2 == 0 or self._cut or self._since is not None):
                         continue
@@ -150,13 +149,15 @@ class Course:
             self._position = Position(stage=SERVED, **kept)
         self._cut = False
         log = self._features.interactions
-        with self._bar("retriever", len(log.item) * epochs) as progress:
+        with self._bar("retriever", log.offsets[1:], epochs) as progress:
             for _ in self._epochs(log.offsets[1:], epochs, progress):
                 pass
         return self._fit.snapshot()
 
-    def _bar(self, name: str, events: int) -> Progress:
-        return Progress(name, events, "event", self._show)
+    def _bar(self, name: str, until: NDArray[np.int64], epochs: int) -> Progress:
+        plan = epoch_batches(self._features, until, self._fit.values, self._settings, (0, 0), self._since)
+        events = sum(int((windows.end - windows.start).sum()) for windows in plan)
+        return Progress(name, events * epochs, "event", self._show)
 
     def _epochs(self, until: NDArray[np.int64], epochs: int, progress: Progress) -> Iterator[tuple[int, bool]]:
         """Learn from the rows before ``until``, from where the training stands.
