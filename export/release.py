@@ -31,6 +31,7 @@ from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.items.arrays import id_arrays
+from winnow.lifecycle.claims import TRAINING
 from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
@@ -85,21 +86,21 @@ class ExportedRelease:
     parity: list[ParityRow]
 
 
-def export_release(parts: TrainedParts, home: Path, show_progress: bool = False) -> ExportedRelease:
-    """Export every model, prove each equal to PyTorch, and write the next release.
+def export_release(parts: TrainedParts, home: Path, number: int, show_progress: bool = False) -> ExportedRelease:
+    """Export every model, prove each equal to PyTorch, and write a release.
 
-    The number is the next free one of ``home``. An export that fails leaves nothing behind.
+    An export that fails leaves nothing behind but the claim to its number.
 
     Args:
         parts: what was trained.
         home: holds ``releases/``, ``model_repository/`` and ``training/``.
+        number: of the release, claimed with :func:`winnow.lifecycle.claims.claim`.
         show_progress: show a bar.
 
     Raises:
         ParityError: an exported model's outputs differ from PyTorch's.
     """
     repositories, releases = home / "model_repository", home / "releases"
-    number = _next_number(repositories, releases)
     repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
     retriever = TrainedRetriever.load(parts.retriever)
@@ -139,7 +140,7 @@ def export_release(parts: TrainedParts, home: Path, show_progress: bool = False)
             bar.update()
             encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
-            training = home / "training" / str(number)
+            training = home / TRAINING / str(number)
             kept = exits.enter_context(keep_for_training(parts.encoders, retriever, ranker, training))
             written = release.write(
                 releases / str(number),
@@ -181,11 +182,6 @@ def _shared(item_vectors: Tensor, scan: Scan | None, home: Path) -> Iterator[dic
         for name, array in arrays.items():
             np.save(files[name], array.numpy(), allow_pickle=False)
         yield files
-
-
-def _next_number(repositories: Path, releases: Path) -> int:
-    taken = [int(path.name) for path in repositories.glob("*") if path.name.isdecimal()]
-    return max([0, *taken, *release.numbers(releases)]) + 1
 
 
 def _inputs(features: FeatureSet, length: int, count: int) -> dict[str, Tensor]:

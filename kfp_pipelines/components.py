@@ -229,6 +229,7 @@ def release(
 
     from export.release import TrainedParts, export_release
     from kfp_pipelines.console import show
+    from winnow.lifecycle.claims import claim
     from winnow.result import reported
 
     with reported():
@@ -239,7 +240,7 @@ def release(
             retriever=Path(retriever.path),
             ranker=Path(ranker.path),
         )
-        exported = export_release(parts, Path(home), show_progress=True)
+        exported = export_release(parts, Path(home), claim(home), show_progress=True)
         for row in exported.parity:
             show(
                 f"{row.model}: PyTorch and ONNX differ by at most {row.difference:.2g} (bound {row.bound:g}), "

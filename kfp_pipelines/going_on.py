@@ -19,7 +19,7 @@ def reuse_encoders(
     """Take the encoders of a release as they are, and embed every item whose content is new.
 
     Args:
-        home: folder that holds ``releases/``, ``model_repository/`` and ``training/``.
+        home: folder or ``s3://`` address that holds ``releases/``, ``model_repository/`` and ``training/``.
         from_release: the release, 0 for the live one; with ``holdout`` its twin.
         holdout: of the build.
         dataset: canonical tables.
@@ -38,17 +38,16 @@ def reuse_encoders(
     from winnow.embeddings.result import summary, write_output
     from winnow.embeddings.store import EmbeddingStore
     from winnow.encoders.catalog import read_contents
-    from winnow.lifecycle.start import start_of
+    from winnow.lifecycle.start import at_hand, start_of
     from winnow.release import checked_holdout
     from winnow.result import reported
 
     with reported():
-        folder, root = Path(encoders.path), Path(home)
-        start = start_of(root, from_release, checked_holdout(holdout))
-        number = str(start.manifest.number)
+        folder, number = Path(encoders.path), start_of(home, from_release, checked_holdout(holdout))
         show(f"going on from release {number}")
-        reuse_encoders(start, root / "model_repository" / number, root / "training" / number, folder)
-        provenance.record(folder, encoders=start.manifest.source.encoders)
+        with at_hand(home, number) as (start, repository, kept):
+            reuse_encoders(start, repository, kept, folder)
+            provenance.record(folder, encoders=start.manifest.source.encoders, from_release=number)
         with tempfile.TemporaryDirectory() as discarded:
             contents = read_contents(Path(dataset.path))
             store = EmbeddingStore(embeddings or discarded)
@@ -73,7 +72,7 @@ def go_on(
     """Train the retriever and the ranker of a release on the events since then, and fit the sources' tables anew.
 
     Args:
-        home: folder that holds ``releases/`` and ``training/``.
+        home: folder or ``s3://`` address that holds ``releases/``, ``model_repository/`` and ``training/``.
         from_release: the release, 0 for the live one; with ``holdout`` its twin.
         holdout: of the build.
         features: the feature set, and numbers at past moments.
@@ -88,7 +87,7 @@ def go_on(
 
     from kfp_pipelines.console import show
     from winnow import provenance
-    from winnow.lifecycle.start import start_of
+    from winnow.lifecycle.start import at_hand, start_of
     from winnow.release import checked_holdout
     from winnow.result import reported
     from winnow.settings.file import parse
@@ -96,20 +95,14 @@ def go_on(
     from winnow.training.incremental.train import go_on
 
     with reported():
-        root = Path(home)
-        start = start_of(root, from_release, checked_holdout(holdout))
-        number, given = start.manifest.number, start.manifest.source.training
-        trained, increment = go_on(
-            Path(features.path),
-            start,
-            root / "training" / str(number),
-            Path(retriever.path),
-            Path(ranker.path),
-            parse(TrainingSettings, given, "training"),
-            show_progress=True,
-            profile=Path(profile) if profile else None,
-        )
-        provenance.record(retriever.path, training=given, from_release=number)
+        number = start_of(home, from_release, checked_holdout(holdout))
+        with at_hand(home, number) as (start, _, kept):
+            given = start.manifest.source.training
+            settings = parse(TrainingSettings, given, "training")
+            traces = Path(profile) if profile else None
+            folders = Path(retriever.path), Path(ranker.path)
+            trained, increment = go_on(Path(features.path), start, kept, *folders, settings, True, traces)
+        provenance.record(retriever.path, training=given)
         show(
             f"learned {increment.events:,} events of {increment.users:,} users since release {number} (new items: "
             f"{increment.items:,}, removed: {increment.removed:,})",

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 import export
 import kfp_pipelines
 import winnow
+from winnow.datasets.fingerprint import fingerprint
 from winnow.errors import WinnowError
 
 
@@ -26,7 +27,7 @@ class Started(BaseModel):
         pipeline: its name.
         arguments: parameter -> value.
         code: digest of the code that it ran.
-        data: digest of the names, sizes and times of the files it read; empty where the data is not a local folder.
+        data: fingerprint of its data (:mod:`winnow.datasets.fingerprint`).
         at: start time, for the message.
     """
 
@@ -45,7 +46,7 @@ class Started(BaseModel):
             pipeline=pipeline,
             arguments=dict(arguments),
             code=_code(),
-            data=_data(str(arguments.get("data", ""))),
+            data=fingerprint(str(arguments.get("data", ""))),
             at=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         )
 
@@ -130,12 +131,3 @@ def _code() -> str:
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _data(source: str) -> str:
-    folder = Path(source)
-    if not source or "://" in source or not folder.is_dir():
-        return ""
-    files = sorted((path, path.stat()) for path in folder.rglob("*") if path.is_file())
-    described = [(str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns) for path, stat in files]
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()

@@ -3,7 +3,7 @@
 S3 uses the default boto3 session: AWS's standard variables, profiles and roles, and ``AWS_ENDPOINT_URL``.
 """
 
-import fcntl
+import base64
 import hashlib
 import os
 import shutil
@@ -23,15 +23,10 @@ _CHUNK_BYTES = 1 << 20
 
 _CLIENT_LOCK = Lock()
 _NOT_FOUND = frozenset({"404", "NoSuchKey"})
-_CONFLICTS = frozenset({"ConditionalRequestConflict", "PreconditionFailed"})
 
 
 class FileMissing(WinnowError):
     """There is no file at an address."""
-
-
-class FileChanged(WinnowError):
-    """A file has another content than its writer read."""
 
 
 def inside(folder: str, *parts: str) -> str:
@@ -67,6 +62,19 @@ def walk(folder: str) -> list[str]:
         return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
 
 
+def versions(folder: str) -> dict[str, str]:
+    """Address -> size and version of every file below a folder: its ETag on S3, in a folder its time of change.
+
+    Raises:
+        WinnowError: the folder cannot be read.
+    """
+    with reaching(folder):
+        if folder.startswith(S3):
+            return {address: f"{entry['Size']} {entry['ETag']}" for address, entry in _entries(folder)}
+        stats = {str(path): path.stat() for path in Path(folder).rglob("*") if path.is_file()}
+        return {path: f"{stat.st_size} {stat.st_mtime_ns}" for path, stat in stats.items()}
+
+
 def size(address: str) -> int:
     """The number of bytes of a file.
 
@@ -76,7 +84,7 @@ def size(address: str) -> int:
     """
     with reaching(address):
         if address.startswith(S3):
-            return int(_client().head_object(**_place(address))["ContentLength"])
+            return int(client().head_object(**place(address))["ContentLength"])
         return Path(address).stat().st_size
 
 
@@ -89,26 +97,9 @@ def read(address: str) -> bytes:
     """
     with reaching(address):
         if address.startswith(S3):
-            content: bytes = _client().get_object(**_place(address))["Body"].read()
+            content: bytes = client().get_object(**place(address))["Body"].read()
             return content
         return Path(address).read_bytes()
-
-
-def sha256(address: str) -> str:
-    """SHA-256 of a file of any size, as hex.
-
-    Raises:
-        FileMissing: there is no such file.
-        WinnowError: the file cannot be read.
-    """
-    with reaching(address):
-        if not address.startswith(S3):
-            with Path(address).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        digest = hashlib.sha256()
-        for chunk in _client().get_object(**_place(address))["Body"].iter_chunks(_CHUNK_BYTES):
-            digest.update(chunk)
-        return digest.hexdigest()
 
 
 def download(address: str, path: Path) -> None:
@@ -119,17 +110,38 @@ def download(address: str, path: Path) -> None:
         WinnowError: the object cannot be read.
     """
     with reaching(address):
-        _client().download_file(**_place(address), Filename=str(path))
+        client().download_file(**place(address), Filename=str(path))
 
 
 def upload(path: Path, address: str) -> None:
-    """Copy a local file of any size to S3; readers see all of it or nothing.
+    """Copy a local file of any size to S3, with its SHA-256; readers see all of it or nothing.
 
     Raises:
         WinnowError: the object cannot be written.
     """
     with reaching(address):
-        _client().upload_file(Filename=str(path), **_place(address))
+        client().upload_file(Filename=str(path), **place(address), ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+
+
+def sha256(address: str) -> str:
+    """SHA-256 of a file, as hex. S3 computed that of an object when it stored it; without one, the object is read.
+
+    Raises:
+        FileMissing: there is no such file.
+        WinnowError: the file cannot be read.
+    """
+    with reaching(address):
+        if not address.startswith(S3):
+            with Path(address).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        known = client().head_object(**place(address), ChecksumMode="ENABLED")
+        # The checksum of an object that was uploaded in parts is of the parts' checksums; its ETag has a hyphen.
+        if "ChecksumSHA256" in known and "-" not in known["ETag"]:
+            return base64.b64decode(known["ChecksumSHA256"]).hex()
+        digest = hashlib.sha256()
+        for chunk in client().get_object(**place(address))["Body"].iter_chunks(_CHUNK_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest()
 
 
 def delete(address: str) -> None:
@@ -140,7 +152,7 @@ def delete(address: str) -> None:
     """
     with reaching(address):
         if address.startswith(S3):
-            _client().delete_object(**_place(address))
+            client().delete_object(**place(address))
         else:
             Path(address).unlink(missing_ok=True)
 
@@ -168,7 +180,7 @@ def write(address: str, content: bytes) -> None:
     """
     with reaching(address):
         if address.startswith(S3):
-            _client().put_object(**_place(address), Body=content)
+            client().put_object(**place(address), Body=content)
             return
         path = Path(address)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,35 +192,9 @@ def write(address: str, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
-
-
-def exchange(address: str, before: bytes | None, after: bytes) -> None:
-    """Write a file in one step if its content is still what the writer read: of several writers, one succeeds.
-
-    Args:
-        address: the file. A local one needs a file system with ``flock``.
-        before: the content that the writer read; ``None`` where there was no file.
-        after: the new content.
-
-    Raises:
-        FileChanged: the file has another content, or exists though ``before`` is ``None``.
-        WinnowError: the file cannot be written.
-    """
-    with reaching(address):
-        if address.startswith(S3):
-            _exchange_object(address, before, after)
-            return
-        path = Path(address)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The kernel releases the lock of a killed writer. The lock file stays: removing it would let two writers in.
-        with path.with_name(f".{path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (path.read_bytes() if path.exists() else None) != before:
-                raise _changed(address)
-            write(address, after)
 
 
 def link(file: Path, name: Path) -> Path:
@@ -244,27 +230,6 @@ def reaching(address: str) -> Iterator[None]:
         raise file_error(error, address) from error
 
 
-def _exchange_object(address: str, before: bytes | None, after: bytes) -> None:
-    from botocore.exceptions import ClientError
-
-    condition = {"IfNoneMatch": "*"}
-    if before is not None:
-        held = _client().get_object(**_place(address))
-        if held["Body"].read() != before:
-            raise _changed(address)
-        condition = {"IfMatch": held["ETag"]}
-    try:
-        _client().put_object(**_place(address), Body=after, **condition)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _CONFLICTS:
-            raise _changed(address) from error
-        raise
-
-
-def _changed(address: str) -> FileChanged:
-    return FileChanged(f"{address} was changed by another process in the meantime: repeat the command")
-
-
 def _aws_errors() -> tuple[type[Exception], ...]:
     # The import takes a third of a second, which only work with AWS should spend.
     from boto3.exceptions import Boto3Error
@@ -274,18 +239,23 @@ def _aws_errors() -> tuple[type[Exception], ...]:
 
 
 def _objects(folder: str, delimiter: str = "") -> Iterator[str]:
+    return (address for address, _ in _entries(folder, delimiter))
+
+
+def _entries(folder: str, delimiter: str = "") -> Iterator[tuple[str, Any]]:
     bucket, _, prefix = f"{folder.rstrip('/')}/".removeprefix(S3).partition("/")
-    pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
-    return (f"{S3}{bucket}/{entry['Key']}" for page in pages for entry in page.get("Contents", []))
+    pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
+    return ((f"{S3}{bucket}/{entry['Key']}", entry) for page in pages for entry in page.get("Contents", []))
 
 
-def _place(address: str) -> dict[str, str]:
+def place(address: str) -> dict[str, str]:
+    """Bucket and key of an object, as the arguments of boto3's methods."""
     bucket, _, key = address.removeprefix(S3).partition("/")
     return {"Bucket": bucket, "Key": key}
 
 
-def _client() -> Any:
-    """The client of boto3's default session; any thread may use it."""
+def client() -> Any:
+    """The S3 client of boto3's default session; any thread may use it."""
     import boto3
 
     # Sessions are not safe for threads, clients are; a client per call would take longer than a small read.
@@ -300,7 +270,7 @@ def _client_of(session: Any) -> Any:
     return session.client("s3")
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Make a file's name durable, as its content is."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

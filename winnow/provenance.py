@@ -26,6 +26,16 @@ def record(folder: Path | str, **inputs: str | int) -> None:
     files.write(files.inside(str(folder), _FILE), json.dumps(inputs, indent=1).encode())
 
 
+def carry(source: Path, folder: Path) -> None:
+    """Record the inputs of one folder in another, which was made of it.
+
+    Args:
+        source: what an earlier step wrote.
+        folder: what was made of it.
+    """
+    record(folder, **json.loads((source / _FILE).read_bytes()))
+
+
 def recorded(*folders: Path) -> BuildInputs:
     """The inputs that the steps of a build recorded, together.
 

@@ -24,6 +24,9 @@ from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.files import link
 from winnow.schema import FeatureSchema
 
+MANIFEST = "manifest.json"
+"""The file that makes a folder a release; it is written last."""
+
 INDEX_FILE = "index.faiss"
 """The approximate index of the items, in the folders of the release and of its retriever."""
 
@@ -172,7 +175,7 @@ class Release:
             ReleaseMismatch: the schema in the folder has another digest than the manifest names, or is of another
                 version of Winnow.
         """
-        path = folder / "manifest.json"
+        path = folder / MANIFEST
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -197,7 +200,7 @@ class Release:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the bytes of ``manifest.json``: the identity of the release for every version of Winnow."""
-        return sha256(self.folder / "manifest.json")
+        return sha256(self.folder / MANIFEST)
 
     @cached_property
     def schema(self) -> FeatureSchema:
@@ -311,7 +314,7 @@ def write(
         (partial / name).write_text(text)
     files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
     manifest = Manifest(created_at=datetime.now(UTC).replace(microsecond=0), files=files, **described)
-    (partial / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+    (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1))
     partial.rename(folder)
     return Release(folder, manifest)
 
@@ -320,7 +323,7 @@ def numbers(root: Path) -> list[int]:
     """The numbers of the releases under ``root``, ascending."""
     if not root.is_dir():
         return []
-    return sorted(int(path.parent.name) for path in root.glob("[0-9]*/manifest.json"))
+    return sorted(int(path.parent.name) for path in root.glob(f"[0-9]*/{MANIFEST}"))
 
 
 def latest(root: Path, holdout: Holdout = "none", like: BuildInputs | None = None) -> Release | None:

@@ -39,7 +39,7 @@ LEVELS = (
         "winnow.local.triton_backend.faiss",
         "winnow.local.triton_backend.onnxruntime",
     ),
-    ("winnow.settings",),
+    ("winnow.lifecycle", "winnow.settings"),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     ("winnow.items",),
     (
@@ -47,7 +47,6 @@ LEVELS = (
         "winnow.datasets.readers",
         "winnow.embeddings",
         "winnow.features",
-        "winnow.lifecycle",
         "winnow.milvus",
         "winnow.planning",
         "winnow.store",

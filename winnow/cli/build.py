@@ -130,7 +130,7 @@ def run_build(
 
     if source.from_release:
         # Here, too, because the steps say it only after they have read the data.
-        start = start_of(home.home(), source.from_release, release.checked_holdout(holdout))
-        source = source.model_copy(update={"from_release": start.manifest.number})
+        start = start_of(str(home.home()), source.from_release, release.checked_holdout(holdout))
+        source = source.model_copy(update={"from_release": start})
 
     return release.Release.open(home.releases() / str(build_release(source, holdout, resume, profile)))

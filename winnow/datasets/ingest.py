@@ -1,5 +1,6 @@
 """Ingestion: read a source, validate it, hold events out, save it in canonical columns."""
 
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.datasets.canonical import account
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset, hold_out_last
 from winnow.datasets.canonical.raw import RawDataset
 from winnow.datasets.canonical.report import reading
 from winnow.datasets.canonical.spec import FILE
 from winnow.datasets.canonical.validate import validate
+from winnow.datasets.carried_media import with_media
 from winnow.datasets.impressions import before_held_out, with_impressions
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.readers import cloud, tables
@@ -27,6 +30,7 @@ def ingest(
     holdout: Literal["none", "last"] = "none",
     marketplace: MarketplaceSize = DEFAULT_SIZE,
     show_progress: bool = False,
+    carries_media: bool = False,
 ) -> Dataset:
     """Read a data set, validate it and write it to ``out`` in canonical columns, atomically.
 
@@ -38,6 +42,7 @@ def ingest(
             :func:`winnow.datasets.canonical.dataset.hold_out_last`.
         marketplace: size of the demo marketplace.
         show_progress: show a progress bar while the demo marketplace is generated.
+        carries_media: put images and sounds of this machine into ``out``, which another machine will read.
 
     Raises:
         DataError: the source violates the contract; the message is the whole report.
@@ -50,21 +55,47 @@ def ingest(
     dataset = with_impressions(validate(raw), raw)
     held = None
     if holdout == "last":
-        dataset, held = hold_out_last(dataset)
-        dataset = replace(dataset, impressions=before_held_out(dataset.impressions, held))
+        dataset, held = _without_last(dataset)
     try:
-        _write(dataset, held, out)
+        _write(dataset, held, out, carries_media)
     except OSError as error:
         raise file_error(error, out) from error
     return dataset
 
 
-def _write(dataset: Dataset, held: pa.Table | None, out: Path) -> None:
+def hold_out(dataset: Path, out: Path) -> Dataset:
+    """Write a data set without the end of every user's log, as :func:`ingest` with ``holdout="last"`` would have done.
+
+    Images and sounds are not copied: the encoders are those of the whole data set, whose items are the same.
+
+    Args:
+        dataset: folder that :func:`ingest` wrote without a hold-out.
+        out: the folder to write.
+
+    Raises:
+        WinnowError: ``out`` cannot be written.
+    """
+    whole = Dataset.load(dataset)
+    kept, held = _without_last(whole)
+    try:
+        _write(kept, held, out)
+        shutil.copyfile(dataset / account.FILE, out / account.FILE)
+    except OSError as error:
+        raise file_error(error, out) from error
+    return kept
+
+
+def _without_last(dataset: Dataset) -> tuple[Dataset, pa.Table]:
+    kept, held = hold_out_last(dataset)
+    return replace(kept, impressions=before_held_out(kept.impressions, held)), held
+
+
+def _write(dataset: Dataset, held: pa.Table | None, out: Path, carries_media: bool = False) -> None:
     """Write the folder under another name, then rename it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         written = Path(scratch) / "new"
-        dataset.save(written)
+        (with_media(dataset, written) if carries_media else dataset).save(written)
         if held is not None:
             pq.write_table(held, written / HOLDOUT)
         if out.exists():

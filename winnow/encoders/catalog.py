@@ -27,13 +27,19 @@ class Contents:
 
 
 def read_contents(dataset_folder: Path) -> Contents:
-    """Read ``items.parquet``."""
+    """Read ``items.parquet``. Relative paths of images and sounds start from the folder, which may have been moved."""
     columns = ["item_id", "title", "category", "description", "image", "audio"]
     items = pq.read_table(dataset_folder / "items.parquet", columns=columns).to_pydict()
     parts = zip(items["title"], items["category"], items["description"], strict=True)
     return Contents(
         item_ids=items["item_id"],
         captions=[caption(*texts) for texts in parts],
-        pictures=[uri or "" for uri in items["image"]],
-        sounds=[uri or "" for uri in items["audio"]],
+        pictures=[_located(uri, dataset_folder) for uri in items["image"]],
+        sounds=[_located(uri, dataset_folder) for uri in items["audio"]],
     )
+
+
+def _located(uri: str | None, folder: Path) -> str:
+    if not uri or "://" in uri:
+        return uri or ""
+    return str(folder / uri)

@@ -1,1 +1,4 @@
-"""The life of a home's releases: which one is live, what differs between two, and which may be removed."""
+"""The life of a release in its home: claimed, transferred, judged, made live, collected.
+
+A home is a folder or an ``s3://`` address that holds ``releases/N``, ``model_repository/N`` and ``evaluations/N``.
+"""

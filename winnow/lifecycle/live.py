@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.files import inside
+from winnow.lifecycle import conditional_writes
 from winnow.release import Manifest
 
 FILE = "live.json"
@@ -147,5 +148,5 @@ def _move(home: str, number: int, back: tuple[int, ...], content: bytes | None) 
     """Move the pin to a release, with the releases ``back`` behind it, unless it changed since it was ``content``."""
     previous, *earlier = back or (None,)
     pin = Live(release=number, previous=previous, since=datetime.now(UTC), earlier=tuple(earlier[: KEPT - 1]))
-    files.exchange(inside(home, FILE), content, pin.model_dump_json(indent=1).encode())
+    conditional_writes.exchange(inside(home, FILE), content, pin.model_dump_json(indent=1).encode())
     return pin

@@ -24,6 +24,7 @@ from winnow.encoders.inputs import EncoderInputs
 from winnow.encoders.preparation import INPUTS_FILE
 from winnow.features.extract import extract_folder
 from winnow.features.table import FeatureSet
+from winnow.lifecycle.claims import claim
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.models.towers import Shapes
@@ -74,7 +75,7 @@ def write(home: Path, size: CatalogSize, index: IndexSettings | None = None, see
         _models(parts, index or IndexSettings(), seed)
         for part in (parts.dataset, parts.encoders, parts.retriever):
             provenance.record(part, data=f"{size.items} synthetic items")
-        return export_release(parts, home).release
+        return export_release(parts, home, claim(str(home))).release
 
 
 def _data_set(folder: Path, size: CatalogSize, seed: int) -> None:

@@ -3,9 +3,10 @@
 import boto3
 import pytest
 
-from tests.support.homes import add_release
+from tests.support.lifecycle.homes import add_release
 from winnow import files
 from winnow.errors import ReleaseMismatch
+from winnow.lifecycle import conditional_writes
 from winnow.lifecycle.live import live, promote, rollback
 
 HOME = "s3://homes/shop"
@@ -54,9 +55,9 @@ def test_of_two_writers_that_read_the_same_pin_the_second_fails() -> None:
     boto3.DEFAULT_SESSION.events.register("before-call.s3.PutObject", overtake)
     for before, other, after in ((None, b"1", b"2"), (b"1", b"3", b"4")):
         overtakes.append(other)
-        with pytest.raises(files.FileChanged, match="was changed by another process"):
-            files.exchange(address, before, after)
+        with pytest.raises(conditional_writes.FileChanged, match="was changed by another process"):
+            conditional_writes.exchange(address, before, after)
         assert files.read(address) == other
-    files.exchange(address, b"3", b"5")
+    conditional_writes.exchange(address, b"3", b"5")
     assert files.read(address) == b"5"
     boto3.setup_default_session()

@@ -1,6 +1,5 @@
 """Files in a local folder: atomic writes, missing files, listing; tests/integration/core tests S3."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -67,15 +66,3 @@ def test_a_file_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.Monke
     assert files.read(address) == b"old"
     assert files.listed(str(tmp_path / "new folder"), ".txt") == [address]
     assert len(list((tmp_path / "new folder").iterdir())) == 1
-
-
-def test_of_two_writers_that_read_the_same_content_one_succeeds(tmp_path: Path) -> None:
-    address = str(tmp_path / "below" / "pin")
-    files.exchange(address, None, b"1")
-    with pytest.raises(files.FileChanged, match=r"below/pin was changed by another process in the meantime"):
-        files.exchange(address, None, b"2")
-    files.exchange(address, b"1", b"3")
-    with pytest.raises(files.FileChanged):
-        files.exchange(address, b"1", b"4")
-    assert files.read(address) == b"3"
-    assert files.sha256(address) == hashlib.sha256(b"3").hexdigest()

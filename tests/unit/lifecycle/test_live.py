@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.homes import add_release
+from tests.support.lifecycle.homes import add_release
 from tests.support.tiny_release import write_release
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.lifecycle.live import KEPT, live, promote, rollback

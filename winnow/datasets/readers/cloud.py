@@ -18,6 +18,8 @@ from winnow.datasets.readers.layout import ENDINGS, TABLES, concerns
 from winnow.datasets.readers.tables import read_folder
 from winnow.errors import WinnowError
 
+GLUE = "glue://"
+
 
 def read_s3(uri: str) -> RawDataset:
     """Read ``s3://bucket/prefix``, which has the layout of a local folder.
@@ -44,7 +46,7 @@ def read_glue(uri: str) -> RawDataset:
     # The import takes seconds, which only reading from Glue should spend.
     import awswrangler as wr
 
-    database = uri.removeprefix("glue://").strip("/")
+    database = uri.removeprefix(GLUE).strip("/")
     with files.reaching(uri):
         present = [name for name in TABLES if wr.catalog.does_table_exist(database, name)]
         missing = sorted({"items", "events"} - set(present))
@@ -56,6 +58,23 @@ def read_glue(uri: str) -> RawDataset:
     return RawDataset(
         uri, root, spec, tables["items"], tables.get("users"), tables["events"], impressions=tables.get("impressions")
     )
+
+
+def glue_tables(uri: str) -> list[tuple[str, str, str]]:
+    """Name, version and location of the tables of a Glue database that belong to the data set.
+
+    Raises:
+        WinnowError: the database cannot be reached.
+    """
+    import awswrangler as wr
+
+    database = uri.removeprefix(GLUE).strip("/")
+    with files.reaching(uri):
+        found = [table for table in wr.catalog.get_tables(database=database) if table["Name"] in TABLES]
+    return [
+        (table["Name"], str(table.get("VersionId", "")), table["StorageDescriptor"]["Location"].rstrip("/"))
+        for table in sorted(found, key=lambda table: table["Name"])
+    ]
 
 
 def _copy(root: str, folder: Path) -> None:
