@@ -13,8 +13,11 @@ from kfp_pipelines import components
 from kfp_pipelines.__main__ import app
 from kfp_pipelines.cluster_training import train_on_cluster
 from kfp_pipelines.feature_extraction import feature_extraction
+from kfp_pipelines.going_on import go_on, reuse_encoders
+from kfp_pipelines.incremental import incremental
 from kfp_pipelines.parameters import (
     FEATURE_EXTRACTION,
+    INCREMENTAL,
     RETRAINING,
     TRAIN_JOB,
     Parameters,
