@@ -25,8 +25,9 @@ from winnow.training.ranker.tensors import ListTensorBuilder, ListTensors, slice
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import RetrieverTraining
 
-_RATE, _EPOCHS, _EXAMPLES = 0.5, 2, 0.35
-"""Of a ranker that is gone on from: learning rate and examples as shares of the settings', and epochs at most."""
+_RATE, _EPOCHS, _MOMENTS = 0.5, 2, 0.3
+"""Of a ranker that is gone on from: the learning rate as a share of the settings', epochs at most, and the examples of
+the heads as a share of the settings'."""
 
 
 def train_ranker(
@@ -101,16 +102,14 @@ def train_ranker(
 
 
 def _gone_on(training: TrainingSettings) -> TrainingSettings:
-    """The settings with which a trained ranker learns a few new moments more: smaller steps, fewer examples."""
-    ranker, lists = training.ranker, training.lists
-    smaller = {"learning_rate": _RATE * ranker.learning_rate, "epochs": min(_EPOCHS, ranker.epochs)}
-    fewer = {"moments": max(1, int(_EXAMPLES * ranker.moments))}
-    return training.model_copy(
-        update={
-            "ranker": ranker.model_copy(update=smaller | fewer),
-            "lists": lists.model_copy(update={"withheld": max(1, int(_EXAMPLES * lists.withheld))}),
-        }
-    )
+    """The settings with which a trained ranker learns new moments: smaller and fewer steps, fewer examples of heads."""
+    ranker = training.ranker
+    less = {
+        "learning_rate": _RATE * ranker.learning_rate,
+        "epochs": min(_EPOCHS, ranker.epochs),
+        "moments": max(1, int(_MOMENTS * ranker.moments)),
+    }
+    return training.model_copy(update={"ranker": ranker.model_copy(update=less)})
 
 
 def _validating(newest: NDArray[np.int64], lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
