@@ -61,8 +61,7 @@ def reuse_encoders(
 @step
 def go_on(
     home: str,
-    from_release: int,
-    holdout: str,
+    encoders: Input[Model],
     features: Input[Dataset],
     profile: str,
     retriever: Output[Model],
@@ -73,8 +72,7 @@ def go_on(
 
     Args:
         home: folder or ``s3://`` address that holds ``releases/``, ``model_repository/`` and ``training/``.
-        from_release: the release, 0 for the live one; with ``holdout`` its twin.
-        holdout: of the build.
+        encoders: those of the release to go on from, with its number.
         features: the feature set, and numbers at past moments.
         profile: folder that gets traces of a few training steps; empty writes none.
         retriever: two-tower weights, item-to-item neighbours and the list of popular items.
@@ -87,15 +85,15 @@ def go_on(
 
     from kfp_pipelines.console import show
     from winnow import provenance
-    from winnow.lifecycle.start import at_hand, start_of
-    from winnow.release import checked_holdout
+    from winnow.lifecycle.start import at_hand
     from winnow.result import reported
     from winnow.settings.file import parse
     from winnow.settings.training import TrainingSettings
     from winnow.training.incremental.train import go_on
 
     with reported():
-        number = start_of(home, from_release, checked_holdout(holdout))
+        # Not asked again: another release may be live since the step before.
+        number = provenance.recorded(Path(encoders.path)).from_release
         with at_hand(home, number) as (start, _, kept):
             given = start.manifest.source.training
             settings = parse(TrainingSettings, given, "training")

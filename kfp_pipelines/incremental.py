@@ -19,7 +19,7 @@ def incremental(given: Given) -> int:
     features = components.extract(**inputs(components.extract, given, dataset=dataset, encoders=encoders)).outputs[
         "features"
     ]
-    trained = going_on.go_on(**inputs(going_on.go_on, given, features=features)).outputs
+    trained = going_on.go_on(**inputs(going_on.go_on, given, encoders=encoders, features=features)).outputs
     released = components.release(
         home=given["home"],
         dataset=dataset,

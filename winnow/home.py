@@ -30,11 +30,6 @@ def model_repository(number: int) -> Path:
     return home() / "model_repository" / str(number)
 
 
-def training(number: int) -> Path:
-    """What release N keeps so that training can go on from it."""
-    return home() / "training" / str(number)
-
-
 def onnx_model(number: int, name: str) -> Path:
     """The ONNX file of one of release N's models."""
     return model_repository(number) / name / str(number) / "model.onnx"
