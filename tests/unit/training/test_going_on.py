@@ -135,6 +135,9 @@ def test_new_users_are_learned_and_vectors_stay(known: Known, tmp_path: Path) ->
     }
     assert 0.9 < increment.cosine_p05 <= increment.cosine <= 1
     assert result.unranked_reason == ""
+    before, after = known.state.ranker.model, TrainedRanker.load(tmp_path / "ranker").model
+    assert not torch.equal(before.residual.weight, after.residual.weight), "the ranker learned as well"
+    torch.testing.assert_close(before.mean, after.mean)
 
 
 def test_new_items_get_vectors_of_their_own(known: Known, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 Every model begins with the release's weights, on the new catalog. New events are those at or after the release's
 ``as_of``. The retriever is fitted twice, as in a full training: first without each user's newest events, to find the
 number of epochs, then with all. The release's own retriever has seen no new event, so its answers at new moments are as
-good as they will be at future ones: the ranker learns from lists of those, from as many moments as there are new ones.
-Lists of older moments would show it answers that the retriever has learned by heart.
+good as they will be at future ones: the ranker learns from lists of the newest of those. Lists of older moments would
+show it answers that the retriever has learned by heart.
 """
 
 from pathlib import Path
@@ -125,7 +125,9 @@ def _retriever(
     # As in a full training, a third of the epochs is enough for the withheld events.
     served = course.served(max(1, course.best_epoch // 3))
     trained = TrainedRetriever(served.shapes, usual, served.item_tower, served.user_tower, served.item_vectors)
-    return RetrieverTraining(trained, start, since, course.validation, course.stopped)
+    # As many lists of a user as in a full training.
+    newest = np.maximum(since, features.interactions.offsets[1:] - usual.withheld)
+    return RetrieverTraining(trained, start, newest, course.validation, course.stopped)
 
 
 def _smaller(settings: RetrieverSettings) -> RetrieverSettings:
