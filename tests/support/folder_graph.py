@@ -58,6 +58,7 @@ LEVELS = (
     ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.reporting", "winnow.training"),
     ("winnow.cli.releases",),
     ("winnow.cli",),
+    ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.backends.predictor"),
     ("kfp_pipelines.rollout", "recommender_transformer.content"),
