@@ -8,12 +8,13 @@ the window of its type, and what followed within the windows.
 import csv
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -67,17 +68,19 @@ def in_index_space(source: Path, schema: FeatureSchema, item_ids: Sequence[str])
     Args:
         source: what :func:`copied` yielded, with at least one impression.
         schema: gives the event types.
-        item_ids: ids of the items, from index 1 on; what others were shown or had events is left out.
+        item_ids: ids of the items, from index 1 on; impressions and events of others are left out.
 
     Returns:
-        The features, whose users are those of the impressions and of the events, and in words what was left out.
+        The features, whose users are those of the impressions, and in words which impressions were left out.
 
     Raises:
-        WinnowError: a file is none of an export.
+        WinnowError: no event can come of an impression, or a file is none of an export.
     """
+    users = sorted(_users(source / IMPRESSION_TABLE.stream))
+    _keep(source / EVENT_TABLE.stream, {"user_id": users, "item_id": item_ids, "event": schema.events})
     _spec(schema).write(source / "dataset.yaml")
     _write_ids(source / "items.csv", "item_id", item_ids)
-    _write_ids(source / "users.csv", "user_id", sorted(_users(source / IMPRESSION_TABLE.stream)))
+    _write_ids(source / "users.csv", "user_id", users)
     dataset = ingest(str(source), source.parent / "dataset")
     left_out = dataset.account.impressions
     notes = [f"{reason.count:,} shown items: {reason.what}" for reason in (left_out.reasons if left_out else ())]
@@ -109,13 +112,29 @@ def _users(folder: Path) -> set[str]:
     }
 
 
+def _keep(folder: Path, known: Mapping[str, Sequence[str]]) -> None:
+    """Keep the events whose columns have known values, in place: most of a shop's events may be of other users."""
+    kept = 0
+    for file in folder.iterdir():
+        table = pq.read_table(file)
+        for name, values in known.items():
+            table = table.filter(pc.is_in(table[name], pa.array(values, pa.string())))
+        kept += table.num_rows
+        pq.write_table(table, file)
+    if not kept:
+        raise WinnowError(
+            "no exported event is of a user, an item and an event type of these impressions, so nothing came of them: "
+            "log for longer, or check that events have the ids of users and items that recommendations have"
+        )
+
+
 def _write_ids(path: Path, column: str, ids: Sequence[str]) -> None:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([[column], *([one] for one in ids)])
 
 
 def _spec(schema: FeatureSchema) -> DatasetSpec:
-    """The event types; events of items that are not listed are left out, however many."""
+    """The event types; bad rows that remain, such as implausible timestamps, are left out, however many."""
     full_amounts = schema.event_full_amounts or (0.0,) * len(schema.events)
     declared = zip(schema.events, schema.event_values, schema.event_windows_ms, full_amounts, strict=True)
     events = {

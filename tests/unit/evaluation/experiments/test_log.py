@@ -135,6 +135,17 @@ def test_a_log_of_something_else_is_refused(
         read(export(tmp_path / "log", impressions, EVENTS), release, experiment, "any")
 
 
+def test_a_log_without_an_event_of_its_users_is_refused(
+    release: Release, experiment: Experiment, tmp_path: Path
+) -> None:
+    others = [event("stranger", "a", "view", HOUR), event("u", "gone", "view", HOUR), event("u", "a", "like", HOUR)]
+    with pytest.raises(WinnowError, match="no exported event is of a user, an item and an event type of these"):
+        read(export(tmp_path / "log", IMPRESSIONS, others), release, experiment, "any")
+    # One is enough, beside however many others.
+    (old, _), _ = read(export(tmp_path / "more", IMPRESSIONS, EVENTS[1:2] + others * 1000), release, experiment, "any")
+    assert old.rewards.tolist() == [1.0]
+
+
 def served(folder: Path, users: int, lost: int = 0) -> str:
     """Users by their arms, one request and event each: of the arm "new" 60 % buy, and the last ``lost`` are missing."""
     experiment = parse(Experiments, FILE, "experiments.yaml").experiments[0]
