@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NO_CONCLUSION = 3
 """Exit code where the log says too little, or its users are not comparable."""
 
+_STYLE: dict[str, Any] = {"box": None, "header_style": "dim", "pad_edge": False}
+"""Of the tables."""
+
 commands = typer.Typer(no_args_is_help=True, help="Experiments: users are assigned to arms, which are compared.")
 
 
@@ -108,16 +111,17 @@ def _show(name: str, objective: str, result: "ExperimentReport", notes: list[str
 
     console = Console()
     console.print(f"experiment {name}: reward per user by objective {objective}", markup=False, highlight=False)
-    compared = {one.arm: one for one in result.comparisons}
-    headings = ("arm", "share", "users", "requests", "reward", "95 % interval", "lift", "interval", "verdict")
-    table = Table(*headings, box=None, header_style="dim", pad_edge=False)
+    arms = Table("arm", "share", "users", "requests", "reward", "95 % interval", **_STYLE)
     for arm in result.arms:
-        value, bounds = _cells(arm.reward, ".4f")
-        cells = [arm.arm, f"{arm.share:g}", f"{arm.users:,}", f"{arm.requests:,}", value, bounds]
-        if one := compared.get(arm.arm):
-            cells += [*_cells(one.lift, "+.1%"), one.verdict]
-        table.add_row(*cells)
-    console.print(table)
+        counts = f"{arm.share:g}", f"{arm.users:,}", f"{arm.requests:,}"
+        arms.add_row(arm.arm, *counts, *_cells(arm.reward, ".4f"))
+    console.print(arms)
+    if result.comparisons:
+        compared = Table(f"against {result.arms[0].arm}", "lift", "95 % interval", "verdict", **_STYLE)
+        for one in result.comparisons:
+            compared.add_row(one.arm, *_cells(one.lift, "+.1%"), one.verdict)
+        console.print()
+        console.print(compared)
     console.print(
         f"sample ratio: p = {result.sample_ratio:.3g} that the shares of the arms give such numbers of users",
         style="dim",
