@@ -34,6 +34,10 @@ BENCHMARKS = {
         "Redis killed, slowed and frozen, the ranker unloaded, Triton and the sidecar killed, each under load.",
     ),
     "drain": ("faults.drain", "SIGTERM to one of two transformers under load: requests lost, seconds until exit."),
+    "switch": (
+        "faults.switch",
+        "Makes its own data: promotions and rollbacks of a stack under load, and promotions killed at any moment.",
+    ),
     "cluster": ("faults.redis_cluster", "A real Redis Cluster: equal answers, freshness, and a node that is killed."),
     "generated": ("faults.fuzz", "10,000 generated requests over every protocol: no 5xx, no hang, memory flat."),
     "skew": ("quality.feature_skew", "Served features against recomputed ones; a changed definition is named."),
@@ -48,6 +52,7 @@ BENCHMARKS = {
         "The manifests' thresholds in a simulated spike and day: the objective, the cost, a wrong unit.",
     ),
 }
+"""Command -> module and help. None has options; all serve the newest release, except the switch and the simulation."""
 """Command -> module and help. None has options; all serve the newest release, except the simulations."""
 
 

@@ -26,15 +26,17 @@ from winnow.arrays.strings import Strings
 from winnow.datasets import profile
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
-from winnow.evaluation.held_out import outcomes
+from winnow.evaluation.held_out import moments, outcomes
 from winnow.features.columns import padded_strings
 from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.items.arrays import id_arrays
+from winnow.models.ranker_graph import RankerGraph
 from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
 from winnow.models.towers import Shapes
+from winnow.provenance import BUILD, BuildRecord, Stopwatch
 from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
@@ -42,7 +44,7 @@ from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables
-from winnow.training.train import used_settings
+from winnow.training.train import RESULT, TrainingResult, used_settings
 
 BOUND = 1e-3
 """Largest absolute difference from PyTorch that a score may have; scores are logits of some tens."""
@@ -101,6 +103,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
         ParityError: an exported model's outputs differ from PyTorch's.
     """
     repositories, releases = home / "model_repository", home / "releases"
+    watch = Stopwatch("release")
     repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
     retriever = TrainedRetriever.load(parts.retriever)
@@ -131,7 +134,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 rows = [export_approximate(served, choice, number, repository, inputs, BOUND, shared)]
             bar.update()
             ranked = inputs | _candidates(features, served, inputs)
-            rows.append(export_model(ranker.model, RANKER, number, repository, ranked, BOUND, shared))
+            graph = RankerGraph(ranker.model)
+            rows.append(export_model(graph, RANKER, number, repository, ranked, BOUND, shared, ranker.model))
             bar.update()
             tower = ServedItemTower(retriever.item_tower, retriever.shapes, vectors, served.candidates, scan)
             new_items = _item_inputs(features, retriever.shapes)
@@ -143,7 +147,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
                 _json_files(parts)
-                | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)},
+                | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)}
+                | {BUILD: _build(parts, watch).model_dump_json(indent=1)},
                 linked=[*shared.values(), *([choice.file] if choice.file else [])],
                 index=choice.figures,
                 number=number,
@@ -235,6 +240,7 @@ def _arrays(
         **id_arrays(features.item_ids),
         "item_titles": padded_strings(dataset.items["title"], _TITLE),
         "item_rows": features.item_rows,
+        "item_modalities": features.modalities,
         "user_ids": features.user_ids,
         "user_rows": features.user_rows,
         "offsets": log.offsets,
@@ -247,7 +253,15 @@ def _arrays(
     if holdout.exists():
         held = PointInTime.of(replace(dataset, events=pq.read_table(holdout))).log
         arrays["holdout"] = outcomes(held, features.schema.event_windows_ms)
+        arrays["holdout_moments"] = moments(held)
     return arrays
+
+
+def _build(parts: TrainedParts, watch: Stopwatch) -> BuildRecord:
+    """How the parts were trained, and what the steps took; of the export, until now."""
+    trained = TrainingResult.model_validate_json((parts.retriever / RESULT).read_bytes())
+    steps = provenance.costs(parts.dataset, parts.encoders, parts.features, parts.retriever)
+    return BuildRecord(curves=trained.curves, steps=[*steps, watch.read()])
 
 
 def _json_files(parts: TrainedParts) -> dict[str, str]:

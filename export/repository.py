@@ -21,6 +21,7 @@ def export_model(
     samples: Mapping[str, Tensor],
     bound: float,
     shared: Mapping[str, Path] = MappingProxyType({}),
+    original: nn.Module | None = None,
 ) -> ParityRow:
     """Export a module to ``{repository}/{model}/{version}/model.onnx``, beside the model's configurations.
 
@@ -35,6 +36,7 @@ def export_model(
         bound: largest accepted absolute difference from PyTorch.
         shared: name of a buffer -> the ``.npy`` file with its content, to which the version's folder gets a link;
             names of other models' buffers are left out.
+        original: the module with which the exported model is compared, where ``module`` is another form of it.
 
     Returns:
         The parity figures.
@@ -48,4 +50,4 @@ def export_model(
         held = {name for name, _ in module.named_buffers()}
         links = {name: link(file, partial / file.name) for name, file in shared.items() if name in held}
         write_onnx(module, signature, samples, partial / MODEL_FILE, links)
-        return measure(module, partial / MODEL_FILE, signature, samples, bound)
+        return measure(original or module, partial / MODEL_FILE, signature, samples, bound)

@@ -40,7 +40,7 @@ def ingest(data: str, holdout: str, items: int, users: int, events: int, seed: i
     from winnow.release import checked_holdout
     from winnow.result import reported
 
-    with reported():
+    with reported(), provenance.measured("ingest", Path(dataset.path)):
         size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
         tables = ingest(data or None, Path(dataset.path), checked_holdout(holdout), size, show_progress=True)
         show(*tables.account.lines())
@@ -90,7 +90,7 @@ def encode(
     from winnow.settings.training import TrainingSettings
     from winnow.training.encoders.build import train_encoders
 
-    with reported():
+    with reported(), provenance.measured("encode", Path(encoders.path)):
         tables, folder = Path(dataset.path), Path(encoders.path)
         chosen = EncoderSettings.parse(settings, "encoders")
         compute = parse(TrainingSettings, training, "training").compute
@@ -124,10 +124,11 @@ def extract(dataset: Input[Dataset], encoders: Input[Model], point_in_time: str,
     """
     from pathlib import Path
 
+    from winnow import provenance
     from winnow.features.extract import extract_folder
     from winnow.result import reported
 
-    with reported():
+    with reported(), provenance.measured("extract", Path(features.path)):
         extracted = extract_folder(Path(dataset.path), Path(encoders.path), Path(features.path), point_in_time)
         features.metadata |= {"schema_digest": extracted.schema.digest}
 
@@ -171,7 +172,7 @@ def train(
     from winnow.settings.training import TrainingSettings
     from winnow.training.train import train_models
 
-    with reported():
+    with reported(), provenance.measured("train", retriever.uri if train_on == "trainjob" else retriever.path):
         chosen = parse(TrainingSettings, settings, "training")
         if checked_train_on(train_on) == "trainjob":
             given = {"features": features, "retriever": retriever, "ranker": ranker}

@@ -12,7 +12,8 @@ from benchmarks.common.rows import Row, row
 from benchmarks.value.subjects import Subjects, build
 from winnow import home
 from winnow.datasets.canonical.spec import FILE
-from winnow.evaluation.lists import of_funnel
+from winnow.evaluation.funnel import Funnel
+from winnow.items.index import ItemIndex
 from winnow.ranking import metrics
 from winnow.release import Release
 
@@ -52,7 +53,8 @@ class _Answers:
         stars = np.array([0, *(int(name.removeprefix("rated_")) for name in release.schema.events)])
         self.item: NDArray[np.int32] = np.asarray(held["item"])
         self.rating: NDArray[np.int64] = stars[held["event"]]
-        self.top = of_funnel(release, held["user"].astype(np.int64), show_progress=False)
+        with Funnel.serving(release) as funnel:
+            self.top = funnel.lists(release.array("user_ids")[held["user"]].tolist(), ItemIndex.of(release))
 
     def ndcg(self, least: int = 0) -> float:
         """Over the users whose rating is ``least`` or more."""

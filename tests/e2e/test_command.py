@@ -13,13 +13,32 @@ from pathlib import Path
 import grpc
 import numpy as np
 import psutil
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from winnow.errors import WinnowError
-from winnow.local import stack
+from winnow.evaluation import record
+from winnow.evaluation.funnel import Funnel
+from winnow.items.index import ItemIndex
+from winnow.local import chain
+from winnow.local.stack import Stack
 from winnow.ports import EVERYWHERE, Ports
+from winnow.provenance import BuildRecord
 
-COMMANDS = ("build", "up", "down", "recommend", "objectives", "lists", "items add", "evaluate", "skew", "demo")
+COMMANDS = (
+    "build",
+    "up",
+    "down",
+    "recommend",
+    "objectives",
+    "lists",
+    "items add",
+    "evaluate",
+    "report",
+    "skew",
+    "demo",
+)
 HERE = Path(__file__).parent
 
 
@@ -117,7 +136,7 @@ def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.Monkey
                 return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\x08\x01")
             return None
 
-    monkeypatch.setattr(stack, "FIRST_ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr(chain, "FIRST_ANSWER_SECONDS", 2.0)
     hollow = grpc.server(ThreadPoolExecutor(2), handlers=[Hollow()])
     monkeypatch.setenv("TRITON_URL", f"127.0.0.1:{hollow.add_insecure_port('127.0.0.1:0')}")
     monkeypatch.setenv("WINNOW_HOME", str(winnow.home))
@@ -125,7 +144,7 @@ def test_up_fails_while_answers_stay_degraded(winnow, monkeypatch: pytest.Monkey
     hollow.start()
     try:
         with pytest.raises(WinnowError, match=r"retriever: UNIMPLEMENTED.*ranker: UNIMPLEMENTED.*TRITON_URL") as caught:
-            stack.Stack(1, Ports.free(), show_progress=False).__enter__()
+            Stack(1, Ports.free(), show_progress=False).__enter__()
     finally:
         hollow.stop(None).wait()
     assert "\n" not in str(caught.value)
@@ -159,7 +178,21 @@ def test_recommend_without_a_stack_says_how_to_start_one(winnow, tmp_path: Path)
     assert "winnow up" in refused.stderr
 
 
-def test_evaluate_compares_the_funnel_with_baselines(winnow) -> None:
+def test_a_release_says_how_it_was_trained_and_what_its_steps_took(winnow) -> None:
+    built = BuildRecord.of(winnow.release().folder)
+    assert [cost.step for cost in built.steps] == ["ingest", "encode", "extract", "train", "release"]
+    assert all(cost.seconds > 0 and cost.cpu_seconds > 0 and cost.memory_mb > 10 for cost in built.steps)
+    assert list(built.curves) == ["retriever, holdout fit", "retriever", "ranker"]
+    for curve in built.curves.values():
+        assert [point.epoch for point in curve.points] == list(range(1, len(curve.points) + 1))
+        assert curve.points[-1].loss < curve.points[0].loss or len(curve.points) < 3
+    fit = built.curves["retriever, holdout fit"]
+    validated = [point.validation for point in fit.points if point.validation is not None]
+    assert max(validated) > validated[0]
+    assert built.curves["ranker"].points[0].validation is not None
+
+
+def test_evaluate_compares_the_funnel_with_baselines(winnow, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = winnow("evaluate", "--by=activity", "--json", timeout=900)
     assert printed.returncode == 0, printed.stderr
     report = json.loads(printed.stdout)
@@ -183,6 +216,48 @@ def test_evaluate_compares_the_funnel_with_baselines(winnow) -> None:
     assert sum(segment["users"] for segment in segments) == report["users"]
     hits = sum(segment["users"] * segment["metrics"]["ease"]["recall@50"] for segment in segments)
     assert hits == pytest.approx(report["users"] * report["metrics"]["ease"]["recall@50"])
+
+    # The record has the same figures, a row per user, and the reason why nothing is beside them.
+    kept = record.read(str(winnow.home), report["release"])
+    assert kept is not None
+    assert kept.overall.metrics["funnel"]["ndcg@10"].value == report["metrics"]["funnel"]["ndcg@10"]
+    low, high = report["difference_intervals"]["popularity"]["recall@50"]
+    assert 0 < low < high
+    users = pq.read_table(winnow.home / "evaluations" / str(report["release"]) / "users.parquet")
+    assert users.num_rows == report["users"]
+    hit = pc.mean(pc.greater(users["rank_funnel"], 0)).as_py()
+    assert hit == pytest.approx(report["metrics"]["funnel"]["recall@50"], abs=1e-6)
+    assert kept.uncompared == "no release is live"
+    # The traces of the same users tell where the held-out items went: those not lost are the hits.
+    [last] = kept.losses[-1:]
+    shown = (last.reached - last.dropped) / kept.losses[0].reached
+    assert shown == pytest.approx(report["metrics"]["funnel"]["recall@10"], abs=0.02)
+    assert kept.losses[0].reached == report["users"]
+    # Clicks are predicted about as often as they happen.
+    clicks = kept.calibration["click"]
+    expected, happened = (sum(getattr(one, name) * one.count for one in clicks) for name in ("predicted", "observed"))
+    assert expected / 2 < happened < expected * 2
+
+    written = winnow("report", str(report["release"]))
+    assert written.returncode == 0, written.stderr
+    page = Path(written.stdout.strip()).read_text()
+    assert all(
+        f'id="{part}"' in page for part in ("comparison", "losses", "calibration", "segments", "training", "steps")
+    )
+
+    # The release of all events serves like one that learned of the held-out ones: they are added to the state of the
+    # other, whose funnel then hides what it showed before.
+    monkeypatch.setenv("WINNOW_HOME", str(winnow.home))
+    wanted = np.unique(outcomes[["user", "item"]])
+    names, index = held_out.array("user_ids")[wanted["user"]].tolist(), ItemIndex.of(held_out)
+    with Funnel.serving(held_out) as funnel:
+        before = funnel.lists(names, index)
+        everything = winnow.release(1)
+        rows = {name: row for row, name in enumerate(everything.array("user_ids").tolist())}
+        funnel.add_histories(everything, np.array([rows[name] for name in names]))
+        after = funnel.lists(names, index)
+    assert (before == wanted["item"][:, None]).any(axis=1).mean() > 0.2
+    assert not (after == wanted["item"][:, None]).any()
 
     refused = winnow("evaluate", "--objective=return")
     assert refused.returncode == 1

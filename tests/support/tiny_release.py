@@ -54,6 +54,7 @@ def write_release(
     inputs: EncoderInputs = INPUTS,
     models: Mapping[str, str] | tuple[str, ...] = (),
     holdout: releases.Holdout = "none",
+    item: str = "item-",
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -64,6 +65,7 @@ def write_release(
         inputs: of the encoders.
         models: names of the models in the manifest; or name -> SHA-256 of its graph.
         holdout: as in the manifest.
+        item: prefix of the items' ids.
     """
     rng = np.random.default_rng(seed)
     item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
@@ -81,7 +83,7 @@ def write_release(
     return releases.write(
         folder / str(number),
         {
-            **id_arrays(["", *(f"item-{index}" for index in range(1, ITEMS + 1))]),
+            **id_arrays(["", *(f"{item}{index}" for index in range(1, ITEMS + 1))]),
             "user_ids": np.array([f"user-{index}" for index in range(USERS)]),
             "item_rows": item_rows,
             "user_rows": user_rows,

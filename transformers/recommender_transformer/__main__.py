@@ -90,6 +90,7 @@ def main() -> None:
         experiments=experiments,
         reuse_port=args.reuse_port,
         metrics_port=args.metrics_port,
+        standby_port=args.standby_port,
     )
 
 
@@ -179,7 +180,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--metrics-port", type=int, default=None, help="A further port for the metrics. Required by --reuse-port."
     )
+    parser.add_argument(
+        "--standby-port",
+        type=int,
+        default=None,
+        help="Serve HTTP on this port of loopback at once, and listen on --http_port and --grpc_port from SIGUSR1 to "
+        "SIGUSR2 only: how a stack moves to another release.",
+    )
     args = parser.parse_args()
+    if args.reuse_port and args.standby_port is not None:
+        parser.error("--standby-port: cannot be combined with --reuse-port")
     if args.reuse_port and args.metrics_port is None:
         parser.error("--reuse-port: needs --metrics-port, because each process has its own metrics")
     if bool(args.predictor_host) == bool(args.model_repository):
@@ -223,6 +233,7 @@ def serve(
     experiments: Experiments = Experiments(),  # noqa: B008
     reuse_port: bool = False,
     metrics_port: int | None = None,
+    standby_port: int | None = None,
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -245,6 +256,7 @@ def serve(
         reuse_port: whether other processes listen on the same ports. The process listens once it is connected, and
             ``/metrics`` is on ``metrics_port`` only.
         metrics_port: a further port for the metrics; `None` for none.
+        standby_port: HTTP port on loopback that is served at once, while the other ports are taken and left on signals.
     """
     if metrics_port is not None:
         start_http_server(metrics_port, host)
@@ -296,7 +308,15 @@ def serve(
     # It also needs a current loop before it runs one of its own.
     asyncio.set_event_loop(asyncio.new_event_loop())
     server = model_server(
-        http_port, grpc_port, AdmissionControl(max_in_flight), drain_s, flush, connection_limits, host, reuse_port
+        http_port,
+        grpc_port,
+        AdmissionControl(max_in_flight),
+        drain_s,
+        flush,
+        connection_limits,
+        host,
+        reuse_port,
+        standby_port,
     )
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)

@@ -11,7 +11,11 @@ from winnow.cli.evaluate import evaluate
 from winnow.cli.objectives import objectives
 from winnow.cli.plan import plan
 from winnow.cli.recommend import lists, recommend
+from winnow.cli.releases.diff import diff
 from winnow.cli.releases.gate import gate
+from winnow.cli.releases.listing import releases
+from winnow.cli.releases.promote import promote, rollback
+from winnow.cli.releases.report import report
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
 from winnow.errors import WinnowError, as_winnow_error
@@ -24,7 +28,11 @@ commands = typer.Typer(
     help="Build, serve and evaluate a multistage, multimodal recommender. All files are in WINNOW_HOME (default: "
     ".winnow).",
 )
-for command in (demo, build, up, down, recommend, objectives, lists, evaluate, gate, off_policy, skew, plan):
+for command in (
+    *(demo, build, up, down, recommend, objectives, lists),
+    *(evaluate, report, gate, promote, rollback, releases, diff),
+    *(off_policy, skew, plan),
+):
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from winnow.local.predictor import Predictor
+from winnow.local.stack_state import Predictor
 from winnow.release import BuildInputs
 
 Data = Annotated[

@@ -24,7 +24,14 @@ from winnow.settings.experiments import read
 
 
 def up(
-    number: Annotated[int | None, typer.Option("--release", help="Number of the release. Default: the newest.")] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--release",
+            help="Number of the release. Default: the live release, and the newest where none was promoted.",
+            show_default=False,
+        ),
+    ] = None,
     port_base: PortBase = DEFAULT_BASE,
     host: Host = LOOPBACK,
     predictor: PredictorChoice = "triton",
@@ -32,11 +39,18 @@ def up(
     experiments: ExperimentsFile = None,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
-    """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer."""
+    """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer.
+
+    Serves the live release: the one that `winnow promote` named last. Where none was promoted, it serves the newest
+    that was built for serving, and a newer one takes its place at the next start. `winnow promote` and `winnow
+    rollback` move a running stack, whatever it was started with.
+    """
+    from winnow.lifecycle.live import live
     from winnow.local import background
     from winnow.local.stack import Stack
 
-    chosen = number if number is not None else newest().manifest.number
+    pin = live(str(home.home())) if number is None else None
+    chosen = number if number is not None else pin.release if pin is not None else newest().manifest.number
     if experiments:
         read(experiments, release.Release.open(home.releases() / str(chosen)).schema.events)
     ports, host = Ports.at(port_base), checked_host(host)

@@ -14,6 +14,8 @@ from winnow.features.table import Interactions
 
 CHUNK = 1024
 
+Users = NDArray[np.int64] | None
+
 
 @dataclass(frozen=True)
 class Past:
@@ -56,26 +58,28 @@ class Past:
         return liked
 
 
-def popularity(past: Past, k: int) -> NDArray[np.int32]:
+def popularity(past: Past, k: int, users: Users = None) -> NDArray[np.int32]:
     """Recommend the items with the most users: one ranking for all users.
 
     Args:
         past: the users' past.
         k: length of the lists.
+        users: int64 [users], rows of the users who get a list; all of them where it is missing.
 
     Returns:
         int32 [users, k], item indices, padded with 0.
     """
     users_of_item = _users_of_item(past)
-    return _top(past, lambda rows: np.tile(users_of_item, (rows.stop - rows.start, 1)), k)
+    return _top(past, lambda rows: np.tile(users_of_item, (len(rows), 1)), k, users)
 
 
-def most_taken(past: Past, k: int) -> NDArray[np.int32]:
+def most_taken(past: Past, k: int, users: Users = None) -> NDArray[np.int32]:
     """Recommend what the user took most often, then the items with the most users.
 
     Args:
         past: the users' past.
         k: length of the lists.
+        users: int64 [users], rows of the users who get a list; all of them where it is missing.
 
     Returns:
         int32 [users, k], item indices, padded with 0.
@@ -83,16 +87,17 @@ def most_taken(past: Past, k: int) -> NDArray[np.int32]:
     users_of_item = _users_of_item(past)
     # Below 1, so that it only orders items that the user took equally often.
     fraction = users_of_item / (users_of_item.max() + 1)
-    return _top(past, lambda rows: np.asarray(past.taken[rows].todense(), np.float32) + fraction, k)
+    return _top(past, lambda rows: np.asarray(past.taken[rows].todense(), np.float32) + fraction, k, users)
 
 
-def item_knn(past: Past, k: int, neighbours: int = 20) -> NDArray[np.int32]:
+def item_knn(past: Past, k: int, neighbours: int = 20, users: Users = None) -> NDArray[np.int32]:
     """Score items by the cosine similarities to their nearest neighbours in the history (Deshpande, Karypis, 2004).
 
     Args:
         past: the users' past.
         k: length of the lists.
         neighbours: number of nearest neighbours per item.
+        users: int64 [users], rows of the users who get a list; all of them where it is missing.
 
     Returns:
         int32 [users, k], item indices, padded with 0.
@@ -103,16 +108,17 @@ def item_knn(past: Past, k: int, neighbours: int = 20) -> NDArray[np.int32]:
     similar = sparse.lil_array(unit.T @ unit)
     similar.setdiag(0.0)
     kept = _strongest(sparse.csr_array(similar), neighbours)
-    return _top(past, lambda rows: np.asarray((liked[rows] @ kept.T).todense(), np.float32), k)
+    return _top(past, lambda rows: np.asarray((liked[rows] @ kept.T).todense(), np.float32), k, users)
 
 
-def ease(past: Past, k: int, regularisation: float = 250.0) -> NDArray[np.int32]:
+def ease(past: Past, k: int, regularisation: float = 250.0, users: Users = None) -> NDArray[np.int32]:
     """Embarrassingly shallow autoencoder (Steck, 2019): ridge regression of every item on all others, in closed form.
 
     Args:
         past: the users' past; run time is cubic in the number of items.
         k: length of the lists.
         regularisation: added to the Gram matrix's diagonal.
+        users: int64 [users], rows of the users who get a list; all of them where it is missing.
 
     Returns:
         int32 [users, k], item indices, padded with 0.
@@ -123,7 +129,7 @@ def ease(past: Past, k: int, regularisation: float = 250.0) -> NDArray[np.int32]
     inverse = np.linalg.inv(gram)
     weights = (inverse / -np.diag(inverse)).astype(np.float32)
     np.fill_diagonal(weights, 0.0)
-    return _top(past, lambda rows: np.asarray(liked[rows] @ weights, np.float32), k)
+    return _top(past, lambda rows: np.asarray(liked[rows] @ weights, np.float32), k, users)
 
 
 def _users_of_item(past: Past) -> NDArray[np.float32]:
@@ -141,16 +147,18 @@ def _strongest(matrix: sparse.csr_array, kept: int) -> sparse.csr_array:
     return matrix
 
 
-def _top(past: Past, scores_of: Callable[[slice], NDArray[np.float32]], k: int) -> NDArray[np.int32]:
+def _top(
+    past: Past, scores_of: Callable[[NDArray[np.int64]], NDArray[np.float32]], k: int, users: Users
+) -> NDArray[np.int32]:
     """The best ``k`` items per user; users are scored in chunks to bound the size of the score matrix."""
-    users = past.taken.shape[0]
-    lists = np.zeros((users, k), np.int32)
-    for start in range(0, users, CHUNK):
-        rows = slice(start, min(start + CHUNK, users))
+    asked = np.arange(past.taken.shape[0]) if users is None else users
+    lists = np.zeros((len(asked), k), np.int32)
+    for start in range(0, len(asked), CHUNK):
+        rows = asked[start : start + CHUNK]
         scores = scores_of(rows)
         scores[past.hidden[rows].nonzero()] = -np.inf
         scores[:, 0] = -np.inf
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         reachable = np.isfinite(np.take_along_axis(scores, best, axis=1))
-        lists[rows, : best.shape[1]] = np.where(reachable, best, 0)
+        lists[start : start + len(rows), : best.shape[1]] = np.where(reachable, best, 0)
     return lists

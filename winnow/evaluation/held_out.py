@@ -29,15 +29,19 @@ class Targets(NamedTuple):
         users: int64 [n], rows of ``user_ids``, ascending.
         items: int32 [n], the held-out item of each.
         values: float64 [n], the value of each user's outcome, which may be negative.
+        moments: int64 [n], when each user's held-out events begin, milliseconds since the epoch; ``None`` in releases
+            from before it was stored.
     """
 
     users: NDArray[np.int64]
     items: NDArray[np.int32]
     values: NDArray[np.float64]
+    moments: NDArray[np.int64] | None = None
 
     def where(self, mask: NDArray[np.bool_]) -> "Targets":
         """The targets of some of the users: of those where ``mask``, bool [n], is true."""
-        return Targets(self.users[mask], self.items[mask], self.values[mask])
+        moments = None if self.moments is None else self.moments[mask]
+        return Targets(self.users[mask], self.items[mask], self.values[mask], moments)
 
 
 def outcomes(held: pa.Table, windows_ms: Sequence[int]) -> NDArray[np.void]:
@@ -66,6 +70,20 @@ def outcomes(held: pa.Table, windows_ms: Sequence[int]) -> NDArray[np.void]:
         (np.diff(found["user"], prepend=-1) != 0) | (np.diff(found["event"], prepend=-1) != 0)
     ]
     return largest
+
+
+def moments(held: pa.Table) -> NDArray[np.int64]:
+    """When the held-out events of each user begin.
+
+    Args:
+        held: as for :func:`outcomes`.
+
+    Returns:
+        int64 [n], milliseconds since the epoch, for the n users of the outcomes, ascending.
+    """
+    _, first = np.unique(held["user"].to_numpy(), return_index=True)
+    begin: NDArray[np.int64] = held["timestamp"].to_numpy()[first]
+    return begin
 
 
 def types_of(schema: FeatureSchema, objective: str) -> tuple[str, ...]:
@@ -117,4 +135,6 @@ def targets(release: Release, types: Sequence[str]) -> Targets:
             + ", ".join(f"{name} of {count:,} users" for name, count in zip(schema.events, found, strict=True))
         )
     values = np.bincount(of_user, weights=value).astype(np.float64)
-    return Targets(users.astype(np.int64), rows["item"][first].astype(np.int32), values).where(counts)
+    stored = "holdout_moments.npy" in release.manifest.files
+    moments = np.asarray(release.array("holdout_moments")) if stored else None
+    return Targets(users.astype(np.int64), rows["item"][first].astype(np.int32), values, moments).where(counts)

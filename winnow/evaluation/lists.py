@@ -1,30 +1,47 @@
-"""The lists that an evaluation compares: of the served funnel, and of its retriever alone."""
+"""The lists that an evaluation compares with the funnel's: of its retriever alone, and of the baselines."""
 
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import fields
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from winnow import client, home
-from winnow.errors import WinnowError
+from winnow import home
+from winnow.evaluation import baselines
+from winnow.evaluation.funnel import DEPTH
 from winnow.features.table import Interactions
-from winnow.items.index import ItemIndex
-from winnow.local.stack import Stack
-from winnow.ports import Ports
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.signatures import RETRIEVER, USER_TOWER
 
-DEPTH = 50
-"""Length of the evaluated lists."""
-
 _BATCH = 16
-_PATIENCE_MS = 10_000
-_CONNECTIONS = 2
+
+_EASE_ITEMS = 10_000
+"""Items up to which EASE is computed, whose time is cubic in them and whose memory quadratic: 1.6 GB."""
+
+
+def log_of(release: Release) -> Interactions:
+    """The log that a release was built from."""
+    return Interactions(*(np.asarray(release.array(field.name)) for field in fields(Interactions)))
+
+
+def of_baselines(release: Release, log: Interactions, users: NDArray[np.int64]) -> dict[str, NDArray[np.int32]]:
+    """The lists of the classic recommenders, which learn from all users: name -> int32 [users, DEPTH].
+
+    Args:
+        release: the release.
+        log: its log.
+        users: int64 [users], rows of ``user_ids``.
+    """
+    repeats = release.schema.repeats == "allow"
+    past = baselines.Past.of(log, release.items, release.schema.event_values, repeats)
+    found = {
+        "popularity": baselines.popularity(past, DEPTH, users),
+        "item_knn": baselines.item_knn(past, DEPTH, users=users),
+    }
+    if release.items <= _EASE_ITEMS:
+        found["ease"] = baselines.ease(past, DEPTH, users=users)
+    return found | {"most_taken": baselines.most_taken(past, DEPTH, users)} if repeats else found
 
 
 def of_retriever(release: Release, log: Interactions, users: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -59,43 +76,4 @@ def of_retriever(release: Release, log: Interactions, users: NDArray[np.int64]) 
         best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
         reachable = np.isfinite(np.take_along_axis(scores, best, axis=1))
         top[start : start + len(batch), : best.shape[1]] = np.where(reachable, best, 0)
-    return top
-
-
-def of_funnel(release: Release, users: NDArray[np.int64], show_progress: bool) -> NDArray[np.int32]:
-    """The funnel's answers over gRPC, from a stack of its own that runs beside this home's: int32 [users, DEPTH].
-
-    Args:
-        release: the release.
-        users: int64 [users], rows of ``user_ids``.
-        show_progress: show progress bars.
-
-    Raises:
-        WinnowError: an answer was degraded.
-    """
-    find = ItemIndex.of(release).find
-    names = release.array("user_ids")[users].tolist()
-    batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
-    top = np.zeros((len(users), DEPTH), np.int32)
-    ports = Ports.free()
-    with (
-        tempfile.TemporaryDirectory(prefix="winnow-evaluate-") as folder,
-        Stack(release.manifest.number, ports, state_dir=Path(folder), show_progress=show_progress),
-        client.grpc(ports.grpc) as endpoint,
-        ThreadPoolExecutor(_CONNECTIONS) as pool,
-    ):
-
-        def ask(batch: list[str]) -> list[list[int]]:
-            # A long deadline: on a busy machine, a short one would evaluate the fallbacks instead of the funnel.
-            instances = [{"user_id": user, "k": DEPTH, "deadline_ms": _PATIENCE_MS} for user in batch]
-            answers = client.over_grpc(endpoint, instances)
-            for answer in answers:
-                if answer["degraded"]:
-                    raise WinnowError(f"the funnel was degraded while it was evaluated: {answer['degraded']}")
-            return [find([item["item_id"].encode() for item in answer["items"]]).tolist() for answer in answers]
-
-        answered = tqdm(pool.map(ask, batches), total=len(batches), desc="query the funnel", disable=not show_progress)
-        for number, lists in enumerate(answered):
-            for row, items in enumerate(lists, start=number * _BATCH):
-                top[row, : len(items)] = items
     return top

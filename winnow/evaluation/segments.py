@@ -1,11 +1,13 @@
-"""Segments of the evaluated users, by activity or by a column of the users table."""
+"""Segments of the evaluated users: by activity, by a column of the users table, or by their held-out item."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import WinnowError
+from winnow.evaluation.held_out import Targets
+from winnow.features.table import Interactions
 from winnow.release import Release
-from winnow.schema import FeatureSchema
+from winnow.schema import DAY_MS, FeatureSchema
 
 ACTIVITY = "activity"
 """Segments by the number of events in the history."""
@@ -14,6 +16,70 @@ MOST = 20
 """Segments of a column at most: the values of the fewest users are one segment together."""
 
 _ABSENT = "(none)"
+
+_FEW = 3
+"""Events up to which a user is new."""
+
+_AGES = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30}
+"""Segment of item's age -> days that it ends at."""
+
+Masks = dict[str, NDArray[np.bool_]]
+"""Segment -> which of the evaluated users are in it."""
+
+
+def all_segments(release: Release, log: Interactions, wanted: Targets) -> dict[str, Masks]:
+    """Every dimension that has at least two segments.
+
+    Args:
+        release: the release.
+        log: its log.
+        wanted: the evaluated users.
+
+    Returns:
+        Dimension -> its segments: the users' activity, new users, each categorical column of the users; of the held-out
+        item, the time since its first event in the log (``item's age``), its category and its modalities (``item's
+        content``).
+    """
+    rows = np.asarray(release.array("item_rows")["categorical"][wanted.items])
+    [category, *_] = [feature for feature in release.schema.item if feature.kind == "categorical"]
+    found = {by: segments(release, wanted.users, by) for by in (ACTIVITY, *_columns(release.schema))}
+    found["new users"] = _new_users(np.diff(log.offsets)[wanted.users])
+    if wanted.moments is not None:
+        found["item's age"] = _by_age(log, wanted.items, wanted.moments)
+    found["item's category"] = _by_value(rows[:, : category.width], release.vocabularies[category.name])
+    if "item_modalities.npy" in release.manifest.files:
+        found["item's content"] = _by_modality(np.asarray(release.array("item_modalities")[wanted.items]))
+    return {name: masks for name, masks in found.items() if len(masks) > 1}
+
+
+def _new_users(events: NDArray[np.int64]) -> Masks:
+    new = events <= _FEW
+    found = {f"new (up to {_FEW} events)": new, "others": ~new}
+    return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def _by_age(log: Interactions, items: NDArray[np.int32], moments: NDArray[np.int64]) -> Masks:
+    first = np.full(max(int(log.item.max(initial=0)), int(items.max(initial=0))) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, log.item, log.timestamp)
+    known = first[items] < moments
+    days = np.where(known, (moments - np.where(known, first[items], 0)) / DAY_MS, np.inf)
+    found, least = {"cold (no event before)": ~known}, 0
+    for name, most in _AGES.items():
+        found[name] = known & (days >= least) & (days < most)
+        least = most
+    found[f"over {least} days"] = known & (days >= least)
+    return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def _by_modality(has: NDArray[np.void]) -> Masks:
+    """One segment per combination of contents, so that each user is in one."""
+    names = np.array(has.dtype.names or (), np.str_)
+    columns = np.stack([has[name] for name in names], axis=1) if len(names) else np.zeros((len(has), 0), np.bool_)
+    kinds, of = np.unique(columns, axis=0, return_inverse=True)
+    return {
+        " + ".join(names[kind].tolist()) or "no content": of.ravel() == number
+        for number, kind in reversed(list(enumerate(kinds)))
+    }
 
 
 def check_segment(schema: FeatureSchema, by: str) -> None:

@@ -117,6 +117,14 @@ class FeatureSet:
         """Number of items, without the padding row."""
         return len(self.item_ids) - 1
 
+    @property
+    def modalities(self) -> NDArray[np.void]:
+        """Which content each item has: structured [n + 1], a bool for each modality."""
+        found = np.zeros(self.items + 1, [(name, "?") for name in sorted(self.embeddings)])
+        for name, vectors in self.embeddings.items():
+            found[name] = vectors.any(axis=1)
+        return found
+
     def save(self, folder: Path) -> None:
         """Write the set as ``.npy`` and JSON files; none is pickled."""
         folder.mkdir(parents=True, exist_ok=True)

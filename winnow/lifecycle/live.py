@@ -4,6 +4,7 @@ The pin moves in one step, locally and on S3, so that a process that is killed a
 new one; of two processes that move it at the same time, one fails.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -87,6 +88,29 @@ def rollback(home: str) -> Live:
     return _move(home, before.previous, before.earlier, content)
 
 
+def restore(home: str, before: Live | None, after: Live) -> None:
+    """Take back a promotion to a release that turned out not to serve: the pin is what it was before.
+
+    Nothing changes where the pin is no longer what the promotion made it.
+
+    Args:
+        home: a folder.
+        before: the pin before the promotion; ``None`` where there was none.
+        after: the pin that the promotion made.
+
+    Raises:
+        WinnowError: the pin cannot be read or written.
+    """
+    address = inside(home, FILE)
+    with suppress(conditional_writes.FileChanged):
+        if before is None:
+            # Without a pin, the stack serves what it was started with.
+            if live(home) == after:
+                files.delete(address)
+        else:
+            conditional_writes.exchange(address, _text(after), _text(before))
+
+
 def check_whole(home: str, number: int) -> Manifest:
     """Check every file of a release, of its folder and its models, against the manifest, which is returned.
 
@@ -148,5 +172,9 @@ def _move(home: str, number: int, back: tuple[int, ...], content: bytes | None) 
     """Move the pin to a release, with the releases ``back`` behind it, unless it changed since it was ``content``."""
     previous, *earlier = back or (None,)
     pin = Live(release=number, previous=previous, since=datetime.now(UTC), earlier=tuple(earlier[: KEPT - 1]))
-    conditional_writes.exchange(inside(home, FILE), content, pin.model_dump_json(indent=1).encode())
+    conditional_writes.exchange(inside(home, FILE), content, _text(pin))
     return pin
+
+
+def _text(pin: Live) -> bytes:
+    return pin.model_dump_json(indent=1).encode()

@@ -6,7 +6,7 @@ from typing import cast
 
 from winnow.errors import WinnowError
 from winnow.local.background import serve
-from winnow.local.predictor import Predictor
+from winnow.local.stack_state import Predictor
 from winnow.ports import Ports
 
 if __name__ == "__main__":

@@ -11,13 +11,20 @@ from tqdm import tqdm
 
 from winnow import home
 from winnow.errors import WinnowError
-from winnow.local.predictor import Predictor
+from winnow.lifecycle.live import Live
 from winnow.local.processes import ProcessFailed, tail
 from winnow.local.stack import POLL_SECONDS, Stack
-from winnow.local.stack_state import StackState, running
+from winnow.local.stack_state import Predictor, StackState, running
 from winnow.ports import LOOPBACK, Ports
 
 STOP_SECONDS = 60.0
+FOLLOW_SECONDS = 3600.0
+"""Time for a stack to move to another release: of a large one, publishing takes most of it."""
+
+_FOLLOW_POLL_SECONDS = 0.05
+
+_GONE_SECONDS = 1.0
+"""Time after which a state that cannot be read means that the stack has ended: while it is written, it cannot be."""
 
 
 def serve(
@@ -99,6 +106,45 @@ def detach(
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
             raise
+
+
+def followed(pin: Live, *, show_progress: bool = True) -> StackState | None:
+    """Wait until the home's stack serves the release that the pin names.
+
+    Args:
+        pin: The pin, which has been moved.
+        show_progress: Show the elapsed time while waiting.
+
+    Returns:
+        The stack's state; ``None`` where no stack runs.
+
+    Raises:
+        WinnowError: The stack refused the release, and serves the one before; or it did not move in time.
+    """
+    seen = began = time.monotonic()
+    with tqdm(
+        desc=f"moving to release {pin.release}",
+        bar_format="{desc} {elapsed}",
+        disable=not show_progress,
+        leave=False,
+    ) as bar:
+        while time.monotonic() < began + FOLLOW_SECONDS:
+            state = running()
+            if state is None:
+                if time.monotonic() > seen + _GONE_SECONDS:
+                    return None
+            else:
+                seen = time.monotonic()
+                if state.ready and state.release == pin.release:
+                    return state
+                if state.refused == pin.since.isoformat():
+                    raise WinnowError(f"release {state.release} stays live: {state.reason}")
+            time.sleep(_FOLLOW_POLL_SECONDS)
+            bar.update()
+    raise WinnowError(
+        f"release {pin.release} is live, but the stack did not move to it in {FOLLOW_SECONDS / 60:.0f} minutes: look "
+        f"into {home.run() / 'logs'}"
+    )
 
 
 def down() -> StackState | None:

@@ -89,8 +89,11 @@ class Process:
         with self.log.open("wb") as log:
             self._child = spawn_child(self._command, self._environment, stdout=log, stderr=subprocess.STDOUT)
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Wait until the process is ready.
+
+        Args:
+            meanwhile: Called again and again; what it raises ends the wait.
 
         Raises:
             ProcessFailed: It stopped, or was not ready in time.
@@ -98,6 +101,7 @@ class Process:
         deadline = time.monotonic() + self._timeout
         while True:
             self.check()
+            meanwhile()
             if self._ready():
                 return
             if time.monotonic() > deadline:

@@ -1,11 +1,13 @@
 """The stack on one machine: Redis, Triton, the Bloom sidecar, the transformer and, for some releases, Milvus.
 
-With an embedded predictor the transformer computes the models itself, without Triton.
+With an embedded predictor the transformer computes the models itself, without Triton. While it waits, the home's stack
+follows the pin (:mod:`winnow.lifecycle.live`): it starts the chain of the release that was promoted beside the one that
+serves, and moves the public ports once that gives whole recommendations. The release before it stays warm, so that a
+rollback only moves the ports.
 """
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,20 +19,25 @@ from typing import NoReturn, Self
 from tqdm import tqdm
 
 from winnow import home
+from winnow.errors import WinnowError
+from winnow.lifecycle import live
+from winnow.lifecycle.live import Live
+from winnow.local.chain import Chain, Surroundings
 from winnow.local.infrastructure import Infrastructure, infrastructure
-from winnow.local.predictor import Predictor
-from winnow.local.processes import Process, http_ok
-from winnow.local.readiness import wait_until_not_degraded
-from winnow.local.stack_state import StackState, claim
+from winnow.local.processes import Process, ProcessFailed
+from winnow.local.stack_state import Predictor, StackState, claim
 from winnow.milvus.collection import is_searched
 from winnow.milvus.connection import URL, address
-from winnow.ports import LOOPBACK, Ports, reached_at
+from winnow.ports import LOOPBACK, Ports
 from winnow.release import Release, numbers
 
-POLL_SECONDS = 0.25
-START_SECONDS = 120.0
-FIRST_ANSWER_SECONDS = 120.0
-"""Time for the first recommendation that is not degraded: caches and models warm up slowly on a busy machine."""
+POLL_SECONDS = 0.1
+WARM_SECONDS = 600.0
+"""Time for which the release before the live one keeps running: its chain takes as much memory again."""
+
+
+class _PinMoved(Exception):
+    """The pin names another release than the one that is being started."""
 
 
 class Stack:
@@ -78,12 +85,15 @@ class Stack:
         self._folder = state_dir or home.home()
         self._has_own_state = state_dir is not None
         self._redis_url = redis_url or (None if self._has_own_state else os.environ.get("REDIS_URL"))
-        self._settings = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
-        self._settings += [f"--explore={explore:g}"] if explore else []
-        self._settings += [f"--experiments={self._folder / home.EXPERIMENTS}"] if experiments else []
+        self._flags = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
+        self._flags += [f"--explore={explore:g}"] if explore else []
+        self._flags += [f"--experiments={self._folder / home.EXPERIMENTS}"] if experiments else []
         self._experiments = experiments
         self._show_progress = show_progress
-        self._processes: list[Process] = []
+        self._servers: tuple[Process, ...] = ()
+        self._warm: Chain | None = None
+        self._warm_until = 0.0
+        self._pin: Live | None = None
 
     def __enter__(self) -> Self:
         """Start all parts.
@@ -93,46 +103,53 @@ class Stack:
                 become ready, or recommendations stay degraded.
         """
         release = Release.open(home.releases() / str(self.release))
-        models = {name: [self.release] for name in release.manifest.models}
         state = StackState(os.getpid(), self.release, self.ports, ready=False, host=self.host)
+        if not self._has_own_state:
+            self._pin = live.live(str(home.home()))
         with ExitStack() as exits:
             exits.enter_context(_one_interrupt())
-            claimed = exits.enter_context(claim(self._folder / "run"))
-            claimed.write(state)
+            self._claim = exits.enter_context(claim(self._folder / "run"))
+            self._write(state)
             if self._experiments:
                 (self._folder / home.EXPERIMENTS).write_bytes(self._experiments.read_bytes())
             self.ports.check_free(["http", "grpc"], self.host)
-            self.ports.check_free(["sidecar"])
-            bar = exits.enter_context(tqdm(total=5, disable=not self._show_progress, leave=False))
-            bar.set_description("starting Redis" if self._embedded else "starting Redis and Triton")
+            bar = exits.enter_context(tqdm(total=7, disable=not self._show_progress, leave=False))
+            bar.set_description("starting Redis")
             parts = exits.enter_context(
                 infrastructure(
                     home.model_repository(self.release),
-                    models,
+                    {name: [self.release] for name in release.manifest.models},
                     ports=self.ports,
                     folder=self._folder,
                     redis_url=self._redis_url,
-                    triton_url=None if self._has_own_state else os.environ.get("TRITON_URL"),
-                    needs_triton=not self._embedded,
+                    needs_triton=False,
                     needs_milvus=is_searched(release),
                     milvus_url=None if self._has_own_state or not os.environ.get(URL) else address(),
                 )
             )
-            self._processes = list(parts.processes)
-            bar.update()
-            bar.set_description("publishing the release")
-            _publish(release.folder, parts, self._show_progress)
-            for service in self._services(release.folder, parts):
-                bar.update()
-                bar.set_description(f"starting the {service.name}")
-                self._processes.append(exits.enter_context(service))
-            bar.update()
-            bar.set_description("waiting for the first recommendation")
-            wait_until_not_degraded(
-                release, self.ports.http, state.reached, self._logs, FIRST_ANSWER_SECONDS, self._check
+            self._parts, self._servers = parts, parts.processes
+            triton_url = None if self._has_own_state or self._embedded else os.environ.get("TRITON_URL")
+            self._around = Surroundings(
+                self._folder,
+                self.host,
+                self.ports,
+                parts.redis_url,
+                parts.milvus_url,
+                self._embedded,
+                triton_url or None,
+                tuple(self._flags),
             )
+            self._chain = Chain(release, self._around)
+
+            def say(step: str) -> None:
+                bar.update()
+                bar.set_description(step)
+
+            exits.callback(self._stop_chains)
+            self._chain.start(lambda: _publish(release.folder, parts, self._show_progress), say, self._check_servers)
+            self._chain.take()
             bar.close()
-            claimed.write(replace(state, ready=True))
+            self._write(replace(state, ready=True))
             self._exits = exits.pop_all()
         return self
 
@@ -142,59 +159,124 @@ class Stack:
         self._exits.__exit__(kind, error, traceback)
 
     def part(self, name: str) -> Process:
-        """The process of that name, if this stack started it."""
-        return next(process for process in self._processes if process.name == name)
+        """The process of that name, of the served release or shared, if this stack started it."""
+        return next(process for process in (*self._servers, *self._chain.processes) if process.name == name)
 
     def wait(self) -> NoReturn:
-        """Wait until a part stops by itself.
+        """Follow the home's pin until a part stops by itself.
 
         Raises:
             ProcessFailed: A part stopped; the message has its exit code and its log's last lines.
         """
         while True:
             self._check()
+            if not self._has_own_state:
+                self.follow()
             time.sleep(POLL_SECONDS)
 
-    @property
-    def _logs(self) -> Path:
-        return self._folder / "run" / "logs"
+    def follow(self) -> None:
+        """Serve the release that the pin names, if the pin has moved since the last call.
 
-    def _check(self) -> None:
-        for process in self._processes:
+        A release that does not become ready is refused: the pin goes back, and the state has the reason. The chain of
+        the release before is ended when its time is over.
+
+        Raises:
+            ProcessFailed: A part of the served release stopped meanwhile.
+        """
+        if self._warm is not None and time.monotonic() > self._warm_until:
+            self._cool()
+        before = self._pin
+        try:
+            pin = live.live(str(home.home()))
+        except WinnowError:
+            # Unreadable: `winnow promote` says so.
+            return
+        if pin == before:
+            return
+        self._pin = pin
+        if pin is None or pin.release == self.release:
+            return
+        try:
+            self._move_to(pin)
+        except _PinMoved:
+            return
+        except WinnowError as error:
+            # If a part of the served release has stopped, that is the reason.
+            self._check()
+            live.restore(str(home.home()), before, pin)
+            self._pin = before
+            self._write(replace(self._state, refused=pin.since.isoformat(), reason=str(error)))
+
+    def _move_to(self, pin: Live) -> None:
+        """Serve the release that the pin names, and keep the one before it warm."""
+        if self._warm is not None and self._warm.number == pin.release:
+            chain = self._warm
+            chain.take()
+        else:
+            chain = self._started(pin)
+            try:
+                chain.take()
+            except WinnowError:
+                chain.stop()
+                raise
+        before, self._chain, self._warm = self._chain, chain, None
+        self.release = pin.release
+        try:
+            before.leave()
+            self._warm, self._warm_until = before, time.monotonic() + WARM_SECONDS
+        except ProcessFailed:
+            before.stop()
+        warm = None if self._warm is None else self._warm.number
+        self._write(replace(self._state, release=self.release, ports=chain.ports, warm=warm, refused="", reason=""))
+
+    def _started(self, pin: Live) -> Chain:
+        """The chain of the release that the pin names, beside the one that serves."""
+        # Never three chains.
+        self._cool()
+        release = Release.open(home.releases() / str(pin.release))
+        if is_searched(release) and not self._parts.milvus_url:
+            raise WinnowError(
+                f"release {pin.release} is searched in Milvus, which this stack runs without: stop it with "
+                f"`winnow down`, make the release live with `winnow promote {pin.release}`, and start the stack again"
+            )
+
+        def meanwhile() -> None:
+            self._check()
+            if live.live(str(home.home())) != pin:
+                raise _PinMoved
+
+        chain = Chain(release, self._around, beside=self._chain)
+        chain.start(lambda: _publish(release.folder, self._parts, self._show_progress), lambda step: None, meanwhile)
+        return chain
+
+    def _cool(self) -> None:
+        """End the chain of the release before the live one."""
+        if self._warm is not None:
+            self._warm.stop()
+            self._warm = None
+            self._write(replace(self._state, warm=None))
+
+    def _stop_chains(self) -> None:
+        for chain in (self._chain, self._warm):
+            if chain is not None:
+                chain.stop()
+
+    def _write(self, state: StackState) -> None:
+        self._state = state
+        self._claim.write(state)
+
+    def _check_servers(self) -> None:
+        for process in self._servers:
             process.check()
 
-    def _services(self, release: Path, parts: Infrastructure) -> Iterator[Process]:
-        """The sidecar and the transformer, in the order in which they start."""
-        ports, logs = self.ports, self._logs
-        # -P: a folder in the working directory must not shadow an installed package. -u: unbuffered logs.
-        python = [sys.executable, "-P", "-u", "-m"]
-        common = [f"--release-dir={release}"]
-        # Not on the command line, which other users can list: the address may contain a password.
-        environment = {**os.environ, "REDIS_URL": parts.redis_url, URL: parts.milvus_url}
-        yield Process(
-            "bloom sidecar",
-            [*python, "bloom_sidecar", *common, f"--health-host={LOOPBACK}", f"--health-port={ports.sidecar}"],
-            log=logs / "bloom_sidecar.log",
-            environment=environment,
-            ready=lambda: http_ok(ports.sidecar, "/ready"),
-            timeout=START_SECONDS,
-        )
-        predictor = [f"--predictor_host={parts.triton}", "--predictor_protocol=grpc-v2"]
-        if self._embedded:
-            predictor = [f"--model-repository={home.model_repository(self.release)}"]
-        listen = [f"--host={self.host}", f"--http_port={ports.http}", f"--grpc_port={ports.grpc}"]
-        yield Process(
-            "transformer",
-            # No load balancer needs time to notice that the transformer stops.
-            [*python, "recommender_transformer", *common, *predictor, *listen, *self._settings, "--drain-seconds=0"],
-            log=logs / "recommender_transformer.log",
-            environment=environment,
-            ready=lambda: all(
-                http_ok(ports.http, path, reached_at(self.host))
-                for path in ("/v2/health/ready", "/v2/models/recommender/ready")
-            ),
-            timeout=START_SECONDS,
-        )
+    def _check(self) -> None:
+        self._check_servers()
+        self._chain.check()
+        if self._warm is not None:
+            try:
+                self._warm.check()
+            except ProcessFailed:
+                self._cool()
 
 
 def _publish(release: Path, parts: Infrastructure, show_progress: bool) -> None:

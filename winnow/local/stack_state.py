@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from winnow import home
 from winnow.home import held, taken
 from winnow.ports import LOOPBACK, Ports, reached_at
+
+Predictor = Literal["triton", "embedded"]
+"""What computes the models: Triton, or ONNX Runtime in the transformer's process, with the same graphs."""
 
 LOCK_SECONDS = 1.0
 """Time-out of the lock: a process that reads the state holds it for an instant, too."""
@@ -29,6 +32,9 @@ class StackState:
         ports: Ports of its parts.
         ready: Whether it answers requests.
         host: Address that HTTP and gRPC listen on.
+        warm: The release that was served before and still runs, to go back to at once; ``None`` without one.
+        refused: The promotion, by the time at which the pin moved, that the stack did not follow; empty without one.
+        reason: Why it did not.
     """
 
     pid: int
@@ -36,6 +42,9 @@ class StackState:
     ports: Ports
     ready: bool
     host: str = LOOPBACK
+    warm: int | None = None
+    refused: str = ""
+    reason: str = ""
 
     @property
     def reached(self) -> str:

@@ -95,7 +95,7 @@ class HistoryAttention(nn.Module):
 
 
 class ServedRanker(nn.Module):
-    """Scores candidates; the graph that Triton serves.
+    """Scores candidates. :class:`winnow.models.ranker_graph.RankerGraph` is the form in which it is exported.
 
     Args:
         shapes: sizes that the feature set fixed.

@@ -22,8 +22,9 @@ class _UserTower(nn.Module):
 
     def user_vector(self, history_items: Tensor, *others: Tensor) -> Tensor:
         """float32 [B, D], of the user tensors of the wire contract."""
-        after_each: Tensor = self.tower(history_items, functional.embedding(history_items, self.item_vectors), *others)
-        return after_each[:, -1] * 1.0
+        vectors = functional.embedding(history_items, self.item_vectors)
+        newest: Tensor = self.tower(history_items, vectors, *others, newest=True)
+        return newest[:, -1] * 1.0
 
 
 class ServedUserTower(_UserTower):

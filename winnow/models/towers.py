@@ -202,13 +202,21 @@ class Block(nn.Module):
         self.narrow = nn.Linear(4 * dimension, dimension)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """``states`` [B, L, D]; ``mask`` bool [B, 1, L, L], true where a query may attend."""
+    def forward(self, states: Tensor, mask: Tensor, first: int = 0) -> Tensor:
+        """The states [B, L, D] after the layer, from position ``first`` on.
+
+        Args:
+            states: float32 [B, L, D].
+            mask: bool [B, 1, L, L], true where a query may attend.
+            first: the first position to compute; all are attended to.
+        """
         batch, length, dimension = states.shape
         mixed = self.query_key_value(self.attention_norm(states))
         mixed = mixed.view(batch, length, 3, self.heads, dimension // self.heads).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(mixed[0], mixed[1], mixed[2], attn_mask=mask)
-        states = states + self.dropout(self.output(seen.transpose(1, 2).reshape(batch, length, dimension)))
+        queries, states, mask = mixed[0][:, :, first:], states[:, first:], mask[:, :, first:]
+        seen = functional.scaled_dot_product_attention(queries, mixed[1], mixed[2], attn_mask=mask)
+        seen = seen.transpose(1, 2).reshape(batch, length - first, dimension)
+        states = states + self.dropout(self.output(seen))
         added: Tensor = self.dropout(self.narrow(functional.gelu(self.widen(self.wide_norm(states)))))
         return states + added
 
@@ -241,6 +249,7 @@ class UserTower(nn.Module):
         gaps: Tensor,
         user_categorical: Tensor,
         user_numeric: Tensor,
+        newest: bool = False,
     ) -> Tensor:
         """The user's vector after each event.
 
@@ -252,9 +261,11 @@ class UserTower(nn.Module):
             gaps: float32 [B, L], seconds.
             user_categorical: integers [B, CU].
             user_numeric: float32 [B, MU].
+            newest: whether only the vector after the newest event is needed, so that the last layer computes no other.
 
         Returns:
-            float32 [B, L, D] of length ``exp(log_scale)``: its product with an item's unit vector is the item's logit.
+            float32 [B, L, D] of length ``exp(log_scale)``: its product with an item's unit vector is the item's logit;
+            [B, 1, D] for ``newest``.
         """
         bucket = (gaps.unsqueeze(-1) >= self.gap_bounds).sum(-1)
         user = self.traits(user_categorical)
@@ -269,7 +280,8 @@ class UserTower(nn.Module):
         # A padded position attends to itself, so that its softmax is not over an empty set.
         mask = (causal & (items != 0).unsqueeze(1)) | itself
         for block in self.blocks:
-            states = block(states, mask.unsqueeze(1))
+            only_newest = newest and block is self.blocks[-1]
+            states = block(states, mask.unsqueeze(1), length - 1 if only_newest else 0)
         vectors_after: Tensor = unit_length(self.norm(states)) * self.log_scale.exp()
         return vectors_after
 

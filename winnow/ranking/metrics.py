@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+SHOWN = 10
+"""Items of a list that a user sees."""
+
 
 def recall(top: NDArray[np.int32], held_out: NDArray[np.int32], k: int) -> float:
     """Share of users whose held-out item is among their first ``k``.
@@ -12,7 +15,7 @@ def recall(top: NDArray[np.int32], held_out: NDArray[np.int32], k: int) -> float
         held_out: int32 [users].
         k: how far down a list counts.
     """
-    return _mean(_discounts(top, held_out, k) > 0)
+    return _mean(discounts(top, held_out, k) > 0)
 
 
 def ndcg(top: NDArray[np.int32], held_out: NDArray[np.int32], k: int) -> float:
@@ -23,7 +26,7 @@ def ndcg(top: NDArray[np.int32], held_out: NDArray[np.int32], k: int) -> float:
         held_out: int32 [users].
         k: how far down a list counts.
     """
-    return _mean(_discounts(top, held_out, k))
+    return _mean(discounts(top, held_out, k))
 
 
 def value_ndcg(top: NDArray[np.int32], held_out: NDArray[np.int32], values: NDArray[np.float64], k: int) -> float:
@@ -40,7 +43,7 @@ def value_ndcg(top: NDArray[np.int32], held_out: NDArray[np.int32], values: NDAr
         k: how far down a list counts.
     """
     attainable = float(np.maximum(values, 0.0).sum())
-    return float((values * _discounts(top, held_out, k)).sum()) / attainable if attainable > 0 else 0.0
+    return float((values * discounts(top, held_out, k)).sum()) / attainable if attainable > 0 else 0.0
 
 
 def mean_value(top: NDArray[np.int32], held_out: NDArray[np.int32], values: NDArray[np.float64], k: int) -> float:
@@ -52,7 +55,7 @@ def mean_value(top: NDArray[np.int32], held_out: NDArray[np.int32], values: NDAr
         values: float64 [users], the value of what each user did with the held-out item.
         k: how far down a list counts.
     """
-    return _mean(values[_discounts(top, held_out, k) > 0])
+    return _mean(values[discounts(top, held_out, k) > 0])
 
 
 def coverage(top: NDArray[np.int32], items: int, k: int) -> float:
@@ -61,11 +64,20 @@ def coverage(top: NDArray[np.int32], items: int, k: int) -> float:
     return float(np.count_nonzero(shown) / items)
 
 
-def _discounts(top: NDArray[np.int32], held_out: NDArray[np.int32], k: int) -> NDArray[np.float64]:
-    """float64 [users]: ``1 / log2(1 + position)`` of the held-out item, 0 where the first ``k`` lack it."""
+def discounts(top: NDArray[np.int32], held_out: NDArray[np.int32], k: int) -> NDArray[np.float64]:
+    """What each user's list gains: ``1 / log2(1 + position)`` of the held-out item, 0 where the first ``k`` lack it.
+
+    Args:
+        top: int32 [users, >= k], item indices, best first, padded with 0.
+        held_out: int32 [users].
+        k: how far down a list counts.
+
+    Returns:
+        float64 [users].
+    """
     hits = top[:, :k] == held_out[:, None]
-    discounts: NDArray[np.float64] = (hits / np.log2(np.arange(2, hits.shape[1] + 2))).sum(axis=1)
-    return discounts
+    gains: NDArray[np.float64] = (hits / np.log2(np.arange(2, hits.shape[1] + 2))).sum(axis=1)
+    return gains
 
 
 def _mean(values: NDArray[np.bool_] | NDArray[np.float64]) -> float:

@@ -34,12 +34,13 @@ def mmr(
     gain = trade_off * relevance
     unit = vectors.take(pool, axis=0)
     unit /= np.maximum(np.sqrt((unit * unit).sum(axis=1, keepdims=True)), 1e-12)
-    loss = (1.0 - trade_off) * np.maximum(unit @ unit.T, 0.0)
-    largest_loss = np.zeros(len(pool))
-    chosen = np.empty(k, np.intp)
-    for step in range(k):
-        best = (gain - largest_loss).argmax()
-        chosen[step] = best
-        gain[best] = -np.inf
-        np.maximum(largest_loss, loss[best], out=largest_loss)
+    # In row ``i`` what each candidate is worth beside ``i``; the least of it over the chosen ones decides.
+    beside = gain - (1.0 - trade_off) * np.maximum(unit @ unit.T, 0.0)
+    worth = gain.copy()
+    chosen: list[int] = []
+    for _ in range(k):
+        best = int(worth.argmax())
+        chosen.append(best)
+        worth[best] = -np.inf
+        np.minimum(worth, beside[best], out=worth)
     return pool[chosen]

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from winnow.features.numerics import ItemNumerics
 from winnow.features.table import FeatureSet
+from winnow.provenance import Curve
 from winnow.settings.training import TrainingSettings
 from winnow.training.ranker.train import train_ranker
 from winnow.training.retriever.train import RetrieverTraining, train_retriever
@@ -27,6 +28,7 @@ class TrainingResult(BaseModel):
         constant_heads: event type -> why its probability is the same for every item.
         stopped: the budget that ended the retriever's training while its validation still improved; empty where none
             did.
+        curves: training -> its course.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class TrainingResult(BaseModel):
     unranked_reason: str
     constant_heads: dict[str, str]
     stopped: str
+    curves: dict[str, Curve] = {}
 
 
 def train_models(
@@ -93,6 +96,7 @@ def complete(
         unranked_reason=trained.unranked_reason,
         constant_heads=trained.constant_heads,
         stopped=retrieval.stopped,
+        curves=retrieval.curves | ({"ranker": trained.curve} if trained.curve.points else {}),
     )
     (retriever / RESULT).write_text(result.model_dump_json(indent=1))
     return result

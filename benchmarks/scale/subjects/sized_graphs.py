@@ -13,6 +13,7 @@ from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
+from winnow.models.ranker_graph import RankerGraph
 from winnow.models.served import ServedItemTower, ServedRetriever
 from winnow.models.towers import Shapes
 from winnow.ranking.context import CONTEXT_FEATURES
@@ -89,7 +90,7 @@ def _models(
         "candidate_numeric": torch.ones(2, 4, numerics + len(CONTEXT_FEATURES)),
         "fresh_vectors": torch.ones(2, 1, dimension),
     }
-    yield RANKER, ranker, user | candidates
+    yield RANKER, RankerGraph(ranker), user | candidates
     item = {
         "item_categorical": torch.ones(2, 1, dtype=torch.int32),
         "item_numeric": torch.ones(2, 1),

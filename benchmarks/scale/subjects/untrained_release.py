@@ -33,7 +33,7 @@ from winnow.settings.training import IndexSettings, TrainingSettings
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.trained import TrainedRetriever, build_towers
 from winnow.training.tables.source_tables import SourceTables
-from winnow.training.train import save_settings
+from winnow.training.train import RESULT, TrainingResult, save_settings
 
 CATEGORIES = 50
 _AT_ONCE = 100_000
@@ -101,6 +101,8 @@ def _models(parts: TrainedParts, index: IndexSettings, seed: int) -> None:
     TrainedRetriever(shapes, retrieval, item_tower.eval(), user_tower.eval(), vectors).save(parts.retriever)
     SourceTables.fit(features, settings.covisitation, settings.popularity).save(parts.retriever)
     save_settings(settings, parts.retriever)
+    untrained = TrainingResult(metrics={}, unranked_reason="", constant_heads={}, stopped="")
+    (parts.retriever / RESULT).write_text(untrained.model_dump_json())
     length, numerics = retrieval.history_length, features.item_rows["numeric"].shape[1]
     conversions = tuple(schema.events.index(name) for name in schema.conversions)
     affinity = HistoryAffinity.of(features.item_rows, schema.item[0].cardinality, shapes.events)

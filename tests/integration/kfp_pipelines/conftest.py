@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient
 
@@ -11,6 +10,7 @@ from cluster_validation.api_server.server import ApiServer, api_server
 from cluster_validation.manifests.objects import EKS, ToolMissing
 from kfp_pipelines import launching
 from kfp_pipelines.train_job import NAMESPACE
+from tests.support.cluster.accounts import create_pipelines_account, kubeconfig_of_pipelines
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,7 @@ def server() -> Iterator[ApiServer]:
     """An API server with the manifests of training, and the account that Kubeflow Pipelines installs."""
     try:
         with api_server() as running:
-            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow"}}
-            account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pipeline-runner"}}
-            running.apply([namespace])
-            running.apply([account], "--namespace=kubeflow")
+            create_pipelines_account(running)
             running.kubectl("apply", "-f", str(EKS / "manifests" / "jobs.yaml"))
             running.kubectl("apply", "-k", str(EKS / "manifests" / "training"))
             yield running
@@ -32,17 +29,7 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture(scope="module")
 def kubeconfig(server: ApiServer) -> str:
     """A kubeconfig with a token of the pipelines' account."""
-    content = yaml.safe_load(server.kubeconfig.read_text())
-    token = server.kubectl("create", "token", "pipeline-runner", "--namespace=kubeflow").strip()
-    content["users"][0]["user"] = {"token": token}
-    (cluster,) = content["clusters"]
-    cluster["cluster"] = {
-        "server": cluster["cluster"]["server"],
-        "certificate-authority": str(server.kubeconfig.with_name("apiserver.crt")),
-    }
-    path = server.kubeconfig.with_name("pipelines")
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
+    return str(kubeconfig_of_pipelines(server))
 
 
 @pytest.fixture

@@ -9,18 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from redis import Redis
 
+from tests.support.lifecycle.stub_stack import COMMON, SERVICE, eventually, listening, pid_of
 from winnow import release as releases
 from winnow.errors import WinnowError
-from winnow.items.arrays import id_arrays
 from winnow.local import redis as local_redis
 from winnow.local.background import detach, down
 from winnow.local.infrastructure import infrastructure
@@ -28,130 +24,7 @@ from winnow.local.processes import ProcessFailed, http_ok
 from winnow.local.stack import Stack
 from winnow.local.stack_state import running
 from winnow.ports import PortInUse, Ports
-from winnow.schema import Feature, FeatureSchema
 from winnow.store.shared_state import state_of
-
-MODELS = ("retriever", "ranker")
-SERVICE = """
-import argparse, http.server, json, pathlib, os
-parser = argparse.ArgumentParser()
-for name in {flags}:
-    parser.add_argument(name, required=True)
-given = vars(parser.parse_args())
-class Ready(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path in {paths} else 404)
-        self.end_headers()
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["instances"]
-        print(self.path, self.headers["x-request-id"], asked, flush=True)
-        degraded = os.environ.get("DEGRADED", "").split()
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({{"predictions": [{{"items": [], "degraded": degraded}}]}}).encode())
-print(os.getpid(), given, os.environ["REDIS_URL"], flush=True)
-http.server.ThreadingHTTPServer((given.get("host", "127.0.0.1"), int(given["{port}"])), Ready).serve_forever()
-"""
-COMMON = ["--release-dir"]
-PREDICTOR = ["--predictor_host", "--predictor_protocol"]
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A home with release 1: two items, one user, two models that return what they get."""
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    (packages / "bloom_sidecar.py").write_text(
-        SERVICE.format(flags=[*COMMON, "--health-host", "--health-port"], paths=["/ready"], port="health_port")
-    )
-    (packages / "recommender_transformer.py").write_text(
-        SERVICE.format(
-            flags=[*COMMON, *PREDICTOR, "--host", "--http_port", "--grpc_port", "--drain-seconds"],
-            paths=["/v2/health/ready", "/v2/models/recommender/ready"],
-            port="http_port",
-        )
-    )
-    monkeypatch.setenv("PYTHONPATH", str(packages))
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    monkeypatch.delenv("TRITON_URL", raising=False)
-    folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name has a home of such a name
-    monkeypatch.setenv("WINNOW_HOME", str(folder))
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # a killed stack leaves its folder there
-    write_models(folder / "model_repository" / "1")
-    write_release(folder / "releases" / "1")
-    return folder
-
-
-def write_models(repository):
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", 1]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "same", tensors[:1], tensors[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    for name in MODELS:
-        (repository / name / "1").mkdir(parents=True)
-        onnx.save(model, repository / name / "1" / "model.onnx")
-        (repository / name / "config.pbtxt").write_text(
-            f'name: "{name}" backend: "onnxruntime" max_batch_size: 8 version_policy {{ all {{}} }}\n'
-            'input [{name: "x" data_type: TYPE_FP32 dims: [1]}] output [{name: "y" data_type: TYPE_FP32 dims: [1]}]\n'
-        )
-
-
-def write_release(folder):
-    schema = FeatureSchema(
-        item=(Feature(name="category", kind="categorical", cardinality=2),),
-        user=(Feature(name="age", kind="numeric"),),
-        events=("click",),
-        event_values=(1.0,),
-        event_windows_ms=(86_400_000,),
-        conversions=("click",),
-    )
-    releases.write(
-        folder,
-        arrays={
-            **id_arrays(["", "i1", "i2"]),
-            "user_ids": np.array(["u1"]),
-            "item_rows": np.zeros(3, schema.item_dtype),
-            "user_rows": np.zeros(1, schema.user_dtype),
-            "offsets": np.array([0, 1]),
-            "item": np.array([1], np.int32),
-            "event": np.array([1], np.int32),
-            "grade": np.array([1], np.float32),
-            "timestamp": np.array([1_700_000_000_000]),
-            "popular": np.array([2, 1], np.int32),
-        },
-        documents={"schema.json": schema.model_dump_json(), "vocabularies.json": "{}"},
-        number=1,
-        dataset="tiny",
-        source=releases.BuildInputs(),
-        holdout="none",
-        as_of=1_700_000_000_001,
-        history_length=4,
-        candidates={"retriever": 2},
-        schema_digest=schema.digest,
-        models=dict.fromkeys(MODELS, ""),
-        parity={},
-    )
-
-
-def listening(ports):
-    """The ports that accept connections."""
-    found = []
-    for port in ports.numbers():
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                found.append(port)
-    return found
-
-
-def eventually(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
-
-
-def pid_of(home, service):
-    return int((home / "run" / "logs" / f"{service}.log").read_text().split()[0])
 
 
 def test_a_stack_starts_in_order_and_stops_when_a_part_dies(home):
@@ -204,9 +77,10 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
                 "--http_port",
                 "--grpc_port",
                 "--drain-seconds",
+                "--standby-port",
             ],
             paths=["/v2/health/ready", "/v2/models/recommender/ready"],
-            port="http_port",
+            port="standby_port",
         )
     )
     ports = Ports.free()
@@ -271,7 +145,7 @@ def test_a_stack_is_ready_after_its_first_complete_answer(home, monkeypatch):
     assert "winnow-up" in asked
     assert "'user_id': 'u1'" in asked  # a user with a history, for whom every model is called
     monkeypatch.setenv("DEGRADED", "retriever:UNAVAILABLE ranker:UNAVAILABLE")
-    monkeypatch.setattr("winnow.local.stack.FIRST_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("winnow.local.chain.FIRST_ANSWER_SECONDS", 1.0)
     ports = Ports.free()
     with pytest.raises(WinnowError) as caught:
         Stack(1, ports, show_progress=False).__enter__()

@@ -51,7 +51,7 @@ def test_without_a_twin_without_an_evaluation_and_with_an_old_one(run: Run, tmp_
     assert twin.manifest.number == 2
     result = run("2")
     assert result.exit_code == 1
-    assert "record.json was written by another version of Winnow" in str(result.exception)
+    assert "record.json is not the record of an evaluation by this version of Winnow" in str(result.exception)
 
 
 def test_wrong_rules_are_refused_before_anything_is_read(run: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests.support.tiny_release import write_bare_release
 from winnow.errors import WinnowError
-from winnow.evaluation.held_out import OUTCOME, outcomes, targets, types_of
+from winnow.evaluation.held_out import OUTCOME, moments, outcomes, targets, types_of
 from winnow.release import Release
 from winnow.schema import Feature, FeatureSchema, Repeats
 
@@ -41,7 +41,9 @@ def outcome(*rows: tuple[int, int, int, float]) -> NDArray[np.void]:
 
 
 def write(folder: Path, found: NDArray[np.void], repeats: Repeats = "hide") -> Release:
-    return write_bare_release(folder, schema(repeats), {"holdout": found}, "last", vocabularies="{}")
+    # A user's number, times a thousand, is when the held-out events begin.
+    arrays = {"holdout": found, "holdout_moments": 1000 * np.unique(found["user"]).astype(np.int64)}
+    return write_bare_release(folder, schema(repeats), arrays, "last", vocabularies="{}")
 
 
 def test_an_outcome_has_the_events_with_the_first_item_within_their_windows() -> None:
@@ -55,6 +57,7 @@ def test_an_outcome_has_the_events_with_the_first_item_within_their_windows() ->
     )
     expected = outcome((0, 7, VIEW, 1.0), (0, 7, BUY, 1.0), (3, 2, DISLIKE, 1.0))
     np.testing.assert_array_equal(outcomes(log, WINDOWS), expected)
+    assert moments(log).tolist() == [0, 50]
 
 
 def test_of_several_events_of_a_type_the_largest_grade_counts_once() -> None:
@@ -117,7 +120,9 @@ def test_an_objective_counts_users_and_the_value_is_of_the_whole_outcome(
     types: list[str], users: list[int], items: list[int], values: list[float], tmp_path: Path
 ) -> None:
     found = targets(write(tmp_path, OUTCOMES), types)
-    assert [column.tolist() for column in found] == [users, items, values]
+    assert found.moments is not None
+    assert [column.tolist() for column in found[:3]] == [users, items, values]
+    assert found.moments.tolist() == [1000 * user for user in users]
 
 
 def test_an_objective_without_users_is_refused_with_what_was_held_out(tmp_path: Path) -> None:

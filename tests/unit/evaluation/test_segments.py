@@ -8,9 +8,11 @@ import pytest
 
 from tests.support.tiny_release import write_bare_release
 from winnow.errors import WinnowError
-from winnow.evaluation.segments import MOST, segments
+from winnow.evaluation.held_out import Targets
+from winnow.evaluation.segments import MOST, all_segments, segments
+from winnow.features.table import Interactions
 from winnow.release import Release
-from winnow.schema import Feature, FeatureSchema
+from winnow.schema import DAY_MS, Feature, FeatureSchema
 
 COUNTRIES, CITIES = ["", "fi", "pt"], ["", *(f"c{number:02}" for number in range(1, 26))]
 SCHEMA = FeatureSchema(
@@ -75,3 +77,34 @@ def test_the_values_of_the_fewest_users_are_one_segment(tmp_path: Path) -> None:
 def test_an_unknown_segment_is_refused_with_the_known_ones(by: str, tmp_path: Path) -> None:
     with pytest.raises(WinnowError, match=f"--by: '{by}' is not a segment .*; name activity, country, cities"):
         of(write(tmp_path, [3], [[1, 1, 0]]), [0], by)
+
+
+def test_held_out_items_have_segments_by_age_category_and_content(tmp_path: Path) -> None:
+    # Items 1 to 4: of today, of a week ago, of long ago, and without events.
+    item = np.array([1, 2, 3, 3, 3, 3, 3], np.int32)
+    at = np.array([99, 92, 9, 9, 9, 9, 9], np.int64) * DAY_MS
+    offsets, ones = np.array([0, 1, 2, 7], np.int64), np.ones(7, np.int32)
+    log = Interactions(offsets, item, ones, at, ones.astype(np.float32))
+    rows = np.zeros(5, SCHEMA.item_dtype)
+    rows["categorical"][:, 0] = [0, 1, 1, 0, 1]
+    content = np.zeros(5, [("image", "?"), ("text", "?")])
+    content["text"][1:], content["image"][4] = True, True
+    arrays = {"offsets": offsets, "user_rows": np.zeros(3, SCHEMA.user_dtype), "item_rows": rows}
+    words = {"user_country": COUNTRIES, "user_cities": CITIES, "category": ["", "books"]}
+    release = write_bare_release(
+        tmp_path, SCHEMA, arrays | {"item_modalities": content}, "last", vocabularies=json.dumps(words)
+    )
+    wanted = Targets(
+        np.array([0, 1, 2]), np.array([2, 4, 3], np.int32), np.ones(3), np.full(3, 99 * DAY_MS + DAY_MS // 2)
+    )
+    found = {
+        dimension: {name: np.flatnonzero(mask).tolist() for name, mask in masks.items()}
+        for dimension, masks in all_segments(release, log, wanted).items()
+    }
+    assert found == {
+        "activity": {"1 event": [0, 1], "5 events": [2]},
+        "new users": {"new (up to 3 events)": [0, 1], "others": [2]},
+        "item's age": {"cold (no event before)": [1], "7 to 30 days": [0], "over 30 days": [2]},
+        "item's category": {"books": [0, 1], "(none)": [2]},
+        "item's content": {"image + text": [1], "text": [0, 2]},
+    }

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny_release import SCHEMA, write_bare_release, write_release
-from winnow.lifecycle.gate import artefacts
+from winnow.lifecycle.gate import artefacts, verdict
 from winnow.lifecycle.gate.rules import ParityRules, SchemaRules
+from winnow.lifecycle.gate.verdict import Verdict
 from winnow.release import Manifest, Release
 from winnow.schema import Feature, FeatureSchema
 
@@ -76,3 +77,12 @@ def test_new_values_of_a_category_are_no_change_of_the_schema(tmp_path: Path) ->
     candidate = write_bare_release(tmp_path / "candidate", schema(item=grown), {}, "none")
     assert candidate.manifest.schema_digest != live.manifest.schema_digest
     assert artefacts.schema(candidate, live, SchemaRules()).passed
+
+
+def test_a_verdict_lies_beside_the_evaluation_too(tmp_path: Path) -> None:
+    judged = Verdict(release=3, live=None, evaluated=2, passed=True, checks=())
+    place = verdict.write(tmp_path, judged)
+    assert place == str(tmp_path / "evaluations/3/gate.json")
+    for number in (2, 3):
+        content = (tmp_path / "evaluations" / str(number) / "gate.json").read_bytes()
+        assert Verdict.model_validate_json(content) == judged

@@ -9,7 +9,6 @@ from types import CoroutineType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
@@ -50,15 +49,16 @@ class Retrieval:
         return kept if len(kept) >= query.request.k else await self._backfill(query, kept)
 
     async def _find(self, query: Query) -> dict[str, SourceList]:
-        """The list of each enabled source; those that wait run concurrently, each in a task."""
+        """The list of each enabled source; if several wait, they run concurrently, each in a task."""
+        waiting = [source for source in self._waiting if source.enabled(query)]
+        direct = [source for source in self._direct if source.enabled(query)]
+        if len(waiting) == 1:
+            return {source.name: await self._find_one(query, source, ()) for source in (*direct, *waiting)}
         tasks: dict[str, asyncio.Task[SourceList]] = {}
-        for source in self._waiting:
-            if source.enabled(query):
-                needed = [tasks[name] for name in source.needs if name in tasks]
-                tasks[source.name] = asyncio.create_task(self._find_one(query, source, needed))
-        found = {
-            source.name: await self._find_one(query, source, ()) for source in self._direct if source.enabled(query)
-        }
+        for source in waiting:
+            needed = [tasks[name] for name in source.needs if name in tasks]
+            tasks[source.name] = asyncio.create_task(self._find_one(query, source, needed))
+        found = {source.name: await self._find_one(query, source, ()) for source in direct}
         return found | dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
 
     async def _find_one(self, query: Query, source: Source, needed: Sequence[asyncio.Task[SourceList]]) -> SourceList:
@@ -96,10 +96,13 @@ class Retrieval:
         for component in self._pipeline.filters:
             started = perf_counter()
             kept = component.keep(query, candidates)
-            if component.relaxable:
-                _relax(kept, passed, needed)
             removed = passed > kept
             count = int(np.count_nonzero(removed))
+            if count and component.relaxable and (missing := needed - remaining + count) > 0:
+                # The first candidates that the filter would remove.
+                kept[np.flatnonzero(removed)[:missing]] = True
+                removed = passed > kept
+                count = int(np.count_nonzero(removed))
             if count:
                 query.trace.remove(component.name, candidates.items[removed])
                 passed &= kept
@@ -148,13 +151,6 @@ def _by_waiting(sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
         [source for source, waiting in zip(sources, waits, strict=True) if not waiting],
         [source for source, waiting in zip(sources, waits, strict=True) if waiting],
     )
-
-
-def _relax(kept: NDArray[np.bool_], passed: NDArray[np.bool_], needed: int) -> None:
-    """Keep the first candidates that a filter would remove, if fewer than ``needed`` would pass."""
-    missing = needed - int(np.count_nonzero(passed & kept))
-    if missing > 0:
-        kept[np.flatnonzero(passed & ~kept)[:missing]] = True
 
 
 def _size(found: SourceList) -> int:

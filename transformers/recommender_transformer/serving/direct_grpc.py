@@ -8,10 +8,12 @@ from kserve import InferRequest  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput  # type: ignore[import-untyped]
 from kserve.protocol.grpc.servicer import InferenceServicer  # type: ignore[import-untyped]
 
-from recommender_transformer.serving.connections.admission import BUSY, AdmissionControl
+from recommender_transformer.serving.connections.admission import BUSY, FAILED, AdmissionControl
 from recommender_transformer.serving.protocols import answers as encoding
 from recommender_transformer.serving.recommender import NAME, RecommenderModel
 from winnow.request import InvalidRequest
+
+_FAILED_GRPC = FAILED.labels("grpc")
 
 
 class DirectServicer(InferenceServicer):  # type: ignore[misc]
@@ -36,6 +38,11 @@ class DirectServicer(InferenceServicer):  # type: ignore[misc]
             raise Unavailable(BUSY)
         try:
             return await self._recommend(request, context)
+        except InvalidInput:
+            raise
+        except Exception:
+            _FAILED_GRPC.inc()
+            raise
         finally:
             self._admission.release()
 

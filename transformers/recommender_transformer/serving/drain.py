@@ -25,7 +25,9 @@ from recommender_transformer.serving.connections.http_connection import HttpConn
 from recommender_transformer.serving.connections.request_body import BodyLimitMiddleware
 from recommender_transformer.serving.direct_grpc import DirectServicer
 from recommender_transformer.serving.direct_http import DirectHttp
+from recommender_transformer.serving.public_ports import PublicPorts
 from recommender_transformer.serving.recommender import NAME
+from winnow.ports import LOOPBACK
 from winnow.request import MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         host: address to listen on.
         reuse_port: whether other processes listen on the same ports. Then this one listens once its models are ready,
             so that no connection of theirs waits for it.
+        standby_port: HTTP port on loopback that is served at once; the other ports are taken and left on signals
+            (:mod:`recommender_transformer.serving.public_ports`). `None`: they are served at once.
         settings: KServe's own.
     """
 
@@ -69,6 +73,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         limits: ConnectionLimits,
         host: str,
         reuse_port: bool,
+        standby_port: int | None,
         **settings: Any,
     ) -> None:
         # Without KServe's own gRPC server: see ``grpc_server``.
@@ -79,6 +84,8 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         self._flush = flush
         self._host = host
         self._reuse_port = reuse_port
+        self._standby_port = standby_port
+        self.public: PublicPorts | None = None
         self._terminating, self._drain_skipped = asyncio.Event(), asyncio.Event()
 
     def register_signal_handler(self) -> None:
@@ -105,12 +112,18 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         http._server.handle_exit = handle
         services = (self.dataplane, self.model_repository_extension)
         servicer = DirectServicer(recommender, self._admission, *services)
-        self._grpc_server = BoundedGRPCServer(servicer, self.grpc_port, *services, {}, self.grace_period)
-        grpc = self._grpc_server.start(self._host, self._reuse_port)
-        if self._reuse_port:
-            http._server.serve = partial(self._share_port, http._server.serve)
-            grpc = self._once_ready(grpc)
-        self.servers.append(grpc)
+        new_grpc = partial(BoundedGRPCServer, servicer, self.grpc_port, *services, {}, self.grace_period)
+        if self._standby_port is not None:
+            http._server.serve = partial(http._server.serve, [socket.create_server((LOOPBACK, self._standby_port))])
+            self.public = PublicPorts(http._server, new_grpc, self._host, self.http_port, self.grpc_port)
+            self.public.follow_signals()
+        else:
+            self._grpc_server = new_grpc()
+            grpc = self._grpc_server.start(self._host, self._reuse_port)
+            if self._reuse_port:
+                http._server.serve = partial(self._share_port, http._server.serve)
+                grpc = self._once_ready(grpc)
+            self.servers.append(grpc)
         tasks = [asyncio.create_task(work) for work in (self._drain(http._server), self._watch(http._server))]
         try:
             await super()._serve()
@@ -154,4 +167,4 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
             async with asyncio.timeout(self._drain_s):
                 await self._drain_skipped.wait()
         http.should_exit = True
-        await self._grpc_server.stop()
+        await (self._grpc_server if self.public is None else self.public).stop()

@@ -36,6 +36,14 @@ _EVENTS = Counter(
 # Export the counters at 0: a series that begins with its first failure has no rate for it.
 _TAKEN, _DUPLICATE, _FULL, _NOT_STORED = map(_EVENTS.labels, ("taken", "duplicate", "full", "not_stored"))
 
+_REACTIONS = Counter(
+    "winnow_reactions_total",
+    "Events stored, by the sign of their type's value. A gateway that keeps a user on one chain also sends the user's "
+    "events there, so they are reactions to the chain's recommendations.",
+    ("value",),
+)
+_POSITIVE, _NEGATIVE, _ZERO = map(_REACTIONS.labels, ("positive", "negative", "zero"))
+
 _RETRY_AFTER_S = 30
 """The Retry-After of a full stream: an export takes seconds, but must be started."""
 
@@ -90,6 +98,7 @@ class EventsModel(ConnectedModel[OnlineStore]):
         self._limits = limits
         self._release = release.manifest.number
         self._types = release.schema.events
+        self._reactions = dict(zip(self._types, map(_reaction, release.schema.event_values), strict=True))
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -153,6 +162,9 @@ class EventsModel(ConnectedModel[OnlineStore]):
         duplicates = sum(one.duplicate for one in appended)
         _DUPLICATE.inc(duplicates)
         _TAKEN.inc(len(appended) - duplicates)
+        for event, one in zip(events, appended, strict=True):
+            if not one.duplicate:
+                self._reactions[event.event].inc()
         if call is None:
             return {"predictions": [one._asdict() for one in appended]}
         return codec.response(call, self.name, self._release, _outputs(appended))
@@ -162,6 +174,11 @@ class EventsModel(ConnectedModel[OnlineStore]):
             raise InvalidRequest(f"{where}.event: must be one of {', '.join(self._types)}, got {quote(event.event)}")
         if event.item_id not in catalog:
             raise InvalidRequest(f"{where}.item_id: must be an item of the catalog, got {quote(event.item_id)}")
+
+
+def _reaction(value: float) -> Counter:
+    """The counter of events of a type by the type's value."""
+    return _POSITIVE if value > 0 else _NEGATIVE if value < 0 else _ZERO
 
 
 def _outputs(appended: Sequence[Appended]) -> list[InferOutput]:

@@ -140,6 +140,7 @@ def model_server(
     limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     host: str = EVERYWHERE,
     reuse_port: bool = False,
+    standby_port: int | None = None,
 ) -> ModelServer:
     """Create the server; its ``start`` takes the models. One worker: KServe's child processes would lose the settings.
 
@@ -154,6 +155,8 @@ def model_server(
         limits: bounds on HTTP connections.
         host: address that both ports listen on.
         reuse_port: whether other processes listen on the same ports.
+        standby_port: HTTP port on loopback that is served at once, while the other ports are taken and left on signals;
+            ``/listening`` answers 200 while this process has them.
     """
     kserve_logging.logger.addFilter(_is_server_error)
     app = kserve_server.app
@@ -173,6 +176,7 @@ def model_server(
         limits,
         host,
         reuse_port,
+        standby_port,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,
@@ -180,6 +184,13 @@ def model_server(
         # A log line per request costs more than the request; the histograms have the same data.
         enable_latency_logging=False,
     )
+    if standby_port is not None:
+
+        async def listening() -> JSONResponse:
+            has_ports = server.public is not None and server.public.listening
+            return JSONResponse({"listening": has_ports}, status_code=200 if has_ports else 503)
+
+        app.add_api_route("/listening", listening, methods=["GET"], include_in_schema=False)
     server.dataplane = StrictDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = FixedRepository(model_registry=server.registered_models)
     return server

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow import home, release
-from winnow.local.predictor import Predictor
+from winnow.local.stack_state import Predictor
 
 if TYPE_CHECKING:
     from winnow.evaluation.off_policy.intervals import Interval

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import home, release
-from winnow.errors import WinnowError
-from winnow.local.predictor import Predictor
+from winnow.local.stack_state import Predictor
 
 if TYPE_CHECKING:
     from winnow.evaluation.record import EvaluationRecord
@@ -133,9 +132,7 @@ def _record(
     Raises:
         WinnowError: the evaluation is of another version of Winnow.
     """
-    from pydantic import ValidationError
-
-    from winnow.evaluation.record import FILE, EvaluationRecord
+    from winnow.evaluation import record
     from winnow.lifecycle.gate import Check, metrics
 
     number = candidate.manifest.number
@@ -145,17 +142,15 @@ def _record(
         return None, Check(name="metrics", passed=False, message=message)
     if not len(twin.array("holdout")):
         return None, metrics.unevaluated("no user has enough events for one to be held out", rules.metrics)
-    path = home.home() / "evaluations" / str(twin.manifest.number) / FILE
-    try:
-        if since is not None and path.stat().st_mtime < since.timestamp():
-            message = f"release {twin.manifest.number} was evaluated before the live release became live: run `winnow "
-            return None, Check(name="metrics", passed=False, message=f"{message}evaluate` again")
-        return EvaluationRecord.model_validate_json(path.read_bytes()), None
-    except FileNotFoundError:
-        message = f"release {twin.manifest.number}, which was built like release {number} for evaluation, has not been "
-        return None, Check(name="metrics", passed=False, message=f"{message}evaluated: run `winnow evaluate`")
-    except ValidationError as error:
-        raise WinnowError(f"{path} was written by another version of Winnow: run `winnow evaluate` again") from error
+    root, evaluated = str(home.home()), twin.manifest.number
+    if not record.is_written(root, evaluated):
+        message = f"release {evaluated}, which was built like release {number} for evaluation, has not been evaluated: "
+        return None, Check(name="metrics", passed=False, message=f"{message}run `winnow evaluate`")
+    written = Path(record.folder(root, evaluated), record.FILE).stat().st_mtime
+    if since is not None and written < since.timestamp():
+        message = f"release {evaluated} was evaluated before the live release became live: run `winnow evaluate` again"
+        return None, Check(name="metrics", passed=False, message=message)
+    return record.read(root, evaluated), None
 
 
 def _requests(candidate: "Release", rules: "Gate") -> "list[LoggedRequest]":

@@ -20,8 +20,8 @@ from winnow.errors import WinnowError
 from winnow.evaluation.off_policy.feedback import Feedback
 from winnow.evaluation.off_policy.log import Policy
 from winnow.items.index import ItemIndex
-from winnow.local.predictor import Predictor
 from winnow.local.stack import Stack
+from winnow.local.stack_state import Predictor
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import MAX_INSTANCES

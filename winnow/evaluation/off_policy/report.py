@@ -9,7 +9,7 @@ from winnow.evaluation.off_policy.intervals import Interval, interval
 from winnow.evaluation.off_policy.log import Log, Policy, weights
 from winnow.evaluation.off_policy.replay import replay
 from winnow.evaluation.off_policy.support import Support, support
-from winnow.local.predictor import Predictor
+from winnow.local.stack_state import Predictor
 from winnow.release import Release
 
 

@@ -11,8 +11,8 @@ from winnow.lifecycle.gate import load, replay
 from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import Gate
 from winnow.lifecycle.gate.verdict import Check
-from winnow.local.predictor import Predictor
 from winnow.local.stack import Stack
+from winnow.local.stack_state import Predictor
 from winnow.ports import Ports
 from winnow.release import Release
 

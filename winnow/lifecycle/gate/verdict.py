@@ -67,9 +67,12 @@ def address(home: Path | str, number: int) -> str:
 def write(home: Path | str, verdict: Verdict) -> str:
     """Write a verdict into a home, in place of an earlier one; returns its address.
 
+    It is written beside the evaluation that was judged as well, whose report shows it.
+
     Raises:
         WinnowError: the file cannot be written.
     """
-    place = address(home, verdict.release)
-    files.write(place, verdict.model_dump_json(indent=1).encode())
-    return place
+    content = verdict.model_dump_json(indent=1).encode()
+    for number in {verdict.release, verdict.evaluated or verdict.release}:
+        files.write(address(home, number), content)
+    return address(home, verdict.release)

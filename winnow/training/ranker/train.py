@@ -13,6 +13,7 @@ from winnow.features.table import FeatureSet
 from winnow.features.targets import newest_of_users, target_rows
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
+from winnow.provenance import Curve, Point
 from winnow.settings.training import ComputeSettings, TrainingSettings
 from winnow.training.loop.devices import autocast, compiled, device_of, threads_for
 from winnow.training.loop.profiling import profiled
@@ -66,6 +67,7 @@ def train_ranker(
     few = [f"{number} lists for {use}" for use, number in count.items() if number < settings.fewest]
     reason = f"the log gives only {' and '.join(few)}, fewer than {settings.fewest}" if few else ""
     constant: dict[str, str] = {}
+    points: list[Point] = []
     if not few:
         builder = ListTensorBuilder(features, numerics_at, length)
         learned, validation = (
@@ -77,14 +79,17 @@ def train_ranker(
         _standardise(model, learned)
         batches = [learned, builder.build(shown, settings.best, settings.others, rng)] if len(shown) else [learned]
         model.to(device_of(training.compute))
-        model, ordered = _fit(model, batches, validation, heads, training, rng, show_progress, profile)
+        model, ordered, points = _fit(model, batches, validation, heads, training, rng, show_progress, profile)
         _sharpen(model, validation)
         heads.calibrate(model)
         reason = "" if ordered else f"it orders the {count['validation']} lists for validation no better"
     # Assigned, not copied into: the model shares the holdout fit's vectors until here.
     model.item_vectors = retrieval.served.item_vectors
     model.cpu().eval()
-    return TrainedRanker(shapes, settings, training.candidates, length, numerics, conversions, model, reason, constant)
+    curve = Curve(validation="loss of the order", points=points)
+    return TrainedRanker(
+        shapes, settings, training.candidates, length, numerics, conversions, model, reason, constant, curve
+    )
 
 
 def _validating(newest: NDArray[np.int64], lists: CandidateLists, seed: int) -> NDArray[np.bool_]:
@@ -139,20 +144,21 @@ def _fit(
     rng: np.random.Generator,
     show_progress: bool,
     profile: Path | None,
-) -> tuple[ServedRanker, bool]:
+) -> tuple[ServedRanker, bool, list[Point]]:
     """Train on the lists of past moments and, as far as they are logged, of impressions.
 
     The result is the running mean of the weights, at the epoch whose losses, of the order and of the heads, are lowest.
 
     Returns:
-        The model, on the same device, and whether it orders the validation better than the one that training began
-        with.
+        The model, on the same device, whether it orders the validation better than the one that training began with,
+        and the epochs.
     """
     settings, device, loss_of = chosen.ranker, model.device, compiled(loss_of_step, chosen.compute)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     mean = RunningMean(model)
     start = order = evaluate(model, validation)
     best, best_loss, since = mean.model(), start + settings.heads_weight * heads.evaluate(model), 0
+    points: list[Point] = []
     examples = settings.epochs * sum(len(lists) for lists in training)
     numbers = settings.batch * (settings.best + settings.others) * settings.width
     with (
@@ -160,8 +166,9 @@ def _fit(
         profiled("ranker", profile) as profiler,
         threads_for(numbers),
     ):
-        for _ in range(settings.epochs):
+        for epoch in range(1, settings.epochs + 1):
             model.train()
+            total = torch.zeros((), device=device)
             steps = [
                 (lists, part) for lists in training for part in slices(rng.permutation(len(lists)), settings.batch)
             ]
@@ -175,18 +182,20 @@ def _fit(
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 mean.update()
+                total += loss.detach()
                 progress.step(len(part))
                 profiler.step()
             averaged = mean.model()
             order_after, heads_after = evaluate(averaged, validation), heads.evaluate(averaged)
             progress.show({"validation loss": order_after, "of the heads": heads_after})
+            points.append(Point(epoch=epoch, loss=float(total) / max(1, len(steps)), validation=order_after))
             since += 1
             if order_after + settings.heads_weight * heads_after < best_loss:
                 best, best_loss, since = averaged, order_after + settings.heads_weight * heads_after, 0
                 order = order_after
             if since >= settings.patience:
                 break
-    return best, order < start
+    return best, order < start, points
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from winnow.models.affinity import HistoryAffinity
 from winnow.models.ranker import ServedRanker
 from winnow.models.towers import Shapes
+from winnow.provenance import Curve
 from winnow.settings.training import CandidateCounts, RankerSettings
 from winnow.training.loop import weights
 
@@ -40,6 +41,7 @@ class TrainedRanker:
         unranked_reason: why no order was learned, so that recommendations come in the order of the sources; empty where
             one was.
         constant_heads: event type -> why its probability is a constant, its base rate.
+        curve: the course of its training; not saved.
     """
 
     shapes: Shapes
@@ -51,6 +53,7 @@ class TrainedRanker:
     model: ServedRanker
     unranked_reason: str = ""
     constant_heads: dict[str, str] = field(default_factory=dict)
+    curve: Curve = field(default_factory=lambda: Curve(validation="", points=[]))
 
     def save(self, folder: Path) -> None:
         """Write weights and settings."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from winnow.features.table import FeatureSet
+from winnow.provenance import Curve, Point
 from winnow.settings.training import RetrieverSettings
 from winnow.training.loop.checkpoints import Checkpoints
 from winnow.training.loop.devices import threads_for
@@ -46,6 +47,7 @@ class Position(BaseModel):
         best_epoch: its epoch.
         reached: the validation from which patience counts.
         since: validations after it.
+        points: the epochs of each stage that have ended.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,6 +60,7 @@ class Position(BaseModel):
     best_epoch: int = 0
     reached: float = 0.0
     since: int = 0
+    points: tuple[list[Point], list[Point]] = ([], [])
 
 
 class Course:
@@ -111,6 +114,13 @@ class Course:
         """Epoch of the holdout fit that validated best; 0 where there was nothing to learn."""
         return self._position.best_epoch
 
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The courses of both fits; without one that had nothing to learn."""
+        names = (("retriever, holdout fit", "ndcg@10"), ("retriever", ""))
+        found = zip(names, self._position.points, strict=True)
+        return {name: Curve(validation=what, points=points) for (name, what), points in found if points}
+
     def holdout_fit(self) -> TrainedRetriever:
         """Train without the withheld events, until the validation has not improved for a while; its best model."""
         at, patience, log = self._position, self._settings.patience, self._features.interactions
@@ -122,6 +132,8 @@ class Course:
                         continue
                     model = self._fit.snapshot()
                     score = self._validate(model)
+                    points = at.points[HOLDOUT]
+                    points[-1] = points[-1].model_copy(update={"validation": score})
                     at.since += 1
                     if score > at.best_score:
                         self._best, at.best_score, at.best_epoch = model, score, epoch
@@ -140,7 +152,7 @@ class Course:
         """
         if self._position.stage == HOLDOUT:
             self._fit.begin(self._best)
-            kept = self._position.model_dump(include={"best_score", "best_epoch"})
+            kept = self._position.model_dump(include={"best_score", "best_epoch", "points"})
             self._position = Position(stage=SERVED, **kept)
         self._cut = False
         log = self._features.interactions
@@ -166,9 +178,10 @@ class Course:
                 plan = list(epoch_batches(self._features, until, fit.values, self._settings, seed))
                 if not plan:
                     return  # such as where no user has two different items
+                losses = []
                 with threads_for(_positions(self._settings) * self._settings.dimension):
                     for windows in plan[at.batch :]:
-                        fit.learn(windows, at.stage)
+                        losses.append(fit.learn(windows, at.stage))
                         at.batch, at.step = at.batch + 1, fit.step
                         self._windows += len(windows)
                         progress.step(int((windows.end - windows.start).sum()))
@@ -177,6 +190,9 @@ class Course:
                         if self._spent():
                             break
                 ended = at.epoch
+                if losses:
+                    loss = self._ranks.sum(float(np.mean(losses)))
+                    at.points[at.stage].append(Point(epoch=ended, loss=loss))
                 at.epoch, at.batch = at.epoch + 1, 0
                 yield ended, len(plan) >= _LONG
 

@@ -5,7 +5,7 @@ answers for the withheld moments are as good as the served model's for future mo
 The served model continues from the holdout fit with the whole log, so both share one vector space.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from winnow.features.table import FeatureSet, Interactions
+from winnow.provenance import Curve
 from winnow.settings.training import ComputeSettings, RetrieverSettings
 from winnow.training.loop.checkpoints import Checkpoints
 from winnow.training.loop.devices import device_of
@@ -41,6 +42,7 @@ class RetrieverTraining:
         until: int64 [users], the row of the log after the last that the holdout fit learned from.
         validation: ndcg@10 of the holdout fit on each user's newest withheld target; not saved, like the next.
         stopped: the budget that ended the training before its validation had stopped improving; empty where none did.
+        curves: fit -> its course.
     """
 
     served: TrainedRetriever
@@ -48,6 +50,7 @@ class RetrieverTraining:
     until: NDArray[np.int64]
     validation: float = 0.0
     stopped: str = ""
+    curves: dict[str, Curve] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write the served model into ``folder``, the holdout fit into ``folder/holdout_fit``."""
@@ -92,7 +95,9 @@ def train_retriever(
     # Only the newest events are left to learn: a third of the epochs is enough for them. Without the withheld events no
     # window has a target where no user has two different items.
     epochs = max(2, course.best_epoch // 3) if course.best_epoch else settings.epochs_without_holdout
-    return RetrieverTraining(course.served(epochs), holdout_fit, until, course.validation, course.stopped)
+    return RetrieverTraining(
+        course.served(epochs), holdout_fit, until, course.validation, course.stopped, course.curves
+    )
 
 
 def withheld_until(log: Interactions, withheld: int) -> NDArray[np.int64]:

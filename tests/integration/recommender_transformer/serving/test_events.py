@@ -83,15 +83,17 @@ def test_a_repeated_event_is_stored_once(server: Any, client: Redis, new_id: str
 
 
 def test_one_id_twice_in_a_batch_is_one_event(server: Any, client: Redis, new_id: str) -> None:
-    length = client.xlen(keys.EVENTS)
-    event = EVENT | {"event_id": new_id}
-    _, answer = server.v1(event, EVENT, event, EVENT | {"event_id": new_id + "b"}, model="events")
+    counters = [f'winnow_reactions_total{{value="{sign}"}}' for sign in ("positive", "negative")]
+    length, counted = client.xlen(keys.EVENTS), [server.metric(each) for each in counters]
+    event, dislike = EVENT | {"event_id": new_id}, EVENT | {"event": "dislike", "event_id": new_id + "b"}
+    _, answer = server.v1(event, EVENT, event, dislike, model="events")
     received = answer["predictions"]
     assert [one["duplicate"] for one in received] == [False, False, True, False]
     assert received[2]["stream_id"] == received[0]["stream_id"]
     assert len({one["stream_id"] for one in received}) == 3
     assert client.xlen(keys.EVENTS) == length + 3
     assert [one.get("event_id") for one in newest(client, 3)] == [new_id, None, new_id + "b"]
+    assert [server.metric(each) for each in counters] == [counted[0] + 2, counted[1] + 1]
 
 
 def test_an_event_id_may_be_a_tensor(server: Any, client: Redis, new_id: str) -> None:

@@ -33,11 +33,16 @@ _RAW_PATHS = tuple(path.encode() for path in _PATHS)
 
 _IN_FLIGHT = Gauge("winnow_in_flight", "Recommendations in flight.")
 _REJECTED = Counter("winnow_refused_total", "Recommendations rejected because too many were in flight.", ("protocol",))
+FAILED = Counter("winnow_failed_total", "Recommendations answered with an error of the server.", ("protocol",))
+_FAILED_HTTP = FAILED.labels("http")
 
 BUSY = "too many requests are in flight: retry in a second, or send the request to another replica"
 
 CLOSE = (b"connection", b"close")
 """The header of every response during shutdown."""
+
+_SERVER_ERROR = 500
+"""The smallest status of an error of the server."""
 
 _BODY = b'{"error":"' + BUSY.encode() + b'"}'
 _HEADERS = [
@@ -118,6 +123,8 @@ class AdmissionMiddleware:
             if in_flight:
                 in_flight = False
                 self._admission.release()
+                if message.get("status", 200) >= _SERVER_ERROR:
+                    _FAILED_HTTP.inc()
             await send(message)
 
         try:

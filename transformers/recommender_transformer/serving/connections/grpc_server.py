@@ -35,6 +35,9 @@ _CANCELLED = Counter(
     "gRPC calls cancelled because the message was not sent, or the response not read, in time.",
 )
 
+MAX_AGE_MS = 1_800_000
+"""Age at which a connection is asked to reconnect."""
+
 _OPTIONS = {
     "grpc.max_receive_message_length": MAX_BODY_BYTES,
     "grpc.max_send_message_length": MAX_BODY_BYTES,
@@ -43,9 +46,8 @@ _OPTIONS = {
     "grpc.max_allowed_incoming_connections": 1000,
     # Time for the first frames of a connection.
     "grpc.server_handshake_timeout_ms": 10_000,
-    # Idle connections are closed, and old ones are asked to reconnect, so that every connection ends.
+    # Idle connections are closed, and old ones are asked to reconnect (see `MAX_AGE_MS`), so that every one ends.
     "grpc.max_connection_idle_ms": 300_000,
-    "grpc.max_connection_age_ms": 1_800_000,
     "grpc.max_connection_age_grace_ms": int(1000 * _SEND_TIMEOUT_S),
     # Detects peers that disappeared without closing the connection.
     "grpc.keepalive_time_ms": 60_000,
@@ -119,17 +121,20 @@ class BoundedGRPCServer(GRPCServer):  # type: ignore[misc]
         super().__init__(*settings)
         self._servicer = servicer
 
-    async def start(self, host: str, reuse_port: bool) -> None:
+    async def start(self, host: str, reuse_port: bool, max_age_ms: int = MAX_AGE_MS) -> None:
         """Serve until stopped.
 
         Args:
             host: address to listen on.
             reuse_port: whether other processes listen on the same port.
+            max_age_ms: age at which a connection is asked to reconnect, give or take a tenth.
         """
         timeouts = CallTimeouts()
         self._server = aio.server(
             interceptors=(timeouts, ExceptionToStatusInterceptor()),
-            options=[*_OPTIONS.items(), ("grpc.so_reuseport", int(reuse_port))],
+            options=list(
+                (_OPTIONS | {"grpc.max_connection_age_ms": max_age_ms, "grpc.so_reuseport": int(reuse_port)}).items()
+            ),
         )
         service.add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
         self._server.add_insecure_port(f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}")

@@ -148,6 +148,11 @@ class HttpConnection(RejectingConnection):
         else:
             self.transport.close()
 
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request has begun or is being answered."""
+        if not (self._begun or self._answering or self._pending is not None):
+            self.transport.close()
+
     def end(self, reason: str) -> None:
         """Close the connection, with a response if a request has begun."""
         if reason in _RESPONSES and self._begun and (self._pending is not None or not self._has_headers):

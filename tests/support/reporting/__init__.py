@@ -1,0 +1,1 @@
+"""An evaluation that never took place, for tests of its report."""
