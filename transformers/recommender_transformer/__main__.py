@@ -134,12 +134,7 @@ def _arguments() -> argparse.Namespace:
         help=f"Share of the lists that are drawn at random from the best candidates, at most {MAX_EXPLORE:g}; with "
         "them the propensities of all impressions allow `winnow off-policy`. Default: 0.",
     )
-    parser.add_argument(
-        "--experiments",
-        type=Path,
-        help="YAML file of experiments: each request gets the defaults of its user's arms, which are in the response "
-        "and in the impression. Default: none.",
-    )
+    parser.add_argument("--experiments", type=Path, help="YAML file of experiments, whose arms users are assigned to.")
     parser.add_argument(
         "--drain-seconds",
         type=float,
