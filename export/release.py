@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from export.approximate_retriever import choose, export_approximate
 from export.graphs.parity import ParityRow
 from export.installed_encoders import install_encoders
+from export.kept import increment_of, keep_for_training
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
 from winnow import provenance, release
@@ -32,6 +33,7 @@ from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
 from winnow.items.arrays import id_arrays
+from winnow.lifecycle.claims import TRAINING
 from winnow.models.ranker_graph import RankerGraph
 from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
@@ -95,7 +97,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
 
     Args:
         parts: what was trained.
-        home: holds ``releases/`` and ``model_repository/``.
+        home: holds ``releases/``, ``model_repository/`` and ``training/``.
         number: of the release, claimed with :func:`winnow.lifecycle.claims.claim`.
         show_progress: show a bar.
 
@@ -119,6 +121,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
     inputs = _inputs(features, retriever.settings.history_length, _SAMPLES)
     try:
         with (
+            ExitStack() as exits,
             _shared(vectors, scan, home) as shared,
             tqdm(total=4, desc="export", unit="model", disable=not show_progress) as bar,
         ):
@@ -143,6 +146,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             bar.update()
             encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
+            training = home / TRAINING / str(number)
+            kept = exits.enter_context(keep_for_training(parts.encoders, retriever, ranker, training))
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
@@ -160,6 +165,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 candidates=ranker.candidates.model_dump(),
                 training=settings.model_dump(),
                 schema_digest=features.schema.digest,
+                increment=increment_of(parts.retriever),
+                training_files=kept,
                 models={row.model: release.sha256(repository / row.model / str(number) / MODEL_FILE) for row in rows}
                 | {row.model: row.sha256 for row in encoders},
                 unranked=ranker.unranked_reason,

@@ -8,7 +8,8 @@ import typer
 
 from kfp_pipelines.build import build
 from kfp_pipelines.feature_extraction import feature_extraction
-from kfp_pipelines.parameters import BUILD, FEATURE_EXTRACTION, PLACEMENT, Given, option
+from kfp_pipelines.incremental import incremental
+from kfp_pipelines.parameters import BUILD, FEATURE_EXTRACTION, INCREMENTAL, PLACEMENT, Given, option
 from kfp_pipelines.running import run
 from winnow import home
 from winnow.proxies import bypass_loopback
@@ -40,10 +41,16 @@ def _build(given: Given) -> None:
     run(build, home=str(home.home()), **given)
 
 
+def _go_on(given: Given) -> None:
+    """From a release and newer data to the next release; prints its number."""
+    run(incremental, home=str(home.home()), **given)
+
+
 _resume = inspect.Parameter("resume", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=Resume)
 _extraction = [option(name) for name in FEATURE_EXTRACTION if name not in PLACEMENT]
 app.command("feature-extraction")(_command(_extract, _extraction))
 app.command("build")(_command(_build, [*(option(name) for name in BUILD if name != "home"), _resume]))
+app.command("incremental")(_command(_go_on, [*(option(name) for name in INCREMENTAL if name != "home"), _resume]))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Parameters(BuildInputs):
         seed: seed of the marketplace.
         encoders: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         training: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
+        from_release: the release to go on from; 0 takes the live one.
         home: folder or ``s3://`` address that holds ``releases/`` and ``model_repository/``, and gets the release.
         holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
         embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none, on
@@ -92,8 +93,9 @@ PLACEMENT = ("step_cpu", "step_memory", "step_gpus", "data_nodes", "model_nodes"
 TRAIN_JOB = ("train_on", "nodes", "gpus", "hours")
 """Parameters of a TrainJob."""
 
-_ALL = tuple(Parameters.model_fields)
+_ALL = tuple(name for name in Parameters.model_fields if name != "from_release")
 BUILD = tuple(name for name in _ALL if name not in ("gate", *TRAIN_JOB, *PLACEMENT))
+INCREMENTAL = ("from_release", *(name for name in BUILD if name not in ("encoders", "training")))
 FEATURE_EXTRACTION = tuple(name for name in _ALL if name not in ("home", "profile", "gate", *TRAIN_JOB))
 # A pod's folder for traces would be gone with it, and the pipeline itself builds with and without a hold-out.
 RETRAINING = tuple(name for name in _ALL if name not in ("profile", "holdout"))

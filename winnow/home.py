@@ -14,6 +14,9 @@ from typing import IO
 
 from winnow.errors import WinnowError
 
+EXPERIMENTS = "experiments.yaml"
+"""Name of the file."""
+
 
 def home() -> Path:
     """The home, an absolute path; the first process that writes creates it."""
@@ -48,6 +51,11 @@ def embeddings() -> Path:
 def events() -> Path:
     """The output of `winnow events export`."""
     return home() / "events"
+
+
+def experiments() -> Path:
+    """The experiments that the home's stack was last served with."""
+    return home() / EXPERIMENTS
 
 
 def run() -> Path:

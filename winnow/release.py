@@ -45,6 +45,7 @@ class BuildInputs(BaseModel):
         seed: seed of the marketplace.
         encoders: the encoder settings as JSON; empty for winnow-tiny.
         training: the training settings that differ from the defaults, as JSON; empty for the defaults.
+        from_release: the release that training went on from; 0 for a full build.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,11 +57,17 @@ class BuildInputs(BaseModel):
     seed: int = 7
     encoders: str = ""
     training: str = ""
+    from_release: int = 0
 
     def is_like(self, other: "BuildInputs") -> bool:
-        """Whether data and settings are the same; sizes count for the marketplace alone."""
+        """Whether data and settings are the same, and both builds full or both incremental.
+
+        Sizes count for the marketplace alone.
+        """
+        if bool(self.from_release) != bool(other.from_release):
+            return False
         same = (self.data, self.encoders, self.training) == (other.data, other.encoders, other.training)
-        return same if self.data else self == other
+        return same if self.data else self == other.model_copy(update={"from_release": self.from_release})
 
 
 class IndexFigures(BaseModel):
@@ -117,6 +124,10 @@ class Manifest(BaseModel):
         training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, of every other file of the folder.
+        increment: figures of an incremental build (:class:`winnow.training.incremental.increment.Increment`); empty for
+            a full one.
+        training_files: file name -> SHA-256, of ``training/N``, from which training can go on and which serving does
+            not read; empty in releases from before it was written.
         models: model name -> SHA-256 of its ``model.onnx``; an array beside it is the release's of that name.
         unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
             one.
@@ -139,6 +150,8 @@ class Manifest(BaseModel):
     training: dict[str, dict[str, bool | int | float | str | None]] = {}
     schema_digest: str
     files: dict[str, str]
+    increment: dict[str, int | float] = {}
+    training_files: dict[str, str] = {}
     models: dict[str, str]
     unranked: str = ""
     index: IndexFigures | None = None

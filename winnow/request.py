@@ -163,6 +163,7 @@ class Answer(TypedDict):
 
     ``reused_ms`` is present where an earlier answer was reused, because nothing that it was computed from had changed:
     its age in milliseconds. ``explored`` is present where the list was drawn at random (``--explore``).
+    ``arms`` is present where the user takes part in experiments (``--experiments``): experiment -> arm.
     """
 
     user_id: str | None
@@ -172,6 +173,7 @@ class Answer(TypedDict):
     degraded: list[str]
     reused_ms: NotRequired[int]
     explored: NotRequired[bool]
+    arms: NotRequired[Mapping[str, str]]
     trace: NotRequired[dict[str, Any]]
 
 

@@ -52,7 +52,7 @@ def measure() -> list[Row]:
     """Processor seconds of a build, and the ndcg@10 that they buy."""
     data = ratings.data("plain")
     before = _children_s()
-    with _readings() as steps:
+    with readings() as steps:
         release = run_build(BuildInputs(data=str(data)), "last")
     total = _children_s() - before
     rows = [row("MovieLens 100K, a build", total, "CPU s", f"<= {MOST_SECONDS}")]
@@ -71,8 +71,12 @@ def _children_s() -> float:
 
 
 @contextmanager
-def _readings() -> Iterator[dict[str, float]]:
-    """Read the processes of a build's steps while the block runs: step -> processor seconds, in the order of steps."""
+def readings() -> Iterator[dict[str, float]]:
+    """Read the processes of a build's steps while the block runs.
+
+    Yields:
+        Step -> processor seconds, in the order of the steps.
+    """
     ended, steps = threading.Event(), dict[str, float]()
 
     def read() -> None:

@@ -1,14 +1,15 @@
 """Training that grows (``python -m benchmarks training``): every part makes its own data, in a temporary home.
 
 1 a step's time, 2 a large log, 3 quality, 4 processes, 5 losses, 6 another library, 7 the largest log, which takes
-hours, 8 processor seconds of a build. Part 3 reads real data beside the repository, as do 4 to 6 and 8.
+hours, 8 processor seconds of a build, 9 an incremental build beside a full one. Part 3 reads real data beside the
+repository, as do 4 to 6, 8 and 9.
 """
 
 from collections.abc import Callable, Collection
 
 from benchmarks.common.data_sets import files
 from benchmarks.common.rows import Row, row
-from benchmarks.training import ablation, build_cost, large_log, peer, processes, quality, steps
+from benchmarks.training import ablation, build_cost, going_on, large_log, peer, processes, quality, steps
 from benchmarks.value.subjects import temporary_home
 
 PEER_MINUTES = 10
@@ -31,6 +32,7 @@ PARTS: dict[int, Callable[[], list[Row]]] = {
     6: _peer,
     7: large_log.measure_largest,
     8: build_cost.measure,
+    9: going_on.measure,
 }
 
 

@@ -2,7 +2,7 @@
 
 The models are the NumPy ones. Settings are JSON: ``delay_s`` and ``broken`` of the models; ``max_in_flight``,
 ``drain_s``, ``reuse_s`` (0 by default, so that every answer is computed), ``limits`` (of events) and ``bounds`` (of
-connections); ``constants`` replaces constants of the transformer's modules, by their dotted names.
+connections); ``experiments``, a file; ``constants`` replaces constants of the transformer's modules, by dotted names.
 """
 
 import importlib
@@ -17,6 +17,7 @@ from recommender_transformer.serving.connections.connection_limits import Connec
 from tests.support.fake_models import NumpyModels
 from winnow.feedback.append import AppendOptions
 from winnow.release import Release
+from winnow.settings.experiments import read
 
 
 def main() -> None:
@@ -29,6 +30,8 @@ def main() -> None:
     )
     if "limits" in settings:
         settings["event_limits"] = AppendOptions(*settings.pop("limits"))
+    if "experiments" in settings:
+        settings["experiments"] = read(Path(settings["experiments"]), release.schema.events)
     if "bounds" in settings:
         settings["connection_limits"] = ConnectionLimits(*settings.pop("bounds"))
     for name, value in settings.pop("constants", {}).items():

@@ -50,6 +50,7 @@ from winnow.milvus.connection import address
 from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
+from winnow.settings.experiments import Experiments, read
 from winnow.store.connection import LOCAL, RedisError
 
 REUSE_S = 5.0
@@ -65,6 +66,7 @@ def main() -> None:
     args = _arguments()
     try:
         release = Release.open(args.release_dir)
+        experiments = read(args.experiments, release.schema.events) if args.experiments else Experiments()
         milvus_url = address() if is_searched(release) else ""
         check_backends(release, args.redis_url, args.predictor_host or args.model_repository, milvus_url)
     except WinnowError as error:
@@ -85,6 +87,7 @@ def main() -> None:
         milvus_url=milvus_url,
         reuse_s=args.reuse_seconds,
         explore=args.explore,
+        experiments=experiments,
         reuse_port=args.reuse_port,
         metrics_port=args.metrics_port,
         standby_port=args.standby_port,
@@ -131,6 +134,7 @@ def _arguments() -> argparse.Namespace:
         help=f"Share of the lists that are drawn at random from the best candidates, at most {MAX_EXPLORE:g}; with "
         "them the propensities of all impressions allow `winnow off-policy`. Default: 0.",
     )
+    parser.add_argument("--experiments", type=Path, help="YAML file of experiments, whose arms users are assigned to.")
     parser.add_argument(
         "--drain-seconds",
         type=float,
@@ -221,6 +225,7 @@ def serve(
     milvus_url: str = "",
     reuse_s: float = REUSE_S,
     explore: float = 0.0,
+    experiments: Experiments = Experiments(),  # noqa: B008
     reuse_port: bool = False,
     metrics_port: int | None = None,
     standby_port: int | None = None,
@@ -242,6 +247,7 @@ def serve(
         milvus_url: address of Milvus; empty for a release that is not searched there.
         reuse_s: age up to which an answer is reused; 0 reuses none.
         explore: share of the lists that are explored; 0 explores none.
+        experiments: the experiments that users take part in.
         reuse_port: whether other processes listen on the same ports. The process listens once it is connected, and
             ``/metrics`` is on ``metrics_port`` only.
         metrics_port: a further port for the metrics; `None` for none.
@@ -261,7 +267,7 @@ def serve(
 
     @cache
     def pipeline() -> Pipeline:
-        return recommender(release, store, models(), milvus_items(), reuse_s, explore)
+        return recommender(release, store, models(), milvus_items(), reuse_s, explore, experiments)
 
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)

@@ -47,6 +47,7 @@ from recommender_transformer.funnel.stages import Source
 from winnow.bloom.hashing import item_hashes
 from winnow.encoders.preparation import Preparation
 from winnow.release import Release
+from winnow.settings.experiments import Experiments
 
 
 def recommender(
@@ -56,6 +57,7 @@ def recommender(
     milvus_items: MilvusItems | None = None,
     reuse_s: float = 0.0,
     explore: float = 0.0,
+    experiments: Experiments = Experiments(),  # noqa: B008
 ) -> Pipeline:
     """The funnel of a release.
 
@@ -69,6 +71,7 @@ def recommender(
         milvus_items: the release's items in Milvus; without them the models' retriever searches the items.
         reuse_s: age up to which an answer is reused; 0 reuses none.
         explore: share of the lists that are explored; 0 explores none.
+        experiments: the experiments that users take part in.
     """
     manifest, schema, catalog = release.manifest, release.schema, store.catalog
     category = schema.item[0]
@@ -92,6 +95,7 @@ def recommender(
         objectives=objectives,
         repeats=schema.repeats,
         explore=explore,
+        experiments=experiments,
         query_hydrators=(
             UserStateHydrator(store, manifest.history_length, held_answers),
             ObjectivesHydrator(objectives),

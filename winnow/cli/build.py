@@ -44,6 +44,18 @@ def build(
             show_default=False,
         ),
     ] = None,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            "--from",
+            min=1,
+            metavar="N",
+            help="Go on from release N: train its models with the events since then, in a fraction of the time. Data, "
+            "encoders and settings are those of N, unless --data names newer data. A full build is due after ten such "
+            "builds, for many new items, and where columns or event types have changed; the message says so.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -57,8 +69,22 @@ def build(
     Reads and validates the data, trains the encoders, the retriever and the ranker, exports them to ONNX, and checks
     that each exported model equals its PyTorch model. Exit code 2: the data set or a settings file breaks its contract;
     the message lists the faults.
+
+    With --from N the build is incremental: the models of release N learn the events since then. The result is a release
+    like any other, checked likewise. It is for data that grew by some days; docs/training.md says when a full build is
+    due.
     """
     source = source_of(data, items, users, events)
+    if start is not None:
+        if encoders is not None or training is not None:
+            given = "--encoders" if encoders is not None else "--training"
+            raise WinnowError(
+                f"{given}: a build --from {start} keeps the encoders and settings of release {start}; leave the option "
+                "out, or build without --from"
+            )
+        before = release.Release.open(home.releases() / str(start)).manifest.source
+        kept = {"encoders": before.encoders, "training": before.training, "from_release": start}
+        source = (source if data is not None else before).model_copy(update=kept)
     if encoders is not None:
         from winnow.encoders.settings import EncoderSettings
 
@@ -93,11 +119,18 @@ def source_of(data: str | None, items: int, users: int, events: int) -> release.
 def run_build(
     source: release.BuildInputs, holdout: str, resume: bool = False, profile: Path | None = None
 ) -> release.Release:
-    """Run the retraining pipeline in a child process.
+    """Run the pipeline of a build, full or incremental, in a child process.
 
     Raises:
+        WinnowError: the release that the build goes on from does not suit it.
         BuildFailed: the pipeline failed.
     """
+    from winnow.lifecycle.start import start_of
     from winnow.local.build import build_release
+
+    if source.from_release:
+        # Here, too, because the steps say it only after they have read the data.
+        start = start_of(str(home.home()), source.from_release, release.checked_holdout(holdout))
+        source = source.model_copy(update={"from_release": start})
 
     return release.Release.open(home.releases() / str(build_release(source, holdout, resume, profile)))

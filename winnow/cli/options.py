@@ -46,6 +46,16 @@ Explore = Annotated[
     ),
 ]
 
+ExperimentsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--experiments",
+        help="YAML file of experiments: requests get the defaults of their user's arms. A copy is kept as "
+        "experiments.yaml in WINNOW_HOME, for `winnow experiment report`.",
+        show_default=False,
+    ),
+]
+
 ReleaseDir = Annotated[
     Path | None,
     typer.Option(help="Folder of the release. Default: the release of the running stack.", show_default=False),

@@ -7,8 +7,20 @@ import typer
 
 from winnow import home, release
 from winnow.cli.build import newest, run_build, source_of
-from winnow.cli.options import DEFAULTS, Data, Events, Explore, Host, Items, PortBase, PredictorChoice, Users
+from winnow.cli.options import (
+    DEFAULTS,
+    Data,
+    Events,
+    ExperimentsFile,
+    Explore,
+    Host,
+    Items,
+    PortBase,
+    PredictorChoice,
+    Users,
+)
 from winnow.ports import DEFAULT_BASE, LOOPBACK, Ports, checked_host, reached_at
+from winnow.settings.experiments import read
 
 
 def up(
@@ -24,6 +36,7 @@ def up(
     host: Host = LOOPBACK,
     predictor: PredictorChoice = "triton",
     explore: Explore = 0.0,
+    experiments: ExperimentsFile = None,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
     """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer.
@@ -38,14 +51,24 @@ def up(
 
     pin = live(str(home.home())) if number is None else None
     chosen = number if number is not None else pin.release if pin is not None else newest().manifest.number
+    if experiments:
+        read(experiments, release.Release.open(home.releases() / str(chosen)).schema.events)
     ports, host = Ports.at(port_base), checked_host(host)
     addresses = f"http://{host}:{ports.http} and grpc {host}:{ports.grpc}"
     if detach:
-        state = background.detach(chosen, ports, host, predictor, explore, show_progress=sys.stderr.isatty())
+        state = background.detach(
+            chosen, ports, host, predictor, explore, experiments, show_progress=sys.stderr.isatty()
+        )
         typer.echo(f"release {state.release} at {addresses}")
         return
     with Stack(
-        chosen, ports, host=host, predictor=predictor, explore=explore, show_progress=sys.stderr.isatty()
+        chosen,
+        ports,
+        host=host,
+        predictor=predictor,
+        explore=explore,
+        experiments=experiments,
+        show_progress=sys.stderr.isatty(),
     ) as stack:
         typer.echo(f"release {chosen} at {addresses}; Ctrl-C stops it")
         stack.wait()

@@ -38,6 +38,9 @@ EVENT_SCHEMA = pa.schema(
     ]
 )
 
+ARMS = pa.list_(pa.struct([("experiment", pa.string()), ("arm", pa.string())]))
+"""The experiments that the user took part in; empty for none."""
+
 IMPRESSION_SCHEMA = pa.schema(
     [
         ("request_id", pa.string()),
@@ -59,6 +62,7 @@ IMPRESSION_SCHEMA = pa.schema(
             ),
         ),
         ("degraded", pa.list_(pa.string())),
+        ("arms", ARMS),
         ("features", pa.string()),
         ("item_rows", pa.binary()),
         ("user_row", pa.binary()),
@@ -112,6 +116,9 @@ def _impression(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         "timestamp": int(fields[b"timestamp"]),
         "items": json.loads(fields[b"items"]),
         "degraded": json.loads(fields[b"degraded"]),
+        "arms": [
+            {"experiment": experiment, "arm": arm} for experiment, arm in json.loads(fields.get(b"arms", b"{}")).items()
+        ],
         "features": fields[b"features"].decode(),
         **{name: fields.get(name.encode()) for name in ("item_rows", "user_row", *_HISTORIES)},
     }

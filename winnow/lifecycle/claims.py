@@ -11,6 +11,7 @@ from winnow import files
 from winnow.lifecycle import conditional_writes
 
 CLAIMS, RELEASES, REPOSITORIES, EVALUATIONS = "claims", "releases", "model_repository", "evaluations"
+TRAINING = "training"
 """The folders of a home."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from winnow import files
 from winnow.files import inside
-from winnow.lifecycle.claims import EVALUATIONS, RELEASES, REPOSITORIES
+from winnow.lifecycle.claims import EVALUATIONS, RELEASES, REPOSITORIES, TRAINING
 from winnow.lifecycle.live import Live
 from winnow.lifecycle.transfer import numbers
 from winnow.release import MANIFEST, Holdout, Manifest
@@ -19,7 +19,7 @@ from winnow.release import MANIFEST, Holdout, Manifest
 KEEP = 3
 """Releases of each kind, for serving and for evaluation, that are kept whatever else holds."""
 
-_FOLDERS = (REPOSITORIES, EVALUATIONS, RELEASES)
+_FOLDERS = (TRAINING, REPOSITORIES, EVALUATIONS, RELEASES)
 """The folders of a home that a release has one in, in the order in which they are removed."""
 
 

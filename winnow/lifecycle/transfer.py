@@ -5,7 +5,7 @@ process that is killed on the way leaves a whole release or none.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from tqdm import tqdm
 
 from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.lifecycle.claims import EVALUATIONS, RELEASES, REPOSITORIES
+from winnow.lifecycle.claims import EVALUATIONS, RELEASES, REPOSITORIES, TRAINING
 from winnow.release import MANIFEST, Manifest, Release
+
+SERVED = (REPOSITORIES, EVALUATIONS, RELEASES)
+"""Folders of a release that serving and evaluation need."""
 
 _AT_ONCE = 8
 """Files that are copied at the same time."""
@@ -55,11 +58,13 @@ def upload(folder: Path, home: str, number: int, show_progress: bool = False) ->
                 f"{home} has another release {number}: releases are never overwritten. Claim a new number for this one."
             )
         return
-    _copy(str(folder), home, number, show_progress, verified=True)
+    _copy(str(folder), home, number, (TRAINING, *SERVED), show_progress, verified=True)
     files.write(address, manifest)
 
 
-def download(home: str, number: int, folder: Path, show_progress: bool = False) -> Release:
+def download(
+    home: str, number: int, folder: Path, show_progress: bool = False, folders: Collection[str] = SERVED
+) -> Release:
     """Fetch a release from a home, verified against its manifest.
 
     Args:
@@ -67,25 +72,32 @@ def download(home: str, number: int, folder: Path, show_progress: bool = False) 
         number: the release.
         folder: a home on this machine, which gets the release under the same number.
         show_progress: show a bar.
+        folders: which of its folders; without that of the training state, which only an incremental build reads.
 
     Raises:
         ReleaseMismatch: a file is missing or differs from the manifest.
         WinnowError: the home has no such release or cannot be read, or the folder has another release of this number.
     """
-    content, manifest = _manifest(home, number)
+    content, manifest = manifest_of(home, number)
     place = folder / RELEASES / str(number)
     here = place / MANIFEST
     if here.exists():
         if here.read_bytes() != content:
             raise WinnowError(f"{place} is another release {number} than that of {home}. Choose another folder.")
     else:
-        _copy(home, str(folder), number, show_progress, verified=False)
+        _copy(home, str(folder), number, folders, show_progress, verified=False)
         Release(place, manifest).verify(folder / REPOSITORIES / str(number))
         files.write(str(here), content)
     return Release.open(place)
 
 
-def _manifest(home: str, number: int) -> tuple[bytes, Manifest]:
+def manifest_of(home: str, number: int) -> tuple[bytes, Manifest]:
+    """The manifest of a release of a home, as bytes and read.
+
+    Raises:
+        ReleaseMismatch: it is unreadable.
+        WinnowError: the home has no such release or cannot be read.
+    """
     address = files.inside(home, RELEASES, str(number), MANIFEST)
     try:
         content = files.read(address)
@@ -97,9 +109,9 @@ def _manifest(home: str, number: int) -> tuple[bytes, Manifest]:
         raise ReleaseMismatch(f"{address} is not a release manifest: {error}") from error
 
 
-def _copy(source: str, target: str, number: int, show_progress: bool, verified: bool) -> None:
-    """Copy all files of a release but its manifest."""
-    paths = list(_paths(source, number))
+def _copy(source: str, target: str, number: int, folders: Collection[str], show_progress: bool, verified: bool) -> None:
+    """Copy the files of a release in these folders of a home, but its manifest."""
+    paths = list(_paths(source, number, folders))
 
     def one(path: str) -> None:
         written = files.inside(target, path)
@@ -113,8 +125,8 @@ def _copy(source: str, target: str, number: int, show_progress: bool, verified: 
             pass
 
 
-def _paths(home: str, number: int) -> Iterator[str]:
-    for folder in (REPOSITORIES, EVALUATIONS, RELEASES):
+def _paths(home: str, number: int, folders: Collection[str]) -> Iterator[str]:
+    for folder in folders:
         root = files.inside(home, folder, str(number))
         for address in files.walk(root):
             path = address.removeprefix(root).strip("/")

@@ -1,6 +1,7 @@
-"""``python -m winnow.local HOST PREDICTOR EXPLORE RELEASE PORT...``: the process that ``winnow up --detach`` starts."""
+"""``python -m winnow.local HOST PREDICTOR EXPLORE EXPERIMENTS RELEASE PORT...``: what ``winnow up --detach`` starts."""
 
 import sys
+from pathlib import Path
 from typing import cast
 
 from winnow.errors import WinnowError
@@ -9,9 +10,16 @@ from winnow.local.stack_state import Predictor
 from winnow.ports import Ports
 
 if __name__ == "__main__":
-    host, predictor, explore, *numbers = sys.argv[1:]
+    host, predictor, explore, experiments, *numbers = sys.argv[1:]
     release, *ports = map(int, numbers)
     try:
-        serve(release, Ports(*ports), host, cast(Predictor, predictor), float(explore))
+        serve(
+            release,
+            Ports(*ports),
+            host,
+            cast(Predictor, predictor),
+            float(explore),
+            Path(experiments) if experiments else None,
+        )
     except WinnowError as error:
         sys.exit(str(error))

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -26,14 +27,24 @@ _GONE_SECONDS = 1.0
 """Time after which a state that cannot be read means that the stack has ended: while it is written, it cannot be."""
 
 
-def serve(release: int, ports: Ports, host: str, predictor: Predictor, explore: float) -> None:
+def serve(
+    release: int, ports: Ports, host: str, predictor: Predictor, explore: float, experiments: Path | None
+) -> None:
     """Serve a release in this process until it is interrupted.
 
     Raises:
         WinnowError: The stack did not start, or a part stopped by itself.
     """
     try:
-        with Stack(release, ports, host=host, predictor=predictor, explore=explore, show_progress=False) as stack:
+        with Stack(
+            release,
+            ports,
+            host=host,
+            predictor=predictor,
+            explore=explore,
+            experiments=experiments,
+            show_progress=False,
+        ) as stack:
             stack.wait()
     except KeyboardInterrupt:
         return
@@ -45,6 +56,7 @@ def detach(
     host: str = LOOPBACK,
     predictor: Predictor = "triton",
     explore: float = 0.0,
+    experiments: Path | None = None,
     *,
     show_progress: bool = True,
 ) -> StackState:
@@ -56,6 +68,7 @@ def detach(
         host: IPv4 address that HTTP and gRPC listen on.
         predictor: What computes the models.
         explore: Share of the lists that are explored.
+        experiments: File of the experiments.
         show_progress: Show the elapsed time while waiting.
 
     Raises:
@@ -68,6 +81,7 @@ def detach(
         sys.executable,
         [
             *(sys.executable, "-P", "-m", "winnow.local", host, predictor, str(explore)),
+            str(experiments or ""),
             *map(str, (release, *ports.numbers())),
         ],
         os.environ,

@@ -1,4 +1,4 @@
-"""Runs the pipeline ``build`` in a child process."""
+"""Runs the pipeline of a build in a child process."""
 
 import os
 import signal
@@ -37,8 +37,11 @@ def build_release(source: BuildInputs, holdout: str, resume: bool = False, profi
     Raises:
         BuildFailed: the pipeline failed; has the exit code of the failure.
     """
-    command = [sys.executable, "-P", "-m", "kfp_pipelines", "build", f"--holdout={holdout}"]
-    command += [f"--{name}={value}" for name, value in source.model_dump().items()]
+    pipeline_name, others = (
+        ("incremental", {"encoders", "training"}) if source.from_release else ("build", {"from_release"})
+    )
+    command = [sys.executable, "-P", "-m", "kfp_pipelines", pipeline_name, f"--holdout={holdout}"]
+    command += [f"--{name.replace('_', '-')}={value}" for name, value in source.model_dump(exclude=others).items()]
     command += ["--resume"] if resume else []
     command += [f"--profile={profile.resolve()}"] if profile else []
     with tempfile.TemporaryDirectory(prefix="winnow-") as folder:

@@ -60,6 +60,7 @@ class Stack:
         redis_url: str | None = None,
         reuse_s: float | None = None,
         explore: float = 0.0,
+        experiments: Path | None = None,
         show_progress: bool = True,
     ) -> None:
         """Configure the stack without starting it.
@@ -74,6 +75,7 @@ class Stack:
             redis_url: Address of a running Redis, which takes precedence over ``REDIS_URL``.
             reuse_s: Age in seconds up to which an answer is reused; the transformer's default without it.
             explore: Share of the lists that are explored.
+            experiments: File of the experiments, of which a copy is kept and served.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
@@ -85,6 +87,8 @@ class Stack:
         self._redis_url = redis_url or (None if self._has_own_state else os.environ.get("REDIS_URL"))
         self._flags = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
         self._flags += [f"--explore={explore:g}"] if explore else []
+        self._flags += [f"--experiments={self._folder / home.EXPERIMENTS}"] if experiments else []
+        self._experiments = experiments
         self._show_progress = show_progress
         self._servers: tuple[Process, ...] = ()
         self._warm: Chain | None = None
@@ -106,6 +110,8 @@ class Stack:
             exits.enter_context(_one_interrupt())
             self._claim = exits.enter_context(claim(self._folder / "run"))
             self._write(state)
+            if self._experiments:
+                (self._folder / home.EXPERIMENTS).write_bytes(self._experiments.read_bytes())
             self.ports.check_free(["http", "grpc"], self.host)
             bar = exits.enter_context(tqdm(total=7, disable=not self._show_progress, leave=False))
             bar.set_description("starting Redis")

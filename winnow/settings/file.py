@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from winnow.errors import WinnowError
+from winnow.fields import FAULT
 
 MAX_BYTES = 64 * 2**10
 """Of a settings file."""
@@ -112,6 +113,8 @@ def _problem(model: type[BaseModel], problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     for pydantics, ours in (("Input should be", "must be"), ("a valid integer", "an integer"), ("a valid ", "a ")):
         message = message.replace(pydantics, ours)
+    if problem["type"] == FAULT:
+        message = f"must be {message}"
     if problem["type"] == "value_error":
         return f"{field}: {message}"
     return f"{field}: {message}, got {_shown(problem['input'])}"
@@ -126,6 +129,10 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
         if isinstance(current, type) and issubclass(current, BaseModel):
             holder, field = current, current.model_fields.get(str(part))
             current = field.annotation if field else None
+        elif get_origin(current) is tuple and names:
+            current = get_args(current)[0]
+            names[-1] += f"[{part}]"
+            continue
         elif get_origin(current) is dict:
             holder, current = None, get_args(current)[1]
         elif current is not None:  # a union of models, whose location has the tag of the one that was tried

@@ -9,6 +9,7 @@ from winnow.features.table import FeatureSet
 from winnow.provenance import Curve
 from winnow.settings.training import TrainingSettings
 from winnow.training.ranker.train import train_ranker
+from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import RetrieverTraining, train_retriever
 from winnow.training.tables.source_tables import SourceTables
 
@@ -72,6 +73,7 @@ def complete(
     settings: TrainingSettings,
     show_progress: bool,
     profile: Path | None = None,
+    start: TrainedRanker | None = None,
 ) -> TrainingResult:
     """All of :func:`train_models` that follows the training of the retriever, in one process.
 
@@ -84,12 +86,15 @@ def complete(
         settings: of everything.
         show_progress: show bars.
         profile: folder that gets traces of a few training steps.
+        start: a ranker to go on from, on this catalog; a new one begins where it is missing.
     """
     settings = settings.model_copy(update={"candidates": settings.candidates.within(extracted.items)})
     retrieval.save(retriever)
     SourceTables.fit(extracted, settings.covisitation, settings.popularity).save(retriever)
     save_settings(settings, retriever)
-    trained = train_ranker(extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress, profile)
+    trained = train_ranker(
+        extracted, retrieval, ItemNumerics.load(features).at, settings, show_progress, profile, start
+    )
     trained.save(ranker)
     result = TrainingResult(
         metrics={"retriever_validation_ndcg@10": retrieval.validation},

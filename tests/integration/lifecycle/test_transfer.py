@@ -13,6 +13,7 @@ from tests.support.lifecycle.homes import add_release
 from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.lifecycle.claims import claim
+from winnow.lifecycle.start import at_hand
 from winnow.lifecycle.transfer import download, numbers, upload
 from winnow.release import Release, sha256
 
@@ -86,6 +87,17 @@ def test_a_release_is_whole_where_it_arrives(home: str, built: Path, tmp_path: P
     assert fetched.digest == Release.open(built / "releases/1").digest
     assert _files(tmp_path / "fetched") == _files(built)
     assert download(home, 1, tmp_path / "fetched").digest == fetched.digest
+
+
+def test_the_training_state_travels_only_where_training_goes_on(home: str, built: Path, tmp_path: Path) -> None:
+    (built / "training/1/retriever").mkdir(parents=True)
+    (built / "training/1/retriever/weights.safetensors").write_bytes(b"weights")
+    upload(built, home, 1)
+    download(home, 1, tmp_path / "serving")
+    assert not (tmp_path / "serving/training").exists()
+    with at_hand(home, 1) as (release, repository, kept):
+        assert (kept / "retriever/weights.safetensors").read_bytes() == b"weights"
+        release.verify(repository)
 
 
 def _files(folder: Path) -> list[str]:

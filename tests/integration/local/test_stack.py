@@ -64,7 +64,7 @@ def test_a_detached_stack_runs_until_down(home):
         assert redis.llen(state_of(releases.Release.open(home / "releases" / "1")).history("u1")) == 1
 
 
-def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch):
+def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
     """The transformer gets the models' folder; Triton is neither started nor asked."""
     monkeypatch.setenv("TRITON_URL", "127.0.0.1:1")
     (Path(os.environ["PYTHONPATH"]) / "recommender_transformer.py").write_text(
@@ -72,6 +72,7 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch):
             flags=[
                 *COMMON,
                 "--model-repository",
+                "--experiments",
                 "--host",
                 "--http_port",
                 "--grpc_port",
@@ -83,11 +84,16 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch):
         )
     )
     ports = Ports.free()
-    detach(1, ports, predictor="embedded", show_progress=False)
+    declared = tmp_path / "declared.yaml"
+    declared.write_text("experiments: []")
+    detach(1, ports, predictor="embedded", experiments=declared, show_progress=False)
     try:
         assert set(listening(ports)) == {ports.http, ports.redis, ports.sidecar}
         log = (home / "run" / "logs" / "recommender_transformer.log").read_text()
         assert f"'model_repository': '{home}/model_repository/1'" in log
+        # A copy of the experiments, which later changes of the file do not reach.
+        assert f"'experiments': '{home}/experiments.yaml'" in log
+        assert (home / "experiments.yaml").read_text() == "experiments: []"
     finally:
         down()
     assert listening(ports) == []
@@ -107,7 +113,7 @@ def test_nothing_survives_when_the_supervisor_is_killed(home):
 
 def test_ctrl_c_stops_everything_and_is_no_error(home):
     ports = Ports.free()
-    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "triton", "0.0", "1", *map(str, ports.numbers())]
+    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "triton", "0.0", "", "1", *map(str, ports.numbers())]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         assert eventually(lambda: (state := running()) is not None and state.ready, seconds=60.0)
         child.send_signal(signal.SIGINT)

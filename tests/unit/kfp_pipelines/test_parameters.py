@@ -14,12 +14,15 @@ from kfp_pipelines.__main__ import app
 from kfp_pipelines.build import build
 from kfp_pipelines.cluster_training import train_on_cluster
 from kfp_pipelines.feature_extraction import feature_extraction
+from kfp_pipelines.going_on import go_on, reuse_encoders
+from kfp_pipelines.incremental import incremental
 from kfp_pipelines.lifecycle import components as lifecycle
 from kfp_pipelines.lifecycle import judging
 from kfp_pipelines.lifecycle.retraining import retraining
 from kfp_pipelines.parameters import (
     BUILD,
     FEATURE_EXTRACTION,
+    INCREMENTAL,
     PLACEMENT,
     RETRAINING,
     Parameters,
@@ -59,13 +62,22 @@ FORMS = {
     "feature-extraction": {**DATA, "holdout": "none", **PODS},
     "retraining": {**DATA, "home": None, "gate": "", **TRAIN_JOB, **PODS},
     "build": {**DATA, "home": None, "holdout": "none", "profile": ""},
+    "incremental": {
+        **{name: default for name, default in DATA.items() if name not in ("encoders", "training")},
+        "home": None,
+        "holdout": "none",
+        "profile": "",
+        "from_release": 0,
+    },
 }
 """The forms of the pipelines in the Kubeflow UI, name -> default: users and schedules rely on them."""
 
 KINDS = {int: "Integer", dict: "Dict"}
 
 
-@pytest.mark.parametrize("pipeline", [feature_extraction, retraining, build], ids=lambda pipeline: pipeline.name)
+@pytest.mark.parametrize(
+    "pipeline", [feature_extraction, retraining, build, incremental], ids=lambda pipeline: pipeline.name
+)
 def test_a_compiled_pipeline_has_the_public_parameters(pipeline: Any) -> None:
     compiled, expected = pipeline.component_spec.inputs, FORMS[pipeline.name]
     assert {name: spec.default for name, spec in compiled.items()} == expected
@@ -81,10 +93,13 @@ def test_every_parameter_is_documented_and_reaches_a_step() -> None:
     steps = (*data, components.train, lifecycle.export, judging.judge)
     taken = {name for step in steps for name in inputs(step, dict.fromkeys(Parameters.model_fields))}
     # Steps call them `settings` and `rules`: an artefact, or a function, has the parameter's name.
-    assert taken | {"encoders", "gate", *PLACEMENT} == set(Parameters.model_fields)
+    assert taken | {"encoders", "gate", *PLACEMENT} == set(Parameters.model_fields) - {"from_release"}
     assert set(FEATURE_EXTRACTION) == set(FORMS["feature-extraction"])
     assert set(RETRAINING) == set(FORMS["retraining"])
     assert set(BUILD) == set(FORMS["build"])
+    assert set(INCREMENTAL) == set(FORMS["incremental"])
+    steps = (components.ingest, reuse_encoders, components.extract, go_on, components.release)
+    assert {name for step in steps for name in inputs(step, dict.fromkeys(INCREMENTAL))} == set(INCREMENTAL)
 
 
 def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
@@ -93,13 +108,13 @@ def test_the_marketplace_has_the_same_default_size_everywhere() -> None:
     assert set(BuildInputs.model_fields) <= set(Parameters.model_fields)
 
 
-@pytest.mark.parametrize("command", ["feature-extraction", "build"])
+@pytest.mark.parametrize("command", ["feature-extraction", "build", "incremental"])
 def test_the_command_line_has_an_option_per_parameter(command: str) -> None:
     helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert helped.exit_code == 0
     for name in FORMS[command]:
         assert (f"--{name.replace('_', '-')} " in helped.output) == (name not in ("home", *PODS))
-    assert ("--resume" in helped.output) == (command == "build")
+    assert ("--resume" in helped.output) == (command != "feature-extraction")
 
 
 @pytest.mark.parametrize(

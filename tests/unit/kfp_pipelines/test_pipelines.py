@@ -24,6 +24,7 @@ EKS = ROOT / "eks" / "manifests" / "karpenter"
 BUILT = {"extract", "train", "export"}
 STEPS = {
     "feature_extraction": {"fingerprint", "ingest", "encode", "extract"},
+    "incremental": {"ingest", "reuse-encoders", "extract", "go-on", "release"},
     "lifecycle/retraining": {"fingerprint", "ingest", "encode", "hold-out", *BUILT, "standing", "condition-1"},
     "lifecycle/promotion": {"promote"},
     "lifecycle/rollback": {"roll-back"},

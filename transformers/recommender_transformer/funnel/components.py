@@ -22,6 +22,7 @@ from recommender_transformer.funnel.stages import (
     Source,
 )
 from winnow.schema import Repeats
+from winnow.settings.experiments import Experiments
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Pipeline:
         objectives: weights of the event types that requests may replace.
         repeats: what to do with items that a user has seen, for requests that do not say.
         explore: share of the lists that are explored.
+        experiments: assign users to arms, which set fields of their requests.
         explainer: renders the trace of ``debug: true``.
     """
 
@@ -50,6 +52,7 @@ class Pipeline:
     objectives: Objectives
     repeats: Repeats
     explore: float
+    experiments: Experiments
     query_hydrators: tuple[QueryHydrator, ...]
     sources: tuple[Source, ...]
     item_hydrators: tuple[ItemHydrator, ...]

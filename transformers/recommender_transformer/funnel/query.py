@@ -104,7 +104,7 @@ class Query:
     """An admitted request, which is fixed; the stages write to its parts only: ``user``, ``weights`` and so on.
 
     Attributes:
-        request: the validated request.
+        request: the validated request, with what the user's arms set.
         request_id: the caller's id, or a generated one.
         categories: int32 codes of the requested categories; `None` if the request has no category filter.
         repeats: what to do with items that the user has seen: the request's choice or the release's.
@@ -114,6 +114,7 @@ class Query:
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
         carrier: W3C trace headers of the caller; empty without a trace.
         sources: candidate lists by source, and the vector of the content.
+        arms: experiment -> the arm that the user is in; what it sets is in ``request``.
         exploration: whether the list is explored.
         reuse: the answer that is reused for the query, if any.
         trace: timings, degraded components and removed candidates.
@@ -131,6 +132,7 @@ class Query:
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     sources: SourceResults = field(default_factory=SourceResults)
+    arms: Mapping[str, str] = field(default_factory=dict)
     exploration: Exploration = field(default_factory=Exploration)
     reuse: Reuse = field(default_factory=Reuse)
     trace: Trace = field(default_factory=Trace)

@@ -66,6 +66,7 @@ class Runner:
         for n, request in enumerate(requests):
             objectives.check(request, f"instances[{n}]")
         contents = await self._decode(requests)
+        assigned = [self._pipeline.experiments.assign(request) for request in requests]
         return [
             Query(
                 request=request,
@@ -77,9 +78,10 @@ class Runner:
                 user=User(self._cold_start_state),
                 content=content,
                 carrier=carrier or {},
+                arms=arms,
                 exploration=self._exploration(request),
             )
-            for n, (request, content) in enumerate(zip(requests, contents, strict=True))
+            for n, ((request, arms), content) in enumerate(zip(assigned, contents, strict=True))
         ]
 
     def _exploration(self, request: RecommendRequest) -> Exploration:
@@ -126,6 +128,8 @@ class Runner:
             answer["reused_ms"] = int((monotonic() - reused.made) * 1000)
         if query.exploration.drawn:
             answer["explored"] = True
+        if query.arms:
+            answer["arms"] = query.arms
         if query.request.debug:
             answer["trace"] = self._pipeline.explainer.explain(
                 query, shown, self._pipeline.filters, self._pipeline.source_names

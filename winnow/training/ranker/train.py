@@ -26,6 +26,10 @@ from winnow.training.ranker.tensors import ListTensorBuilder, ListTensors, slice
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import RetrieverTraining
 
+_RATE, _EPOCHS, _MOMENTS = 0.5, 2, 0.3
+"""Of a ranker that is gone on from: the learning rate as a share of the settings', epochs at most, and the examples of
+the heads as a share of the settings'."""
+
 
 def train_ranker(
     features: FeatureSet,
@@ -34,11 +38,13 @@ def train_ranker(
     training: TrainingSettings,
     show_progress: bool,
     profile: Path | None = None,
+    start: TrainedRanker | None = None,
 ) -> TrainedRanker:
     """Train on past moments' candidate lists; each user's newest target validates the order and scales the clicks.
 
-    Where the lists are too few, or the order is no better than the retriever's, ``unranked_reason`` gives the cause.
-    The model trains on the device of the settings, and is on the CPU afterwards.
+    Where the lists are too few, or the order is no better than the retriever's, ``unranked_reason`` gives the cause;
+    the ranker of ``start`` stays as it is then. The model trains on the device of the settings, and is on the CPU
+    afterwards.
 
     Args:
         features: the feature set.
@@ -47,8 +53,11 @@ def train_ranker(
         training: the settings; of the candidates, lists, ranker and device.
         show_progress: draw progress bars.
         profile: folder that gets a trace of a few steps.
+        start: a ranker to go on from, which has learned an order, on the catalog of ``features``.
     """
-    settings, schema = training.ranker, features.schema
+    given, schema = training.ranker, features.schema
+    training = training if start is None else _gone_on(training)
+    settings = training.ranker
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     sources = PastSources(features, retrieval, training)
@@ -60,13 +69,16 @@ def train_ranker(
     numerics = features.item_rows["numeric"].shape[1]
     conversions = tuple(schema.events.index(name) for name in schema.conversions)
     vectors = retrieval.holdout_fit.item_vectors
-    affinity = HistoryAffinity.of(features.item_rows, schema.item[0].cardinality, shapes.events)
-    model = ServedRanker(shapes, numerics, vectors, affinity, length, settings.width, settings.dropout, conversions)
+    if start is None:
+        affinity = HistoryAffinity.of(features.item_rows, schema.item[0].cardinality, shapes.events)
+        model = ServedRanker(shapes, numerics, vectors, affinity, length, settings.width, settings.dropout, conversions)
+    else:
+        model = start.model
     learning = ~validating & (lists.history > 0)
     count = {"training": int(learning.sum()), "validation": int(validating.sum())}
     few = [f"{number} lists for {use}" for use, number in count.items() if number < settings.fewest]
     reason = f"the log gives only {' and '.join(few)}, fewer than {settings.fewest}" if few else ""
-    constant: dict[str, str] = {}
+    constant = start.constant_heads if start else {}
     points: list[Point] = []
     if not few:
         builder = ListTensorBuilder(features, numerics_at, length)
@@ -76,20 +88,33 @@ def train_ranker(
         )
         heads = HeadTraining(features, targets, conversions, builder, settings, rng)
         constant = heads.support.reasons
-        _standardise(model, learned)
+        if start is None:
+            _standardise(model, learned)
         batches = [learned, builder.build(shown, settings.best, settings.others, rng)] if len(shown) else [learned]
         model.to(device_of(training.compute))
         model, ordered, points = _fit(model, batches, validation, heads, training, rng, show_progress, profile)
         _sharpen(model, validation)
         heads.calibrate(model)
         reason = "" if ordered else f"it orders the {count['validation']} lists for validation no better"
+    reason = "" if start else reason
     # Assigned, not copied into: the model shares the holdout fit's vectors until here.
     model.item_vectors = retrieval.served.item_vectors
     model.cpu().eval()
     curve = Curve(validation="loss of the order", points=points)
     return TrainedRanker(
-        shapes, settings, training.candidates, length, numerics, conversions, model, reason, constant, curve
+        shapes, given, training.candidates, length, numerics, conversions, model, reason, constant, curve
     )
+
+
+def _gone_on(training: TrainingSettings) -> TrainingSettings:
+    """The settings with which a trained ranker learns new moments: smaller and fewer steps, fewer examples of heads."""
+    ranker = training.ranker
+    less = {
+        "learning_rate": _RATE * ranker.learning_rate,
+        "epochs": min(_EPOCHS, ranker.epochs),
+        "moments": max(1, int(_MOMENTS * ranker.moments)),
+    }
+    return training.model_copy(update={"ranker": ranker.model_copy(update=less)})
 
 
 def _validating(newest: NDArray[np.int64], lists: CandidateLists, seed: int) -> NDArray[np.bool_]:

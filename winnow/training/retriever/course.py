@@ -20,7 +20,7 @@ from winnow.training.loop.ranks import Ranks
 from winnow.training.retriever.fit import Fit
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.retriever.validation import gains, validation_rows
-from winnow.training.retriever.windows import Windows, batches, epoch_windows
+from winnow.training.retriever.windows import Windows, batches, epoch_windows, newer_windows
 
 HOLDOUT, SERVED = 0, 1
 
@@ -73,6 +73,9 @@ class Course:
         checkpoints: where to keep them; ``None`` keeps none.
         show_progress: draw bars.
         profile: folder that gets a trace of a few steps.
+        since: int64 [users], the row of each user's first new event, where the towers are those of a release: epochs
+            are of the new events and a sample of the others, and every one of them is validated, beginning with the
+            towers as they are. ``None`` where they are not trained.
 
     Attributes:
         stopped: why the holdout fit ended before its validation had stopped improving; empty where it had.
@@ -86,9 +89,10 @@ class Course:
         checkpoints: Checkpoints | None,
         show_progress: bool,
         profile: Path | None,
+        since: NDArray[np.int64] | None = None,
     ) -> None:
         self._fit, self._until, self._ranks, self._checkpoints = fit, until, ranks, checkpoints
-        self._profile = profile
+        self._profile, self._since = profile, since
         self._show = show_progress and ranks.rank == 0
         self._settings, self._features = fit.settings, fit.features
         self._asked = validation_rows(fit.features.interactions, fit.values, until, self._settings.validation_users)
@@ -123,12 +127,13 @@ class Course:
 
     def holdout_fit(self) -> TrainedRetriever:
         """Train without the withheld events, until the validation has not improved for a while; its best model."""
-        at, patience, log = self._position, self._settings.patience, self._features.interactions
+        at, patience = self._position, self._settings.patience
         if at.stage == HOLDOUT and (self._fit.values > 0).any():
-            events = int((self._until - log.offsets[:-1]).sum())
-            with self._bar("retriever, holdout fit", events * self._settings.max_epochs) as progress:
+            if self._since is not None:
+                at.best_score = at.reached = self._validate(self._best)
+            with self._bar("retriever, holdout fit", self._until, self._settings.max_epochs) as progress:
                 for epoch, long in self._epochs(self._until, self._settings.max_epochs, progress):
-                    if not (long or epoch % 2 == 0 or self._cut):
+                    if not (long or epoch % 2 == 0 or self._cut or self._since is not None):
                         continue
                     model = self._fit.snapshot()
                     score = self._validate(model)
@@ -156,13 +161,15 @@ class Course:
             self._position = Position(stage=SERVED, **kept)
         self._cut = False
         log = self._features.interactions
-        with self._bar("retriever", len(log.item) * epochs) as progress:
+        with self._bar("retriever", log.offsets[1:], epochs) as progress:
             for _ in self._epochs(log.offsets[1:], epochs, progress):
                 pass
         return self._fit.snapshot()
 
-    def _bar(self, name: str, events: int) -> Progress:
-        return Progress(name, events, "event", self._show)
+    def _bar(self, name: str, until: NDArray[np.int64], epochs: int) -> Progress:
+        plan = epoch_batches(self._features, until, self._fit.values, self._settings, (0, 0), self._since)
+        events = sum(int((windows.end - windows.start).sum()) for windows in plan)
+        return Progress(name, events * epochs, "event", self._show)
 
     def _epochs(self, until: NDArray[np.int64], epochs: int, progress: Progress) -> Iterator[tuple[int, bool]]:
         """Learn from the rows before ``until``, from where the training stands.
@@ -175,7 +182,7 @@ class Course:
         with profiled(trace, self._profile) as profiler:
             while at.epoch <= epochs and not self._cut:
                 seed = (at.stage, at.epoch)
-                plan = list(epoch_batches(self._features, until, fit.values, self._settings, seed))
+                plan = list(epoch_batches(self._features, until, fit.values, self._settings, seed, self._since))
                 if not plan:
                     return  # such as where no user has two different items
                 losses = []
@@ -236,6 +243,7 @@ def epoch_batches(
     values: NDArray[np.float32],
     settings: RetrieverSettings,
     seed: tuple[int, ...],
+    since: NDArray[np.int64] | None = None,
 ) -> Iterator[Windows]:
     """The batches of one epoch, which follow from the seed alone: every rank, and a resumed run, makes the same.
 
@@ -245,9 +253,12 @@ def epoch_batches(
         values: float32 [events], :func:`winnow.features.targets.target_values`.
         settings: sizes.
         seed: the stage and the epoch.
+        since: as for :class:`Course`.
     """
     rng = np.random.default_rng((settings.seed, *seed))
     windows = epoch_windows(features.interactions, until, values, settings.history_length, rng)
+    if since is not None:
+        windows = newer_windows(windows, since, rng)
     events = _positions(settings)
     steps = -(-int((windows.end - windows.start).sum()) // events)
     for _ in range(max(1, settings.steps // max(1, steps))):

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from winnow.features.table import Interactions
 from winnow.retrieval.history import HistoryBatch, assemble_many
 
+REPLAYED = 1.0
+"""Windows without a new event, in multiples of those with one, of an epoch that goes on from a release."""
+
 _SHUFFLED = 256
 """Batches of one buffer, in which windows of like length are brought together."""
 
@@ -89,6 +92,20 @@ def epoch_windows(
     before = np.concatenate([[0], np.cumsum(values != 0, dtype=np.int64)])
     learned = before[np.minimum(end + 1, len(values))] > before[np.minimum(start + 1, len(values))]
     return Windows(np.concatenate([user, tails]), start, end).take(np.flatnonzero(learned))
+
+
+def newer_windows(windows: Windows, since: NDArray[np.int64], rng: np.random.Generator) -> Windows:
+    """The windows that have a new event among their targets, and a sample of the others against forgetting.
+
+    Args:
+        windows: of an epoch.
+        since: int64 [users], the row of each user's first new event.
+        rng: source of the sample, which is drawn anew for every epoch.
+    """
+    new = windows.end >= since[windows.user]
+    others = np.flatnonzero(~new)
+    drawn = rng.choice(others, min(len(others), round(REPLAYED * int(new.sum()))), replace=False)
+    return windows.take(np.concatenate([np.flatnonzero(new), drawn]))
 
 
 def batches(windows: Windows, events: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:

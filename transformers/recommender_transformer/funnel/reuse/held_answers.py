@@ -98,6 +98,7 @@ class HeldAnswers:
         """A digest of what the answer depends on."""
         # Users without data differ in nothing: the draws of the filter `unlikely` need a seen filter.
         user_id = "" if stored.is_unknown else query.request.user_id or ""
+        # With what the user's arms set, so that users of different arms share no answer; the arms are not part of one.
         request = query.request.model_dump_json(exclude={"user_id"})
         parts = (user_id.encode(), request.encode(), stored.digest)
         sizes = struct.pack("<4q", self._store.catalog.changes, *map(len, parts))

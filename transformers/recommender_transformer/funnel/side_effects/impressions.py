@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ class _Impression(NamedTuple):
     release: int
     items: list[RecommendedItem]
     degraded: list[str]
+    arms: Mapping[str, str]
     propensity: NDArray[np.float32]
     served: Served
 
@@ -89,6 +91,7 @@ class Impressions:
                 answer["release"],
                 answer["items"],
                 answer["degraded"],
+                query.arms,
                 shown.propensity,
                 Served(shown.rows, query.user.state.row, query.user.state.history),
             )
@@ -138,5 +141,6 @@ def _entry(shown: _Impression) -> dict[Any, Any]:
         "items": orjson.dumps(items),
         "degraded": orjson.dumps(shown.degraded),
         "features": impressions.digest(shown.served),
+        **({"arms": orjson.dumps(shown.arms)} if shown.arms else {}),
         **(impressions.encode(shown.served) if impressions.sampled(shown.request_id) else {}),
     }

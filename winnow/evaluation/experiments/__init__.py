@@ -1,0 +1,1 @@
+"""What the arms of an experiment earned, from exported impressions and events."""
