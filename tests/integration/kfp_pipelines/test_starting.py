@@ -76,6 +76,7 @@ def test_a_run_starts_and_no_second_beside_it(home: str, tmp_path: Path, monkeyp
     assert run.pipeline_version_reference.pipeline_id == uploaded.pipeline_id
     given = run.runtime_config.parameters
     assert (given["home"], given["data"], given["items"], given["training"]) == (home, "", 2000, "")
+    assert given.keys() <= retraining.component_spec.inputs.keys()
     assert client.get_experiment(run.experiment_id).display_name == "trigger"
 
     beside = trigger(ENDPOINT, home)

@@ -97,6 +97,9 @@ def test_no_run_starts_in_the_pause_nor_beside_a_build(run: Run, tmp_path: Path)
 def test_wrong_options_and_rules_are_refused(run: Run, tmp_path: Path) -> None:
     assert "--endpoint and --home belong together" in message(run("--endpoint", "http://localhost:1"))
     assert "must be an s3:// address" in message(run("--endpoint", "http://localhost:1", "--home", "/mnt"))
+    assert "for builds on this machine" in message(
+        run("--incremental", "--endpoint", "http://localhost:1", "--home", "s3://x")
+    )
     (tmp_path / "trigger.yaml").write_text("volume: {share: 1}")
     result = run()
     assert isinstance(result.exception, SettingsError)

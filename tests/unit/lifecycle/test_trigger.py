@@ -21,7 +21,7 @@ from winnow.lifecycle.trigger.baseline import Baseline
 from winnow.lifecycle.trigger.decision import Rule, decide
 from winnow.lifecycle.trigger.pause import Start, Starts
 from winnow.lifecycle.trigger.rules import TriggerRules
-from winnow.release import Release
+from winnow.release import BuildInputs, Release
 from winnow.settings.file import SettingsError, load, parse
 
 SHARES = {"books": 0.5, "games": 0.5}
@@ -173,6 +173,13 @@ def test_a_rule_without_a_bound_is_left_out(decided: Decide, events: Callable[..
         "{staleness: {build_hours: null}, volume: {relative: null}, drift: {share_change: null, unknown_items: null}}"
     )
     assert decided(text, events(1000, 0)) == {}
+
+
+def test_a_run_repeats_the_build_of_the_live_release(live: Release) -> None:
+    source = BuildInputs(data="shop", from_release=4, training='{"retriever":{"dimension":16}}')
+    baseline = Baseline(str(live.folder), live.manifest.model_copy(update={"source": source, "number": 5}), None)
+    assert baseline.inputs(incremental=True) == source.model_copy(update={"from_release": 5})
+    assert baseline.inputs(incremental=False) == source.model_copy(update={"from_release": 0})
 
 
 def test_the_last_start_is_kept_and_of_two_at_once_one_is_recorded(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from winnow.lifecycle.trigger.decision import Rule
     from winnow.lifecycle.trigger.pause import Start, Starts
     from winnow.lifecycle.trigger.rules import TriggerRules
+    from winnow.release import BuildInputs
 
 DUE = 4
 """Exit code of a dry run where a run would have been started."""
@@ -59,6 +60,13 @@ def trigger(
         ),
     ] = None,
     experiment: Annotated[str, typer.Option(help="With --endpoint: the experiment of the run.")] = "trigger",
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental",
+            help="Build with `--from` the live release, which takes a fraction of the time; not with --endpoint.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it is time, and start nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -86,6 +94,8 @@ def trigger(
         raise WinnowError(
             f"--home must be an s3:// address, which the pods of a pipeline can reach; got {cluster_home}"
         )
+    if incremental and endpoint is not None:
+        raise WinnowError("--incremental is for builds on this machine: the pipeline `retraining` builds in full")
     path = rules or home.home() / "trigger.yaml"
     chosen = load(TriggerRules, path) if rules is not None or path.exists() else TriggerRules()
     place = cluster_home or str(home.home())
@@ -106,7 +116,8 @@ def trigger(
     say(f"due: {', '.join(fired)}")
     if dry_run:
         raise typer.Exit(DUE)
-    say(_start(baseline, starts, Start(at=now, fired=fired), (endpoint, place, experiment) if endpoint else None))
+    start, cluster = Start(at=now, fired=fired), (endpoint, place, experiment) if endpoint else None
+    say(_start(baseline.inputs(incremental), starts, start, cluster))
 
 
 def _events(baseline: "Baseline", exports: str | None) -> "NewEvents | None":
@@ -131,11 +142,11 @@ def _waits(starts: "Starts", rules: "TriggerRules", now: datetime) -> str:
     return f"a run was started {hours:,.1f} hours ago; the next one may start after {rules.pause_hours:g} (pause_hours)"
 
 
-def _start(baseline: "Baseline", starts: "Starts", start: "Start", cluster: tuple[str, str, str] | None) -> str:
+def _start(source: "BuildInputs", starts: "Starts", start: "Start", cluster: tuple[str, str, str] | None) -> str:
     """Start the run, unless another one runs; returns what happened, for the user.
 
     Args:
-        baseline: the live release, whose inputs the run gets.
+        source: the inputs of the run.
         starts: where the start is recorded.
         start: what is recorded.
         cluster: endpoint, home and experiment of a run on Kubeflow; ``None`` builds on this machine.
@@ -150,13 +161,12 @@ def _start(baseline: "Baseline", starts: "Starts", start: "Start", cluster: tupl
         return f"a build runs already in {home.home()}: none was started"
     if not starts.record(start):
         return "another trigger started a run at the same time: none was started"
-    source = baseline.manifest.source
     if cluster is None:
         number = build_release(source, "none")
         return f"built release {number}: `winnow promote {number}` makes it live"
     endpoint, place, experiment = cluster
     try:
-        run, unfinished = start_run(endpoint, experiment, source.model_dump() | {"home": place})
+        run, unfinished = start_run(endpoint, experiment, source.model_dump(exclude={"from_release"}) | {"home": place})
     except BaseException:
         starts.forget()
         raise

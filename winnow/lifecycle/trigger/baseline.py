@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
 
 from winnow import files
 from winnow.arrays.strings import OFFSETS
@@ -15,7 +14,8 @@ from winnow.datasets.profile import DataProfile
 from winnow.errors import WinnowError
 from winnow.items.index import ItemIndex
 from winnow.lifecycle.live import live
-from winnow.release import MANIFEST, Manifest, Release
+from winnow.lifecycle.transfer import manifest_of
+from winnow.release import MANIFEST, BuildInputs, Manifest, Release
 
 _CATALOG = (
     *(MANIFEST, "schema.json", "vocabularies.json"),
@@ -62,18 +62,24 @@ class Baseline(NamedTuple):
                 "live with `winnow promote N`"
             )
         folder = files.inside(home, "releases", str(pin.release))
-        try:
-            manifest = Manifest.model_validate_json(files.read(files.inside(folder, MANIFEST)))
-            known = profile.FILE in manifest.files
-            kept = DataProfile.model_validate_json(files.read(files.inside(folder, profile.FILE))) if known else None
-        except ValidationError as error:
-            raise WinnowError(f"{folder} is not a release of this version of Winnow: {error}") from error
+        manifest = manifest_of(home, pin.release)[1]
+        known = profile.FILE in manifest.files
+        kept = DataProfile.model_validate_json(files.read(files.inside(folder, profile.FILE))) if known else None
         return cls(folder, manifest, kept)
 
     @property
     def ended(self) -> int:
         """When its data ended, milliseconds since the epoch: no later than the build, which read no event after it."""
         return min(self.manifest.as_of, int(self.manifest.created_at.timestamp() * 1000))
+
+    def inputs(self, incremental: bool) -> BuildInputs:
+        """The inputs of a build that repeats that of the release with newer data.
+
+        Args:
+            incremental: whether it goes on from the release; otherwise it is a full build, also of an incremental one.
+        """
+        source = self.manifest.source
+        return source.model_copy(update={"from_release": self.manifest.number if incremental else 0})
 
     def categories(self, item_ids: Sequence[bytes], scratch: Path) -> Categories:
         """Look up the categories of events.

@@ -89,7 +89,8 @@ def _volume(baseline: Baseline, new: NewEvents | None, rules: VolumeRules) -> It
             yield _unmeasured(name, rules.relative, _no_profile(baseline))
         else:
             share = new.total / before
-            message = f"{new.total:,} events since the data of release {_number(baseline)} ended, {share:.1%} of its {before:,}"
+            since = f"since the data of release {_number(baseline)} ended"
+            message = f"{new.total:,} events {since}, {share:.1%} of its {before:,}"
             yield _rule(name, share, rules.relative, message)
 
 
