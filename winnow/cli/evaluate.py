@@ -45,23 +45,23 @@ def evaluate(
     Evaluates on the last item that each user met (where the data set allows repeats: on each user's last event), with a
     release that was built without the events from then on (`winnow build --holdout last`). A user counts if these
     events include one of the objective with that item, within its attribution window. If there is no such release of
-    the newest release's data set, it is built first; `winnow up` does not serve it.
+    the newest release's data, it is built first; `winnow up` does not serve it.
 
     Where a release is live, its funnel is asked too, about the users whose last item neither release knows. With the
     objective `any`, all of it is kept in evaluations/N of WINNOW_HOME, for `winnow report` and `winnow gate`.
     """
+    from winnow.datasets.profile import twin_of
     from winnow.evaluation import report
     from winnow.evaluation.held_out import ANY
     from winnow.evaluation.measure import measure
 
     served = release.latest(home.releases())
-    like = served.manifest.source if served else None
-    held_out = release.latest(home.releases(), "last", like)
+    held_out = twin_of(served) if served else release.latest(home.releases(), "last")
     if held_out is None:
         served = newest()
         # Before the build, which takes minutes.
         report.check(served.schema, objective, by)
-        typer.echo("no release of this data set was built with --holdout last: building one", err=True)
+        typer.echo("no release was built from this data with --holdout last: building one", err=True)
         held_out = run_build(served.manifest.source, "last")
     report.check(held_out.schema, objective, by)
     measured = measure(held_out, _live(), objective, show_progress=sys.stderr.isatty())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from winnow.datasets.canonical.dataset import Dataset
-from winnow.release import Release
+from winnow.release import Release, numbers
 
 FILE = "profile.json"
 
@@ -104,6 +104,23 @@ def profile_of(release: Release) -> DataProfile | None:
     if FILE not in release.manifest.files:
         return None
     return DataProfile.model_validate_json((release.folder / FILE).read_bytes())
+
+
+def twin_of(release: Release) -> Release | None:
+    """The newest release that was built from another's data without the held-out events; ``None`` without one.
+
+    A release that was built with the hold-out is its own twin. Inputs alone do not tell, because the files at an
+    address change.
+    """
+    if release.manifest.holdout == "last":
+        return release
+    root, profile = release.folder.parent, profile_of(release)
+    for number in reversed(numbers(root)):
+        found = Release.open(root / str(number))
+        alike = found.manifest.holdout == "last" and found.manifest.source.is_like(release.manifest.source)
+        if alike and profile_of(found) == profile:
+            return found
+    return None
 
 
 def _column(values: pa.ChunkedArray, categorical: bool, weights: NDArray[np.int64] | None = None) -> Column:

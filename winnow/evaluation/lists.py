@@ -54,7 +54,10 @@ def of_retriever(release: Release, log: Interactions, users: NDArray[np.int64]) 
     """
     model = USER_TOWER if USER_TOWER.name in release.manifest.models else RETRIEVER
     path = home.onnx_model(release.manifest.number, model.name)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # Errors only: of the retriever it warns that the item vectors, which graphs share, are an input, too.
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     user_rows, vectors = release.array("user_rows"), release.array("item_vectors")
     top = np.zeros((len(users), DEPTH), np.int32)
     for start in range(0, len(users), _BATCH):

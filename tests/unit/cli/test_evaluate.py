@@ -42,8 +42,7 @@ def test_the_table_names_the_objective_and_its_users(
 ) -> None:
     monkeypatch.setenv("WINNOW_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
-    release = write_release(tmp_path / "releases", 1)
-    monkeypatch.setattr("winnow.cli.evaluate.release.latest", lambda *_: release)
+    write_release(tmp_path / "releases", 1, holdout="last")
     found = EvaluationRecord(
         release=1,
         live=None,

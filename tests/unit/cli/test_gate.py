@@ -34,7 +34,7 @@ def refusals(result: Result) -> list[str]:
 
 def test_without_a_twin_without_an_evaluation_and_with_an_old_one(run: Run, tmp_path: Path) -> None:
     [missing] = refusals(run("1"))
-    assert "no release was built from the data of release 1 without the held-out events" in missing
+    assert "release 1 has not been evaluated: run `winnow evaluate`, which builds a release of the same data" in missing
     twin = held_out(_release(tmp_path), tmp_path, 2)
     [missing] = refusals(run("1"))
     assert (

@@ -45,6 +45,7 @@ def gate(
 
     Exit code 3: the release was refused; each failed check is named with its numbers. Exit code 2: the rules are wrong.
     """
+    from winnow.datasets.profile import twin_of
     from winnow.lifecycle.gate import Gate, Serving, judge, write
     from winnow.lifecycle.live import live as pinned
     from winnow.settings.file import load
@@ -57,7 +58,7 @@ def gate(
     # The live release itself is judged as the first one was.
     pin = None if pin is not None and pin.release == number else pin
     live = None if pin is None else _opened(pin.release)
-    twin = _evaluated(candidate)
+    twin = twin_of(candidate)
     record, missing = _record(candidate, twin, chosen, None if pin is None else pin.since)
     verdict = judge(
         candidate,
@@ -103,21 +104,6 @@ def _opened(number: int) -> "Release":
     return release.Release.open(home.releases() / str(number))
 
 
-def _evaluated(candidate: "Release") -> "Release | None":
-    """The newest release that was built from a candidate's data without the held-out events; ``None`` without one."""
-    from winnow.datasets.profile import profile_of
-
-    if candidate.manifest.holdout == "last":
-        return candidate
-    source, profile = candidate.manifest.source, profile_of(candidate)
-    for number in reversed(release.numbers(home.releases())):
-        opened = _opened(number)
-        alike = opened.manifest.holdout == "last" and opened.manifest.source.is_like(source)
-        if alike and profile_of(opened) == profile:
-            return opened
-    return None
-
-
 def _record(
     candidate: "Release", twin: "Release | None", rules: "Gate", since: datetime | None
 ) -> "tuple[EvaluationRecord | None, Check | None]":
@@ -137,8 +123,8 @@ def _record(
 
     number = candidate.manifest.number
     if twin is None:
-        message = f"no release was built from the data of release {number} without the held-out events: run `winnow "
-        message += "build --holdout last` with the same options, then `winnow evaluate`"
+        message = f"release {number} has not been evaluated: run `winnow evaluate`, which builds a release of the same "
+        message += "data without the held-out events and measures that"
         return None, Check(name="metrics", passed=False, message=message)
     if not len(twin.array("holdout")):
         return None, metrics.unevaluated("no user has enough events for one to be held out", rules.metrics)

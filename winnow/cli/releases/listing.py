@@ -90,7 +90,8 @@ def _verdict(root: str, number: int) -> str:
         return ""
     except ValidationError:
         return "of another version"
-    return "passed" if verdict.passed else "refused"
+    # A verdict lies beside the evaluation that it judged, too.
+    return "" if verdict.release != number else "passed" if verdict.passed else "refused"
 
 
 def _show(rows: list[dict[str, object]]) -> None:
