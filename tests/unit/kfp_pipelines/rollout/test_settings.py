@@ -9,7 +9,7 @@ from winnow.settings.file import SettingsError, parse
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps: [5, 12, 100]", "steps: must be a multiple of 5, got 12"),
+        ("steps: [5, 12, 100]", "steps[1]: must be a multiple of 5, got 12"),
         ("steps: [25, 5, 100]", "steps must ascend to 100"),
         ("steps: [5, 50]", "steps must ascend to 100"),
         ("interval_s: 0.2", "interval_s: must be greater than or equal to 1, got 0.2"),
