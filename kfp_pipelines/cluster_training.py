@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from kfp_pipelines.launching import TrainJobs, this_cluster
+from kfp_pipelines.cluster.api_server import this_cluster
+from kfp_pipelines.launching import TrainJobs
 from kfp_pipelines.train_job import TrainJobSize, train_job
 from winnow import files
 from winnow.errors import WinnowError
@@ -13,6 +14,7 @@ from winnow.settings.file import parse
 from winnow.settings.training import TrainingSettings
 from winnow.training.train import RESULT, TrainingResult
 
+_NO_CLUSTER = "train_on is trainjob: run the pipeline on Kubeflow, or leave train_on at process."
 _LATER_S = 600.0
 """Seconds after the job's own time limit until the step stops waiting for the cluster to end it."""
 
@@ -54,7 +56,7 @@ def train_on_cluster(
     given = files.inside(run, "settings.json")
     files.write(given, settings.model_dump_json(indent=1).encode())
     arguments = {**artefacts, "settings": given, "checkpoints": files.inside(run, "checkpoints")}
-    name = TrainJobs(this_cluster()).run(train_job(arguments, size), size.hours * 3600 + _LATER_S)
+    name = TrainJobs(this_cluster(_NO_CLUSTER)).run(train_job(arguments, size), size.hours * 3600 + _LATER_S)
     return _result(name, files.inside(artefacts["retriever"], RESULT))
 
 

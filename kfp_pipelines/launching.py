@@ -4,7 +4,6 @@ The job is asked for its state every few seconds instead of being watched: a run
 that fails is repeated with the next. A job that failed is left, so that the log of its pods can be read.
 """
 
-import json
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from kfp_pipelines.cluster.api_server import FORBIDDEN, REQUEST_S, UNREACHABLE, said
 from kfp_pipelines.console import show
 from kfp_pipelines.train_job import GROUP, NAMESPACE, OUTPUT, PLURAL, VERSION
 from winnow.errors import WinnowError
@@ -22,36 +22,14 @@ if TYPE_CHECKING:
 POLL_S = 10.0
 """Seconds between two requests for a job's state."""
 
-_REQUEST_S = (5.0, 30.0)
-"""Time limits of a request: to connect, and to read the response."""
-
 _REMEDIES = {
-    403: "The account of the pipelines needs its rights in that namespace: `make manifests` in eks/ applies them.",
+    403: FORBIDDEN,
     404: "The namespace and Kubeflow Trainer 2.2 or newer must be installed: `make addons manifests` in eks/.",
 }
-_REMEDY = "Check the cluster's API server and the address in the kubeconfig."
 
 
 class TrainJobFailed(WinnowError):
     """A TrainJob failed; the message names job, condition and message, and the command that prints its log."""
-
-
-def this_cluster() -> "ApiClient":
-    """A client of the cluster that this pod runs in, as its service account; elsewhere of the current kubeconfig.
-
-    Raises:
-        WinnowError: there is neither.
-    """
-    from kubernetes import client, config
-
-    try:
-        config.load_config()
-    except config.ConfigException as error:
-        raise WinnowError(
-            f"train_on is trainjob, but there is no cluster to launch a TrainJob on: {error}. Run the pipeline on "
-            "Kubeflow, or leave train_on at process."
-        ) from error
-    return client.ApiClient()
 
 
 class TrainJobs:
@@ -99,14 +77,14 @@ class TrainJobs:
 
     def _create(self, job: dict[str, Any]) -> str:
         with _asking("create a TrainJob"):
-            created = self._api.create_namespaced_custom_object(**_PLACE, body=job, _request_timeout=_REQUEST_S)
+            created = self._api.create_namespaced_custom_object(**_PLACE, body=job, _request_timeout=REQUEST_S)
         return str(created["metadata"]["name"])
 
     def _delete_earlier(self, output: str) -> None:
         with _asking("list TrainJobs"):
             selector = f"{OUTPUT}={output}"
             found = self._api.list_namespaced_custom_object(
-                **_PLACE, label_selector=selector, _request_timeout=_REQUEST_S
+                **_PLACE, label_selector=selector, _request_timeout=REQUEST_S
             )
         for job in found["items"]:
             self._delete(job["metadata"]["name"])
@@ -117,11 +95,11 @@ class TrainJobs:
         from urllib3.exceptions import HTTPError
 
         try:
-            self._api.delete_namespaced_custom_object(**_PLACE, name=name, _request_timeout=_REQUEST_S)
+            self._api.delete_namespaced_custom_object(**_PLACE, name=name, _request_timeout=REQUEST_S)
         except (ApiException, HTTPError) as error:
             if getattr(error, "status", None) != 404:
                 show(
-                    f"TrainJob {NAMESPACE}/{name}: could not be deleted, {_said(error)}. Delete it: "
+                    f"TrainJob {NAMESPACE}/{name}: could not be deleted, {said(error)}. Delete it: "
                     f"kubectl delete trainjob --namespace {NAMESPACE} {name}"
                 )
             return
@@ -158,7 +136,7 @@ class TrainJobs:
 
         try:
             job: dict[str, Any] = self._api.get_namespaced_custom_object(
-                **_PLACE, name=name, _request_timeout=_REQUEST_S
+                **_PLACE, name=name, _request_timeout=REQUEST_S
             )
         except HTTPError:
             return None
@@ -205,16 +183,8 @@ def _asking(what: str) -> Iterator[None]:
     try:
         yield
     except (ApiException, HTTPError) as error:
-        remedy = _REMEDIES.get(getattr(error, "status", 0), _REMEDY)
-        raise WinnowError(f"cannot {what} in namespace {NAMESPACE}: {_said(error)}. {remedy}") from error
-
-
-def _said(error: Exception) -> str:
-    """The message of an API server's response, or of the connection's error."""
-    try:
-        return f"the API server answered: {json.loads(getattr(error, 'body', ''))['message']}"
-    except (ValueError, TypeError, KeyError):
-        return " ".join(str(error).split())[:300]
+        remedy = _REMEDIES.get(getattr(error, "status", 0), UNREACHABLE)
+        raise WinnowError(f"cannot {what} in namespace {NAMESPACE}: {said(error)}. {remedy}") from error
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from kfp_pipelines.cluster.api_server import this_cluster
 from kfp_pipelines.rollout.chain import applied, release_of
 from kfp_pipelines.rollout.chains import Broken, Chains
 from kfp_pipelines.rollout.comparison import Check, compare, overall
 from kfp_pipelines.rollout.lease import LEASE_S, Lease
-from kfp_pipelines.rollout.objects import Conflict, Object, Objects, Unavailable, this_cluster
+from kfp_pipelines.rollout.objects import Conflict, Object, Objects, Unavailable
 from kfp_pipelines.rollout.prometheus import NoMetrics, Prometheus
 from kfp_pipelines.rollout.routes import KINDS, routed
 from kfp_pipelines.rollout.settings import Place, RolloutSettings
@@ -27,6 +28,9 @@ Show = Callable[[str], object]
 
 _POLL_S = 5.0
 """Longest time between two looks at the cluster; a stop takes effect within it, and the lease is renewed."""
+
+
+_NO_CLUSTER = "Roll a release out in a pod of the cluster, or set KUBECONFIG."
 
 
 class Reverted(WinnowError):
@@ -57,7 +61,7 @@ def roll_out(
         Held: another process rolls a release out.
         WinnowError: the cluster lacks something, or another release's rollout is unfinished.
     """
-    objects = Objects(client or this_cluster(), place.namespace)
+    objects = Objects(client or this_cluster(_NO_CLUSTER), place.namespace)
     with Lease(objects, place.chain, lease_s) as lease:
         _Rollout(objects, place, settings, show).run(release, lease)
 
@@ -71,7 +75,7 @@ def stop(place: Place, reason: str, client: "ApiClient | None" = None) -> State:
     Raises:
         WinnowError: there is none, or the stable chain serves its release already.
     """
-    objects = Objects(client or this_cluster(), place.namespace)
+    objects = Objects(client or this_cluster(_NO_CLUSTER), place.namespace)
     while True:
         route = objects.must("HTTPRoute", place.chain)
         state = state_of(route)

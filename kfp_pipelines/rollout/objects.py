@@ -1,10 +1,10 @@
 """The cluster's objects through the ``kubernetes`` client: every call has a time limit, every refusal is a sentence."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kfp_pipelines.cluster.api_server import FORBIDDEN, REQUEST_S, UNREACHABLE, body_of, said
 from winnow.errors import WinnowError
 
 if TYPE_CHECKING:
@@ -30,14 +30,7 @@ KINDS = {
 }
 """Kind -> its API version."""
 
-_REQUEST_S = (5.0, 30.0)
-"""Time limits of a request: to connect, and to read the response."""
-
-_REMEDIES = {
-    403: "The account of the pipelines needs its rights in that namespace: `make manifests` in eks/ applies them.",
-    404: "Apply an overlay of kserve_manifests/ first.",
-}
-_REMEDY = "Check the cluster's API server and the address in the kubeconfig."
+_REMEDIES = {403: FORBIDDEN, 404: "Apply an overlay of kserve_manifests/ first."}
 
 
 class Conflict(WinnowError):
@@ -46,23 +39,6 @@ class Conflict(WinnowError):
 
 class Unavailable(WinnowError):
     """The API server does not answer, or asks to come back later: the call may be repeated."""
-
-
-def this_cluster() -> "ApiClient":
-    """A client of the cluster that this pod runs in, as its service account; elsewhere of the current kubeconfig.
-
-    Raises:
-        WinnowError: there is neither.
-    """
-    from kubernetes import client, config
-
-    try:
-        config.load_config()
-    except config.ConfigException as error:
-        raise WinnowError(
-            f"there is no cluster to roll a release out on ({error}): run this in a pod of it, or set KUBECONFIG"
-        ) from error
-    return client.ApiClient()
 
 
 class Objects:
@@ -144,7 +120,7 @@ class Objects:
 
     @property
     def _call(self) -> dict[str, Any]:
-        return {"namespace": self.namespace, "_request_timeout": _REQUEST_S}
+        return {"namespace": self.namespace, "_request_timeout": REQUEST_S}
 
 
 def _title(each: Object) -> str:
@@ -162,30 +138,14 @@ def _asking(what: str, namespace: str) -> Iterator[None]:
         yield
     except (ApiException, HTTPError, ResourceNotFoundError) as error:
         status = getattr(error, "status", None) or 0
-        said = f"cannot {what} in namespace {namespace}: {_said(error)}"
+        failed = f"cannot {what} in namespace {namespace}: {said(error)}"
         if status == 409:
-            raise Conflict(said) from error
+            raise Conflict(failed) from error
         if isinstance(error, HTTPError) or status == 429 or status >= 500:
-            raise Unavailable(f"{said}. {_REMEDY}") from error
-        raise WinnowError(f"{said}. {_REMEDIES.get(status, _REMEDY)}") from error
-
-
-def _body(error: Exception) -> Any:
-    try:
-        return json.loads(getattr(error, "body", "") or "")
-    except (ValueError, TypeError):
-        return {}
+            raise Unavailable(f"{failed}. {UNREACHABLE}") from error
+        raise WinnowError(f"{failed}. {_REMEDIES.get(status, UNREACHABLE)}") from error
 
 
 def _reason(error: Exception) -> str:
     """Kubernetes' word for the kind of the failure; a missing kind of object has none."""
-    body = _body(error)
-    return str(body.get("reason", "")) if isinstance(body, dict) else ""
-
-
-def _said(error: Exception) -> str:
-    """The message of an API server's response, or of the connection's error."""
-    body = _body(error)
-    if isinstance(body, dict) and "message" in body:
-        return f"the API server answered: {body['message']}"
-    return " ".join(str(error).split())[:300]
+    return str(body_of(error).get("reason", ""))

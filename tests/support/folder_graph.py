@@ -39,7 +39,7 @@ LEVELS = (
         "winnow.local.triton_backend.faiss",
         "winnow.local.triton_backend.onnxruntime",
     ),
-    ("winnow.lifecycle", "winnow.settings"),
+    ("kfp_pipelines.cluster", "winnow.lifecycle", "winnow.settings"),
     ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
     ("winnow.items",),
     (

@@ -9,6 +9,7 @@ from kubernetes.client import ApiClient
 from cluster_validation.api_server.server import ApiServer, api_server
 from cluster_validation.manifests.objects import EKS, ToolMissing
 from kfp_pipelines import launching
+from kfp_pipelines.cluster.api_server import this_cluster
 from kfp_pipelines.train_job import NAMESPACE
 from tests.support.cluster.accounts import create_pipelines_account, kubeconfig_of_pipelines
 
@@ -37,7 +38,7 @@ def client(kubeconfig: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClie
     for module in (config, config.kube_config):  # Both read KUBECONFIG when they are imported.
         monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", kubeconfig)
     monkeypatch.setattr(launching, "POLL_S", 0.05)
-    with launching.this_cluster() as connected:
+    with this_cluster("") as connected:
         yield connected
 
 

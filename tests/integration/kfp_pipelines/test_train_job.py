@@ -135,10 +135,11 @@ def test_an_outage_of_the_api_server_does_not_end_the_wait(server, client, capsy
 def test_a_cancelled_step_deletes_its_job(server, kubeconfig, number):
     code = (
         "import warnings; warnings.simplefilter('ignore')\n"
-        "from kfp_pipelines.launching import TrainJobs, this_cluster\n"
+        "from kfp_pipelines.cluster.api_server import this_cluster\n"
+        "from kfp_pipelines.launching import TrainJobs\n"
         "from kfp_pipelines.train_job import TrainJobSize, train_job\n"
         "job = train_job({'retriever': 's3://a/b'}, TrainJobSize(nodes=1, gpus=1, hours=1))\n"
-        "TrainJobs(this_cluster()).run(job, 60)"
+        "TrainJobs(this_cluster('')).run(job, 60)"
     )
     step = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -1,0 +1,1 @@
+"""The Kubernetes API of the cluster that a step runs in."""
