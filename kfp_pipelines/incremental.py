@@ -15,7 +15,10 @@ from kfp_pipelines.parameters import INCREMENTAL, Given, inputs, takes
 def incremental(given: Given) -> int:
     """Build the next release from an earlier one and newer data; the result is its number."""
     dataset = components.ingest(**inputs(components.ingest, given, fingerprint="")).outputs["dataset"]
-    encoders = going_on.reuse_encoders(**inputs(going_on.reuse_encoders, given, dataset=dataset)).outputs["encoders"]
+    reused = going_on.reuse_encoders(**inputs(going_on.reuse_encoders, given, dataset=dataset))
+    # Which release is live, or is a twin, changes while the step's inputs do not.
+    reused.set_caching_options(False)
+    encoders = reused.outputs["encoders"]
     features = components.extract(**inputs(components.extract, given, dataset=dataset, encoders=encoders)).outputs[
         "features"
     ]

@@ -112,8 +112,9 @@ def test_failures_are_retried_except_a_refusal_and_the_present_is_never_cached(
     assert tasks["train"]["retryPolicy"]["backoffFactor"] == 2
     cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
     assert set(tasks) - cached == {"condition-1", "fingerprint", "standing", "publish", "promote"}
-    for pipeline, step in (("promotion", "promote"), ("rollback", "roll-back")):
-        task = packages[f"lifecycle/{pipeline}"][0]["root"]["dag"]["tasks"][step]
+    present = {"lifecycle/promotion": "promote", "lifecycle/rollback": "roll-back", "incremental": "reuse-encoders"}
+    for pipeline, step in present.items():
+        task = packages[pipeline][0]["root"]["dag"]["tasks"][step]
         assert not task["cachingOptions"].get("enableCache")
 
 
