@@ -60,7 +60,8 @@ class Position(BaseModel):
     best_epoch: int = 0
     reached: float = 0.0
     since: int = 0
-    points: tuple[list[Point], list[Point]] = ([], [])
+    # A list, because a checkpoint holds JSON.
+    points: list[list[Point]] = [[], []]
 
 
 class Course:
