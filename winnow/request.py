@@ -15,6 +15,12 @@ from winnow.errors import WinnowError
 from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name, Weight
 from winnow.schema import MOST_TYPES, Repeats
 
+MAX_K = 100
+"""The longest list."""
+
+MAX_DEADLINE_MS = 10_000
+"""The longest time for an answer: with it, a busy machine gives the funnel's answers and not those of its fallbacks."""
+
 MAX_INSTANCES = 64
 """Maximum of instances in one call."""
 
@@ -118,10 +124,12 @@ class RecommendRequest(Contract):
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
     query: ContentQuery | None = Field(default=None, description="an object")
-    k: int = Field(default=10, ge=1, le=100, description="a whole number between 1 and 100")
+    k: int = Field(default=10, ge=1, le=MAX_K, description=f"a whole number between 1 and {MAX_K}")
     debug: bool = Field(default=False, description="true or false")
     filters: RequestFilters = Field(default_factory=RequestFilters, description="an object")
-    deadline_ms: int | None = Field(default=None, ge=10, le=10_000, description="a whole number between 10 and 10000")
+    deadline_ms: int | None = Field(
+        default=None, ge=10, le=MAX_DEADLINE_MS, description=f"a whole number between 10 and {MAX_DEADLINE_MS}"
+    )
     diversity: float | None = Field(default=None, ge=0.0, le=1.0, description="a number between 0 and 1")
     objectives: dict[str, Weight] | None = Field(
         default=None,

@@ -1,10 +1,8 @@
 """A release's funnel, served by a stack of its own and asked over gRPC: its lists, and how it found them."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,10 +14,10 @@ from winnow import client
 from winnow.errors import WinnowError
 from winnow.items.index import ItemIndex
 from winnow.local import redis
-from winnow.local.stack import Stack
+from winnow.local.stack import beside
 from winnow.ports import Ports
 from winnow.release import Release
-from winnow.request import Answer
+from winnow.request import MAX_DEADLINE_MS, Answer
 from winnow.store.bulk import send
 from winnow.store.connection import connect
 from winnow.store.release_log import ReleaseLog
@@ -33,7 +31,6 @@ _BATCH = 16
 _TRACED = 4
 """Users of a call that asks for traces, of some 300 kB each."""
 
-_PATIENCE_MS = 10_000
 _CONNECTIONS = 2
 _HISTORIES = 500
 """Histories that are written at once."""
@@ -60,17 +57,9 @@ class Funnel:
         Raises:
             WinnowError: the stack does not become ready.
         """
-        ports = Ports.free()
         with (
-            tempfile.TemporaryDirectory(prefix="winnow-evaluate-") as folder,
-            Stack(
-                release.manifest.number,
-                ports,
-                # The same answers as Triton's, on any machine that can run Redis (decision 49).
-                predictor="embedded",
-                state_dir=Path(folder),
-                show_progress=show_progress,
-            ),
+            # The same answers as Triton's, on any machine that can run Redis (decision 49).
+            beside(release.manifest.number, "embedded", show_progress=show_progress) as ports,
             client.grpc(ports.grpc) as endpoint,
         ):
             yield cls(release, ports, endpoint, show_progress)
@@ -126,7 +115,7 @@ class Funnel:
 
         def ask(batch: Sequence[str]) -> list[Answer]:
             # A long deadline: on a busy machine, a short one would evaluate the fallbacks instead of the funnel.
-            instances = [{"user_id": user, "k": DEPTH, "deadline_ms": _PATIENCE_MS, **fields} for user in batch]
+            instances = [{"user_id": user, "k": DEPTH, "deadline_ms": MAX_DEADLINE_MS, **fields} for user in batch]
             answers = client.over_grpc(self._endpoint, instances)
             for answer in answers:
                 if answer["degraded"]:

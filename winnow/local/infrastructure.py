@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from winnow.local import milvus, redis, triton
@@ -29,6 +29,45 @@ class Infrastructure:
 
 
 @contextmanager
+def stores(
+    ports: Ports,
+    folder: Path,
+    *,
+    redis_url: str | None = None,
+    needs_milvus: bool = False,
+    milvus_url: str | None = None,
+) -> Iterator[Infrastructure]:
+    """Run Redis and, if needed, Milvus, and stop them at the end.
+
+    Args:
+        ports: Ports to listen on.
+        folder: Folder for ``redis/`` and ``milvus/`` (data) and ``run/logs/``.
+        redis_url: Address of a running Redis, to use instead of starting one.
+        needs_milvus: Whether the items of the release are in Milvus.
+        milvus_url: Address of a running Milvus, to use instead of starting one.
+
+    Raises:
+        WinnowError: A port is in use, a part did not start, or a running one cannot be used.
+    """
+    logs = folder / "run" / "logs"
+    processes: list[Process] = []
+    with ExitStack() as exits:
+        if redis_url:
+            redis.check(redis_url)
+        else:
+            ports.check_free(["redis"])
+            processes.append(exits.enter_context(redis.server(folder / "redis", ports.redis, logs / "redis.log")))
+        if needs_milvus and milvus_url:
+            milvus.check(milvus_url)
+        elif needs_milvus:
+            ports.check_free(["milvus"])
+            milvus_url = milvus.url(ports.milvus)
+            processes.append(exits.enter_context(milvus.server(folder / "milvus", ports.milvus, logs / "milvus.log")))
+        milvus_used = (milvus_url or "") if needs_milvus else ""
+        yield Infrastructure(redis_url or redis.url(ports.redis), "", milvus_used, tuple(processes))
+
+
+@contextmanager
 def infrastructure(
     repository: Path,
     models: triton.Models,
@@ -37,21 +76,18 @@ def infrastructure(
     folder: Path | None = None,
     redis_url: str | None = None,
     triton_url: str | None = None,
-    needs_triton: bool = True,
     needs_milvus: bool = False,
     milvus_url: str | None = None,
 ) -> Iterator[Infrastructure]:
-    """Run Redis and, if needed, a Triton that serves ``models`` and Milvus, and stop them at the end.
+    """Run the :func:`stores` and a Triton that serves ``models``, and stop them at the end.
 
     Args:
         repository: Triton's model repository of a release.
         models: Versions to serve, by model name (see ``triton.models_in``).
         ports: Ports to listen on (default: free ports).
-        folder: Folder for ``redis/`` and ``milvus/`` (data), ``triton/`` (generated) and ``run/logs/`` (default: a
-            temporary folder).
+        folder: Folder of the stores and for ``triton/`` (generated; default: a temporary folder).
         redis_url: Address of a running Redis, to use instead of starting one.
         triton_url: ``host:port`` of a running Triton's gRPC, to use instead of starting one.
-        needs_triton: Whether Triton serves the models; if not, the repository is only checked.
         needs_milvus: Whether the items of the release are in Milvus.
         milvus_url: Address of a running Milvus, to use instead of starting one.
 
@@ -59,33 +95,16 @@ def infrastructure(
         WinnowError: A port is in use, a part did not start, or a running one cannot be used.
     """
     ports = ports or Ports.free()
-    processes: list[Process] = []
     with ExitStack() as exits:
         folder = folder or Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="winnow-")))
-        logs = folder / "run" / "logs"
-        if redis_url:
-            redis.check(redis_url)
-        else:
-            ports.check_free(["redis"])
-            processes.append(exits.enter_context(redis.server(folder / "redis", ports.redis, logs / "redis.log")))
-        if not needs_triton:
-            triton.check_repository(repository, models)
-        elif triton_url:
+        kept = stores(ports, folder, redis_url=redis_url, needs_milvus=needs_milvus, milvus_url=milvus_url)
+        parts = exits.enter_context(kept)
+        if triton_url:
             triton.check(triton_url, repository, models)
-        else:
-            ports.check_free(["triton_http", "triton_grpc", "triton_metrics"])
-            plain = exits.enter_context(triton.run_folder(folder / "triton"))
-            server = triton.server(repository, models, plain, ports=ports, log=logs / "triton.log")
-            processes.append(exits.enter_context(server))
-        if needs_milvus and milvus_url:
-            milvus.check(milvus_url)
-        elif needs_milvus:
-            ports.check_free(["milvus"])
-            milvus_url = milvus.url(ports.milvus)
-            processes.append(exits.enter_context(milvus.server(folder / "milvus", ports.milvus, logs / "milvus.log")))
-        yield Infrastructure(
-            redis_url or redis.url(ports.redis),
-            (triton_url or f"127.0.0.1:{ports.triton_grpc}") if needs_triton else "",
-            (milvus_url or "") if needs_milvus else "",
-            tuple(processes),
-        )
+            yield replace(parts, triton=triton_url)
+            return
+        ports.check_free(["triton_http", "triton_grpc", "triton_metrics"])
+        plain = exits.enter_context(triton.run_folder(folder / "triton"))
+        log = folder / "run" / "logs" / "triton.log"
+        server = exits.enter_context(triton.server(repository, models, plain, ports=ports, log=log))
+        yield replace(parts, triton=f"127.0.0.1:{ports.triton_grpc}", processes=(*parts.processes, server))

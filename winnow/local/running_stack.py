@@ -34,6 +34,14 @@ def release_folder(given: Path | None) -> Path:
     return given or home.releases() / str(running().release)
 
 
+def known_redis_url() -> str | None:
+    """The address in ``REDIS_URL``, or else that of the running stack's Redis; ``None`` without either."""
+    from winnow.local import redis, stack_state
+
+    state = stack_state.running()
+    return os.environ.get("REDIS_URL") or (redis.url(state.ports.redis) if state else None)
+
+
 def redis_url() -> str:
     """The address in ``REDIS_URL``, or else that of the running stack's Redis.
 

@@ -8,6 +8,7 @@ rollback only moves the ports.
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ from winnow.errors import WinnowError
 from winnow.lifecycle import live
 from winnow.lifecycle.live import Live
 from winnow.local.chain import Chain, Surroundings
-from winnow.local.infrastructure import Infrastructure, infrastructure
+from winnow.local.infrastructure import Infrastructure, stores
 from winnow.local.processes import Process, ProcessFailed
 from winnow.local.stack_state import Predictor, StackState, claim
 from winnow.milvus.collection import is_searched
@@ -116,13 +117,10 @@ class Stack:
             bar = exits.enter_context(tqdm(total=7, disable=not self._show_progress, leave=False))
             bar.set_description("starting Redis")
             parts = exits.enter_context(
-                infrastructure(
-                    home.model_repository(self.release),
-                    {name: [self.release] for name in release.manifest.models},
-                    ports=self.ports,
-                    folder=self._folder,
+                stores(
+                    self.ports,
+                    self._folder,
                     redis_url=self._redis_url,
-                    needs_triton=False,
                     needs_milvus=is_searched(release),
                     milvus_url=None if self._has_own_state or not os.environ.get(URL) else address(),
                 )
@@ -277,6 +275,34 @@ class Stack:
                 self._warm.check()
             except ProcessFailed:
                 self._cool()
+
+
+@contextmanager
+def beside(
+    release: int, predictor: Predictor, *, reuse_s: float | None = None, show_progress: bool = True
+) -> Iterator[Ports]:
+    """Serve a release of the home beside whatever the home serves, on free ports and with a Redis of its own.
+
+    Args:
+        release: Number of the release.
+        predictor: What computes the models.
+        reuse_s: Age in seconds up to which an answer is reused; the transformer's default without it.
+        show_progress: Show progress bars.
+
+    Yields:
+        The ports.
+
+    Raises:
+        WinnowError: The release cannot be served.
+    """
+    ports = Ports.free()
+    with (
+        tempfile.TemporaryDirectory(prefix="winnow-beside-") as folder,
+        Stack(
+            release, ports, predictor=predictor, state_dir=Path(folder), reuse_s=reuse_s, show_progress=show_progress
+        ),
+    ):
+        yield ports
 
 
 def _publish(release: Path, parts: Infrastructure, show_progress: bool) -> None:

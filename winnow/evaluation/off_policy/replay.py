@@ -5,10 +5,8 @@ next request are sent to the stack's ``events`` model, and then the request is r
 what the user had done by then and from nothing later. Models read gaps between events and never the clock.
 """
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +18,12 @@ from winnow.errors import WinnowError
 from winnow.evaluation.off_policy.feedback import Feedback
 from winnow.evaluation.off_policy.log import Policy
 from winnow.items.index import ItemIndex
-from winnow.local.stack import Stack
+from winnow.local.stack import beside
 from winnow.local.stack_state import Predictor
-from winnow.ports import Ports
 from winnow.release import Release
-from winnow.request import MAX_INSTANCES
+from winnow.request import MAX_DEADLINE_MS, MAX_INSTANCES, MAX_K
 
 _BATCH = 16
-_PATIENCE_MS = 10_000
-_LONGEST = 100
-"""The largest ``k`` of a request."""
 
 
 def replay(release: Release, feedback: Feedback, predictor: Predictor, show_progress: bool) -> Policy:
@@ -48,10 +42,9 @@ def replay(release: Release, feedback: Feedback, predictor: Predictor, show_prog
         WinnowError: the stack does not start, or an answer was degraded.
     """
     requests, items, positions = [], [], []
-    find, ports = ItemIndex.of(release).find, Ports.free()
+    find = ItemIndex.of(release).find
     with (
-        tempfile.TemporaryDirectory(prefix="winnow-off-policy-") as folder,
-        Stack(release.manifest.number, ports, predictor=predictor, state_dir=Path(folder), show_progress=show_progress),
+        beside(release.manifest.number, predictor, show_progress=show_progress) as ports,
         client.grpc(ports.grpc) as asked,
         client.http(ports.http) as told,
         tqdm(total=feedback.log.requests, desc="replay requests", disable=not show_progress) as bar,
@@ -97,8 +90,8 @@ def _rounds(
             next_event[user] = max(until, next_event[user])
             instance = {
                 "user_id": str(features.user_ids[user]),
-                "k": min(int(lengths[request]), _LONGEST),
-                "deadline_ms": _PATIENCE_MS,
+                "k": min(int(lengths[request]), MAX_K),
+                "deadline_ms": MAX_DEADLINE_MS,
             }
             asked.append((request, instance))
         yield told, asked

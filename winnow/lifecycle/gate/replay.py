@@ -11,9 +11,7 @@ from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import ReplayRules
 from winnow.lifecycle.gate.verdict import Check
 from winnow.release import Release
-
-_DEADLINE_MS = 10_000
-"""The longest deadline: the answers of the funnel are compared, not those of its fallbacks on a busy machine."""
+from winnow.request import MAX_DEADLINE_MS
 
 
 @dataclass
@@ -42,7 +40,7 @@ def replay(port: int, requests: Sequence[LoggedRequest], show_progress: bool) ->
     result = Replayed()
     with client.http(port) as endpoint:
         for request in tqdm(requests, desc="replay requests", leave=False, disable=not show_progress):
-            instance: client.Instance = {"user_id": request.user_id, "k": request.k, "deadline_ms": _DEADLINE_MS}
+            instance: client.Instance = {"user_id": request.user_id, "k": request.k, "deadline_ms": MAX_DEADLINE_MS}
             try:
                 [answer] = client.over_http_v1(endpoint, [instance])
             except WinnowError as error:

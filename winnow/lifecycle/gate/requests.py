@@ -13,12 +13,13 @@ from winnow.feedback import export_files
 from winnow.feedback.streams import newest_impressions
 from winnow.local.readiness import REQUEST_ID
 from winnow.release import Release
+from winnow.request import MAX_K
 from winnow.store.connection import connect
 
 NEW_USER = "winnow-gate"
 """Id of a user without events, among sampled users."""
 
-_LENGTHS = range(1, 101)
+_LENGTHS = range(1, MAX_K + 1)
 """The lengths of a list that a request may ask for."""
 
 _SAMPLED_LENGTH = 10

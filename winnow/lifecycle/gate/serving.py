@@ -1,19 +1,16 @@
 """Serves a release beside the home's stack, and runs replay and load check against it."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from winnow.errors import WinnowError
 from winnow.lifecycle.gate import load, replay
 from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import Gate
 from winnow.lifecycle.gate.verdict import Check
-from winnow.local.stack import Stack
+from winnow.local.stack import beside
 from winnow.local.stack_state import Predictor
-from winnow.ports import Ports
 from winnow.release import Release
 
 
@@ -64,17 +61,6 @@ def checks(release: Release, live: Release | None, rules: Gate, serving: Serving
 @contextmanager
 def _stack(release: Release, serving: Serving) -> Iterator[int]:
     """A running stack; gives its HTTP port."""
-    ports = Ports.free()
-    with (
-        tempfile.TemporaryDirectory(prefix="winnow-gate-") as folder,
-        # Every answer is computed: the load check measures the funnel, not the reuse of its answers.
-        Stack(
-            release.manifest.number,
-            ports,
-            predictor=serving.predictor,
-            state_dir=Path(folder),
-            reuse_s=0.0,
-            show_progress=serving.show_progress,
-        ),
-    ):
+    # Every answer is computed: the load check measures the funnel, not the reuse of its answers.
+    with beside(release.manifest.number, serving.predictor, reuse_s=0.0, show_progress=serving.show_progress) as ports:
         yield ports.http
