@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from winnow.arrays.strings import OFFSETS, Strings
 from winnow.errors import ReleaseMismatch, WinnowError
-from winnow.files import link
+from winnow.files import inside, link, listed
 from winnow.schema import FeatureSchema
 
 MANIFEST = "manifest.json"
@@ -158,6 +158,27 @@ class Manifest(BaseModel):
     constant_heads: dict[str, str] = {}
     parity: dict[str, float]
 
+    def digests(self, folder: str, repository: str | None = None) -> dict[str, str]:
+        """Address -> SHA-256 that the file must have; empty for an array beside a graph that the release lacks.
+
+        Args:
+            folder: the release's folder, local or ``s3://``.
+            repository: the release's Triton repository; with it, the files of the models count, too.
+
+        Raises:
+            WinnowError: the repository cannot be read.
+        """
+        found = {inside(folder, name): digest for name, digest in self.files.items()}
+        if repository is None:
+            return found
+        for model, digest in self.models.items():
+            place = inside(repository, model, str(self.number))
+            found[inside(place, "model.onnx")] = digest
+            found |= {each: self.files.get(each.rpartition("/")[2], "") for each in listed(place, ".npy")}
+        if INDEX_FILE in self.files:
+            found[inside(repository, "retriever", str(self.number), INDEX_FILE)] = self.files[INDEX_FILE]
+        return found
+
 
 class Release:
     """A release folder, opened for reading. Arrays are memory-mapped."""
@@ -236,17 +257,9 @@ class Release:
         Raises:
             ReleaseMismatch: a file is missing, or has another digest than the manifest names.
         """
-        digests = {self.folder / name: digest for name, digest in self.manifest.files.items()}
-        if repository is not None:
-            for model, digest in self.manifest.models.items():
-                folder = repository / model / str(self.manifest.number)
-                digests[folder / "model.onnx"] = digest
-                digests |= {path: self.manifest.files.get(path.name, "") for path in folder.glob("*.npy")}
-            if INDEX_FILE in self.manifest.files:
-                path = repository / "retriever" / str(self.manifest.number) / INDEX_FILE
-                digests[path] = self.manifest.files[INDEX_FILE]
+        digests = self.manifest.digests(str(self.folder), None if repository is None else str(repository))
         for path, expected in digests.items():
-            if not path.is_file() or sha256(path) != expected:
+            if not Path(path).is_file() or sha256(Path(path)) != expected:
                 raise ReleaseMismatch(
                     f"{path} is missing or has changed since release {self.manifest.number} was built: build it again"
                 )

@@ -13,7 +13,7 @@ from winnow import files
 from winnow.files import inside
 from winnow.lifecycle.claims import EVALUATIONS, RELEASES, REPOSITORIES, TRAINING
 from winnow.lifecycle.live import Live
-from winnow.lifecycle.transfer import numbers
+from winnow.lifecycle.transfer import manifest_of, numbers
 from winnow.release import MANIFEST, Holdout, Manifest
 
 KEEP = 3
@@ -47,8 +47,7 @@ def stored(home: str) -> list[Stored]:
     Raises:
         WinnowError: the home cannot be read.
     """
-    addresses = [inside(home, RELEASES, str(number), MANIFEST) for number in numbers(home)]
-    manifests = [Manifest.model_validate_json(files.read(address)) for address in addresses]
+    manifests = [manifest_of(home, number)[1] for number in numbers(home)]
     return [Stored(manifest, _size(home, manifest.number)) for manifest in manifests]
 
 

@@ -13,7 +13,8 @@ from winnow import files
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.files import inside
 from winnow.lifecycle import conditional_writes
-from winnow.release import Manifest
+from winnow.lifecycle.claims import RELEASES, REPOSITORIES
+from winnow.release import MANIFEST, Manifest
 
 FILE = "live.json"
 
@@ -119,15 +120,8 @@ def check_whole(home: str, number: int) -> Manifest:
         WinnowError: the home has no such release.
     """
     manifest = _manifest(home, number)
-    folder, repository = inside(home, "releases", str(number)), inside(home, "model_repository", str(number))
-    digests = {inside(folder, name): digest for name, digest in manifest.files.items()}
-    models = {name: inside(repository, name, str(number)) for name in manifest.models}
-    digests |= {inside(models[name], "model.onnx"): digest for name, digest in manifest.models.items()}
-    # An array beside a graph is the release's of that name.
-    for address in files.walk(repository):
-        place, _, name = address.rpartition("/")
-        if place in models.values() and name in manifest.files:
-            digests[address] = manifest.files[name]
+    folder, repository = (inside(home, name, str(number)) for name in (RELEASES, REPOSITORIES))
+    digests = manifest.digests(folder, repository)
     configs = [inside(repository, name, "config.pbtxt") for name in manifest.models]
     for address in [*digests, *configs]:
         try:
@@ -143,7 +137,7 @@ def check_whole(home: str, number: int) -> Manifest:
 
 
 def _manifest(home: str, number: int) -> Manifest:
-    address = inside(home, "releases", str(number), "manifest.json")
+    address = inside(home, RELEASES, str(number), MANIFEST)
     try:
         return Manifest.model_validate_json(files.read(address))
     except files.FileMissing:
