@@ -111,16 +111,12 @@ def encode(
         parity: per encoder and precision, the mean cosine between PyTorch's and ONNX Runtime's embeddings.
     """
     import json
-    import tempfile
     from pathlib import Path
 
     from export.encoders import export_encoders
     from kfp_pipelines.console import show
     from winnow import provenance
-    from winnow.embeddings.extraction import extract_embeddings
-    from winnow.embeddings.result import summary, write_output
-    from winnow.embeddings.store import EmbeddingStore
-    from winnow.encoders.catalog import read_contents
+    from winnow.embeddings.catalog import embed_catalog
     from winnow.encoders.settings import EncoderSettings
     from winnow.result import reported
     from winnow.settings.file import changed, parse
@@ -138,14 +134,9 @@ def encode(
             parity.log_metric(f"{row.model}_{row.precision}", row.mean)
         # kfp's cache, which --resume reads, does not hold an output without a file.
         Path(parity.path).write_text(json.dumps(parity.metadata))
-        with tempfile.TemporaryDirectory() as discarded:
-            store = EmbeddingStore(embeddings or discarded)
-            contents = read_contents(tables)
-            found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
-        show(*summary(found, contents))
-        if output:
-            write_output(found, contents, output)
-        encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
+        encoded, lines = embed_catalog(tables, folder, embeddings, triton, output, show_progress=True)
+        show(*lines)
+        encoders.metadata |= {f"{modality}_encoded": count for modality, count in encoded.items()}
 
 
 @step

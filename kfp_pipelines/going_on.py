@@ -28,16 +28,12 @@ def reuse_encoders(
         output: Parquet file, local or ``s3://``, that gets a row for every item; empty writes none.
         encoders: ONNX files, tokenizer and the items' embeddings.
     """
-    import tempfile
     from pathlib import Path
 
     from export.kept import reuse_encoders
     from kfp_pipelines.console import show
     from winnow import provenance
-    from winnow.embeddings.extraction import extract_embeddings
-    from winnow.embeddings.result import summary, write_output
-    from winnow.embeddings.store import EmbeddingStore
-    from winnow.encoders.catalog import read_contents
+    from winnow.embeddings.catalog import embed_catalog
     from winnow.lifecycle.start import at_hand, start_of
     from winnow.release import checked_holdout
     from winnow.result import reported
@@ -48,14 +44,9 @@ def reuse_encoders(
         with at_hand(home, number) as (start, repository, kept):
             reuse_encoders(start, repository, kept, folder)
             provenance.record(folder, encoders=start.manifest.source.encoders, from_release=number)
-        with tempfile.TemporaryDirectory() as discarded:
-            contents = read_contents(Path(dataset.path))
-            store = EmbeddingStore(embeddings or discarded)
-            found = extract_embeddings(folder, contents, store, show_progress=True, triton=triton or None)
-        show(*summary(found, contents))
-        if output:
-            write_output(found, contents, output)
-        encoders.metadata |= {f"{modality}_encoded": count for modality, count in found.encoded.items()}
+        encoded, lines = embed_catalog(Path(dataset.path), folder, embeddings, triton, output, show_progress=True)
+        show(*lines)
+        encoders.metadata |= {f"{modality}_encoded": count for modality, count in encoded.items()}
 
 
 @step
