@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow import home, release
+from winnow.cli.analysis.options import NO_CONCLUSION, Log, Objective
 from winnow.errors import WinnowError
 from winnow.settings.experiments import Experiment, read
 
 if TYPE_CHECKING:
     from winnow.evaluation.experiments.report import ExperimentReport
     from winnow.evaluation.experiments.statistics import Interval
-
-NO_CONCLUSION = 3
-"""Exit code where the log says too little, or its users are not comparable."""
 
 _STYLE: dict[str, Any] = {"box": None, "header_style": "dim", "pad_edge": False}
 """Of the tables."""
@@ -31,20 +29,8 @@ def _group() -> None:
 @commands.command()
 def report(
     name: Annotated[str, typer.Argument(help="Name of the experiment.")],
-    log: Annotated[
-        str | None,
-        typer.Option(
-            help="Where `winnow events export` wrote: a folder or s3://bucket/prefix. Default: events/ in WINNOW_HOME.",
-            show_default=False,
-        ),
-    ] = None,
-    objective: Annotated[
-        str,
-        typer.Option(
-            help="The reward: the value of an event type such as 'purchase', several separated by commas, 'conversion' "
-            "for the types that are conversions, or 'any' for every type of positive value."
-        ),
-    ] = "any",
+    log: Log = None,
+    objective: Objective = "any",
     experiments: Annotated[
         Path | None,
         typer.Option(

@@ -7,32 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow import home, release
+from winnow.cli.analysis.options import NO_CONCLUSION, Log, Objective
 from winnow.local.stack_state import Predictor
 
 if TYPE_CHECKING:
     from winnow.evaluation.off_policy.intervals import Interval
     from winnow.evaluation.off_policy.report import OffPolicy
 
-NO_CONCLUSION = 3
-"""Exit code where the log says too little."""
-
 
 def off_policy(
     number: Annotated[int, typer.Argument(help="Number of the release to evaluate.", metavar="RELEASE")],
-    log: Annotated[
-        str | None,
-        typer.Option(
-            help="Where `winnow events export` wrote: a folder or s3://bucket/prefix. Default: events/ in WINNOW_HOME.",
-            show_default=False,
-        ),
-    ] = None,
-    objective: Annotated[
-        str,
-        typer.Option(
-            help="The reward: the value of an event type such as 'purchase', several separated by commas, 'conversion' "
-            "for the types that are conversions, or 'any' for every type of positive value."
-        ),
-    ] = "any",
+    log: Log = None,
+    objective: Objective = "any",
     predictor: Annotated[
         Predictor, typer.Option(help="What computes the models: Triton, or ONNX Runtime in the transformer.")
     ] = "triton",

@@ -1,6 +1,5 @@
 """``winnow gate``: judge whether a release may become live."""
 
-import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -142,8 +141,7 @@ def _record(
 def _requests(candidate: "Release", rules: "Gate") -> "list[LoggedRequest]":
     """The newest requests that the home's stack logged or that were exported; else sampled users."""
     from winnow.lifecycle.gate import logged, sampled
-    from winnow.local import redis, stack_state
+    from winnow.local.running_stack import known_redis_url
 
-    running, count = stack_state.running(), rules.replay.requests
-    url = os.environ.get("REDIS_URL") or (redis.url(running.ports.redis) if running else None)
-    return logged(str(home.events()), count, url) or sampled(candidate, count)
+    count = rules.replay.requests
+    return logged(str(home.events()), count, known_redis_url()) or sampled(candidate, count)

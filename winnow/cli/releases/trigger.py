@@ -1,7 +1,6 @@
 """``winnow trigger``: start a retraining when it is time for one."""
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -123,13 +122,12 @@ def trigger(
 def _events(baseline: "Baseline", exports: str | None) -> "NewEvents | None":
     from winnow.feedback.since import new_events
     from winnow.lifecycle.trigger.decision import COMPARED
-    from winnow.local import redis, stack_state
+    from winnow.local.running_stack import known_redis_url
     from winnow.store.connection import connect
 
     data = baseline.manifest.source.data
     folder = exports or (data if data.startswith("s3://") else str(home.events()))
-    running = stack_state.running()
-    url = os.environ.get("REDIS_URL") or (redis.url(running.ports.redis) if running else None)
+    url = known_redis_url()
     with connect(url) if url else nullcontext() as client:
         return new_events(baseline.ended, client, folder, COMPARED)
 
