@@ -23,8 +23,8 @@ class Popular:
         self._popular = popular
         self._categories = item_rows.take(popular)["categorical"][:, : schema.item[0].width]
 
-    def items(self, query: Query) -> NDArray[np.int32]:
+    def items(self, query: Query) -> tuple[NDArray[np.int32]]:
         """The items of the requested categories, most popular first."""
         if query.categories is None:
-            return self._popular
-        return self._popular[np.isin(self._categories, query.categories).any(axis=1)]
+            return (self._popular,)
+        return (self._popular[np.isin(self._categories, query.categories).any(axis=1)],)
