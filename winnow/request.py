@@ -230,7 +230,7 @@ def parse_all(contract: type[C], instances: object) -> list[C]:
 
     Raises:
         InvalidRequest: an instance is invalid; the message names up to three fields, as in
-            ``instances[2].k: must be a whole number between 1 and 100, got 500``.
+            ``instances[2].k: must be a whole number between 1 and 500, got 501``.
     """
     if not isinstance(instances, Sequence) or isinstance(instances, str | bytes):
         raise InvalidRequest(f"instances: must be a list, got {quote(instances)}")
