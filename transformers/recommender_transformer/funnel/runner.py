@@ -59,8 +59,8 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, or the release lacks an encoder, category or event type that a
-                request names; the message names the field.
+            InvalidRequest: content cannot be decoded, a filter cannot be read, or the release lacks an encoder,
+                category, column or event type that a request names; the message names the field.
         """
         objectives = self._pipeline.objectives
         for n, request in enumerate(requests):
@@ -73,6 +73,7 @@ class Runner:
                 request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
                 categories=self._pipeline.categories.codes(request, f"instances[{n}]"),
                 repeats=request.repeats or self._pipeline.repeats,
+                wanted=self._pipeline.wanted.of(request, f"instances[{n}]"),
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
@@ -98,6 +99,8 @@ class Runner:
         Once a query hydrator has found an earlier answer to reuse, nothing else runs; the candidates are its items.
         """
         for hydrator in self._pipeline.query_hydrators:
+            if not hydrator.enabled(query):
+                continue
             work, fallback = partial(hydrator.hydrate, query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
             if (reused := query.reuse.answer) is not None:
