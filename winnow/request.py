@@ -40,6 +40,9 @@ MAX_BODY_BYTES = 8 << 20
 MAX_TEXT = 2000
 """Maximum length of a query's text, in characters."""
 
+MAX_WHERE = 4000
+"""Maximum length of a filter, in characters."""
+
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
 _PLAIN = frozenset({"user_id", "k", "debug", "filters", "deadline_ms"})
@@ -109,6 +112,7 @@ class RequestFilters(Contract):
     Attributes:
         categories: categories to recommend from; ``None`` for all.
         exclude_items: ids of items to leave out.
+        where: a condition on the columns of the catalog, in the filter language; ``None`` for all items.
     """
 
     categories: list[Name] | None = Field(
@@ -116,6 +120,9 @@ class RequestFilters(Contract):
     )
     exclude_items: list[Identifier] = Field(
         default_factory=list, max_length=1000, description="a list of at most 1000 item ids"
+    )
+    where: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHERE)] | None = Field(
+        default=None, description=f"a filter of 1 to {MAX_WHERE} characters, such as 'price < 20'"
     )
 
 

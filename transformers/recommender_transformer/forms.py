@@ -16,8 +16,10 @@ from recommender_transformer.funnel.backfill.ordered import LastSeen, Ordered
 from recommender_transformer.funnel.backfill.popular import PopularOthers
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.forms.asked import FunnelName
+from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.orderers.by_score import ByScore
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
+from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
 from recommender_transformer.funnel.scorers.closeness import Closeness
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.source_order import SourceOrder
@@ -32,18 +34,19 @@ TASTE = ("unlikely", "disliked_category", "disliked")
 """Filters by what the user likes, which do not apply to a list that the caller or the release determines."""
 
 
-def forms(funnel: Pipeline, release: Release, store: OnlineStore) -> Mapping[FunnelName, Pipeline]:
+def forms(funnel: Pipeline, release: Release, store: OnlineStore, matches: Matches) -> Mapping[FunnelName, Pipeline]:
     """The funnel of each form.
 
     Args:
         funnel: the funnel of plain requests.
         release: gives the tables and orders of the items.
         store: reads the trending list, and has the catalog.
+        matches: scores the items that match a request's conditions.
     """
     catalog, manifest, schema = store.catalog, release.manifest, release.schema
     orders = item_orders(release)
     similar_items = SimilarItems(release, catalog, orders)
-    similar = Similar(similar_items, manifest.candidates["retriever"])
+    similar = Similar(similar_items, manifest.candidates["retriever"], matches)
     neighbours, weights = np.asarray(release.array("neighbours")), np.asarray(release.array("neighbour_weights"))
     popular = np.asarray(release.array("popular"), dtype=np.int32)
     ranked = tuple(scorer for scorer in funnel.scorers if not isinstance(scorer, ContentScorer))
@@ -53,14 +56,14 @@ def forms(funnel: Pipeline, release: Release, store: OnlineStore) -> Mapping[Fun
     # A list as it is: no ranker, and the user is read for the user's own list only.
     listed = replace(
         funnel,
-        query_hydrators=(),
+        query_hydrators=tuple(one for one in funnel.query_hydrators if one.name == MatchingHydrator.name),
         sources=(),
         filters=allowed,
         scorers=(SourceOrder(),),
         orderers=(),
         backfill=Ordered("popular", orders, catalog),
     )
-    of_user = tuple(one for one in funnel.query_hydrators if one.name == "user_state")
+    of_user = tuple(one for one in funnel.query_hydrators if one.name in ("user_state", MatchingHydrator.name))
     disliked = tuple(one for one in funnel.filters if one.name not in TASTE or one.name == "disliked")
     return {
         "similar": replace(

@@ -27,10 +27,13 @@ from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.forms.reader import FormReader
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
+from recommender_transformer.funnel.matching.matches import Matches
+from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.orderers.explored import Explored
 from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
+from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
@@ -43,6 +46,7 @@ from recommender_transformer.funnel.side_effects.spans import spans
 from recommender_transformer.funnel.sources.content import Content
 from recommender_transformer.funnel.sources.covisitation import Covisitation
 from recommender_transformer.funnel.sources.history import History
+from recommender_transformer.funnel.sources.matching import Matching
 from recommender_transformer.funnel.sources.new_items import NewItems
 from recommender_transformer.funnel.sources.offline import Offline
 from recommender_transformer.funnel.sources.retriever import Retriever
@@ -87,16 +91,19 @@ def recommender(
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     objectives = Objectives(schema, store)
     held_answers = HeldAnswers(store, objectives, reuse_s)
-    retriever: Source = Retriever(models, catalog)
+    matches = Matches(catalog, popular)
+    retrieved = manifest.candidates["retriever"]
+    retriever: Source = Retriever(models, catalog, matches)
     if milvus_items is not None:
-        hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
-        retriever = RetrieverInMilvus(models, milvus_items, catalog, count, category.width, hides_history)
+        hides_history = schema.repeats != "allow"
+        retriever = RetrieverInMilvus(models, milvus_items, catalog, matches, retrieved, category.width, hides_history)
     funnel = Pipeline(
         release=manifest.number,
         catalog=catalog,
         media_decoder=media_decoder,
         content_lookup=content_lookup,
         categories=CategoryCodes(categories),
+        wanted=WantedItems(catalog.columns),
         objectives=objectives,
         repeats=schema.repeats,
         explore=explore,
@@ -104,15 +111,17 @@ def recommender(
         query_hydrators=(
             UserStateHydrator(store, manifest.history_length, held_answers, Sessions(release, catalog)),
             ObjectivesHydrator(objectives),
+            MatchingHydrator(matches, catalog.size, retrieved),
         ),
         sources=(
-            Content(content_lookup, catalog),
+            Content(content_lookup, catalog, matches),
             # Without a ranker the order of the sources decides: what the user comes back to is first.
             History(),
             retriever,
             # Without retriever and ranker this order decides, too: a list that both made comes before simpler ones.
             Offline(store.lists),
             Covisitation(neighbours, weights, manifest.candidates["covisitation"]),
+            Matching(catalog),
             Trending(store, popular, manifest.candidates["trending"]),
             NewItems(catalog),
         ),
@@ -135,4 +144,4 @@ def recommender(
         explainer=Explainer(release, store),
         reader=FormReader(catalog, schema),
     )
-    return replace(funnel, forms=forms(funnel, release, store))
+    return replace(funnel, forms=forms(funnel, release, store, matches))

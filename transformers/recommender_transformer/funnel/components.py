@@ -13,6 +13,7 @@ from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.forms.asked import FunnelName
 from recommender_transformer.funnel.forms.reader import FormReader
+from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.stages import (
     Backfill,
@@ -40,6 +41,7 @@ class Pipeline:
         media_decoder: decodes the content of queries and new items.
         content_lookup: embeds decoded content and finds similar items.
         categories: codes of the categories that requests name.
+        wanted: reads the conditions of requests.
         objectives: weights of the event types that requests may replace.
         repeats: what to do with items that a user has seen, for requests that do not say.
         explore: share of the lists that are explored.
@@ -57,6 +59,7 @@ class Pipeline:
     media_decoder: MediaDecoder
     content_lookup: ContentLookup
     categories: CategoryCodes
+    wanted: WantedItems
     objectives: Objectives
     repeats: Repeats
     explore: float

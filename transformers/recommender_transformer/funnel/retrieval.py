@@ -9,6 +9,7 @@ from types import CoroutineType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
@@ -125,7 +126,9 @@ class Retrieval:
         k = query.request.k
         no_lists = [NOTHING] * len(self._pipeline.sources)
         tried, count = query.trace.merged[0].items, 0
-        for part in backfill.items(query):
+        matches = self._matches(query)
+        for listed in backfill.items(query):
+            part = listed if matches is None else listed[matches.take(listed, mode="clip")]
             for start in range(0, len(part), _BACKFILL_BATCH):
                 batch = part[start : start + _BACKFILL_BATCH]
                 if len(tried):
@@ -140,6 +143,15 @@ class Retrieval:
                     return candidates
             tried = np.concatenate([tried, part])
         return candidates
+
+    def _matches(self, query: Query) -> NDArray[np.bool_] | None:
+        """Whether each item matches the request's conditions, by index; ``None`` without conditions."""
+        items = query.matching.items
+        if items is None:
+            return None
+        matches = np.zeros(self._pipeline.catalog.columns.count + 1, np.bool_)
+        matches[items] = True
+        return matches
 
 
 def _answer(query: Query, source: Source) -> Result[SourceList]:

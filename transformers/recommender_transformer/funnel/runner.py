@@ -62,8 +62,8 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, or the release lacks an encoder, category, event type or item
-                that a request names; the message names the field.
+            InvalidRequest: content cannot be decoded, a filter cannot be read, or the release lacks an encoder,
+                category, column, event type or item that a request names; the message names the field.
         """
         objectives, reader = self._pipeline.objectives, self._pipeline.reader
         for n, request in enumerate(requests):
@@ -77,6 +77,7 @@ class Runner:
                 request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
                 categories=self._pipeline.categories.codes(request, f"instances[{n}]"),
                 repeats=request.repeats or self._repeats(asked[n]),
+                wanted=self._pipeline.wanted.of(request, f"instances[{n}]"),
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
@@ -118,6 +119,8 @@ class Runner:
         """
         funnel = query.asked.funnel
         for hydrator in self._funnels[funnel].query_hydrators:
+            if not hydrator.enabled(query):
+                continue
             work, fallback = partial(hydrator.hydrate, query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
             if (reused := query.reuse.answer) is not None:

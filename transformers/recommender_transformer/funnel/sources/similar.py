@@ -2,7 +2,11 @@
 
 import asyncio
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recommender_transformer.backends.similar_items import SimilarItems
+from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Result
 from winnow.ranking.context import NOTHING, SourceList
@@ -16,12 +20,14 @@ class Similar:
     Args:
         items: finds similar items.
         k: length of a scanned list.
+        matches: scores the items that match a request's conditions, where they are few.
     """
 
     name = "similar"
     needs: tuple[str, ...] = ()
 
-    def __init__(self, items: SimilarItems, k: int) -> None:
+    def __init__(self, items: SimilarItems, k: int, matches: Matches) -> None:
+        self._matches = matches
         self._items = items
         self._k = k
 
@@ -33,9 +39,15 @@ class Similar:
         """The items with the highest cosine, the item itself first; also sets ``query.sources.content_vector``."""
         item = query.asked.item
         query.sources.content_vector = self._items.vector(item)
+        if (few := query.matching.few) is not None:
+            return self._among(few, query)
         if self._items.has_table(item) and query.categories is None and 2 * query.request.k <= self._items.width:
             return self._items.from_table(item)
         return asyncio.to_thread(self._items.scan, item, max(self._k, query.request.k), query.categories)
+
+    async def _among(self, few: NDArray[np.int32], query: Query) -> SourceList:
+        vector, count = self._items.vector(query.asked.item), max(self._k, query.request.k)
+        return SourceList(*await self._matches.nearest(few, vector, count))
 
     def fallback(self, query: Query) -> SourceList:
         """The neighbours in the table; an empty list for a new item."""
