@@ -7,7 +7,7 @@ or ignored.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from winnow import fields
@@ -17,6 +17,18 @@ from winnow.schema import MOST_TYPES, Repeats
 
 MAX_K = 100
 """The longest list."""
+
+MAX_BOOSTS = 20
+"""Maximum of boosts in a request."""
+
+MAX_PINS = 20
+"""Maximum of pins in a request."""
+
+MAX_CAPS = 10
+"""Maximum of capped columns."""
+
+MAX_NAMED = 20
+"""Maximum of named filters in a request."""
 
 MAX_DEADLINE_MS = 10_000
 """The longest time for an answer: with it, a busy machine gives the funnel's answers and not those of its fallbacks."""
@@ -29,6 +41,11 @@ MAX_BODY_BYTES = 8 << 20
 
 MAX_TEXT = 2000
 """Maximum length of a query's text, in characters."""
+
+MAX_WHERE = 2000
+"""Maximum length of a filter, in characters."""
+
+P = TypeVar("P", bound=Sequence["Pin"])
 
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
@@ -91,12 +108,59 @@ class ContentQuery(Contract):
         return self
 
 
+class Boost(Contract):
+    """A factor on the worth of some items; below 1 it demotes them.
+
+    Attributes:
+        where: which items, in the filter language.
+        factor: the factor.
+        name: what the trace calls it; ``None`` for the filter's text.
+    """
+
+    where: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHERE)] = Field(
+        description=f"a filter of 1 to {MAX_WHERE} characters"
+    )
+    factor: float = Field(ge=0.01, le=100.0, description="a number between 0.01 and 100")
+    name: Identifier | None = Field(default=None, description=fields.LENGTH)
+
+
+class Pin(Contract):
+    """An item at a position of the list.
+
+    Attributes:
+        item_id: the item.
+        position: from 0, as in the answer.
+    """
+
+    item_id: Identifier = Field(description=fields.LENGTH)
+    position: int = Field(ge=0, lt=MAX_K, description=f"a whole number between 0 and {MAX_K - 1}")
+
+
+def each_once(pins: P) -> P:
+    """Pins, of which no two have an item or a position in common.
+
+    Raises:
+        PydanticCustomError: two have.
+    """
+    for name in Pin.model_fields:
+        values = [getattr(pin, name) for pin in pins]
+        twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+        if twice is not None:
+            raise PydanticCustomError(FAULT, f"pins of distinct items at distinct positions, but two have the {name} {quote(twice)}")
+    return pins
+
+
+Cap = Annotated[int, Field(ge=1, le=MAX_K)]
+"""Items of one value of a column in a list."""
+
+
 class RequestFilters(Contract):
     """Filters on the recommended items.
 
     Attributes:
         categories: categories to recommend from; ``None`` for all.
         exclude_items: ids of items to leave out.
+        named: names of filters that the rules in force define; all of them apply.
     """
 
     categories: list[Name] | None = Field(
@@ -104,6 +168,9 @@ class RequestFilters(Contract):
     )
     exclude_items: list[Identifier] = Field(
         default_factory=list, max_length=1000, description="a list of at most 1000 item ids"
+    )
+    named: list[Name] = Field(
+        default_factory=list, max_length=MAX_NAMED, description=f"a list of at most {MAX_NAMED} names of filters"
     )
 
 
@@ -120,6 +187,9 @@ class RecommendRequest(Contract):
         diversity: 0 orders by score alone, 1 by dissimilarity alone; ``None`` for the server's default.
         objectives: event type -> weight, in place of the weight in force; ``None`` changes none.
         repeats: what to do with items that the user has seen; ``None`` for the release's setting.
+        boosts: factors on the worth of items, beside those of the rules in force.
+        pins: items at positions, before those of the rules in force.
+        caps: column -> items of one of its values in the list; before those of the rules in force.
     """
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
@@ -137,6 +207,21 @@ class RecommendRequest(Contract):
         description=f"an object of at most {MOST_TYPES} event types, each with its weight",
     )
     repeats: Repeats | None = Field(default=None, description="hide, allow or demote")
+    boosts: list[Boost] | None = Field(
+        default=None,
+        max_length=MAX_BOOSTS,
+        description=f"a list of at most {MAX_BOOSTS} objects, each with where and factor",
+    )
+    pins: Annotated[list[Pin], AfterValidator(each_once)] | None = Field(
+        default=None,
+        max_length=MAX_PINS,
+        description=f"a list of at most {MAX_PINS} objects, each with item_id and position",
+    )
+    caps: dict[Name, Cap] | None = Field(
+        default=None,
+        max_length=MAX_CAPS,
+        description=f"an object of at most {MAX_CAPS} columns, each with a whole number between 1 and {MAX_K}",
+    )
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

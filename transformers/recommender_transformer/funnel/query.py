@@ -12,6 +12,7 @@ from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.backends.predictor.models import Tensors
 from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.rules import QueryRules
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendedItem, RecommendRequest
@@ -111,6 +112,7 @@ class Query:
         weights: float64 [E], the weights of the event types; a query hydrator writes those in force.
         deadline_s: seconds from ``started`` within which the answer is due.
         user: the user's state and vectors.
+        rules: the business rules that apply to it; `None` where there is none.
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
         carrier: W3C trace headers of the caller; empty without a trace.
         sources: candidate lists by source, and the vector of the content.
@@ -129,6 +131,7 @@ class Query:
     weights: NDArray[np.float64]
     deadline_s: float
     user: User
+    rules: QueryRules | None = None
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     sources: SourceResults = field(default_factory=SourceResults)
@@ -143,6 +146,11 @@ class Query:
     def states_interest(self) -> bool:
         """Whether the request itself says what the user wants: with a query or with categories."""
         return self.request.query is not None or self.categories is not None
+
+    @property
+    def slots(self) -> int:
+        """Positions of the list that no pinned item takes."""
+        return self.request.k if self.rules is None else self.request.k - len(self.rules.placed)
 
     @property
     def remaining_s(self) -> float:

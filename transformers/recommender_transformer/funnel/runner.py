@@ -59,15 +59,16 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, or the release lacks an encoder, category or event type that a
-                request names; the message names the field.
+            InvalidRequest: content cannot be decoded, the release lacks an encoder, category or event type that a
+                request names, or the request's rules do not suit the release; the message names the field.
         """
         objectives = self._pipeline.objectives
         for n, request in enumerate(requests):
             objectives.check(request, f"instances[{n}]")
+        business_rules = self._pipeline.rules
         contents = await self._decode(requests)
         assigned = [self._pipeline.experiments.assign(request) for request in requests]
-        return [
+        queries = [
             Query(
                 request=request,
                 request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
@@ -76,6 +77,7 @@ class Runner:
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
+                rules=business_rules.of(request, f"instances[{n}]"),
                 content=content,
                 carrier=carrier or {},
                 arms=arms,
@@ -83,6 +85,10 @@ class Runner:
             )
             for n, ((request, arms), content) in enumerate(zip(assigned, contents, strict=True))
         ]
+        if business_rules.degraded:
+            for query in queries:
+                query.trace.degraded.append(f"rules: {business_rules.degraded}")
+        return queries
 
     def _exploration(self, request: RecommendRequest) -> Exploration:
         """Draw whether a list is explored: before anything is known of it, so that the share is that of all lists.

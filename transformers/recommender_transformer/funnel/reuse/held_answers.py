@@ -1,7 +1,7 @@
 """Holds the answers of the last seconds, and reuses one for a request for which the funnel would compute it again.
 
-An answer's key is a digest of what it was computed from: the request, the bytes that Redis holds of the user, and the
-catalog with its new items. Every request reads the user anyway, in the funnel's first round trip, so an event of the
+An answer's key is a digest of what it was computed from: the request, the bytes that Redis holds of the user, the
+business rules in force, and the catalog with its new items. Every request reads the user anyway, in the funnel's first round trip, so an event of the
 user, whichever process acknowledged it, leads to another key: no process has to tell another one, and there is no
 version that could be missed, lost or expire. All users without any data share the answers of one such user. The weights
 in force and the rows of the shown items are compared when an answer is reused, as fresh as they are for a computed one.
@@ -19,6 +19,7 @@ from prometheus_client import Counter
 
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.stored_user import StoredUser
+from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.query import HeldAnswer, Query
@@ -47,13 +48,15 @@ class HeldAnswers:
     Args:
         store: gives the catalog and the rows of items.
         objectives: gives the weights in force.
+        rules: gives the business rules in force.
         seconds: age up to which an answer is reused; 0 holds none.
     """
 
     name = "held_answers"
 
-    def __init__(self, store: OnlineStore, objectives: Objectives, seconds: float) -> None:
+    def __init__(self, store: OnlineStore, objectives: Objectives, rules: BusinessRules, seconds: float) -> None:
         self._store = store
+        self._rules = rules
         self._objectives = objectives
         self._enabled = seconds > 0
         self._held: TTLCache[bytes, HeldAnswer] = TTLCache(HELD_ITEMS, seconds, getsizeof=_size)
@@ -101,7 +104,7 @@ class HeldAnswers:
         # With what the user's arms set, so that users of different arms share no answer; the arms are not part of one.
         request = query.request.model_dump_json(exclude={"user_id"})
         parts = (user_id.encode(), request.encode(), stored.digest)
-        sizes = struct.pack("<4q", self._store.catalog.changes, *map(len, parts))
+        sizes = struct.pack("<5q", self._store.catalog.changes, self._rules.serial, *map(len, parts))
         return blake2b(sizes + b"".join(parts), digest_size=16).digest()
 
     def _has_same_weights(self, query: Query, held: HeldAnswer) -> bool:
