@@ -146,7 +146,8 @@ def each_once(pins: P) -> P:
         values = [getattr(pin, name) for pin in pins]
         twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
         if twice is not None:
-            raise PydanticCustomError(FAULT, f"pins of distinct items at distinct positions, but two have the {name} {quote(twice)}")
+            rule = "pins of distinct items at distinct positions, but two have the"
+            raise PydanticCustomError(FAULT, f"{rule} {name} {quote(twice)}")
     return pins
 
 

@@ -19,8 +19,8 @@ from winnow.features.catalog_columns import column_arrays
 from winnow.items import columns
 from winnow.items.arrays import id_arrays
 from winnow.release import Release
-from winnow.settings import business_rules
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
+from winnow.settings import business_rules
 
 ITEMS, USERS, EVENTS, WIDTH, LENGTH, RETRIEVED = 300, 20, 1200, 8, 12, 60
 UNAVAILABLE = frozenset(range(5, ITEMS, 10))

@@ -40,7 +40,7 @@ def build(
     rules: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file of business rules (filters, boosts, pins, caps, fatigue), which become part of the release; "
+            help="YAML file of business rules (filters, boosts, pins, caps, fatigue), which are part of the release; "
             "docs/rules.md lists every field. Default: rules.yaml in WINNOW_HOME, or none.",
             show_default=False,
         ),

@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 from winnow.settings.business_rules import Fatigue
 
 
-def boosted(
-    scores: NDArray[np.float32], log_factors: NDArray[np.float64], logarithmic: bool
-) -> NDArray[np.float32]:
+def boosted(scores: NDArray[np.float32], log_factors: NDArray[np.float64], logarithmic: bool) -> NDArray[np.float32]:
     """Scores with their factors.
 
     A score that is the logarithm of a value gets the logarithm of the factor, so that the value is multiplied by it. On

@@ -68,7 +68,7 @@ class Quotas:
         return np.array(taken, np.intp)
 
     def least_excess(self, items: NDArray[np.int32], count: int) -> NDArray[np.intp]:
-        """Positions of ``count`` items for which there is no room: first those that exceed their caps by one, and so on.
+        """Positions of ``count`` items for which there is no room: those that exceed their caps by the least, first.
 
         Args:
             items: all that are left, best first.

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from winnow.filtering.filter import Filter, parse
-from winnow.items.column import Kind
-from winnow.items.columns import ItemColumns
+from winnow.items.column import Kind, Schema
 from winnow.request import Boost, InvalidRequest
 from winnow.settings.business_rules import Rules
 from winnow.settings.file import SettingsError
@@ -32,7 +31,7 @@ class CompiledBoost(NamedTuple):
     log_factor: float
 
     @classmethod
-    def of(cls, boost: Boost, columns: ItemColumns, where: str) -> "CompiledBoost":
+    def of(cls, boost: Boost, columns: Schema, where: str) -> "CompiledBoost":
         """Parse the filter of a boost.
 
         Args:
@@ -61,7 +60,7 @@ class CompiledRules:
         boosts: the boosts.
     """
 
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     filters: Mapping[str, Filter] = field(default_factory=dict)
     boosts: tuple[CompiledBoost, ...] = ()
 
@@ -72,7 +71,7 @@ class CompiledRules:
         return bool(rules.always or rules.boosts or rules.pins or rules.caps or rules.fatigue)
 
     @classmethod
-    def read(cls, text: str, columns: ItemColumns, origin: str) -> "CompiledRules":
+    def read(cls, text: str, columns: Schema, origin: str) -> "CompiledRules":
         """Check rules against the columns of a release.
 
         Args:
@@ -86,7 +85,7 @@ class CompiledRules:
         return cls.of(parse_settings(Rules, text, origin), columns, origin)
 
     @classmethod
-    def of(cls, rules: Rules, columns: ItemColumns, origin: str) -> "CompiledRules":
+    def of(cls, rules: Rules, columns: Schema, origin: str) -> "CompiledRules":
         """Parse the filters of rules.
 
         Raises:

@@ -12,7 +12,6 @@ from winnow.settings.file import SettingsError
 from winnow.store import rules
 from winnow.store.connection import AsyncClient, RedisError
 from winnow.store.keys import RULES
-from winnow.store.rules import LiveRules
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,10 @@ _MOST_NAMES = 20
 
 
 class BusinessRules:
-    """Combines rules. Of a boost with the same filter, a pin of the same item or to the same position, and a cap of the
-    same column, the request's counts.
+    """Combines the rules in force with a request's.
+
+    The request's count where both have a boost with the same filter, a pin of the same item or to the same position, or
+    a cap of the same column.
 
     Args:
         in_force: the rules in force.
@@ -73,14 +75,11 @@ class BusinessRules:
                 known = list(compiled.filters)
                 more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
                 names = ", ".join(known[:_MOST_NAMES]) + more if known else "there are none"
-                raise InvalidRequest(
-                    f"{where}.filters.named[{place}]: must be a filter of the rules in force ({names}), got {quote(name)}"
-                )
+                expected = f"must be a filter of the rules in force ({names})"
+                raise InvalidRequest(f"{where}.filters.named[{place}]: {expected}, got {quote(name)}")
         return {name: compiled.filters[name] for name in (*compiled.rules.always, *request.filters.named)}
 
-    def _boosts(
-        self, request: RecommendRequest, compiled: CompiledRules, where: str
-    ) -> tuple[CompiledBoost, ...]:
+    def _boosts(self, request: RecommendRequest, compiled: CompiledRules, where: str) -> tuple[CompiledBoost, ...]:
         own = []
         for place, boost in enumerate(request.boosts or ()):
             own.append(CompiledBoost.of(boost, self._catalog.columns, f"{where}.boosts[{place}]"))

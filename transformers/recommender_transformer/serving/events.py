@@ -98,9 +98,7 @@ class EventsModel(ConnectedModel[OnlineStore]):
         self._limits = limits
         self._release = release.manifest.number
         self._types = release.schema.events
-        self._liked = [
-            name for name, value in zip(self._types, release.schema.event_values, strict=True) if value > 0
-        ]
+        self._liked = [name for name, value in zip(self._types, release.schema.event_values, strict=True) if value > 0]
         self._reactions = dict(zip(self._types, map(_reaction, release.schema.event_values), strict=True))
 
     def get_input_types(self) -> list[dict[str, Any]]:

@@ -72,7 +72,9 @@ def test_an_item_that_was_shown_three_times_loses_its_place_and_regains_it(
     assert set(ids(first)).isdisjoint(factors(rested))
 
 
-def test_a_click_refreshes_the_item_and_other_events_do_not(ask: Ask, set_rules: Any, redis_url: str, published: Release) -> None:
+def test_a_click_refreshes_the_item_and_other_events_do_not(
+    ask: Ask, set_rules: Any, redis_url: str, published: Release
+) -> None:
     set_rules(RULES)
     for _ in range(3):
         ask(REQUEST)

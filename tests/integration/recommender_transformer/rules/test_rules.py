@@ -59,11 +59,17 @@ def test_named_filters_and_those_that_always_apply(ask: Ask, set_rules: Any, cat
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"filters": {"named": ["dear"]}}, r"filters\.named\[0\]: must be a filter of the rules in force \(cheap\), got"),
+        (
+            {"filters": {"named": ["dear"]}},
+            r"filters\.named\[0\]: must be a filter of the rules in force \(cheap\), got",
+        ),
         ({"boosts": [{"where": "prise < 3", "factor": 2}]}, r"boosts\[0\]\.where: column 'prise' .* is not a column"),
         ({"caps": {"brand": 2}}, r"caps: 'brand' is not a column of the catalog; columns of texts are .*category"),
         ({"caps": {"price": 2}}, r"caps: 'price' has values of the kind number; columns of texts are"),
-        ({"k": 3, "pins": [{"item_id": "item-1", "position": 3}]}, r"pins\[0\]\.position: must be below k, which is 3, got 3"),
+        (
+            {"k": 3, "pins": [{"item_id": "item-1", "position": 3}]},
+            r"pins\[0\]\.position: must be below k, which is 3, got 3",
+        ),
     ],
 )
 def test_a_request_that_does_not_suit_the_release_is_refused(
@@ -185,7 +191,9 @@ def test_caps_hold_and_the_list_is_full(ask: Ask, catalog: Any) -> None:
         {"user_id": "user-1", "k": 6, "caps": {"tags": 3, "category": 4}},
     )
     assert max(Counter(catalog[item]["category"] for item in ids(plain)).values()) > 2
-    assert Counter(catalog[item]["category"] for item in ids(capped)) == dict.fromkeys(("books", "games", "music", "toys"), 2)
+    assert Counter(catalog[item]["category"] for item in ids(capped)) == dict.fromkeys(
+        ("books", "games", "music", "toys"), 2
+    )
     assert capped["trace"]["rules"]["relaxed"] == []
     left_out = [one for one in traced(capped).values() if "capped" in one]
     assert left_out
@@ -215,11 +223,15 @@ def test_pins_count_for_caps(ask: Ask, catalog: Any) -> None:
     pins = [{"item_id": item, "position": n} for n, item in enumerate(books)]
     [answer] = ask({"user_id": "user-1", "k": 8, "pins": pins, "caps": {"category": 2}})
     assert ids(answer)[:2] == books
-    assert Counter(catalog[item]["category"] for item in ids(answer)) == dict.fromkeys(("books", "games", "music", "toys"), 2)
+    assert Counter(catalog[item]["category"] for item in ids(answer)) == dict.fromkeys(
+        ("books", "games", "music", "toys"), 2
+    )
 
 
 @pytest.mark.parametrize("repeats", ["hide", "allow", "demote"])
-def test_unseen_items_stay_before_seen_ones_under_caps(ask: Ask, catalog: Any, published: Release, repeats: str) -> None:
+def test_unseen_items_stay_before_seen_ones_under_caps(
+    ask: Ask, catalog: Any, published: Release, repeats: str
+) -> None:
     offsets = published.array("offsets")
     seen = {str(published.strings("item_ids")[item]) for item in published.array("item")[offsets[1] : offsets[2]]}
     [answer] = ask({"user_id": "user-1", "k": 100, "repeats": repeats, "caps": {"category": 20}, "debug": True})

@@ -1,4 +1,4 @@
-"""Applies the filters that the rules in force define: those for every recommendation, and those that a request names."""
+"""Applies the filters of the rules in force: those for every recommendation, and those that a request names."""
 
 import numpy as np
 from numpy.typing import NDArray

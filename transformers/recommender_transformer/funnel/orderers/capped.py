@@ -31,9 +31,11 @@ class Capped:
         rules.quotas.restart(pinned)
         chosen = self._orderer.order(query, candidates)[: query.slots]
         rules.quotas.restart([*pinned, *candidates.items[chosen].tolist()])
-        rules.capped = {
-            item: full for item in candidates.items.tolist() if (full := rules.quotas.full(item))
-        } if query.request.debug else {}
+        rules.capped = (
+            {item: full for item in candidates.items.tolist() if (full := rules.quotas.full(item))}
+            if query.request.debug
+            else {}
+        )
         for item in candidates.items[chosen].tolist():
             rules.capped.pop(item, None)
         missing = min(query.slots, len(candidates)) - len(chosen)

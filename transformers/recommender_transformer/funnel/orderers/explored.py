@@ -62,9 +62,7 @@ class Explored:
         return shown
 
 
-def _pool(
-    query: Query, candidates: Candidates, among: NDArray[np.intp], chosen: NDArray[np.intp]
-) -> NDArray[np.intp]:
+def _pool(query: Query, candidates: Candidates, among: NDArray[np.intp], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
     """The chosen candidates and the best others ``among`` them: ``POOL`` times ``k``, or all where there are fewer."""
     others, missing = among[~np.isin(among, chosen)], POOL * query.slots - len(chosen)
     if query.rules is not None and query.rules.quotas is not None:

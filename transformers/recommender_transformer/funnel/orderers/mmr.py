@@ -50,7 +50,8 @@ class Mmr:
 
     def _capped(self, query: Query, candidates: Candidates, quotas: Quotas) -> NDArray[np.intp]:
         items = candidates.items
-        pool = np.array([n for n, item in enumerate(items[: _POOL * query.slots].tolist()) if quotas.has_room(item)], np.intp)
+        best = items[: _POOL * query.slots].tolist()
+        pool = np.array([place for place, item in enumerate(best) if quotas.has_room(item)], np.intp)
         members = quotas.members(items[pool])
 
         def closes(position: int) -> list[int]:

@@ -1,10 +1,11 @@
 """Holds the answers of the last seconds, and reuses one for a request for which the funnel would compute it again.
 
 An answer's key is a digest of what it was computed from: the request, the bytes that Redis holds of the user, the
-business rules in force, and the catalog with its new items. Every request reads the user anyway, in the funnel's first round trip, so an event of the
-user, whichever process acknowledged it, leads to another key: no process has to tell another one, and there is no
-version that could be missed, lost or expire. All users without any data share the answers of one such user. The weights
-in force and the rows of the shown items are compared when an answer is reused, as fresh as they are for a computed one.
+business rules in force, and the catalog with its new items. Every request reads the user anyway, in the funnel's first
+round trip, so an event of the user, whichever process acknowledged it, leads to another key: no process has to tell
+another one, and there is no version that could be missed, lost or expire. All users without any data share the answers
+of one such user. The weights in force and the rows of the shown items are compared when an answer is reused, as fresh
+as they are for a computed one.
 
 What is not compared (other items' rows, the trending list) is bounded by the age of the answer.
 """
