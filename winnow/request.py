@@ -42,7 +42,7 @@ MAX_BODY_BYTES = 8 << 20
 MAX_TEXT = 2000
 """Maximum length of a query's text, in characters."""
 
-MAX_WHERE = 2000
+MAX_WHERE = 4000
 """Maximum length of a filter, in characters."""
 
 P = TypeVar("P", bound=Sequence["Pin"])
@@ -161,6 +161,7 @@ class RequestFilters(Contract):
     Attributes:
         categories: categories to recommend from; ``None`` for all.
         exclude_items: ids of items to leave out.
+        where: a condition on the columns of the catalog, in the filter language; ``None`` for all items.
         named: names of filters that the rules in force define; all of them apply.
     """
 
@@ -169,6 +170,9 @@ class RequestFilters(Contract):
     )
     exclude_items: list[Identifier] = Field(
         default_factory=list, max_length=1000, description="a list of at most 1000 item ids"
+    )
+    where: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHERE)] | None = Field(
+        default=None, description=f"a filter of 1 to {MAX_WHERE} characters, such as 'price < 20'"
     )
     named: list[Name] = Field(
         default_factory=list, max_length=MAX_NAMED, description=f"a list of at most {MAX_NAMED} names of filters"

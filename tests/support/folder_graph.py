@@ -68,7 +68,7 @@ LEVELS = (
     ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.backends.predictor"),
-    ("kfp_pipelines.rollout", "recommender_transformer.content"),
+    ("kfp_pipelines.rollout", "recommender_transformer.content", "recommender_transformer.funnel.matching"),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     ("recommender_transformer.funnel.reuse",),
     (

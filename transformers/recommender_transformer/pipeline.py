@@ -25,12 +25,15 @@ from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unless_pinned import UnlessPinned
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
+from recommender_transformer.funnel.matching.matches import Matches
+from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.orderers.capped import Capped
 from recommender_transformer.funnel.orderers.explored import Explored
 from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.pinned import Pinned
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
+from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
@@ -44,6 +47,7 @@ from recommender_transformer.funnel.side_effects.spans import spans
 from recommender_transformer.funnel.sources.content import Content
 from recommender_transformer.funnel.sources.covisitation import Covisitation
 from recommender_transformer.funnel.sources.history import History
+from recommender_transformer.funnel.sources.matching import Matching
 from recommender_transformer.funnel.sources.new_items import NewItems
 from recommender_transformer.funnel.sources.offline import Offline
 from recommender_transformer.funnel.sources.pinned import PinnedItems
@@ -90,16 +94,19 @@ def recommender(
     objectives = Objectives(schema, store)
     rules = BusinessRules(store.rules, catalog)
     held_answers = HeldAnswers(store, objectives, rules, reuse_s)
-    retriever: Source = Retriever(models, catalog)
+    matches = Matches(catalog, popular)
+    retrieved = manifest.candidates["retriever"]
+    retriever: Source = Retriever(models, catalog, matches)
     if milvus_items is not None:
-        hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
-        retriever = RetrieverInMilvus(models, milvus_items, catalog, count, category.width, hides_history)
+        hides_history = schema.repeats != "allow"
+        retriever = RetrieverInMilvus(models, milvus_items, catalog, matches, retrieved, category.width, hides_history)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,
         media_decoder=media_decoder,
         content_lookup=content_lookup,
         categories=CategoryCodes(categories),
+        wanted=WantedItems(catalog.columns),
         objectives=objectives,
         rules=rules,
         repeats=schema.repeats,
@@ -108,15 +115,17 @@ def recommender(
         query_hydrators=(
             UserStateHydrator(store, manifest.history_length, held_answers),
             ObjectivesHydrator(objectives),
+            MatchingHydrator(matches, catalog.size, retrieved),
         ),
         sources=(
-            Content(content_lookup, catalog),
+            Content(content_lookup, catalog, matches),
             # Without a ranker the order of the sources decides: what the user comes back to is first.
             History(),
             retriever,
             # Without retriever and ranker this order decides, too: a list that both made comes before simpler ones.
             Offline(store.lists),
             Covisitation(neighbours, weights, manifest.candidates["covisitation"]),
+            Matching(catalog),
             Trending(store, popular, manifest.candidates["trending"]),
             NewItems(catalog),
             PinnedItems(),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,16 @@ class Filter:
         text: the text.
         test: of items, by the columns' values.
 
+        columns: names of the columns that it reads.
+
     Attributes:
-        text: the text.
+        text: the text; filters of one catalog with the same text are the same.
+        columns: names of the columns that it reads.
     """
 
-    def __init__(self, text: str, test: _Test) -> None:
+    def __init__(self, text: str, test: _Test, columns: Iterable[str]) -> None:
         self.text = text
+        self.columns = frozenset(columns)
         self._test = test
 
     def mask(self, columns: ItemColumns, items: NDArray[np.integer[Any]]) -> Mask:
@@ -90,9 +95,26 @@ def parse(text: str, columns: Schema, where: str = "where") -> Filter:
         )
     try:
         condition = read(text)
-        return Filter(text, _compiled(condition, columns.kinds))
+        return Filter(text, _compiled(condition, columns.kinds), (leaf.column for leaf in condition.leaves()))
     except SyntaxFault as fault:
         raise InvalidRequest(f"{where}: {fault}") from None
+
+
+def one_of(column: str, values: Sequence[str]) -> Filter:
+    """The items whose text in a column, or one of its list, is one of ``values``.
+
+    Args:
+        column: a column of texts or of lists of texts, which the catalog has.
+        values: the texts.
+    """
+    text = f"`{column}` in ({', '.join(json.dumps(value, ensure_ascii=False) for value in values)})"
+    return Filter(text, lambda columns, items: columns[column].among(items, values), [column])
+
+
+def both(one: Filter, other: Filter) -> Filter:
+    """The items that match both filters."""
+    text = f"({one.text}) and ({other.text})"
+    return Filter(text, _all([one._test, other._test]), one.columns | other.columns)
 
 
 def _compiled(condition: Condition, kinds: dict[str, Kind]) -> _Test:

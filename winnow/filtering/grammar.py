@@ -12,9 +12,7 @@ from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput
 
 from winnow.filtering.conditions import Comparison, Condition, Joined, Operator, Written
-
-MAX_LENGTH = 4000
-"""Characters of a filter at most."""
+from winnow.request import MAX_WHERE
 
 MAX_TOKENS = 1500
 """Words, values and signs of a filter at most."""
@@ -98,8 +96,8 @@ def read(text: str) -> Condition:
     Raises:
         SyntaxFault: the text is too long or not of the language.
     """
-    if len(text) > MAX_LENGTH:
-        raise SyntaxFault(f"must be at most {MAX_LENGTH} characters, got {len(text)}")
+    if len(text) > MAX_WHERE:
+        raise SyntaxFault(f"must be at most {MAX_WHERE} characters, got {len(text)}")
     lark = _lark()
     try:
         # Counting first is some times faster than parsing, and the text may be hostile.

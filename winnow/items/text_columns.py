@@ -130,8 +130,16 @@ class ListColumn:
                 if index < len(found):
                     found[index] = _one_of(wanted, codes)
             return found
-        few = (_one_of(wanted, self._of(index)) for index in items.tolist())
-        return np.fromiter(few, np.bool_, len(items))
+        if self._changed or (items >= len(self._starts) - 1).any():
+            few = (_one_of(wanted, self._of(index)) for index in items.tolist())
+            return np.fromiter(few, np.bool_, len(items))
+        starts = self._starts.take(items)
+        lengths = self._starts.take(items + 1) - starts
+        ends = lengths.cumsum()
+        hits = _looked_up(wanted, self._codes[np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())])
+        counted = np.concatenate([[0], hits.cumsum()])
+        some: NDArray[np.bool_] = counted[ends] > counted[ends - lengths]
+        return some
 
 
 class LongTextColumn:
@@ -245,7 +253,7 @@ def _never(text: bytes) -> bool:
 
 
 def _looked_up(wanted: NDArray[np.bool_], codes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether each code is wanted; a code that another thread added meanwhile is not."""
+    """Whether each code is wanted; of a code that another thread added meanwhile, the answer means nothing."""
     found: NDArray[np.bool_] = wanted.take(codes, mode="clip")
     return found
 

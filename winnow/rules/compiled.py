@@ -23,26 +23,15 @@ class CompiledBoost(NamedTuple):
     Attributes:
         boost: the boost.
         filter: selects its items.
-        log_factor: logarithm of its factor.
     """
 
     boost: Boost
     filter: Filter
-    log_factor: float
 
-    @classmethod
-    def of(cls, boost: Boost, columns: Schema, where: str) -> "CompiledBoost":
-        """Parse the filter of a boost.
-
-        Args:
-            boost: the boost.
-            columns: the catalog.
-            where: path of the boost, for messages.
-
-        Raises:
-            InvalidRequest: the filter is wrong.
-        """
-        return cls(boost, parse(boost.where, columns, f"{where}.where"), math.log(boost.factor))
+    @property
+    def log_factor(self) -> float:
+        """Logarithm of its factor."""
+        return math.log(self.boost.factor)
 
     @property
     def name(self) -> str:
@@ -104,7 +93,7 @@ class CompiledRules:
                 problems.append(f"always[{place}]: {name!r} is not one of the filters ({_names(rules.filters)})")
         for place, boost in enumerate(rules.boosts):
             try:
-                boosts.append(CompiledBoost.of(boost, columns, f"boosts[{place}]"))
+                boosts.append(CompiledBoost(boost, parse(boost.where, columns, f"boosts[{place}].where")))
             except InvalidRequest as error:
                 problems.append(str(error))
         problems += [f"caps.{name}: {fault}" for name in rules.caps if (fault := cap_fault(name, columns.kinds))]

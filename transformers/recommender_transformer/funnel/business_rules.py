@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 
+from cachetools import LRUCache
+
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.live_rules import RulesInForce
 from recommender_transformer.funnel.rules import QueryRules
-from winnow.filtering.filter import Filter
+from winnow.filtering.filter import Filter, parse
 from winnow.ranking.caps import Quotas
 from winnow.request import InvalidRequest, Pin, RecommendRequest, quote
 from winnow.rules.compiled import CompiledBoost, CompiledRules, cap_fault
 
 _MOST_NAMES = 20
+_HELD = 512
+"""Filters of boosts that are kept; reading one takes a millisecond or more."""
 
 
 class BusinessRules:
@@ -27,6 +31,7 @@ class BusinessRules:
     def __init__(self, in_force: RulesInForce, catalog: Catalog) -> None:
         self._in_force = in_force
         self._catalog = catalog
+        self._filters: LRUCache[str, Filter] = LRUCache(_HELD)
 
     @property
     def degraded(self) -> str:
@@ -82,7 +87,11 @@ class BusinessRules:
     def _boosts(self, request: RecommendRequest, compiled: CompiledRules, where: str) -> tuple[CompiledBoost, ...]:
         own = []
         for place, boost in enumerate(request.boosts or ()):
-            own.append(CompiledBoost.of(boost, self._catalog.columns, f"{where}.boosts[{place}]"))
+            found = self._filters.get(boost.where)
+            if found is None:
+                found = parse(boost.where, self._catalog.columns, f"{where}.boosts[{place}].where")
+                self._filters[boost.where] = found
+            own.append(CompiledBoost(boost, found))
         replaced = {_plain(boost.boost.where) for boost in own}
         return (*(one for one in compiled.boosts if _plain(one.boost.where) not in replaced), *own)
 

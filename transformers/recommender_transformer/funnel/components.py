@@ -11,6 +11,7 @@ from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
+from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.stages import (
     Backfill,
@@ -38,6 +39,7 @@ class Pipeline:
         media_decoder: decodes the content of queries and new items.
         content_lookup: embeds decoded content and finds similar items.
         categories: codes of the categories that requests name.
+        wanted: reads the conditions of requests.
         objectives: weights of the event types that requests may replace.
         rules: the business rules of requests.
         repeats: what to do with items that a user has seen, for requests that do not say.
@@ -51,6 +53,7 @@ class Pipeline:
     media_decoder: MediaDecoder
     content_lookup: ContentLookup
     categories: CategoryCodes
+    wanted: WantedItems
     objectives: Objectives
     rules: BusinessRules
     repeats: Repeats

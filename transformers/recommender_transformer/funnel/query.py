@@ -12,6 +12,7 @@ from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.backends.predictor.models import Tensors
 from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.matching.wanted import Wanted
 from recommender_transformer.funnel.rules import QueryRules
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
@@ -76,6 +77,24 @@ class HeldAnswer(NamedTuple):
 
 
 @dataclass
+class Matching:
+    """The items that match the request's conditions. A query hydrator finds them.
+
+    Attributes:
+        items: int32, those of the release by popularity first; ``None`` while unknown, and without conditions.
+        narrow: whether they are so few that sources which do not know the conditions would hardly name any.
+    """
+
+    items: NDArray[np.int32] | None = None
+    narrow: bool = False
+
+    @property
+    def few(self) -> NDArray[np.int32] | None:
+        """The items, if they are so few that sources should choose among them alone."""
+        return self.items if self.narrow else None
+
+
+@dataclass
 class Reuse:
     """How the query's answer and those of other queries relate (:mod:`recommender_transformer.funnel.reuse`).
 
@@ -109,6 +128,8 @@ class Query:
         request_id: the caller's id, or a generated one.
         categories: int32 codes of the requested categories; `None` if the request has no category filter.
         repeats: what to do with items that the user has seen: the request's choice or the release's.
+        wanted: the conditions on the catalog's columns, categories included; `None` without any.
+        matching: the items that fulfil them.
         weights: float64 [E], the weights of the event types; a query hydrator writes those in force.
         deadline_s: seconds from ``started`` within which the answer is due.
         user: the user's state and vectors.
@@ -132,6 +153,8 @@ class Query:
     deadline_s: float
     user: User
     rules: QueryRules | None = None
+    wanted: Wanted | None = None
+    matching: Matching = field(default_factory=Matching)
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     sources: SourceResults = field(default_factory=SourceResults)
@@ -144,8 +167,9 @@ class Query:
 
     @property
     def states_interest(self) -> bool:
-        """Whether the request itself says what the user wants: with a query or with categories."""
-        return self.request.query is not None or self.categories is not None
+        """Whether the request itself says what the user wants: with a query or with a condition on the category."""
+        named = self.categories is not None or (self.wanted is not None and self.wanted.names_categories)
+        return named or self.request.query is not None
 
     @property
     def slots(self) -> int:

@@ -59,13 +59,14 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, the release lacks an encoder, category or event type that a
-                request names, or the request's rules do not suit the release; the message names the field.
+            InvalidRequest: content cannot be decoded, a filter cannot be read, the release lacks an encoder, category,
+                column or event type that a request names, or the rules in force a filter; the message names the field.
         """
         objectives = self._pipeline.objectives
         for n, request in enumerate(requests):
             objectives.check(request, f"instances[{n}]")
         business_rules = self._pipeline.rules
+        rules = [business_rules.of(request, f"instances[{n}]") for n, request in enumerate(requests)]
         contents = await self._decode(requests)
         assigned = [self._pipeline.experiments.assign(request) for request in requests]
         queries = [
@@ -74,16 +75,17 @@ class Runner:
                 request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
                 categories=self._pipeline.categories.codes(request, f"instances[{n}]"),
                 repeats=request.repeats or self._pipeline.repeats,
+                wanted=self._pipeline.wanted.of(request, f"instances[{n}]", {} if of_it is None else of_it.filters),
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
-                rules=business_rules.of(request, f"instances[{n}]"),
+                rules=of_it,
                 content=content,
                 carrier=carrier or {},
                 arms=arms,
                 exploration=self._exploration(request),
             )
-            for n, ((request, arms), content) in enumerate(zip(assigned, contents, strict=True))
+            for n, ((request, arms), content, of_it) in enumerate(zip(assigned, contents, rules, strict=True))
         ]
         if business_rules.degraded:
             for query in queries:
@@ -104,6 +106,8 @@ class Runner:
         Once a query hydrator has found an earlier answer to reuse, nothing else runs; the candidates are its items.
         """
         for hydrator in self._pipeline.query_hydrators:
+            if not hydrator.enabled(query):
+                continue
             work, fallback = partial(hydrator.hydrate, query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
             if (reused := query.reuse.answer) is not None:

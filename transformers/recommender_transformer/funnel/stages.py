@@ -31,12 +31,15 @@ Result: TypeAlias = Coroutine[Any, Any, T] | T
 
 
 class QueryHydrator(Protocol):
-    """Stage 1: reads what is known about the user and which weights are in force, one hydrator after the other."""
+    """Stage 1: reads what is known about the user, the weights in force and the items that match, one by one."""
 
     name: str
 
+    def enabled(self, query: Query) -> bool:
+        """Whether the hydrator applies to the query; it is skipped otherwise."""
+
     def hydrate(self, query: Query) -> Result[None]:
-        """Set attributes of ``query.user``, or ``query.weights``."""
+        """Set attributes of ``query.user`` or ``query.matching``, or ``query.weights``."""
 
     def fallback(self, query: Query) -> None:
         """Set the same attributes without I/O."""

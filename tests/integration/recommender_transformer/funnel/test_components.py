@@ -19,10 +19,10 @@ from recommender_transformer.funnel.stage_metrics import TIMED_STAGES
 from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
 from winnow.release import Release
-from winnow.request import ContentQuery, RecommendRequest
+from winnow.request import ContentQuery, RecommendRequest, RequestFilters
 from winnow.retrieval import offline_lists
 
-SOURCES = ("content", "history", "retriever", "offline", "covisitation", "trending", "new_items")
+SOURCES = ("content", "history", "retriever", "offline", "covisitation", "matching", "trending", "new_items")
 FILTERS = ("seen", "available", "request", "disliked", "disliked_category", "unlikely")
 Check = Callable[[Pipeline, Query, Candidates], Coroutine[Any, Any, None]]
 
@@ -34,7 +34,7 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
     The catalog has a new item, and the user an offline list, so that every component has work.
     """
 
-    def run(work: Check) -> None:
+    def run(work: Check, where: str | None = None) -> None:
         async def inside() -> None:
             store = OnlineStore(published, redis_url)
             try:
@@ -46,7 +46,11 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
                 pipeline = recommender(published, store, models)
                 runner = Runner(pipeline, store.cold_start_state, deadline_ms=5000)
                 request = RecommendRequest(
-                    user_id="user-7", query=ContentQuery(text="a red ball"), k=10, repeats="allow"
+                    user_id="user-7",
+                    query=ContentQuery(text="a red ball"),
+                    k=10,
+                    repeats="allow",
+                    filters=RequestFilters(where=where),
                 )
                 [query] = await runner.admit([request], "contract")
                 await work(pipeline, query, await runner.retrieve(query))
@@ -79,7 +83,7 @@ def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
             assert ((items >= 1) & (items < len(pipeline.catalog.rows))).all()
             assert (np.diff(scores) <= 0).all()
 
-    check(work)
+    check(work, "price < 200 or item_id = 'new-1'" if name == "matching" else None)
 
 
 @pytest.mark.parametrize("name", FILTERS)

@@ -24,7 +24,9 @@ class Popular:
         self._categories = item_rows.take(popular)["categorical"][:, : schema.item[0].width]
 
     def items(self, query: Query) -> NDArray[np.int32]:
-        """The items of the requested categories, most popular first."""
+        """The items that match the request's conditions, most popular first; all items while those are unknown."""
+        if query.matching.items is not None:
+            return query.matching.items
         if query.categories is None:
             return self._popular
         return self._popular[np.isin(self._categories, query.categories).any(axis=1)]

@@ -1,4 +1,4 @@
-"""Applies the ``filters`` of the request: categories to stay within, items to exclude."""
+"""Applies the ``filters`` of the request: categories to stay within, items to exclude, the condition on columns."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,11 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.arrays.membership import are_among
+from winnow.request import quote
 
 
 class RequestFilter:
-    """Removes items that the request excludes, and items outside its categories. Exact.
+    """Removes items that the request excludes, and those outside its categories or that its condition omits. Exact.
 
     Args:
         catalog: gives the indices of items.
@@ -28,13 +29,25 @@ class RequestFilter:
         """True for items that the request allows; excluded ids that are not in the catalog have no effect."""
         allowed = ~self._excluded(query, candidates)
         if query.categories is not None:
-            allowed &= np.isin(candidates.rows["categorical"][:, : self._width], query.categories).any(axis=1)
+            allowed &= self._in(query.categories, candidates)
+        if query.wanted is not None and query.wanted.where is not None:
+            allowed &= query.wanted.where.mask(self._catalog.columns, candidates.items)
         return allowed
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
-        """Which of the two applies."""
-        excluded = self._excluded(query, candidates).tolist()
-        return ["excluded by the request" if out else "not in a requested category" for out in excluded]
+        """Which of them applies first."""
+        reasons = [f"does not match {quote(query.request.filters.where)}"] * len(candidates)
+        if query.categories is not None:
+            for position in np.flatnonzero(~self._in(query.categories, candidates)).tolist():
+                reasons[position] = "not in a requested category"
+        for position in np.flatnonzero(self._excluded(query, candidates)).tolist():
+            reasons[position] = "excluded by the request"
+        return reasons
+
+    def _in(self, categories: NDArray[np.int32], candidates: Candidates) -> NDArray[np.bool_]:
+        codes = candidates.rows["categorical"][:, : self._width]
+        inside: NDArray[np.bool_] = np.isin(codes, categories).any(axis=1)
+        return inside
 
     def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         if not query.request.filters.exclude_items:

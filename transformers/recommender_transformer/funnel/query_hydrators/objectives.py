@@ -17,6 +17,10 @@ class ObjectivesHydrator:
     def __init__(self, objectives: Objectives) -> None:
         self._objectives = objectives
 
+    def enabled(self, query: Query) -> bool:
+        """Always."""
+        return True
+
     def hydrate(self, query: Query) -> Result[None]:
         """Read the live weights if the last ones have expired, then set the query's."""
         if self._objectives.expired:

@@ -37,6 +37,10 @@ class UserStateHydrator:
         self._length = history_length
         self._held_answers = held_answers
 
+    def enabled(self, query: Query) -> bool:
+        """Always."""
+        return True
+
     async def hydrate(self, query: Query) -> None:
         """Read the state; requests without a user and users without keys in Redis get the cold-start state."""
         user_id = query.request.user_id

@@ -105,7 +105,9 @@ class HeldAnswers:
         # With what the user's arms set, so that users of different arms share no answer; the arms are not part of one.
         request = query.request.model_dump_json(exclude={"user_id"})
         parts = (user_id.encode(), request.encode(), stored.digest)
-        sizes = struct.pack("<5q", self._store.catalog.changes, self._rules.serial, *map(len, parts))
+        catalog = self._store.catalog
+        values = 0 if query.wanted is None and query.rules is None else catalog.columns.changes
+        sizes = struct.pack("<6q", catalog.changes, values, self._rules.serial, *map(len, parts))
         return blake2b(sizes + b"".join(parts), digest_size=16).digest()
 
     def _has_same_weights(self, query: Query, held: HeldAnswer) -> bool:

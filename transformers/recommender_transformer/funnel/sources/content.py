@@ -2,6 +2,7 @@
 
 from recommender_transformer.backends.catalog import Catalog, merged
 from recommender_transformer.content.lookup import ContentLookup
+from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
 
@@ -12,14 +13,16 @@ class Content:
     Args:
         lookup: embeds the content and searches the items of the release.
         catalog: gives the new items and their vectors.
+        matches: scores the items that match a request's conditions, where they are few.
     """
 
     name = "content"
     needs: tuple[str, ...] = ()
 
-    def __init__(self, lookup: ContentLookup, catalog: Catalog) -> None:
+    def __init__(self, lookup: ContentLookup, catalog: Catalog, matches: Matches) -> None:
         self._lookup = lookup
         self._catalog = catalog
+        self._matches = matches
 
     def enabled(self, query: Query) -> bool:
         """For requests with a query."""
@@ -30,6 +33,8 @@ class Content:
         similar = await self._lookup.find(query.content)
         vector, items, scores = similar.item_vector[0], similar.candidates[0], similar.scores[0]
         query.sources.content_vector = vector
+        if (few := query.matching.few) is not None:
+            return SourceList(*await self._matches.nearest(few, vector, len(items)))
         if not self._catalog.new_items:
             return SourceList(items, scores)
         return SourceList(*merged(items, scores, *self._catalog.nearest_new(vector, len(items))))

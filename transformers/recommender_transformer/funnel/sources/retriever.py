@@ -2,6 +2,7 @@
 
 from recommender_transformer.backends.catalog import Catalog, merged
 from recommender_transformer.backends.predictor.models import Models
+from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList, without_hidden
 
@@ -15,14 +16,17 @@ class Retriever:
     Args:
         models: calls the retriever.
         catalog: gives the new items and their vectors.
+        matches: scores the items that match a request's conditions, where they are few: then the list has the best of
+            these, with the same products.
     """
 
     name = "retriever"
     needs: tuple[str, ...] = ()
 
-    def __init__(self, models: Models, catalog: Catalog) -> None:
+    def __init__(self, models: Models, catalog: Catalog, matches: Matches) -> None:
         self._models = models
         self._catalog = catalog
+        self._matches = matches
 
     def enabled(self, query: Query) -> bool:
         """For users with a history, which the user tower reads."""
@@ -32,6 +36,8 @@ class Retriever:
         """The items with the highest product of user and item vector; also sets ``query.user.vector``."""
         items, scores, vectors = await self._models.retrieve(query.user.tensors)
         query.user.vector = vectors[0]
+        if (few := query.matching.few) is not None:
+            return SourceList(*await self._matches.nearest(few, vectors[0], len(items[0])))
         found = SourceList(items[0], scores[0])
         if self._catalog.new_items:
             found = SourceList(*merged(*found, *self._catalog.nearest_new(vectors[0], len(found.items))))

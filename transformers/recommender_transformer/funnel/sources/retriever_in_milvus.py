@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.predictor.models import Models
+from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.query import Query
 from winnow.milvus.collection import expression
 from winnow.ranking.context import NOTHING, SourceList
@@ -21,6 +22,7 @@ class RetrieverInMilvus:
         models: computes the user's vector.
         items: searches the items of the release.
         catalog: gives the new items and their vectors.
+        matches: scores the items that match a request's conditions, where they are few; Milvus is not asked then.
         k: length of the list.
         width: columns of the category in an item row.
         hides_history: whether the items of the history are left out, as the retriever's graph does.
@@ -30,11 +32,19 @@ class RetrieverInMilvus:
     needs: tuple[str, ...] = ()
 
     def __init__(
-        self, models: Models, items: MilvusItems, catalog: Catalog, k: int, width: int, hides_history: bool
+        self,
+        models: Models,
+        items: MilvusItems,
+        catalog: Catalog,
+        matches: Matches,
+        k: int,
+        width: int,
+        hides_history: bool,
     ) -> None:
         self._models = models
         self._items = items
         self._catalog = catalog
+        self._matches = matches
         self._k = k
         self._width = width
         self._hides_history = hides_history
@@ -47,6 +57,8 @@ class RetrieverInMilvus:
         """The items with the highest product of user and item vector; also sets ``query.user.vector``."""
         [vector] = await self._models.user_vector(query.user.tensors)
         query.user.vector = vector
+        if (few := query.matching.few) is not None:
+            return SourceList(*await self._matches.nearest(few, vector, self._k))
         hidden = np.unique(query.user.tensors["history_items"]) if self._hides_history else np.empty(0, np.int32)
         excluded = self._catalog.indices(query.request.filters.exclude_items)
         codes = None if query.categories is None else query.categories.tolist()
