@@ -31,7 +31,7 @@ class BusinessRules:
     def __init__(self, in_force: RulesInForce, catalog: Catalog) -> None:
         self._in_force = in_force
         self._catalog = catalog
-        self._filters: LRUCache[str, Filter] = LRUCache(_HELD)
+        self._parsed: LRUCache[str, Filter] = LRUCache(_HELD)
 
     @property
     def degraded(self) -> str:
@@ -87,10 +87,10 @@ class BusinessRules:
     def _boosts(self, request: RecommendRequest, compiled: CompiledRules, where: str) -> tuple[CompiledBoost, ...]:
         own = []
         for place, boost in enumerate(request.boosts or ()):
-            found = self._filters.get(boost.where)
+            found = self._parsed.get(boost.where)
             if found is None:
                 found = parse(boost.where, self._catalog.columns, f"{where}.boosts[{place}].where")
-                self._filters[boost.where] = found
+                self._parsed[boost.where] = found
             own.append(CompiledBoost(boost, found))
         replaced = {_plain(boost.boost.where) for boost in own}
         return (*(one for one in compiled.boosts if _plain(one.boost.where) not in replaced), *own)
