@@ -44,7 +44,8 @@ def column_kinds(items: pa.Table, declared: DeclaredColumns) -> dict[str, Kind]:
         declared: its declared columns.
     """
     names = (*_LONG, *_CANONICAL, *declared.names)
-    return {ITEM_ID: "text"} | {name: _kind(items[name].type) for name in names}
+    kinds: dict[str, Kind] = {ITEM_ID: "text"}
+    return kinds | {name: _kind(items[name].type) for name in names}
 
 
 def _kind(given: pa.DataType) -> Kind:

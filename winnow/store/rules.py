@@ -97,7 +97,7 @@ def write(client: Client, rules: str, by: str, replaces: int | None) -> int:
         VersionConflict: another version is in force; nothing was changed.
     """
     expected = "" if replaces is None else str(replaces)
-    version: int = client.eval(_WRITE, 1, RULES, expected, by, time.time_ns() // 1_000_000, rules)  # type: ignore[assignment]
+    version: int = client.eval(_WRITE, 1, RULES, expected, by, time.time_ns() // 1_000_000, rules)
     if version:
         return version
     held = read(client)
