@@ -4,19 +4,35 @@ An invalid request is refused with a message that names the field, the rule and 
 or ignored.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeVar, get_args
+from collections.abc import Mapping, Sequence, Sized
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from winnow import fields
+from winnow import fields, moments
 from winnow.errors import WinnowError
-from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name, Weight
+from winnow.fields import (
+    FAULT,
+    MAX_CAPS,
+    MAX_K,
+    MAX_MEDIA_BYTES,
+    MAX_WHERE,
+    Boost,
+    Cap,
+    Contract,
+    Happened,
+    Identifier,
+    Name,
+    Pin,
+    Weight,
+    each_once,
+)
+from winnow.forms import combinations
+from winnow.forms.answer import Answer as Answer
+from winnow.forms.answer import RecommendedItem as RecommendedItem
+from winnow.forms.combinations import FormName, ListName, Relation
 from winnow.schema import MOST_TYPES, Repeats
-
-MAX_K = 100
-"""The longest list."""
 
 MAX_BOOSTS = 20
 """Maximum of boosts in a request."""
@@ -24,11 +40,14 @@ MAX_BOOSTS = 20
 MAX_PINS = 20
 """Maximum of pins in a request."""
 
-MAX_CAPS = 10
-"""Maximum of capped columns."""
-
 MAX_NAMED = 20
 """Maximum of named filters in a request."""
+
+MAX_RANKED = 500
+"""Maximum of a caller's own list that is ranked."""
+
+MAX_SESSION = 200
+"""Maximum of events in a session: those of a user's history in Redis."""
 
 MAX_DEADLINE_MS = 10_000
 """The longest time for an answer: with it, a busy machine gives the funnel's answers and not those of its fallbacks."""
@@ -42,28 +61,14 @@ MAX_BODY_BYTES = 8 << 20
 MAX_TEXT = 2000
 """Maximum length of a query's text, in characters."""
 
-MAX_WHERE = 4000
-"""Maximum length of a filter, in characters."""
-
-P = TypeVar("P", bound=Sequence["Pin"])
-
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
+_PLAIN = frozenset({"user_id", "k", "debug", "filters", "deadline_ms"})
+"""Fields of the most frequent requests, which can all be combined."""
 
 
 class InvalidRequest(WinnowError):
     """A request violates the contract; the message names each field."""
-
-
-class Contract(BaseModel):
-    """A strict model: strings are not read as numbers, and an unknown field is an error.
-
-    Attributes:
-        remark: ends the error message about an unknown field.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    remark: ClassVar[str] = ""
 
 
 class Media(Contract):
@@ -108,53 +113,6 @@ class ContentQuery(Contract):
         return self
 
 
-class Boost(Contract):
-    """A factor on the worth of some items; below 1 it demotes them.
-
-    Attributes:
-        where: which items, in the filter language.
-        factor: the factor.
-        name: what the trace calls it; ``None`` for the filter's text.
-    """
-
-    where: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHERE)] = Field(
-        description=f"a filter of 1 to {MAX_WHERE} characters"
-    )
-    factor: float = Field(ge=0.01, le=100.0, description="a number between 0.01 and 100")
-    name: Identifier | None = Field(default=None, description=fields.LENGTH)
-
-
-class Pin(Contract):
-    """An item at a position of the list.
-
-    Attributes:
-        item_id: the item.
-        position: from 0, as in the answer.
-    """
-
-    item_id: Identifier = Field(description=fields.LENGTH)
-    position: int = Field(ge=0, lt=MAX_K, description=f"a whole number between 0 and {MAX_K - 1}")
-
-
-def each_once(pins: P) -> P:
-    """Pins, of which no two have an item or a position in common.
-
-    Raises:
-        PydanticCustomError: two have.
-    """
-    for name in Pin.model_fields:
-        values = [getattr(pin, name) for pin in pins]
-        twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
-        if twice is not None:
-            rule = "pins of distinct items at distinct positions, but two have the"
-            raise PydanticCustomError(FAULT, f"{rule} {name} {quote(twice)}")
-    return pins
-
-
-Cap = Annotated[int, Field(ge=1, le=MAX_K)]
-"""Items of one value of a column in a list."""
-
-
 class RequestFilters(Contract):
     """Filters on the recommended items.
 
@@ -179,13 +137,42 @@ class RequestFilters(Contract):
     )
 
 
+class SessionEvent(Contract):
+    """An event of a session, in the form that the ``events`` model takes.
+
+    Attributes:
+        item_id: the item; an item that is not in the catalog is left out, because it may have been deleted.
+        event: a declared type; ``None`` for that of a plain click (:func:`winnow.schema.FeatureSchema.plain_event`).
+        timestamp: when it happened, milliseconds; ``None`` for the time of the event behind it, or of the request.
+        amount: grades the event. It is checked, and like that of a stored event it changes no history.
+    """
+
+    item_id: Identifier = Field(description=fields.LENGTH)
+    event: Identifier | None = Field(default=None, description="a declared event type")
+    timestamp: Happened | None = Field(default=None, description=moments.IN_WORDS)
+    amount: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="a finite number, 0 or above")
+
+
+_Session = list[SessionEvent]
+_Ids = list[Identifier]
+_Boosts = list[Boost]
+_Pins = Annotated[list[Pin], AfterValidator(each_once)]
+
+
 class RecommendRequest(Contract):
-    """One request: for a user, by a query, or both.
+    """One request: for a user, for a session, by a query, like an item, for a list to rank, or for a list as it is.
+
+    :mod:`winnow.forms.combinations` has the fields that may be combined.
 
     Attributes:
         user_id: the user; an unknown user gets trending items.
         query: a query by content.
-        k: number of items.
+        items: the events of a session, oldest first; they follow those of the user, if there is one.
+        like: an item, to which the recommended ones are related.
+        relation: how; ``None`` is ``similar``.
+        rank: distinct ids of the caller's own list, which is ranked.
+        list: a list that is shown as it is.
+        k: number of items; by default 10, of a caller's own list all.
         debug: whether the answer includes a trace of every candidate.
         filters: categories to recommend from, items to leave out.
         deadline_ms: milliseconds until the server sends the answer; ``None`` for the server's default.
@@ -199,6 +186,17 @@ class RecommendRequest(Contract):
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
     query: ContentQuery | None = Field(default=None, description="an object")
+    items: _Session | None = Field(
+        default=None,
+        max_length=MAX_SESSION,
+        description=f'a list of at most {MAX_SESSION} events, each an object with an "item_id"',
+    )
+    like: Identifier | None = Field(default=None, description=fields.LENGTH)
+    relation: Relation | None = Field(default=None, description="similar or complementary")
+    rank: _Ids | None = Field(
+        default=None, min_length=1, max_length=MAX_RANKED, description=f"a list of 1 to {MAX_RANKED} distinct item ids"
+    )
+    list: ListName | None = Field(default=None, description="popular, trending, new or last_seen")
     k: int = Field(default=10, ge=1, le=MAX_K, description=f"a whole number between 1 and {MAX_K}")
     debug: bool = Field(default=False, description="true or false")
     filters: RequestFilters = Field(default_factory=RequestFilters, description="an object")
@@ -212,12 +210,12 @@ class RecommendRequest(Contract):
         description=f"an object of at most {MOST_TYPES} event types, each with its weight",
     )
     repeats: Repeats | None = Field(default=None, description="hide, allow or demote")
-    boosts: list[Boost] | None = Field(
+    boosts: _Boosts | None = Field(
         default=None,
         max_length=MAX_BOOSTS,
         description=f"a list of at most {MAX_BOOSTS} objects, each with where and factor",
     )
-    pins: Annotated[list[Pin], AfterValidator(each_once)] | None = Field(
+    pins: _Pins | None = Field(
         default=None,
         max_length=MAX_PINS,
         description=f"a list of at most {MAX_PINS} objects, each with item_id and position",
@@ -228,51 +226,38 @@ class RecommendRequest(Contract):
         description=f"an object of at most {MAX_CAPS} columns, each with a whole number between 1 and {MAX_K}",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_of_an_own_list(cls, given: Any) -> Any:
+        """The default of ``k`` is the length of the caller's own list."""
+        own = given.get("rank") if isinstance(given, dict) and "k" not in given else None
+        return given | {"k": len(own)} if isinstance(own, Sized) and 1 <= len(own) <= MAX_RANKED else given
+
     @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
-        if self.user_id is None and self.query is None:
-            raise PydanticCustomError(
-                _WHOLE, f".user_id: is required, and must be {fields.LENGTH}, unless there is a query"
-            )
+    def _can_be_combined(self) -> Self:
+        if self.model_fields_set <= _PLAIN and self.user_id is not None:
+            return self
+        given = self.given
+        if not any(field in given for field in combinations.ASKED):
+            others = ", ".join(combinations.ASKED[1:])
+            message = f".user_id: is required, and must be {fields.LENGTH}, unless there is one of {others}"
+            raise PydanticCustomError(_WHOLE, message)
+        if wrong := combinations.fault(given, self.list):
+            raise PydanticCustomError(_WHOLE, wrong)
+        if self.rank is not None and len(set(self.rank)) < len(self.rank):
+            again = next(item_id for n, item_id in enumerate(self.rank) if item_id in self.rank[:n])
+            raise PydanticCustomError(_WHOLE, f".rank: must have distinct ids, but {quote(again)} is given twice")
         return self
 
+    @property
+    def given(self) -> set[str]:
+        """The fields that the request has."""
+        return {name for name in self.model_fields_set if getattr(self, name) is not None}
 
-class RecommendedItem(TypedDict):
-    """One item of an answer.
-
-    ``click`` is the probability that the user interacts with the item, ``conversion`` that of a conversion given an
-    interaction, and ``value`` what showing the item is worth by the weights in force. They are ``None`` where the
-    ranker was not called. ``score`` is what items are ordered by. New items have a title, because the release does not
-    have it.
-    """
-
-    item_id: str
-    title: NotRequired[str]
-    score: float
-    click: float | None
-    conversion: float | None
-    value: float | None
-    sources: list[str]
-    position: int
-
-
-class Answer(TypedDict):
-    """The answer to one request; ``degraded`` names every component that was unavailable, and the reason.
-
-    ``reused_ms`` is present where an earlier answer was reused, because nothing that it was computed from had changed:
-    its age in milliseconds. ``explored`` is present where the list was drawn at random (``--explore``).
-    ``arms`` is present where the user takes part in experiments (``--experiments``): experiment -> arm.
-    """
-
-    user_id: str | None
-    release: int
-    request_id: str
-    items: list[RecommendedItem]
-    degraded: list[str]
-    reused_ms: NotRequired[int]
-    explored: NotRequired[bool]
-    arms: NotRequired[Mapping[str, str]]
-    trace: NotRequired[dict[str, Any]]
+    @property
+    def form(self) -> FormName:
+        """The form of the request."""
+        return combinations.form_of(self.given)
 
 
 C = TypeVar("C", bound=Contract)
@@ -283,7 +268,7 @@ def parse_all(contract: type[C], instances: object) -> list[C]:
 
     Raises:
         InvalidRequest: an instance is invalid; the message names up to three fields, as in
-            ``instances[2].k: must be a whole number between 1 and 100, got 500``.
+            ``instances[2].k: must be a whole number between 1 and 500, got 501``.
     """
     if not isinstance(instances, Sequence) or isinstance(instances, str | bytes):
         raise InvalidRequest(f"instances: must be a list, got {quote(instances)}")
@@ -344,6 +329,7 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
 
 
 def _inner(annotation: Any) -> type[Contract] | None:
-    """The contract of a nested field; ``None`` for a plain value."""
-    candidates = [annotation, *get_args(annotation)]
-    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Contract)), None)
+    """The contract of a nested field, or of the elements of a list; ``None`` for a plain value."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation if issubclass(annotation, Contract) else None
+    return next((kind for part in get_args(annotation) if (kind := _inner(part))), None)

@@ -4,13 +4,17 @@ To add a source, a filter or another component: write one file in the folder of 
 ``funnel/stages.py``, and add it to the list below (an import and one line).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.predictor.models import Models
+from recommender_transformer.backends.session import Sessions
 from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
+from recommender_transformer.forms import forms
 from recommender_transformer.funnel.backfill.popular import Popular
 from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.categories import CategoryCodes
@@ -24,6 +28,7 @@ from recommender_transformer.funnel.filters.request import RequestFilter
 from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unless_pinned import UnlessPinned
 from recommender_transformer.funnel.filters.unlikely import Unlikely
+from recommender_transformer.funnel.forms.reader import FormReader
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
 from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.matching.wanted import WantedItems
@@ -100,7 +105,7 @@ def recommender(
     if milvus_items is not None:
         hides_history = schema.repeats != "allow"
         retriever = RetrieverInMilvus(models, milvus_items, catalog, matches, retrieved, category.width, hides_history)
-    return Pipeline(
+    funnel = Pipeline(
         release=manifest.number,
         catalog=catalog,
         media_decoder=media_decoder,
@@ -113,7 +118,7 @@ def recommender(
         explore=explore,
         experiments=experiments,
         query_hydrators=(
-            UserStateHydrator(store, manifest.history_length, held_answers),
+            UserStateHydrator(store, manifest.history_length, held_answers, Sessions(release, catalog)),
             ObjectivesHydrator(objectives),
             MatchingHydrator(matches, catalog.size, retrieved),
         ),
@@ -149,4 +154,6 @@ def recommender(
         orderers=(Pinned(Explored(Capped(UnseenFirst(Mmr(catalog.vectors))))),),
         side_effects=(Impressions(store), held_answers, *spans()),
         explainer=Explainer(release, store),
+        reader=FormReader(catalog, schema),
     )
+    return replace(funnel, forms=forms(funnel, release, store, matches))

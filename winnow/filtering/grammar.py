@@ -62,28 +62,29 @@ FALSE.1: /false\b/i
 
 _IN_WORDS: Mapping[str, str] = {
     "NAME": "a column",
-    "_NOT": "not",
-    "LPAR": "(",
+    "_NOT": "`not`",
+    "LPAR": "`(`",
     "OPERATOR": "=, !=, <, <=, > or >=",
-    "_IN": "in",
-    "_IS": "is",
-    "_LIKE": "like",
-    "_CONTAINS": "contains",
+    "_IN": "`in`",
+    "_IS": "`is`",
+    "_LIKE": "`like`",
+    "_CONTAINS": "`contains`",
     "NUMBER": "a number",
     "STRING": "a string in quotes",
-    "TRUE": "true",
-    "FALSE": "false",
-    "NULL": "null",
-    "COMMA": ",",
-    "RPAR": ")",
-    "_AND": "and",
-    "_OR": "or",
+    "TRUE": "`true`",
+    "FALSE": "`false`",
+    "NULL": "`null`",
+    "COMMA": "`,`",
+    "RPAR": "`)`",
+    "_AND": "`and`",
+    "_OR": "`or`",
     "$END": "the end",
 }
 """Terminal -> what a message calls it, in the order of the message."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _QUOTED = 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SyntaxFault(Exception):
@@ -208,6 +209,11 @@ def _position(token: Token) -> int:
 
 
 def _unescaped(token: Token) -> str:
+    if lone := _SURROGATE.search(token):
+        raise SyntaxFault(
+            f"has a character at {_position(token) + lone.start()} that is no text: half of a surrogate pair"
+        )
+
     def character(found: re.Match[str]) -> str:
         escaped = found[1]
         if escaped.isalnum() and escaped not in _ESCAPES:

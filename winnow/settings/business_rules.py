@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from winnow.fields import Identifier, Name
-from winnow.request import MAX_CAPS, MAX_WHERE, Boost, Cap, Pin, each_once
+from winnow.fields import MAX_CAPS, MAX_WHERE, Boost, Cap, Identifier, Name, Pin, each_once
 from winnow.settings.rules import Number, Section
 
 MAX_FILTERS = 100

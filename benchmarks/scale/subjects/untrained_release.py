@@ -36,6 +36,9 @@ from winnow.training.tables.source_tables import SourceTables
 from winnow.training.train import RESULT, TrainingResult, save_settings
 
 CATEGORIES = 50
+HIGHEST_PRICE = 1000.0
+"""The prices divide the interval from 0 to it evenly."""
+
 _AT_ONCE = 100_000
 
 
@@ -79,12 +82,15 @@ def write(home: Path, size: CatalogSize, index: IndexSettings | None = None, see
 
 
 def _data_set(folder: Path, size: CatalogSize, seed: int) -> None:
-    """The synthetic log, whose items get a category and a title."""
+    """The synthetic log, whose items get a category, other prices and a title."""
     synthetic_log.write(folder, synthetic_log.LogSize(size.events, size.users, size.items, seed))
     items = pq.read_table(folder / "items.parquet")
-    category = np.random.default_rng(seed).integers(0, min(CATEGORIES, size.items), size.items)
+    rng = np.random.default_rng(seed)
+    category = rng.integers(0, min(CATEGORIES, size.items), size.items)
+    price = rng.permutation(size.items) * (HIGHEST_PRICE / size.items)
     names = pa.array([f"category {number}" for number in range(CATEGORIES)])
     items = items.append_column("category", names.take(pa.array(category)))
+    items = items.set_column(items.column_names.index("price"), "price", pa.array(price))
     pq.write_table(items.append_column("title", items["item_id"]), folder / "items.parquet")
 
 

@@ -63,4 +63,4 @@ def _pin(query: Query, item_id: str, item: int, position: int) -> dict[str, Any]
     if position >= query.request.k:
         return described | {"reason": "beyond the list"}
     removals = (name for name, parts in query.trace.removed.items() if any(item in part for part in parts))
-    return described | {"reason": f"removed by {next(removals, 'a source that failed')}"}
+    return described | {"reason": f"removed by {next(removals, 'the form of the request')}"}

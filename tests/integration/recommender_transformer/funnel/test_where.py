@@ -94,6 +94,25 @@ def test_a_rare_category_fills_k(recommend: Recommend, release: Release) -> None
     assert {one["features"]["category"] for one in listed} == {"music"}
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"like": "item-9"},
+        {"like": "item-9", "user_id": "user-3"},
+        {"list": "popular"},
+        {"list": "new"},
+        {"items": [{"item_id": "item-3"}, {"item_id": "item-4"}]},
+        {"rank": [f"item-{number}" for number in range(1, 60)], "user_id": "user-3"},
+    ],
+)
+def test_every_form_of_a_request_is_filtered(recommend: Recommend, form: dict[str, Any]) -> None:
+    fields = {"user_id": None} | form
+    answer = recommend(fields.pop("user_id"), k=6, repeats="allow", filters={"where": "price < 20"}, **fields)
+    numbers = [int(item.removeprefix("item-")) for item in ids(answer)]
+    assert len(numbers) == 6
+    assert all(number < 20 and has_price(number) for number in numbers)
+
+
 def served(release: Release, models: Any, url: str, work: Any) -> None:
     async def inside() -> None:
         store = OnlineStore(release, url)

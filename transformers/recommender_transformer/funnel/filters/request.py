@@ -46,8 +46,7 @@ class RequestFilter:
 
     def _in(self, categories: NDArray[np.int32], candidates: Candidates) -> NDArray[np.bool_]:
         codes = candidates.rows["categorical"][:, : self._width]
-        inside: NDArray[np.bool_] = np.isin(codes, categories).any(axis=1)
-        return inside
+        return np.asarray(np.isin(codes, categories).any(axis=1))
 
     def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         if not query.request.filters.exclude_items:

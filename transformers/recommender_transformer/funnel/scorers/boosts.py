@@ -43,8 +43,10 @@ class Boosts:
             of_candidates = np.array([counts.get(item, 0.0) for item in items.tolist()], np.float64)
             rules.tired = fatigue_factors(of_candidates, rules.fatigue)
             log_factors += np.log(rules.tired)
+        # The scorers of a query or an item blend the ranker's score, the logarithm of the value, with something else.
+        is_blended = query.sources.content_vector is not None or bool(query.asked.item)
         of_value = bool(len(items)) and not np.isnan(candidates.value[0])
-        candidates.score = boosted(candidates.score, log_factors, of_value and query.sources.content_vector is None)
+        candidates.score = boosted(candidates.score, log_factors, of_value and not is_blended)
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """The scores as they are."""
