@@ -46,6 +46,7 @@ from winnow.ranking.context import SourceList, UserPast, context_features, witho
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.retrieval.item_orders import ItemOrders
+from winnow.settings import business_rules
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.trained import TrainedRetriever
@@ -153,6 +154,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             training = home / TRAINING / str(number)
             kept = exits.enter_context(keep_for_training(parts.encoders, retriever, ranker, training))
             item_columns, described = column_arrays(dataset.items, dataset.spec.items)
+            source = provenance.recorded(parts.dataset, parts.encoders, parts.retriever)
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT)
@@ -160,12 +162,13 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 _json_files(parts)
                 | {columns.FILE: described}
                 | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)}
-                | {BUILD: _build(parts, watch).model_dump_json(indent=1)},
+                | {BUILD: _build(parts, watch).model_dump_json(indent=1)}
+                | ({business_rules.FILE: source.rules} if source.rules else {}),
                 linked=[*shared.values(), *([choice.file] if choice.file else [])],
                 index=choice.figures,
                 number=number,
                 dataset=dataset.spec.name,
-                source=provenance.recorded(parts.dataset, parts.encoders, parts.retriever),
+                source=source,
                 holdout="last" if (parts.dataset / HOLDOUT).exists() else "none",
                 as_of=features.as_of,
                 history_length=retriever.settings.history_length,

@@ -50,6 +50,7 @@ def ingest(
     users: int,
     events: int,
     seed: int,
+    rules: str,
     dataset: Output[Dataset],
 ) -> None:
     """Read a data set, or generate the demo marketplace, and validate it before anything else starts.
@@ -62,6 +63,7 @@ def ingest(
         users: users of the marketplace.
         events: events of the marketplace.
         seed: seed of the marketplace.
+        rules: business rules, as YAML or JSON (docs/rules.md), whose filters must suit the columns; empty for none.
         dataset: canonical tables.
     """
     from pathlib import Path
@@ -73,6 +75,7 @@ def ingest(
     from winnow.datasets.marketplace import MarketplaceSize
     from winnow.release import checked_holdout
     from winnow.result import reported
+    from winnow.rules.of_a_build import checked_rules
 
     with reported(), provenance.measured("ingest", Path(dataset.path)):
         size = MarketplaceSize(items=items, users=users, events=events, seed=seed)
@@ -82,7 +85,8 @@ def ingest(
         tables = ingest(data or None, folder, kept, size, show_progress=True, carries_media=travels)
         show(*tables.account.lines())
         check_learnable(tables, data or tables.spec.name)
-        provenance.record(folder, data=data, items=items, users=users, events=events, seed=seed)
+        kept_rules = checked_rules(rules, tables)
+        provenance.record(folder, data=data, items=items, users=users, events=events, seed=seed, rules=kept_rules)
         dataset.metadata |= {"name": tables.spec.name, "items": tables.items.num_rows, "events": tables.events.num_rows}
 
 

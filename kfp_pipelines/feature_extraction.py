@@ -19,7 +19,8 @@ def read(given: Given, fingerprint: Any, **others: Any) -> tuple[Any, Any]:
         fingerprint: of the data.
         others: further inputs of ``ingest``.
     """
-    ingested = components.ingest(**inputs(components.ingest, given, fingerprint=fingerprint, **others))
+    rules = given.get("rules", "")
+    ingested = components.ingest(**inputs(components.ingest, given, fingerprint=fingerprint, rules=rules, **others))
     dataset = ingested.outputs["dataset"]
     encoded = components.encode(**inputs(components.encode, given, dataset=dataset, settings=given["encoders"]))
     return ingested, encoded

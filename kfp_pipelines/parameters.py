@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from winnow.encoders.settings import EncoderSettings
 from winnow.errors import WinnowError
 from winnow.release import BuildInputs, Holdout
+from winnow.settings.business_rules import Rules
 from winnow.settings.file import parse
 from winnow.settings.training import TrainingSettings
 
@@ -44,6 +45,7 @@ class Parameters(BuildInputs):
         seed: seed of the marketplace.
         encoders: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         training: training settings, as YAML or JSON (docs/training.md); empty for the defaults.
+        rules: business rules, as the YAML or JSON of ``rules.yaml`` (docs/rules.md); empty for none.
         from_release: the release to go on from; 0 takes the live one.
         home: folder or ``s3://`` address that holds ``releases/`` and ``model_repository/``, and gets the release.
         holdout: ``last`` keeps the end of every user's log out, for evaluation; ``none`` keeps all.
@@ -96,7 +98,7 @@ TRAIN_JOB = ("train_on", "nodes", "gpus", "hours")
 _ALL = tuple(name for name in Parameters.model_fields if name != "from_release")
 BUILD = tuple(name for name in _ALL if name not in ("gate", *TRAIN_JOB, *PLACEMENT))
 INCREMENTAL = ("from_release", *(name for name in BUILD if name not in ("encoders", "training")))
-FEATURE_EXTRACTION = tuple(name for name in _ALL if name not in ("home", "profile", "gate", *TRAIN_JOB))
+FEATURE_EXTRACTION = tuple(name for name in _ALL if name not in ("home", "profile", "gate", "rules", *TRAIN_JOB))
 # A pod's folder for traces would be gone with it, and the pipeline itself builds with and without a hold-out.
 RETRAINING = tuple(name for name in _ALL if name not in ("profile", "holdout"))
 
@@ -162,10 +164,12 @@ def check_settings(given: Given) -> None:
     """Refuse wrong settings before any step starts.
 
     Raises:
-        WinnowError: the text of ``encoders`` or ``training`` is wrong.
+        WinnowError: the text of ``encoders``, ``training`` or ``rules`` is wrong.
     """
     EncoderSettings.parse(given.get("encoders", ""), "encoders")
     parse(TrainingSettings, given.get("training", ""), "training")
+    # Their filters are checked once the columns are known.
+    parse(Rules, given.get("rules", ""), "rules")
 
 
 def _field(name: str) -> FieldInfo:

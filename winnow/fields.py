@@ -1,17 +1,27 @@
-"""Field types that requests and data files share: identifiers, moments, weights and the size limit of media.
+"""Field types that requests and files share: identifiers, moments, weights, limits, and what rules are made of.
 
 The text of a rule completes "must be …", so that requests and files get the same error message.
 """
 
 import re
 import time
-from typing import Annotated, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from winnow import moments
 from winnow.schema import LARGEST_VALUE
+
+MAX_K = 500
+"""The longest list."""
+
+MAX_WHERE = 4000
+"""Maximum length of a filter, in characters."""
+
+MAX_CAPS = 10
+"""Maximum of capped columns."""
 
 LONGEST_IDENTIFIER = 256
 """Characters (code points) of a user's, an item's or an event's id."""
@@ -36,6 +46,7 @@ _AHEAD_MS = 60_000
 """Tolerance for senders whose clock is ahead."""
 
 V = TypeVar("V")
+P = TypeVar("P", bound=Sequence["Pin"])
 
 
 def identifier_fault(text: str) -> str | None:
@@ -100,3 +111,61 @@ Created = Annotated[int, BeforeValidator(_written), AfterValidator(_created)]
 
 Weight = Annotated[float, BeforeValidator(_weight)]
 """The weight of an event type in the order of recommendations."""
+
+
+class Contract(BaseModel):
+    """A strict model: strings are not read as numbers, and an unknown field is an error.
+
+    Attributes:
+        remark: ends the error message about an unknown field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    remark: ClassVar[str] = ""
+
+
+class Boost(Contract):
+    """A factor on the worth of some items; below 1 it demotes them.
+
+    Attributes:
+        where: which items, in the filter language.
+        factor: the factor.
+        name: what the trace calls it; ``None`` for the filter's text.
+    """
+
+    where: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHERE)] = Field(
+        description=f"a filter of 1 to {MAX_WHERE} characters"
+    )
+    factor: float = Field(ge=0.01, le=100.0, description="a number between 0.01 and 100")
+    name: Identifier | None = Field(default=None, description=LENGTH)
+
+
+class Pin(Contract):
+    """An item at a position of the list.
+
+    Attributes:
+        item_id: the item.
+        position: from 0, as in the answer.
+    """
+
+    item_id: Identifier = Field(description=LENGTH)
+    position: int = Field(ge=0, lt=MAX_K, description=f"a whole number between 0 and {MAX_K - 1}")
+
+
+def each_once(pins: P) -> P:
+    """Pins, of which no two have an item or a position in common.
+
+    Raises:
+        PydanticCustomError: two have.
+    """
+    for name in Pin.model_fields:
+        values = [getattr(pin, name) for pin in pins]
+        twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+        if twice is not None:
+            rule = "pins of distinct items at distinct positions, but two have the"
+            raise PydanticCustomError(FAULT, f"{rule} {name} {twice!a}")
+    return pins
+
+
+Cap = Annotated[int, Field(ge=1, le=MAX_K)]
+"""Items of one value of a column in a list."""

@@ -45,6 +45,7 @@ class BuildInputs(BaseModel):
         seed: seed of the marketplace.
         encoders: the encoder settings as JSON; empty for winnow-tiny.
         training: the training settings that differ from the defaults, as JSON; empty for the defaults.
+        rules: the business rules, as JSON; empty for none.
         from_release: the release that training went on from; 0 for a full build.
     """
 
@@ -57,6 +58,7 @@ class BuildInputs(BaseModel):
     seed: int = 7
     encoders: str = ""
     training: str = ""
+    rules: str = ""
     from_release: int = 0
 
     def is_like(self, other: "BuildInputs") -> bool:
@@ -66,8 +68,10 @@ class BuildInputs(BaseModel):
         """
         if bool(self.from_release) != bool(other.from_release):
             return False
-        same = (self.data, self.encoders, self.training) == (other.data, other.encoders, other.training)
-        return same if self.data else self == other.model_copy(update={"from_release": self.from_release})
+        if not self.data:
+            return self == other.model_copy(update={"from_release": self.from_release})
+        names = ("data", "encoders", "training", "rules")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 class IndexFigures(BaseModel):

@@ -7,20 +7,41 @@ or ignored.
 from collections.abc import Mapping, Sequence, Sized
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from winnow import fields, moments
 from winnow.errors import WinnowError
-from winnow.fields import FAULT, MAX_MEDIA_BYTES, Happened, Identifier, Name, Weight
+from winnow.fields import (
+    FAULT,
+    MAX_CAPS,
+    MAX_K,
+    MAX_MEDIA_BYTES,
+    MAX_WHERE,
+    Boost,
+    Cap,
+    Contract,
+    Happened,
+    Identifier,
+    Name,
+    Pin,
+    Weight,
+    each_once,
+)
 from winnow.forms import combinations
 from winnow.forms.answer import Answer as Answer
 from winnow.forms.answer import RecommendedItem as RecommendedItem
 from winnow.forms.combinations import FormName, ListName, Relation
 from winnow.schema import MOST_TYPES, Repeats
 
-MAX_K = 500
-"""The longest list."""
+MAX_BOOSTS = 20
+"""Maximum of boosts in a request."""
+
+MAX_PINS = 20
+"""Maximum of pins in a request."""
+
+MAX_NAMED = 20
+"""Maximum of named filters in a request."""
 
 MAX_RANKED = 500
 """Maximum of a caller's own list that is ranked."""
@@ -40,9 +61,6 @@ MAX_BODY_BYTES = 8 << 20
 MAX_TEXT = 2000
 """Maximum length of a query's text, in characters."""
 
-MAX_WHERE = 4000
-"""Maximum length of a filter, in characters."""
-
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
 _PLAIN = frozenset({"user_id", "k", "debug", "filters", "deadline_ms"})
@@ -51,17 +69,6 @@ _PLAIN = frozenset({"user_id", "k", "debug", "filters", "deadline_ms"})
 
 class InvalidRequest(WinnowError):
     """A request violates the contract; the message names each field."""
-
-
-class Contract(BaseModel):
-    """A strict model: strings are not read as numbers, and an unknown field is an error.
-
-    Attributes:
-        remark: ends the error message about an unknown field.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    remark: ClassVar[str] = ""
 
 
 class Media(Contract):
@@ -113,6 +120,7 @@ class RequestFilters(Contract):
         categories: categories to recommend from; ``None`` for all.
         exclude_items: ids of items to leave out.
         where: a condition on the columns of the catalog, in the filter language; ``None`` for all items.
+        named: names of filters that the rules in force define; all of them apply.
     """
 
     categories: list[Name] | None = Field(
@@ -123,6 +131,9 @@ class RequestFilters(Contract):
     )
     where: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHERE)] | None = Field(
         default=None, description=f"a filter of 1 to {MAX_WHERE} characters, such as 'price < 20'"
+    )
+    named: list[Name] = Field(
+        default_factory=list, max_length=MAX_NAMED, description=f"a list of at most {MAX_NAMED} names of filters"
     )
 
 
@@ -144,6 +155,8 @@ class SessionEvent(Contract):
 
 _Session = list[SessionEvent]
 _Ids = list[Identifier]
+_Boosts = list[Boost]
+_Pins = Annotated[list[Pin], AfterValidator(each_once)]
 
 
 class RecommendRequest(Contract):
@@ -166,6 +179,9 @@ class RecommendRequest(Contract):
         diversity: 0 orders by score alone, 1 by dissimilarity alone; ``None`` for the server's default.
         objectives: event type -> weight, in place of the weight in force; ``None`` changes none.
         repeats: what to do with items that the user has seen; ``None`` for the release's setting.
+        boosts: factors on the worth of items, beside those of the rules in force.
+        pins: items at positions, before those of the rules in force.
+        caps: column -> items of one of its values in the list; before those of the rules in force.
     """
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
@@ -194,6 +210,21 @@ class RecommendRequest(Contract):
         description=f"an object of at most {MOST_TYPES} event types, each with its weight",
     )
     repeats: Repeats | None = Field(default=None, description="hide, allow or demote")
+    boosts: _Boosts | None = Field(
+        default=None,
+        max_length=MAX_BOOSTS,
+        description=f"a list of at most {MAX_BOOSTS} objects, each with where and factor",
+    )
+    pins: _Pins | None = Field(
+        default=None,
+        max_length=MAX_PINS,
+        description=f"a list of at most {MAX_PINS} objects, each with item_id and position",
+    )
+    caps: dict[Name, Cap] | None = Field(
+        default=None,
+        max_length=MAX_CAPS,
+        description=f"an object of at most {MAX_CAPS} columns, each with a whole number between 1 and {MAX_K}",
+    )
 
     @model_validator(mode="before")
     @classmethod

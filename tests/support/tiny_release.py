@@ -20,6 +20,7 @@ from winnow.items import columns
 from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
+from winnow.settings import business_rules
 
 ITEMS, USERS, EVENTS, WIDTH, LENGTH, RETRIEVED = 300, 20, 1200, 8, 12, 60
 UNAVAILABLE = frozenset(range(5, ITEMS, 10))
@@ -60,6 +61,7 @@ def write_release(
     models: Mapping[str, str] | tuple[str, ...] = (),
     holdout: releases.Holdout = "none",
     item: str = "item-",
+    rules: str = "",
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -71,6 +73,7 @@ def write_release(
         models: names of the models in the manifest; or name -> SHA-256 of its graph.
         holdout: as in the manifest.
         item: prefix of the items' ids.
+        rules: its business rules, as YAML or JSON.
     """
     rng = np.random.default_rng(seed)
     item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
@@ -110,6 +113,7 @@ def write_release(
             "vocabularies.json": json.dumps(VOCABULARIES),
             "encoders.json": inputs.model_dump_json(),
             "tokenizer.json": train_tokenizer(TEXTS, 300, 8).to_str(),
+            **({business_rules.FILE: rules} if rules else {}),
         },
         number=number,
         dataset=f"tiny-{number}",

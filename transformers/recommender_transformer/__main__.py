@@ -274,6 +274,8 @@ def serve(
         runners.append(runner)
         tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
         tasks.append(asyncio.create_task(store.lists.follow()))
+        await store.rules.try_to_look()
+        tasks.append(asyncio.create_task(store.rules.follow()))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
             await searched.warm_up()

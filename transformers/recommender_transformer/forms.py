@@ -18,13 +18,18 @@ from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.forms.asked import FunnelName
 from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.orderers.by_score import ByScore
+from recommender_transformer.funnel.orderers.capped import Capped
+from recommender_transformer.funnel.orderers.mmr import Mmr
+from recommender_transformer.funnel.orderers.pinned import Pinned
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
 from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
+from recommender_transformer.funnel.scorers.boosts import Boosts
 from recommender_transformer.funnel.scorers.closeness import Closeness
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.source_order import SourceOrder
 from recommender_transformer.funnel.sources.complements import Complements
 from recommender_transformer.funnel.sources.own_list import OwnList
+from recommender_transformer.funnel.sources.pinned import PinnedItems
 from recommender_transformer.funnel.sources.similar import Similar
 from recommender_transformer.funnel.sources.trending import TrendingList
 from winnow.release import Release
@@ -49,9 +54,9 @@ def forms(funnel: Pipeline, release: Release, store: OnlineStore, matches: Match
     similar = Similar(similar_items, manifest.candidates["retriever"], matches)
     neighbours, weights = np.asarray(release.array("neighbours")), np.asarray(release.array("neighbour_weights"))
     popular = np.asarray(release.array("popular"), dtype=np.int32)
-    ranked = tuple(scorer for scorer in funnel.scorers if not isinstance(scorer, ContentScorer))
-    [diverse] = funnel.orderers
-    by_score = (UnseenFirst(ByScore(diverse)),)
+    ranked = tuple(scorer for scorer in funnel.scorers if not isinstance(scorer, ContentScorer | Boosts))
+    boosts = Boosts(catalog)
+    by_score = (Pinned(Capped(UnseenFirst(ByScore(Mmr(catalog.vectors))))),)
     allowed = tuple(one for one in funnel.filters if one.name not in TASTE)
     # A list as it is: no ranker, and the user is read for the user's own list only.
     listed = replace(
@@ -68,8 +73,8 @@ def forms(funnel: Pipeline, release: Release, store: OnlineStore, matches: Match
     return {
         "similar": replace(
             funnel,
-            sources=(similar,),
-            scorers=(ContentScorer(catalog),),
+            sources=(similar, PinnedItems()),
+            scorers=(ContentScorer(catalog), boosts),
             orderers=by_score,
             backfill=Nearest(similar_items),
         ),
@@ -78,7 +83,7 @@ def forms(funnel: Pipeline, release: Release, store: OnlineStore, matches: Match
             funnel,
             sources=(*funnel.sources, Complements(neighbours, weights)),
             only=Complements.name,
-            scorers=(*ranked, Closeness()),
+            scorers=(*ranked, Closeness(), boosts),
             orderers=by_score,
             backfill=None if funnel.backfill is None else PopularOthers(funnel.backfill),
         ),

@@ -16,27 +16,33 @@ from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.forms import forms
 from recommender_transformer.funnel.backfill.popular import Popular
+from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.filters.available import Available
 from recommender_transformer.funnel.filters.disliked import Disliked
 from recommender_transformer.funnel.filters.disliked_category import DislikedCategory
+from recommender_transformer.funnel.filters.named import Named
 from recommender_transformer.funnel.filters.request import RequestFilter
 from recommender_transformer.funnel.filters.seen import Seen
+from recommender_transformer.funnel.filters.unless_pinned import UnlessPinned
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.forms.reader import FormReader
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
 from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
+from recommender_transformer.funnel.orderers.capped import Capped
 from recommender_transformer.funnel.orderers.explored import Explored
 from recommender_transformer.funnel.orderers.mmr import Mmr
+from recommender_transformer.funnel.orderers.pinned import Pinned
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
 from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
+from recommender_transformer.funnel.scorers.boosts import Boosts
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker
 from recommender_transformer.funnel.scorers.source_order import SourceOrder
@@ -49,6 +55,7 @@ from recommender_transformer.funnel.sources.history import History
 from recommender_transformer.funnel.sources.matching import Matching
 from recommender_transformer.funnel.sources.new_items import NewItems
 from recommender_transformer.funnel.sources.offline import Offline
+from recommender_transformer.funnel.sources.pinned import PinnedItems
 from recommender_transformer.funnel.sources.retriever import Retriever
 from recommender_transformer.funnel.sources.retriever_in_milvus import RetrieverInMilvus
 from recommender_transformer.funnel.sources.trending import Trending
@@ -90,7 +97,8 @@ def recommender(
     media_decoder = MediaDecoder(Preparation.load(release.folder))
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     objectives = Objectives(schema, store)
-    held_answers = HeldAnswers(store, objectives, reuse_s)
+    rules = BusinessRules(store.rules, catalog)
+    held_answers = HeldAnswers(store, objectives, rules, reuse_s)
     matches = Matches(catalog, popular)
     retrieved = manifest.candidates["retriever"]
     retriever: Source = Retriever(models, catalog, matches)
@@ -105,6 +113,7 @@ def recommender(
         categories=CategoryCodes(categories),
         wanted=WantedItems(catalog.columns),
         objectives=objectives,
+        rules=rules,
         repeats=schema.repeats,
         explore=explore,
         experiments=experiments,
@@ -124,22 +133,25 @@ def recommender(
             Matching(catalog),
             Trending(store, popular, manifest.candidates["trending"]),
             NewItems(catalog),
+            PinnedItems(),
         ),
         item_hydrators=(ItemRows(store, catalog.rows),),
         filters=(
-            Seen(catalog),
+            UnlessPinned(Seen(catalog)),
             Available(),
             RequestFilter(catalog, category.width),
+            Named(catalog),
             Disliked(),
-            DislikedCategory(catalog, categories, category.width),
-            Unlikely(catalog, item_hashes(categories), category.width, manifest.number),
+            UnlessPinned(DislikedCategory(catalog, categories, category.width)),
+            UnlessPinned(Unlikely(catalog, item_hashes(categories), category.width, manifest.number)),
         ),
         backfill=Popular(popular, catalog.rows, schema),
         scorers=(
             *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog, schema.repeats == "allow"), Value())),
             ContentScorer(catalog),
+            Boosts(catalog),
         ),
-        orderers=(Explored(UnseenFirst(Mmr(catalog.vectors))),),
+        orderers=(Pinned(Explored(Capped(UnseenFirst(Mmr(catalog.vectors))))),),
         side_effects=(Impressions(store), held_answers, *spans()),
         explainer=Explainer(release, store),
         reader=FormReader(catalog, schema),

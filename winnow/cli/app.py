@@ -8,7 +8,8 @@ from winnow.cli.analysis import experiment
 from winnow.cli.analysis.off_policy import off_policy
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
-from winnow.cli.objectives import objectives
+from winnow.cli.live import rules
+from winnow.cli.live.objectives import objectives
 from winnow.cli.plan import plan
 from winnow.cli.recommend import lists, recommend
 from winnow.cli.releases.diff import diff
@@ -39,6 +40,7 @@ commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")
 commands.add_typer(filters.commands, name="filters")
 commands.add_typer(experiment.commands, name="experiment")
+commands.add_typer(rules.commands, name="rules")
 
 
 def app() -> None:

@@ -37,6 +37,14 @@ def build(
             show_default=False,
         ),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of business rules (filters, boosts, pins, caps, fatigue), which are part of the release; "
+            "docs/rules.md lists every field. Default: rules.yaml in WINNOW_HOME, or none.",
+            show_default=False,
+        ),
+    ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +102,11 @@ def build(
 
         settings = load(TrainingSettings, training)
         source = source.model_copy(update={"training": changed(settings)})
+    from winnow.settings.business_rules import HOME_FILE, Rules
+
+    path = rules or home.home() / HOME_FILE
+    if rules is not None or path.exists():
+        source = source.model_copy(update={"rules": changed(load(Rules, path))})
     built = run_build(source, holdout, resume, profile)
     typer.echo(f"release {built.manifest.number}: {built.folder}")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from winnow import home, release
-from winnow.cli.objectives import parsed
+from winnow.cli.live.objectives import parsed
 from winnow.cli.options import Json, ReleaseDir
 from winnow.errors import WinnowError
 from winnow.local.running_stack import redis_url, release_folder, running

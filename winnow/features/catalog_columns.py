@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.spec import DeclaredColumns
 from winnow.features.columns import padded_strings
-from winnow.items.columns import STARTS, TEXTS
+from winnow.items.column import Kind
+from winnow.items.columns import ITEM_ID, STARTS, TEXTS
 from winnow.items.plain_column import NO_BOOLEAN, NO_TIME
 
 _LONG = ("title", "description")
@@ -35,19 +36,41 @@ def column_arrays(items: pa.Table, declared: DeclaredColumns) -> tuple[Arrays, s
     return arrays, json.dumps(kinds, ensure_ascii=False)
 
 
+def column_kinds(items: pa.Table, declared: DeclaredColumns) -> dict[str, Kind]:
+    """Column -> kind of its values, as serving will have them.
+
+    Args:
+        items: the items' canonical table.
+        declared: its declared columns.
+    """
+    names = (*_LONG, *_CANONICAL, *declared.names)
+    kinds: dict[str, Kind] = {ITEM_ID: "text"}
+    return kinds | {name: _kind(items[name].type) for name in names}
+
+
+def _kind(given: pa.DataType) -> Kind:
+    if pa.types.is_floating(given):
+        return "number"
+    if pa.types.is_integer(given):
+        return "time"
+    if pa.types.is_boolean(given):
+        return "boolean"
+    return "texts" if pa.types.is_list(given) or pa.types.is_large_list(given) else "text"
+
+
 def _column(column: pa.ChunkedArray, array: str, is_long: bool) -> tuple[str, Arrays]:
     """How a column is stored, and its arrays, each with a place for the padding item."""
-    given = column.type
-    if pa.types.is_floating(given):
-        return "number", {array: _padded(column, np.nan, np.float64)}
-    if pa.types.is_integer(given):
-        return "time", {array: _padded(column, NO_TIME, np.int64)}
-    if pa.types.is_boolean(given):
-        return "boolean", {array: _padded(column.cast(pa.int8()), NO_BOOLEAN, np.int8)}
+    kind = _kind(column.type)
+    if kind == "number":
+        return kind, {array: _padded(column, np.nan, np.float64)}
+    if kind == "time":
+        return kind, {array: _padded(column, NO_TIME, np.int64)}
+    if kind == "boolean":
+        return kind, {array: _padded(column.cast(pa.int8()), NO_BOOLEAN, np.int8)}
     if is_long:
         return "long_text", {array: padded_strings(column)}
-    if pa.types.is_list(given) or pa.types.is_large_list(given):
-        return "texts", _lists(column, array)
+    if kind == "texts":
+        return kind, _lists(column, array)
     texts = _distinct(column)
     codes = pc.fill_null(pc.add(pc.index_in(column, texts), 1), 0)
     return "text", {array: _padded(codes, 0, np.int32), array + TEXTS: _after_none(texts)}

@@ -10,7 +10,7 @@ it a second step. A client that receives no acknowledgement sends the events aga
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import RedisCluster as AsyncRedisCluster
@@ -110,7 +110,10 @@ class NotReplicated(WinnowError):
 
 
 async def append(
-    client: AsyncClient, events: Sequence[Mapping[str, str | int | float | None]], options: AppendOptions
+    client: AsyncClient,
+    events: Sequence[Mapping[str, str | int | float | None]],
+    options: AppendOptions,
+    refreshing: Collection[str] = (),
 ) -> list[Appended]:
     """Append a batch in order, and add its events to their users' recent events.
 
@@ -119,6 +122,7 @@ async def append(
         events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and optionally ``amount`` (float) and ``event_id`` of
             each event.
         options: bounds of the stream.
+        refreshing: event types after which an item counts as not shown (:mod:`winnow.store.shown`).
 
     Raises:
         StreamFull: the batch exceeds the maximum length; nothing was appended.
@@ -147,7 +151,7 @@ async def append(
                 "stored, but may be lost with this Redis. Sending them again is safe where they have an event_id"
             )
         stored = ((stream_id, dict(zip(flat[::2], flat[1::2], strict=True))) for stream_id, _, flat in answers if flat)
-        await recent_events.remember(client, stored)
+        await recent_events.remember(client, stored, refreshing)
     return [Appended(stream_id.decode(), bool(duplicate)) for stream_id, duplicate, _ in answers]
 
 

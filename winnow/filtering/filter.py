@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from winnow import moments
 from winnow.filtering.conditions import Comparison, Condition, Written
 from winnow.filtering.grammar import SyntaxFault, read
-from winnow.items.column import Kind
+from winnow.items.column import Kind, Schema
 from winnow.items.columns import ItemColumns
 from winnow.items.values import Items
 from winnow.request import InvalidRequest, quote
@@ -76,7 +76,7 @@ class Filter:
         return found
 
 
-def parse(text: str, columns: ItemColumns, where: str = "where") -> Filter:
+def parse(text: str, columns: Schema, where: str = "where") -> Filter:
     """Read a filter and check it against the columns of a catalog.
 
     Args:

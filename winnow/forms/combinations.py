@@ -16,7 +16,7 @@ ASKED = ("user_id", "query", "items", "like", "rank", "list")
 """Fields of which a request has at least one."""
 
 _NOT_WITH: Mapping[str, tuple[str, ...]] = {
-    "list": ("query", "like", "relation", "rank", "objectives", "diversity", "repeats"),
+    "list": ("query", "like", "relation", "rank", "objectives", "diversity", "repeats", "boosts", "pins", "caps"),
     "rank": ("like", "relation", "diversity"),
     "like": ("query",),
 }

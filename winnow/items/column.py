@@ -60,6 +60,20 @@ class Column(Protocol):
         ...
 
 
+class Schema(Protocol):
+    """The columns of a catalog without their values: all that a filter is checked against."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        ...
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Column -> kind of its values."""
+        ...
+
+
 def untestable(kind: Kind) -> TypeError:
     """The error of a test that a kind of column does not have; callers look at the kind before."""
     return TypeError(f"a column of the kind {kind} does not have this test")

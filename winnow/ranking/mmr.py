@@ -1,5 +1,7 @@
 """Diversity: maximal marginal relevance (Carbonell and Goldstein, 1998)."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +10,11 @@ TRADE_OFF = 0.9
 
 
 def mmr(
-    scores: NDArray[np.float32], vectors: NDArray[np.float32], k: int, trade_off: float = TRADE_OFF
+    scores: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    k: int,
+    trade_off: float = TRADE_OFF,
+    closes: Callable[[int], Iterable[int]] | None = None,
 ) -> NDArray[np.intp]:
     """Choose ``k`` candidates, each by its relevance and its distance to the ones chosen before it.
 
@@ -20,9 +26,11 @@ def mmr(
         vectors: float32 [N, D], item vectors; a zero vector is similar to none.
         k: how many to choose; all, where there are fewer.
         trade_off: 1 keeps the order of the scores, 0 uses diversity alone.
+        closes: called with the position of each chosen candidate; returns the positions of those that may not be chosen
+            after it (:mod:`winnow.ranking.caps`). ``None`` closes none.
 
     Returns:
-        int [min(k, N)], positions of the chosen candidates, best first.
+        int [<= min(k, N)], positions of the chosen candidates, best first; fewer only where the others are closed.
     """
     pool = np.argsort(-scores, kind="stable")[: 4 * k]
     k = min(k, len(pool))
@@ -40,7 +48,11 @@ def mmr(
     chosen: list[int] = []
     for _ in range(k):
         best = int(worth.argmax())
+        if closes is not None and worth[best] == -np.inf:
+            break
         chosen.append(best)
         worth[best] = -np.inf
+        if closes is not None:
+            worth[np.isin(pool, list(closes(int(pool[best]))))] = -np.inf
         np.minimum(worth, beside[best], out=worth)
     return pool[chosen]

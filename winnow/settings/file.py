@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
@@ -16,6 +17,15 @@ MAX_BYTES = 64 * 2**10
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 40
 _DEEPEST = 20
+
+_OURS = (
+    ("Input should be", "must be"),
+    ("String should have", "must have"),
+    ("a valid integer", "an integer"),
+    ("a valid array", "a list"),
+    ("a valid ", "a "),
+)
+"""Words of pydantic's messages, and the ones in their place."""
 
 _OPENING = (
     yaml.BlockMappingStartToken,
@@ -111,7 +121,7 @@ def _problem(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] in ("model_type", "model_attributes_type"):
         return f"{field or 'the file'}: must be a mapping of names to values, got {_shown(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")
-    for pydantics, ours in (("Input should be", "must be"), ("a valid integer", "an integer"), ("a valid ", "a ")):
+    for pydantics, ours in _OURS:
         message = message.replace(pydantics, ours)
     if problem["type"] == FAULT:
         message = f"must be {message}"
@@ -128,7 +138,7 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
     for part in location:
         if isinstance(current, type) and issubclass(current, BaseModel):
             holder, field = current, current.model_fields.get(str(part))
-            current = field.annotation if field else None
+            current = _given(field.annotation) if field else None
         elif get_origin(current) is tuple and names:
             current = get_args(current)[0]
             names[-1] += f"[{part}]"
@@ -140,6 +150,12 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
             continue
         names.append(str(part))
     return names, holder
+
+
+def _given(annotation: Any) -> Any:
+    """The type of a field, without the ``None`` of an optional one."""
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds[0] if isinstance(annotation, UnionType) and len(kinds) == 1 else annotation
 
 
 def _fields(section: type[BaseModel], names: list[str]) -> str:

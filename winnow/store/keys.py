@@ -34,6 +34,10 @@ EXPORT_LOCK = "{events}:export"
 """String: held by the running export."""
 
 
+RULES = "rules"
+"""Hash: the live business rules, of every release (:mod:`winnow.store.rules`)."""
+
+
 def event_id(given: str) -> str:
     """String: stream id of the event with this ``event_id``; expires after an hour (:mod:`winnow.feedback.append`)."""
     return f"{{events}}:id:{given}"
@@ -42,6 +46,11 @@ def event_id(given: str) -> str:
 def recent(user_id: str) -> str:
     """Sorted set: the user's newest acknowledged events of every release (:mod:`winnow.store.recent_events`)."""
     return f"{{u:{user_id}}}:recent"
+
+
+def shown(user_id: str) -> str:
+    """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.shown`); expires."""
+    return f"{{u:{user_id}}}:shown"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ The set is shared by all releases. It is in its user's hash slot and holds the n
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -40,21 +40,28 @@ class RecentEvent(NamedTuple):
     timestamp: int
 
 
-async def remember(client: AsyncClient, events: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
+async def remember(
+    client: AsyncClient, events: Iterable[tuple[bytes, Mapping[bytes, bytes]]], refreshing: Collection[str] = ()
+) -> None:
     """Add events to their users' lists; events that are already listed change nothing.
 
     Args:
         client: connection to Redis that returns bytes.
         events: stream id and fields of each event.
+        refreshing: event types after which an item counts as not shown (:mod:`winnow.store.shown`).
 
     Raises:
         RedisError: Redis refuses.
         OSError: Redis does not answer.
     """
     by_user: dict[str, dict[bytes, int]] = defaultdict(dict)
+    refreshed: dict[str, list[bytes]] = defaultdict(list)
     for stream_id, fields in events:
         at_ms, member = _encode(stream_id, fields)
-        by_user[fields[b"user_id"].decode()][member] = at_ms
+        user_id = fields[b"user_id"].decode()
+        by_user[user_id][member] = at_ms
+        if fields[b"event"].decode() in refreshing:
+            refreshed[user_id].append(fields[b"item_id"])
     if not by_user:
         return
     pipe = client.pipeline(transaction=False)
@@ -63,6 +70,8 @@ async def remember(client: AsyncClient, events: Iterable[tuple[bytes, Mapping[by
         pipe.zadd(key, members)
         pipe.zremrangebyrank(key, 0, -KEPT - 1)
         pipe.expire(key, REMEMBERED_S)
+    for user_id, item_ids in refreshed.items():
+        pipe.zrem(keys.shown(user_id), *item_ids)
     await pipe.execute()
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from winnow.cli import show
-from winnow.cli.objectives import parsed
+from winnow.cli.live.objectives import parsed
 from winnow.errors import WinnowError
 
 

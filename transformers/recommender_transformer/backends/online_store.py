@@ -11,6 +11,7 @@ from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from recommender_transformer.backends.catalog import Catalog, NewItem
 from recommender_transformer.backends.joined_calls import JoinedCalls
+from recommender_transformer.backends.live_rules import RulesInForce
 from recommender_transformer.backends.offline_lists import OfflineLists
 from recommender_transformer.backends.row_cache import RowCache
 from recommender_transformer.backends.stored_user import StoredUser
@@ -19,12 +20,13 @@ from winnow.bloom.seen import SeenFilter
 from winnow.release import Release
 from winnow.retrieval.item_values import item_values
 from winnow.signatures import NEW_ITEM_CAPACITY
-from winnow.store import history, keys, recent_events
+from winnow.store import history, keys, recent_events, shown
 from winnow.store.connection import connect_async
 from winnow.store.events import event_codes
 from winnow.store.history import History
 from winnow.store.keys import Keys
 from winnow.store.shared_state import state_of
+from winnow.store.shown import Shown
 
 HELD_BYTES = 32 * 2**20
 """Bound on the row cache, its index included: some 300,000 rows of a typical schema. The release's own arrays are not
@@ -68,6 +70,7 @@ class UserState:
         categories: Bloom filter of the categories of those items; `None` for a user without events.
         recent: distinct ids of the items of recent events, which ``seen`` and ``categories`` may not contain yet.
         unreadable: names of the funnel's filters whose Bloom filter exists but is malformed; it is `None` then.
+        shown: the items that the user was shown; `None` for none, and while no rule of fatigue is in force.
     """
 
     row: np.void
@@ -78,6 +81,7 @@ class UserState:
     categories: CategoryFilter | None
     recent: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    shown: Shown | None = None
 
     @property
     def as_served(self) -> "UserState":
@@ -98,6 +102,7 @@ class OnlineStore:
     Attributes:
         catalog: the release's items, and the new items that this process has received.
         lists: the offline lists of users.
+        rules: the business rules in force.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class OnlineStore:
         self.state = state_of(release)
         self.catalog = Catalog(release)
         self.lists = OfflineLists(self.client, self.keys, self.catalog.size)
+        self.rules = RulesInForce(release, self.catalog.columns, self.client)
         self._observe = observe
         self._item_dtype = release.schema.item_dtype
         self._user_dtype = release.schema.user_dtype
@@ -138,13 +144,15 @@ class OnlineStore:
     async def read_user(self, user_id: str) -> StoredUser:
         """Read a user's row, history, Bloom filters and recent events, in one round trip.
 
+        While a rule of fatigue is in force, also the items that the user was shown.
+
         Concurrent reads share round trips (:mod:`.joined_calls`).
 
         Raises:
             RedisError: Redis does not answer.
         """
-        (row, seen, categories), entries, members = await self._users(user_id)
-        return StoredUser(row, seen, categories, entries, members)
+        (row, seen, categories), entries, members, *was_shown = await self._users(user_id)
+        return StoredUser(row, seen, categories, entries, members, *was_shown)
 
     def decode_user(self, stored: StoredUser) -> UserState:
         """The state of a user.
@@ -152,7 +160,7 @@ class OnlineStore:
         Raises:
             ValueError: a value does not match the release.
         """
-        row, seen, categories, entries, members = stored
+        row, seen, categories, entries, members, was_shown = stored
         happened = recent_events.decode(members)
         entries = recent_events.merge_into_history(entries, happened, self._codes, self._history_length)
         unreadable: list[str] = []
@@ -169,6 +177,7 @@ class OnlineStore:
             categories=category_filter,
             recent=tuple(dict.fromkeys(event.item_id for event in happened)),
             unreadable=tuple(unreadable),
+            shown=shown.decode(was_shown) if was_shown else None,
         )
 
     def cached_rows(self, items: NDArray[np.int32]) -> NDArray[np.void] | None:
@@ -262,7 +271,8 @@ class OnlineStore:
         await self._reader.aclose()
 
     async def _read_users(self, user_ids: Sequence[str]) -> list[Any]:
-        """The replies for each user: row and filters, history, recent events."""
+        """The replies for each user: row and filters, history, recent events, and what fatigue needs."""
+        tires = self.rules.now.compiled.rules.fatigue is not None
         pipe = self._reader.pipeline(transaction=False)
         for user_id in user_ids:
             # Not mget(): redis-py's cluster pipelines refuse it, even for keys of one slot.
@@ -271,9 +281,12 @@ class OnlineStore:
             )
             pipe.lrange(self.state.history(user_id), 0, self._history_length - 1)
             pipe.zrange(keys.recent(user_id), 0, -1)
+            if tires:
+                pipe.zrange(keys.shown(user_id), 0, -1, withscores=True)
         async with asyncio.timeout(_READ_TIMEOUT_S):
             replies = await pipe.execute()
-        return list(zip(replies[::3], replies[1::3], replies[2::3], strict=True))
+        each = 4 if tires else 3
+        return list(zip(*(replies[place::each] for place in range(each)), strict=True))
 
     async def _values(self, keys: list[str]) -> list[Any]:
         """The value of each key, in one round trip (on a cluster, one per node, concurrently)."""

@@ -9,6 +9,7 @@ import numpy as np
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
+from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.forms.asked import FunnelName
@@ -43,6 +44,7 @@ class Pipeline:
         categories: codes of the categories that requests name.
         wanted: reads the conditions of requests.
         objectives: weights of the event types that requests may replace.
+        rules: the business rules of requests.
         repeats: what to do with items that a user has seen, for requests that do not say.
         explore: share of the lists that are explored.
         experiments: assign users to arms, which set fields of their requests.
@@ -61,6 +63,7 @@ class Pipeline:
     categories: CategoryCodes
     wanted: WantedItems
     objectives: Objectives
+    rules: BusinessRules
     repeats: Repeats
     explore: float
     experiments: Experiments

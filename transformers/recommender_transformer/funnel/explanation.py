@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.explained_rules import explained_rules, rules_by_item
 from recommender_transformer.funnel.forms.asked import Asked
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Filter
@@ -49,6 +50,7 @@ class Explainer:
         trace = query.trace
         positions = {item: position for position, item in enumerate(shown.items.tolist())}
         ranked = {} if trace.ranked is None else self._ranked(query, trace.ranked, positions)
+        by_rules = rules_by_item(query)
         candidates: list[dict[str, Any]] = []
         for batch in trace.merged:
             removed = removals(query, batch, filters)
@@ -63,6 +65,7 @@ class Explainer:
                         **removal,
                         **({} if removal.get("removed_by") == UNKNOWN else features),
                         **ranked.get(item, {}),
+                        **by_rules.get(item, {}),
                     }
                 )
         return {
@@ -85,6 +88,7 @@ class Explainer:
             },
             "objectives": dict(zip(self._schema.events, query.weights.tolist(), strict=True)),
             "repeats": query.repeats,
+            "rules": explained_rules(query, self._store.catalog),
             "exploration": query.exploration._asdict(),
             **_asked(query.asked),
             "candidates": candidates,

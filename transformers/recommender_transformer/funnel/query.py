@@ -14,6 +14,7 @@ from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.forms.asked import PLAIN, Asked
 from recommender_transformer.funnel.matching.wanted import Wanted
+from recommender_transformer.funnel.rules import QueryRules
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendedItem, RecommendRequest
@@ -134,6 +135,7 @@ class Query:
         weights: float64 [E], the weights of the event types; a query hydrator writes those in force.
         deadline_s: seconds from ``started`` within which the answer is due.
         user: the user's state and vectors.
+        rules: the business rules that apply to it; `None` where there is none.
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
         carrier: W3C trace headers of the caller; empty without a trace.
         sources: candidate lists by source, and the vector of the content.
@@ -152,6 +154,7 @@ class Query:
     weights: NDArray[np.float64]
     deadline_s: float
     user: User
+    rules: QueryRules | None = None
     wanted: Wanted | None = None
     matching: Matching = field(default_factory=Matching)
     asked: Asked = PLAIN
@@ -181,6 +184,11 @@ class Query:
     def reads_ranker(self) -> bool:
         """Whether the ranker's score counts: without a history, relevance to a query or an item decides alone."""
         return self.user.has_history or (self.sources.content_vector is None and not self.asked.item)
+
+    @property
+    def slots(self) -> int:
+        """Positions of the list that no pinned item takes."""
+        return self.request.k if self.rules is None else self.request.k - len(self.rules.placed)
 
     @property
     def remaining_s(self) -> float:

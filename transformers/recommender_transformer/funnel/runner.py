@@ -62,33 +62,41 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, a filter cannot be read, or the release lacks an encoder,
-                category, column, event type or item that a request names; the message names the field.
+            InvalidRequest: content cannot be decoded, a filter cannot be read, the release lacks an encoder, category,
+                column, event type or item that a request names, or the rules in force a filter; the message names the
+                field.
         """
         objectives, reader = self._pipeline.objectives, self._pipeline.reader
         for n, request in enumerate(requests):
             objectives.check(request, f"instances[{n}]")
+        business_rules = self._pipeline.rules
+        rules = [business_rules.of(request, f"instances[{n}]") for n, request in enumerate(requests)]
         asked = [reader.read(request, f"instances[{n}]") for n, request in enumerate(requests)]
         contents = await self._decode(requests)
         assigned = [self._assign(request) for request in requests]
-        return [
+        queries = [
             Query(
                 request=request,
                 request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
                 categories=self._pipeline.categories.codes(request, f"instances[{n}]"),
                 repeats=request.repeats or self._repeats(asked[n]),
-                wanted=self._pipeline.wanted.of(request, f"instances[{n}]"),
+                wanted=self._pipeline.wanted.of(request, f"instances[{n}]", {} if of_it is None else of_it.filters),
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
                 asked=asked[n],
+                rules=of_it,
                 content=content,
                 carrier=carrier or {},
                 arms=arms,
                 exploration=self._exploration(request, asked[n]),
             )
-            for n, ((request, arms), content) in enumerate(zip(assigned, contents, strict=True))
+            for n, ((request, arms), content, of_it) in enumerate(zip(assigned, contents, rules, strict=True))
         ]
+        if business_rules.degraded:
+            for query in queries:
+                query.trace.degraded.append(f"rules: {business_rules.degraded}")
+        return queries
 
     def _assign(self, request: RecommendRequest) -> tuple[RecommendRequest, dict[str, str]]:
         """The request with what its user's arms set.

@@ -98,6 +98,7 @@ class EventsModel(ConnectedModel[OnlineStore]):
         self._limits = limits
         self._release = release.manifest.number
         self._types = release.schema.events
+        self._liked = [name for name, value in zip(self._types, release.schema.event_values, strict=True) if value > 0]
         self._reactions = dict(zip(self._types, map(_reaction, release.schema.event_values), strict=True))
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -145,7 +146,8 @@ class EventsModel(ConnectedModel[OnlineStore]):
         now = time.time_ns() // 1_000_000
         entries = [event.model_dump() | {"timestamp": event.timestamp or now} for event in events]
         try:
-            appended = await append(store.client, entries, self._limits)
+            tires = store.rules.now.compiled.rules.fatigue is not None
+            appended = await append(store.client, entries, self._limits, self._liked if tires else ())
         except StreamFull as error:
             _FULL.inc(len(events))
             raise TooManyEvents(f"events: nothing was stored: {error}") from None

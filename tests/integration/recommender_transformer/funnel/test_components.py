@@ -19,11 +19,11 @@ from recommender_transformer.funnel.stage_metrics import TIMED_STAGES
 from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
 from winnow.release import Release
-from winnow.request import ContentQuery, RecommendRequest, RequestFilters
+from winnow.request import Boost, ContentQuery, Pin, RecommendRequest, RequestFilters
 from winnow.retrieval import offline_lists
 
-SOURCES = ("content", "history", "retriever", "offline", "covisitation", "matching", "trending", "new_items")
-FILTERS = ("seen", "available", "request", "disliked", "disliked_category", "unlikely")
+SOURCES = ("content", "history", "retriever", "offline", "covisitation", "matching", "trending", "new_items", "pinned")
+FILTERS = ("seen", "available", "request", "rules", "disliked", "disliked_category", "unlikely")
 Check = Callable[[Pipeline, Query, Candidates], Coroutine[Any, Any, None]]
 
 
@@ -51,6 +51,8 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
                     k=10,
                     repeats="allow",
                     filters=RequestFilters(where=where),
+                    boosts=[Boost(where="price < 150", factor=2.0)],
+                    pins=[Pin(item_id="item-30", position=1)],
                 )
                 [query] = await runner.admit([request], "contract")
                 await work(pipeline, query, await runner.retrieve(query))

@@ -24,4 +24,6 @@ class ByScore:
         """Positions of the candidates, which are in descending order of score."""
         if query.request.diversity is not None:
             return self._diverse.order(query, candidates)
+        if query.rules is not None and query.rules.quotas is not None:
+            return query.rules.quotas.fit(candidates.items, query.slots)
         return np.arange(len(candidates))

@@ -6,6 +6,9 @@ every position of an explored list, and the propensity of a slot is exact, at th
 
     ``share / pool``, and for the item that the orderer within puts there ``1 - share`` more.
 
+Under caps the pool itself keeps to them, so that every arrangement of it does: a draw that had to be repeated, or
+mended, would show items that share a value with others less often than the rest. Pinned items take no part.
+
 Plackett-Luce samples have no closed form for the positions after the first, and single swaps would show an item at
 another position ``k`` times as seldom (docs/decisions/0057).
 """
@@ -41,7 +44,7 @@ class Explored:
 
     def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
         """Positions of the chosen candidates; multiplies their propensity by that of their places."""
-        chosen = self._orderer.order(query, candidates)[: query.request.k]
+        chosen = self._orderer.order(query, candidates)[: query.slots]
         share = query.exploration.share
         if not share:
             return chosen
@@ -51,7 +54,7 @@ class Explored:
             places = np.flatnonzero(part[chosen])
             if not len(places):
                 continue
-            pool = _pool(np.flatnonzero(part), chosen[places], query.request.k)
+            pool = _pool(query, candidates, np.flatnonzero(part), chosen[places])
             if query.exploration.drawn:
                 shown[places] = sample(pool.tolist(), len(places))
             kept = np.where(shown[places] == chosen[places], 1.0 - share, 0.0)
@@ -59,7 +62,10 @@ class Explored:
         return shown
 
 
-def _pool(among: NDArray[np.intp], chosen: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+def _pool(query: Query, candidates: Candidates, among: NDArray[np.intp], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
     """The chosen candidates and the best others ``among`` them: ``POOL`` times ``k``, or all where there are fewer."""
-    others = among[~np.isin(among, chosen)]
-    return np.concatenate([chosen, others[: POOL * k - len(chosen)]])
+    others, missing = among[~np.isin(among, chosen)], POOL * query.slots - len(chosen)
+    if query.rules is not None and query.rules.quotas is not None:
+        # The quotas have the chosen items of both parts.
+        others = others[query.rules.quotas.fit(candidates.items[others], missing)]
+    return np.concatenate([chosen, others[:missing]])

@@ -1,11 +1,14 @@
 """Diversity: maximal marginal relevance over the item vectors of the catalog."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.growing import GrowingArray
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
+from winnow.ranking.caps import Quotas
 from winnow.ranking.mmr import TRADE_OFF, mmr
 
 _POOL = 4
@@ -13,7 +16,10 @@ _POOL = 4
 
 
 class Mmr:
-    """Chooses ``k`` items one by one, each for its score and for its dissimilarity to those chosen before.
+    """Chooses items one by one, each for its score and for its dissimilarity to those chosen before.
+
+    Where the query has caps, an item for which there is no room is passed over; beyond the best ``4 k`` candidates the
+    scores decide.
 
     Args:
         item_vectors: the vectors of the catalog, float32 [..., D].
@@ -25,9 +31,35 @@ class Mmr:
         self._vectors = item_vectors
 
     def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
-        """Positions of the chosen ``k``; the request's ``diversity`` is the weight of dissimilarity."""
+        """Positions of the chosen candidates; the request's ``diversity`` is the weight of dissimilarity."""
+        if query.rules is not None and query.rules.quotas is not None:
+            return self._capped(query, candidates, query.rules.quotas)
+        pool = slice(0, _POOL * query.slots)
+        return self._chosen(query, candidates.items[pool], candidates.score[pool])
+
+    def _chosen(
+        self,
+        query: Query,
+        items: NDArray[np.int32],
+        scores: NDArray[np.float32],
+        closes: Callable[[int], list[int]] | None = None,
+    ) -> NDArray[np.intp]:
         diversity = query.request.diversity
         trade_off = TRADE_OFF if diversity is None else 1.0 - diversity
-        pool = slice(0, _POOL * query.request.k)
-        vectors = self._vectors.take(candidates.items[pool])
-        return mmr(candidates.score[pool], vectors, query.request.k, trade_off)
+        return mmr(scores, self._vectors.take(items), query.slots, trade_off, closes)
+
+    def _capped(self, query: Query, candidates: Candidates, quotas: Quotas) -> NDArray[np.intp]:
+        items = candidates.items
+        best = items[: _POOL * query.slots].tolist()
+        pool = np.array([place for place, item in enumerate(best) if quotas.has_room(item)], np.intp)
+        members = quotas.members(items[pool])
+
+        def closes(position: int) -> list[int]:
+            filled = quotas.take(int(items[pool[position]]))
+            return [member for group in filled for member in members[group]]
+
+        chosen = pool[self._chosen(query, items[pool], candidates.score[pool], closes)]
+        if len(chosen) == query.slots:
+            return chosen
+        others = np.delete(np.arange(len(items)), chosen)
+        return np.concatenate([chosen, others[quotas.fit(items[others], query.slots - len(chosen))]])

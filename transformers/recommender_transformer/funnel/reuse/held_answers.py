@@ -1,10 +1,11 @@
 """Holds the answers of the last seconds, and reuses one for a request for which the funnel would compute it again.
 
-An answer's key is a digest of what it was computed from: the request, the bytes that Redis holds of the user, and the
-catalog with its new items. Every request reads the user anyway, in the funnel's first round trip, so an event of the
-user, whichever process acknowledged it, leads to another key: no process has to tell another one, and there is no
-version that could be missed, lost or expire. All users without any data share the answers of one such user. The weights
-in force and the rows of the shown items are compared when an answer is reused, as fresh as they are for a computed one.
+An answer's key is a digest of what it was computed from: the request, the bytes that Redis holds of the user, the
+business rules in force, and the catalog with its new items. Every request reads the user anyway, in the funnel's first
+round trip, so an event of the user, whichever process acknowledged it, leads to another key: no process has to tell
+another one, and there is no version that could be missed, lost or expire. All users without any data share the answers
+of one such user. The weights in force and the rows of the shown items are compared when an answer is reused, as fresh
+as they are for a computed one.
 
 What is not compared (other items' rows, the trending list) is bounded by the age of the answer.
 """
@@ -19,6 +20,7 @@ from prometheus_client import Counter
 
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.stored_user import StoredUser
+from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.query import HeldAnswer, Query
@@ -51,13 +53,15 @@ class HeldAnswers:
     Args:
         store: gives the catalog and the rows of items.
         objectives: gives the weights in force.
+        rules: gives the business rules in force.
         seconds: age up to which an answer is reused; 0 holds none.
     """
 
     name = "held_answers"
 
-    def __init__(self, store: OnlineStore, objectives: Objectives, seconds: float) -> None:
+    def __init__(self, store: OnlineStore, objectives: Objectives, rules: BusinessRules, seconds: float) -> None:
         self._store = store
+        self._rules = rules
         self._objectives = objectives
         self._enabled = seconds > 0
         self._held: TTLCache[bytes, HeldAnswer] = TTLCache(HELD_ITEMS, seconds, getsizeof=_size)
@@ -106,8 +110,8 @@ class HeldAnswers:
         request = query.request.model_dump_json(exclude={"user_id"})
         parts = (user_id.encode(), request.encode(), stored.digest)
         catalog = self._store.catalog
-        values = 0 if query.wanted is None else catalog.columns.changes
-        sizes = struct.pack("<5q", catalog.changes, values, *map(len, parts))
+        values = 0 if query.wanted is None and query.rules is None else catalog.columns.changes
+        sizes = struct.pack("<6q", catalog.changes, values, self._rules.serial, *map(len, parts))
         return blake2b(sizes + b"".join(parts), digest_size=16).digest()
 
     def _has_same_weights(self, query: Query, held: HeldAnswer) -> bool:

@@ -18,8 +18,10 @@ from winnow.feedback import impressions
 from winnow.feedback.impressions import PLAIN, Served
 from winnow.forms.combinations import FormName
 from winnow.request import Answer, RecommendedItem
+from winnow.settings.business_rules import Fatigue
 from winnow.store.connection import RedisError
 from winnow.store.keys import EXPORTED, IMPRESSIONS
+from winnow.store.shown import remember
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +66,13 @@ class _Impression(NamedTuple):
     form: FormName
     propensity: NDArray[np.float32]
     served: Served
+    fatigue: Fatigue | None
 
 
 class Impressions:
     """Appends each answer to the ``impressions`` stream, in batches, in a background task.
+
+    Where a rule of fatigue applies, the same pipeline counts the items as shown to the user.
 
     Args:
         store: gives the Redis client.
@@ -97,6 +102,7 @@ class Impressions:
                 query.asked.form,
                 shown.propensity,
                 Served(shown.rows, query.user.state.row, query.user.state.history),
+                None if query.rules is None else query.rules.fatigue,
             )
         )
         if self._writing is None or self._writing.done():
@@ -114,6 +120,10 @@ class Impressions:
             pipe = self._store.client.pipeline(transaction=False)
             for impression in batch:
                 pipe.xadd(IMPRESSIONS, _entry(impression))
+                if impression.fatigue is not None and impression.user_id is not None and impression.items:
+                    item_ids = [item["item_id"] for item in impression.items]
+                    half_life = impression.fatigue.half_life_hours
+                    remember(pipe, impression.user_id, item_ids, impression.now_ms, half_life)
             pipe.eval(_TRIM, 2, IMPRESSIONS, EXPORTED, _MAX_LENGTH)
             try:
                 async with asyncio.timeout(_TIMEOUT_S):

@@ -50,6 +50,9 @@ REQUEST_TENSORS = {
     "diversity": _REAL,
     "objectives": _JSON,
     "repeats": _TEXT,
+    "boosts": _JSON,
+    "pins": _JSON,
+    "caps": _JSON,
 }
 """Input tensors of the ``recommender`` model: the fields of a request."""
 
