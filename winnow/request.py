@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from winnow import fields
 from winnow.errors import WinnowError
-from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name, Weight
+from winnow.fields import FAULT, LONGEST_QUOTE, MAX_MEDIA_BYTES, Identifier, Name, Weight
 from winnow.schema import MOST_TYPES, Repeats
 
 MAX_K = 100
@@ -29,6 +29,9 @@ MAX_BODY_BYTES = 8 << 20
 
 MAX_TEXT = 2000
 """Maximum length of a query's text, in characters."""
+
+MAX_PAGED = 1000
+"""Items that are shown before there is no further page."""
 
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
@@ -120,6 +123,8 @@ class RecommendRequest(Contract):
         diversity: 0 orders by score alone, 1 by dissimilarity alone; ``None`` for the server's default.
         objectives: event type -> weight, in place of the weight in force; ``None`` changes none.
         repeats: what to do with items that the user has seen; ``None`` for the release's setting.
+        recommendation_id: that of an earlier answer, whose next page is wanted; ``None`` for a first page.
+        reasons: whether each item has a reason.
     """
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
@@ -137,14 +142,30 @@ class RecommendRequest(Contract):
         description=f"an object of at most {MOST_TYPES} event types, each with its weight",
     )
     repeats: Repeats | None = Field(default=None, description="hide, allow or demote")
+    recommendation_id: str | None = Field(
+        default=None, min_length=1, max_length=LONGEST_QUOTE, description="the recommendation_id of an answer, whole"
+    )
+    reasons: bool = Field(default=False, description="true or false")
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if self.user_id is None and self.query is None:
+        if self.user_id is None and self.query is None and self.recommendation_id is None:
             raise PydanticCustomError(
                 _WHOLE, f".user_id: is required, and must be {fields.LENGTH}, unless there is a query"
             )
         return self
+
+
+class Reason(TypedDict):
+    """Why an item is in an answer.
+
+    ``kind`` is ``query``, ``repeat``, ``history``, ``similar``, ``new``, ``popular`` or ``picked``; ``evidence`` is
+    what the text was written from (docs/pages.md).
+    """
+
+    text: str
+    kind: str
+    evidence: dict[str, Any]
 
 
 class RecommendedItem(TypedDict):
@@ -152,8 +173,8 @@ class RecommendedItem(TypedDict):
 
     ``click`` is the probability that the user interacts with the item, ``conversion`` that of a conversion given an
     interaction, and ``value`` what showing the item is worth by the weights in force. They are ``None`` where the
-    ranker was not called. ``score`` is what items are ordered by. New items have a title, because the release does not
-    have it.
+    ranker was not called. ``score`` is what items are ordered by. ``position`` counts from 0 through all pages. New
+    items have a title, because the release does not have it. ``reason`` is present where the request asks for reasons.
     """
 
     item_id: str
@@ -164,11 +185,13 @@ class RecommendedItem(TypedDict):
     value: float | None
     sources: list[str]
     position: int
+    reason: NotRequired[Reason]
 
 
 class Answer(TypedDict):
     """The answer to one request; ``degraded`` names every component that was unavailable, and the reason.
 
+    ``recommendation_id`` asks for the next page; events quote it, or its first 16 characters.
     ``reused_ms`` is present where an earlier answer was reused, because nothing that it was computed from had changed:
     its age in milliseconds. ``explored`` is present where the list was drawn at random (``--explore``).
     ``arms`` is present where the user takes part in experiments (``--experiments``): experiment -> arm.
@@ -177,6 +200,7 @@ class Answer(TypedDict):
     user_id: str | None
     release: int
     request_id: str
+    recommendation_id: str
     items: list[RecommendedItem]
     degraded: list[str]
     reused_ms: NotRequired[int]

@@ -55,6 +55,7 @@ LEVELS = (
     ("winnow.feedback",),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
+        "winnow.evaluation.attribution",
         "winnow.evaluation.experiments",
         "winnow.evaluation.off_policy",
         "winnow.training.encoders",
@@ -67,7 +68,7 @@ LEVELS = (
     ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.backends.predictor"),
-    ("kfp_pipelines.rollout", "recommender_transformer.content"),
+    ("kfp_pipelines.rollout", "recommender_transformer.content", "recommender_transformer.funnel.pages"),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     ("recommender_transformer.funnel.reuse",),
     (
@@ -77,6 +78,7 @@ LEVELS = (
         "recommender_transformer.funnel.item_hydrators",
         "recommender_transformer.funnel.orderers",
         "recommender_transformer.funnel.query_hydrators",
+        "recommender_transformer.funnel.reasons",
         "recommender_transformer.funnel.scorers",
         "recommender_transformer.funnel.side_effects",
         "recommender_transformer.funnel.sources",

@@ -55,6 +55,7 @@ def write_release(
     models: Mapping[str, str] | tuple[str, ...] = (),
     holdout: releases.Holdout = "none",
     item: str = "item-",
+    items: int = ITEMS,
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -66,36 +67,37 @@ def write_release(
         models: names of the models in the manifest; or name -> SHA-256 of its graph.
         holdout: as in the manifest.
         item: prefix of the items' ids.
+        items: number of items.
     """
     rng = np.random.default_rng(seed)
-    item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
-    item_rows["index"] = np.arange(ITEMS + 1)
-    item_rows["available"] = [index not in UNAVAILABLE for index in range(ITEMS + 1)]
-    item_rows["categorical"][1:, 0] = rng.integers(1, 5, ITEMS)
+    item_rows = np.zeros(items + 1, SCHEMA.item_dtype)
+    item_rows["index"] = np.arange(items + 1)
+    item_rows["available"] = [index % 10 != 5 for index in range(items + 1)]
+    item_rows["categorical"][1:, 0] = rng.integers(1, 5, items)
     item_rows["numeric"] = rng.random(item_rows["numeric"].shape)
     user_rows = np.zeros(USERS, SCHEMA.user_dtype)
     user_rows["index"] = np.arange(USERS)
     user_rows["categorical"][:, 0] = rng.integers(1, 4, USERS)
     user = np.sort(rng.integers(0, USERS, EVENTS))
-    vectors = rng.standard_normal((ITEMS + 1, WIDTH)).astype(np.float32)
+    vectors = rng.standard_normal((items + 1, WIDTH)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    neighbours = rng.integers(1, ITEMS + 1, (ITEMS + 1, 10)).astype(np.int32)
+    neighbours = rng.integers(1, items + 1, (items + 1, 10)).astype(np.int32)
     return releases.write(
         folder / str(number),
         {
-            **id_arrays(["", *(f"{item}{index}" for index in range(1, ITEMS + 1))]),
+            **id_arrays(["", *(f"{item}{index}" for index in range(1, items + 1))]),
             "user_ids": np.array([f"user-{index}" for index in range(USERS)]),
             "item_rows": item_rows,
             "user_rows": user_rows,
             "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
-            "item": rng.integers(1, ITEMS + 1, EVENTS).astype(np.int32),
+            "item": rng.integers(1, items + 1, EVENTS).astype(np.int32),
             "event": rng.integers(1, 3, EVENTS).astype(np.int32),
             "grade": np.ones(EVENTS, np.float32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
             "item_vectors": vectors,
             "neighbours": neighbours,
             "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
-            "popular": (rng.permutation(ITEMS) + 1).astype(np.int32),
+            "popular": (rng.permutation(items) + 1).astype(np.int32),
         },
         {
             "schema.json": SCHEMA.model_dump_json(),

@@ -26,8 +26,11 @@ from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.orderers.explored import Explored
 from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
+from recommender_transformer.funnel.pages.recommendation_ids import RecommendationIds
+from recommender_transformer.funnel.pages.signing_key import SigningKey
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
+from recommender_transformer.funnel.reasons.giver import Reasons
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker
@@ -86,6 +89,7 @@ def recommender(
     if milvus_items is not None:
         hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
         retriever = RetrieverInMilvus(models, milvus_items, catalog, count, category.width, hides_history)
+    backfill = Popular(popular, catalog.rows, schema)
     return Pipeline(
         release=manifest.number,
         catalog=catalog,
@@ -120,12 +124,14 @@ def recommender(
             DislikedCategory(catalog, categories, category.width),
             Unlikely(catalog, item_hashes(categories), category.width, manifest.number),
         ),
-        backfill=Popular(popular, catalog.rows, schema),
+        backfill=backfill,
         scorers=(
             *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog, schema.repeats == "allow"), Value())),
             ContentScorer(catalog),
         ),
         orderers=(Explored(UnseenFirst(Mmr(catalog.vectors))),),
         side_effects=(Impressions(store), held_answers, *spans()),
+        ids=RecommendationIds(SigningKey(store.client)),
+        reasons=Reasons(catalog, schema, categories, neighbours, weights, backfill.name),
         explainer=Explainer(release, store),
     )

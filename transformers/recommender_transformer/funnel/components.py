@@ -11,12 +11,14 @@ from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.objectives import Objectives
+from recommender_transformer.funnel.pages.recommendation_ids import RecommendationIds
 from recommender_transformer.funnel.stages import (
     Backfill,
     Filter,
     ItemHydrator,
     Orderer,
     QueryHydrator,
+    ReasonGiver,
     Scorer,
     SideEffect,
     Source,
@@ -41,6 +43,8 @@ class Pipeline:
         repeats: what to do with items that a user has seen, for requests that do not say.
         explore: share of the lists that are explored.
         experiments: assign users to arms, which set fields of their requests.
+        ids: write and read the ids of recommendations.
+        reasons: says why items are shown.
         explainer: renders the trace of ``debug: true``.
     """
 
@@ -61,6 +65,8 @@ class Pipeline:
     scorers: tuple[Scorer, ...]
     orderers: tuple[Orderer, ...]
     side_effects: tuple[SideEffect, ...]
+    ids: RecommendationIds
+    reasons: ReasonGiver
     explainer: Explainer
 
     @cached_property

@@ -12,6 +12,7 @@ from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.backends.predictor.models import Tensors
 from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.pages.page import Page
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendedItem, RecommendRequest
@@ -111,6 +112,7 @@ class Query:
         weights: float64 [E], the weights of the event types; a query hydrator writes those in force.
         deadline_s: seconds from ``started`` within which the answer is due.
         user: the user's state and vectors.
+        page: which page of the recommendation is asked for.
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
         carrier: W3C trace headers of the caller; empty without a trace.
         sources: candidate lists by source, and the vector of the content.
@@ -129,6 +131,7 @@ class Query:
     weights: NDArray[np.float64]
     deadline_s: float
     user: User
+    page: Page
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     sources: SourceResults = field(default_factory=SourceResults)

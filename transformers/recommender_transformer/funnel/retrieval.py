@@ -40,6 +40,11 @@ class Retrieval:
         self._fallbacks = fallbacks
         self._direct, self._waiting = _by_waiting(dependency_order(pipeline.sources))
 
+    @property
+    def none(self) -> Candidates:
+        """No candidates."""
+        return self._merge([NOTHING] * len(self._pipeline.source_names))
+
     async def candidates(self, query: Query) -> Candidates:
         """The candidates that passed every filter; backfilled if there are fewer than ``k``."""
         lists = await self._find(query)

@@ -19,6 +19,7 @@ from recommender_transformer.funnel.answers import recommended
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.fallbacks import Fallbacks
+from recommender_transformer.funnel.pages.page import marks
 from recommender_transformer.funnel.query import Exploration, Query, User
 from recommender_transformer.funnel.retrieval import Retrieval
 from recommender_transformer.funnel.stage_metrics import StageMetrics
@@ -48,6 +49,14 @@ class Runner:
         self._retrieval = Retrieval(pipeline, self._fallbacks)
         self._metrics = StageMetrics(pipeline)
 
+    def whole(self, request: RecommendRequest, where: str) -> RecommendRequest:
+        """A request with the fields of the first page, where it asks for a further one.
+
+        Raises:
+            InvalidRequest: there is no such page.
+        """
+        return self._pipeline.ids.read(request, where)[0]
+
     async def admit(
         self, requests: Sequence[RecommendRequest], request_id: str, carrier: Mapping[str, str] | None = None
     ) -> list[Query]:
@@ -59,14 +68,15 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, or the release lacks an encoder, category or event type that a
-                request names; the message names the field.
+            InvalidRequest: content cannot be decoded, the release lacks an encoder, category or event type that a
+                request names, or there is no such page; the message names the field.
         """
         objectives = self._pipeline.objectives
-        for n, request in enumerate(requests):
+        read = [self._pipeline.ids.read(request, f"instances[{n}]") for n, request in enumerate(requests)]
+        for n, (request, _) in enumerate(read):
             objectives.check(request, f"instances[{n}]")
-        contents = await self._decode(requests)
-        assigned = [self._pipeline.experiments.assign(request) for request in requests]
+        contents = await self._decode([request for request, _ in read])
+        assigned = [(*self._pipeline.experiments.assign(request), page) for request, page in read]
         return [
             Query(
                 request=request,
@@ -76,12 +86,13 @@ class Runner:
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
+                page=page,
                 content=content,
                 carrier=carrier or {},
                 arms=arms,
                 exploration=self._exploration(request),
             )
-            for n, ((request, arms), content) in enumerate(zip(assigned, contents, strict=True))
+            for n, ((request, arms, page), content) in enumerate(zip(assigned, contents, strict=True))
         ]
 
     def _exploration(self, request: RecommendRequest) -> Exploration:
@@ -97,6 +108,9 @@ class Runner:
 
         Once a query hydrator has found an earlier answer to reuse, nothing else runs; the candidates are its items.
         """
+        if query.page.closed:
+            query.trace.degraded.append(f"pages: {query.page.closed}")
+            return self._retrieval.none
         for hydrator in self._pipeline.query_hydrators:
             work, fallback = partial(hydrator.hydrate, query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
@@ -106,7 +120,7 @@ class Runner:
 
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Scorers: set the candidates' scores, unless an earlier answer is reused."""
-        if query.reuse.answer is not None:
+        if query.reuse.answer is not None or query.page.closed:
             return
         for scorer in self._pipeline.scorers:
             if scorer.enabled(query):
@@ -116,14 +130,24 @@ class Runner:
     def answer(self, query: Query, candidates: Candidates) -> Answer:
         """Orderers, unless an earlier answer is reused; returns the answer and hands it to the side effects."""
         reused = query.reuse.answer
-        shown = self._order(query, candidates) if reused is None else reused.shown
+        pipeline = self._pipeline
+        shown = candidates if reused or query.page.closed else self._order(query, candidates)
         answer = Answer(
             user_id=query.request.user_id,
-            release=self._pipeline.release,
+            release=pipeline.release,
             request_id=query.request_id,
-            items=reused.items if reused else recommended(shown, self._pipeline.catalog, self._pipeline.source_names),
+            recommendation_id=pipeline.ids.write(
+                query.page, query.request.k, marks(pipeline.catalog.words(shown.items))
+            ),
+            items=reused.items
+            if reused
+            else recommended(shown, pipeline.catalog, pipeline.source_names, query.page.first),
             degraded=query.trace.degraded,
         )
+        if query.request.reasons and reused is None:
+            given = pipeline.reasons.reasons(query, shown, pipeline.source_names)
+            for item, reason in zip(answer["items"], given, strict=True):
+                item["reason"] = reason
         if reused is not None:
             answer["reused_ms"] = int((monotonic() - reused.made) * 1000)
         if query.exploration.drawn:

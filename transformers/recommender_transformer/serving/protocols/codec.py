@@ -44,10 +44,12 @@ REQUEST_TENSORS = {
     "diversity": _REAL,
     "objectives": _JSON,
     "repeats": _TEXT,
+    "recommendation_id": _TEXT,
+    "reasons": _BOOLEAN,
 }
 """Input tensors of the ``recommender`` model: the fields of a request."""
 
-REQUEST_LEADING = ("user_id", "query")
+REQUEST_LEADING = ("user_id", "query", "recommendation_id")
 """At least one of them is required; their length is the number of requests."""
 
 EVENT_TENSORS = {
@@ -57,6 +59,7 @@ EVENT_TENSORS = {
     "timestamp": _WHOLE,
     "amount": _REAL,
     "event_id": _TEXT,
+    "recommendation_id": _TEXT,
 }
 """Input tensors of the ``events`` model."""
 
