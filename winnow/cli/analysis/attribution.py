@@ -72,5 +72,5 @@ def _show(result: "Report") -> None:
 
 def _cells(rate: "Rate") -> tuple[str, str, str]:
     if rate.rate is None:
-        return f"{rate.count:,}", "", ""
-    return f"{rate.count:,}", f"{rate.rate:.2%}", f"{rate.low:.2%} to {rate.high:.2%}"
+        return f"{rate.hits:,}", "", ""
+    return f"{rate.hits:,}", f"{rate.rate:.2%}", f"{rate.low:.2%} to {rate.high:.2%}"

@@ -103,7 +103,7 @@ def attributed(log: Log, positive: Sequence[str], conversions: Sequence[str]) ->
     events = _once(log.events)
     quoting = events.filter(pc.is_valid(events["recommendation_id"]))
     keys = slots.select(_SLOT).append_column("row", pa.array(np.arange(len(slots)))) if len(slots) else None
-    hits = [_hit(keys, quoting, types, len(slots)) for types in (positive, conversions)]
+    clicked, converted = (_hit(keys, quoting, types, len(slots)) for types in (positive, conversions))
     notes = [f"{len(events) - len(quoting):,} of {len(events):,} events quote no recommendation, and count for none"]
     if without := len(log.impressions) - len(known):
         notes.append(f"{without:,} answers have no recommendation_id: they are of an earlier version")
@@ -113,7 +113,7 @@ def attributed(log: Log, positive: Sequence[str], conversions: Sequence[str]) ->
     elsewhere = len(quoting) - (count or 0) - _found(keys, quoting)
     if elsewhere:
         notes.append(f"{elsewhere:,} events quote a recommendation that did not show their item")
-    return Slots(slots, *hits, notes)
+    return Slots(slots, clicked, converted, notes)
 
 
 def _slots(requests: pa.Table) -> pa.Table:

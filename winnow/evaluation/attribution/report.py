@@ -19,13 +19,13 @@ class Rate(NamedTuple):
     """A share of the shown items.
 
     Attributes:
-        count: number of them.
+        hits: number of them.
         rate: the share; ``None`` where nothing was shown, as the two ends.
         low: lower end of its Wilson interval of 95 %.
         high: upper end.
     """
 
-    count: int
+    hits: int
     rate: float | None
     low: float | None
     high: float | None

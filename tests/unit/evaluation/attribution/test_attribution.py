@@ -77,22 +77,22 @@ def found(folder: str) -> Slots:
 
 def test_each_slot_counts_once_and_by_its_quote(tmp_path: Path) -> None:
     result = report(found(write(tmp_path, IMPRESSIONS, EVENTS)))
-    assert (result.total.shown, result.total.clicks.count, result.total.conversions.count) == (5, 2, 1)
-    assert {row.name: (row.shown, row.clicks.count) for row in result.source} == {
+    assert (result.total.shown, result.total.clicks.hits, result.total.conversions.hits) == (5, 2, 1)
+    assert {row.name: (row.shown, row.clicks.hits) for row in result.source} == {
         "retriever": (5, 2),
         "a": (2, 1),
         "b": (1, 0),
         "\u0634\u06cc": (1, 0),
         "d": (1, 1),
     }
-    assert [(row.name, row.shown, row.clicks.count) for row in result.position] == [
+    assert [(row.name, row.shown, row.clicks.hits) for row in result.position] == [
         ("0", 1, 1),
         ("1", 1, 0),
         ("2", 1, 0),
         ("50-99", 2, 1),
     ]
-    assert [(row.name, row.shown, row.conversions.count) for row in result.release] == [("1", 3, 1), ("2", 2, 0)]
-    assert [(row.name, row.shown, row.clicks.count) for row in result.arm] == [
+    assert [(row.name, row.shown, row.conversions.hits) for row in result.release] == [("1", 3, 1), ("2", 2, 0)]
+    assert [(row.name, row.shown, row.clicks.hits) for row in result.arm] == [
         ("e: new", 2, 1),
         ("e: old", 3, 1),
         ("f: x", 2, 1),
@@ -149,7 +149,7 @@ def test_the_command_prints_tables_and_json(tmp_path: Path, monkeypatch: pytest.
     run = CliRunner().invoke(commands, ["events", "report", "--json"])
     assert run.exit_code == 0, run.output
     document = json.loads(run.stdout)
-    assert document["total"]["clicks"]["count"] == 2
+    assert document["total"]["clicks"]["hits"] == 2
     assert [row["name"] for row in document["arm"]] == ["e: new", "e: old", "f: x"]
     shown_tables = CliRunner().invoke(commands, ["events", "report"])
     assert "40.00%" in shown_tables.stdout
