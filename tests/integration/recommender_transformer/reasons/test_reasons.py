@@ -118,7 +118,7 @@ def test_no_reason_names_an_item_or_event_that_the_user_does_not_have(
         taken = {item for item, _ in done}
         for item in answer["items"]:
             reason = item["reason"]
-            named = re.findall(r"item-\d+", reason["text"])
+            named = [f"item-{number}" for number in re.findall(r"title (\d+)", reason["text"])]
             assert set(named) <= taken
             if named:
                 assert (named[0], reason["evidence"]["event"]) in done

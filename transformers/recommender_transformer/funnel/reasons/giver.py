@@ -16,6 +16,8 @@ from winnow.request import Reason
 from winnow.retrieval.covisitation import contributions
 from winnow.schema import FeatureSchema
 
+_TITLE = "title"
+
 
 class _Shown(NamedTuple):
     """One shown item.
@@ -159,7 +161,9 @@ class Reasons:
         return {"item_id": self._catalog.item_id(item), "event": self._types[code - 1]}
 
     def _title(self, item: int) -> str:
-        return self._catalog.titles.get(item) or self._catalog.item_id(item)
+        columns = self._catalog.columns
+        title = columns[_TITLE].value(item) if _TITLE in columns.names else None
+        return str(title or self._catalog.item_id(item))
 
 
 def _of_query(query: Query, shown: _Shown) -> Reason | None:
