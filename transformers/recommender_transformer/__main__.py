@@ -274,9 +274,7 @@ def serve(
         runners.append(runner)
         tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
         tasks.append(asyncio.create_task(store.lists.follow()))
-        key = pipeline().ids.key
-        await key.refresh()
-        tasks.append(asyncio.create_task(key.follow()))
+        tasks.append(asyncio.create_task(pipeline().ids.key.follow()))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
             await searched.warm_up()

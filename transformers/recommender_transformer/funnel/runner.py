@@ -183,6 +183,7 @@ class Runner:
 
     async def warm_up(self) -> None:
         """Open the connections with a cold-start user's request, so that the first caller does not wait for them."""
+        await self._pipeline.ids.key.refresh()
         [query] = await self.admit([RecommendRequest(user_id="warm-up")], "warm-up")
         await self.score(query, await self.retrieve(query))
 
