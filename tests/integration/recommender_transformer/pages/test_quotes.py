@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.transformer_server import Server
+from tests.support.until import until
 from winnow import client
 from winnow.datasets.ingest import ingest
 from winnow.evaluation.attribution.log import attributed, exported, live
@@ -78,8 +79,7 @@ def test_quoted_events_are_attributed_to_their_slots(
     expected = {"all": (8, 4, 1)} | {str(n): (1, int(n in (0, 2, 5, 7)), int(n == 0)) for n in range(8)}
     types = ("view", "buy"), ("buy",)
     with connect(redis_url) as redis:
-        while redis.xlen(IMPRESSIONS) < 2:
-            pass
+        until(lambda: redis.xlen(IMPRESSIONS) == 2)
         quotes = [fields.get(b"recommendation_id") for _, fields in redis.xrange(EVENTS)]
     names = [page["recommendation_id"][:QUOTED].encode() for page in pages]
     assert quotes == [names[0], names[1], names[0], names[1], names[0], None]

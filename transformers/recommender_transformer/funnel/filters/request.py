@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
-from recommender_transformer.funnel.pages.page import marks
 from recommender_transformer.funnel.query import Query
 from winnow.arrays.membership import are_among
 
@@ -33,7 +32,7 @@ class RequestFilter:
         allowed = ~self._excluded(query, candidates)
         if query.categories is not None:
             allowed &= np.isin(candidates.rows["categorical"][:, : self._width], query.categories).any(axis=1)
-        return allowed & ~self._shown(query, candidates) if len(query.page.shown) else allowed
+        return allowed & ~self._shown(query, candidates) if query.page.shown else allowed
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """Which of the three applies."""
@@ -44,7 +43,7 @@ class RequestFilter:
         ]
 
     def _shown(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        return np.isin(marks(self._catalog.words(candidates.items)), query.page.shown)
+        return query.page.has(self._catalog.words(candidates.items))
 
     def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         if not query.request.filters.exclude_items:

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from winnow.request import RecommendRequest
 
-Marks = NDArray[np.uint32]
-"""Marks of items: 24 bits of each item's hash (:mod:`winnow.bloom.hashing`), which every release computes alike."""
-
-NO_MARKS: Marks = np.empty(0, np.uint32)
+MARK_BYTES = 3
+"""Bytes of an item's mark: the lowest of its hash's first generator word (:mod:`winnow.bloom.hashing`), which every
+release computes alike."""
 
 
 class Page(NamedTuple):
@@ -18,20 +17,29 @@ class Page(NamedTuple):
 
     Attributes:
         asked: the request of the first page, before arms of experiments set fields of it.
-        shown: marks of the items of the earlier pages; empty for a first page.
+        shown: marks of the items of the earlier pages, in their order; empty for a first page.
         closed: why nothing can be shown without the risk of a repeat; "" where it can.
     """
 
     asked: RecommendRequest
-    shown: Marks = NO_MARKS
+    shown: bytes = b""
     closed: str = ""
 
     @property
     def first(self) -> int:
         """Position of the page's first item."""
-        return len(self.shown)
+        return len(self.shown) // MARK_BYTES
+
+    def has(self, words: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Whether items were on the earlier pages, by their generator words: bool [n]."""
+        return np.isin(_numbers(marks(words)), _numbers(self.shown))
 
 
-def marks(words: NDArray[np.uint64]) -> Marks:
-    """The marks of items, from their generator words: uint64 [n, ...]."""
-    return (words[:, 0] & np.uint64(0xFFFFFF)).astype(np.uint32)
+def marks(words: NDArray[np.uint64]) -> bytes:
+    """The marks of items, from their generator words: uint64 [n, w]."""
+    return words.view(np.uint8)[:, :MARK_BYTES].tobytes()
+
+
+def _numbers(packed: bytes) -> NDArray[np.uint32]:
+    parts = np.frombuffer(packed, np.uint8).reshape(-1, MARK_BYTES).astype(np.uint32)
+    return np.asarray(parts @ (1 << 8 * np.arange(MARK_BYTES, dtype=np.uint32)), np.uint32)
