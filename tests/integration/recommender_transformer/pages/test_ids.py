@@ -32,6 +32,8 @@ def test_the_next_page_is_of_the_same_request(ask_in_turn: AskInTurn) -> None:
     assert set(shown(first) + shown(second) + shown(third)) <= toys - {"item-7"}
     assert [len(answer["items"]) for answer in (first, second, third)] == [6, 6, 2]
     assert len({*shown(first), *shown(second), *shown(third)}) == 14
+    positions = {c["item_id"]: c["position"] for c in second["trace"]["candidates"] if "position" in c}
+    assert positions == {item["item_id"]: item["position"] for item in second["items"]}
     removed = [c for c in second["trace"]["candidates"] if c.get("reason") == "on an earlier page"]
     assert {c["item_id"] for c in removed} == set(shown(first))
 

@@ -199,3 +199,31 @@ def test_the_words_are_those_of_the_event_type(event: str, because: str, similar
     assert words.because(event, "X") == because
     assert words.similar(event, "X") == similar
     assert words.before(event, 2) == before
+
+
+def test_the_forms_of_requests_have_reasons_of_their_own(published: Release, ask_in_turn: AskInTurn) -> None:
+    like, complements, ranked, newest, session = ask_in_turn(
+        {"like": "item-7", "k": 50, "reasons": True},
+        {"like": "item-7", "relation": "complementary", "k": 5, "reasons": True},
+        {"rank": ["item-9", "item-8"], "reasons": True},
+        {"list": "new", "k": 5, "reasons": True},
+        {"items": [{"item_id": "item-7", "event": "buy"}], "k": 50, "reasons": True},
+    )
+    texts = {item["reason"]["text"] for item in like["items"]}
+    assert texts == {"similar to title 7", "the nearest to title 7 that is left"}
+    for item in like["items"]:
+        cosine = float(unit(published, 7) @ unit(published, index(item["item_id"])))
+        assert item["reason"]["evidence"] == {"item_id": "item-7", "cosine": pytest.approx(cosine, abs=1e-3)}
+    table = dict(zip(published.array("neighbours")[7].tolist(), published.array("neighbour_weights")[7], strict=True))
+    found = of_kind(complements["items"], "together")
+    assert found
+    for item in found:
+        assert item["reason"]["text"] == "often taken together with title 7"
+        assert item["reason"]["evidence"]["weight"] == pytest.approx(table[index(item["item_id"])], abs=1e-3)
+    places = {item["item_id"]: item["reason"] for item in ranked["items"]}
+    for place, item_id in enumerate(["item-9", "item-8"], start=1):
+        if places[item_id]["kind"] == "own":
+            assert places[item_id]["evidence"] == {"place": place}
+    assert {item["reason"]["kind"] for item in newest["items"]} == {"new"}
+    named = {item["reason"]["evidence"]["item_id"] for item in of_kind(session["items"], "history")}
+    assert named == {"item-7"}

@@ -36,8 +36,8 @@ class _Shown(NamedTuple):
 class Reasons:
     """Names the most specific thing that is true of an item.
 
-    These are, in this order: the query, the user's own past with the item, co-visitation, an item of the history that
-    is near, novelty, popularity, and last the history as a whole.
+    These are, in this order: the query or the item of ``like``, the user's own past with the item, co-visitation, an
+    item of the history that is near, novelty, popularity, the caller's own list, and last the history as a whole.
 
     Args:
         catalog: gives ids, titles and vectors.
@@ -81,13 +81,32 @@ class Reasons:
     def _reason(self, query: Query, past: Past, shown: _Shown) -> Reason:
         return (
             _of_query(query, shown)
+            or self._of_liked(query, shown)
             or self._of_repeat(past, shown)
             or self._of_covisitation(past, shown)
             or self._of_near_item(past, shown)
             or self._of_novelty(shown)
             or self._of_popularity(query, shown)
+            or _of_own_list(shown)
             or Reason(text=words.picked(past.events), kind="picked", evidence={"events": past.events})
         )
+
+    def _of_liked(self, query: Query, shown: _Shown) -> Reason | None:
+        """For what was found by its relation to the item of ``like``."""
+        liked, own = query.asked.item, np.array([shown.item], np.int32)
+        if not liked:
+            return None
+        named: dict[str, Any] = {"item_id": self._catalog.item_id(liked)}
+        if "complements" in shown.proposed:
+            evidence = named | {"weight": round(shown.proposed["complements"][0], 4)}
+            return Reason(text=words.together(self._title(liked)), kind="together", evidence=evidence)
+        if not shown.proposed.keys() & {"similar", "nearest"}:
+            return None
+        nearness = self._nearness = self._nearness or Nearness(self._catalog)
+        cosine = float((nearness.vectors(np.array([liked], np.int32)) @ nearness.vectors(own)[0])[0])
+        near = cosine >= nearness.bar(liked, shown.item)
+        evidence = named | {"cosine": round(cosine, 4)}
+        return Reason(text=words.like(self._title(liked), near), kind="similar", evidence=evidence)
 
     def _of_repeat(self, past: Past, shown: _Shown) -> Reason | None:
         if not past.likes(shown.item):
@@ -133,7 +152,7 @@ class Reasons:
         )
 
     def _of_novelty(self, shown: _Shown) -> Reason | None:
-        if shown.item <= self._catalog.size:
+        if shown.item <= self._catalog.size and "new" not in shown.proposed:
             return None
         return Reason(text="new", kind="new", evidence={"item_id": self._catalog.item_id(shown.item)})
 
@@ -164,6 +183,12 @@ class Reasons:
         columns = self._catalog.columns
         title = columns[_TITLE].value(item) if _TITLE in columns.names else None
         return str(title or self._catalog.item_id(item))
+
+
+def _of_own_list(shown: _Shown) -> Reason | None:
+    if "rank" not in shown.proposed:
+        return None
+    return Reason(text="from your list", kind="own", evidence={"place": shown.proposed["rank"][1] + 1})
 
 
 def _of_query(query: Query, shown: _Shown) -> Reason | None:

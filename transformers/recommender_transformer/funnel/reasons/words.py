@@ -39,6 +39,16 @@ def similar(event: str, title: str) -> str:
     return f"similar to {title}, which you {verb}" if verb else f"similar to {title}, with which you had {event}"
 
 
+def like(title: str, near: bool) -> str:
+    """The item is among the nearest to the one of the request, and near to it or not."""
+    return f"similar to {title}" if near else f"the nearest to {title} that is left"
+
+
+def together(title: str) -> str:
+    """Users take the item close to the one of the request."""
+    return f"often taken together with {title}"
+
+
 def before(event: str, times: int) -> str:
     """The item is one of the user's."""
     verb, often = _verb(event), "before" if times == 1 else f"{times} times before"
