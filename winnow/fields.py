@@ -39,6 +39,16 @@ _CONTROL = re.compile(CONTROL)
 MAX_MEDIA_BYTES = 4 * 2**20
 """Size limit of an encoded image or sound, in a catalog and in a request."""
 
+QUOTED = 16
+"""Characters of a ``recommendation_id`` that name the recommendation; what follows is for the next page."""
+
+LONGEST_QUOTE = 9000
+"""Characters of a ``recommendation_id``."""
+
+QUOTE = "the recommendation_id of an answer"
+
+_QUOTE = re.compile(rf"[A-Za-z0-9_-]{{{QUOTED}}}(\..*)?", re.DOTALL)
+
 FAULT = "fault"
 """Type of the pydantic errors whose message completes "must be …"."""
 
@@ -87,6 +97,10 @@ def _created(moment: int) -> int:
     return _without(moment, moments.fault(moment, moments.IMPLAUSIBLE_CREATION))
 
 
+def _quoted(text: str) -> str:
+    return _without(text, None if _QUOTE.fullmatch(text) else QUOTE)[:QUOTED]
+
+
 def _weight(value: object) -> object:
     return _without(value, None if is_weight(value) else WEIGHT)
 
@@ -108,6 +122,9 @@ Happened = Annotated[int, BeforeValidator(_written), AfterValidator(_happened)]
 
 Created = Annotated[int, BeforeValidator(_written), AfterValidator(_created)]
 """When an item was created, likewise."""
+
+Quote = Annotated[str, StringConstraints(max_length=LONGEST_QUOTE), AfterValidator(_quoted)]
+"""The recommendation that an event follows from: a ``recommendation_id``, of which the naming characters are kept."""
 
 Weight = Annotated[float, BeforeValidator(_weight)]
 """The weight of an event type in the order of recommendations."""

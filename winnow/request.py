@@ -14,6 +14,7 @@ from winnow import fields, moments
 from winnow.errors import WinnowError
 from winnow.fields import (
     FAULT,
+    LONGEST_QUOTE,
     MAX_CAPS,
     MAX_K,
     MAX_MEDIA_BYTES,
@@ -30,6 +31,7 @@ from winnow.fields import (
 )
 from winnow.forms import combinations
 from winnow.forms.answer import Answer as Answer
+from winnow.forms.answer import Reason as Reason
 from winnow.forms.answer import RecommendedItem as RecommendedItem
 from winnow.forms.combinations import FormName, ListName, Relation
 from winnow.schema import MOST_TYPES, Repeats
@@ -61,9 +63,13 @@ MAX_BODY_BYTES = 8 << 20
 MAX_TEXT = 2000
 """Maximum length of a query's text, in characters."""
 
+MAX_PAGED = 1000
+"""Items that are shown before there is no further page."""
+
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
-_PLAIN = frozenset({"user_id", "k", "debug", "filters", "deadline_ms"})
+_OTHER_LENGTH = {"k", "recommendation_id"}
+_PLAIN = frozenset({"user_id", "k", "debug", "filters", "deadline_ms", "reasons"})
 """Fields of the most frequent requests, which can all be combined."""
 
 
@@ -182,6 +188,8 @@ class RecommendRequest(Contract):
         boosts: factors on the worth of items, beside those of the rules in force.
         pins: items at positions, before those of the rules in force.
         caps: column -> items of one of its values in the list; before those of the rules in force.
+        recommendation_id: that of an earlier answer, whose next page is wanted; ``None`` for a first page.
+        reasons: whether each item has a reason.
     """
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
@@ -225,12 +233,16 @@ class RecommendRequest(Contract):
         max_length=MAX_CAPS,
         description=f"an object of at most {MAX_CAPS} columns, each with a whole number between 1 and {MAX_K}",
     )
+    recommendation_id: str | None = Field(
+        default=None, min_length=1, max_length=LONGEST_QUOTE, description="the recommendation_id of an answer, whole"
+    )
+    reasons: bool = Field(default=False, description="true or false")
 
     @model_validator(mode="before")
     @classmethod
     def _all_of_an_own_list(cls, given: Any) -> Any:
         """The default of ``k`` is the length of the caller's own list."""
-        own = given.get("rank") if isinstance(given, dict) and "k" not in given else None
+        own = given.get("rank") if isinstance(given, dict) and given.keys().isdisjoint(_OTHER_LENGTH) else None
         return given | {"k": len(own)} if isinstance(own, Sized) and 1 <= len(own) <= MAX_RANKED else given
 
     @model_validator(mode="after")
@@ -238,7 +250,7 @@ class RecommendRequest(Contract):
         if self.model_fields_set <= _PLAIN and self.user_id is not None:
             return self
         given = self.given
-        if not any(field in given for field in combinations.ASKED):
+        if self.recommendation_id is None and not any(field in given for field in combinations.ASKED):
             others = ", ".join(combinations.ASKED[1:])
             message = f".user_id: is required, and must be {fields.LENGTH}, unless there is one of {others}"
             raise PydanticCustomError(_WHOLE, message)

@@ -74,6 +74,7 @@ CALLS: Mapping[str, Callable[[Drawn], Instance]] = {
     "list trending": lambda one: {"list": "trending"},
     "list new": lambda one: {"list": "new"},
     "list last_seen": lambda one: {"list": "last_seen", "user_id": one.user()},
+    "with reasons": lambda one: {"user_id": one.user(), "reasons": True},
     "plain, 100 items": lambda one: {"user_id": one.user(), "k": 100},
     "plain, 500 items": lambda one: {"user_id": one.user(), "k": 500},
 }

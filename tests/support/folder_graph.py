@@ -56,6 +56,7 @@ LEVELS = (
     ("winnow.cli.options", "winnow.feedback"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
+        "winnow.evaluation.attribution",
         "winnow.evaluation.experiments",
         "winnow.evaluation.off_policy",
         "winnow.training.encoders",
@@ -73,6 +74,7 @@ LEVELS = (
         "recommender_transformer.content",
         "recommender_transformer.funnel.forms",
         "recommender_transformer.funnel.matching",
+        "recommender_transformer.funnel.pages",
     ),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     ("recommender_transformer.funnel.reuse",),
@@ -83,6 +85,7 @@ LEVELS = (
         "recommender_transformer.funnel.item_hydrators",
         "recommender_transformer.funnel.orderers",
         "recommender_transformer.funnel.query_hydrators",
+        "recommender_transformer.funnel.reasons",
         "recommender_transformer.funnel.side_effects",
         "recommender_transformer.funnel.sources",
         "recommender_transformer.serving.protocols",

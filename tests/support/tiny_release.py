@@ -62,6 +62,7 @@ def write_release(
     holdout: releases.Holdout = "none",
     item: str = "item-",
     rules: str = "",
+    items: int = ITEMS,
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -74,37 +75,38 @@ def write_release(
         holdout: as in the manifest.
         item: prefix of the items' ids.
         rules: its business rules, as YAML or JSON.
+        items: number of items.
     """
     rng = np.random.default_rng(seed)
-    item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
-    item_rows["index"] = np.arange(ITEMS + 1)
-    item_rows["available"] = [index not in UNAVAILABLE for index in range(ITEMS + 1)]
-    item_rows["categorical"][1:, 0] = rng.integers(1, 5, ITEMS)
+    item_rows = np.zeros(items + 1, SCHEMA.item_dtype)
+    item_rows["index"] = np.arange(items + 1)
+    item_rows["available"] = [index % 10 != 5 for index in range(items + 1)]
+    item_rows["categorical"][1:, 0] = rng.integers(1, 5, items)
     item_rows["numeric"] = rng.random(item_rows["numeric"].shape)
     user_rows = np.zeros(USERS, SCHEMA.user_dtype)
     user_rows["index"] = np.arange(USERS)
     user_rows["categorical"][:, 0] = rng.integers(1, 4, USERS)
     user = np.sort(rng.integers(0, USERS, EVENTS))
-    vectors = rng.standard_normal((ITEMS + 1, WIDTH)).astype(np.float32)
+    vectors = rng.standard_normal((items + 1, WIDTH)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    neighbours = rng.integers(1, ITEMS + 1, (ITEMS + 1, 10)).astype(np.int32)
+    neighbours = rng.integers(1, items + 1, (items + 1, 10)).astype(np.int32)
     column_values, described = column_arrays(catalog_of(item_rows), DECLARED)
     return releases.write(
         folder / str(number),
         {
-            **id_arrays(["", *(f"{item}{index}" for index in range(1, ITEMS + 1))]),
+            **id_arrays(["", *(f"{item}{index}" for index in range(1, items + 1))]),
             "user_ids": np.array([f"user-{index}" for index in range(USERS)]),
             "item_rows": item_rows,
             "user_rows": user_rows,
             "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
-            "item": rng.integers(1, ITEMS + 1, EVENTS).astype(np.int32),
+            "item": rng.integers(1, items + 1, EVENTS).astype(np.int32),
             "event": rng.integers(1, 3, EVENTS).astype(np.int32),
             "grade": np.ones(EVENTS, np.float32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
             "item_vectors": vectors,
             "neighbours": neighbours,
             "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
-            "popular": (rng.permutation(ITEMS) + 1).astype(np.int32),
+            "popular": (rng.permutation(items) + 1).astype(np.int32),
             **column_values,
         },
         {
@@ -130,12 +132,13 @@ def write_release(
 
 def catalog_of(item_rows: NDArray[np.void]) -> pa.Table:
     """The items' table behind the rows: every third item without a price, every fourth without tags."""
-    numbers = np.arange(1, ITEMS + 1)
+    items = len(item_rows) - 1
+    numbers = np.arange(1, items + 1)
     tags = VOCABULARIES["tags"][1:]
     return pa.table(
         {
             "title": [f"title {number}" for number in numbers],
-            "description": pa.nulls(ITEMS, pa.string()),
+            "description": pa.nulls(items, pa.string()),
             "category": [VOCABULARIES["category"][code] for code in item_rows["categorical"][1:, 0].tolist()],
             "price": pa.array([None if number % 3 == 0 else float(number) for number in numbers], pa.float64()),
             "created_at": pa.array([1_700_000_000_000 + int(number) for number in numbers], pa.int64()),
@@ -144,7 +147,7 @@ def catalog_of(item_rows: NDArray[np.void]) -> pa.Table:
                 [None if number % 4 == 0 else [tags[number % 6], tags[number % 5]] for number in numbers],
                 pa.list_(pa.string()),
             ),
-            "grams": pa.nulls(ITEMS, pa.float64()),
+            "grams": pa.nulls(items, pa.float64()),
         }
     )
 

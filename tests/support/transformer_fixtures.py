@@ -24,6 +24,7 @@ from winnow.store.keys import recent
 from winnow.store.publish import publish
 
 Recommend = Callable[..., Answer]
+AskInTurn = Callable[..., list[Answer]]
 
 _numbers = count(7001)
 
@@ -68,6 +69,32 @@ def recommend(published: Release, models: NumpyModels, redis_url: str) -> Recomm
         return asyncio.run(run())
 
     return ask
+
+
+@pytest.fixture
+def ask_in_turn(published: Release, models: NumpyModels, redis_url: str) -> AskInTurn:
+    """Answer requests one after the other by one funnel; a callable makes its request from the answers before."""
+
+    def run(*requests: Any, url: str = redis_url, **settings: Any) -> list[Answer]:
+        async def inside() -> list[Answer]:
+            store = OnlineStore(published, url)
+            pipeline = recommender(published, store, models, **settings)
+            await pipeline.ids.key.refresh()
+            runner = Runner(pipeline, store.cold_start_state, deadline_ms=10_000)
+            answers: list[Answer] = []
+            try:
+                for given in requests:
+                    fields = given(answers) if callable(given) else given
+                    [query] = await runner.admit([RecommendRequest.model_validate(fields)], f"asked-{len(answers)}")
+                    answers.append(await runner.recommend(query))
+                await runner.close()
+            finally:
+                await store.close()
+            return answers
+
+        return asyncio.run(inside())
+
+    return run
 
 
 @pytest.fixture

@@ -276,6 +276,7 @@ def serve(
         tasks.append(asyncio.create_task(store.lists.follow()))
         await store.rules.try_to_look()
         tasks.append(asyncio.create_task(store.rules.follow()))
+        tasks.append(asyncio.create_task(pipeline().ids.key.follow()))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
             await searched.warm_up()

@@ -39,8 +39,11 @@ from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.pinned import Pinned
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
 from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
+from recommender_transformer.funnel.pages.recommendation_ids import RecommendationIds
+from recommender_transformer.funnel.pages.signing_key import SigningKey
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
+from recommender_transformer.funnel.reasons.giver import Reasons
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
 from recommender_transformer.funnel.scorers.boosts import Boosts
 from recommender_transformer.funnel.scorers.content import ContentScorer
@@ -105,6 +108,7 @@ def recommender(
     if milvus_items is not None:
         hides_history = schema.repeats != "allow"
         retriever = RetrieverInMilvus(models, milvus_items, catalog, matches, retrieved, category.width, hides_history)
+    backfill = Popular(popular, catalog.rows, schema)
     funnel = Pipeline(
         release=manifest.number,
         catalog=catalog,
@@ -145,7 +149,7 @@ def recommender(
             UnlessPinned(DislikedCategory(catalog, categories, category.width)),
             UnlessPinned(Unlikely(catalog, item_hashes(categories), category.width, manifest.number)),
         ),
-        backfill=Popular(popular, catalog.rows, schema),
+        backfill=backfill,
         scorers=(
             *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog, schema.repeats == "allow"), Value())),
             ContentScorer(catalog),
@@ -153,6 +157,8 @@ def recommender(
         ),
         orderers=(Pinned(Explored(Capped(UnseenFirst(Mmr(catalog.vectors))))),),
         side_effects=(Impressions(store), held_answers, *spans()),
+        ids=RecommendationIds(SigningKey(store.client)),
+        reasons=Reasons(catalog, schema, categories, neighbours, weights, backfill.name),
         explainer=Explainer(release, store),
         reader=FormReader(catalog, schema),
     )

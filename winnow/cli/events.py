@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from winnow import home
+from winnow.cli.analysis.attribution import report
 from winnow.cli.options import Json
 from winnow.local.running_stack import redis_url
 
 commands = typer.Typer(
     no_args_is_help=True, help="The streams of events and impressions (what users did, and what they were shown)."
 )
+commands.command()(report)
 
 
 @commands.command()

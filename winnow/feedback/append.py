@@ -28,7 +28,7 @@ REMEMBERED_S = 3600
 _REPLICATION_MS = 1000
 """Time-out of ``WAIT``; below the whole time-out, so that the error names the replicas."""
 
-_FIELDS = ("user_id", "item_id", "event", "timestamp", "amount", "event_id")
+_FIELDS = ("user_id", "item_id", "event", "timestamp", "amount", "event_id", "recommendation_id")
 
 _APPEND = """
 local stream, most, ttl = KEYS[1], tonumber(ARGV[1]), ARGV[2]
@@ -45,7 +45,7 @@ end
 if new > 0 and redis.call('XLEN', stream) + new > most then return {} end
 local answers = {}
 for position = 2, #KEYS do
-  local key, first, duplicate = KEYS[position], 6 * position - 9, 1
+  local key, first, duplicate = KEYS[position], 7 * position - 11, 1
   local id = key ~= stream and held[key]
   local fields = {}
   if id then
@@ -56,7 +56,7 @@ for position = 2, #KEYS do
     duplicate = 0
     fields = {'user_id', ARGV[first], 'item_id', ARGV[first + 1], 'event', ARGV[first + 2],
       'timestamp', ARGV[first + 3]}
-    for optional, name in ipairs({'amount', 'event_id'}) do
+    for optional, name in ipairs({'amount', 'event_id', 'recommendation_id'}) do
       local value = ARGV[first + 3 + optional]
       if value ~= '' then
         fields[#fields + 1], fields[#fields + 2] = name, value
@@ -119,8 +119,8 @@ async def append(
 
     Args:
         client: connection to Redis that returns bytes.
-        events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and optionally ``amount`` (float) and ``event_id`` of
-            each event.
+        events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and optionally ``amount`` (float), ``event_id`` and
+            ``recommendation_id`` of each event.
         options: bounds of the stream.
         refreshing: event types after which an item counts as not shown (:mod:`winnow.store.shown`).
 

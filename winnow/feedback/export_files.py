@@ -35,6 +35,7 @@ EVENT_SCHEMA = pa.schema(
         ("timestamp", pa.int64()),
         ("amount", pa.float64()),
         ("event_id", pa.string()),
+        ("recommendation_id", pa.string()),
         ("stream_id", pa.string()),
     ]
 )
@@ -45,6 +46,8 @@ ARMS = pa.list_(pa.struct([("experiment", pa.string()), ("arm", pa.string())]))
 IMPRESSION_SCHEMA = pa.schema(
     [
         ("request_id", pa.string()),
+        ("recommendation_id", pa.string()),
+        ("first", pa.int64()),
         ("user_id", pa.string()),
         ("release", pa.int64()),
         ("timestamp", pa.int64()),
@@ -99,20 +102,22 @@ class StreamTable:
 
 
 def _event(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
-    event_id = fields.get(b"event_id")
     return {
         "user_id": fields[b"user_id"].decode(),
         "item_id": fields[b"item_id"].decode(),
         "event": fields[b"event"].decode(),
         "timestamp": int(fields[b"timestamp"]),
         "amount": amount_of(fields),
-        "event_id": None if event_id is None else event_id.decode(),
+        "event_id": _text(fields, b"event_id"),
+        "recommendation_id": _text(fields, b"recommendation_id"),
     }
 
 
 def _impression(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     return {
         "request_id": fields[b"request_id"].decode(),
+        "recommendation_id": _text(fields, b"recommendation_id"),
+        "first": int(fields.get(b"first", b"0")),
         "user_id": fields[b"user_id"].decode() or None,
         "release": int(fields[b"release"]),
         "timestamp": int(fields[b"timestamp"]),
@@ -125,6 +130,11 @@ def _impression(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         "features": fields[b"features"].decode(),
         **{name: fields.get(name.encode()) for name in ("item_rows", "user_row", *_HISTORIES)},
     }
+
+
+def _text(fields: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = fields.get(name)
+    return None if value is None else value.decode()
 
 
 EVENT_TABLE = StreamTable(EVENTS, EVENT_SCHEMA, _event)
@@ -168,7 +178,7 @@ def events(address: str) -> Iterator[Entry]:
     Raises:
         WinnowError: the file cannot be read.
     """
-    # Files of earlier versions have no column amount, which ParquetFile.read then leaves out.
+    # Files of earlier versions have fewer columns; missing ones ParquetFile.read leaves out.
     with pq.ParquetFile(io.BytesIO(files.read(address))) as parquet:
         table = parquet.read(columns=EVENT_SCHEMA.names)
     for batch in table.to_batches(max_chunksize=10_000):

@@ -4,13 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 
+class Reason(TypedDict):
+    """Why an item is in an answer.
+
+    ``kind`` is one of those of docs/pages.md, and ``evidence`` what the text was written from.
+    """
+
+    text: str
+    kind: str
+    evidence: dict[str, Any]
+
+
 class RecommendedItem(TypedDict):
     """One item of an answer.
 
     ``click`` is the probability that the user interacts with the item, ``conversion`` that of a conversion given an
     interaction, and ``value`` what showing the item is worth by the weights in force. They are ``None`` where the
-    ranker was not called. ``score`` is what items are ordered by. New items have a title, because the release does not
-    have it.
+    ranker was not called. ``score`` is what items are ordered by. ``position`` counts from 0 through all pages. New
+    items have a title, because the release does not have it. ``reason`` is present where the request asks for reasons.
     """
 
     item_id: str
@@ -21,6 +32,7 @@ class RecommendedItem(TypedDict):
     value: float | None
     sources: list[str]
     position: int
+    reason: NotRequired[Reason]
 
 
 class LeftOut(TypedDict):
@@ -37,6 +49,7 @@ class LeftOut(TypedDict):
 class Answer(TypedDict):
     """The answer to one request; ``degraded`` names every component that was unavailable, and the reason.
 
+    ``recommendation_id`` asks for the next page; events quote it, or its first 16 characters.
     ``reused_ms`` is present where an earlier answer was reused, because nothing that it was computed from had changed:
     its age in milliseconds. ``explored`` is present where the list was drawn at random (``--explore``).
     ``arms`` is present where the user takes part in experiments (``--experiments``): experiment -> arm.
@@ -46,6 +59,7 @@ class Answer(TypedDict):
     user_id: str | None
     release: int
     request_id: str
+    recommendation_id: str
     items: list[RecommendedItem]
     degraded: list[str]
     reused_ms: NotRequired[int]

@@ -38,6 +38,25 @@ def covisitation_scores(
     return items[order].astype(np.int32), totals[order].astype(np.float32)
 
 
+def contributions(
+    neighbours: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    history_items_newest_first: NDArray[np.int32],
+    item: int,
+) -> NDArray[np.float64]:
+    """What each event of a history adds to the score of one item: float64 [h].
+
+    Args:
+        neighbours: int32 [n + 1, M].
+        weights: float32 [n + 1, M].
+        history_items_newest_first: int32 [h].
+        item: index of the item.
+    """
+    fading = np.exp(-np.arange(len(history_items_newest_first)) / MEMORY)
+    added = np.where(neighbours[history_items_newest_first] == item, weights[history_items_newest_first], 0.0)
+    return np.asarray(added.sum(axis=1) * fading, np.float64)
+
+
 def _sums(
     touched: NDArray[np.int32], added: NDArray[np.floating[Any]], hidden: NDArray[np.int32], catalog: int
 ) -> tuple[NDArray[np.integer[Any]], NDArray[np.float64]]:

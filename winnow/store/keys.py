@@ -30,6 +30,9 @@ EXPORTED = "{impressions}:exported"
 EXPORT_GROUP = "export"
 """Consumer group of `winnow events export` on both streams."""
 
+SIGNING_KEY = "recommendations:key"
+"""String: signs the ids of recommendations (:mod:`recommender_transformer.funnel.pages.signing_key`)."""
+
 EXPORT_LOCK = "{events}:export"
 """String: held by the running export."""
 

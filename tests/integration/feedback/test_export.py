@@ -79,6 +79,7 @@ def test_each_entry_is_exported_once(
         "timestamp": 10**12 + 7,
         "amount": None,
         "event_id": "e7",
+        "recommendation_id": None,
         "stream_id": stream_ids[7].decode(),
     }
     assert (rows[8]["event_id"], rows[8]["amount"]) == (None, 1.0)

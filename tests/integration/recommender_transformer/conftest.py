@@ -1,6 +1,7 @@
 """The transformer with a tiny release, a real Redis and the NumPy models."""
 
 from tests.support.transformer_fixtures import (
+    ask_in_turn,
     growing_server,
     models,
     published,
@@ -12,6 +13,7 @@ from tests.support.transformer_fixtures import (
 )
 
 __all__ = [
+    "ask_in_turn",
     "growing_server",
     "models",
     "published",

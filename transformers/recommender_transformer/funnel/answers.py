@@ -14,13 +14,14 @@ from winnow.ranking.objectives import CLICK, CONVERSION
 from winnow.request import RecommendedItem
 
 
-def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str]) -> list[RecommendedItem]:
+def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str], first: int = 0) -> list[RecommendedItem]:
     """The items of an answer, in the order of ``shown``.
 
     Args:
         shown: the candidates to show.
         catalog: gives item ids, and the titles of new items; clients do not know those from the release.
         sources: names of the columns of ``shown.scores``.
+        first: position of the first item.
     """
     proposed = ~np.isnan(shown.scores)
     items = [
@@ -42,7 +43,8 @@ def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str]) -> 
                 shown.value.tolist(),
                 proposed.tolist(),
                 strict=True,
-            )
+            ),
+            start=first,
         )
     ]
     for position in np.flatnonzero(shown.items > catalog.size).tolist():

@@ -43,12 +43,13 @@ class BusinessRules:
         """Another number for other rules in force, in this process."""
         return self._in_force.now.serial
 
-    def of(self, request: RecommendRequest, where: str) -> QueryRules | None:
+    def of(self, request: RecommendRequest, where: str, first: int = 0) -> QueryRules | None:
         """The rules of a request; `None` where none applies.
 
         Args:
             request: the validated request.
             where: path of the request in its call, for messages.
+            first: position of the first item of the page that is asked for; pins count from the first page.
 
         Raises:
             InvalidRequest: the request names a filter that does not exist, a column that cannot be capped or a position
@@ -61,13 +62,13 @@ class BusinessRules:
             return None
         compiled, rules = now.compiled, now.compiled.rules
         caps = {**rules.caps, **self._caps(request, where)}
-        pins = self._pins(request, rules.pins, where)
+        pins = [pin for pin in self._pins(request, rules.pins, where) if pin.position >= first]
         found = self._catalog.find([pin.item_id.encode() for pin in pins]).tolist() if pins else []
         return QueryRules(
             version=now.version,
             filters=self._filters(request, compiled, where),
             boosts=self._boosts(request, compiled, where),
-            pins={item: pin.position for item, pin in zip(found, pins, strict=True) if item},
+            pins={item: pin.position - first for item, pin in zip(found, pins, strict=True) if item},
             absent=tuple(pin.item_id for item, pin in zip(found, pins, strict=True) if not item),
             caps=caps,
             fatigue=rules.fatigue if request.user_id is not None else None,

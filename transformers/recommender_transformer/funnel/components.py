@@ -16,12 +16,14 @@ from recommender_transformer.funnel.forms.asked import FunnelName
 from recommender_transformer.funnel.forms.reader import FormReader
 from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
+from recommender_transformer.funnel.pages.recommendation_ids import RecommendationIds
 from recommender_transformer.funnel.stages import (
     Backfill,
     Filter,
     ItemHydrator,
     Orderer,
     QueryHydrator,
+    ReasonGiver,
     Scorer,
     SideEffect,
     Source,
@@ -48,6 +50,8 @@ class Pipeline:
         repeats: what to do with items that a user has seen, for requests that do not say.
         explore: share of the lists that are explored.
         experiments: assign users to arms, which set fields of their requests.
+        ids: write and read the ids of recommendations.
+        reasons: says why items are shown.
         explainer: renders the trace of ``debug: true``.
         backfill: fills up answers; `None` for answers that may have fewer than ``k`` items.
         only: name of the source whose items alone are candidates, while the ranker reads the lists of the others too;
@@ -75,6 +79,8 @@ class Pipeline:
     scorers: tuple[Scorer, ...]
     orderers: tuple[Orderer, ...]
     side_effects: tuple[SideEffect, ...]
+    ids: RecommendationIds
+    reasons: ReasonGiver
     explainer: Explainer
     reader: FormReader
     only: str = ""

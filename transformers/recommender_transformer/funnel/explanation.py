@@ -48,7 +48,7 @@ class Explainer:
             sources: names of the columns of ``Candidates.scores``.
         """
         trace = query.trace
-        positions = {item: position for position, item in enumerate(shown.items.tolist())}
+        positions = {item: position for position, item in enumerate(shown.items.tolist(), query.page.first)}
         ranked = {} if trace.ranked is None else self._ranked(query, trace.ranked, positions)
         by_rules = rules_by_item(query)
         candidates: list[dict[str, Any]] = []
@@ -115,7 +115,7 @@ class Explainer:
                 "ranked": rank,
             }
             if item in positions:
-                entries[item] |= {"position": positions[item], "moved": rank - positions[item]}
+                entries[item] |= {"position": positions[item], "moved": rank + query.page.first - positions[item]}
         return entries
 
     def _features(self, batch: Candidates) -> list[dict[str, Any]]:

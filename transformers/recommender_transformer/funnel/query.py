@@ -15,6 +15,7 @@ from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.forms.asked import PLAIN, Asked
 from recommender_transformer.funnel.matching.wanted import Wanted
 from recommender_transformer.funnel.rules import QueryRules
+from recommender_transformer.funnel.pages.page import Page
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendedItem, RecommendRequest
@@ -136,6 +137,7 @@ class Query:
         deadline_s: seconds from ``started`` within which the answer is due.
         user: the user's state and vectors.
         rules: the business rules that apply to it; `None` where there is none.
+        page: which page of the recommendation is asked for.
         content: the decoded content of the request's query: modality -> encoder input, without the batch axis.
         carrier: W3C trace headers of the caller; empty without a trace.
         sources: candidate lists by source, and the vector of the content.
@@ -157,6 +159,7 @@ class Query:
     rules: QueryRules | None = None
     wanted: Wanted | None = None
     matching: Matching = field(default_factory=Matching)
+    page: Page
     asked: Asked = PLAIN
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)

@@ -42,6 +42,11 @@ class Retrieval:
         self._direct, self._waiting = _by_waiting(dependency_order(pipeline.sources))
         self._only = pipeline.source_names.index(pipeline.only) if pipeline.only else None
 
+    @property
+    def none(self) -> Candidates:
+        """No candidates."""
+        return self._merge([NOTHING] * len(self._pipeline.source_names))
+
     async def candidates(self, query: Query) -> Candidates:
         """The candidates that passed every filter; backfilled if there are fewer than ``k``."""
         lists = await self._find(query)

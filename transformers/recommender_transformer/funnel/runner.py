@@ -20,6 +20,7 @@ from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.fallbacks import Fallbacks
 from recommender_transformer.funnel.forms.asked import Asked, FunnelName
+from recommender_transformer.funnel.pages.page import marks
 from recommender_transformer.funnel.query import Exploration, Query, User
 from recommender_transformer.funnel.retrieval import Retrieval
 from recommender_transformer.funnel.stage_metrics import StageMetrics
@@ -51,6 +52,14 @@ class Runner:
         self._retrieval = {name: Retrieval(funnel, self._fallbacks) for name, funnel in self._funnels.items()}
         self._metrics = StageMetrics(pipeline)
 
+    def whole(self, request: RecommendRequest, where: str) -> RecommendRequest:
+        """A request with the fields of the first page, where it asks for a further one.
+
+        Raises:
+            InvalidRequest: there is no such page.
+        """
+        return self._pipeline.ids.read(request, where)[0]
+
     async def admit(
         self, requests: Sequence[RecommendRequest], request_id: str, carrier: Mapping[str, str] | None = None
     ) -> list[Query]:
@@ -62,18 +71,19 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, a filter cannot be read, the release lacks an encoder, category,
-                column, event type or item that a request names, or the rules in force a filter; the message names the
-                field.
+            InvalidRequest: content cannot be decoded, a filter cannot be read, there is no such page, the release lacks
+                an encoder, category, column, event type or item that a request names, or the rules in force a filter;
+                the message names the field.
         """
         objectives, reader = self._pipeline.objectives, self._pipeline.reader
-        for n, request in enumerate(requests):
+        read = [self._pipeline.ids.read(request, f"instances[{n}]") for n, request in enumerate(requests)]
+        for n, (request, _) in enumerate(read):
             objectives.check(request, f"instances[{n}]")
         business_rules = self._pipeline.rules
-        rules = [business_rules.of(request, f"instances[{n}]") for n, request in enumerate(requests)]
-        asked = [reader.read(request, f"instances[{n}]") for n, request in enumerate(requests)]
-        contents = await self._decode(requests)
-        assigned = [self._assign(request) for request in requests]
+        rules = [business_rules.of(request, f"instances[{n}]", page.first) for n, (request, page) in enumerate(read)]
+        asked = [reader.read(request, f"instances[{n}]") for n, (request, _) in enumerate(read)]
+        contents = await self._decode([request for request, _ in read])
+        assigned = [(*self._assign(request), page) for request, page in read]
         queries = [
             Query(
                 request=request,
@@ -84,6 +94,7 @@ class Runner:
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
+                page=page,
                 asked=asked[n],
                 rules=of_it,
                 content=content,
@@ -91,7 +102,7 @@ class Runner:
                 arms=arms,
                 exploration=self._exploration(request, asked[n]),
             )
-            for n, ((request, arms), content, of_it) in enumerate(zip(assigned, contents, rules, strict=True))
+            for n, ((request, arms, page), content, of_it) in enumerate(zip(assigned, contents, rules, strict=True))
         ]
         if business_rules.degraded:
             for query in queries:
@@ -125,6 +136,9 @@ class Runner:
 
         Once a query hydrator has found an earlier answer to reuse, nothing else runs; the candidates are its items.
         """
+        if query.page.closed:
+            query.trace.degraded.append(f"pages: {query.page.closed}")
+            return self._retrieval["plain"].none
         funnel = query.asked.funnel
         for hydrator in self._funnels[funnel].query_hydrators:
             if not hydrator.enabled(query):
@@ -137,7 +151,7 @@ class Runner:
 
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Scorers: set the candidates' scores, unless an earlier answer is reused."""
-        if query.reuse.answer is not None:
+        if query.reuse.answer is not None or query.page.closed:
             return
         for scorer in self._funnels[query.asked.funnel].scorers:
             if scorer.enabled(query):
@@ -146,15 +160,24 @@ class Runner:
 
     def answer(self, query: Query, candidates: Candidates) -> Answer:
         """Orderers, unless an earlier answer is reused; returns the answer and hands it to the side effects."""
-        reused, funnel = query.reuse.answer, self._funnels[query.asked.funnel]
-        shown = self._order(query, candidates, funnel) if reused is None else reused.shown
+        reused, pipeline, funnel = query.reuse.answer, self._pipeline, self._funnels[query.asked.funnel]
+        shown = candidates if reused or query.page.closed else self._order(query, candidates, funnel)
         answer = Answer(
             user_id=query.request.user_id,
-            release=self._pipeline.release,
+            release=pipeline.release,
             request_id=query.request_id,
-            items=reused.items if reused else recommended(shown, self._pipeline.catalog, funnel.source_names),
+            recommendation_id=pipeline.ids.write(
+                query.page, query.request.k, marks(pipeline.catalog.words(shown.items))
+            ),
+            items=reused.items
+            if reused
+            else recommended(shown, pipeline.catalog, funnel.source_names, query.page.first),
             degraded=query.trace.degraded,
         )
+        if query.request.reasons and reused is None:
+            given = pipeline.reasons.reasons(query, shown, funnel.source_names)
+            for item, reason in zip(answer["items"], given, strict=True):
+                item["reason"] = reason
         if reused is not None:
             answer["reused_ms"] = int((monotonic() - reused.made) * 1000)
         if query.exploration.drawn:
@@ -190,6 +213,7 @@ class Runner:
 
     async def warm_up(self) -> None:
         """Open the connections with a cold-start user's request, so that the first caller does not wait for them."""
+        await self._pipeline.ids.key.refresh()
         [query] = await self.admit([RecommendRequest(user_id="warm-up")], "warm-up")
         await self.score(query, await self.retrieve(query))
 

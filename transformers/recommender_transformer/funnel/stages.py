@@ -13,7 +13,7 @@ I/O: ``funnel.fallbacks`` calls it when the component raises, is late or is not 
 open, and names the component in the answer's ``degraded``. Filters, orderers and side effects do no I/O in the request.
 """
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import SourceList
-from winnow.request import Answer
+from winnow.request import Answer, Reason
 
 T = TypeVar("T")
 
@@ -132,6 +132,13 @@ class Orderer(Protocol):
 
     def order(self, query: Query, candidates: Candidates) -> NDArray[np.intp]:
         """Positions of the chosen candidates, best first; ``candidates`` are in descending order of score."""
+
+
+class ReasonGiver(Protocol):
+    """After stage 7, for requests that ask for it: says why each item is shown. Does no I/O."""
+
+    def reasons(self, query: Query, shown: Candidates, sources: Sequence[str]) -> list[Reason]:
+        """The reason of each of ``shown``; ``sources`` are the names of the columns of ``shown.scores``."""
 
 
 class SideEffect(Protocol):

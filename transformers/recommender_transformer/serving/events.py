@@ -20,7 +20,7 @@ from recommender_transformer.serving.protocols import codec
 from recommender_transformer.serving.protocols.cloudevents import CloudEvents
 from winnow import fields, moments
 from winnow.feedback.append import TIMEOUT_S, Appended, AppendOptions, NotReplicated, StreamFull, append
-from winnow.fields import Happened, Identifier
+from winnow.fields import Happened, Identifier, Quote
 from winnow.release import Release
 from winnow.request import Contract, InvalidRequest, parse_all, quote
 from winnow.store.connection import RedisError
@@ -52,7 +52,8 @@ class EventRequest(Contract):
     """One event. The timestamp defaults to the time of receipt; the amount grades an event of a graded type.
 
     An event with an ``event_id`` can be sent again without being stored twice. The ``event_id`` of a CloudEvent is its
-    source and id.
+    source and id. The ``recommendation_id`` is that of the answer that the event follows from, whole or its first 16
+    characters, which are what is kept of it.
     """
 
     user_id: Identifier = Field(description=fields.LENGTH)
@@ -61,6 +62,7 @@ class EventRequest(Contract):
     timestamp: Happened | None = Field(default=None, description=moments.IN_WORDS)
     amount: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="a finite number, 0 or above")
     event_id: Identifier | None = Field(default=None, description=fields.LENGTH)
+    recommendation_id: Quote | None = Field(default=None, description=fields.QUOTE)
 
 
 class StreamUnavailable(ServerNotReady):  # type: ignore[misc]

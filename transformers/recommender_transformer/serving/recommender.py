@@ -113,6 +113,7 @@ class RecommenderModel(ConnectedModel[Runner]):
 
         Raises:
             InvalidRequest: the call violates the contract; the message names the field.
+            NotReady: it asks for a further page, and the funnel is not connected yet.
         """
         tensors = payload if isinstance(payload, InferRequest) else None
         if tensors is not None and tensors.model_version not in (None, "", str(self._release)):
@@ -121,7 +122,7 @@ class RecommenderModel(ConnectedModel[Runner]):
             )
         codec.check_outputs(tensors, encoding.NAMES)
         instances = codec.instances(payload, codec.REQUEST_TENSORS, codec.REQUEST_LEADING)
-        requests = parse_all(RecommendRequest, instances)
+        requests = self._whole(parse_all(RecommendRequest, instances))
         return Call(requests, _request_id(tensors, headers), _carrier(headers), tensors)
 
     async def recommend(self, call: Call) -> list[Answer]:
@@ -176,6 +177,14 @@ class RecommenderModel(ConnectedModel[Runner]):
     async def explain(self, payload: object, headers: Mapping[str, str] | None = None) -> None:
         """Refused."""
         raise InvalidInput("explain: is not supported; send a prediction request with debug: true")
+
+    def _whole(self, requests: list[RecommendRequest]) -> list[RecommendRequest]:
+        """The requests; those of further pages with the fields of the first page."""
+        if all(request.recommendation_id is None for request in requests):
+            return requests
+        if self.backend is None:
+            raise NotReady(self.name)
+        return [self.backend.whole(request, f"instances[{n}]") for n, request in enumerate(requests)]
 
     async def _retrieve(self, call: Call) -> Batch:
         runner = self.backend

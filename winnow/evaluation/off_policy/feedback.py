@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from winnow.errors import WinnowError
@@ -33,7 +35,7 @@ class Feedback(NamedTuple):
 def read(folder: str, release: Release, objective: str) -> Feedback:
     """Read the impressions that are later than a release's data, and what came of them.
 
-    Earlier ones are left out: the release has learned what came of them.
+    Earlier ones are left out: the release has learned what came of them. So are further pages of a recommendation.
 
     Args:
         folder: where `winnow events export` wrote, local or ``s3://``.
@@ -44,7 +46,7 @@ def read(folder: str, release: Release, objective: str) -> Feedback:
         WinnowError: there are no such impressions, or a file cannot be read.
     """
     rewarded = types_of(release.schema, objective)
-    with copied(folder) as source:
+    with copied(folder, _first_pages) as source:
         features, notes = in_index_space(source, release.schema, release.strings("item_ids")[1:].tolist())
     shown, as_of = features.impressions, release.manifest.as_of
     fair = np.flatnonzero((shown.timestamp >= as_of) & (np.diff(shown.offsets) > 0))
@@ -67,6 +69,13 @@ def read(folder: str, release: Release, objective: str) -> Feedback:
         reward=_rewards(features, slots, rewarded),
     )
     return Feedback(log, features, fair, notes)
+
+
+def _first_pages(impressions: pa.Table) -> pa.Table:
+    """The answers that were no further page: a request that is repeated gets the first one."""
+    if "first" not in impressions.column_names:
+        return impressions
+    return impressions.filter(pc.equal(pc.coalesce(impressions["first"], pa.scalar(0)), 0))
 
 
 def _rewards(features: FeatureSet, slots: NDArray[np.int64], rewarded: tuple[str, ...]) -> NDArray[np.float64]:

@@ -91,6 +91,14 @@ def test_rewards_are_the_values_of_events_within_their_windows(release: Release,
     assert "1 shown items: of a request without a user" in left_out
 
 
+def test_further_pages_are_left_out(release: Release, tmp_path: Path) -> None:
+    once = read(export(tmp_path / "once", IMPRESSIONS, EVENTS), release, "any").log
+    page = shown("page two", "u", HOUR, "a", "e") | {"first": 3}
+    paged = read(export(tmp_path / "paged", [*IMPRESSIONS, page], EVENTS), release, "any").log
+    for one, other in zip(once, paged, strict=True):
+        assert np.array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("objective", "rewards"), [("watch", [2.0, 0, 0]), ("dislike", [0, 0, -2.0]), ("view,dislike", [1.0, 0, -2.0])]
 )

@@ -1,4 +1,5 @@
-"""Applies the ``filters`` of the request: categories to stay within, items to exclude, the condition on columns."""
+"""Applies the ``filters`` of the request: categories to stay within, items to exclude, the condition on columns; and its
+earlier pages."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,10 @@ from winnow.request import quote
 
 
 class RequestFilter:
-    """Removes items that the request excludes, and those outside its categories or that its condition omits. Exact.
+    """Removes items that the request excludes, those outside its categories or that its condition omits, and earlier pages'.
+
+    Exact but for earlier pages, which are recognised by marks of 24 bits: what was shown is always removed, and of
+    1,000 shown items one other candidate in 17,000 is mistaken for one of them.
 
     Args:
         catalog: gives the indices of items.
@@ -32,7 +36,7 @@ class RequestFilter:
             allowed &= self._in(query.categories, candidates)
         if query.wanted is not None and query.wanted.where is not None:
             allowed &= query.wanted.where.mask(self._catalog.columns, candidates.items)
-        return allowed
+        return allowed & ~self._shown(query, candidates) if query.page.shown else allowed
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """Which of them applies first."""
@@ -40,6 +44,9 @@ class RequestFilter:
         if query.categories is not None:
             for position in np.flatnonzero(~self._in(query.categories, candidates)).tolist():
                 reasons[position] = "not in a requested category"
+        if query.page.shown:
+            for position in np.flatnonzero(self._shown(query, candidates)).tolist():
+                reasons[position] = "on an earlier page"
         for position in np.flatnonzero(self._excluded(query, candidates)).tolist():
             reasons[position] = "excluded by the request"
         return reasons
@@ -47,6 +54,9 @@ class RequestFilter:
     def _in(self, categories: NDArray[np.int32], candidates: Candidates) -> NDArray[np.bool_]:
         codes = candidates.rows["categorical"][:, : self._width]
         return np.asarray(np.isin(codes, categories).any(axis=1))
+
+    def _shown(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+        return query.page.has(self._catalog.words(candidates.items))
 
     def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
         if not query.request.filters.exclude_items:

@@ -16,6 +16,7 @@ from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.feedback import impressions
 from winnow.feedback.impressions import PLAIN, Served
+from winnow.fields import QUOTED
 from winnow.forms.combinations import FormName
 from winnow.request import Answer, RecommendedItem
 from winnow.settings.business_rules import Fatigue
@@ -58,6 +59,8 @@ class _Impression(NamedTuple):
 
     now_ms: int
     request_id: str
+    recommendation_id: str
+    first: int
     user_id: str | None
     release: int
     items: list[RecommendedItem]
@@ -94,6 +97,8 @@ class Impressions:
             _Impression(
                 query.now_ms,
                 answer["request_id"],
+                answer["recommendation_id"][:QUOTED],
+                query.page.first,
                 answer["user_id"],
                 answer["release"],
                 answer["items"],
@@ -148,12 +153,15 @@ def _entry(shown: _Impression) -> dict[Any, Any]:
     ]
     return {
         "request_id": shown.request_id,
+        "recommendation_id": shown.recommendation_id,
         "user_id": shown.user_id or "",
         "release": shown.release,
         "timestamp": shown.now_ms,
         "items": orjson.dumps(items),
         "degraded": orjson.dumps(shown.degraded),
         "features": impressions.digest(shown.served),
+        # The position of the first item: 0 but for further pages.
+        **({"first": shown.first} if shown.first else {}),
         **({"arms": orjson.dumps(shown.arms)} if shown.arms else {}),
         **({"form": shown.form} if shown.form != PLAIN else {}),
         **(impressions.encode(shown.served) if impressions.sampled(shown.request_id) else {}),

@@ -53,10 +53,12 @@ REQUEST_TENSORS = {
     "boosts": _JSON,
     "pins": _JSON,
     "caps": _JSON,
+    "recommendation_id": _TEXT,
+    "reasons": _BOOLEAN,
 }
 """Input tensors of the ``recommender`` model: the fields of a request."""
 
-REQUEST_LEADING = ASKED
+REQUEST_LEADING = (*ASKED, "recommendation_id")
 """At least one of them is required; their length is the number of requests."""
 
 EVENT_TENSORS = {
@@ -66,6 +68,7 @@ EVENT_TENSORS = {
     "timestamp": _WHOLE,
     "amount": _REAL,
     "event_id": _TEXT,
+    "recommendation_id": _TEXT,
 }
 """Input tensors of the ``events`` model."""
 

@@ -1,0 +1,202 @@
+"""Gives each shown item its reason, from what proposed it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender_transformer.backends.catalog import Catalog
+from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.reasons import words
+from recommender_transformer.funnel.reasons.nearness import Nearness
+from recommender_transformer.funnel.reasons.past import Past
+from winnow.request import Reason
+from winnow.retrieval.covisitation import contributions
+from winnow.schema import FeatureSchema
+
+_TITLE = "title"
+
+
+class _Shown(NamedTuple):
+    """One shown item.
+
+    Attributes:
+        item: its index.
+        row: its row.
+        proposed: source -> score and place in the list of that source.
+    """
+
+    item: int
+    row: np.void
+    proposed: Mapping[str, tuple[float, int]]
+
+
+class Reasons:
+    """Names the most specific thing that is true of an item.
+
+    These are, in this order: the query or the item of ``like``, the user's own past with the item, co-visitation, an
+    item of the history that is near, novelty, popularity, the caller's own list, and last the history as a whole.
+
+    Args:
+        catalog: gives ids, titles and vectors.
+        schema: gives the event types and the width of the category.
+        categories: names of the categories by code.
+        neighbours: int32 [n + 1, m], of co-visitation.
+        weights: float32 [n + 1, m].
+        backfill: name of the backfill.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        schema: FeatureSchema,
+        categories: Sequence[str],
+        neighbours: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        backfill: str,
+    ) -> None:
+        self._catalog = catalog
+        self._types = schema.events
+        self._value_by_code = schema.value_by_code
+        self._categories = categories
+        self._width = schema.item[0].width
+        self._neighbours, self._weights = neighbours, weights
+        self._backfill = backfill
+        self._nearness: Nearness | None = None
+
+    def reasons(self, query: Query, shown: Candidates, sources: Sequence[str]) -> list[Reason]:
+        """The reason of each item, in their order."""
+        past = Past(query.user.state, self._value_by_code)
+        proposed = [
+            {name: (score, place) for name, score, place in zip(sources, scores, places, strict=True) if score == score}
+            for scores, places in zip(shown.scores.tolist(), shown.places.tolist(), strict=True)
+        ]
+        return [
+            self._reason(query, past, _Shown(item, row, by))
+            for item, row, by in zip(shown.items.tolist(), shown.rows, proposed, strict=True)
+        ]
+
+    def _reason(self, query: Query, past: Past, shown: _Shown) -> Reason:
+        return (
+            _of_query(query, shown)
+            or self._of_liked(query, shown)
+            or self._of_repeat(past, shown)
+            or self._of_covisitation(past, shown)
+            or self._of_near_item(past, shown)
+            or self._of_novelty(shown)
+            or self._of_popularity(query, shown)
+            or _of_own_list(shown)
+            or Reason(text=words.picked(past.events), kind="picked", evidence={"events": past.events})
+        )
+
+    def _of_liked(self, query: Query, shown: _Shown) -> Reason | None:
+        """For what was found by its relation to the item of ``like``."""
+        liked, own = query.asked.item, np.array([shown.item], np.int32)
+        if not liked:
+            return None
+        named: dict[str, Any] = {"item_id": self._catalog.item_id(liked)}
+        if "complements" in shown.proposed:
+            evidence = named | {"weight": round(shown.proposed["complements"][0], 4)}
+            return Reason(text=words.together(self._title(liked)), kind="together", evidence=evidence)
+        if not shown.proposed.keys() & {"similar", "nearest"}:
+            return None
+        nearness = self._nearness = self._nearness or Nearness(self._catalog)
+        cosine = float((nearness.vectors(np.array([liked], np.int32)) @ nearness.vectors(own)[0])[0])
+        near = cosine >= nearness.bar(liked, shown.item)
+        evidence = named | {"cosine": round(cosine, 4)}
+        return Reason(text=words.like(self._title(liked), near), kind="similar", evidence=evidence)
+
+    def _of_repeat(self, past: Past, shown: _Shown) -> Reason | None:
+        if not past.likes(shown.item):
+            return None
+        code, times, last = past.event(shown.item)
+        event = self._types[code - 1]
+        return Reason(
+            text=words.before(event, times), kind="repeat", evidence={"event": event, "times": times, "last": last}
+        )
+
+    def _of_covisitation(self, past: Past, shown: _Shown) -> Reason | None:
+        if "covisitation" not in shown.proposed:
+            return None
+        history = past.followed[past.followed < len(self._neighbours)]
+        added = contributions(self._neighbours, self._weights, history, shown.item)
+        if not added.any():
+            return None
+        items, place = np.unique(history, return_inverse=True)
+        sums = np.bincount(place, weights=added)
+        best = int(sums.argmax())
+        named = self._named(past, int(items[best]))
+        return Reason(
+            text=words.because(named["event"], self._title(int(items[best]))),
+            kind="history",
+            evidence=named | {"share": round(float(sums[best] / sums.sum()), 4)},
+        )
+
+    def _of_near_item(self, past: Past, shown: _Shown) -> Reason | None:
+        """For what the retriever or the user's vector found: the nearest item of the history, if it is near."""
+        if not shown.proposed.keys() & {"retriever", "new_items"} or not len(past.followed):
+            return None
+        nearness = self._nearness = self._nearness or Nearness(self._catalog)
+        items = np.unique(past.followed)
+        cosines = nearness.vectors(items) @ nearness.vectors(np.array([shown.item], np.int32))[0]
+        best = int(cosines.argmax())
+        if cosines[best] < nearness.bar(int(items[best]), shown.item):
+            return None
+        named = self._named(past, int(items[best]))
+        return Reason(
+            text=words.similar(named["event"], self._title(int(items[best]))),
+            kind="similar",
+            evidence=named | {"cosine": round(float(cosines[best]), 4)},
+        )
+
+    def _of_novelty(self, shown: _Shown) -> Reason | None:
+        if shown.item <= self._catalog.size and "new" not in shown.proposed:
+            return None
+        return Reason(text="new", kind="new", evidence={"item_id": self._catalog.item_id(shown.item)})
+
+    def _of_popularity(self, query: Query, shown: _Shown) -> Reason | None:
+        if "trending" in shown.proposed:
+            source, rank = "trending", shown.proposed["trending"][1] + 1
+        elif self._backfill in shown.proposed:
+            # Its scores are the places in its whole list, negative.
+            source, rank = self._backfill, 1 - int(shown.proposed[self._backfill][0])
+        else:
+            return None
+        category = self._category(query, shown)
+        return Reason(
+            text=words.popular(category), kind="popular", evidence={"list": source, "rank": rank, "category": category}
+        )
+
+    def _category(self, query: Query, shown: _Shown) -> str | None:
+        """The item's first category, or the first that the query asks for."""
+        codes = [code for code in shown.row["categorical"][: self._width].tolist() if code]
+        wanted = codes if query.categories is None else [code for code in codes if code in query.categories]
+        return self._categories[wanted[0]] if wanted else None
+
+    def _named(self, past: Past, item: int) -> dict[str, Any]:
+        code, _, _ = past.event(item)
+        return {"item_id": self._catalog.item_id(item), "event": self._types[code - 1]}
+
+    def _title(self, item: int) -> str:
+        columns = self._catalog.columns
+        title = columns[_TITLE].value(item) if _TITLE in columns.names else None
+        return str(title or self._catalog.item_id(item))
+
+
+def _of_own_list(shown: _Shown) -> Reason | None:
+    if "rank" not in shown.proposed:
+        return None
+    return Reason(text="from your list", kind="own", evidence={"place": shown.proposed["rank"][1] + 1})
+
+
+def _of_query(query: Query, shown: _Shown) -> Reason | None:
+    if "content" not in shown.proposed or query.request.query is None:
+        return None
+    score, place = shown.proposed["content"]
+    text, evidence = query.request.query.text, {"cosine": round(score, 4), "rank": place + 1}
+    if text is not None:
+        return Reason(text=f"close to your search “{text}”", kind="query", evidence=evidence)
+    given = "image" if query.request.query.image else "sound"
+    return Reason(text=f"close to your {given}", kind="query", evidence=evidence)
