@@ -119,6 +119,7 @@ class Manifest(BaseModel):
         source: the inputs of its build.
         holdout: ``last`` where the build kept the end of every user's log back for evaluation.
         as_of: milliseconds since the epoch; events at or after it are not in the release.
+        user_changes: id of the last change of users that the data had; empty where it had none.
         history_length: events per history tensor.
         candidates: candidate source -> number of candidates.
         training: the training settings, section -> field -> value; empty in releases from before they were recorded.
@@ -145,6 +146,7 @@ class Manifest(BaseModel):
     source: BuildInputs
     holdout: Holdout
     as_of: int
+    user_changes: str = ""
     history_length: int
     candidates: dict[str, int]
     training: dict[str, dict[str, bool | int | float | str | None]] = {}

@@ -24,6 +24,7 @@ from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
 from recommender_transformer.backends import new_items
+from recommender_transformer.backends.live_users import LiveUsers
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.predictor.embedded import EmbeddedModels
@@ -32,7 +33,7 @@ from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.backends.row_metrics import observe, watch
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.orderers.explored import MAX_EXPLORE
-from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S
+from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S, HeldAnswers
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
@@ -43,6 +44,7 @@ from recommender_transformer.serving.items import ItemsModel
 from recommender_transformer.serving.recommender import RecommenderModel
 from recommender_transformer.serving.server import model_server
 from recommender_transformer.serving.startup_check import check_backends
+from recommender_transformer.serving.users import UsersModel
 from winnow.errors import WinnowError
 from winnow.feedback.append import AppendOptions
 from winnow.milvus.collection import is_searched
@@ -258,6 +260,7 @@ def serve(
     _raise_open_files()
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
+    live_users = LiveUsers(release, redis_url)
     tasks: list[asyncio.Task[None]] = []
     runners: list[Runner] = []
 
@@ -289,6 +292,12 @@ def serve(
     async def connect_store() -> OnlineStore:
         return store
 
+    async def connect_users() -> LiveUsers:
+        start = await live_users.catch_up(store.client)
+        [held] = [one for one in pipeline().side_effects if isinstance(one, HeldAnswers)]
+        tasks.append(asyncio.create_task(live_users.follow(store.client, start, held.clear)))
+        return live_users
+
     async def flush() -> None:
         for task in tasks:
             task.cancel()
@@ -296,6 +305,7 @@ def serve(
             await runner.close()
         if runners and (searched := milvus_items()) is not None:
             await searched.close()
+        live_users.close()
         await store.close()
 
     # KServe runs its servers under plain asyncio, whatever its --event-loop is.
@@ -324,6 +334,7 @@ def serve(
             RecommenderModel(release.manifest.number, connect),
             EventsModel(release, connect_store, event_limits),
             ItemsModel(release, store, connect_items),
+            UsersModel(live_users, connect_users),
         ]
     )
 

@@ -18,7 +18,7 @@ from winnow.feedback import impressions
 from winnow.feedback.impressions import Served
 from winnow.request import Answer, RecommendedItem
 from winnow.store.connection import RedisError
-from winnow.store.keys import EXPORTED, IMPRESSIONS
+from winnow.store.keys import EXPORTED, IMPRESSIONS, unlogged
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,12 @@ while true do
 end
 """
 """Trims at least a hundred entries at a time; returns the number of trimmed entries that were not exported yet."""
+
+_APPEND = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return false end
+return redis.call('XADD', KEYS[1], '*', unpack(ARGV))
+"""
+"""Does not append the impression of a user who was erased after it was shown."""
 
 _LOST = Counter("winnow_impressions_lost_total", "Impressions that could not be written to Redis.")
 _TRIMMED = Counter(
@@ -110,7 +116,12 @@ class Impressions:
             batch = [self._pending.popleft() for _ in range(len(self._pending))]
             pipe = self._store.client.pipeline(transaction=False)
             for impression in batch:
-                pipe.xadd(IMPRESSIONS, _entry(impression))
+                entry = _entry(impression)
+                if impression.user_id is None:
+                    pipe.xadd(IMPRESSIONS, entry)
+                else:
+                    flat = (part for field in entry.items() for part in field)
+                    pipe.eval(_APPEND, 2, IMPRESSIONS, unlogged(impression.user_id), *flat)
             pipe.eval(_TRIM, 2, IMPRESSIONS, EXPORTED, _MAX_LENGTH)
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
