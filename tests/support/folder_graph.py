@@ -40,7 +40,14 @@ LEVELS = (
         "winnow.local.triton_backend.onnxruntime",
     ),
     ("kfp_pipelines.cluster", "winnow.lifecycle", "winnow.settings"),
-    ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
+    (
+        "winnow.bloom",
+        "winnow.datasets.canonical",
+        "winnow.erasures",
+        "winnow.encoders",
+        "winnow.ranking",
+        "winnow.retrieval",
+    ),
     ("winnow.items",),
     (
         "winnow.datasets.marketplace",
@@ -51,7 +58,7 @@ LEVELS = (
         "winnow.planning",
         "winnow.store",
     ),
-    ("winnow.datasets", "winnow.features.spark", "winnow.local"),
+    ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.users"),
     ("winnow.feedback",),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
@@ -62,7 +69,7 @@ LEVELS = (
     ),
     ("winnow.training.ranker",),
     ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.lifecycle.trigger", "winnow.reporting", "winnow.training"),
-    ("winnow.cli.releases",),
+    ("winnow.cli.releases", "winnow.cli.users"),
     ("winnow.cli",),
     ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),

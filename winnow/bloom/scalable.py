@@ -101,9 +101,9 @@ class ScalableBloomFilter:
     def union(self, other: ScalableBloomFilter) -> None:
         """Add all items of another filter, which does not tell them.
 
-        A layer of equal parameters takes the other's bits, if both fit its capacity. Other layers are kept as they are,
-        before this filter's own, so that the rates of both add up. Of too many layers the smallest are dropped. Doing it
-        again changes nothing.
+        A layer of equal parameters takes the other's bits, if both fit its capacity. Other layers are kept as they
+        are, before this filter's own, so that the rates of both add up. Of too many layers the smallest are dropped.
+        Doing it again changes nothing.
         """
         for theirs in other._layers:
             bits = self._bits(theirs)

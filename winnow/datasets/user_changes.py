@@ -82,9 +82,7 @@ def with_user_changes(dataset: Dataset, source: RawDataset) -> tuple[Dataset, Ra
     events, erased = _without_erased(dataset.events, changes)
     events, merged = _renamed(events, changes)
     # A user of the log who has no row any more gets one without attributes.
-    missing = pc.unique(events["user_id"]).filter(
-        pc.invert(pc.is_in(pc.unique(events["user_id"]), users["user_id"]))
-    )
+    missing = pc.unique(events["user_id"]).filter(pc.invert(pc.is_in(pc.unique(events["user_id"]), users["user_id"])))
     nulls = {name: pa.nulls(len(missing), users[name].type) for name in users.column_names}
     users = pa.concat_tables([users, pa.table(nulls | {"user_id": missing})])
     note = (
@@ -112,7 +110,9 @@ def _read(source: RawDataset, found: RawTable) -> _Changes:
     rows.sort(key=lambda row: [int(number) for number in row["stream_id"].split("-")])
     other = sum(row["action"] == "erase" and row["key"] != key_id() for row in rows)
     if other:
-        what = f"{other} erasures were made with another secret: set {VARIABLE} as it was then, or users would come back"
+        what = (
+            f"{other} erasures were made with another secret: set {VARIABLE} as it was then, or users would come back"
+        )
         raise data_error(source.name, [Problem(found.file, "key", what)])
     changes, ids = _Changes(), dict[str, str]()
     for row in rows:
@@ -216,4 +216,3 @@ def _impressions(part: RawFile, changes: _Changes) -> RawFile:
         ids = pc.if_else(pc.fill_null(pc.equal(ids, former), False), other, ids)
     table = table.set_column(table.column_names.index("user_id"), "user_id", ids)
     return replace(part, table=table.filter(pc.invert(wrong)))
-

@@ -1,4 +1,4 @@
-"""The row of a single new item or of a changed user, as feature extraction would write it. NumPy only, because serving runs it.
+"""The row of a new item or of a changed user, as feature extraction would write it. NumPy only: serving runs it.
 
 :mod:`winnow.features.columns` and :mod:`winnow.features.numerics` use the same functions for whole columns.
 """
@@ -127,7 +127,9 @@ class UserRowEncoder:
             name: {value: code for code, value in enumerate(words) if code} for name, words in self._words.items()
         }
         ends = np.cumsum([feature.width for feature in choices], dtype=np.int64).tolist()
-        self._places = {feature.name: slice(end - feature.width, end) for feature, end in zip(choices, ends, strict=True)}
+        self._places = {
+            feature.name: slice(end - feature.width, end) for feature, end in zip(choices, ends, strict=True)
+        }
         self._numbers = [feature for feature in release.schema.user if feature.kind == "numeric"]
         self.categorical = tuple(self._words)
         self.numeric = tuple(feature.name for feature in self._numbers)

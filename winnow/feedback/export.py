@@ -1,4 +1,4 @@
-"""Export the streams of events, impressions and user changes to Parquet: each entry exactly once, even if an export is killed.
+"""Export the streams of events, impressions and user changes to Parquet: each entry once, even if an export is killed.
 
 The export is a consumer group of its own. It writes a chunk of entries as one file and acknowledges them afterwards.
 Entries that were read but not acknowledged are read again first; their file is named after the first entry and so

@@ -36,8 +36,8 @@ if last > 4 then redis.call('RPUSH', KEYS[2], unpack(ARGV, 5, last)) end
 for position = last + 1, #ARGV, 2 do redis.call('ZADD', KEYS[4], ARGV[position], ARGV[position + 1]) end
 return 1
 """
-"""Replaces a user's activity unless it or the tombstone has changed since it was read: many users are written in one round trip, where a
-transaction takes four for each."""
+"""Replaces a user's activity unless it, or the tombstone, has changed since it was read: many users are written in one
+round trip, where a transaction takes four for each."""
 
 
 class _Stored(NamedTuple):

@@ -15,8 +15,8 @@ from winnow.errors import WinnowError
 from winnow.store.connection import Client
 from winnow.store.keys import EXPORT_GROUP, USER_CHANGES, USER_CHANGES_TRIMMED
 
-SET, MERGE, ERASE = "set", "merge", "erase"
-"""The actions of entries."""
+MERGE, ERASE = "merge", "erase"
+"""Actions of entries; changes of attributes have the action ``set``."""
 
 MAXIMUM = 1_000_000
 """Maximum length of the stream; changes beyond it are refused until `winnow events export` has made room."""
@@ -101,7 +101,7 @@ def append_attributes(client: Client, changes: Sequence[tuple[str, bytes]]) -> l
         RedisError: Redis does not answer.
     """
     flat = [part for change in changes for part in change]
-    ids: list[bytes] = client.eval(_ADD, 1, USER_CHANGES, *flat, MAXIMUM)  # type: ignore[assignment]
+    ids: list[bytes] = client.eval(_ADD, 1, USER_CHANGES, *flat, MAXIMUM)
     if not ids:
         raise ChangesFull(
             f"the stream of user changes is full: it takes {MAXIMUM:,} entries that are not exported; "
@@ -145,5 +145,5 @@ def trim(client: Client) -> int:
 
 def users_of(entry: Mapping[bytes, bytes]) -> list[str]:
     """The users whose rows an entry changes."""
-    name = {SET.encode(): b"user_id", MERGE.encode(): b"into"}.get(entry.get(b"action", b""))
+    name = b"into" if entry.get(b"action") == MERGE.encode() else b"user_id"
     return [entry[name].decode()] if name in entry else []

@@ -8,9 +8,9 @@ that was interrupted is completed by doing it again.
 
 from typing import Any
 
-from winnow.errors import WinnowError
 from winnow.erasures.ledger import moment_of
 from winnow.erasures.tombstone import Tombstone, tombstone_key
+from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.store import keys as names
 from winnow.store.connection import Client

@@ -163,7 +163,9 @@ class UsersModel(ConnectedModel[LiveUsers]):
             return [{"user_id": one.user_id, "known": before} for one, before in zip(run, known, strict=True)]
         if request.action == "read":
             newest = request.n or _NEWEST
-            found = await users.call(lambda client, attributes: reading.read(client, release, attributes, user_id, newest))
+            found = await users.call(
+                lambda client, attributes: reading.read(client, release, attributes, user_id, newest)
+            )
             return [found]
         if request.action == "events":
             most, before = request.n or _PAGE, request.before
