@@ -12,7 +12,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -37,7 +36,7 @@ from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S, HeldA
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
-from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits, raise_open_files
 from recommender_transformer.serving.drain import DRAIN_S, MAX_DRAIN_S
 from recommender_transformer.serving.events import EventsModel
 from recommender_transformer.serving.items import ItemsModel
@@ -58,8 +57,6 @@ from winnow.store.connection import LOCAL, RedisError
 REUSE_S = 5.0
 """Age up to which answers are reused. Rows, trending list and live weights are held for as long: nothing that is not
 compared when an answer is reused is promised to take effect sooner."""
-
-_OPEN_FILES = 16_384
 
 
 def main() -> None:
@@ -257,7 +254,7 @@ def serve(
     """
     if metrics_port is not None:
         start_http_server(metrics_port, host)
-    _raise_open_files()
+    raise_open_files()
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
     live_users = LiveUsers(release, redis_url)
@@ -337,14 +334,6 @@ def serve(
             UsersModel(live_users, connect_users),
         ]
     )
-
-
-def _raise_open_files() -> None:
-    """Raise the limit on open files, which bounds connections; a shell's default is lower than the limits here."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def _catch_up(store: OnlineStore) -> str:

@@ -123,7 +123,10 @@ def test_the_three_protocols_agree(serve_published: Callable[..., Any]) -> None:
     ("instance", "message"),
     [
         ({"user_id": "u", "attributes": {"age": 3}}, "instances[0].attributes.age: is not a declared column of users"),
-        ({"user_id": "u", "attributes": {"country": 3}}, "instances[0].attributes.country: must be a string of at most"),
+        (
+            {"user_id": "u", "attributes": {"country": 3}},
+            "instances[0].attributes.country: must be a string of at most",
+        ),
         ({"user_id": "u", "action": "merge"}, "instances[0].into: is required by the action merge"),
         ({"user_id": "u", "action": "merge", "into": "u"}, "instances[0].into: must be another user"),
         ({"user_id": "u", "action": "drop"}, "instances[0].action: must be upsert, read, events, merge or erase"),

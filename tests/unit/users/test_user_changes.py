@@ -1,4 +1,4 @@
-"""Changes of users in a data set: attributes over the users table, merges, erasures; and what extraction makes of it."""
+"""Changes of users in a data set: attributes over the users table, merges, erasures; and what is extracted."""
 
 import json
 from pathlib import Path
@@ -68,9 +68,7 @@ def source(folder: Path, *changes: dict[str, Any], users: str = "") -> Path:
     pq.write_table(pa.Table.from_pylist(shown), folder / "impressions" / "1-0.parquet")
     if changes:
         (folder / "user_changes").mkdir()
-        pq.write_table(
-            pa.Table.from_pylist(list(changes), USER_CHANGE_SCHEMA), folder / "user_changes" / "1-0.parquet"
-        )
+        pq.write_table(pa.Table.from_pylist(list(changes), USER_CHANGE_SCHEMA), folder / "user_changes" / "1-0.parquet")
     return folder
 
 
