@@ -1,7 +1,11 @@
-"""Erase users from exports: the files of `winnow events export` are written again without their rows."""
+"""Erase users from exports: the files of `winnow events export` are written again without their rows.
+
+The ledger says who: rows of every user that was ever erased are removed, with entries up to the moment of each, also of
+those whom a call of the endpoint erased from Redis alone.
+"""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -11,6 +15,8 @@ import pyarrow.parquet as pq
 from redis.exceptions import LockError, RedisError
 
 from winnow import files
+from winnow.erasures.digest import digest
+from winnow.erasures.ledger import Ledger
 from winnow.errors import WinnowError
 from winnow.feedback import export_files
 from winnow.feedback.export_files import EVENT_TABLE, TABLES, UNTIL
@@ -18,6 +24,7 @@ from winnow.store import keys
 from winnow.store.connection import Client
 from winnow.store.keys import EXPORT_LOCK
 
+_UNLOGGED_MS = 60_000
 _LOCK_S = 60.0
 """Expiry of the lock, in seconds, which every file renews."""
 
@@ -29,7 +36,7 @@ class ErasedExports(NamedTuple):
         files: number of files searched.
         rewritten: number of files that were written again.
         rows: number of rows that were removed.
-        found: number of rows of the users that a last search found; 0.
+        found: number of rows of erased users that a last search found; 0.
     """
 
     files: int
@@ -38,18 +45,14 @@ class ErasedExports(NamedTuple):
     found: int
 
 
-def erase_from_exports(
-    client: Client, folder: str, user_ids: Sequence[str], at_ms: int, progress: Callable[[str], None] = lambda _: None
-) -> ErasedExports:
-    """Remove the rows of users from all files of an export, in its folder or on S3; each file changes in one step.
+def erase_from_exports(client: Client, folder: str, progress: Callable[[str], None] = lambda _: None) -> ErasedExports:
+    """Remove the rows of erased users from all files of an export, in its folder or on S3; each file changes in one step.
 
     No export runs meanwhile. Removing them again is safe, and completes what was interrupted.
 
     Args:
         client: blocking connection to the Redis of the export.
         folder: where `winnow events export` writes.
-        user_ids: the ids of the person.
-        at_ms: moment of the erasure: rows of entries from after it are a newcomer's.
         progress: called with the address of each file.
 
     Raises:
@@ -59,6 +62,7 @@ def erase_from_exports(
     lock = client.lock(EXPORT_LOCK, timeout=_LOCK_S)
     if not lock.acquire(blocking=True, blocking_timeout=_LOCK_S + 1):
         raise WinnowError("an export of these streams is running: wait until it has ended, and erase again")
+    ledger = Ledger.read(client)
     searched = rewritten = rows = 0
     try:
         for table in TABLES:
@@ -66,7 +70,7 @@ def erase_from_exports(
                 progress(address)
                 lock.reacquire()
                 searched += 1
-                whole, wrong = _of_users(address, user_ids, at_ms)
+                whole, wrong = _of_erased(address, ledger)
                 count = pc.sum(wrong).as_py() or 0
                 if not count:
                     continue
@@ -79,7 +83,7 @@ def erase_from_exports(
         for table in TABLES:
             for address in export_files.written(folder, table):
                 lock.reacquire()
-                found += pc.sum(_of_users(address, user_ids, at_ms)[1]).as_py() or 0
+                found += pc.sum(_of_erased(address, ledger)[1]).as_py() or 0
     except LockError as error:
         raise WinnowError("the files took longer than the lock: erase again, which continues") from error
     finally:
@@ -88,20 +92,24 @@ def erase_from_exports(
     return ErasedExports(searched, rewritten, rows, found)
 
 
-def _of_users(address: str, user_ids: Sequence[str], at_ms: int) -> tuple[pa.Table, pa.ChunkedArray]:
-    """A file's rows, and which of them are the users'."""
+def _of_erased(address: str, ledger: Ledger) -> tuple[pa.Table, pa.ChunkedArray]:
+    """A file's rows, and which of them are erased users'."""
     try:
         with pq.ParquetFile(io.BytesIO(files.read(address))) as parquet:
             whole = parquet.read()
     except pa.ArrowInvalid as error:
         raise WinnowError(f"{address} is not a whole Parquet file: {error}") from error
-    wanted = pa.array(user_ids, pa.string())
-    theirs = [pc.is_in(whole[name], wanted) for name in ("user_id", "into") if name in whole.column_names]
-    wrong = theirs[0] if len(theirs) == 1 else pc.or_(*theirs)
     moments = pc.cast(pc.list_element(pc.split_pattern(whole["stream_id"], "-"), 0), pa.int64())
-    # Answers are not logged for a minute, but those before it may have entered the stream a moment later.
-    until = at_ms if "items" not in whole.column_names else at_ms + 60_000
-    return whole, pc.and_(wrong, pc.less_equal(moments, until))
+    # Answers that were computed before an erasure may have entered the stream a moment later; a newcomer's did not.
+    late = _UNLOGGED_MS if "items" in whole.column_names else 0
+    wrong = pa.chunked_array([pa.array([False] * whole.num_rows)])
+    for column in (whole[name] for name in ("user_id", "into") if name in whole.column_names):
+        names = pc.unique(column).drop_null().to_pylist()
+        until = {name: ledger.erased[found] for name in names if (found := digest(name)) in ledger.erased}
+        ends = pa.array([moment + late for moment in until.values()], pa.int64())
+        end = pc.take(ends, pc.index_in(column, pa.array(list(until), pa.string())))
+        wrong = pc.or_(wrong, pc.fill_null(pc.less_equal(moments, end), False))
+    return whole, wrong
 
 
 def _write(address: str, whole: pa.Table, wrong: pa.ChunkedArray) -> None:

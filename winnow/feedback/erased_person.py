@@ -37,9 +37,8 @@ def erase_person(redis_url: str, user_id: str, exports: str, show_progress: bool
 
     with connect(redis_url) as client:
         try:
-            ids = erase.identities(client, user_id)
             done = erase.erase(client, user_id, tell)
-            exported = erase_from_exports(client, exports, ids, done.at_ms, tell)
+            exported = erase_from_exports(client, exports, tell)
             proof = done._asdict() | {"exports": exported._asdict()}
             erase.keep_proof(client, done, proof)
         except FAILURES as error:

@@ -86,8 +86,7 @@ def test_nothing_is_left(
             status, body = server.v1({"user_id": USER, "action": "erase"}, model="users")
             assert status == 200, body
             proof = body["predictions"][0]["erased"]
-            ids = [USER, "before-login"]
-            done = erased_exports.erase_from_exports(client, str(exports), ids, proof["at_ms"])
+            done = erased_exports.erase_from_exports(client, str(exports))
 
             assert answer(server, USER) == answer(server, NEWCOMER)
             read = server.v1({"user_id": USER, "action": "read"}, model="users")[1]["predictions"][0]

@@ -89,6 +89,23 @@ def erase(
 
 
 @commands.command()
+def clean(
+    exports: Annotated[
+        str | None,
+        typer.Argument(help="Folder of `winnow events export`. Default: events/ in WINNOW_HOME.", show_default=False),
+    ] = None,
+) -> None:
+    """Remove the rows of all erased users from the exports, after erasures by the endpoint."""
+    from winnow.feedback.erased_exports import erase_from_exports
+    from winnow.store.connection import connect
+
+    folder = exports or str(home.events())
+    with connect(redis_url()) as client:
+        done = erase_from_exports(client, folder)
+    typer.echo(f"removed {done.rows} rows from {done.rewritten} of {done.files} files in {folder}")
+
+
+@commands.command()
 def proofs() -> None:
     """Print the proofs of all erasures, as JSON; none of them names a person."""
     from winnow.store.connection import connect
