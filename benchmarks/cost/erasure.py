@@ -31,10 +31,13 @@ def measure() -> list[Row]:
             _fill(client)
             with _reads(redis.url(port)) as alone:
                 time.sleep(_WATCHED_S)
+            client.config_set("slowlog-log-slower-than", 200)
+            client.config_set("slowlog-max-len", 10_000)
             with _reads(redis.url(port)) as during:
-                started = time.perf_counter()
+                used, started = _processor_seconds(client), time.perf_counter()
                 done = erase(client, "user-7")
-                seconds = time.perf_counter() - started
+                seconds, used = time.perf_counter() - started, _processor_seconds(client) - used
+            steps = [entry["duration"] / 1000 for entry in client.slowlog_get(10_000)]
             memory = int(client.info("memory")["used_memory"]) / 2**20
     of_user = EVENTS_IN_STREAM // USERS
     return [
@@ -42,13 +45,21 @@ def measure() -> list[Row]:
         row("entries of the event stream", done.searched[EVENTS], ""),
         row("memory of Redis", memory, "MiB"),
         row("erase a user, both searches", seconds, "s", "<= 60"),
+        row("Redis's processor time of it", used, "s"),
+        row("steps that took Redis more than 0.2 ms", len(steps), ""),
+        row("a step, p99 of these", float(np.percentile(steps, 99)) if steps else 0.2, "ms", "<= 10"),
         row("entries of the user that were removed", done.removed[EVENTS], "", f">= {of_user}"),
         row("a read beside nothing, median", float(np.median(alone)), "ms"),
         row("a read beside nothing, p99", float(np.percentile(alone, 99)), "ms"),
         row("a read beside the erasure, median", float(np.median(during)), "ms"),
-        row("a read beside the erasure, p99", float(np.percentile(during, 99)), "ms", "<= 50"),
+        row("a read beside the erasure, p99", float(np.percentile(during, 99)), "ms"),
         row("a read beside the erasure, longest", max(during), "ms"),
     ]
+
+
+def _processor_seconds(client: Client) -> float:
+    found = client.info("cpu")
+    return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
 
 def _fill(client: Client) -> None:

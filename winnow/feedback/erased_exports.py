@@ -46,7 +46,7 @@ class ErasedExports(NamedTuple):
 
 
 def erase_from_exports(client: Client, folder: str, progress: Callable[[str], None] = lambda _: None) -> ErasedExports:
-    """Remove the rows of erased users from all files of an export, in its folder or on S3; each file changes in one step.
+    """Remove the rows of erased users from all files of an export, in a folder or on S3; each changes in one step.
 
     No export runs meanwhile. Removing them again is safe, and completes what was interrupted.
 
@@ -102,7 +102,7 @@ def _of_erased(address: str, ledger: Ledger) -> tuple[pa.Table, pa.ChunkedArray]
     moments = pc.cast(pc.list_element(pc.split_pattern(whole["stream_id"], "-"), 0), pa.int64())
     # Answers that were computed before an erasure may have entered the stream a moment later; a newcomer's did not.
     late = _UNLOGGED_MS if "items" in whole.column_names else 0
-    wrong = pa.chunked_array([pa.array([False] * whole.num_rows)])
+    wrong = pa.chunked_array([pa.array([False] * whole.num_rows, pa.bool_())])
     for column in (whole[name] for name in ("user_id", "into") if name in whole.column_names):
         names = pc.unique(column).drop_null().to_pylist()
         until = {name: ledger.erased[found] for name in names if (found := digest(name)) in ledger.erased}

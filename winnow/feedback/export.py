@@ -72,11 +72,12 @@ def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
         try:
             for table in TABLES:
                 _join(client, table.stream)
-            written, paths, malformed = zip(
-                *(_export(client, lock, folder, table, show_progress) for table in TABLES), strict=True
-            )
+            done = [_export(client, lock, folder, table, show_progress) for table in TABLES]
+            events, impressions, user_changes = (written for written, _, _ in done)
             changes.trim(client)
-            return ExportResult(*written, sum(malformed), [path for each in paths for path in each], trim(client))
+            paths = [path for _, found, _ in done for path in found]
+            malformed = sum(count for _, _, count in done)
+            return ExportResult(events, impressions, user_changes, malformed, paths, trim(client))
         except LockError as error:
             raise WinnowError(
                 "the export stalled until its lock expired, and another may have started: run it again"

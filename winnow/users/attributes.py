@@ -7,7 +7,6 @@ run by several processes, and only if the hash has not changed meanwhile.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import orjson
@@ -17,6 +16,7 @@ from winnow.erasures.tombstone import tombstone_key
 from winnow.features.row import UserRowEncoder
 from winnow.release import Release
 from winnow.store import keys as names
+from winnow.store.bulk import Command, send
 from winnow.store.connection import Client
 from winnow.store.keys import Keys
 from winnow.users.changes import append_attributes
@@ -78,11 +78,11 @@ class Attributes:
 
     def override(self, changes: Sequence[tuple[str, Mapping[str, Value], int]]) -> None:
         """Write columns to the hashes of users, unless these are gone since a moment, and then the rows."""
-        pipe = self._client.pipeline(transaction=False)
+        commands: list[Command] = []
         for user_id, given, at_ms in changes:
             flat = (part for name, value in given.items() for part in (name, orjson.dumps(value)))
-            pipe.eval(_CHANGE, 2, names.attributes(user_id), tombstone_key(user_id), at_ms, *flat)
-        pipe.execute()
+            commands.append(("EVAL", _CHANGE, 2, names.attributes(user_id), tombstone_key(user_id), at_ms, *flat))
+        send(self._client, commands)
         self.refresh(list(dict.fromkeys(user_id for user_id, _, _ in changes)))
 
     def refresh(self, user_ids: Sequence[str]) -> None:
@@ -138,18 +138,16 @@ class Attributes:
 
     def _refresh(self, user_ids: Sequence[str]) -> list[str]:
         """Write rows once; returns the users whose attributes changed meanwhile."""
-        written: list[str] = []
-        pipe = self._client.pipeline(transaction=False)
+        commands: dict[str, Command] = {}
         for user_id, (row, held) in zip(user_ids, self._read(user_ids), strict=True):
             if not held:
                 continue
             new = self._row(row, _decoded(held))
             if row is None or new.tobytes() != row.tobytes():
-                written.append(user_id)
-                names_of_keys = (names.attributes(user_id), self.keys.user_row(user_id))
-                pipe.eval(_REPLACE, 2, *names_of_keys, held.get(_VERSION, b""), new.tobytes())
-        replies: list[Any] = pipe.execute() if written else []
-        return [user_id for user_id, done in zip(written, replies, strict=True) if not done]
+                both = (names.attributes(user_id), self.keys.user_row(user_id))
+                commands[user_id] = ("EVAL", _REPLACE, 2, *both, held.get(_VERSION, b""), new.tobytes())
+        replies = send(self._client, list(commands.values()))
+        return [user_id for user_id, done in zip(commands, replies, strict=True) if not done]
 
     def _row(self, row: np.void | None, values: Mapping[str, Value]) -> np.void:
         choices = {name: texts(values[name]) for name in self.encoder.categorical if name in values}

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,26 @@ from tests.support.tiny_release import write_release
 from tests.support.transformer_server import serving_published
 from tests.support.until import until
 from winnow.release import Release
-from winnow.store.connection import Client, connect
+from winnow.store.connection import Client
 from winnow.store.keys import Keys
 from winnow.store.publish import publish
 from winnow.users.attributes import Attributes
 from winnow.users.erase import erase
+
+REFUSED = [
+    ({"user_id": "u", "attributes": {"age": 3}}, "instances[0].attributes.age: is not a declared column of users"),
+    (
+        {"user_id": "u", "attributes": {"country": 3}},
+        "instances[0].attributes.country: must be a string of at most",
+    ),
+    ({"user_id": "u", "action": "merge"}, "instances[0].into: is required by the action merge"),
+    ({"user_id": "u", "action": "merge", "into": "u"}, "instances[0].into: must be another user"),
+    ({"user_id": "u", "action": "drop"}, "instances[0].action: must be upsert, read, events, merge or erase"),
+    ({"user_id": "u", "action": "read", "into": "v"}, "instances[0].into: is not a field of the action read"),
+    ({"user_id": "u", "action": "events", "before": "x"}, "instances[0].before: must be next of the page before"),
+    ({"user_id": "u", "action": "read", "n": 0}, "instances[0].n: must be a whole number between 1 and 1000"),
+    ({"user_id": "u\n", "action": "read"}, "instances[0].user_id: must be free of control characters"),
+]
 
 
 def country_of(client: Client, release: Release, user_id: str) -> int | None:
@@ -119,27 +133,11 @@ def test_the_three_protocols_agree(serve_published: Callable[..., Any]) -> None:
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize(
-    ("instance", "message"),
-    [
-        ({"user_id": "u", "attributes": {"age": 3}}, "instances[0].attributes.age: is not a declared column of users"),
-        (
-            {"user_id": "u", "attributes": {"country": 3}},
-            "instances[0].attributes.country: must be a string of at most",
-        ),
-        ({"user_id": "u", "action": "merge"}, "instances[0].into: is required by the action merge"),
-        ({"user_id": "u", "action": "merge", "into": "u"}, "instances[0].into: must be another user"),
-        ({"user_id": "u", "action": "drop"}, "instances[0].action: must be upsert, read, events, merge or erase"),
-        ({"user_id": "u", "action": "read", "into": "v"}, "instances[0].into: is not a field of the action read"),
-        ({"user_id": "u", "action": "events", "before": "x"}, "instances[0].before: must be next of the page before"),
-        ({"user_id": "u", "action": "read", "n": 0}, "instances[0].n: must be a whole number between 1 and 1000"),
-        ({"user_id": "u\n", "action": "read"}, "instances[0].user_id: must be free of control characters"),
-    ],
-)
-def test_wrong_calls_are_refused(server: Any, instance: dict[str, Any], message: str) -> None:
-    status, body = server.v1(instance, model="users")
-    assert status == 400
-    assert body["error"].startswith(message), body
+def test_wrong_calls_are_refused(serve_published: Callable[..., Any]) -> None:
+    with serve_published() as server:
+        for instance, message in REFUSED:
+            status, body = server.v1(instance, model="users")
+            assert (status, body["error"][: len(message)]) == (400, message)
 
 
 def test_events_are_paged(published: Release, client: Client, serve_published: Callable[..., Any]) -> None:
@@ -165,14 +163,3 @@ def test_a_full_stream_of_changes_is_a_429(published: Release, client: Client, t
         status, body = server.v1({"user_id": "u3", "attributes": {}}, model="users")
         assert status == 429
         assert "winnow events export" in body["error"]
-
-
-@pytest.fixture
-def server(serve_published: Callable[..., Any]) -> Any:
-    with serve_published() as running:
-        yield running
-
-
-def test_a_connection_is_not_needed_for_anything_else(redis_url: str) -> None:
-    with closing(connect(redis_url)) as client:
-        assert client.ping()
