@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -290,9 +291,10 @@ def serve(
         return store
 
     async def connect_users() -> LiveUsers:
-        start = await live_users.catch_up(store.client)
+        with suppress(RedisError, OSError, WinnowError):
+            await live_users.catch_up(store.client)
         [held] = [one for one in pipeline().side_effects if isinstance(one, HeldAnswers)]
-        tasks.append(asyncio.create_task(live_users.follow(store.client, start, held.clear)))
+        tasks.append(asyncio.create_task(live_users.follow(store.client, held.clear)))
         return live_users
 
     async def flush() -> None:

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from threading import Lock
 from typing import Any, TypeVar
 
+from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.store.connection import FAILURES, AsyncClient, Client, connect
 from winnow.store.events import position
@@ -43,6 +44,8 @@ class LiveUsers:
         # An erasure takes seconds; others wait for it, but no read or upsert does.
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="erasures")
         self._connecting = Lock()
+        # The last change that was applied; None before any is known.
+        self._position: str | None = None
 
     @cached_property
     def _connected(self) -> tuple[Client, Attributes]:
@@ -59,8 +62,8 @@ class LiveUsers:
         threads = self._slow if slow else self._threads
         return await asyncio.get_running_loop().run_in_executor(threads, partial(self._run, function, *args))
 
-    async def catch_up(self, client: AsyncClient) -> str:
-        """Apply all changes since the release's data was read; returns the position in the stream.
+    async def catch_up(self, client: AsyncClient) -> None:
+        """Apply all changes since the release's data was read, so that the release is served with them.
 
         Args:
             client: connection to Redis that returns bytes.
@@ -69,23 +72,24 @@ class LiveUsers:
             RedisError: Redis does not answer.
         """
         if not await client.exists(USER_CHANGES):
-            return "0-0"
+            self._position = "0-0"
+            return
         held: Any = await client.get(self._keys.user_changes)
         trimmed: Any = await client.get(USER_CHANGES_TRIMMED)
         if held is not None and (trimmed is None or position(held) >= position(trimmed)):
-            return str(held.decode())
+            self._position = str(held.decode())
+            return
         stream: Any = await client.xinfo_stream(USER_CHANGES)
         last: bytes = stream["last-generated-id"]
         await self.call(_refresh_all)
         await client.set(self._keys.user_changes, last)
-        return last.decode()
+        self._position = last.decode()
 
-    async def follow(self, client: AsyncClient, start: str, erased: Callable[[], None]) -> None:
+    async def follow(self, client: AsyncClient, erased: Callable[[], None]) -> None:
         """Apply changes as they arrive in the stream, until cancelled; retries while Redis fails.
 
         Args:
             client: connection to Redis that returns bytes.
-            start: id of the entry after which to read.
             erased: called when a user was erased.
         """
         task = asyncio.current_task()
@@ -93,16 +97,19 @@ class LiveUsers:
         # asyncio.wait_for, which the client uses, can swallow a cancellation in Python 3.11.
         while not task.cancelling():
             try:
+                if self._position is None:
+                    await self.catch_up(client)
+                    continue
                 async with asyncio.timeout(_TIMEOUT_S):
-                    answer: Any = await client.xread({USER_CHANGES: start}, count=_BATCH)
+                    answer: Any = await client.xread({USER_CHANGES: self._position}, count=_BATCH)
                 entries = answer[0][1] if answer else []
                 if entries:
                     await self._apply([fields for _, fields in entries], erased)
-                    start = entries[-1][0].decode()
-                    await client.set(self._keys.user_changes, start)
+                    self._position = entries[-1][0].decode()
+                    await client.set(self._keys.user_changes, self._position)
                 if len(entries) < _BATCH:
                     await asyncio.sleep(_POLL_S)
-            except (*FAILURES, OSError) as error:
+            except (*FAILURES, WinnowError, OSError) as error:
                 log.warning("changes of users cannot be read from Redis: %s", error)
                 await asyncio.sleep(_POLL_S)
 
