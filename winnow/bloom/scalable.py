@@ -119,7 +119,8 @@ class ScalableBloomFilter:
             else:
                 self._layers.insert(0, _Layer(_bloom(bits), theirs.capacity, theirs.count))
         while len(self._layers) > _MAX_LAYERS:
-            self._layers.remove(min(self._layers[:-1], key=lambda layer: layer.count))
+            counts = [layer.count for layer in self._layers[:-1]]
+            del self._layers[counts.index(min(counts))]
 
     def contains(self, words: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Test a batch of items.

@@ -66,4 +66,4 @@ def test_users_of_two_nodes_are_merged(published: Release, cluster: Cluster, cli
     assert not client.exists(attributes(former))
     erase(client, other)
     assert in_redis(client, [former.encode(), other.encode()]) == []
-    assert client.llen(state_of(published).history("user-3")) > 0
+    assert client.llen(state_of(published).history("user-15")) > 0

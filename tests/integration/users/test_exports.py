@@ -44,7 +44,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv(name, value)
     boto3.setup_default_session()
     boto3.client("s3").create_bucket(Bucket="exports")
-    yield "s3://exports/shop"
+    yield f"s3://exports/{tmp_path.name}"
     server.stop()
     boto3.DEFAULT_SESSION = None
 
