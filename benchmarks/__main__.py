@@ -52,6 +52,10 @@ BENCHMARKS = {
     "surface": ("latency.surface", "Every kind of request beside a plain one: p50 with one connection."),
     "gate": ("quality.gate_alarms", "How often the gate refuses an equal release, and a worse one; simulated."),
     "hostile": ("faults.hostile_media", "200 hostile pictures and sounds: each refused by field, memory flat."),
+    "erasure": (
+        "cost.erasure",
+        "Makes its own data: erases a user beside a stream of 1,000,000 events, while another connection reads.",
+    ),
     "autoscale": (
         "simulation.autoscale",
         "The manifests' thresholds in a simulated spike and day: the objective, the cost, a wrong unit.",

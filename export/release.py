@@ -25,6 +25,7 @@ from export.triton.version import MODEL_FILE
 from winnow import provenance, release
 from winnow.arrays.strings import Strings
 from winnow.datasets import profile
+from winnow.datasets.canonical import account
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.evaluation.held_out import moments, outcomes
@@ -171,6 +172,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 source=source,
                 holdout="last" if (parts.dataset / HOLDOUT).exists() else "none",
                 as_of=features.as_of,
+                user_changes=account.last_user_change(parts.dataset),
                 history_length=retriever.settings.history_length,
                 candidates=ranker.candidates.model_dump(),
                 training=settings.model_dump(),

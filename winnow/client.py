@@ -113,6 +113,23 @@ def send_events(endpoint: httpx.Client, events: list[dict[str, Any]]) -> None:
     _post(endpoint, "/v1/models/events:predict", {"instances": events})
 
 
+def call_users(endpoint: httpx.Client, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Change, read, merge or erase users: ``POST /v1/models/users:predict``.
+
+    Args:
+        endpoint: a client.
+        calls: at most 64, each in the form that the ``users`` model takes.
+
+    Returns:
+        The answer to each call.
+
+    Raises:
+        WinnowError: the endpoint does not answer, or refuses a call.
+    """
+    done: list[dict[str, Any]] = _post(endpoint, "/v1/models/users:predict", {"instances": calls})["predictions"]
+    return done
+
+
 def encoded(content: bytes) -> dict[str, str]:
     """An image or a sound as the JSON value of a request."""
     return {"b64": base64.b64encode(content).decode()}

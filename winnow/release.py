@@ -123,18 +123,17 @@ class Manifest(BaseModel):
         source: the inputs of its build.
         holdout: ``last`` where the build kept the end of every user's log back for evaluation.
         as_of: milliseconds since the epoch; events at or after it are not in the release.
+        user_changes: id of the last change of users that the data had; empty where it had none.
         history_length: events per history tensor.
         candidates: candidate source -> number of candidates.
         training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, of every other file of the folder.
-        increment: figures of an incremental build (:class:`winnow.training.incremental.increment.Increment`); empty for
-            a full one.
+        increment: figures of an incremental build (:class:`winnow.training.incremental.increment.Increment`).
         training_files: file name -> SHA-256, of ``training/N``, from which training can go on and which serving does
             not read; empty in releases from before it was written.
         models: model name -> SHA-256 of its ``model.onnx``; an array beside it is the release's of that name.
-        unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
-            one.
+        unranked: why the release has no learned ranker and orders by its sources; empty where it has one.
         index: how the retriever searches; ``None`` in releases from before it was recorded.
         constant_heads: event type -> why the ranker predicts its base rate for every item.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
@@ -149,6 +148,7 @@ class Manifest(BaseModel):
     source: BuildInputs
     holdout: Holdout
     as_of: int
+    user_changes: str = ""
     history_length: int
     candidates: dict[str, int]
     training: dict[str, dict[str, bool | int | float | str | None]] = {}

@@ -40,7 +40,14 @@ LEVELS = (
         "winnow.local.triton_backend.onnxruntime",
     ),
     ("kfp_pipelines.cluster", "winnow.lifecycle", "winnow.settings"),
-    ("winnow.bloom", "winnow.datasets.canonical", "winnow.encoders", "winnow.ranking", "winnow.retrieval"),
+    (
+        "winnow.bloom",
+        "winnow.datasets.canonical",
+        "winnow.erasures",
+        "winnow.encoders",
+        "winnow.ranking",
+        "winnow.retrieval",
+    ),
     ("winnow.items",),
     (
         "winnow.datasets.marketplace",
@@ -52,7 +59,7 @@ LEVELS = (
         "winnow.planning",
         "winnow.store",
     ),
-    ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules"),
+    ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules", "winnow.users"),
     ("winnow.cli.options", "winnow.feedback"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
@@ -64,7 +71,7 @@ LEVELS = (
     ),
     ("winnow.training.ranker",),
     ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.lifecycle.trigger", "winnow.reporting", "winnow.training"),
-    ("winnow.cli.live", "winnow.cli.releases"),
+    ("winnow.cli.live", "winnow.cli.releases", "winnow.cli.users"),
     ("winnow.cli",),
     ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),

@@ -8,7 +8,7 @@ from winnow.store.connection import Client
 from winnow.store.events import Event
 from winnow.store.keys import StateKeys
 from winnow.store.stored_items import StoredItem
-from winnow.store.user_activity import UserActivity, watched
+from winnow.store.user_activity import UserActivity, guarded
 
 
 class Applied(NamedTuple):
@@ -38,6 +38,8 @@ def apply(
 ) -> Applied:
     """Apply the ``events`` of one user to history, seen filter and category filter.
 
+    Events from before the user was erased are dropped. Those from before a merge are applied to the other user.
+
     The user's keys are watched: if another sidecar writes them meanwhile, Redis aborts the transaction, which is then
     retried on the new values, so no event is lost. Applying an event twice changes nothing, so a batch can be applied
     again after its sidecar died before acknowledging it.
@@ -55,7 +57,24 @@ def apply(
         RedisError: Redis does not answer.
         ValueError: a stored filter has an invalid format; nothing was changed.
     """
+    while True:
+        applied = _transaction(client, state, user_id, events, items, window_ms, probes)
+        gone = applied.activity.gone
+        moved = [event for event in events if gone is not None and event.at_ms <= gone.at_ms]
+        if gone is None or gone.into is None or not moved:
+            return applied
+        user_id, events = gone.into, moved
 
+
+def _transaction(
+    client: Client,
+    state: StateKeys,
+    user_id: str,
+    events: Sequence[Event],
+    items: Mapping[str, StoredItem],
+    window_ms: int,
+    probes: Sequence[int],
+) -> Applied:
     def update(pipe: Any) -> Applied:
         activity = UserActivity.read(pipe, state, user_id)
         found = errors(activity.seen, activity.shadow, probes) if activity.shadow else None
@@ -64,7 +83,7 @@ def apply(
         return Applied(activity, activity.write(pipe, state), rotated, found)
 
     # redis-py types the callable as returning None, although it returns its value with value_from_callable.
-    return cast("Applied", client.transaction(cast("Any", update), *watched(state, user_id), value_from_callable=True))
+    return cast("Applied", client.transaction(cast("Any", update), *guarded(state, user_id), value_from_callable=True))
 
 
 def by_user(events: Iterable[tuple[bytes, Event]]) -> dict[str, list[tuple[bytes, Event]]]:

@@ -12,9 +12,9 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
 from recommender_transformer.backends import new_items
+from recommender_transformer.backends.live_users import LiveUsers
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.predictor.embedded import EmbeddedModels
@@ -32,17 +33,18 @@ from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.backends.row_metrics import observe, watch
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.orderers.explored import MAX_EXPLORE
-from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S
+from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S, HeldAnswers
 from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
-from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
+from recommender_transformer.serving.connections.connection_limits import ConnectionLimits, raise_open_files
 from recommender_transformer.serving.drain import DRAIN_S, MAX_DRAIN_S
 from recommender_transformer.serving.events import EventsModel
 from recommender_transformer.serving.items import ItemsModel
 from recommender_transformer.serving.recommender import RecommenderModel
 from recommender_transformer.serving.server import model_server
 from recommender_transformer.serving.startup_check import check_backends
+from recommender_transformer.serving.users import UsersModel
 from winnow.errors import WinnowError
 from winnow.feedback.append import AppendOptions
 from winnow.milvus.collection import is_searched
@@ -56,8 +58,6 @@ from winnow.store.connection import LOCAL, RedisError
 REUSE_S = 5.0
 """Age up to which answers are reused. Rows, trending list and live weights are held for as long: nothing that is not
 compared when an answer is reused is promised to take effect sooner."""
-
-_OPEN_FILES = 16_384
 
 
 def main() -> None:
@@ -255,9 +255,10 @@ def serve(
     """
     if metrics_port is not None:
         start_http_server(metrics_port, host)
-    _raise_open_files()
+    raise_open_files()
     store = OnlineStore(release, redis_url, observe=observe)
     watch(store)
+    live_users = LiveUsers(release, redis_url)
     tasks: list[asyncio.Task[None]] = []
     runners: list[Runner] = []
 
@@ -292,6 +293,13 @@ def serve(
     async def connect_store() -> OnlineStore:
         return store
 
+    async def connect_users() -> LiveUsers:
+        with suppress(RedisError, OSError, WinnowError):
+            await live_users.catch_up(store.client)
+        [held] = [one for one in pipeline().side_effects if isinstance(one, HeldAnswers)]
+        tasks.append(asyncio.create_task(live_users.follow(store.client, held.clear)))
+        return live_users
+
     async def flush() -> None:
         for task in tasks:
             task.cancel()
@@ -299,6 +307,7 @@ def serve(
             await runner.close()
         if runners and (searched := milvus_items()) is not None:
             await searched.close()
+        live_users.close()
         await store.close()
 
     # KServe runs its servers under plain asyncio, whatever its --event-loop is.
@@ -327,16 +336,9 @@ def serve(
             RecommenderModel(release.manifest.number, connect),
             EventsModel(release, connect_store, event_limits),
             ItemsModel(release, store, connect_items),
+            UsersModel(live_users, connect_users),
         ]
     )
-
-
-def _raise_open_files() -> None:
-    """Raise the limit on open files, which bounds connections; a shell's default is lower than the limits here."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def _catch_up(store: OnlineStore) -> str:

@@ -24,6 +24,8 @@ from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from recommender_transformer.serving.startup_check import check_backends
+from winnow.erasures.ledger import ERASED, MERGED, Ledger, moment_of
+from winnow.erasures.tombstone import tombstone_key
 from winnow.errors import WinnowError
 from winnow.milvus.collection import is_searched
 from winnow.milvus.connection import address
@@ -41,6 +43,14 @@ _AT_ONCE = 4
 
 _SLICE = 64
 """Users whose lists are written together; an interrupted computation repeats as many at most."""
+
+_SET = """
+local gone = redis.call('GET', KEYS[2])
+if gone and tonumber(string.match(gone, '^%d+')) > tonumber(ARGV[3]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+"""Writes no list for a user who was erased or merged after the release's data was read."""
 
 
 class Computed(NamedTuple):
@@ -88,20 +98,25 @@ async def compute(
     first = int(held[b"next"]) if held.get(b"task") == task.encode() else 0
     first = first if first < len(rows) else 0
     user_ids, written, skipped = release.array("user_ids"), 0, 0
+    known_ms = moment_of(release.manifest.user_changes)
+    ledger = Ledger.decode(await store.client.hgetall(ERASED), await store.client.hgetall(MERGED))
     with tqdm(total=len(rows), initial=first, desc="lists", unit="user", disable=not show_progress) as bar:
         for start in range(first, len(rows), _SLICE):
             names: list[str] = user_ids[rows[start : start + _SLICE]].tolist()
-            lists, degraded = await _answers(runner, store, names)
-            if not lists:
+            gone = ledger.gone(names, known_ms)
+            present = [name for name, absent in zip(names, gone.tolist(), strict=True) if not absent]
+            lists, degraded = await _answers(runner, store, present)
+            if present and not lists:
                 raise WinnowError(f"answers are degraded ({degraded}): run it again, which continues where it stopped")
             pipe = store.client.pipeline(transaction=False)
             for user_id, items in lists.items():
-                pipe.set(store.keys.offline_list(user_id), offline_lists.encode(items), ex=expiry_s)
+                guarded = (store.keys.offline_list(user_id), tombstone_key(user_id))
+                pipe.eval(_SET, 2, *guarded, offline_lists.encode(items), expiry_s, known_ms)
             pipe.hset(progress, mapping={"task": task, "next": start + len(names)})
             pipe.expire(progress, expiry_s)
             await pipe.execute()
             written += len(lists)
-            skipped += len(names) - len(lists)
+            skipped += len(present) - len(lists)
             bar.update(len(names))
     return Computed(written, skipped)
 

@@ -34,6 +34,24 @@ class CategoryFilter:
         """Add categories by their hashes."""
         self._layers.update(hashes)
 
+    def absorb(self, other: CategoryFilter, known: Iterable[int]) -> None:
+        """Add the categories of another user's filter, of which some may be known by their hashes."""
+        those = [value for value in known if value in other]
+        if len(those) >= len(other):
+            self.update(those)
+        else:
+            self._layers.union(other._layers)
+
+    @property
+    def bits(self) -> tuple[int, int]:
+        """Number of bits, and how many of them are set."""
+        return self._layers.bits
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Estimated share of untouched categories that the filter contains."""
+        return self._layers.false_positive_rate
+
     def __contains__(self, value: int) -> bool:
         return value in self._layers
 

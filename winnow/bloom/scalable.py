@@ -83,6 +83,45 @@ class ScalableBloomFilter:
         """Items in the newest layer divided by its capacity; above 1 only at the maximum number of layers."""
         return self._layers[-1].count / self._layers[-1].capacity
 
+    @property
+    def bits(self) -> tuple[int, int]:
+        """Number of bits of all layers, and how many of them are set."""
+        packed = [np.frombuffer(self._bits(layer), np.uint8) for layer in self._layers]
+        return 8 * sum(map(len, packed)), sum(int(np.bitwise_count(part).sum()) for part in packed)
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Estimated share of absent items that the filter contains, from the bits that are set."""
+        missed = 1.0
+        for layer in self._layers:
+            packed = np.frombuffer(self._bits(layer), np.uint8)
+            missed *= 1.0 - (int(np.bitwise_count(packed).sum()) / (8 * len(packed))) ** WORDS
+        return 1.0 - missed
+
+    def union(self, other: ScalableBloomFilter) -> None:
+        """Add all items of another filter, which does not tell them.
+
+        A layer of equal parameters takes the other's bits, if both fit its capacity. Other layers are kept as they
+        are, before this filter's own, so that the rates of both add up. Of too many layers the smallest are dropped.
+        Doing it again changes nothing.
+        """
+        for theirs in other._layers:
+            bits = self._bits(theirs)
+            if any(self._bits(ours) == bits for ours in self._layers):
+                continue
+            for ours in self._layers:
+                if (ours.capacity, len(self._bits(ours))) == (theirs.capacity, len(bits)):
+                    joined = np.frombuffer(self._bits(ours), np.uint8) | np.frombuffer(bits, np.uint8)
+                    count = _items_in(joined)
+                    if count <= ours.capacity:
+                        ours.bloom, ours.count = _bloom(joined.tobytes()), count
+                        break
+            else:
+                self._layers.insert(0, _Layer(_bloom(bits), theirs.capacity, theirs.count))
+        while len(self._layers) > _MAX_LAYERS:
+            counts = [layer.count for layer in self._layers[:-1]]
+            del self._layers[counts.index(min(counts))]
+
     def contains(self, words: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Test a batch of items.
 
@@ -135,6 +174,10 @@ class ScalableBloomFilter:
         read._rate, read._layers = rate, layers
         return read, offset
 
+    @staticmethod
+    def _bits(layer: _Layer) -> bytes:
+        return layer.bloom.save_bytes()[len(_PROBES) :]
+
     def _grow(self, capacity: int) -> _Layer:
         rate = self._rate / 2 ** (len(self._layers) + 1)
         self._layers.append(_Layer(_bloom(bytes(layer_bytes(capacity, rate))), capacity, 0))
@@ -153,6 +196,12 @@ def layer_bytes(capacity: int, rate: float) -> int:
 
 def _bloom(bits: bytes) -> Bloom:
     return Bloom.load_bytes(_PROBES + bits, operator.index)
+
+
+def _items_in(packed: NDArray[np.uint8]) -> int:
+    """The number of items by which as many bits are set, most probably."""
+    size, ones = 8 * len(packed), int(np.bitwise_count(packed).sum())
+    return size if ones == size else round(-size / WORDS * math.log1p(-ones / size))
 
 
 def _probe(packed: NDArray[np.uint8], words: NDArray[np.uint64]) -> NDArray[np.bool_]:

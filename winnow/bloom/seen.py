@@ -77,6 +77,26 @@ class SeenFilter:
             self._windows[end].update(hashes)
         return len(expired)
 
+    def absorb(self, other: SeenFilter, known: Sequence[int], is_complete: bool) -> None:
+        """Add the items of another user's filter, window by window.
+
+        Args:
+            other: the filter.
+            known: hashes of items that were seen.
+            is_complete: whether ``known`` has all of the other's items, which are then added one by one. Without them
+                the filters are united (:meth:`~winnow.bloom.scalable.ScalableBloomFilter.union`).
+        """
+        for end, window in other.windows.items():
+            those = [value for value in known if value in window]
+            if end not in self._windows:
+                self._windows[end] = window
+            elif is_complete and len(those) >= len(window):
+                self._windows[end].update(those)
+            else:
+                self._windows[end].union(window)
+        for end in sorted(self._windows)[:-_LIVE]:
+            del self._windows[end]
+
     def __contains__(self, value: int) -> bool:
         return any(value in window for window in self._windows.values())
 

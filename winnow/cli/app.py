@@ -20,6 +20,7 @@ from winnow.cli.releases.report import report
 from winnow.cli.releases.trigger import trigger
 from winnow.cli.serve import demo, down, up
 from winnow.cli.skew import skew
+from winnow.cli.users import commands as users
 from winnow.errors import WinnowError, as_winnow_error
 
 commands = typer.Typer(
@@ -39,6 +40,7 @@ for command in (
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")
 commands.add_typer(filters.commands, name="filters")
+commands.add_typer(users.commands, name="users")
 commands.add_typer(experiment.commands, name="experiment")
 commands.add_typer(rules.commands, name="rules")
 

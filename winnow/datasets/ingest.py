@@ -20,6 +20,7 @@ from winnow.datasets.impressions import before_held_out, with_impressions
 from winnow.datasets.marketplace import DEFAULT_SIZE, MarketplaceSize, generated
 from winnow.datasets.readers import cloud, tables
 from winnow.datasets.readers.atomic import is_atomic, read_atomic
+from winnow.datasets.user_changes import with_user_changes
 from winnow.errors import WinnowError, file_error
 from winnow.home import home
 
@@ -52,7 +53,7 @@ def ingest(
     if source is None:
         source = str(generated(home() / "marketplace", marketplace, show_progress))
     raw = _read(source)
-    dataset = with_impressions(validate(raw), raw)
+    dataset = with_impressions(*with_user_changes(validate(raw), raw))
     held = None
     if holdout == "last":
         dataset, held = _without_last(dataset)

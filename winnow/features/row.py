@@ -1,4 +1,4 @@
-"""The row of a single new item, as feature extraction would write it. NumPy only, because serving runs it.
+"""The row of a new item or of a changed user, as feature extraction would write it. NumPy only: serving runs it.
 
 :mod:`winnow.features.columns` and :mod:`winnow.features.numerics` use the same functions for whole columns.
 """
@@ -104,6 +104,88 @@ class RowEncoder:
         row["categorical"], row["numeric"] = codes, [*self._without_events, age, *declared]
         packed: np.void = row[0]
         return packed
+
+
+class UserRowEncoder:
+    """Encodes packed user rows with the vocabularies and scales of a release.
+
+    A row has the declared columns of the users table and nothing that is derived from events.
+
+    Args:
+        release: the release.
+
+    Attributes:
+        categorical: the release's categorical columns of users.
+        numeric: the release's numeric columns of users.
+    """
+
+    def __init__(self, release: Release) -> None:
+        choices = [feature for feature in release.schema.user if feature.kind == "categorical"]
+        self._dtype = release.schema.user_dtype
+        self._words = {feature.name: release.vocabularies[f"user_{feature.name}"] for feature in choices}
+        self._codes = {
+            name: {value: code for code, value in enumerate(words) if code} for name, words in self._words.items()
+        }
+        ends = np.cumsum([feature.width for feature in choices], dtype=np.int64).tolist()
+        self._places = {
+            feature.name: slice(end - feature.width, end) for feature, end in zip(choices, ends, strict=True)
+        }
+        self._numbers = [feature for feature in release.schema.user if feature.kind == "numeric"]
+        self.categorical = tuple(self._words)
+        self.numeric = tuple(feature.name for feature in self._numbers)
+
+    def replaced(
+        self, row: np.void | None, choices: Mapping[str, Sequence[str]], numbers: Mapping[str, float]
+    ) -> np.void:
+        """A row with some columns replaced, as feature extraction would write it.
+
+        Args:
+            row: the row; ``None`` for a user without one.
+            choices: categorical column -> its values; none where it is empty.
+            numbers: numeric column -> its number; NaN where it is unknown.
+        """
+        rows = np.zeros(1, self._dtype)
+        if row is None:
+            rows["available"] = 1
+        else:
+            rows[0] = row
+        for name, values in choices.items():
+            place = self._places[name]
+            known = known_codes(values, self._codes[name], place.stop - place.start)
+            rows["categorical"][0, place] = 0
+            rows["categorical"][0, place.start : place.start + len(known)] = known
+        for column, feature in enumerate(self._numbers):
+            if feature.name in numbers:
+                number = np.array([numbers[feature.name]], np.float64)
+                rows["numeric"][0, column] = standard_scores(number, feature)[0]
+        packed: np.void = rows[0]
+        return packed
+
+    def features_of(self, row: np.void) -> dict[str, list[int] | float]:
+        """Column -> what the models get: the codes of a categorical one, the standard score of a numeric one."""
+        codes: dict[str, list[int] | float] = {
+            name: row["categorical"][place].tolist() for name, place in self._places.items()
+        }
+        return codes | {
+            feature.name: score for feature, score in zip(self._numbers, row["numeric"].tolist(), strict=True)
+        }
+
+    def choices_of(self, row: np.void) -> dict[str, list[str]]:
+        """Categorical column -> the values of a row that the release knows."""
+        codes = row["categorical"]
+        return {
+            name: [self._words[name][code] for code in codes[place].tolist() if code]
+            for name, place in self._places.items()
+        }
+
+    def numbers_of(self, row: np.void) -> dict[str, float | None]:
+        """Numeric column -> the number of a row; ``None`` for an absent one, which is stored as the mean."""
+        scores = zip(self._numbers, row["numeric"].tolist(), strict=True)
+        # A float32 has seven digits.
+        return {
+            feature.name: float(f"{feature.mean + feature.scale * score:.7g}") if score else None
+            for feature, score in scores
+        }
 
 
 def tower_inputs(rows: NDArray[np.void]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
+from winnow.erasures.ledger import MERGED
 from winnow.errors import WinnowError
 from winnow.store import keys, recent_events
 from winnow.store.connection import AsyncClient
@@ -32,8 +33,22 @@ _FIELDS = ("user_id", "item_id", "event", "timestamp", "amount", "event_id", "re
 
 _APPEND = """
 local stream, most, ttl = KEYS[1], tonumber(ARGV[1]), ARGV[2]
+local names = #KEYS - 1
+local merged = redis.call('EXISTS', KEYS[#KEYS]) == 1
+local function owner(user)
+  if not merged then return user end
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  for _ = 1, 100 do
+    local found = redis.call('HGET', KEYS[#KEYS], user)
+    local merge = found and cjson.decode(found)
+    if not merge or merge['until_ms'] < now then return user end
+    user = merge['into']
+  end
+  return user
+end
 local held, new = {}, 0
-for position = 2, #KEYS do
+for position = 2, names do
   local key = KEYS[position]
   if key == stream then
     new = new + 1
@@ -44,7 +59,7 @@ for position = 2, #KEYS do
 end
 if new > 0 and redis.call('XLEN', stream) + new > most then return {} end
 local answers = {}
-for position = 2, #KEYS do
+for position = 2, names do
   local key, first, duplicate = KEYS[position], 7 * position - 11, 1
   local id = key ~= stream and held[key]
   local fields = {}
@@ -54,7 +69,7 @@ for position = 2, #KEYS do
     if entry then fields = entry[2] end
   else
     duplicate = 0
-    fields = {'user_id', ARGV[first], 'item_id', ARGV[first + 1], 'event', ARGV[first + 2],
+    fields = {'user_id', owner(ARGV[first]), 'item_id', ARGV[first + 1], 'event', ARGV[first + 2],
       'timestamp', ARGV[first + 3]}
     for optional, name in ipairs({'amount', 'event_id', 'recommendation_id'}) do
       local value = ARGV[first + 3 + optional]
@@ -72,7 +87,8 @@ for position = 2, #KEYS do
 end
 return answers
 """
-"""An event without an ``event_id`` is passed with the stream's own key. Extending the expiry of a duplicate is a write,
+"""The last key holds the merged users, whose events are those of the users that they were merged into. An event without
+an ``event_id`` is passed with the stream's own key. Extending the expiry of a duplicate is a write,
 too: without it, ``WAIT`` would wait for an earlier write of the connection instead of the event. For a duplicate the
 script returns the fields of the first event, and none once that was trimmed: every release has then applied it."""
 
@@ -139,7 +155,7 @@ async def append(
         given = (event.get(name) for name in _FIELDS)
         arguments += ["" if value is None else value for value in given]
     async with asyncio.timeout(TIMEOUT_S):
-        answers, replicas = await _call(client, [keys.EVENTS, *named], arguments, options.replicas)
+        answers, replicas = await _call(client, [keys.EVENTS, *named, MERGED], arguments, options.replicas)
         if not answers:
             raise StreamFull(
                 f"the event stream is full: it takes {options.maximum} entries, and its entries have not been "

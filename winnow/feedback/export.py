@@ -1,4 +1,4 @@
-"""Export the event and impression streams to Parquet: each entry exactly once, even if an export is killed.
+"""Export the streams of events, impressions and user changes to Parquet: each entry once, even if an export is killed.
 
 The export is a consumer group of its own. It writes a chunk of entries as one file and acknowledges them afterwards.
 Entries that were read but not acknowledged are read again first; their file is named after the first entry and so
@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from winnow.errors import WinnowError
 from winnow.feedback import export_files
-from winnow.feedback.export_files import EVENT_TABLE, IMPRESSION_TABLE, StreamTable
+from winnow.feedback.export_files import TABLES, StreamTable
 from winnow.feedback.trim import TrimResult, trim
 from winnow.store.connection import Client, connect
 from winnow.store.events import Entry
-from winnow.store.keys import EVENTS, EXPORT_GROUP, EXPORT_LOCK, EXPORTED, IMPRESSIONS
+from winnow.store.keys import EXPORT_GROUP, EXPORT_LOCK, EXPORTED, IMPRESSIONS
+from winnow.users import changes
 
 CHUNK = 50_000
 """Maximum entries per file: about 2 MB for events; about 100 MB of memory for impressions."""
@@ -38,20 +39,22 @@ class ExportResult(NamedTuple):
     Attributes:
         events: number of events written.
         impressions: number of impressions written.
-        malformed: number of invalid entries of both streams, which were skipped.
+        user_changes: number of user changes written.
+        malformed: number of invalid entries of all streams, which were skipped.
         files: addresses of the written files.
         trimmed: result of the trim of the event stream that followed.
     """
 
     events: int
     impressions: int
+    user_changes: int
     malformed: int
     files: list[str]
     trimmed: TrimResult
 
 
 def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
-    """Write the new entries of both streams to ``folder``, then trim the event stream.
+    """Write the new entries of all streams to ``folder``, then trim the event stream.
 
     Args:
         folder: a local folder, or ``s3://bucket/prefix``; always the same one for the same Redis.
@@ -67,14 +70,14 @@ def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
         if not lock.acquire(blocking=True, blocking_timeout=_LOCK_S + 1):
             raise WinnowError("another export of these streams is running: wait until it has ended")
         try:
-            _join(client, EVENTS)
-            _join(client, IMPRESSIONS)
-            events, event_files, malformed_events = _export(client, lock, folder, EVENT_TABLE, show_progress)
-            impressions, impression_files, malformed_impressions = _export(
-                client, lock, folder, IMPRESSION_TABLE, show_progress
-            )
-            malformed = malformed_events + malformed_impressions
-            return ExportResult(events, impressions, malformed, event_files + impression_files, trim(client))
+            for table in TABLES:
+                _join(client, table.stream)
+            done = [_export(client, lock, folder, table, show_progress) for table in TABLES]
+            events, impressions, user_changes = (written for written, _, _ in done)
+            changes.trim(client)
+            paths = [path for _, found, _ in done for path in found]
+            malformed = sum(count for _, _, count in done)
+            return ExportResult(events, impressions, user_changes, malformed, paths, trim(client))
         except LockError as error:
             raise WinnowError(
                 "the export stalled until its lock expired, and another may have started: run it again"
@@ -91,7 +94,7 @@ def _export(
 ) -> tuple[int, list[str], int]:
     written, files, malformed = 0, [], 0
     total = int(client.xlen(table.stream))
-    with tqdm(desc=f"export {table.stream}", unit="entry", disable=not show_progress) as bar:
+    with tqdm(desc=f"export {table.folder}", unit="entry", disable=not show_progress) as bar:
         for chunk in _chunks(client, lock, table.stream):
             rows = [row for row in map(table.row, chunk) if row is not None]
             if rows:

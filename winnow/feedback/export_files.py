@@ -1,7 +1,8 @@
 """The Parquet files of an export: their schemas, and how stream entries become rows.
 
 A file is named after its first entry, so writing it again after a crash replaces it. Data sets read these files: the
-folder ``events/`` as their log, ``impressions/`` as their impressions (:mod:`winnow.datasets.impressions`).
+folder ``events/`` as their log, ``impressions/`` as their impressions (:mod:`winnow.datasets.impressions`), and
+``user_changes/`` as changes of their users (:mod:`winnow.datasets.user_changes`).
 """
 
 import io
@@ -18,7 +19,7 @@ from winnow import files
 from winnow.errors import WinnowError
 from winnow.feedback.impressions import PLAIN
 from winnow.store.events import Entry, amount_of
-from winnow.store.keys import EVENTS, IMPRESSIONS
+from winnow.store.keys import EVENTS, IMPRESSIONS, USER_CHANGES
 
 _ENDING = ".parquet"
 _FOOTER = 2**16
@@ -76,18 +77,28 @@ IMPRESSION_SCHEMA = pa.schema(
     ]
 )
 
+USER_CHANGE_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("action", "user_id", "into", "attributes", "digest", "key", "stream_id")]
+)
+"""``attributes`` is JSON. The row of an erasure has ``digest`` and ``key``, and no id."""
+
+UNTIL = b"winnow.until"
+"""Key of a file's metadata: id of the last entry that it had before users were erased from it."""
+
 
 @dataclass(frozen=True)
 class StreamTable:
-    """The table of one of the two streams.
+    """The table of a stream.
 
     Attributes:
-        stream: key of the stream, and name of the folder.
+        stream: key of the stream.
+        folder: name of the folder.
         schema: schema of the files.
         read: converts the fields of an entry to columns; raises ``KeyError`` or ``ValueError`` for an invalid entry.
     """
 
     stream: str
+    folder: str
     schema: pa.Schema
     read: Callable[[Mapping[bytes, bytes]], dict[str, Any]]
 
@@ -137,8 +148,15 @@ def _text(fields: Mapping[bytes, bytes], name: bytes) -> str | None:
     return None if value is None else value.decode()
 
 
-EVENT_TABLE = StreamTable(EVENTS, EVENT_SCHEMA, _event)
-IMPRESSION_TABLE = StreamTable(IMPRESSIONS, IMPRESSION_SCHEMA, _impression)
+def _user_change(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    texts = {name.decode(): value.decode() for name, value in fields.items()}
+    return {"action": texts["action"]} | {name: texts.get(name) for name in USER_CHANGE_SCHEMA.names[1:-1]}
+
+
+EVENT_TABLE = StreamTable(EVENTS, EVENTS, EVENT_SCHEMA, _event)
+IMPRESSION_TABLE = StreamTable(IMPRESSIONS, IMPRESSIONS, IMPRESSION_SCHEMA, _impression)
+USER_CHANGE_TABLE = StreamTable(USER_CHANGES, "user_changes", USER_CHANGE_SCHEMA, _user_change)
+TABLES = (EVENT_TABLE, IMPRESSION_TABLE, USER_CHANGE_TABLE)
 
 
 def write(folder: str, table: StreamTable, rows: Sequence[dict[str, Any]]) -> str:
@@ -157,7 +175,7 @@ def write(folder: str, table: StreamTable, rows: Sequence[dict[str, Any]]) -> st
     """
     content = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), table.schema), content, compression="zstd")
-    address = files.inside(folder, table.stream, f"{rows[0]['stream_id']}{_ENDING}")
+    address = files.inside(folder, table.folder, f"{rows[0]['stream_id']}{_ENDING}")
     files.write(address, content.getvalue())
     return address
 
@@ -168,7 +186,7 @@ def written(folder: str, table: StreamTable) -> list[str]:
     Raises:
         WinnowError: the folder cannot be read.
     """
-    found = files.listed(files.inside(folder, table.stream), _ENDING)
+    found = files.listed(files.inside(folder, table.folder), _ENDING)
     return sorted(filter(_NAME.search, found), key=first)
 
 
@@ -185,6 +203,18 @@ def events(address: str) -> Iterator[Entry]:
         for row in batch.to_pylist():
             stream_id = row.pop("stream_id").encode()
             yield stream_id, {name.encode(): str(value).encode() for name, value in row.items() if value is not None}
+
+
+def last(address: str) -> str:
+    """Id of the last entry that was written to a file, also if it was erased from it since; empty without one.
+
+    Raises:
+        WinnowError: the file cannot be read.
+    """
+    with pq.ParquetFile(io.BytesIO(files.read(address))) as parquet:
+        erased = (parquet.schema_arrow.metadata or {}).get(UNTIL, b"").decode()
+        ids = parquet.read(columns=["stream_id"])["stream_id"]
+    return erased or (ids[-1].as_py() if len(ids) else "")
 
 
 def first(address: str) -> tuple[int, int]:

@@ -48,9 +48,9 @@ class ExportedEvents:
 
             for address in export_files.written(self._folder, export_files.EVENT_TABLE):
                 for entry in export_files.events(address):
-                    last = entry[0]
-                    if not first or position(last) < position(first):
+                    if not first or position(entry[0]) < position(first):
                         yield entry
+                last = export_files.last(address).encode() or last
         if not last or position(last) < position(trimmed):
             raise WinnowError(
                 f"events up to {trimmed.decode()} were trimmed from the stream after they were exported, but "

@@ -50,11 +50,11 @@ def copied(folder: str, select: Callable[[pa.Table], pa.Table] | None = None) ->
             addresses = export_files.written(folder, table)
             if not addresses:
                 raise WinnowError(
-                    f"{folder} has no {table.stream}: run `winnow events export` first, or correct the folder"
+                    f"{folder} has no {table.folder}: run `winnow events export` first, or correct the folder"
                 )
-            (source / table.stream).mkdir(parents=True)
+            (source / table.folder).mkdir(parents=True)
             for address in addresses:
-                content, copy = files.read(address), source / table.stream / address.rpartition("/")[2]
+                content, copy = files.read(address), source / table.folder / address.rpartition("/")[2]
                 if select is None or table is EVENT_TABLE:
                     copy.write_bytes(content)
                 elif len(selected := select(pq.read_table(io.BytesIO(content)))):
@@ -76,8 +76,8 @@ def in_index_space(source: Path, schema: FeatureSchema, item_ids: Sequence[str])
     Raises:
         WinnowError: no event can come of an impression, or a file is none of an export.
     """
-    users = sorted(_users(source / IMPRESSION_TABLE.stream))
-    _keep(source / EVENT_TABLE.stream, {"user_id": users, "item_id": item_ids, "event": schema.events})
+    users = sorted(_users(source / IMPRESSION_TABLE.folder))
+    _keep(source / EVENT_TABLE.folder, {"user_id": users, "item_id": item_ids, "event": schema.events})
     _spec(schema).write(source / "dataset.yaml")
     _write_ids(source / "items.csv", "item_id", item_ids)
     _write_ids(source / "users.csv", "user_id", users)

@@ -2,10 +2,12 @@
 
 The events are those in the stream and, once it was trimmed, the exported ones. What releases share is completed, not
 replaced: what the logs of other releases added stays. A filter that cannot be read is written anew.
+
+Events and logs of users who were merged count for those whom they were merged into; those of erased users for nobody.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -14,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from winnow.bloom.seen import WINDOW_MS
+from winnow.erasures.ledger import Ledger
 from winnow.feedback.exported_events import ExportedEvents
 from winnow.feedback.streams import entries
 from winnow.release import Release
@@ -24,7 +27,7 @@ from winnow.store.publish import check_published
 from winnow.store.release_log import ReleaseLog
 from winnow.store.shared_state import state_of
 from winnow.store.stored_items import StoredItem, StoredItems
-from winnow.store.user_activity import UserActivity, clear, watched
+from winnow.store.user_activity import UserActivity, clear, guarded
 
 _EVENTS_PER_PASS = 500_000
 """Maximum events in memory, about 200 MB. A longer stream is read in several passes, each for a part of the users."""
@@ -71,17 +74,18 @@ def rebuild(
     with connect(redis_url) as client:
         check_published(client, redis_url, release)
         log, state = ReleaseLog(release, window_ms), state_of(release)
-        rows = log.rows
+        ledger = Ledger.read(client)
+        rows = _rows_of_users(log, ledger)
         gap = client.get(Keys(number).gap)
         exported = ExportedEvents(client, exports)
         parts = (int(client.xlen(EVENTS)) + exported.count()) // _EVENTS_PER_PASS + 1
         users = events = 0
         with tqdm(desc=f"rebuild release {number}", total=len(rows), unit="user", disable=not show_progress) as bar:
             for part in range(parts):
-                found = _Events(client, release, exported, part, parts)
+                found = _Events(client, release, exported, ledger, part, parts)
                 bar.total = (bar.total or 0) + sum(user_id not in rows for user_id in found.of)
-                for user_id in _users(log, found, part, parts):
-                    _write(client, state, log, rows.get(user_id), found, user_id, window_ms)
+                for user_id in _users(rows, found, part, parts):
+                    _write(client, state, log, rows.get(user_id, ()), found, user_id, window_ms)
                     users += 1
                     bar.update()
                 events += found.events
@@ -94,8 +98,11 @@ def rebuild(
 class _Events:
     """The events of a part of the users, exported ones first, up to the last entry read from the stream."""
 
-    def __init__(self, client: Client, release: Release, exports: ExportedEvents, part: int, parts: int) -> None:
+    def __init__(
+        self, client: Client, release: Release, exports: ExportedEvents, ledger: Ledger, part: int, parts: int
+    ) -> None:
         self._client = client
+        self._ledger = ledger
         self._codes = event_codes(release.schema.events)
         self._read = StoredItems(client, release).read
         self._part, self._parts = part, parts
@@ -124,9 +131,10 @@ class _Events:
         unknown = set()
         for entry in found:
             event = parse(entry, self._codes)
-            if event is None or _part(event.user_id, self._parts) != self._part:
+            owner = None if event is None else self._ledger.owner(event.user_id, event.at_ms)
+            if event is None or owner is None or _part(owner, self._parts) != self._part:
                 continue
-            self.of[event.user_id].append(event)
+            self.of[owner].append(event)
             self.events += 1
             if event.item_id not in self.items:
                 unknown.add(event.item_id)
@@ -135,10 +143,21 @@ class _Events:
             self.items |= self._read(names[start : start + 1000])
 
 
-def _users(log: ReleaseLog, events: _Events, part: int, parts: int) -> Iterator[str]:
+def _rows_of_users(log: ReleaseLog, ledger: Ledger) -> dict[str, list[int]]:
+    """The rows of the log that are each user's: none of an erased user, several of one whom others were merged into."""
+    found: dict[str, list[int]] = {}
+    gone = ledger.gone(log.user_ids.tolist(), log.known_ms) if ledger != Ledger() else np.zeros(len(log.user_ids), bool)
+    for user_id, row in log.rows.items():
+        owner = ledger.owner(user_id, log.known_ms + 1) if gone[row] else user_id
+        if owner is not None:
+            found.setdefault(owner, []).append(row)
+    return found
+
+
+def _users(rows: Iterable[str], events: _Events, part: int, parts: int) -> Iterator[str]:
     """Yield the users of a part, including users whose first event arrives during the rebuild."""
     written = set()
-    for user_id in log.user_ids.tolist():
+    for user_id in rows:
         if _part(user_id, parts) == part:
             written.add(user_id)
             yield user_id
@@ -148,7 +167,13 @@ def _users(log: ReleaseLog, events: _Events, part: int, parts: int) -> Iterator[
 
 
 def _write(
-    client: Client, state: StateKeys, log: ReleaseLog, row: int | None, events: _Events, user_id: str, window_ms: int
+    client: Client,
+    state: StateKeys,
+    log: ReleaseLog,
+    rows: Sequence[int],
+    events: _Events,
+    user_id: str,
+    window_ms: int,
 ) -> None:
     def update(pipe: Any) -> None:
         events.catch_up()
@@ -156,7 +181,7 @@ def _write(
             activity, readable = UserActivity.read(pipe, state, user_id), True
         except ValueError:
             activity, readable = UserActivity.new(user_id), False
-        if row is not None:
+        for row in rows:
             log.users(np.array([row])).add_to(activity, 0)
         activity.apply(events.of.get(user_id, ()), events.items, window_ms)
         pipe.multi()
@@ -164,7 +189,7 @@ def _write(
             clear(pipe, state, user_id)
         activity.write(pipe, state)
 
-    client.transaction(update, *watched(state, user_id))
+    client.transaction(update, *guarded(state, user_id))
 
 
 def _part(user_id: str, parts: int) -> int:

@@ -89,7 +89,7 @@ class _Exports:
         self.files, self._later, self._start = self._before + later, later, start
         self.end: Position = (0, 0)
         if self.files:
-            ms, sequence = max(position(stream_id) for stream_id, _ in export_files.events(self.files[-1]))
+            ms, sequence = position(export_files.last(self.files[-1]).encode())
             self.end = (ms, sequence + 1)
 
     def count(self) -> int:

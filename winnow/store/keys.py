@@ -6,10 +6,14 @@ On a cluster, all keys of one command, script or transaction must be in one hash
 - the keys of a release's new items share the tag ``{fresh}``: one script writes them;
 - the item counts have the tag ``{events}``, the event stream's slot: one script acknowledges and counts an event;
 - item rows share 32 tags: a request reads hundreds of rows, those of a slot with one command.
+
+The ledger of erased and merged users and the tombstones are named in :mod:`winnow.erasures`.
 """
 
 from dataclasses import dataclass
 from zlib import crc32
+
+from winnow.erasures.digest import digest
 
 EVENTS = "events"
 """Stream of events. The ``events`` model appends to it; every release's sidecars read it as a consumer group."""
@@ -54,6 +58,26 @@ def recent(user_id: str) -> str:
 def shown(user_id: str) -> str:
     """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.shown`); expires."""
     return f"{{u:{user_id}}}:shown"
+
+
+USER_CHANGES = "{events}:users"
+"""Stream of user changes: attributes, merges and erasures, of every release (:mod:`winnow.users.changes`)."""
+
+USER_CHANGES_TRIMMED = "{events}:users:trimmed"
+"""Id of the last entry trimmed from the stream of user changes."""
+
+ERASURES = "{events}:erasures"
+"""Hash: digest and moment of an erasure -> JSON of its proof (:mod:`winnow.users.erase`)."""
+
+
+def attributes(user_id: str) -> str:
+    """Hash: column -> JSON of the value that replaces the release's (:mod:`winnow.users.attributes`)."""
+    return f"{{u:{user_id}}}:attributes"
+
+
+def unlogged(user_id: str) -> str:
+    """String: the user was erased a minute ago or less, so answers that were computed before are not logged."""
+    return f"{{impressions}}:erased:{digest(user_id)}"
 
 
 @dataclass(frozen=True)
@@ -118,6 +142,11 @@ class Keys:
     def user_row(self, user_id: str) -> str:
         """String: packed user row."""
         return f"r{self.release}:{{u:{user_id}}}:row"
+
+    @property
+    def user_changes(self) -> str:
+        """String: id of the last user change that the release's rows have; absent before the first."""
+        return f"r{self.release}:{{events}}:users"
 
     @property
     def lists(self) -> str:

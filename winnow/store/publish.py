@@ -5,6 +5,9 @@ set (:mod:`winnow.store.shared_state`): the first publication writes every user'
 beyond the logs before it. The folder's arrays are read, and the keys written, slice by slice; Redis remembers the last
 one, where a publication that was interrupted goes on. The digest of the manifest is written last: a release whose
 digest is present is complete.
+
+Users who were erased after the release's data was read are left out, and what the log has of users who were merged is
+added to those whom they were merged into.
 """
 
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from redis.lock import Lock
 from tqdm import tqdm
 
+from winnow.erasures.ledger import Ledger
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import Release
 from winnow.store import trending
@@ -26,7 +30,7 @@ from winnow.store.connection import FAILURES, Client, connect, shown
 from winnow.store.keys import EVENTS, Keys, StateKeys
 from winnow.store.release_log import LoggedUsers, ReleaseLog
 from winnow.store.shared_state import SLICE, Logged, is_filled, locked, remember_logs, state_of
-from winnow.store.user_activity import UserActivity, shadow_members, watched
+from winnow.store.user_activity import UserActivity, guarded, shadow_members, watched
 
 _SCANNED = 1000
 """Keys that are deleted at once."""
@@ -162,6 +166,7 @@ class _Publication:
         self._state = state_of(release)
         # Both take time in proportion to the catalog or the log, before the lock is held.
         self._log = ReleaseLog(release)
+        self._ledger = Ledger.read(client)
         self._counts = trending.initial_counts(release)
 
     def run(self, lock: Lock, show_progress: bool) -> None:
@@ -183,6 +188,7 @@ class _Publication:
                     client.hset(keys.publishing, part, str(position))
                     lock.reacquire()
                     bar.update(written)
+        self._settle()
         trending.seed(client, keys, self._counts)
         client.set(keys.trending, np.asarray(release.array("popular"), "<i4").tobytes())
         remember_logs(client, state, keys.release, users)
@@ -218,16 +224,22 @@ class _Publication:
         """
         log, rows = self._log, self._release.array("user_rows")
         for start in range(first, len(rows), SLICE):
-            users = log.users(np.arange(start, min(start + SLICE, len(rows))))
-            packed = _packed(rows[start : start + SLICE])
+            end = min(start + SLICE, len(rows))
+            users = log.users(np.arange(start, end))
+            stays = ~self._ledger.gone(users.user_ids, log.known_ms)
+            fingerprints = users.fingerprints
+            places = start + np.flatnonzero(stays)
+            packed = _packed(rows[places])
+            if not stays.all():
+                users = log.users(places)
             if logged is None:
                 commands = self._whole(users, packed)
             else:
-                self._add(log.users(start + np.flatnonzero(~logged.contains(users.fingerprints))))
+                self._add(log.users(start + np.flatnonzero(stays & ~logged.contains(fingerprints))))
                 commands = [("SET", self._keys.user_row(u), row) for u, row in zip(users.user_ids, packed, strict=True)]
-            commands.append(("SET", self._state.log(self._keys.release, start), users.fingerprints.tobytes()))
+            commands.append(("SET", self._state.log(self._keys.release, start), fingerprints.tobytes()))
             send(self._client, commands)
-            yield len(packed)
+            yield end - start
 
     def _whole(self, users: LoggedUsers, rows: list[bytes]) -> list[Command]:
         """Commands that write rows and state of users whom no sidecar writes yet."""
@@ -258,13 +270,35 @@ class _Publication:
             if not written:
                 # A sidecar wrote it meanwhile.
                 self._client.transaction(
-                    partial(self._update, users, user), *watched(self._state, users.user_ids[user])
+                    partial(self._update, users, user), *guarded(self._state, users.user_ids[user])
                 )
 
-    def _update(self, users: LoggedUsers, user: int, pipe: Any) -> None:
-        activity = users.add_to(UserActivity.read(pipe, self._state, users.user_ids[user]), user)
+    def _update(self, users: LoggedUsers, user: int, pipe: Any, user_id: str | None = None) -> None:
+        activity = users.add_to(UserActivity.read(pipe, self._state, user_id or users.user_ids[user]), user)
         pipe.multi()
         activity.write(pipe, self._state)
+
+    def _settle(self) -> None:
+        """Add the logs of merged users to the others', and remove users who went while this publication wrote them.
+
+        An erasure that begins later finds all keys of the release.
+        """
+        before, self._ledger = self._ledger, Ledger.read(self._client)
+        if self._ledger == Ledger():
+            return
+        log = self._log
+        for start in range(0, len(log.user_ids), SLICE):
+            names: list[str] = log.user_ids[start : start + SLICE].tolist()
+            gone = self._ledger.gone(names, log.known_ms)
+            late = gone & ~before.gone(names, log.known_ms)
+            for place in np.flatnonzero(late).tolist():
+                name = names[place]
+                send(self._client, [("UNLINK", self._keys.user_row(name), *watched(self._state, name))])
+            for place in np.flatnonzero(gone).tolist():
+                owner = self._ledger.owner(names[place], log.known_ms + 1)
+                if owner is not None and owner != names[place]:
+                    change = partial(self._update, log.users(np.array([start + place])), 0, user_id=owner)
+                    self._client.transaction(change, *guarded(self._state, owner))
 
 
 def _packed(rows: NDArray[np.void]) -> list[bytes]:

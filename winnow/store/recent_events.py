@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import orjson
 
+from winnow.erasures.tombstone import tombstone_key
 from winnow.store import history, keys
 from winnow.store.connection import AsyncClient
 
@@ -24,6 +25,23 @@ KEPT = history.KEPT
 
 REMEMBERED_S = 3600
 """Expiry after the user's last event, in seconds; a sidecar that is down for longer has raised an alert."""
+
+_REMEMBER = f"""
+local gone = redis.call('GET', KEYS[2])
+local after = gone and tonumber(string.match(gone, '^%d+')) or -1
+local listed = false
+for position = 1, #ARGV, 2 do
+  if tonumber(ARGV[position]) > after then
+    redis.call('ZADD', KEYS[1], ARGV[position], ARGV[position + 1])
+    listed = true
+  end
+end
+if listed then
+  redis.call('ZREMRANGEBYRANK', KEYS[1], 0, {-KEPT - 1})
+  redis.call('EXPIRE', KEYS[1], {REMEMBERED_S})
+end
+"""
+"""One script, so that an event from before the user was erased or merged cannot bring the list back."""
 
 
 class RecentEvent(NamedTuple):
@@ -66,10 +84,8 @@ async def remember(
         return
     pipe = client.pipeline(transaction=False)
     for user_id, members in by_user.items():
-        key = keys.recent(user_id)
-        pipe.zadd(key, members)
-        pipe.zremrangebyrank(key, 0, -KEPT - 1)
-        pipe.expire(key, REMEMBERED_S)
+        scored = (part for member, at_ms in members.items() for part in (at_ms, member))
+        pipe.eval(_REMEMBER, 2, keys.recent(user_id), tombstone_key(user_id), *scored)
     for user_id, item_ids in refreshed.items():
         pipe.zrem(keys.shown(user_id), *item_ids)
     await pipe.execute()

@@ -15,6 +15,7 @@ from winnow.bloom import categories, seen
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import WINDOW_MS, SeenFilter, window_end
 from winnow.bloom.shadow import MAX_ITEMS, Shadow, sampled
+from winnow.erasures.ledger import moment_of
 from winnow.items.arrays import hashes_of
 from winnow.release import Release
 from winnow.store import history
@@ -36,6 +37,7 @@ class ReleaseLog:
     Attributes:
         user_ids: ids of the users of the log, by row, memory-mapped.
         seen_ms: when the log's items count as seen, in milliseconds since the epoch.
+        known_ms: users that were erased or merged after this moment are still in the log.
         end_s: end of the window in which the log's items count as seen, in seconds since the epoch.
     """
 
@@ -49,6 +51,7 @@ class ReleaseLog:
         self.category_hashes = CategoryHashes(release)
         self.seen_ms, self.window_ms = created_ms(release.manifest), window_ms
         self.end_s = window_end(self.seen_ms, window_ms)
+        self.known_ms = moment_of(release.manifest.user_changes)
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -109,7 +112,13 @@ class LoggedUsers:
         return categories.pack(self._log.category_hashes.table.words(code), self._per_user(owner))
 
     def add_to(self, activity: UserActivity, user: int) -> UserActivity:
-        """Add a user's log to the activity that Redis has of them, and return it."""
+        """Add a user's log to the activity that Redis has of them, and return it.
+
+        The activity may be that of the user whom the log's was merged into. The log of a user who was erased after the
+        release's data was read is not added.
+        """
+        if activity.gone is not None and activity.gone.at_ms > self._log.known_ms:
+            return activity
         items, touched = self._item_hashes(user), self._category_hashes(user)
         activity.merge(self.activity(user), items, touched, self._log.seen_ms, self._log.window_ms)
         return activity

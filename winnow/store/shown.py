@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.erasures.tombstone import tombstone_key
 from winnow.store import keys
 
 KEPT = 200
@@ -28,7 +29,9 @@ _COUNTS = 1 << 20
 """Distinct counts: a score has the second above and the count below, 51 bits of the 53 that a double holds."""
 
 _REMEMBER = f"""
-local now, half = tonumber(ARGV[1]), tonumber(ARGV[2])
+local gone = redis.call('GET', KEYS[2])
+if gone and tonumber(string.match(gone, '^%d+')) >= tonumber(ARGV[1]) then return end
+local now, half = math.floor(tonumber(ARGV[1]) / 1000), tonumber(ARGV[2])
 for position = 4, #ARGV do
   local score = redis.call('ZSCORE', KEYS[1], ARGV[position])
   local count, at = 1, now
@@ -43,6 +46,7 @@ end
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, {-KEPT - 1})
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 """
+"""A list that was shown before the user was erased or merged does not bring the set back."""
 
 
 class Shown(NamedTuple):
@@ -77,7 +81,7 @@ def remember(pipe: Any, user_id: str, item_ids: Iterable[str], now_ms: int, half
     half_s = half_life_hours * 3600
     counted = list(item_ids)[:KEPT]
     expiry = max(1, round(_FORGOTTEN * half_s))
-    pipe.eval(_REMEMBER, 1, keys.shown(user_id), now_ms // 1000, half_s, expiry, *counted)
+    pipe.eval(_REMEMBER, 2, keys.shown(user_id), tombstone_key(user_id), now_ms, half_s, expiry, *counted)
 
 
 def decode(members: Sequence[tuple[bytes, float]]) -> Shown:

@@ -15,6 +15,7 @@ from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter, window_end
 from winnow.bloom.shadow import MAX_ITEMS, Shadow, sampled
+from winnow.erasures.tombstone import Tombstone, parse_tombstone, tombstone_key
 from winnow.store import history
 from winnow.store.bulk import Command
 from winnow.store.connection import Client
@@ -25,7 +26,8 @@ from winnow.store.stored_items import StoredItem
 _REPLACE = f"""
 local held = redis.call('LRANGE', KEYS[2], 0, {history.KEPT - 1})
 local filters = (redis.call('GET', KEYS[1]) or '') .. '\\n' .. (redis.call('GET', KEYS[3]) or '')
-if redis.sha1hex(filters .. '\\n' .. table.concat(held, '\\n')) ~= ARGV[1] then return 0 end
+local gone = redis.call('GET', KEYS[5]) or ''
+if redis.sha1hex(filters .. '\\n' .. table.concat(held, '\\n') .. '\\n' .. gone) ~= ARGV[1] then return 0 end
 if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2]) end
 if ARGV[3] ~= '' then redis.call('SET', KEYS[3], ARGV[3]) end
 redis.call('DEL', KEYS[2], KEYS[4])
@@ -34,8 +36,8 @@ if last > 4 then redis.call('RPUSH', KEYS[2], unpack(ARGV, 5, last)) end
 for position = last + 1, #ARGV, 2 do redis.call('ZADD', KEYS[4], ARGV[position], ARGV[position + 1]) end
 return 1
 """
-"""Replaces a user's activity unless it has changed since it was read: many users are written in one round trip, where a
-transaction takes four for each."""
+"""Replaces a user's activity unless it, or the tombstone, has changed since it was read: many users are written in one
+round trip, where a transaction takes four for each."""
 
 
 class _Stored(NamedTuple):
@@ -64,6 +66,7 @@ class UserActivity:
         seen: seen items.
         categories: touched categories.
         shadow: the exact items of ``seen``; ``None`` for a user who is not sampled or has too many seen items.
+        gone: the user's tombstone; ``None`` without one.
     """
 
     user_id: str
@@ -71,6 +74,7 @@ class UserActivity:
     seen: SeenFilter = field(default_factory=SeenFilter)
     categories: CategoryFilter = field(default_factory=CategoryFilter)
     shadow: Shadow | None = None
+    gone: Tombstone | None = None
     _stored: _Stored = field(default_factory=lambda: _Stored([], b"", b"", None))
 
     @classmethod
@@ -92,7 +96,7 @@ class UserActivity:
             ValueError: a stored filter has an invalid format.
         """
         # Not mget(): redis-py's cluster pipelines refuse it even for keys of one slot.
-        packed = pipe.execute_command("MGET", state.seen(user_id), state.categories(user_id))
+        packed = pipe.execute_command("MGET", *_strings(state, user_id))
         held = pipe.lrange(state.history(user_id), 0, history.KEPT - 1)
         exact = pipe.zrange(state.shadow(user_id), 0, -1, withscores=True) if sampled(user_id) else []
         return cls.decode(user_id, packed, held, exact)
@@ -109,7 +113,7 @@ class UserActivity:
         """
         pipe = client.pipeline(transaction=False)
         for user_id in user_ids:
-            pipe.execute_command("MGET", state.seen(user_id), state.categories(user_id))
+            pipe.execute_command("MGET", *_strings(state, user_id))
             pipe.lrange(state.history(user_id), 0, history.KEPT - 1)
             pipe.zrange(state.shadow(user_id), 0, -1, withscores=True)
         answers = pipe.execute()
@@ -124,13 +128,14 @@ class UserActivity:
 
     @classmethod
     def decode(cls, user_id: str, packed: Sequence[bytes | None], held: Sequence[bytes], exact: Any) -> UserActivity:
-        """Parse what Redis holds of a user: both filters, the history, and the shadow set with scores.
+        """Parse what Redis holds of a user: both filters and the tombstone, the history, the shadow set with scores.
 
         Raises:
             ValueError: a filter has an invalid format.
         """
-        seen, categories = (part or b"" for part in packed)
+        seen, categories, gone = (part or b"" for part in packed)
         activity = cls.new(user_id)
+        activity.gone = parse_tombstone(gone)
         activity.history = list(held)
         if seen:
             activity.seen = SeenFilter.from_bytes(seen)
@@ -143,7 +148,7 @@ class UserActivity:
         return activity
 
     def apply(self, events: Iterable[Event], items: Mapping[str, StoredItem], window_ms: int) -> int:
-        """Apply events; an event that was applied before changes nothing.
+        """Apply events; one that was applied before, or that entered the stream before the tombstone, changes nothing.
 
         Args:
             events: events of this user, in stream order.
@@ -155,6 +160,8 @@ class UserActivity:
         """
         dropped, entries = 0, []
         for event in events:
+            if self.gone is not None and event.at_ms <= self.gone.at_ms:
+                continue
             value = item_hash(event.item_id)
             dropped += self.seen.update([value], event.at_ms, window_ms)
             if event.item_id in items:
@@ -188,6 +195,29 @@ class UserActivity:
         else:
             self.categories = logged.categories
         self._remember(items, window_end(at_ms, window_ms))
+
+    def absorb(self, other: UserActivity, items: Mapping[str, StoredItem]) -> None:
+        """Add the activity of another user, who is the same person; doing it again changes nothing.
+
+        Args:
+            other: that activity.
+            items: item id -> stored item, of the items of its history.
+        """
+        ids = dict.fromkeys(entry.split(b"|", 2)[2].decode() for entry in other.history)
+        known = [item_hash(item_id) for item_id in ids]
+        is_complete = len(other.history) < history.KEPT
+        self._insert(reversed(other.history))
+        if self.shadow is not None:
+            ends = {value: end for end, window in other.seen.windows.items() for value in known if value in window}
+            exact = other.shadow if other.shadow is not None else ends if is_complete else None
+            if exact is None:
+                self.shadow = None
+            else:
+                self.shadow |= {value: max(end, self.shadow.get(value, 0)) for value, end in exact.items()}
+        self.seen.absorb(other.seen, known, is_complete)
+        touched = {value for item_id in ids if item_id in items for value in items[item_id].categories}
+        self.categories.absorb(other.categories, touched)
+        self._remember((), 0)
 
     @property
     def changed(self) -> bool:
@@ -226,7 +256,8 @@ class UserActivity:
 
     def replacement(self, state: StateKeys) -> Command:
         """A command that does what :meth:`write` does if Redis still holds what was read; replies 1, otherwise 0."""
-        held = b"\n".join((self._stored.seen, self._stored.categories, b"\n".join(self._stored.history)))
+        gone = b"" if self.gone is None else self.gone.packed
+        held = b"\n".join((self._stored.seen, self._stored.categories, b"\n".join(self._stored.history), gone))
         shadow = (part for value, end in shadow_members(self.shadow).items() for part in (end, value))
         values = (
             sha1(held, usedforsecurity=False).hexdigest(),
@@ -235,7 +266,7 @@ class UserActivity:
             *self.history,
             *shadow,
         )
-        keys = watched(state, self.user_id)
+        keys = guarded(state, self.user_id)
         return ("EVAL", _REPLACE, len(keys), *keys, *values)
 
     @property
@@ -266,10 +297,19 @@ def watched(state: StateKeys, user_id: str) -> list[str]:
     return [state.seen(user_id), state.history(user_id), state.categories(user_id), state.shadow(user_id)]
 
 
+def guarded(state: StateKeys, user_id: str) -> list[str]:
+    """The keys that a transaction on a :class:`UserActivity` watches: those that it writes, and the tombstone."""
+    return [*watched(state, user_id), tombstone_key(user_id)]
+
+
 def clear(pipe: Any, state: StateKeys, user_id: str) -> None:
     """Queue the removal of a user's activity."""
     for key in watched(state, user_id):
         pipe.delete(key)
+
+
+def _strings(state: StateKeys, user_id: str) -> tuple[str, str, str]:
+    return state.seen(user_id), state.categories(user_id), tombstone_key(user_id)
 
 
 def shadow_members(shadow: Shadow | None) -> dict[bytes, int]:

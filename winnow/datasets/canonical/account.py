@@ -56,6 +56,7 @@ class Account:
         quarantined: number of invalid rows among them, which are left out.
         reasons: problems of these rows, with counts and examples; a row may have several.
         impressions: the same of the impressions; a row is a shown item.
+        user_changes: id of the last change of users that was applied; empty without one.
     """
 
     notes: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Account:
     quarantined: int = 0
     reasons: tuple[Problem, ...] = ()
     impressions: LeftOut = LeftOut()
+    user_changes: str = ""
 
     @property
     def _log(self) -> LeftOut:
@@ -75,4 +77,12 @@ class Account:
     def write(self, folder: Path) -> None:
         """Write ``ingest.json``."""
         content = {"notes": self.notes, **self._log.described(), "impressions": self.impressions.described()}
+        content |= {"user_changes": self.user_changes} if self.user_changes else {}
         (folder / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def last_user_change(folder: Path) -> str:
+    """Id of the last change of users that a saved data set has; empty without one."""
+    path = folder / FILE
+    known: str = json.loads(path.read_text(encoding="utf-8")).get("user_changes", "") if path.exists() else ""
+    return known

@@ -35,7 +35,7 @@ def read_s3(uri: str) -> RawDataset:
 
 
 def read_glue(uri: str) -> RawDataset:
-    """Read the Parquet tables ``items``, ``events`` and, optionally, ``users`` and ``impressions`` of a Glue database.
+    """Read the Parquet tables ``items``, ``events`` and, optionally, the others of a Glue database.
 
     ``dataset.yaml`` is beside the folder of the items table; relative paths start there, too.
 
@@ -56,7 +56,14 @@ def read_glue(uri: str) -> RawDataset:
         spec = _spec(root)
         tables = {name: _table(database, name) for name in present}
     return RawDataset(
-        uri, root, spec, tables["items"], tables.get("users"), tables["events"], impressions=tables.get("impressions")
+        uri,
+        root,
+        spec,
+        tables["items"],
+        tables.get("users"),
+        tables["events"],
+        impressions=tables.get("impressions"),
+        user_changes=tables.get("user_changes"),
     )
 
 

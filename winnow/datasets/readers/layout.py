@@ -1,8 +1,8 @@
 """Which files of a folder or an S3 prefix are the tables of a data set.
 
 The table ``events`` is ``events.parquet`` or ``events.csv``, and all files with these endings anywhere in ``events/``
-(or in a folder ``events.csv/``, as Spark writes). Impressions are Parquet alone. Hidden and temporary files
-(``_SUCCESS``, ``.part-0.csv.crc``) are ignored.
+(or in a folder ``events.csv/``, as Spark writes). Impressions and changes of users are Parquet alone. Hidden and
+temporary files (``_SUCCESS``, ``.part-0.csv.crc``) are ignored.
 """
 
 from collections import Counter
@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from winnow.datasets.canonical.report import Problem, data_error
 from winnow.errors import DataError
 
-TABLES = ("items", "users", "events", "impressions")
+TABLES = ("items", "users", "events", "impressions", "user_changes")
 ENDINGS = (".parquet", ".csv")
+
+_EXPORTED = ("impressions", "user_changes")
+"""Tables that `winnow events export` alone writes."""
 
 _HIDDEN = (".", "_")
 _TEMPORARY = ("~", ".tmp", ".crc", ".partial")
@@ -48,15 +51,15 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
     notes: list[str] = []
     problems: list[Problem] = []
     for table in TABLES:
-        endings = ENDINGS[:1] if table == "impressions" else ENDINGS
+        endings = ENDINGS[:1] if table in _EXPORTED else ENDINGS
         folders = {table, *(table + ending for ending in endings)}
         inside = [name for name in names if "/" in name and name.partition("/")[0] in folders]
         beside = [name for name in names if "/" not in name and name.partition(".")[0].casefold() == table]
         single = [name for name in beside if name in {table + ending for ending in endings}]
         several = [name for name in inside if name.endswith(endings)]
         others = [name for name in inside if name not in several]
-        if others and table == "impressions":
-            notes.append(f"impressions/: only .parquet files are read, not {_list(others)}")
+        if others and table in _EXPORTED:
+            notes.append(f"{table}/: only .parquet files are read, not {_list(others)}")
         elif others and (several or not single):
             what = f"only .parquet and .csv files are read, and {_list(others)} is neither; convert or remove it"
             problems.append(Problem(f"{table}/", None, what))

@@ -59,6 +59,7 @@ def read_folder(folder: Path, name: str, root: str) -> RawDataset:
         tables["events"],
         tuple(found.notes),
         tables.get("impressions"),
+        tables.get("user_changes"),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from recommender_transformer import lists as module
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.lists import Computed, compute, users_of
@@ -24,6 +25,7 @@ from winnow.retrieval.offline_lists import decode
 from winnow.store.connection import connect
 from winnow.store.keys import IMPRESSIONS, Keys
 from winnow.store.publish import remove
+from winnow.users.erase import erase
 
 redis_url = server_and_cluster
 
@@ -230,6 +232,24 @@ def test_a_degraded_answer_is_not_written(
     assert computed.skipped > 0
     keys = Keys(published.manifest.number)
     assert sum(bool(client.exists(keys.offline_list(f"user-{n}"))) for n in range(20)) == computed.written
+
+
+def test_no_list_is_written_for_a_user_who_was_erased(
+    published: Release, lists: Callable[..., Computed], client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the computation, and during it, when the list is computed already."""
+    keys, names = Keys(published.manifest.number), published.array("user_ids").tolist()
+    erase(client, names[0])
+    answers = module._answers
+
+    async def erased_meanwhile(*given: Any) -> Any:
+        found = await answers(*given)
+        erase(client, names[1])
+        return found
+
+    monkeypatch.setattr(module, "_answers", erased_meanwhile)
+    assert lists(rows=np.arange(4)).skipped == 0
+    assert [client.exists(keys.offline_list(name)) for name in names[:4]] == [0, 0, 1, 1]
 
 
 def test_active_users_have_an_event_in_the_last_days(published: Release) -> None:

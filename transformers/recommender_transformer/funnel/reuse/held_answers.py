@@ -99,6 +99,10 @@ class HeldAnswers:
             answer["items"], shown, query.user.state.as_served, query.weights, time.monotonic()
         )
 
+    def clear(self) -> None:
+        """Hold no answers: one of them may be of a user who was erased."""
+        self._held.clear()
+
     async def flush(self) -> None:
         """Nothing is pending."""
 

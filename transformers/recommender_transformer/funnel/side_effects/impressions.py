@@ -21,7 +21,7 @@ from winnow.forms.combinations import FormName
 from winnow.request import Answer, RecommendedItem
 from winnow.settings.business_rules import Fatigue
 from winnow.store.connection import RedisError
-from winnow.store.keys import EXPORTED, IMPRESSIONS
+from winnow.store.keys import EXPORTED, IMPRESSIONS, unlogged
 from winnow.store.shown import remember
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,12 @@ while true do
 end
 """
 """Trims at least a hundred entries at a time; returns the number of trimmed entries that were not exported yet."""
+
+_APPEND = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return false end
+return redis.call('XADD', KEYS[1], '*', unpack(ARGV))
+"""
+"""Does not append the impression of a user who was erased after it was shown."""
 
 _LOST = Counter("winnow_impressions_lost_total", "Impressions that could not be written to Redis.")
 _TRIMMED = Counter(
@@ -124,8 +130,13 @@ class Impressions:
             batch = [self._pending.popleft() for _ in range(len(self._pending))]
             pipe = self._store.client.pipeline(transaction=False)
             for impression in batch:
-                pipe.xadd(IMPRESSIONS, _entry(impression))
-                if impression.fatigue is not None and impression.user_id is not None and impression.items:
+                entry = _entry(impression)
+                if impression.user_id is None:
+                    pipe.xadd(IMPRESSIONS, entry)
+                    continue
+                flat = (part for field in entry.items() for part in field)
+                pipe.eval(_APPEND, 2, IMPRESSIONS, unlogged(impression.user_id), *flat)
+                if impression.fatigue is not None and impression.items:
                     item_ids = [item["item_id"] for item in impression.items]
                     half_life = impression.fatigue.half_life_hours
                     remember(pipe, impression.user_id, item_ids, impression.now_ms, half_life)

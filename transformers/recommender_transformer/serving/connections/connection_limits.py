@@ -6,11 +6,15 @@ connection that is furthest behind is closed: a client that trickles has waited 
 a slow line makes progress with every byte.
 """
 
+import resource
 from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import NamedTuple, Protocol
 
 from prometheus_client import Counter, Gauge
+
+OPEN_FILES = 16_384
+"""Open files that a process should be allowed: a connection is one."""
 
 HEAD_S = 10.0
 """Time for the headers of a request, and for the first byte on a new connection."""
@@ -162,3 +166,11 @@ def furthest_behind(connections: Iterable[Connection]) -> Connection:
     if waited:
         return min(waited, key=lambda connection: connection.began + connection.earned)
     return min(candidates, key=lambda connection: connection.began)
+
+
+def raise_open_files() -> None:
+    """Raise the limit on open files, which bounds connections; a shell's default is lower than the limits here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -90,6 +90,18 @@ ITEM_TENSORS = {
 
 ITEM_LEADING = ("item_id",)
 
+USER_TENSORS = {
+    "user_id": _TEXT,
+    "action": _TEXT,
+    "attributes": _JSON,
+    "into": _TEXT,
+    "n": _WHOLE,
+    "before": _TEXT,
+}
+"""Input tensors of the ``users`` model."""
+
+USER_LEADING = ("user_id",)
+
 
 def instances(payload: object, tensors: Mapping[str, Tensor], leading: Sequence[str]) -> object:
     """The instances of a call, before validation against the contract.

@@ -1,0 +1,1 @@
+"""Live changes of users: attributes, merges and erasures."""
