@@ -51,6 +51,7 @@ LEVELS = (
         "winnow.planning",
         "winnow.store",
     ),
+    ("winnow.catalog",),
     ("winnow.datasets", "winnow.features.spark", "winnow.local"),
     ("winnow.feedback",),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
@@ -68,6 +69,7 @@ LEVELS = (
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.backends.predictor"),
     ("kfp_pipelines.rollout", "recommender_transformer.content"),
+    ("recommender_transformer.derivation",),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     ("recommender_transformer.funnel.reuse",),
     (

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.catalog import NewItem
+from recommender_transformer.backends.catalog import LiveItem
 from winnow import release as releases
 from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.spec import DeclaredColumns
@@ -180,7 +180,7 @@ def projection(name: str, rows: int, columns: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 
-def new_item(release: Release, item_id: str, slot: int, **row: Any) -> NewItem:
+def new_item(release: Release, item_id: str, slot: int, **row: Any) -> LiveItem:
     """A new item of the category ``books`` with a random vector; ``row`` sets fields of its row."""
     packed = np.zeros(1, SCHEMA.item_dtype)
     packed["index"], packed["available"], packed["categorical"][0, 0] = ITEMS + 1 + slot, 1, 1
@@ -189,4 +189,4 @@ def new_item(release: Release, item_id: str, slot: int, **row: Any) -> NewItem:
     vector = projection(item_id, 1, WIDTH)[0]
     title = item_id.replace("-", " ")
     document = {"title": title, "category": "books", "available": bool(packed[0]["available"])}
-    return NewItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], title, document)
+    return LiveItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], title, document)

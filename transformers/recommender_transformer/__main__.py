@@ -18,18 +18,21 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import grpc.aio
 import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
-from recommender_transformer.backends import new_items
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.predictor.embedded import EmbeddedModels
 from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.backends.row_metrics import observe, watch
+from recommender_transformer.derivation.derive import Derivation
+from recommender_transformer.derivation.follow import Follower
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.orderers.explored import MAX_EXPLORE
 from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S
@@ -58,6 +61,11 @@ REUSE_S = 5.0
 compared when an answer is reused is promised to take effect sooner."""
 
 _OPEN_FILES = 16_384
+
+_CATCH_UP_S = 20.0
+"""Time for the changes of the catalog that came before this process; those that are left are applied while it serves."""
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -265,14 +273,22 @@ def serve(
     def milvus_items() -> MilvusItems | None:
         return MilvusItems(release, milvus_url) if milvus_url else None
 
+    connected_models = cache(models)
+
     @cache
     def pipeline() -> Pipeline:
-        return recommender(release, store, models(), milvus_items(), reuse_s, explore, experiments)
+        return recommender(release, store, connected_models(), milvus_items(), reuse_s, explore, experiments)
+
+    @cache
+    def derivation() -> Derivation:
+        return Derivation(release, store, connected_models(), pipeline().media_decoder)
 
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
-        tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
+        follower = Follower(store, derivation(), release.manifest.catalog_position)
+        tasks.append(asyncio.create_task(live_items.follow(store, redis_url, await _catch_up(store, follower))))
+        tasks.append(asyncio.create_task(follower.follow(redis_url)))
         tasks.append(asyncio.create_task(store.lists.follow()))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
@@ -283,8 +299,8 @@ def serve(
         gc.freeze()
         return runner
 
-    async def connect_items() -> Pipeline:
-        return pipeline()
+    async def connect_items() -> Derivation:
+        return derivation()
 
     async def connect_store() -> OnlineStore:
         return store
@@ -336,10 +352,19 @@ def _raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-async def _catch_up(store: OnlineStore) -> str:
-    """Read all new items; returns the position in their stream, which is its beginning if Redis does not answer."""
+async def _catch_up(store: OnlineStore, follower: Follower) -> str:
+    """Derive the changes that wait and read all live items, so that no item that was taken down is shown.
+
+    Returns:
+        The position in their stream, which is its beginning if Redis does not answer.
+    """
     try:
-        return await new_items.catch_up(store)
+        await live_items.catch_up(store)
+        await follower.catch_up(_CATCH_UP_S)
+    except (RedisError, OSError, grpc.aio.AioRpcError) as error:
+        log.warning("changes of the catalog wait: %s", error)
+    try:
+        return await live_items.catch_up(store)
     except (RedisError, OSError):
         return "0"
 

@@ -82,7 +82,7 @@ def recommender(
     content_lookup = ContentLookup(models, media_decoder.inputs, schema.item_dtype)
     objectives = Objectives(schema, store)
     held_answers = HeldAnswers(store, objectives, reuse_s)
-    retriever: Source = Retriever(models, catalog)
+    retriever: Source = Retriever(models, catalog, schema.repeats != "allow")
     if milvus_items is not None:
         hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
         retriever = RetrieverInMilvus(models, milvus_items, catalog, count, category.width, hides_history)

@@ -26,7 +26,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Export new events and impressions to Parquet, each once, and trim the event stream.
+    """Export new events, impressions and changes of the catalog to Parquet, each once, and trim their streams.
 
     Reads the streams in REDIS_URL, or else in the running stack's Redis. Events that are exported and that every
     release has applied are then removed from the event stream; events that are not exported are never removed.
@@ -40,7 +40,8 @@ def export(
         return
     for file in done.files:
         typer.echo(file)
-    typer.echo(f"exported {done.events} events and {done.impressions} impressions to {target}")
+    changes = f" and {done.changes} changes of the catalog" if done.changes else ""
+    typer.echo(f"exported {done.events} events and {done.impressions} impressions{changes} to {target}")
     if done.malformed:
         typer.echo(f"skipped {done.malformed} entries that are not valid events or impressions")
     typer.echo(f"trimmed {done.trimmed.entries} events that every release has applied; {done.trimmed.left} are left")

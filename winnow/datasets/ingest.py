@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.datasets import catalog_changes
 from winnow.datasets.canonical import account
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset, hold_out_last
 from winnow.datasets.canonical.raw import RawDataset
@@ -52,7 +53,8 @@ def ingest(
     if source is None:
         source = str(generated(home() / "marketplace", marketplace, show_progress))
     raw = _read(source)
-    dataset = with_impressions(validate(raw), raw)
+    changes = catalog_changes.overlays(raw.name, raw.root, raw.changes) if raw.changes else {}
+    dataset = with_impressions(validate(raw, lambda items: catalog_changes.edited(items, changes)), raw)
     held = None
     if holdout == "last":
         dataset, held = _without_last(dataset)

@@ -65,7 +65,11 @@ def _lists(column: pa.ChunkedArray, array: str) -> Arrays:
     row, codes = np.concatenate([[-1], absent, row]), np.concatenate([np.zeros(len(absent) + 1, np.int32), codes])
     order = np.argsort(row, kind="stable")
     starts = np.searchsorted(row[order], np.arange(-1, len(whole) + 1))
-    return {array: codes[order].astype(np.int32), array + STARTS: starts.astype(np.int64), array + TEXTS: _after_none(texts)}
+    return {
+        array: codes[order].astype(np.int32),
+        array + STARTS: starts.astype(np.int64),
+        array + TEXTS: _after_none(texts),
+    }
 
 
 def _distinct(cells: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Export the event and impression streams to Parquet: each entry exactly once, even if an export is killed.
+"""Export events, impressions and changes of the catalog to Parquet: each exactly once, even if an export is killed.
 
 The export is a consumer group of its own. It writes a chunk of entries as one file and acknowledges them afterwards.
 Entries that were read but not acknowledged are read again first; their file is named after the first entry and so
@@ -12,13 +12,16 @@ from typing import Any, NamedTuple, cast
 from redis.exceptions import LockError, RedisError, ResponseError
 from tqdm import tqdm
 
+from winnow.catalog.change import MEDIA
+from winnow.catalog.prune import prune
 from winnow.errors import WinnowError
 from winnow.feedback import export_files
+from winnow.feedback.change_files import CHANGE_TABLE
 from winnow.feedback.export_files import EVENT_TABLE, IMPRESSION_TABLE, StreamTable
 from winnow.feedback.trim import TrimResult, trim
 from winnow.store.connection import Client, connect
 from winnow.store.events import Entry
-from winnow.store.keys import EVENTS, EXPORT_GROUP, EXPORT_LOCK, EXPORTED, IMPRESSIONS
+from winnow.store.keys import CHANGED_MEDIA, CHANGES, EVENTS, EXPORT_GROUP, EXPORT_LOCK, EXPORTED, IMPRESSIONS
 
 CHUNK = 50_000
 """Maximum entries per file: about 2 MB for events; about 100 MB of memory for impressions."""
@@ -31,6 +34,8 @@ _LOCK_S = 30.0
 
 _MEMBER = "export"
 
+_TABLES = (EVENT_TABLE, IMPRESSION_TABLE, CHANGE_TABLE)
+
 
 class ExportResult(NamedTuple):
     """The result of an export.
@@ -38,20 +43,22 @@ class ExportResult(NamedTuple):
     Attributes:
         events: number of events written.
         impressions: number of impressions written.
-        malformed: number of invalid entries of both streams, which were skipped.
+        changes: number of changes of the catalog written.
+        malformed: number of invalid entries of all streams, which were skipped.
         files: addresses of the written files.
         trimmed: result of the trim of the event stream that followed.
     """
 
     events: int
     impressions: int
+    changes: int
     malformed: int
     files: list[str]
     trimmed: TrimResult
 
 
 def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
-    """Write the new entries of both streams to ``folder``, then trim the event stream.
+    """Write the new entries of all streams to ``folder``, then trim those of events and changes.
 
     Args:
         folder: a local folder, or ``s3://bucket/prefix``; always the same one for the same Redis.
@@ -69,12 +76,13 @@ def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
         try:
             _join(client, EVENTS)
             _join(client, IMPRESSIONS)
-            events, event_files, malformed_events = _export(client, lock, folder, EVENT_TABLE, show_progress)
-            impressions, impression_files, malformed_impressions = _export(
-                client, lock, folder, IMPRESSION_TABLE, show_progress
-            )
-            malformed = malformed_events + malformed_impressions
-            return ExportResult(events, impressions, malformed, event_files + impression_files, trim(client))
+            _join(client, CHANGES)
+            done = [_export(client, lock, folder, table, show_progress) for table in _TABLES]
+            events, impressions, changes = (written for written, _, _ in done)
+            written = [file for _, names, _ in done for file in names]
+            malformed = sum(count for _, _, count in done)
+            prune(client)
+            return ExportResult(events, impressions, changes, malformed, written, trim(client))
         except LockError as error:
             raise WinnowError(
                 "the export stalled until its lock expired, and another may have started: run it again"
@@ -102,6 +110,10 @@ def _export(
             pipe.xack(table.stream, EXPORT_GROUP, *(stream_id for stream_id, _ in chunk))
             if table.stream == IMPRESSIONS:
                 pipe.set(EXPORTED, last)
+            if table.stream == CHANGES:
+                # No release reads this stream: what they have not derived is in the overlays.
+                pipe.xtrim(CHANGES, minid=_after(last), approximate=False)
+                pipe.decrby(CHANGED_MEDIA, sum(len(f.get(m.encode(), b"")) for _, f in chunk for m in MEDIA if f))
             pipe.execute()
             written += len(rows)
             malformed += len(chunk) - len(rows)
@@ -109,6 +121,11 @@ def _export(
             bar.update(len(chunk))
         bar.total = bar.n
     return written, files, malformed
+
+
+def _after(stream_id: bytes) -> str:
+    milliseconds, _, sequence = stream_id.decode().partition("-")
+    return f"{milliseconds}-{int(sequence) + 1}"
 
 
 def _join(client: Client, stream: str) -> None:

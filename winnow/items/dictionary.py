@@ -74,4 +74,6 @@ class Dictionary:
 
     def _first(self, condition: Callable[[bytes], bool]) -> int:
         """The lowest code of the release whose text fulfils a condition, by a binary search."""
-        return bisect_left(range(len(self._texts)), True, 1, key=lambda code: condition(bytes(self._texts.encoded(code))))
+        return bisect_left(
+            range(len(self._texts)), True, 1, key=lambda code: condition(bytes(self._texts.encoded(code)))
+        )

@@ -1,71 +1,41 @@
-"""The ``items`` model of the KServe server: adds items that are newer than the release.
+"""The ``items`` model of the KServe server: changes and reads any item, of the release or new.
 
-An item's content is embedded as that of a query is, and its feature row is computed as feature extraction does. The
-item is acknowledged once Redis holds both; from then on every transformer of the release can recommend it.
+A change is acknowledged once Redis holds it and what the release derives from it (feature row, vector, document). From
+then on every transformer of the release serves the item so, and every other release derives it for itself.
 """
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import grpc.aio
-import numpy as np
 import orjson
 from kserve import InferRequest, InferResponse  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-untyped]
-from pydantic import Field
 
-from recommender_transformer.backends import new_items
-from recommender_transformer.backends.catalog import NewItem
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.online_store import OnlineStore
-from recommender_transformer.backends.predictor.models import SimilarItems
-from recommender_transformer.content.media_decoder import DecodedContent, EncodedContent
-from recommender_transformer.funnel.components import Pipeline
+from recommender_transformer.derivation.derive import Derivation, Derived
 from recommender_transformer.serving.connected_model import ConnectedModel
+from recommender_transformer.serving.events import TooManyEvents
+from recommender_transformer.serving.item_changes import ItemRequest, change_of, check_distinct, media_of
 from recommender_transformer.serving.protocols import codec
-from winnow import fields, moments
-from winnow.encoders.caption import caption
-from winnow.encoders.inputs import EncoderInputs
-from winnow.features.row import ItemDescription, RowEncoder
-from winnow.fields import Created, Identifier
+from winnow.catalog.append import CatalogFull, CatalogLimits, Known, append, read
+from winnow.catalog.change import AVAILABLE, Change, Overlay, position
 from winnow.release import Release
-from winnow.request import Contract, InvalidRequest, Media, parse_all, quote
+from winnow.request import InvalidRequest, parse_all, quote
 from winnow.store.connection import RedisError
 
 NAME = "items"
 OUTPUTS = ("answer",)
 
-_MAX_CONCURRENT = 4
-"""Items embedded at a time, so that bulk additions leave the models to recommendations."""
+ItemState = Literal["release", "new", "changed", "disabled", "deleted", "unknown"]
 
 _TIMEOUT_S = 10.0
-_NEAREST = 3
-_MAX_VALUES = 100
-
-
-class ItemRequest(Contract):
-    """One item, with the columns of ``items.csv``; only the id is required."""
-
-    item_id: Identifier = Field(description=fields.LENGTH)
-    title: str | None = Field(default=None, max_length=1000, description="a string of at most 1000 characters")
-    description: str | None = Field(default=None, max_length=20_000, description="a string of at most 20000 characters")
-    category: str | None = Field(default=None, max_length=256, description="a string of at most 256 characters")
-    price: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="a number of at least 0")
-    available: bool = Field(default=True, description="true or false")
-    created_at: Created | None = Field(default=None, description=moments.IN_WORDS)
-    image: Media | None = Field(
-        default=None, description='an object {"b64": ...} with the image in base64 (URLs are not fetched)'
-    )
-    audio: Media | None = Field(
-        default=None, description='an object {"b64": ...} with the sound in base64 (URLs are not fetched)'
-    )
-    features: dict[str, Any] = Field(default_factory=dict, max_length=1000, description="an object of declared columns")
 
 
 class ItemsUnavailable(ServerNotReady):  # type: ignore[misc]
-    """Items cannot be embedded or stored: 503, because an item that is not stored must not be acknowledged."""
+    """Items cannot be embedded or stored: 503, because a change that is not stored must not be acknowledged."""
 
     @property
     def reason(self) -> str:
@@ -73,30 +43,50 @@ class ItemsUnavailable(ServerNotReady):  # type: ignore[misc]
         return str(self)
 
 
-@dataclass(frozen=True)
-class CheckedItem:
-    """An item that passed every check, with its decoded content and the inputs of its feature row."""
+class CheckedItem(NamedTuple):
+    """A request that passed every check of its own; ``change`` is `None` for a read."""
 
-    item: ItemRequest
-    content: DecodedContent
-    description: ItemDescription
+    request: ItemRequest
+    change: Change | None
 
 
-class ItemsModel(ConnectedModel[Pipeline]):
-    """Checks items against the release, embeds them and stores them.
+class Outcome(NamedTuple):
+    """What became of a request.
+
+    Attributes:
+        overlay: what the item's changes add up to now.
+        changed: whether this call changed the item.
+        derived: the item in this release, where it had to be derived.
+        replaced: whether the catalog had the item before.
+    """
+
+    overlay: Overlay
+    changed: bool
+    derived: Derived | None
+    replaced: bool
+
+
+class ItemsModel(ConnectedModel[Derivation]):
+    """Checks changes against the release, stores them, and derives the items for this release.
 
     Args:
         release: gives the declared columns and their encoding.
         store: stores the items.
-        connect: returns the funnel's pipeline; called inside the server's event loop.
+        connect: returns what derives items; called inside the server's event loop.
+        limits: bounds of the stream of changes.
     """
 
-    def __init__(self, release: Release, store: OnlineStore, connect: Callable[[], Awaitable[Pipeline]]) -> None:
+    def __init__(
+        self,
+        release: Release,
+        store: OnlineStore,
+        connect: Callable[[], Awaitable[Derivation]],
+        limits: CatalogLimits = CatalogLimits(),  # noqa: B008
+    ) -> None:
         super().__init__(NAME, connect)
         self._release = release.manifest.number
         self._store = store
-        self._rows = RowEncoder(release)
-        self._semaphore = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._limits = limits
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Input tensors, for the model's metadata."""
@@ -109,23 +99,24 @@ class ItemsModel(ConnectedModel[Pipeline]):
     async def preprocess(
         self, payload: object, headers: Mapping[str, str] | None = None
     ) -> tuple[list[CheckedItem], InferRequest | None]:
-        """Check the items and decode their content."""
+        """Check the requests, and that their media can be decoded."""
         call = payload if isinstance(payload, InferRequest) else None
-        pipeline = self.backend
-        if pipeline is None:
+        derivation = self.backend
+        if derivation is None:
             raise ItemsUnavailable("items: the models are not connected yet")
         try:
             codec.check_outputs(call, OUTPUTS)
             items = parse_all(ItemRequest, codec.instances(payload, codec.ITEM_TENSORS, codec.ITEM_LEADING))
-            descriptions = [self._describe(item, f"instances[{n}]") for n, item in enumerate(items)]
-            _check_distinct(items)
-            decoder = pipeline.media_decoder
-            contents = await decoder.decode_all(
-                [_content(item, decoder.inputs) for item in items], [f"instances[{n}]" for n in range(len(items))]
-            )
+            places = [f"instances[{n}]" for n in range(len(items))]
+            check_distinct(items)
+            await derivation.decoder.decode_all(list(map(media_of, items)), places)
+            changes = [
+                None if item.action == "read" else change_of(item, derivation.rows, place)
+                for item, place in zip(items, places, strict=True)
+            ]
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
-        return [CheckedItem(*parts) for parts in zip(items, contents, descriptions, strict=True)], call
+        return [CheckedItem(*parts) for parts in zip(items, changes, strict=True)], call
 
     async def predict(
         self,
@@ -133,98 +124,110 @@ class ItemsModel(ConnectedModel[Pipeline]):
         headers: Mapping[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Embed and store the items, then acknowledge them."""
+        """Store the changes with what this release derives from them, then acknowledge them."""
         checked, call = payload
-        replaced = [one.item.item_id in self._store.catalog for one in checked]
         try:
-            rows = [self._rows.encode(one.description, 0) for one in checked]
             async with asyncio.timeout(_TIMEOUT_S):
-                similar = await asyncio.gather(
-                    *(self._find_similar(one.content, row) for one, row in zip(checked, rows, strict=True))
-                )
-            slots = await new_items.slots(self._store, [one.item.item_id for one in checked])
-            items = []
-            for one, row, found, slot in zip(checked, rows, similar, slots, strict=True):
-                row["index"] = self._store.catalog.size + 1 + slot
-                items.append(NewItem(one.item.item_id, slot, found.item_vector[0], row, one.item.title or ""))
-            await new_items.write(self._store, items)
-        except new_items.NoRoom as error:
+                outcomes = await self._apply(checked)
+        except InvalidRequest as error:
+            raise InvalidInput(str(error)) from None
+        except live_items.NoRoom as error:
             raise InvalidInput(f"instances: {error}") from None
+        except CatalogFull as error:
+            raise TooManyEvents(f"items: nothing was stored: {error}") from None
         except RedisError as error:
             raise ItemsUnavailable(f"items: Redis cannot be written, no item is acknowledged: {error}") from error
         except (grpc.aio.AioRpcError, OSError) as error:
             reason = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
             raise ItemsUnavailable(
-                f"items: the encoders or the item tower do not answer ({reason}); nothing was stored"
+                f"items: the encoders or the item tower do not answer ({reason}); no item is acknowledged, and sending "
+                "them again is safe"
             ) from error
-        self._store.learn(items)
-        answers = [
-            {"item_id": item.item_id, "replaced": was_replaced, "nearest": self._nearest(found)}
-            for item, was_replaced, found in zip(items, replaced, similar, strict=True)
-        ]
+        answers = [self._answer(*each) for each in zip(checked, outcomes, strict=True)]
         if call is None:
             return {"predictions": answers}
         texts = [orjson.dumps(answer).decode() for answer in answers]
         return codec.response(call, self.name, self._release, [codec.strings("answer", [len(texts)], texts)])
 
-    async def _find_similar(self, content: DecodedContent, row: np.void) -> SimilarItems:
-        pipeline = self.backend
-        assert pipeline is not None
-        async with self._semaphore:
-            return await pipeline.content_lookup.find(content, row)
+    async def _apply(self, checked: Sequence[CheckedItem]) -> list[Outcome]:
+        """Read, derive, append; again from the start where another call has changed one of the items meanwhile."""
+        derivation, store = self.backend, self._store
+        assert derivation is not None
+        changes = [one.change or Change(one.request.item_id) for one in checked]
+        while True:
+            known = await read(store.client, changes)
+            after = [self._after(n, one, held) for n, (one, held) in enumerate(zip(checked, known, strict=True))]
+            new = [n for n, overlay in enumerate(after) if not overlay.says_the_same(known[n].overlay)]
+            wanted = [n for n, one in enumerate(checked) if n in new or self._has_to_derive(one, after[n])]
+            ids, overlays = [changes[n].item_id for n in wanted], [after[n] for n in wanted]
+            results = await derivation.derive(ids, overlays, [checked[n].change is None for n in wanted])
+            if new:
+                given = [changes[n] for n in new], [known[n].overlay for n in new]
+                appended = await append(store.client, *given, self._limits, self._release, caller="")
+                if appended is None:
+                    continue
+                for n, overlay in zip(new, appended, strict=True):
+                    after[n] = overlay
+            replaced = [change.item_id in store.catalog for change in changes]
+            derived = dict(zip(wanted, results, strict=True))
+            items = [
+                one.item._replace(version=after[n].version)
+                for n, one in derived.items()
+                if checked[n].change is not None
+            ]
+            await live_items.write(store, items)
+            store.learn(items)
+            return [Outcome(after[n], n in new, derived.get(n), replaced[n]) for n in range(len(checked))]
 
-    def _nearest(self, similar: SimilarItems) -> list[str]:
-        return [self._store.catalog.item_id(index) for index in similar.candidates[0, :_NEAREST].tolist()]
-
-    def _describe(self, item: ItemRequest, where: str) -> ItemDescription:
-        if self._store.catalog.is_of_release(item.item_id):
+    def _after(self, number: int, one: CheckedItem, known: Known) -> Overlay:
+        """The overlay of an item after its request; the same one where the request changes nothing."""
+        overlay, change = known.overlay, one.change
+        if change is None or known.applied or (change.action == "delete" and overlay.deleted):
+            return overlay
+        if change.action != "upsert" and not self._exists(change.item_id, overlay):
             raise InvalidRequest(
-                f"{where}.item_id: must be the id of a new item, but release {self._release} contains "
-                f"{quote(item.item_id)}; the next build applies changes to it"
+                f"instances[{number}].item_id: must be an item of the catalog to {change.action} it, got "
+                f"{quote(change.item_id)}"
             )
-        categorical: dict[str, Sequence[str]] = {}
-        numeric: dict[str, float] = {}
-        for name, value in item.features.items():
-            field = f"{where}.features.{quote(name)[1:-1]}"
-            if name in self._rows.categorical:
-                categorical[name] = _values(value, field)
-            elif name in self._rows.numeric:
-                numeric[name] = _number(value, field)
-            else:
-                declared = ", ".join((*self._rows.categorical, *self._rows.numeric)) or "none"
-                raise InvalidRequest(f"{field}: is not a declared column of the release; it has {declared}")
-        return ItemDescription(item.category or "", item.price, item.available, item.created_at, categorical, numeric)
+        return overlay.after(change, overlay.version)
 
+    def _exists(self, item_id: str, overlay: Overlay) -> bool:
+        if overlay.version:
+            return not overlay.deleted
+        return item_id in self._store.catalog
 
-def _content(item: ItemRequest, inputs: EncoderInputs) -> EncodedContent:
-    """The content to embed. A title is also displayed, so it is valid even if the release has no text encoder."""
-    text = caption(item.title, item.category, item.description) if inputs.text is not None else None
-    return {"text": text or None, "image": item.image, "audio": item.audio}
+    def _has_to_derive(self, one: CheckedItem, overlay: Overlay) -> bool:
+        """Whether an item that stays as it is must be derived: for its neighbours, or as its process died before."""
+        if one.change is None:
+            asked = "nearest" in one.request.model_fields_set and one.request.nearest > 0
+            return asked and self._exists(one.request.item_id, overlay)
+        return position(self._store.catalog.version(one.request.item_id)) < position(overlay.version)
 
+    def _answer(self, one: CheckedItem, outcome: Outcome) -> dict[str, Any]:
+        item_id, catalog = one.request.item_id, self._store.catalog
+        nearest = [] if outcome.derived is None else outcome.derived.nearest[: one.request.nearest].tolist()
+        answer = {
+            "item_id": item_id,
+            "action": one.request.action,
+            "state": self._state(item_id, outcome.overlay),
+            "nearest": list(map(catalog.item_id, nearest)),
+        }
+        if one.change is not None:
+            return answer | {"changed": outcome.changed, "replaced": outcome.replaced}
+        assert self.backend is not None
+        return answer | {
+            "document": self.backend.document(item_id, outcome.overlay),
+            "version": outcome.overlay.version,
+        }
 
-def _check_distinct(items: Sequence[ItemRequest]) -> None:
-    first: dict[str, int] = {}
-    for position, item in enumerate(items):
-        if item.item_id in first:
-            raise InvalidRequest(
-                f"instances[{position}].item_id: must be given once, but instances[{first[item.item_id]}] is "
-                f"{quote(item.item_id)} too"
-            )
-        first[item.item_id] = position
-
-
-def _values(value: object, where: str) -> Sequence[str]:
-    values = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(values, list) or len(values) > _MAX_VALUES or not all(isinstance(one, str) for one in values):
-        raise InvalidRequest(
-            f"{where}: must be a string or a list of at most {_MAX_VALUES} strings, got {quote(value)}"
-        )
-    return values
-
-
-def _number(value: object, where: str) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidRequest(f"{where}: must be a finite number, got {quote(value)}")
-    return float(value)
+    def _state(self, item_id: str, overlay: Overlay) -> ItemState:
+        if overlay.deleted:
+            return "deleted"
+        if not self._exists(item_id, overlay):
+            return "unknown"
+        assert self.backend is not None
+        if self.backend.document(item_id, overlay).get(AVAILABLE) is False:
+            return "disabled"
+        if not self._store.catalog.index_in_release(item_id):
+            return "new"
+        return "changed" if overlay.version else "release"

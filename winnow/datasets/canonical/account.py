@@ -56,6 +56,7 @@ class Account:
         quarantined: number of invalid rows among them, which are left out.
         reasons: problems of these rows, with counts and examples; a row may have several.
         impressions: the same of the impressions; a row is a shown item.
+        catalog_position: id of the last change of the catalog that the source contains; "" without one.
     """
 
     notes: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Account:
     quarantined: int = 0
     reasons: tuple[Problem, ...] = ()
     impressions: LeftOut = LeftOut()
+    catalog_position: str = ""
 
     @property
     def _log(self) -> LeftOut:
@@ -75,4 +77,11 @@ class Account:
     def write(self, folder: Path) -> None:
         """Write ``ingest.json``."""
         content = {"notes": self.notes, **self._log.described(), "impressions": self.impressions.described()}
+        content |= {"catalog_position": self.catalog_position} if self.catalog_position else {}
         (folder / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def catalog_position(folder: Path) -> str:
+    """``catalog_position`` of the account in a data set's folder; "" where it has none."""
+    path = folder / FILE
+    return str(json.loads(path.read_text(encoding="utf-8")).get("catalog_position", "")) if path.exists() else ""

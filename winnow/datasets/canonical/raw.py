@@ -55,6 +55,7 @@ class RawDataset:
         events: the log.
         notes: the reader's decisions that the user should know.
         impressions: what was shown; ``None`` where the source has none.
+        changes: exported changes of the catalog; ``None`` where the source has none.
     """
 
     name: str
@@ -65,3 +66,4 @@ class RawDataset:
     events: RawTable
     notes: tuple[str, ...] = ()
     impressions: RawTable | None = None
+    changes: RawTable | None = None

@@ -2,9 +2,11 @@
 
 The table ``events`` is ``events.parquet`` or ``events.csv``, and all files with these endings anywhere in ``events/``
 (or in a folder ``events.csv/``, as Spark writes). Impressions are Parquet alone. Hidden and temporary files
-(``_SUCCESS``, ``.part-0.csv.crc``) are ignored.
+(``_SUCCESS``, ``.part-0.csv.crc``) are ignored. Changes of the catalog are the Parquet files of an export in
+``catalog/``.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +16,9 @@ from winnow.errors import DataError
 
 TABLES = ("items", "users", "events", "impressions")
 ENDINGS = (".parquet", ".csv")
+
+_CHANGES = re.compile(r"catalog/\d+-\d+\.parquet")
+"""Files of `winnow events export`: the changes of the catalog. Other files in the folder are media, or not ours."""
 
 _HIDDEN = (".", "_")
 _TEMPORARY = ("~", ".tmp", ".crc", ".partial")
@@ -72,6 +77,8 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
             notes.append(f"{table}: read from {single[0]} and the {len(several)} in {table}/ together")
         if single or several:
             files[table] = single + several
+    if changes := [name for name in names if _CHANGES.fullmatch(name)]:
+        files["catalog"] = changes
     if problems:
         raise data_error(source, problems)
     for needed in ("items", "events"):
@@ -84,7 +91,7 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
 def concerns(name: str) -> bool:
     """Whether a file may belong to a table, by its path relative to the data set."""
-    return name.partition("/")[0].partition(".")[0].casefold() in TABLES
+    return bool(_CHANGES.fullmatch(name)) or name.partition("/")[0].partition(".")[0].casefold() in TABLES
 
 
 def _ignored(name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import Redis
 
-from recommender_transformer.backends import new_items
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.online_store import OnlineStore
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
@@ -63,7 +63,7 @@ def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> Non
     assert json.loads(body["outputs"][0]["data"][0])["replaced"] is True
     keys = Keys(6002)
     client = Redis.from_url(redis_url)
-    assert client.xlen(keys.new_item_stream) == client.hlen(keys.new_item_slots) >= 2
+    assert client.xlen(keys.live_item_stream) == client.hlen(keys.live_item_slots) >= 2
     # An event of the item is accepted and removes it from the user's answers.
     status, _ = growing_server.v1({"user_id": "buyer", "item_id": "whole", "event": "buy"}, model="events")
     assert status == 200
@@ -78,7 +78,7 @@ def test_a_second_transformer_of_the_release_learns_of_the_item(
 
     async def work() -> None:
         store = OnlineStore(release, redis_url)
-        following = asyncio.create_task(new_items.follow(store, redis_url))
+        following = asyncio.create_task(live_items.follow(store, redis_url))
         try:
             posted = await asyncio.to_thread(growing_server.v1, new("elsewhere", image=picture("blue")), model="items")
             assert posted[0] == 200
@@ -92,7 +92,7 @@ def test_a_second_transformer_of_the_release_learns_of_the_item(
 
 
 def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_url: str) -> None:
-    stored = Redis.from_url(redis_url).xlen(Keys(6002).new_item_stream)
+    stored = Redis.from_url(redis_url).xlen(Keys(6002).live_item_stream)
     cases: list[tuple[list[Any], str]] = [
         ([{}], "instances[0].item_id: is required, and must be a string of 1 to 256 characters"),
         ([new("item-7")], "instances[0].item_id: must be the id of a new item, but release 6002 contains 'item-7'"),
@@ -123,11 +123,11 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
     for items, message in cases:
         status, answer = growing_server.v1(*items, model="items")
         assert (status, answer["error"][: len(message)]) == (400, message)
-    assert Redis.from_url(redis_url).xlen(Keys(6002).new_item_stream) == stored
+    assert Redis.from_url(redis_url).xlen(Keys(6002).live_item_stream) == stored
 
 
 def test_a_full_release_asks_for_a_new_build(growing_server: Any, redis_url: str) -> None:
-    client, key = Redis.from_url(redis_url), Keys(6002).new_item_slots
+    client, key = Redis.from_url(redis_url), Keys(6002).live_item_slots
     before = client.hgetall(key)
     filling = {f"filling-{n}": n for n in range(len(before), NEW_ITEM_CAPACITY)}
     client.hset(key, mapping=filling)
