@@ -60,6 +60,7 @@ def write_release(
     models: Mapping[str, str] | tuple[str, ...] = (),
     holdout: releases.Holdout = "none",
     item: str = "item-",
+    catalog_position: str = "",
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -71,6 +72,7 @@ def write_release(
         models: names of the models in the manifest; or name -> SHA-256 of its graph.
         holdout: as in the manifest.
         item: prefix of the items' ids.
+        catalog_position: as in the manifest.
     """
     rng = np.random.default_rng(seed)
     item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
@@ -119,6 +121,7 @@ def write_release(
         history_length=LENGTH,
         candidates={"retriever": RETRIEVED, "covisitation": 40, "trending": 50},
         schema_digest=SCHEMA.digest,
+        catalog_position=catalog_position,
         models=dict(models) if isinstance(models, Mapping) else dict.fromkeys(models, ""),
         parity={},
     )

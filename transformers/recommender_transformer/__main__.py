@@ -63,7 +63,7 @@ compared when an answer is reused is promised to take effect sooner."""
 _OPEN_FILES = 16_384
 
 _CATCH_UP_S = 20.0
-"""Time for the changes of the catalog that came before this process; those that are left are applied while it serves."""
+"""Time for the changes of the catalog that came before this process; the others are applied while it serves."""
 
 log = logging.getLogger(__name__)
 

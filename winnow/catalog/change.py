@@ -5,7 +5,6 @@ Serving and builds use the same function (:meth:`Overlay.after`), so that an ite
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 Action = Literal["upsert", "disable", "enable", "delete"]
@@ -18,8 +17,6 @@ CANONICAL = (*TEXTS, "price", AVAILABLE, "created_at")
 """The canonical columns of an item, its id and its media aside."""
 
 MEDIA: tuple[Literal["image", "audio"], ...] = ("image", "audio")
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,8 @@ class Change:
 
     item_id: str
     action: Action = "upsert"
-    values: Mapping[str, Any] = _NOTHING
-    media: Mapping[str, Any] = _NOTHING
+    values: Mapping[str, Any] = field(default_factory=dict)
+    media: Mapping[str, Any] = field(default_factory=dict)
     change_id: str | None = None
 
 
@@ -57,8 +54,8 @@ class Overlay:
     version: str = ""
     on_base: bool = True
     deleted: bool = False
-    values: Mapping[str, Any] = field(default=_NOTHING)
-    media: Mapping[str, Any] = field(default=_NOTHING)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    media: Mapping[str, Any] = field(default_factory=dict)
 
     def after(self, change: Change, version: str) -> "Overlay":
         """The overlay with one more change.

@@ -1,4 +1,4 @@
-"""The items that can be recommended: the release's as they are now, and new items that were added after it was built."""
+"""The items that can be recommended: the release's as they are now, and new items that were added since its build."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -115,7 +115,7 @@ class Catalog:
         return self._words.take(items)
 
     def find(self, item_ids: Sequence[bytes]) -> NDArray[np.int32]:
-        """The index of each of some ids in UTF-8: int32 [k], 0 for ids that are not in the catalog, deleted ones too."""
+        """The index of each of some ids in UTF-8: int32 [k], 0 for ids that the catalog lacks, deleted ones too."""
         places = list(map(self._recent.get, item_ids))
         if None in places:
             items = self._index.find(item_ids)

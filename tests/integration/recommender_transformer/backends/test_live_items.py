@@ -58,7 +58,7 @@ def test_the_catalog_grows_behind_the_release_and_replaces_rows(release: Release
     ]
     assert catalog.find([b"item-7", b"one", b"gone", b""]).tolist() == [7, ITEMS + 1, 0, 0]
     assert [name in catalog for name in ("item-300", "one", "two")] == [True, True, False]
-    assert [catalog.is_of_release(name) for name in ("item-300", "one", "two")] == [True, False, False]
+    assert [catalog.index_in_release(name) for name in ("item-300", "one", "two")] == [300, 0, 0]
 
 
 def test_the_scan_of_new_items_is_that_of_all_their_vectors(release: Release) -> None:

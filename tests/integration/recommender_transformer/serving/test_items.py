@@ -95,7 +95,16 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
     stored = Redis.from_url(redis_url).xlen(Keys(6002).live_item_stream)
     cases: list[tuple[list[Any], str]] = [
         ([{}], "instances[0].item_id: is required, and must be a string of 1 to 256 characters"),
-        ([new("item-7")], "instances[0].item_id: must be the id of a new item, but release 6002 contains 'item-7'"),
+        (
+            [{"item_id": "nowhere", "action": "delete"}],
+            "instances[0].item_id: must be an item of the catalog to delete it",
+        ),
+        ([new("x", action="disable")], "instances[0].category: does not go with the action disable; omit it"),
+        ([new("x", action="burn")], "instances[0].action: must be upsert, disable, enable, delete or read, got 'burn'"),
+        (
+            [{"item_id": "x", "clear": ["colour"]}],
+            "instances[0].clear: 'colour' is not a column; the columns are title,",
+        ),
         ([new("x"), new("y"), new("x")], "instances[2].item_id: must be given once, but instances[0] is 'x' too"),
         ([new("x", price=-1)], "instances[0].price: must be a number of at least 0, got -1"),
         ([new("x", price="3")], "instances[0].price: must be a number of at least 0, got '3'"),
