@@ -238,12 +238,7 @@ class Release:
         return vocabularies
 
     def array(self, name: str, writable: bool = False) -> NDArray[Any]:
-        """The array ``name``, memory-mapped; docs/reference.md lists them with shapes.
-
-        Args:
-            name: name of the array.
-            writable: whether it may be written to: copy-on-write, so the file stays and other processes do not see it.
-        """
+        """The array ``name``, memory-mapped: read-only or copy-on-write. docs/reference.md lists them with shapes."""
         mode: Literal["c", "r"] = "c" if writable else "r"
         loaded: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
         return loaded

@@ -84,7 +84,8 @@ class Overlay:
         )
 
     def document(self, base: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the item: column -> value, without columns that have none.
+        """The values of the item: column -> value, without columns that have none. An item is available unless one says
+        that it is not.
 
         Args:
             base: those of the data set; empty for an item that it lacks.
@@ -92,6 +93,8 @@ class Overlay:
         if self.deleted:
             return {}
         merged = {**(base if self.on_base else {}), **self.values}
+        if merged.get(AVAILABLE) is None:
+            merged[AVAILABLE] = True
         return {name: value for name, value in merged.items() if value is not None}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.items.column import Column, Kind
-from winnow.items.plain_column import PlainColumn
+from winnow.items.plain_column import PlainColumn, PlainKind
 from winnow.items.text_columns import ListColumn, LongTextColumn, TextColumn
 from winnow.release import Release
 
@@ -24,6 +24,8 @@ ITEM_ID = "item_id"
 
 TEXTS, STARTS = "_texts", "_starts"
 """Endings of the names of a column's further arrays: the texts by code, and where each item's list begins."""
+
+_PLAIN: Mapping[str, PlainKind] = {"number": "number", "time": "time", "boolean": "boolean"}
 
 _REMEMBERED = 100_000
 """Changes of which the item is remembered."""
@@ -114,5 +116,4 @@ def _open(release: Release, name: str, kind: str) -> Column:
     values = release.array(name, writable=True)
     if kind == "text":
         return TextColumn(values, release.strings(name + TEXTS))
-    assert kind in ("number", "time", "boolean")
-    return PlainColumn(kind, values)
+    return PlainColumn(_PLAIN[kind], values)

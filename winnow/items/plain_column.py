@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from winnow.items.column import OPERATORS, Comparison, Kind, untestable
 from winnow.items.values import Items, Values
 
+PlainKind = Literal["number", "time", "boolean"]
+
 NO_TIME = np.iinfo(np.int64).min
 NO_BOOLEAN = -1
 
@@ -22,7 +24,7 @@ class PlainColumn:
         release: [n + 1], the values of the release's items, writable.
     """
 
-    def __init__(self, kind: Literal["number", "time", "boolean"], release: NDArray[Any]) -> None:
+    def __init__(self, kind: PlainKind, release: NDArray[Any]) -> None:
         self.kind: Kind = kind
         null = math.nan if kind == "number" else NO_TIME if kind == "time" else NO_BOOLEAN
         self._values: Values[Any] = Values(release, release.dtype.type(null))
@@ -32,7 +34,7 @@ class PlainColumn:
         [found] = self._values.at(np.array([index])).tolist()
         if found != found or found == self._values.null:
             return None
-        return bool(found) if self.kind == "boolean" else found  # type: ignore[no-any-return]
+        return bool(found) if self.kind == "boolean" else found
 
     def put(self, index: int, value: Any) -> None:
         """Change the value of an item; ``None`` for NULL."""

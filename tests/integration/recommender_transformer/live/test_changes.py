@@ -158,7 +158,7 @@ def test_a_deleted_item_never_appears_again(two: tuple[Server, Server], released
     assert not client.exists(keys.item(item))
     # An upsert revives it with nothing of what it was.
     assert change(two[1], item, price=2.0)["state"] == "changed"
-    everywhere(two, lambda server: read(server, item)["document"] == {"price": 2.0})
+    everywhere(two, lambda server: read(server, item)["document"] == {"price": 2.0, "available": True})
     everywhere(two, lambda server: traced(server, item, **user).get("removed_by", "") != "unknown")
 
 
