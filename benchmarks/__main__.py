@@ -45,6 +45,10 @@ BENCHMARKS = {
         "latency.new_items",
         "From a new item's acknowledgement to the first query that finds it and the first user who gets it.",
     ),
+    "catalog": (
+        "latency.catalog_changes",
+        "Items taken down, repriced, described anew and deleted under load, two transformers; 20,000 new items.",
+    ),
     "gate": ("quality.gate_alarms", "How often the gate refuses an equal release, and a worse one; simulated."),
     "hostile": ("faults.hostile_media", "200 hostile pictures and sounds: each refused by field, memory flat."),
     "autoscale": (

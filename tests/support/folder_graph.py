@@ -64,7 +64,7 @@ LEVELS = (
     ),
     ("winnow.training.ranker",),
     ("winnow.cli.analysis", "winnow.lifecycle.gate", "winnow.lifecycle.trigger", "winnow.reporting", "winnow.training"),
-    ("winnow.cli.releases",),
+    ("winnow.cli.catalog", "winnow.cli.releases"),
     ("winnow.cli",),
     ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),

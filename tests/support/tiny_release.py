@@ -74,7 +74,7 @@ def write_release(
         item: prefix of the items' ids.
         catalog_position: as in the manifest.
     """
-    rng = np.random.default_rng(seed)
+    rng, apart = np.random.default_rng(seed), np.random.default_rng(seed + 1000)
     item_rows = np.zeros(ITEMS + 1, SCHEMA.item_dtype)
     item_rows["index"] = np.arange(ITEMS + 1)
     item_rows["available"] = [index not in UNAVAILABLE for index in range(ITEMS + 1)]
@@ -101,6 +101,8 @@ def write_release(
             "grade": np.ones(EVENTS, np.float32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
             "item_vectors": vectors,
+            "item_identity": apart.standard_normal(vectors.shape).astype(np.float16),
+            **{f"embeddings_{name}": apart.random((ITEMS + 1, 4)).astype(np.float16) for name in inputs.widths},
             "neighbours": neighbours,
             "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
             "popular": (rng.permutation(ITEMS) + 1).astype(np.int32),

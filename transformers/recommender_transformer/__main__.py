@@ -18,7 +18,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import grpc.aio
 import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
@@ -54,18 +53,13 @@ from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
 from winnow.settings.experiments import Experiments, read
-from winnow.store.connection import LOCAL, RedisError
+from winnow.store.connection import LOCAL
 
 REUSE_S = 5.0
 """Age up to which answers are reused. Rows, trending list and live weights are held for as long: nothing that is not
 compared when an answer is reused is promised to take effect sooner."""
 
 _OPEN_FILES = 16_384
-
-_CATCH_UP_S = 20.0
-"""Time for the changes of the catalog that came before this process; the others are applied while it serves."""
-
-log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -287,7 +281,7 @@ def serve(
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
         follower = Follower(store, derivation(), release.manifest.catalog_position)
-        tasks.append(asyncio.create_task(live_items.follow(store, redis_url, await _catch_up(store, follower))))
+        tasks.append(asyncio.create_task(live_items.follow(store, redis_url, await follower.start())))
         tasks.append(asyncio.create_task(follower.follow(redis_url)))
         tasks.append(asyncio.create_task(store.lists.follow()))
         await runner.warm_up()
@@ -350,23 +344,6 @@ def _raise_open_files() -> None:
     limit = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < limit:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-
-
-async def _catch_up(store: OnlineStore, follower: Follower) -> str:
-    """Derive the changes that wait and read all live items, so that no item that was taken down is shown.
-
-    Returns:
-        The position in their stream, which is its beginning if Redis does not answer.
-    """
-    try:
-        await live_items.catch_up(store)
-        await follower.catch_up(_CATCH_UP_S)
-    except (RedisError, OSError, grpc.aio.AioRpcError) as error:
-        log.warning("changes of the catalog wait: %s", error)
-    try:
-        return await live_items.catch_up(store)
-    except (RedisError, OSError):
-        return "0"
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def recommender(
             DislikedCategory(catalog, categories, category.width),
             Unlikely(catalog, item_hashes(categories), category.width, manifest.number),
         ),
-        backfill=Popular(popular, catalog.rows, schema),
+        backfill=Popular(popular, catalog, schema),
         scorers=(
             *((SourceOrder(),) if manifest.unranked else (Ranker(models, catalog, schema.repeats == "allow"), Value())),
             ContentScorer(catalog),

@@ -84,8 +84,9 @@ class Overlay:
         )
 
     def document(self, base: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the item: column -> value, without columns that have none. An item is available unless one says
-        that it is not.
+        """The values of the item: column -> value, without columns that have none.
+
+        An item is available unless its values say that it is not.
 
         Args:
             base: those of the data set; empty for an item that it lacks.

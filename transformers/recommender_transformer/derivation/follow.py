@@ -30,6 +30,7 @@ _LEASE_MS = 5000
 _BLOCK_MS = 1000
 _READ_TIMEOUT_S = 5.0
 _RETRY_S = 0.5
+_CATCH_UP_S = 20.0
 _BATCH = 64
 """Changed items per read; the lease is renewed in between."""
 
@@ -71,15 +72,28 @@ class Follower:
         self._release = str(store.keys.release)
         self._name = secrets.token_hex(8)
 
-    async def catch_up(self, seconds: float) -> None:
-        """Derive the changes so far, within some seconds; what is left is derived by :meth:`follow`.
+    async def start(self) -> str:
+        """Derive the changes so far and read all live items, so that no item that was taken down is shown.
+
+        Returns:
+            The position in the stream of live items, which is its beginning if Redis does not answer.
+        """
+        try:
+            await live_items.catch_up(self._store)
+            await self._catch_up()
+        except (RedisError, OSError, grpc.aio.AioRpcError) as error:
+            log.warning("changes of the catalog wait: %s", error)
+        try:
+            return await live_items.catch_up(self._store)
+        except (RedisError, OSError):
+            return "0"
+
+    async def _catch_up(self) -> None:
+        """Derive the changes so far, for some seconds; those that are left are derived by :meth:`follow`.
 
         Items that were taken down come first: they need no models, and none of them may be shown.
-
-        Raises:
-            RedisError: Redis does not answer.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic() + _CATCH_UP_S
         client = self._store.client
         last: Any = await client.xrevrange(LATEST_CHANGES, count=1)
         if not last:
