@@ -24,7 +24,6 @@ from winnow.errors import DataError, WinnowError
 from winnow.features.row import declared_columns
 from winnow.release import Release
 from winnow.request import MAX_BODY_BYTES, MAX_INSTANCES
-from winnow.signatures import NEW_ITEM_CAPACITY
 
 MEDIA: tuple[Modality, ...] = ("image", "audio")
 
@@ -33,6 +32,9 @@ _ITEMS_PER_CALL = MAX_INSTANCES
 
 _CALL_BYTES = MAX_BODY_BYTES - (1 << 20)
 """Maximum base64 size of the pictures and sounds of a request; 1 MiB is left for all other fields."""
+
+_MOST_ROWS = 1_000_000
+"""Rows of a file; all are validated before any is sent. A release has a bound of its own on new items."""
 
 _SHOWN = 20
 """Maximum number of problems in a message."""
@@ -68,9 +70,8 @@ def read(path: Path, release: Release, clear_empty: bool = False) -> list[Additi
         WinnowError: the file does not exist or has another format.
     """
     table = _table(path)
-    if not 1 <= table.num_rows <= NEW_ITEM_CAPACITY:
-        rows = f"{table.num_rows:,} rows"
-        raise DataError(f"{path} has {rows}; a release takes 1 to {NEW_ITEM_CAPACITY:,} items: build the next")
+    if not 1 <= table.num_rows <= _MOST_ROWS:
+        raise DataError(f"{path} has {table.num_rows:,} rows; a file may have 1 to {_MOST_ROWS:,}: split it")
     categorical, numeric = declared_columns(release.schema)
     kinds: dict[str, Kind] = ITEM_COLUMNS | dict.fromkeys(categorical, "choice") | dict.fromkeys(numeric, "number")
     problems: list[tuple[int, str]] = []
