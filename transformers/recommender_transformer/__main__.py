@@ -30,6 +30,7 @@ from recommender_transformer.backends.predictor.embedded import EmbeddedModels
 from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.backends.row_metrics import observe, watch
+from recommender_transformer.derivation.apply import CatalogChanges
 from recommender_transformer.derivation.derive import Derivation
 from recommender_transformer.derivation.follow import Follower
 from recommender_transformer.funnel.components import Pipeline
@@ -281,9 +282,8 @@ def serve(
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
         follower = Follower(store, derivation(), release.manifest.catalog_position)
-        tasks.append(asyncio.create_task(live_items.follow(store, redis_url, await follower.start())))
-        tasks.append(asyncio.create_task(follower.follow(redis_url)))
-        tasks.append(asyncio.create_task(store.lists.follow()))
+        live = live_items.follow(store, redis_url, await follower.start())
+        tasks.extend(map(asyncio.create_task, (live, follower.follow(redis_url), store.lists.follow())))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
             await searched.warm_up()
@@ -293,8 +293,8 @@ def serve(
         gc.freeze()
         return runner
 
-    async def connect_items() -> Derivation:
-        return derivation()
+    async def connect_items() -> CatalogChanges:
+        return CatalogChanges(store, derivation())
 
     async def connect_store() -> OnlineStore:
         return store
@@ -333,7 +333,7 @@ def serve(
         [
             RecommenderModel(release.manifest.number, connect),
             EventsModel(release, connect_store, event_limits),
-            ItemsModel(release, store, connect_items),
+            ItemsModel(release, store, connect_items, lambda: pipeline().media_decoder),
         ]
     )
 

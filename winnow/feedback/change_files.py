@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
 
 def _row(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """The columns of an entry; those of media have the content until :func:`_with_media_in_files`."""
-    texts = {name: fields[name.encode()].decode() for name in ("action", "item_id")}
+    texts: dict[str, str | None] = {name: fields[name.encode()].decode() for name in ("action", "item_id")}
     texts |= {name: _text(fields.get(name.encode())) for name in ("document", "caller", "change_id")}
     numbers = {name: int(fields[name.encode()]) for name in ("at", "release")}
     return {**texts, **numbers, **{name: fields.get(name.encode()) for name in MEDIA}}

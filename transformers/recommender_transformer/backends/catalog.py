@@ -200,15 +200,14 @@ class Catalog:
         """
         if not self._new_index and not len(self.changed):
             return items, scores
-        more, more_scores = self.nearest_new(vector, len(items))
-        kept, kept_scores = items, scores
+        kept, kept_scores, count = items, scores, len(items)
+        found = [self.nearest_new(vector, count)] if self._new_index else []
         if len(self.changed):
-            if (moved := self.changed.has_moved(items)).any():
-                stays = np.flatnonzero(~moved)
-                kept, kept_scores = items.take(stays), scores.take(stays)
-            back, back_scores = self.nearest_changed(vector, len(items), self.changed.moved)
-            more, more_scores = np.concatenate([more, back]), np.concatenate([more_scores, back_scores])
-        return merged(kept, kept_scores, more, more_scores, count=len(items))
+            stays = np.flatnonzero(~self.changed.has_moved(items))
+            kept, kept_scores = items.take(stays), scores.take(stays)
+            found.append(self.nearest_changed(vector, count, self.changed.moved))
+        more, more_scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return merged(kept, kept_scores, more, more_scores, count)
 
     def nearest_changed(
         self, vector: NDArray[np.float32], count: int, among: NDArray[np.bool_]

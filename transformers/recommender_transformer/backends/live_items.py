@@ -115,7 +115,7 @@ async def write(store: OnlineStore, items: Sequence[LiveItem]) -> None:
 async def _append(store: OnlineStore, items: Sequence[LiveItem]) -> None:
     pipe = store.client.pipeline(transaction=False)
     for item in items:
-        fields = {
+        fields: dict[str, str | bytes | int] = {
             "slot": item.slot,
             "vector": item.vector.astype("<f4").tobytes(),
             "row": item.row.tobytes(),

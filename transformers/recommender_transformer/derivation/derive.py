@@ -52,21 +52,16 @@ class Derivation:
         store: gives slots, and the vectors of now.
         models: the release's models.
         decoder: prepares content for its encoders.
-
-    Attributes:
-        decoder: as given.
-        rows: encodes rows.
     """
 
     def __init__(self, release: Release, store: OnlineStore, models: Models, decoder: MediaDecoder) -> None:
         self._store = store
         self._models = models
-        self.decoder = decoder
         self._widths = decoder.inputs.widths
         self._content = StoredContent(release)
         self._embeddings = Embeddings(models, decoder)
         self._semaphore = asyncio.Semaphore(_CONCURRENT)
-        self.rows = RowEncoder(release)
+        self._rows = RowEncoder(release)
 
     async def derive(
         self, item_ids: Sequence[str], overlays: Sequence[Overlay], similar: Sequence[bool] | None = None
@@ -107,12 +102,12 @@ class Derivation:
         content, catalog = self._content, self._store.catalog
         nothing = np.empty(0, np.int32)
         if overlay.deleted:
-            row = self.rows.changed(self.rows.encode(ItemDescription(), index), {"available": False})
+            row = self._rows.changed(self._rows.encode(ItemDescription(), index), {"available": False})
             vector = np.zeros(catalog.dimension, np.float32)
             return Derived(LiveItem(item_id, slot, vector, row, "", {}, True, overlay.version, _PENDING), nothing)
         base = index if slot == OF_RELEASE and overlay.on_base else 0
-        start = content.rows[base] if base else self.rows.encode(ItemDescription(), index)
-        row = self.rows.changed(start, overlay.values)
+        start = content.rows[base] if base else self._rows.encode(ItemDescription(), index)
+        row = self._rows.changed(start, overlay.values)
         document = self.document(item_id, overlay)
         parts = self._parts(overlay, document, base)
         vector, inputs, nearest = await self._vector(item_id, row, parts, base, index, similar)

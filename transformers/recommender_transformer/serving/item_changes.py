@@ -2,11 +2,12 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
+from recommender_transformer.content.media_decoder import EncodedContent
 from winnow import fields, moments
 from winnow.catalog.change import CANONICAL, MEDIA, Change
 from winnow.features.row import RowEncoder
@@ -64,7 +65,7 @@ def change_of(item: ItemRequest, rows: RowEncoder, where: str) -> Change:
             raise InvalidRequest(f"{where}.{min(given)}: does not go with the action {item.action}; omit it")
         return Change(item.item_id, item.action, change_id=item.change_id)  # type: ignore[arg-type]
     values: dict[str, Any] = {name: getattr(item, name) for name in CANONICAL if name in given}
-    media = {name: _bytes(getattr(item, name)) for name in MEDIA if name in given}
+    media: dict[str, bytes | None] = {name: _bytes(getattr(item, name)) for name in MEDIA if name in given}
     for name, value in item.features.items():
         values[name] = _declared(name, value, rows, f"{where}.features.{quote(name)[1:-1]}")
     for name in item.clear:
@@ -94,7 +95,7 @@ def check_distinct(items: Sequence[ItemRequest]) -> None:
         first[item.item_id] = position
 
 
-def media_of(item: ItemRequest) -> Mapping[str, Media | None]:
+def media_of(item: ItemRequest) -> EncodedContent:
     """The media of a request, to be checked by decoding them."""
     return {"image": item.image, "audio": item.audio}
 

@@ -1,9 +1,8 @@
 """Changes of any item reach every process of every release, and are the same there and in the next build."""
 
+import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,259 +11,287 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from tests.support.media import picture
-from tests.support.tiny_release import write_release
-from tests.support.transformer_server import Server, serving_published
-from tests.support.until import until
+from tests.support.media import picture_bytes
+from winnow.catalog import append as appending
+from winnow.catalog.append import CatalogFull, CatalogLimits
+from winnow.catalog.change import Change
 from winnow.datasets.canonical.raw import RawFile, RawTable
 from winnow.datasets.catalog_changes import overlays
 from winnow.feedback import export_files
 from winnow.feedback.change_files import CHANGE_TABLE
 from winnow.feedback.export import export
-from winnow.local import redis as local_redis
-from winnow.ports import Ports
 from winnow.release import Release
+from winnow.request import InvalidRequest
 from winnow.retrieval import offline_lists
-from winnow.store.keys import CHANGED_MEDIA, CHANGES, LATEST_CHANGES, Keys
-from winnow.store.publish import publish
+from winnow.store.connection import RedisError
+from winnow.store.keys import CATALOG_READ, CHANGED_MEDIA, CHANGES, LATEST_CHANGES, Keys
+
+Released = Callable[..., Release]
+Run = Callable[..., None]
+USER = {"user_id": "user-3"}
 
 
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    """A Redis of its own: the stream of changes belongs to no release."""
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
-        yield local_redis.url(port)
+async def everywhere(transformers: tuple[Any, ...], holds: Callable[[Any], Awaitable[Any]]) -> None:
+    for transformer in transformers:
+        async with asyncio.timeout(60):
+            while not await holds(transformer):
+                await asyncio.sleep(0.01)
 
 
-@pytest.fixture
-def released(tmp_path: Path, redis_url: str) -> Release:
-    release = write_release(tmp_path, 1)
-    publish(release.folder, redis_url, show_progress=False)
-    return release
+def test_an_item_of_the_release_is_taken_down_and_put_back(run: Run, released: Released) -> None:
+    async def use(*two: Any) -> None:
+        one, other = two
+        [item, *_] = await one.shown(**USER)
+        assert item in await other.shown(**USER)
+        outcome = await one.change(item, "disable")
+        assert (outcome.state, outcome.changed, outcome.replaced) == ("disabled", True, True)
+        assert item not in await one.shown(**USER)
+        await everywhere(two, lambda t: _lacks(t, item))
+        assert (await other.read(item))[0] == "disabled"
+        assert (await other.change(item, "enable")).state == "changed"
+        await everywhere(two, lambda t: _has(t, item))
+
+    release = released(1)
+    run(use, release, release)
 
 
-@pytest.fixture
-def two(released: Release, redis_url: str, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
-    """Two transformers of one release, which hold answers."""
-    with ExitStack() as stack:
-        one, other = (
-            stack.enter_context(serving_published(released, redis_url, tmp_path / f"{n}.log", reuse_s=60.0))
-            for n in range(2)
-        )
-        yield one, other
+async def _has(transformer: Any, item: str, **request: Any) -> bool:
+    return item in await transformer.shown(**{**USER, **request})
 
 
-def change(server: Server, item_id: str, action: str = "upsert", **fields: Any) -> dict[str, Any]:
-    status, body = server.v1({"item_id": item_id, "action": action, **fields}, model="items")
-    assert status == 200, body
-    answer: dict[str, Any] = body["predictions"][0]
-    return answer
+async def _lacks(transformer: Any, item: str, **request: Any) -> bool:
+    return not await _has(transformer, item, **request)
 
 
-def read(server: Server, item_id: str) -> dict[str, Any]:
-    return change(server, item_id, "read")
+def test_absent_fields_stay_and_none_clears(run: Run, released: Released) -> None:
+    async def use(*two: Any) -> None:
+        one, other = two
+        state, before = await one.read("item-7")
+        assert (state, before["price"]) == ("release", 7.0)
+        await one.change("item-7", price=9.5, grams=12.0)
+        await other.change("item-7", title=None, tags=None)
+        expected = {name: value for name, value in before.items() if name not in ("title", "tags")}
+        for each in two:
+            assert await each.read("item-7") == ("changed", expected | {"price": 9.5, "grams": 12.0})
+        await everywhere(two, lambda t: _column(t, "grams", 12.0))
+        columns = one.store.catalog.columns.document(7)
+        assert "title" not in columns
+        assert "tags" not in columns
+
+    async def _column(transformer: Any, name: str, value: float) -> bool:
+        return bool(transformer.store.catalog.columns.document(7).get(name) == value)
+
+    release = released(1)
+    run(use, release, release)
 
 
-def shown(server: Server, **request: Any) -> list[str]:
-    status, body = server.v1({"k": 100, "deadline_ms": 10_000, **request})
-    assert status == 200, body
-    return [item["item_id"] for item in body["predictions"][0]["items"]]
+def test_a_new_category_counts_for_filters_and_a_new_title_is_shown(run: Run, released: Released) -> None:
+    books, toys = ({"filters": {"categories": [name]}} for name in ("books", "toys"))
+
+    async def use(*two: Any) -> None:
+        [item, *_] = await two[0].shown(**USER, **books)
+        assert await _lacks(two[1], item, **toys)
+        await two[0].change(item, category="toys", title="A purple zebra", image=picture_bytes("blue"))
+        await everywhere(two, lambda t: _has(t, item, **toys))
+        for each in two:
+            assert await _lacks(each, item, **books)
+            [mine] = [one for one in (await each.ask(**USER, **toys))["items"] if one["item_id"] == item]
+            assert mine["title"] == "A purple zebra"
+
+    release = released(1)
+    run(use, release, release)
 
 
-def traced(server: Server, item_id: str, **request: Any) -> dict[str, Any]:
-    body = server.v1({"k": 100, "deadline_ms": 10_000, "debug": True, **request})[1]["predictions"][0]
-    return next((c for c in body["trace"]["candidates"] if c["item_id"] == item_id), {})
-
-
-def everywhere(servers: tuple[Server, ...], holds: Any) -> None:
-    for server in servers:
-        until(lambda server=server: holds(server), seconds=20.0)
-
-
-def test_an_item_of_the_release_is_taken_down_and_put_back_in_every_process(two: tuple[Server, Server]) -> None:
-    user = {"user_id": "user-3"}
-    item = shown(two[0], **user)[0]
-    assert item in shown(two[1], **user)
-    answer = change(two[0], item, "disable")
-    assert (answer["state"], answer["changed"], answer["replaced"]) == ("disabled", True, True)
-    everywhere(two, lambda server: item not in shown(server, **user))
-    assert read(two[1], item)["state"] == "disabled"
-    assert change(two[1], item, "enable")["state"] == "changed"
-    everywhere(two, lambda server: item in shown(server, **user))
-
-
-def test_absent_fields_stay_and_null_clears(two: tuple[Server, Server]) -> None:
-    before = read(two[0], "item-7")
-    assert before["state"] == "release"
-    assert before["document"]["price"] == 7.0
-    change(two[0], "item-7", price=9.5, features={"grams": 12})
-    answer = change(two[1], "item-7", title=None, clear=["tags"])
-    assert answer["state"] == "changed"
-    expected = {k: v for k, v in before["document"].items() if k not in ("title", "tags")}
-    for server in two:
-        assert read(server, "item-7")["document"] == expected | {"price": 9.5, "grams": 12.0}
-    tensors = [
-        {"name": name, "datatype": "BYTES", "shape": [1], "data": [value]}
-        for name, value in (("item_id", "item-7"), ("clear", '["price"]'), ("action", "upsert"))
-    ]
-    status, body = two[0].v2(*tensors, model="items")
-    assert (status, json.loads(body["outputs"][0]["data"][0])["changed"]) == (200, True)
-    assert "price" not in read(two[1], "item-7")["document"]
-
-
-def test_a_new_category_counts_for_filters_and_a_new_title_is_shown(two: tuple[Server, Server]) -> None:
-    books, toys = ({"user_id": "user-3", "filters": {"categories": [name]}} for name in ("books", "toys"))
-    item = shown(two[0], **books)[0]
-    assert item not in shown(two[1], **toys)
-    change(two[0], item, category="toys", title="A purple zebra", image=picture("blue"))
-    everywhere(two, lambda server: item in shown(server, **toys) and item not in shown(server, **books))
-    for server in two:
-        answer = server.v1({"k": 100, "deadline_ms": 10_000, **toys})[1]["predictions"][0]
-        [mine] = [one for one in answer["items"] if one["item_id"] == item]
-        assert mine["title"] == "A purple zebra"
-
-
-def test_a_deleted_item_never_appears_again(two: tuple[Server, Server], released: Release, redis_url: str) -> None:
-    client, keys = Redis.from_url(redis_url), Keys(1)
-    user = {"user_id": "user-3"}
-    item = shown(two[0], **user)[0]
-    index = int(item.removeprefix("item-"))
-    client.set(keys.trending, np.array([index, 5, 6], "<i4").tobytes())
+def test_a_deleted_item_never_appears_again(run: Run, released: Released, own_redis: str) -> None:
+    client, keys, release = Redis.from_url(own_redis), Keys(1), released(1)
+    index = int(release.array("popular")[release.array("item_rows")["available"][release.array("popular")] > 0][0])
+    item = f"item-{index}"
+    client.set(keys.trending, np.array([index, 6, 7], "<i4").tobytes())
     client.hset(keys.lists, "task", "x")
     client.set(keys.offline_list("user-3"), offline_lists.encode(np.array([index, 8, 9], np.int32)))
-    new = change(two[1], "fresh one", title="Fresh")
-    assert new["state"] == "new"
-    everywhere(two, lambda server: read(server, "fresh one")["state"] == "new")
-    for gone in (item, "fresh one"):
-        assert change(two[0], gone, "delete")["state"] == "deleted"
-        # Again: it is deleted, and nothing changes.
-        assert change(two[1], gone, "delete")["changed"] is False
     requests: list[dict[str, Any]] = [
-        user,
+        USER,
         {"user_id": "a newcomer"},
         {"query": {"text": "Fresh"}},
-        {"user_id": "user-3", "query": {"text": f"title {index}"}},
-        {"user_id": "user-3", "filters": {"categories": ["books", "games", "music", "toys"]}},
+        USER | {"query": {"text": f"title {index}"}},
+        USER | {"filters": {"categories": ["books", "games", "music", "toys"]}},
     ]
-    for request in requests:
-        everywhere(two, lambda server, r=request: not {item, "fresh one"} & set(shown(server, **r)))
-    for server in two:
-        assert read(server, item)["document"] == read(server, "fresh one")["document"] == {}
-        status, body = server.v1({"user_id": "user-3", "item_id": item, "event": "view"}, model="events")
-        assert (status, "must be an item of the catalog" in body["error"]) == (400, True)
-        status, body = server.v1({"item_id": item, "action": "enable"}, model="items")
-        assert (status, "must be an item of the catalog to enable it" in body["error"]) == (400, True)
-    assert not client.exists(keys.item(item))
-    # An upsert revives it with nothing of what it was.
-    assert change(two[1], item, price=2.0)["state"] == "changed"
-    everywhere(two, lambda server: read(server, item)["document"] == {"price": 2.0, "available": True})
-    everywhere(two, lambda server: traced(server, item, **user).get("removed_by", "") != "unknown")
+
+    async def use(*two: Any) -> None:
+        one, other = two
+        assert (await other.change("fresh one", title="Fresh")).state == "new"
+        # The answers are held from now on.
+        before = [await each.shown(**request) for each in two for request in requests]
+        assert any(item in shown for shown in before)
+        for gone in (item, "fresh one"):
+            assert (await one.change(gone, "delete")).state == "deleted"
+            again = await other.change(gone, "delete")
+            assert (again.state, again.changed) == ("deleted", False)
+        for each in two:
+            catalog = each.store.catalog
+            assert [name in catalog for name in (item, "fresh one")] == [False, False]
+            assert catalog.deleted(np.array([index, 301, 3], np.int32)).tolist() == [True, True, False]
+            for request in requests:
+                assert not {item, "fresh one"} & set(await each.shown(**request))
+            assert await each.read(item) == ("deleted", {})
+            assert await each.read("fresh one") == ("deleted", {})
+            with pytest.raises(
+                InvalidRequest, match=r"instances\[0\].item_id: must be an item of the catalog to enable"
+            ):
+                await each.change(item, "enable")
+        assert not client.exists(keys.item(item))
+        # Also once no cached row is left.
+        one.store._cache._read[:] = -np.inf
+        assert item not in await one.shown(**USER)
+        # An upsert revives it with nothing of what it was.
+        assert (await other.change(item, price=2.0, category="toys")).state == "changed"
+        assert await one.read(item) == ("changed", {"price": 2.0, "category": "toys", "available": True})
+        await everywhere(two, lambda t: _has(t, item, filters={"categories": ["toys"]}))
+
+    run(use, release, release)
 
 
 def test_the_last_write_of_the_stream_wins_everywhere(
-    two: tuple[Server, Server], redis_url: str, tmp_path: Path
+    run: Run, released: Released, own_redis: str, tmp_path: Path
 ) -> None:
     """Two processes change one item at once, by different and by the same fields."""
+    client, documents = Redis.from_url(own_redis), []
 
-    def write(number: int) -> None:
-        for n in range(30):
-            change(two[number], "item-9", price=float(100 * number + n), **({"title": f"t{n}"} if number else {}))
+    async def use(*two: Any) -> None:
+        async def write(number: int) -> None:
+            for n in range(40):
+                title = {"title": f"t{n}"} if number else {}
+                await two[number].change("item-9", price=float(100 * number + n), **title)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    document = read(two[0], "item-9")["document"]
-    assert document["title"] == "t29"
-    everywhere(
-        two,
-        lambda server: (
-            traced(server, "item-9", user_id="user-3") == {} or read(server, "item-9")["document"] == document
-        ),
-    )
-    versions = {server.url: read(server, "item-9")["version"] for server in two}
-    assert len(set(versions.values())) == 1
-    client = Redis.from_url(redis_url)
-    [(_, newest)] = client.xrevrange(CHANGES, count=1)
-    assert json.loads(newest[b"document"])["price"] == document["price"]
-    assert client.hget(Keys(1).live_item_versions, "item-9").decode() == versions[two[0].url]
-    exported = export(str(tmp_path / "out"), redis_url, show_progress=False)
-    assert exported.changes == 60
-    parts = [RawFile(a, pq.read_table(a)) for a in export_files.written(str(tmp_path / "out"), CHANGE_TABLE)]
+        await asyncio.gather(write(0), write(1))
+        [(newest, fields)] = client.xrevrange(CHANGES, count=1)
+        await everywhere(two, lambda t: _received(t, newest.decode()))
+        for each in two:
+            state, document = await each.read("item-9")
+            assert each.store.catalog.columns.document(9) == document | {"item_id": "item-9"}
+            documents.append(document)
+        assert documents[0] == documents[1]
+        assert documents[0]["price"] == json.loads(fields[b"document"])["price"]
+        assert documents[0]["title"] == "t39"
+        rows = [each.store.catalog.rows.take(np.array([9])).tobytes() for each in two]
+        assert rows == [client.get(Keys(1).item("item-9"))] * 2
+
+    async def _received(transformer: Any, version: str) -> bool:
+        return bool(transformer.store.catalog.version("item-9") == version)
+
+    release = released(1)
+    run(use, release, release)
+    exported = export(str(tmp_path / "out"), own_redis, show_progress=False)
+    assert exported.changes == 80
+    parts = [RawFile(each, pq.read_table(each)) for each in export_files.written(str(tmp_path / "out"), CHANGE_TABLE)]
     applied = overlays("x", "/", RawTable("catalog/", tuple(parts)))["item-9"]
-    assert {name: applied.values[name] for name in ("title", "price")} == {
-        name: document[name] for name in ("title", "price")
-    }
+    assert dict(applied.values) == {name: documents[0][name] for name in ("title", "price")}
+    [row] = parts[0].table.slice(0, 1).to_pylist()
+    assert (row["caller"], row["release"], row["action"]) == ("a test", 1, "upsert")
     assert client.xlen(CHANGES) == 0
 
 
-def test_sending_a_change_again_changes_nothing(two: tuple[Server, Server], redis_url: str) -> None:
-    client = Redis.from_url(redis_url)
-    assert change(two[0], "item-4", price=3.0)["changed"] is True
-    assert change(two[1], "item-4", price=3.0)["changed"] is False
-    assert client.xlen(CHANGES) == 1
-    assert change(two[0], "item-4", price=5.0, change_id="c-1")["changed"] is True
-    assert change(two[1], "item-4", price=6.0)["changed"] is True
-    # It came late, and was applied before.
-    assert change(two[1], "item-4", price=5.0, change_id="c-1")["changed"] is False
-    assert read(two[0], "item-4")["document"]["price"] == 6.0
-    assert client.xlen(CHANGES) == 3
-    assert client.xlen(LATEST_CHANGES) == client.xlen(Keys(1).live_item_stream) == 1
+def test_sending_a_change_again_changes_nothing(run: Run, released: Released, own_redis: str) -> None:
+    client = Redis.from_url(own_redis)
+
+    async def use(one: Any, other: Any) -> None:
+        assert (await one.change("item-4", price=3.0)).changed
+        assert not (await other.change("item-4", price=3.0)).changed
+        assert client.xlen(CHANGES) == 1
+        assert (await one.change("item-4", price=5.0, change_id="c-1")).changed
+        assert (await other.change("item-4", price=6.0)).changed
+        # It came late, and was applied before.
+        assert not (await other.change("item-4", price=5.0, change_id="c-1")).changed
+        assert (await one.read("item-4"))[1]["price"] == 6.0
+        assert client.xlen(CHANGES) == 3
+        assert client.xlen(LATEST_CHANGES) == client.xlen(Keys(1).live_item_stream) == 1
+
+    release = released(1)
+    run(use, release, release)
 
 
-def test_changes_survive_restarts_and_reach_other_releases(released: Release, redis_url: str, tmp_path: Path) -> None:
-    client = Redis.from_url(redis_url)
-    with serving_published(released, redis_url, tmp_path / "1.log") as server:
-        change(server, "item-2", price=1.5, image=picture("red"))
-        change(server, "item-3", "delete")
-        change(server, "brand new", title="Brand new", category="toys")
-    read_by_build = client.xrevrange(CHANGES, count=1)[0][0].decode()
+def test_changes_survive_restarts_and_reach_other_releases(
+    run: Run, released: Released, own_redis: str, tmp_path: Path
+) -> None:
+    client, first = Redis.from_url(own_redis), released(1)
+
+    async def before(one: Any) -> None:
+        await one.change("item-2", price=1.5, image=picture_bytes("red"))
+        await one.change("item-3", "delete")
+        await one.change("brand new", title="Brand new", category="toys")
+
+    async def states(transformer: Any) -> list[str]:
+        return [(await transformer.read(name))[0] for name in ("item-2", "item-3", "brand new")]
+
+    async def received(transformer: Any, *item_ids: str) -> bool:
+        return not any(name in transformer.store.catalog for name in item_ids)
+
+    async def after(stable: Any, canary: Any, built: Any) -> None:
+        assert await states(stable) == ["changed", "deleted", "new"]
+        # The canary's data had none of the changes: it has derived them when it starts.
+        [vector] = stable.store.catalog.vectors.take(np.array([2]))
+        np.testing.assert_allclose(canary.store.catalog.vectors.take(np.array([2]))[0], vector, rtol=1e-6)
+        assert [name in canary.store.catalog for name in ("item-3", "brand new")] == [False, True]
+        # The data of the third release had all of them.
+        assert [name in built.store.catalog for name in ("item-3", "brand new")] == [True, False]
+        assert built.store.catalog.changes == 0
+        await canary.change("item-6", "delete")
+        await stable.change("item-8", "delete")
+        await everywhere((stable, canary, built), lambda t: received(t, "item-6", "item-8"))
+
+    run(before, first)
+    position = client.xrevrange(CHANGES, count=1)[0][0].decode()
     assert int(client.get(CHANGED_MEDIA)) > 0
-    with serving_published(released, redis_url, tmp_path / "2.log") as server:
-        assert [read(server, name)["state"] for name in ("item-2", "item-3", "brand new")] == [
-            "changed",
-            "deleted",
-            "new",
-        ]
-        assert "item-3" not in shown(server, user_id="user-3")
-        # Another release, whose data had none of it; and one whose data had all of it.
-        (tmp_path / "more").mkdir()
-        second = write_release(tmp_path / "more", 2, seed=1)
-        third = write_release(tmp_path / "more", 3, seed=1, catalog_position=read_by_build)
-        for release in (second, third):
-            publish(release.folder, redis_url, show_progress=False)
-        with (
-            serving_published(second, redis_url, tmp_path / "3.log") as canary,
-            serving_published(third, redis_url, tmp_path / "4.log") as built,
-        ):
-            assert "item-3" not in shown(canary, user_id="user-3")
-            assert canary.v1({"user_id": "u", "item_id": "brand new", "event": "view"}, model="events")[0] == 200
-            assert built.v1({"user_id": "u", "item_id": "brand new", "event": "view"}, model="events")[0] == 400
-            assert built.v1({"user_id": "u", "item_id": "item-3", "event": "view"}, model="events")[0] == 200
-            # Each of them gets what the others take.
-            change(canary, "item-6", "delete")
-            change(server, "item-8", "delete")
-            for name in ("item-6", "item-8"):
-                event = {"user_id": "u", "item_id": name, "event": "view"}
-                everywhere((server, canary, built), lambda each, e=event: each.v1(e, model="events")[0] == 400)
-    # What every release has read is forgotten once the others are gone.
-    client.hdel("{catalog}:releases", "1", "2")
-    export(str(tmp_path / "out"), redis_url, show_progress=False)
-    assert client.xlen(LATEST_CHANGES) == 2
+    run(after, first, released(2), released(3, position))
+    # What every published release has read is forgotten.
+    assert {key: value.decode() for key, value in client.hgetall(CATALOG_READ).items()} == {
+        b"1": "",
+        b"2": "",
+        b"3": position,
+    }
+    client.hdel(CATALOG_READ, "1", "2")
+    assert client.xlen(LATEST_CHANGES) == 5
+    export(str(tmp_path / "out"), own_redis, show_progress=False)
+    assert client.xlen(LATEST_CHANGES) == len(client.keys("{catalog}:item:*")) == 2
     assert int(client.get(CHANGED_MEDIA)) == 0
     assert len(list((tmp_path / "out" / "catalog" / "media").iterdir())) == 1
 
 
-def test_without_redis_nothing_is_acknowledged(released: Release, tmp_path: Path) -> None:
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "other", port, tmp_path / "other.log"):
-        publish(released.folder, local_redis.url(port), show_progress=False)
-        with ExitStack() as stack:
-            server = stack.enter_context(serving_published(released, local_redis.url(port), tmp_path / "s.log"))
-            client = Redis.from_url(local_redis.url(port))
-            client.shutdown(nosave=True)
-            for action in ("upsert", "disable", "delete", "read"):
-                status, body = server.v1({"item_id": "item-2", "action": action}, model="items")
-                assert (status, "Redis cannot be" in body["error"]) == (503, True)
+def test_a_change_whose_process_died_is_derived_by_another(run: Run, released: Released, own_redis: str) -> None:
+    """It was stored, and neither derived nor acknowledged."""
+
+    async def use(one: Any) -> None:
+        change = Change("item-5", "upsert", {"price": 4.5})
+        [known] = await appending.read(one.store.client, [change])
+        await appending.append(one.store.client, [change], [known.overlay], CatalogLimits(), 1, "")
+        await everywhere((one,), _derived)
+
+    async def _derived(transformer: Any) -> bool:
+        return bool(transformer.store.catalog.columns.document(5).get("price") == 4.5)
+
+    run(use, released(1))
+
+
+def test_a_full_stream_and_a_lost_redis_store_nothing(run: Run, released: Released, own_redis: str) -> None:
+    client = Redis.from_url(own_redis)
+
+    async def use(one: Any) -> None:
+        one.changes._limits = CatalogLimits(entries=1, media_bytes=10)
+        with pytest.raises(CatalogFull, match="export them with `winnow events export`"):
+            await one.change("item-5", image=picture_bytes("red"))
+        await one.change("item-5", price=2.0)
+        with pytest.raises(CatalogFull):
+            await one.change("item-6", price=2.0)
+        assert client.xlen(CHANGES) == 1
+        # Neither are changes stored while the models are away.
+        one.changes._limits = CatalogLimits()
+        one.models.broken.add("text_encoder")
+        with pytest.raises(ConnectionError):
+            await one.change("item-6", title="Another")
+        assert client.xlen(CHANGES) == 1
+        client.shutdown(nosave=True)
+        for action in ("upsert", "disable", "delete"):
+            with pytest.raises(RedisError):
+                await one.change("item-2", action)
+
+    run(use, released(1))

@@ -11,7 +11,7 @@ from recommender_transformer.backends import live_items
 from recommender_transformer.backends.catalog import INHERITED, Catalog, LiveItem
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.content.media_decoder import MediaDecoder
-from recommender_transformer.derivation.derive import Derivation, Derived
+from recommender_transformer.derivation.derive import Derivation
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
 from tests.support.fake_models import NumpyModels
@@ -21,13 +21,6 @@ from winnow.encoders.preparation import Preparation
 from winnow.features.row import NUMERIC_FEATURES
 from winnow.release import Release
 from winnow.request import RecommendRequest
-
-Derive = Callable[..., Derived]
-
-
-@pytest.fixture
-def store(published: Release, redis_url: str) -> Any:
-    return lambda: OnlineStore(published, redis_url)
 
 
 def overlay(*changes: Change) -> Overlay:
