@@ -20,7 +20,7 @@ def test_every_process_has_the_values_of_a_new_item(published: Release, redis_ur
             item = new_item(published, "early", slot=0)._replace(document=document)
             await live_items.write(writer, [item])
             # An entry of an earlier version of Winnow has no document.
-            stream = Keys(published.manifest.number).new_item_stream
+            stream = Keys(published.manifest.number).live_item_stream
             [(_, fields)] = await writer.client.xrange(stream)
             old = {name: value for name, value in fields.items() if name != b"document"}
             await writer.client.xadd(stream, old | {b"item_id": b"old", b"slot": b"1"})
