@@ -232,10 +232,11 @@ def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> LiveItem | None:
     fits = len(row) == catalog.rows.dtype.itemsize and len(vector) == 4 * catalog.dimension
     if not fits or not isinstance(document, dict) or not OF_RELEASE <= slot < NEW_ITEM_CAPACITY:
         return None
-    packed: np.void = np.frombuffer(row, catalog.rows.dtype)[0]
+    packed: np.void = np.frombuffer(row, catalog.rows.dtype).copy()[0]
     index = catalog.index_in_release(item_id) if slot == OF_RELEASE else catalog.size + 1 + slot
-    if not index or packed["index"] != index:
+    if not index:
         return None
+    packed["index"] = index
     read: NDArray[np.float32] = np.frombuffer(vector, "<f4").astype(np.float32)
     deleted = fields.get(b"deleted") == b"1"
     return LiveItem(item_id, slot, read, packed, title, document, deleted, version, inputs)
