@@ -49,6 +49,10 @@ BENCHMARKS = {
         "latency.filters",
         "Makes its own data: `filters.where` that matches 0.1 to 90 % of 100,000 items, beside plain requests.",
     ),
+    "catalog": (
+        "latency.catalog_changes",
+        "Items taken down, repriced, described anew and deleted under load, two transformers; 20,000 new items.",
+    ),
     "surface": ("latency.surface", "Every kind of request beside a plain one: p50 with one connection."),
     "gate": ("quality.gate_alarms", "How often the gate refuses an equal release, and a worse one; simulated."),
     "hostile": ("faults.hostile_media", "200 hostile pictures and sounds: each refused by field, memory flat."),

@@ -2,7 +2,7 @@
 
 from benchmarks.common.rows import Row
 from benchmarks.faults import drain, fault_injection, fuzz, overload, redis_cluster, slow_clients
-from benchmarks.latency import event_freshness, feature_fetch
+from benchmarks.latency import catalog_changes, event_freshness, feature_fetch
 from benchmarks.quality import bloom_filters, feature_skew
 
 
@@ -14,6 +14,7 @@ def measure() -> list[Row]:
     """
     parts = (
         event_freshness,
+        catalog_changes,
         bloom_filters,
         feature_fetch,
         overload,

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from export.approximate_retriever import choose, export_approximate
 from export.graphs.parity import ParityRow
 from export.installed_encoders import install_encoders
+from export.item_content import content_arrays
 from export.kept import increment_of, keep_for_training
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
@@ -159,7 +160,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT)
-                | item_columns,
+                | item_columns
+                | content_arrays(features, retriever),
                 _json_files(parts)
                 | {columns.FILE: described}
                 | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)}
@@ -183,6 +185,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
                 | {row.model: row.sha256 for row in encoders},
                 unranked=ranker.unranked_reason,
                 constant_heads=ranker.constant_heads,
+                catalog_position=account.catalog_position(parts.dataset),
                 parity={row.model: row.difference for row in rows} | {row.model: 1 - row.worst for row in encoders},
             )
         return ExportedRelease(written, rows)

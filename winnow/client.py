@@ -84,14 +84,15 @@ def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instan
 
 
 def add_items(endpoint: httpx.Client, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add new items to the running release: ``POST /v1/models/items:predict``.
+    """Change or read items of the running release: ``POST /v1/models/items:predict``.
 
     Args:
         endpoint: a client.
         items: at most 64, each in the form that the ``items`` model takes.
 
     Returns:
-        Per item ``item_id``, ``replaced`` (the item was added before) and ``nearest`` (ids of the most similar items).
+        Per item ``item_id``, ``action``, ``state`` and ``nearest`` (ids of the most similar items, where the item had
+        to be embedded); ``changed`` and ``replaced`` (the catalog had the item) of a change, ``document`` of a read.
 
     Raises:
         WinnowError: the endpoint does not answer, or refuses an item.

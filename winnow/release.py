@@ -136,6 +136,8 @@ class Manifest(BaseModel):
         unranked: why the release has no learned ranker and orders by its sources; empty where it has one.
         index: how the retriever searches; ``None`` in releases from before it was recorded.
         constant_heads: event type -> why the ranker predicts its base rate for every item.
+        catalog_position: id of the last change of the catalog that the data contained (:mod:`winnow.catalog`); empty
+            for none.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
             largest distance of an embedding from PyTorch's, as one minus their cosine.
     """
@@ -160,6 +162,7 @@ class Manifest(BaseModel):
     unranked: str = ""
     index: IndexFigures | None = None
     constant_heads: dict[str, str] = {}
+    catalog_position: str = ""
     parity: dict[str, float]
 
     def digests(self, folder: str, repository: str | None = None) -> dict[str, str]:

@@ -22,6 +22,9 @@ NEW_ITEM_CAPACITY = 100_000
 """Maximum of new items per release. A request scans the vectors of those that there are, once for each of two sources:
 0.3 ms per scan of 25,000 and 1.6 ms of 100,000. In Redis 100,000 take 64 MB, in each serving process 80 MB."""
 
+NEW_ITEM_LIMIT = 512
+"""Maximum of vectors that one request sends to the ranker: of its new items, and of changed items."""
+
 NEW_ITEM_CANDIDATES = 50
 """Maximum of new items among the candidates of one request."""
 

@@ -43,7 +43,7 @@ _PARTS = (
     ("tasks and timers", r"/asyncio/(tasks|timeouts)\.py"),
     ("runner of the stages", r"/funnel/(?!candidates)"),
     ("HTTP front", r"/(uvicorn|starlette|fastapi|kserve|timing_asgi)/|/recommender_transformer/serving/"),
-    ("events and new items", r"/backends/new_items\.py"),
+    ("events and new items", r"/backends/live_items\.py"),
 )
 """Part -> frames. The innermost frame that is any part's decides; others, such as NumPy's, count for their caller."""
 

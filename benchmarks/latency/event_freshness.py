@@ -44,7 +44,7 @@ def measure() -> list[Row]:
         transformer(served, running.ports, url(running.ports.redis)) as (_, second),
         client.http(running.ports.http) as one,
         client.http(second) as other,
-        _load(running.ports.http, users, LOAD_PER_S) as others,
+        load(running.ports.http, users, LOAD_PER_S) as others,
     ):
         for trial in range(TRIALS):
             user = users[trial % len(users)]
@@ -66,7 +66,7 @@ def measure() -> list[Row]:
                 if seconds > PATIENCE_S:
                     late += 1
                     break
-        load = len(others)
+        asked = len(others)
     milliseconds, acknowledgements = 1000 * np.array(waited or [np.inf]), 1000 * np.array(taken)
     return [
         row("freshness, acknowledged event to a list without the item, p50", float(np.median(milliseconds)), "ms"),
@@ -81,7 +81,7 @@ def measure() -> list[Row]:
         row("stale answers after an acknowledgement, two transformers", stale, f"of {TRIALS}", "<= 0"),
         row("acknowledgement of an event, p50", float(np.median(acknowledgements)), "ms", "<= 5"),
         row("acknowledgement of an event, p99", float(np.percentile(acknowledgements, 99)), "ms"),
-        row("freshness, background requests of other users", load, ""),
+        row("freshness, background requests of other users", asked, ""),
     ]
 
 
@@ -98,7 +98,7 @@ def _answer(endpoint: httpx.Client, user: str) -> Answer:
 
 
 @contextmanager
-def _load(port: int, users: list[str], per_second: int) -> Iterator[list[None]]:
+def load(port: int, users: list[str], per_second: int) -> Iterator[list[None]]:
     """Background requests at a steady rate; the list grows by one for each."""
     stop, asked = threading.Event(), list[None]()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from export.graphs.session import open_session
 from export.triton.config import MAX_BATCH, Shape, Shapes
 from winnow.errors import WinnowError
-from winnow.signatures import BATCH, CANDIDATES, NEW_ITEMS, SIGNATURES, ModelSignature
+from winnow.signatures import BATCH, CANDIDATES, NEW_ITEM_LIMIT, NEW_ITEMS, SIGNATURES, ModelSignature
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Span:
     most: int
 
 
-_FREE = {CANDIDATES: Span(1, 512, 2048), NEW_ITEMS: Span(1, 64, 512)}
+_FREE = {CANDIDATES: Span(1, 512, 2048), NEW_ITEMS: Span(1, 64, NEW_ITEM_LIMIT)}
 
 
 def span(signature: ModelSignature, dim: int | str) -> Span:

@@ -34,6 +34,8 @@ COMMANDS = (
     "objectives",
     "lists",
     "items add",
+    "items set",
+    "items show",
     "evaluate",
     "report",
     "skew",

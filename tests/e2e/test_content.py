@@ -107,7 +107,32 @@ def test_items_add_refuses_a_file_before_it_sends_anything(served, tmp_path: Pat
     assert refused.returncode == 2
     assert "new.csv, row 2, column price" in refused.stderr
     assert "new.csv, row 3, column image" in refused.stderr
-    file.write_text("item_id\nx1\ni00001\n")
-    refused = served.winnow("items", "add", str(file))
+
+
+def test_items_are_changed_taken_down_and_deleted_by_the_command(
+    served, active_users: ActiveUsers, tmp_path: Path
+) -> None:
+    """The release serves other tests too: the items that they use are put back."""
+    [user] = active_users(7)[-1:]
+    [one, other] = ids(served, user_id=user, k=2)
+    file = tmp_path / "prices.csv"
+    file.write_text(f"item_id,price,title\n{one},3.25,\n{other},4.5,\n")
+    done = served.winnow("items", "set", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    assert [answer["state"] for answer in json.loads(done.stdout)] == ["changed", "changed"]
+    [shown] = json.loads(served.winnow("items", "show", one, "--json").stdout)
+    assert (shown["state"], shown["document"]["price"]) == ("changed", 3.25)
+    assert shown["document"]["title"]
+    assert "2 of 2 items changed" in served.winnow("items", "disable", str(file)).stdout
+    until(lambda: not {one, other} & set(ids(served, user_id=user, k=100)), 30)
+    assert f"{one}: disabled" in served.winnow("items", "show", one).stdout
+    assert "2 of 2 items changed" in served.winnow("items", "enable", one, other).stdout
+    until(lambda: {one, other} <= set(ids(served, user_id=user, k=100)), 30)
+    new = tmp_path / "gone.csv"
+    new.write_text("item_id,title\nto be deleted,A thing\n")
+    assert served.winnow("items", "add", str(new)).returncode == 0
+    assert "1 of 1 items changed" in served.winnow("items", "delete", "to be deleted").stdout
+    assert "to be deleted: deleted" in served.winnow("items", "show", "to be deleted").stdout
+    refused = served.winnow("items", "delete", "never seen")
     assert refused.returncode == 1
-    assert "row 2.item_id: must be the id of a new item, but release 1 contains 'i00001'" in refused.stderr
+    assert "instances[0].item_id: must be an item of the catalog to delete it, got 'never seen'" in refused.stderr

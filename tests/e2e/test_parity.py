@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recommender_transformer.backends import new_items
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.predictor.models import Ranked, Retrieved, Tensors
 from recommender_transformer.funnel.runner import Runner
@@ -48,7 +48,7 @@ def test_served_answers_equal_the_torch_models(each, active_users: Callable[[int
     async def offline() -> list[Answer]:
         store = OnlineStore(release, f"redis://127.0.0.1:{each.ports.redis}/0")
         try:
-            await new_items.catch_up(store)
+            await live_items.catch_up(store)
             runner = Runner(recommender(release, store, models), store.cold_start_state, deadline_ms=10_000)
             requests = [RecommendRequest(user_id=user, k=50, debug=True) for user in users]
             answers = []

@@ -10,9 +10,14 @@ from PIL import Image
 
 def picture(colour: str = "red") -> dict[str, str]:
     """A PNG of 20 x 30 pixels."""
+    return _encoded(picture_bytes(colour))
+
+
+def picture_bytes(colour: str) -> bytes:
+    """The same, not encoded."""
     file = io.BytesIO()
     Image.new("RGB", (20, 30), colour).save(file, "PNG")
-    return _encoded(file.getvalue())
+    return file.getvalue()
 
 
 def sound(hertz: float = 440.0) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.catalog import NewItem
+from recommender_transformer.backends.catalog import LiveItem
 from winnow import release as releases
 from winnow.arrays.strings import Strings
 from winnow.datasets.canonical.spec import DeclaredColumns
@@ -63,6 +63,7 @@ def write_release(
     item: str = "item-",
     rules: str = "",
     items: int = ITEMS,
+    catalog_position: str = "",
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -76,8 +77,9 @@ def write_release(
         item: prefix of the items' ids.
         rules: its business rules, as YAML or JSON.
         items: number of items.
+        catalog_position: as in the manifest.
     """
-    rng = np.random.default_rng(seed)
+    rng, apart = np.random.default_rng(seed), np.random.default_rng(seed + 1000)
     item_rows = np.zeros(items + 1, SCHEMA.item_dtype)
     item_rows["index"] = np.arange(items + 1)
     item_rows["available"] = [index % 10 != 5 for index in range(items + 1)]
@@ -104,6 +106,8 @@ def write_release(
             "grade": np.ones(EVENTS, np.float32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),
             "item_vectors": vectors,
+            "item_identity": apart.standard_normal(vectors.shape).astype(np.float16),
+            **{f"embeddings_{name}": apart.random((items + 1, 4)).astype(np.float16) for name in inputs.widths},
             "neighbours": neighbours,
             "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
             "popular": (rng.permutation(items) + 1).astype(np.int32),
@@ -125,6 +129,7 @@ def write_release(
         history_length=LENGTH,
         candidates={"retriever": RETRIEVED, "covisitation": 40, "trending": 50},
         schema_digest=SCHEMA.digest,
+        catalog_position=catalog_position,
         models=dict(models) if isinstance(models, Mapping) else dict.fromkeys(models, ""),
         parity={},
     )
@@ -187,7 +192,7 @@ def projection(name: str, rows: int, columns: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 
-def new_item(release: Release, item_id: str, slot: int, **row: Any) -> NewItem:
+def new_item(release: Release, item_id: str, slot: int, **row: Any) -> LiveItem:
     """A new item of the category ``books`` with a random vector; ``row`` sets fields of its row."""
     packed = np.zeros(1, SCHEMA.item_dtype)
     packed["index"], packed["available"], packed["categorical"][0, 0] = ITEMS + 1 + slot, 1, 1
@@ -196,4 +201,4 @@ def new_item(release: Release, item_id: str, slot: int, **row: Any) -> NewItem:
     vector = projection(item_id, 1, WIDTH)[0]
     title = item_id.replace("-", " ")
     document = {"title": title, "category": "books", "available": bool(packed[0]["available"])}
-    return NewItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], title, document)
+    return LiveItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], title, document)

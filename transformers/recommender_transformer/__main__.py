@@ -23,7 +23,7 @@ from kserve import logging as kserve_logging  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
-from recommender_transformer.backends import new_items
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.live_users import LiveUsers
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
@@ -31,6 +31,9 @@ from recommender_transformer.backends.predictor.embedded import EmbeddedModels
 from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.backends.row_metrics import observe, watch
+from recommender_transformer.derivation.apply import CatalogChanges
+from recommender_transformer.derivation.derive import Derivation
+from recommender_transformer.derivation.follow import Follower
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.orderers.explored import MAX_EXPLORE
 from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S, HeldAnswers
@@ -53,7 +56,7 @@ from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
 from winnow.settings.experiments import Experiments, read
-from winnow.store.connection import LOCAL, RedisError
+from winnow.store.connection import LOCAL
 
 REUSE_S = 5.0
 """Age up to which answers are reused. Rows, trending list and live weights are held for as long: nothing that is not
@@ -266,18 +269,24 @@ def serve(
     def milvus_items() -> MilvusItems | None:
         return MilvusItems(release, milvus_url) if milvus_url else None
 
+    connected_models = cache(models)
+
     @cache
     def pipeline() -> Pipeline:
-        return recommender(release, store, models(), milvus_items(), reuse_s, explore, experiments)
+        return recommender(release, store, connected_models(), milvus_items(), reuse_s, explore, experiments)
+
+    @cache
+    def derivation() -> Derivation:
+        return Derivation(release, store, connected_models(), pipeline().media_decoder)
 
     async def connect() -> Runner:
         runner = Runner(pipeline(), store.cold_start_state, deadline_ms)
         runners.append(runner)
-        tasks.append(asyncio.create_task(new_items.follow(store, redis_url, await _catch_up(store))))
-        tasks.append(asyncio.create_task(store.lists.follow()))
+        follower = Follower(store, derivation(), release.manifest.catalog_position)
+        live = live_items.follow(store, redis_url, await follower.start())
         await store.rules.try_to_look()
-        tasks.append(asyncio.create_task(store.rules.follow()))
-        tasks.append(asyncio.create_task(pipeline().ids.key.follow()))
+        followed = (live, follower.follow(redis_url), store.lists.follow(), store.rules.follow(), pipeline().ids.key.follow())
+        tasks.extend(map(asyncio.create_task, followed))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
             await searched.warm_up()
@@ -287,8 +296,8 @@ def serve(
         gc.freeze()
         return runner
 
-    async def connect_items() -> Pipeline:
-        return pipeline()
+    async def connect_items() -> CatalogChanges:
+        return CatalogChanges(store, derivation())
 
     async def connect_store() -> OnlineStore:
         return store
@@ -335,18 +344,12 @@ def serve(
         [
             RecommenderModel(release.manifest.number, connect),
             EventsModel(release, connect_store, event_limits),
-            ItemsModel(release, store, connect_items),
+            ItemsModel(release, store, connect_items, lambda: pipeline().media_decoder),
             UsersModel(live_users, connect_users),
         ]
     )
 
 
-async def _catch_up(store: OnlineStore) -> str:
-    """Read all new items; returns the position in their stream, which is its beginning if Redis does not answer."""
-    try:
-        return await new_items.catch_up(store)
-    except (RedisError, OSError):
-        return "0"
 
 
 if __name__ == "__main__":

@@ -103,12 +103,11 @@ def recommender(
     rules = BusinessRules(store.rules, catalog)
     held_answers = HeldAnswers(store, objectives, rules, reuse_s)
     matches = Matches(catalog, popular)
-    retrieved = manifest.candidates["retriever"]
-    retriever: Source = Retriever(models, catalog, matches)
+    retrieved, hides_history = manifest.candidates["retriever"], schema.repeats != "allow"
+    retriever: Source = Retriever(models, catalog, matches, hides_history)
     if milvus_items is not None:
-        hides_history = schema.repeats != "allow"
         retriever = RetrieverInMilvus(models, milvus_items, catalog, matches, retrieved, category.width, hides_history)
-    backfill = Popular(popular, catalog.rows, schema)
+    backfill = Popular(popular, catalog, schema)
     funnel = Pipeline(
         release=manifest.number,
         catalog=catalog,

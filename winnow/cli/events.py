@@ -28,7 +28,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Export new events, impressions and changes of users to Parquet, each once, and trim the event stream.
+    """Export new events, impressions and changes of users and of the catalog to Parquet, each once, and trim the streams.
 
     Reads the streams in REDIS_URL, or else in the running stack's Redis. Events that are exported and that every
     release has applied are then removed from the event stream; events that are not exported are never removed.
@@ -43,8 +43,9 @@ def export(
     for file in done.files:
         typer.echo(file)
     typer.echo(f"exported {done.events} events and {done.impressions} impressions to {target}")
-    if done.user_changes:
-        typer.echo(f"exported {done.user_changes} changes of users")
+    for count, of in ((done.user_changes, "users"), (done.changes, "the catalog")):
+        if count:
+            typer.echo(f"exported {count} changes of {of}")
     if done.malformed:
         typer.echo(f"skipped {done.malformed} entries that are not valid events, impressions or changes")
     typer.echo(f"trimmed {done.trimmed.entries} events that every release has applied; {done.trimmed.left} are left")

@@ -1,18 +1,18 @@
-"""Reads a file of new items, validates every row, and sends the items to the running stack."""
+"""Reads a file of items, validates every row, and sends the items to the running stack."""
 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow as pa
-from tqdm import tqdm
 
 from winnow import client, fields, moments
+from winnow.cli.catalog.sending import Interrupted, send
 from winnow.datasets.canonical import columns, headers
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, Kind
 from winnow.datasets.canonical.types import normalised
@@ -23,16 +23,18 @@ from winnow.encoders.preparation import INPUTS_FILE
 from winnow.errors import DataError, WinnowError
 from winnow.features.row import declared_columns
 from winnow.release import Release
-from winnow.request import MAX_BODY_BYTES
-from winnow.signatures import NEW_ITEM_CAPACITY
+from winnow.request import MAX_BODY_BYTES, MAX_INSTANCES
 
 MEDIA: tuple[Modality, ...] = ("image", "audio")
 
-_ITEMS_PER_CALL = 32
+_ITEMS_PER_CALL = MAX_INSTANCES
 """Maximum number of items per request."""
 
 _CALL_BYTES = MAX_BODY_BYTES - (1 << 20)
 """Maximum base64 size of the pictures and sounds of a request; 1 MiB is left for all other fields."""
+
+_MOST_ROWS = 1_000_000
+"""Rows of a file; all are validated before any is sent. A release has a bound of its own on new items."""
 
 _SHOWN = 20
 """Maximum number of problems in a message."""
@@ -53,7 +55,7 @@ class Addition:
     media: dict[Modality, str]
 
 
-def read(path: Path, release: Release) -> list[Addition]:
+def read(path: Path, release: Release, clear_empty: bool = False) -> list[Addition]:
     """Read a CSV, Parquet or JSON Lines file of items.
 
     Pictures and sounds of modalities that the release has no encoder for are ignored.
@@ -61,15 +63,15 @@ def read(path: Path, release: Release) -> list[Addition]:
     Args:
         path: the file; relative ``image`` and ``audio`` paths start at its folder.
         release: the release that the items are added to.
+        clear_empty: whether an empty cell clears its column; otherwise the item keeps its value.
 
     Raises:
         DataError: rows are invalid; the message has the number and the fault of each.
         WinnowError: the file does not exist or has another format.
     """
     table = _table(path)
-    if not 1 <= table.num_rows <= NEW_ITEM_CAPACITY:
-        rows = f"{table.num_rows:,} rows"
-        raise DataError(f"{path} has {rows}; a release takes 1 to {NEW_ITEM_CAPACITY:,} new items: build the next")
+    if not 1 <= table.num_rows <= _MOST_ROWS:
+        raise DataError(f"{path} has {table.num_rows:,} rows; a file may have 1 to {_MOST_ROWS:,}: split it")
     categorical, numeric = declared_columns(release.schema)
     kinds: dict[str, Kind] = ITEM_COLUMNS | dict.fromkeys(categorical, "choice") | dict.fromkeys(numeric, "number")
     problems: list[tuple[int, str]] = []
@@ -83,7 +85,9 @@ def read(path: Path, release: Release) -> list[Addition]:
         places = {name: _place(path, given[name]) for name in modalities if name in given}
         features = {name: given[name] for name in (*categorical, *numeric) if name in given}
         instance = {name: value for name, value in given.items() if name in ITEM_COLUMNS and name not in MEDIA}
-        additions.append(Addition(position + 1, instance | ({"features": features} if features else {}), places))
+        empty = [name for name, values in read.items() if clear_empty and values[position] in (None, "")]
+        more = ({"features": features} if features else {}) | ({"clear": empty} if empty else {})
+        additions.append(Addition(position + 1, instance | more, places))
     problems += _wrong(additions)
     if problems:
         raise _report(path, problems)
@@ -99,20 +103,17 @@ def add(endpoint: httpx.Client, path: Path, additions: list[Addition], show_prog
     Raises:
         WinnowError: the endpoint does not answer or rejects an item; the message names its row and the number added.
     """
-    added: list[dict[str, Any]] = []
-    with tqdm(total=len(additions), desc="adding items", unit="item", disable=not show_progress) as bar:
-        for batch in _batches(additions):
-            try:
-                answered = client.add_items(endpoint, [_complete(addition) for addition in batch])
-            except WinnowError as error:
-                message = _with_rows(str(error), batch)
-                raise WinnowError(
-                    f"{path}: {message}\n{len(added)} of {len(additions)} items were added; correct this and run it "
-                    "again: items that were added before are replaced"
-                ) from error
-            added += answered
-            bar.update(len(batch))
-    return added
+
+    def call(batch: list[Addition]) -> list[dict[str, Any]]:
+        return client.add_items(endpoint, [_complete(addition) for addition in batch])
+
+    try:
+        return send(_batches(additions), call, len(additions), "sending items", show_progress)
+    except Interrupted as error:
+        raise WinnowError(
+            f"{path}: {_with_rows(error.reason, error.batch)}\n{error.done} of {len(additions)} items were added; "
+            "correct this and run it again: items that were added before are replaced"
+        ) from error
 
 
 def _table(path: Path) -> pa.Table:
@@ -230,7 +231,7 @@ def _batches(additions: Iterable[Addition]) -> Iterator[list[Addition]]:
         yield batch
 
 
-def _with_rows(message: str, batch: list[Addition]) -> str:
+def _with_rows(message: str, batch: Sequence[Addition]) -> str:
     return re.sub(r"instances\[(\d+)\]", lambda match: f"row {batch[int(match[1])].row}", message)
 
 
@@ -241,3 +242,21 @@ def _complete(addition: Addition) -> dict[str, Any]:
 
 def _base64_size(count: int) -> int:
     return math.ceil(count / 3) * 4
+
+
+def ids(path: Path) -> list[str]:
+    """The distinct ids in the column ``item_id`` of a CSV, Parquet or JSON Lines file.
+
+    Raises:
+        DataError: the file has no such column, or an id is invalid; the message has the number of its row.
+        WinnowError: the file does not exist or has another format.
+    """
+    table = _table(path)
+    problems: list[tuple[int, str]] = []
+    found = _converted("item_id", _found(path, table, {"item_id": "id"})["item_id"], "id", problems)
+    for row, item_id in enumerate(found, start=1):
+        if fault := fields.identifier_fault(item_id or ""):
+            problems.append((row, f"column item_id: must be {fault}, got {item_id!r:.80}"))
+    if problems:
+        raise _report(path, problems)
+    return list(dict.fromkeys(found))

@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from winnow.datasets import catalog_changes
 from winnow.datasets.canonical import account
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset, hold_out_last
 from winnow.datasets.canonical.raw import RawDataset
@@ -53,7 +54,9 @@ def ingest(
     if source is None:
         source = str(generated(home() / "marketplace", marketplace, show_progress))
     raw = _read(source)
-    dataset = with_impressions(*with_user_changes(validate(raw), raw))
+    changes = catalog_changes.overlays(raw.name, raw.root, raw.changes) if raw.changes else {}
+    valid = validate(raw, lambda items: catalog_changes.edited(items, changes))
+    dataset = with_impressions(*with_user_changes(valid, raw))
     held = None
     if holdout == "last":
         dataset, held = _without_last(dataset)

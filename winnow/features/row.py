@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,36 @@ class RowEncoder:
         row["index"], row["available"] = index, item.available
         row["categorical"], row["numeric"] = codes, [*self._without_events, age, *declared]
         packed: np.void = row[0]
+        return packed
+
+    def changed(self, row: np.void, values: Mapping[str, Any]) -> np.void:
+        """A row with the columns of ``values`` encoded anew; popularity and all other columns stay.
+
+        Args:
+            row: the packed row.
+            values: column of the catalog -> value, ``None`` where it has none; columns that are not features do not
+                count.
+        """
+        packed: np.void = np.array([row], self._dtype)[0]
+        place = 0
+        for feature in self._choices:
+            if feature.name in values:
+                given = values[feature.name]
+                texts = [given] if isinstance(given, str) else given or []
+                known = known_codes(texts, self._codes[feature.name], feature.width)
+                packed["categorical"][place : place + feature.width] = known + [0] * (feature.width - len(known))
+            place += feature.width
+        for place, feature in enumerate(self._numbers, len(NUMERIC_FEATURES)):
+            if feature.name in values:
+                number = np.nan if values[feature.name] is None else float(values[feature.name])
+                if feature is self._numbers[0]:
+                    number = np.log1p(number)
+                packed["numeric"][place] = standard_scores(np.array([number], np.float64), feature)[0]
+        if "created_at" in values:
+            created = np.array([values["created_at"] or 0])
+            packed["numeric"][len(NUMERIC_FEATURES) - 1] = log_age(created, np.array([self._as_of]))[0]
+        if "available" in values:
+            packed["available"] = values["available"] is not False
         return packed
 
 

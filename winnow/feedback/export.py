@@ -1,4 +1,5 @@
-"""Export the streams of events, impressions and user changes to Parquet: each entry once, even if an export is killed.
+"""Export the streams of events, impressions and changes of users and the catalog to Parquet: each entry once, even if an
+export is killed.
 
 The export is a consumer group of its own. It writes a chunk of entries as one file and acknowledges them afterwards.
 Entries that were read but not acknowledged are read again first; their file is named after the first entry and so
@@ -12,14 +13,17 @@ from typing import Any, NamedTuple, cast
 from redis.exceptions import LockError, RedisError, ResponseError
 from tqdm import tqdm
 
+from winnow.catalog.change import MEDIA
+from winnow.catalog.prune import prune
 from winnow.errors import WinnowError
 from winnow.feedback import export_files
+from winnow.feedback.change_files import CHANGE_TABLE
 from winnow.feedback.export_files import TABLES, StreamTable
 from winnow.feedback.trim import TrimResult, trim
 from winnow.store.connection import Client, connect
 from winnow.store.events import Entry
-from winnow.store.keys import EXPORT_GROUP, EXPORT_LOCK, EXPORTED, IMPRESSIONS
-from winnow.users import changes
+from winnow.store.keys import CHANGED_MEDIA, CHANGES, EXPORT_GROUP, EXPORT_LOCK, EXPORTED, IMPRESSIONS
+from winnow.users import changes as user_changes
 
 CHUNK = 50_000
 """Maximum entries per file: about 2 MB for events; about 100 MB of memory for impressions."""
@@ -32,6 +36,9 @@ _LOCK_S = 30.0
 
 _MEMBER = "export"
 
+_TABLES = (*TABLES, CHANGE_TABLE)
+"""In the order of :class:`ExportResult`."""
+
 
 class ExportResult(NamedTuple):
     """The result of an export.
@@ -40,6 +47,7 @@ class ExportResult(NamedTuple):
         events: number of events written.
         impressions: number of impressions written.
         user_changes: number of user changes written.
+        changes: number of changes of the catalog written.
         malformed: number of invalid entries of all streams, which were skipped.
         files: addresses of the written files.
         trimmed: result of the trim of the event stream that followed.
@@ -48,13 +56,14 @@ class ExportResult(NamedTuple):
     events: int
     impressions: int
     user_changes: int
+    changes: int
     malformed: int
     files: list[str]
     trimmed: TrimResult
 
 
 def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
-    """Write the new entries of all streams to ``folder``, then trim the event stream.
+    """Write the new entries of all streams to ``folder``, then trim those of events and changes.
 
     Args:
         folder: a local folder, or ``s3://bucket/prefix``; always the same one for the same Redis.
@@ -70,14 +79,15 @@ def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
         if not lock.acquire(blocking=True, blocking_timeout=_LOCK_S + 1):
             raise WinnowError("another export of these streams is running: wait until it has ended")
         try:
-            for table in TABLES:
+            for table in _TABLES:
                 _join(client, table.stream)
-            done = [_export(client, lock, folder, table, show_progress) for table in TABLES]
-            events, impressions, user_changes = (written for written, _, _ in done)
-            changes.trim(client)
+            done = [_export(client, lock, folder, table, show_progress) for table in _TABLES]
+            user_changes.trim(client)
+            prune(client)
+            written = [count for count, _, _ in done]
             paths = [path for _, found, _ in done for path in found]
             malformed = sum(count for _, _, count in done)
-            return ExportResult(events, impressions, user_changes, malformed, paths, trim(client))
+            return ExportResult(*written, malformed, paths, trim(client))
         except LockError as error:
             raise WinnowError(
                 "the export stalled until its lock expired, and another may have started: run it again"
@@ -105,6 +115,10 @@ def _export(
             pipe.xack(table.stream, EXPORT_GROUP, *(stream_id for stream_id, _ in chunk))
             if table.stream == IMPRESSIONS:
                 pipe.set(EXPORTED, last)
+            if table.stream == CHANGES:
+                # No release reads this stream: what they have not derived is in the overlays.
+                pipe.xtrim(CHANGES, minid=_after(last), approximate=False)
+                pipe.decrby(CHANGED_MEDIA, sum(len(f.get(m.encode(), b"")) for _, f in chunk for m in MEDIA if f))
             pipe.execute()
             written += len(rows)
             malformed += len(chunk) - len(rows)
@@ -112,6 +126,11 @@ def _export(
             bar.update(len(chunk))
         bar.total = bar.n
     return written, files, malformed
+
+
+def _after(stream_id: bytes) -> str:
+    milliseconds, _, sequence = stream_id.decode().partition("-")
+    return f"{milliseconds}-{int(sequence) + 1}"
 
 
 def _join(client: Client, stream: str) -> None:

@@ -95,12 +95,14 @@ class StreamTable:
         folder: name of the folder.
         schema: schema of the files.
         read: converts the fields of an entry to columns; raises ``KeyError`` or ``ValueError`` for an invalid entry.
+        keep: stores what belongs in files of its own, by the folder of the export, and gives the rows that refer to it.
     """
 
     stream: str
     folder: str
     schema: pa.Schema
     read: Callable[[Mapping[bytes, bytes]], dict[str, Any]]
+    keep: Callable[[str, Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda _, rows: rows
 
     def row(self, entry: Entry) -> dict[str, Any] | None:
         """Convert an entry to a row; returns ``None`` for an invalid entry."""
@@ -174,7 +176,7 @@ def write(folder: str, table: StreamTable, rows: Sequence[dict[str, Any]]) -> st
         WinnowError: the folder cannot be written.
     """
     content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), table.schema), content, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(list(table.keep(folder, rows)), table.schema), content, compression="zstd")
     address = files.inside(folder, table.folder, f"{rows[0]['stream_id']}{_ENDING}")
     files.write(address, content.getvalue())
     return address

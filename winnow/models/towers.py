@@ -158,13 +158,17 @@ class ItemTower(nn.Module):
         """Vectors of ``items`` (int64 [k]), whose rows ``inputs`` holds: float32 [k, D], unit length."""
         if self.training:
             inputs = self._dropped(inputs)
-        fused = self.identity(items) * inputs.trained + self.categories(inputs.categorical)
+        return unit_length(self.identity(items) * inputs.trained + self.content(inputs))
+
+    def content(self, inputs: ItemInputs) -> Tensor:
+        """The part of the vectors that does not depend on the ids: float32 [k, D], of any length."""
+        fused: Tensor = self.categories(inputs.categorical)
         if self.numbers is not None:
             fused = fused + self.numbers(inputs.numeric)
         layers = zip(inputs.modalities, inputs.present, self.projections, self.missing, strict=True)
         for array, present, projection, missing in layers:
             fused = fused + torch.where(present, projection(array), missing)
-        return unit_length(fused)
+        return fused
 
     def _dropped(self, inputs: ItemInputs) -> ItemInputs:
         """Hide some ids, and treat some items as new: without id, and each part of their content hidden at random.

@@ -3,7 +3,8 @@
 On a cluster, all keys of one command, script or transaction must be in one hash slot. The tags in braces ensure this:
 
 - all keys of a user, of releases and of states, share the tag ``{u:USER}``: one pipeline or transaction reads them;
-- the keys of a release's new items share the tag ``{fresh}``: one script writes them;
+- the keys of a release's live items share the tag ``{fresh}``: one script writes them;
+- changes of the catalog share the tag ``{catalog}``: one script appends a change and updates its item;
 - the item counts have the tag ``{events}``, the event stream's slot: one script acknowledges and counts an event;
 - item rows share 32 tags: a request reads hundreds of rows, those of a slot with one command.
 
@@ -39,6 +40,29 @@ SIGNING_KEY = "recommendations:key"
 
 EXPORT_LOCK = "{events}:export"
 """String: held by the running export."""
+
+CHANGES = "catalog"
+"""Stream: changes of the catalog as they were given, with their media (:mod:`winnow.catalog`). Releases do not own it;
+`winnow events export` writes it to files."""
+
+LATEST_CHANGES = "{catalog}:latest"
+"""Stream: one entry per changed item, with the id that its latest change has in :data:`CHANGES`."""
+
+CHANGED_MEDIA = "{catalog}:media"
+"""Counter: bytes of the images and sounds in :data:`CHANGES`."""
+
+CATALOG_READ = "{catalog}:releases"
+"""Hash: published release -> id of the last change that its data contained."""
+
+
+def overlay(item_id: str) -> str:
+    """Hash: what the changes of an item add up to (:class:`winnow.catalog.change.Overlay`)."""
+    return f"{{catalog}}:item:{item_id}"
+
+
+def change_id(given: str) -> str:
+    """String: id of the change with this ``change_id``; expires after an hour (:mod:`winnow.catalog.append`)."""
+    return f"{{catalog}}:id:{given}"
 
 
 RULES = "rules"
@@ -121,19 +145,34 @@ class Keys:
         return f"r{self.release}"
 
     @property
-    def new_item_stream(self) -> str:
-        """Stream of new items: added after the release was built. On the wire they are called ``fresh``."""
+    def live_item_stream(self) -> str:
+        """Stream of live items: new, changed and deleted since the release was built. On the wire called ``fresh``."""
         return f"r{self.release}:{{fresh}}:items"
 
     @property
-    def new_item_slots(self) -> str:
+    def live_item_slots(self) -> str:
         """Hash: id of a new item -> its slot (0, 1, …)."""
         return f"r{self.release}:{{fresh}}:slots"
 
     @property
-    def new_item_entries(self) -> str:
-        """Hash: id of a new item -> id of its only entry in the stream."""
+    def live_item_entries(self) -> str:
+        """Hash: id of a live item -> id of its only entry in the stream."""
         return f"r{self.release}:{{fresh}}:entries"
+
+    @property
+    def live_item_versions(self) -> str:
+        """Hash: id of a live item -> id of the latest change that its entry contains (:mod:`winnow.catalog`)."""
+        return f"r{self.release}:{{fresh}}:versions"
+
+    @property
+    def derived(self) -> str:
+        """String: id of the last change of the catalog from which the release has derived its live items."""
+        return f"r{self.release}:{{fresh}}:derived"
+
+    @property
+    def deriver(self) -> str:
+        """String: the transformer that derives live items for the release; expires after some seconds."""
+        return f"r{self.release}:{{fresh}}:deriver"
 
     def item(self, item_id: str) -> str:
         """String: packed item row."""

@@ -27,7 +27,7 @@ from winnow.release import Release
 from winnow.store import trending
 from winnow.store.bulk import Command, send
 from winnow.store.connection import FAILURES, Client, connect, shown
-from winnow.store.keys import EVENTS, Keys, StateKeys
+from winnow.store.keys import CATALOG_READ, EVENTS, Keys, StateKeys
 from winnow.store.release_log import LoggedUsers, ReleaseLog
 from winnow.store.shared_state import SLICE, Logged, is_filled, locked, remember_logs, state_of
 from winnow.store.user_activity import UserActivity, guarded, shadow_members, watched
@@ -90,6 +90,7 @@ def remove(number: int, url: str) -> None:
             with locked(client, state) as lock:
                 client.delete(keys.manifest)
                 client.srem(state.releases, number)
+                client.hdel(CATALOG_READ, str(number))
                 if client.exists(EVENTS):
                     client.xgroup_destroy(EVENTS, keys.group)
                 unused = [] if client.exists(state.releases) else [f"{state.name}:*"]
@@ -148,7 +149,9 @@ def _is_complete(client: Client, url: str, release: Release) -> bool:
         )
     if held is None or not _has_state(client, release):
         return False
-    return bool(client.exists(Keys(number).item(release.strings("item_ids")[-1])))
+    keys, last = Keys(number), release.strings("item_ids")[-1]
+    # The row of a deleted item is gone, and the item is among the live items.
+    return bool(client.exists(keys.item(last)) or client.hexists(keys.live_item_versions, last))
 
 
 def _has_state(client: Client, release: Release) -> bool:
@@ -176,6 +179,7 @@ class _Publication:
             # By a version with a state per release: the new state needs the events that its sidecars have applied.
             client.xgroup_destroy(EVENTS, keys.group)
         client.set(keys.state, state.name)
+        client.hset(CATALOG_READ, str(keys.release), release.manifest.catalog_position)
         logged = Logged(client, state) if is_filled(client, state) else None
         self._begin(fills=logged is None)
         about = f"publish release {keys.release}"

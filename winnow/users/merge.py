@@ -54,7 +54,7 @@ def merge(client: Client, release: Release, attributes: Attributes, user_id: str
     missing = {name: value for name, value in former.items() if value is not None and others[name] is None}
     attributes.override([(into, missing, at_ms)])
     state = state_of(release)
-    gone = [*watched(state, user_id), names.recent(user_id), names.attributes(user_id)]
+    gone = [*watched(state, user_id), names.recent(user_id), names.shown(user_id), names.attributes(user_id)]
     members: Any = client.smembers(state.releases)
     for number in sorted({release.manifest.number, *map(int, members)}):
         keys = Keys(number)

@@ -1,6 +1,8 @@
 """Files of new items are checked completely, and errors are named by row."""
 
 import json
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pytest
 
 from tests.support.tiny_release import write_bare_release
 from winnow.cli import new_items
+from winnow.cli.catalog.sending import IN_FLIGHT, Interrupted, chunks, send
 from winnow.encoders.inputs import EncoderInputs, ImageInput, TextInput
 from winnow.errors import DataError, WinnowError
 from winnow.items.arrays import id_arrays
@@ -121,8 +124,8 @@ def test_every_wrong_row_is_named_and_nothing_is_returned(release: Release, fold
     ("name", "content", "message"),
     [
         ("items.csv", "title\nA ball\n", "has no column item_id; its columns are title"),
-        ("items.csv", "item_id\n", "has 0 rows; a release takes 1 to 100,000 new items"),
-        ("items.csv", "item_id\n" + "\n".join(map(str, range(100_001))), "has 100,001 rows"),
+        ("items.csv", "item_id\n", "has 0 rows; a file may have 1 to 1,000,000: split it"),
+        ("items.csv", "item_id\n" + "\n".join(map(str, range(1_000_001))), "has 1,000,001 rows"),
         ("items.jsonl", '{"item_id": "a"}\n{"item_id"\n', "row 2: is not JSON"),
         ("items.jsonl", "[1]\n", "row 1: must be an object"),
         ("items.parquet", "no parquet", "cannot be read"),
@@ -175,3 +178,41 @@ def test_headings_moments_and_types_are_read_as_in_a_catalog(release: Release, f
     (folder / "items.jsonl").write_text('{"item_id": 7, "price": 3}\n{"item_id": "b", "tags": ["x"], "price": null}\n')
     ids = [one.instance["item_id"] for one in new_items.read(folder / "items.jsonl", release)]
     assert ids == ["7", "b"]
+
+
+def test_ids_are_read_from_a_file_and_sent_in_order_by_several_calls_at_once(folder: Path) -> None:
+    file = folder / "gone.csv"
+    file.write_text("price,item_id\n1,a\n2,b\n3,a\n")
+    assert new_items.ids(file) == ["a", "b"]
+    file.write_text('item_id,x\n"a\tb",1\n')
+    with pytest.raises(DataError, match="row 1, column item_id: must be free of control characters"):
+        new_items.ids(file)
+    waiting = threading.Barrier(IN_FLIGHT, timeout=30)
+
+    def call(batch: Sequence[int]) -> list[int]:
+        if batch[0] < 10 * IN_FLIGHT:
+            # Passes only if as many calls are on their way.
+            waiting.wait()
+        return [-number for number in batch]
+
+    numbers = list(range(95))
+    assert send(chunks(numbers, 10), call, len(numbers), "", False) == [-number for number in numbers]
+
+    def refuse(batch: Sequence[int]) -> list[int]:
+        if batch[0] == 20:
+            raise WinnowError("no")
+        return list(batch)
+
+    with pytest.raises(Interrupted) as raised:
+        send(chunks(numbers, 10), refuse, len(numbers), "", False)
+    assert (list(raised.value.batch), raised.value.reason) == (list(range(20, 30)), "no")
+    assert 20 <= raised.value.done < 95
+
+
+def test_empty_cells_keep_a_value_or_clear_it(release: Release, folder: Path) -> None:
+    file = folder / "set.csv"
+    file.write_text("item_id,price,title,grams\na,,T,\n")
+    [kept] = new_items.read(file, release)
+    assert kept.instance == {"item_id": "a", "title": "T"}
+    [cleared] = new_items.read(file, release, clear_empty=True)
+    assert cleared.instance == {"item_id": "a", "title": "T", "clear": ["price", "grams"]}

@@ -1,4 +1,4 @@
-"""An array of a release, memory-mapped, and rows that are added behind it while it is served."""
+"""An array of a release, memory-mapped, and rows that are changed in it or added behind it while it is served."""
 
 from typing import Any, Generic, TypeVar
 
@@ -11,11 +11,11 @@ T = TypeVar("T", bound=np.generic)
 class GrowingArray(Generic[T]):
     """Rows by index: those of the release first, then the added ones.
 
-    The release's rows are never copied, so all processes of a machine share their memory. The added ones are in an
-    array of their own, which doubles when it is full.
+    The release's rows are not copied, so all processes of a machine share their memory; a row that is changed costs the
+    process the page that it lies on. The added ones are in an array of their own, which doubles when it is full.
 
     Args:
-        release: [n + 1, ...], the rows of the release.
+        release: [n + 1, ...], the rows of the release; mapped copy-on-write where rows of it are changed.
     """
 
     def __init__(self, release: NDArray[T]) -> None:
@@ -55,6 +55,10 @@ class GrowingArray(Generic[T]):
         added = ~release & (items < len(self))
         rows[added] = self.added.take(items[added] - len(self._release), axis=0)
         return rows
+
+    def change(self, items: NDArray[np.integer[Any]], rows: NDArray[T]) -> None:
+        """Replace rows of the release in this process: ``items`` are integers [k], below the release's length."""
+        self._release[items] = rows
 
     def put(self, slots: NDArray[np.integer[Any]], rows: NDArray[T]) -> None:
         """Write added rows; the index of each is the number of the release's rows plus its slot.

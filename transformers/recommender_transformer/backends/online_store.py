@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
-from recommender_transformer.backends.catalog import Catalog, NewItem
+from recommender_transformer.backends.catalog import Catalog, LiveItem
 from recommender_transformer.backends.joined_calls import JoinedCalls
 from recommender_transformer.backends.live_rules import RulesInForce
 from recommender_transformer.backends.offline_lists import OfflineLists
@@ -17,6 +17,7 @@ from recommender_transformer.backends.row_cache import RowCache
 from recommender_transformer.backends.stored_user import StoredUser
 from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.seen import SeenFilter
+from winnow.catalog.change import position
 from winnow.release import Release
 from winnow.retrieval.item_values import item_values
 from winnow.signatures import NEW_ITEM_CAPACITY
@@ -100,7 +101,7 @@ class OnlineStore:
         observe: called with each batch of rows that is returned.
 
     Attributes:
-        catalog: the release's items, and the new items that this process has received.
+        catalog: the release's items, with the changes and the new items that this process has received.
         lists: the offline lists of users.
         rules: the business rules in force.
     """
@@ -213,6 +214,8 @@ class OnlineStore:
             valid = [v if isinstance(v, bytes) and len(v) == self._item_dtype.itemsize else b"" for v in values]
             found = np.array([bool(value) for value in valid], dtype=np.bool_)
             fetched = np.frombuffer(b"".join(valid), dtype=self._item_dtype)
+            if self.catalog.changes:
+                found, fetched = self._with_live_rows(missing_items, found, fetched)
             # A row with another item's index counts as missing.
             matches = fetched["index"] == missing_items[found]
             found[found] = matches
@@ -240,8 +243,10 @@ class OnlineStore:
         """Bytes of the cached item rows; at most :data:`HELD_BYTES`."""
         return self._cache.held_bytes
 
-    def learn(self, items: Sequence[NewItem]) -> None:
-        """Add or replace new items: requests from now on can return them."""
+    def learn(self, items: Sequence[LiveItem]) -> None:
+        """Add, change or delete items: requests from now on see them so."""
+        # The stream may bring an earlier change of an item after this process has applied its own, later one.
+        items = [item for item in items if position(item.version) >= position(self.catalog.version(item.item_id))]
         if items:
             indices = np.unique(self.catalog.put(items))
             self._cache.put(indices, self.catalog.rows.take(indices))
@@ -269,6 +274,24 @@ class OnlineStore:
         await self._users.close()
         await self.client.aclose()
         await self._reader.aclose()
+
+    def _with_live_rows(
+        self, items: NDArray[np.int32], found: NDArray[np.bool_], fetched: NDArray[np.void]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.void]]:
+        """What was read from Redis, with the rows that this process has of live items in place of those.
+
+        A reply that was on its way while a change arrived would otherwise be cached for the whole time to live.
+        """
+        is_live = (items > self.catalog.size) | self.catalog.changed.contains(items)
+        live = np.flatnonzero(is_live)
+        if not len(live):
+            return found, fetched
+        rows = np.zeros(len(items), self._item_dtype)
+        rows[found] = fetched
+        # An index that this process has no item for yet has no row here either: its index is 0.
+        rows[live] = self.catalog.rows.take(items[live])
+        found = found | is_live
+        return found, rows[found]
 
     async def _read_users(self, user_ids: Sequence[str]) -> list[Any]:
         """The replies for each user: row and filters, history, recent events, and what fatigue needs."""

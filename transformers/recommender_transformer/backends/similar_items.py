@@ -24,7 +24,9 @@ class SimilarItems:
     def __init__(self, release: Release, catalog: Catalog, orders: ItemOrders) -> None:
         self._catalog = catalog
         self._orders = orders
-        self._vectors: NDArray[np.float32] = np.asarray(release.array("item_vectors"))
+        self._width = release.schema.item[0].width
+        # As they are now: those of changed items too.
+        self._vectors = catalog.vectors.release
         held = "nearest.npy" in release.manifest.files
         self._nearest: NDArray[np.int32] = np.asarray(release.array("nearest")) if held else np.empty((0, 0), np.int32)
 
@@ -34,8 +36,9 @@ class SimilarItems:
         return vector
 
     def has_table(self, item: int) -> bool:
-        """Whether the release's table has the neighbours of an item; not those of new items."""
-        return item < len(self._nearest)
+        """Whether the release's table has the neighbours of an item; not those of new items and of changed vectors."""
+        moved = len(self._catalog.changed) and self._catalog.changed.has_moved(np.array([item], np.int32))[0]
+        return item < len(self._nearest) and not moved
 
     @property
     def width(self) -> int:
@@ -43,11 +46,11 @@ class SimilarItems:
         return int(self._nearest.shape[1])
 
     def from_table(self, item: int) -> SourceList:
-        """The neighbours of an item of the release by the table, with new items among them; a few microseconds."""
+        """The neighbours of an item of the release by the table, and new and changed items; some microseconds."""
         row = self._nearest[item]
         items = np.append(np.int32(item), row[row > 0])
         vector = self.vector(item)
-        return self._with_new(vector, items, self._catalog.vectors.take(items) @ vector, len(items))
+        return SourceList(*self._catalog.corrected(items, self._catalog.vectors.take(items) @ vector, vector))
 
     def scan(self, item: int, count: int, categories: NDArray[np.int32] | None = None) -> SourceList:
         """The nearest items by products with all vectors, or with those of some categories: O(items).
@@ -62,6 +65,11 @@ class SimilarItems:
             items, products = _best_of_all(self._vectors, vector, count)
         else:
             parts = [self._orders.of_category("popular", code) for code in categories.tolist()]
+            changed = self._catalog.changed
+            if len(changed):
+                # Those that have come into the categories; those that have left them are filtered like any other.
+                of_now = self._catalog.rows.take(changed.items)["categorical"]
+                parts.append(changed.items[np.isin(of_now[:, : self._width], categories).any(axis=1)])
             items = np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int32)
             items, products = _best(items, self._vectors.take(items, axis=0) @ vector, count)
         return self._with_new(vector, items, products, count)

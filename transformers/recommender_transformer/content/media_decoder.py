@@ -44,6 +44,11 @@ class MediaDecoder:
         """Decode several contents; arguments and errors as of :meth:`decode`."""
         return await asyncio.gather(*map(self.decode, contents, fields))
 
+    async def prepared(self, modality: Modality, content: bytes | str) -> NDArray[Any]:
+        """Make the input of an encoder, in a thread; arguments and errors as of :meth:`Preparation.prepare`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._preparation.prepare, modality, content)
+
     async def decode(self, content: EncodedContent, field: str) -> DecodedContent:
         """Decode one content.
 

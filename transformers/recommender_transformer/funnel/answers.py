@@ -19,7 +19,7 @@ def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str], fir
 
     Args:
         shown: the candidates to show.
-        catalog: gives item ids, and the titles of new items; clients do not know those from the release.
+        catalog: gives item ids, and the titles of new and changed items; clients do not know those from the release.
         sources: names of the columns of ``shown.scores``.
         first: position of the first item.
     """
@@ -47,8 +47,10 @@ def recommended(shown: Candidates, catalog: Catalog, sources: Sequence[str], fir
             start=first,
         )
     ]
-    for position in np.flatnonzero(shown.items > catalog.size).tolist():
-        items[position]["title"] = catalog.titles[int(shown.items[position])]
+    if catalog.titles:
+        for item, index in zip(items, shown.items.tolist(), strict=True):
+            if (title := catalog.titles.get(index)) is not None:
+                item["title"] = title
     return items
 
 

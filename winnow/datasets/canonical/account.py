@@ -57,6 +57,7 @@ class Account:
         reasons: problems of these rows, with counts and examples; a row may have several.
         impressions: the same of the impressions; a row is a shown item.
         user_changes: id of the last change of users that was applied; empty without one.
+        catalog_position: id of the last change of the catalog that the source contains; "" without one.
     """
 
     notes: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class Account:
     reasons: tuple[Problem, ...] = ()
     impressions: LeftOut = LeftOut()
     user_changes: str = ""
+    catalog_position: str = ""
 
     @property
     def _log(self) -> LeftOut:
@@ -78,11 +80,20 @@ class Account:
         """Write ``ingest.json``."""
         content = {"notes": self.notes, **self._log.described(), "impressions": self.impressions.described()}
         content |= {"user_changes": self.user_changes} if self.user_changes else {}
+        content |= {"catalog_position": self.catalog_position} if self.catalog_position else {}
         (folder / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def last_user_change(folder: Path) -> str:
     """Id of the last change of users that a saved data set has; empty without one."""
+    return _kept(folder, "user_changes")
+
+
+def catalog_position(folder: Path) -> str:
+    """Id of the last change of the catalog that a saved data set has; empty without one."""
+    return _kept(folder, "catalog_position")
+
+
+def _kept(folder: Path, name: str) -> str:
     path = folder / FILE
-    known: str = json.loads(path.read_text(encoding="utf-8")).get("user_changes", "") if path.exists() else ""
-    return known
+    return str(json.loads(path.read_text(encoding="utf-8")).get(name, "")) if path.exists() else ""

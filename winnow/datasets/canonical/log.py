@@ -6,7 +6,7 @@ A few bad rows do not stop an ingestion: they are left out and counted. The log 
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import pyarrow as pa
@@ -27,10 +27,17 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class CatalogIds:
-    """The ids of the catalog's items, and the name of their table."""
+    """The ids of the catalog's items, and the name of their table.
+
+    Attributes:
+        ids: the ids.
+        file: name of the table.
+        deleted: ids of items that were deleted: their events are left out, and are not bad rows.
+    """
 
     ids: pa.ChunkedArray
     file: str
+    deleted: pa.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
     """
     found = source.events
     contract = TableContract.of(EVENT_COLUMNS, REQUIRED_OF_EVENTS, DeclaredColumns(), lenient=["timestamp", "amount"])
-    reads = [convert.convert_file(part, contract) for part in found.parts]
+    reads = [_without(convert.convert_file(part, contract), known) for part in found.parts]
     reasons: dict[tuple[str | None, str], Problem] = {}
     good, bad, inside = [], 0, 0
     for part, read in zip(found.parts, reads, strict=True):
@@ -91,6 +98,16 @@ def read_log(source: RawDataset, known: CatalogIds | None) -> Log:
     problems = [problem for read in reads for problem in read.problems] + problems
     notes = [*convert.notes(found, reads), *_about_amounts(found.file, table, source.spec)]
     return Log(table, rows, bad + inside, list(reasons.values()), problems, notes)
+
+
+def _without(read: ConvertedFile, known: CatalogIds | None) -> ConvertedFile:
+    """A file of the log without the events of deleted items."""
+    if known is None or known.deleted is None or not len(known.deleted) or "item_id" not in read.table.column_names:
+        return read
+    gone = pc.fill_null(pc.is_in(read.table["item_id"].cast(pa.string()), known.deleted), False)
+    stays = pc.invert(gone)
+    given = {name: column.filter(stays) for name, column in read.given.items()}
+    return replace(read, table=read.table.filter(stays), given=given)
 
 
 def _faults(read: ConvertedFile, spec: DatasetSpec, known: CatalogIds | None) -> Iterator[Fault]:

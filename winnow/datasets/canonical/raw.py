@@ -56,6 +56,7 @@ class RawDataset:
         notes: the reader's decisions that the user should know.
         impressions: what was shown; ``None`` where the source has none.
         user_changes: changes of users since the users table was written; ``None`` where the source has none.
+        changes: exported changes of the catalog; ``None`` where the source has none.
     """
 
     name: str
@@ -67,3 +68,4 @@ class RawDataset:
     notes: tuple[str, ...] = ()
     impressions: RawTable | None = None
     user_changes: RawTable | None = None
+    changes: RawTable | None = None

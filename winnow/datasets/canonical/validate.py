@@ -1,6 +1,7 @@
 """Validation: all checks of the data contract, made before other work and reported together."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,23 +21,49 @@ from winnow.moments import IMPLAUSIBLE_CREATION
 _ABSOLUTE = r"^(/|[a-z][a-z0-9+.-]*://)"
 
 
-def validate(source: RawDataset) -> Dataset:
+@dataclass(frozen=True)
+class EditedItems:
+    """The items of a source after changes that were made to them elsewhere.
+
+    Attributes:
+        table: the items.
+        deleted: ids that are no items any more: their events are left out and are not bad rows.
+        notes: what the user should know.
+        position: the last change; "" for none.
+    """
+
+    table: pa.Table
+    deleted: pa.Array | None = None
+    notes: tuple[str, ...] = ()
+    position: str = ""
+
+
+def validate(source: RawDataset, edit: Callable[[pa.Table], EditedItems] = EditedItems) -> Dataset:
     """Validate a source and convert it to canonical columns.
 
     Without a users table, users are derived from the log. Invalid rows of the log are left out, up to its
     ``max_bad_share``; the account of the data set reports them.
 
+    Args:
+        source: the data set.
+        edit: changes the items, once they are valid.
+
     Raises:
         DataError: the source violates the contract; the message reports all problems.
     """
     items, problems, notes = _items(source)
+    changed = EditedItems(items) if problems else edit(items)
+    items = changed.table
+    notes += changed.notes
     users = None
     if source.users:
         contract = TableContract.of(USER_COLUMNS, USER_COLUMNS, source.spec.users)
         users, more, user_notes = convert.read_table(source.users, contract)
         problems += more + list(_found(source.users.file, _about_ids(users, "user_id")))
         notes += user_notes
-    known = CatalogIds(items["item_id"], source.items.file) if "item_id" in items.column_names else None
+    known = (
+        CatalogIds(items["item_id"], source.items.file, changed.deleted) if "item_id" in items.column_names else None
+    )
     log = read_log(source, known)
     problems += log.problems
     allowed = int(source.spec.max_bad_share * log.rows)
@@ -47,6 +74,7 @@ def validate(source: RawDataset) -> Dataset:
     if source.users and users is not None:
         users = _with_users_of_log(source, users, log.table, notes)
     account = Account((*source.notes, *notes, *log.notes), log.rows, log.bad, tuple(log.reasons))
+    account = replace(account, catalog_position=changed.position)
     return Dataset(
         source.spec,
         items,

@@ -1,10 +1,12 @@
 """Which files of a folder or an S3 prefix are the tables of a data set.
 
 The table ``events`` is ``events.parquet`` or ``events.csv``, and all files with these endings anywhere in ``events/``
-(or in a folder ``events.csv/``, as Spark writes). Impressions and changes of users are Parquet alone. Hidden and
-temporary files (``_SUCCESS``, ``.part-0.csv.crc``) are ignored.
+(or in a folder ``events.csv/``, as Spark writes). Impressions and changes of users are Parquet alone, and changes of the
+catalog the Parquet files of an export in ``catalog/``. Hidden and temporary files (``_SUCCESS``, ``.part-0.csv.crc``)
+are ignored.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ ENDINGS = (".parquet", ".csv")
 
 _EXPORTED = ("impressions", "user_changes")
 """Tables that `winnow events export` alone writes."""
+
+_CHANGES = re.compile(r"catalog/\d+-\d+\.parquet")
+"""Files of `winnow events export`: the changes of the catalog. Other files in the folder are media, or not ours."""
 
 _HIDDEN = (".", "_")
 _TEMPORARY = ("~", ".tmp", ".crc", ".partial")
@@ -75,6 +80,8 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
             notes.append(f"{table}: read from {single[0]} and the {len(several)} in {table}/ together")
         if single or several:
             files[table] = single + several
+    if changes := [name for name in names if _CHANGES.fullmatch(name)]:
+        files["catalog"] = changes
     if problems:
         raise data_error(source, problems)
     for needed in ("items", "events"):
@@ -87,7 +94,7 @@ def layout_of(names: Iterable[str], source: str) -> Layout:
 
 def concerns(name: str) -> bool:
     """Whether a file may belong to a table, by its path relative to the data set."""
-    return name.partition("/")[0].partition(".")[0].casefold() in TABLES
+    return bool(_CHANGES.fullmatch(name)) or name.partition("/")[0].partition(".")[0].casefold() in TABLES
 
 
 def _ignored(name: str) -> bool:

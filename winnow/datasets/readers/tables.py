@@ -40,7 +40,7 @@ def read_folder(folder: Path, name: str, root: str) -> RawDataset:
     """
     spec = DatasetSpec.read(folder / FILE, f"{name.rstrip('/')}/{FILE}")
     with reading(name, str(folder)):
-        beside = [path for path in folder.iterdir() if concerns(path.name)]
+        beside = [path for path in folder.iterdir() if concerns(path.name) or path.name == "catalog"]
         files = [path for one in beside for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file()]
     found = layout_of((path.relative_to(folder).as_posix() for path in files), name)
     tables = {
@@ -60,6 +60,7 @@ def read_folder(folder: Path, name: str, root: str) -> RawDataset:
         tuple(found.notes),
         tables.get("impressions"),
         tables.get("user_changes"),
+        tables.get("catalog"),
     )
 
 

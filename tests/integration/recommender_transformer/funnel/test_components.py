@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.backends.new_items import write
+from recommender_transformer.backends.live_items import write
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline

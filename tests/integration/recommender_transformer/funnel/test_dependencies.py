@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from recommender_transformer.backends import new_items
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.breaker import FAILURES
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.components import Pipeline
@@ -34,7 +34,7 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[..., A
         async def connected() -> Any:
             store = OnlineStore(published, redis_url)
             items = [new_item(published, f"new-{n}", slot=n) for n in range(5)]
-            await new_items.write(store, items)
+            await live_items.write(store, items)
             for item in items:
                 store.learn([item])
             try:

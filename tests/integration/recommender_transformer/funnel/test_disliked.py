@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.backends.new_items import write
+from recommender_transformer.backends.live_items import write
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender

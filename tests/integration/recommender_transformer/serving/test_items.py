@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import Redis
 
-from recommender_transformer.backends import new_items
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.online_store import OnlineStore
 from tests.support.media import picture, sound
 from tests.support.tiny_release import write_release
@@ -42,7 +42,7 @@ def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> Non
     assert (first["item_id"], first["replaced"], len(first["nearest"])) == ("whole", False, 3)
     assert second["item_id"] == "plain"
     client = Redis.from_url(redis_url)
-    entries = [fields for _, fields in client.xrange(Keys(6002).new_item_stream)]
+    entries = [fields for _, fields in client.xrange(Keys(6002).live_item_stream)]
     documents = {fields[b"item_id"].decode(): json.loads(fields[b"document"]) for fields in entries}
     assert documents["whole"] == {
         "title": "Title of whole",
@@ -76,7 +76,7 @@ def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> Non
     assert status == 200, body
     assert json.loads(body["outputs"][0]["data"][0])["replaced"] is True
     keys = Keys(6002)
-    assert client.xlen(keys.new_item_stream) == client.hlen(keys.new_item_slots) >= 2
+    assert client.xlen(keys.live_item_stream) == client.hlen(keys.live_item_slots) >= 2
     # An event of the item is accepted and removes it from the user's answers.
     status, _ = growing_server.v1({"user_id": "buyer", "item_id": "whole", "event": "buy"}, model="events")
     assert status == 200
@@ -91,7 +91,7 @@ def test_a_second_transformer_of_the_release_learns_of_the_item(
 
     async def work() -> None:
         store = OnlineStore(release, redis_url)
-        following = asyncio.create_task(new_items.follow(store, redis_url))
+        following = asyncio.create_task(live_items.follow(store, redis_url))
         try:
             posted = await asyncio.to_thread(growing_server.v1, new("elsewhere", image=picture("blue")), model="items")
             assert posted[0] == 200
@@ -105,10 +105,19 @@ def test_a_second_transformer_of_the_release_learns_of_the_item(
 
 
 def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_url: str) -> None:
-    stored = Redis.from_url(redis_url).xlen(Keys(6002).new_item_stream)
+    stored = Redis.from_url(redis_url).xlen(Keys(6002).live_item_stream)
     cases: list[tuple[list[Any], str]] = [
         ([{}], "instances[0].item_id: is required, and must be a string of 1 to 256 characters"),
-        ([new("item-7")], "instances[0].item_id: must be the id of a new item, but release 6002 contains 'item-7'"),
+        (
+            [{"item_id": "nowhere", "action": "delete"}],
+            "instances[0].item_id: must be an item of the catalog to delete it",
+        ),
+        ([new("x", action="disable")], "instances[0].category: does not go with the action disable; omit it"),
+        ([new("x", action="burn")], "instances[0].action: must be upsert, disable, enable, delete or read, got 'burn'"),
+        (
+            [{"item_id": "x", "clear": ["colour"]}],
+            "instances[0].clear: 'colour' is not a column; the columns are title,",
+        ),
         ([new("x"), new("y"), new("x")], "instances[2].item_id: must be given once, but instances[0] is 'x' too"),
         ([new("x", price=-1)], "instances[0].price: must be a number of at least 0, got -1"),
         ([new("x", price="3")], "instances[0].price: must be a number of at least 0, got '3'"),
@@ -136,11 +145,11 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
     for items, message in cases:
         status, answer = growing_server.v1(*items, model="items")
         assert (status, answer["error"][: len(message)]) == (400, message)
-    assert Redis.from_url(redis_url).xlen(Keys(6002).new_item_stream) == stored
+    assert Redis.from_url(redis_url).xlen(Keys(6002).live_item_stream) == stored
 
 
 def test_a_full_release_asks_for_a_new_build(growing_server: Any, redis_url: str) -> None:
-    client, key = Redis.from_url(redis_url), Keys(6002).new_item_slots
+    client, key = Redis.from_url(redis_url), Keys(6002).live_item_slots
     before = client.hgetall(key)
     filling = {f"filling-{n}": n for n in range(len(before), NEW_ITEM_CAPACITY)}
     client.hset(key, mapping=filling)

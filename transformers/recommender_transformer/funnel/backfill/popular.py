@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender_transformer.backends.growing import GrowingArray
+from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Backfill
+from winnow.arrays.membership import are_among
 from winnow.schema import FeatureSchema
 
 
@@ -16,15 +17,16 @@ class Popular:
 
     Args:
         popular: int32 [n], item indices by popularity.
-        item_rows: the rows of the catalog.
+        catalog: gives the rows, and the changed items.
         schema: gives the width of the category.
     """
 
     name = "popular"
 
-    def __init__(self, popular: NDArray[np.int32], item_rows: GrowingArray[np.void], schema: FeatureSchema) -> None:
+    def __init__(self, popular: NDArray[np.int32], catalog: Catalog, schema: FeatureSchema) -> None:
         self._popular = popular
-        self._categories = item_rows.take(popular)["categorical"][:, : schema.item[0].width]
+        self._catalog = catalog
+        self._categories = catalog.rows.take(popular)["categorical"][:, : schema.item[0].width]
 
     def items(self, query: Query) -> tuple[NDArray[np.int32]]:
         """The items that match the request's conditions, most popular first; all items while those are unknown."""
@@ -32,7 +34,12 @@ class Popular:
             return (query.matching.items,)
         if query.categories is None:
             return (self._popular,)
-        return (self._popular[np.isin(self._categories, query.categories).any(axis=1)],)
+        allowed = np.isin(self._categories, query.categories).any(axis=1)
+        if len(changed := self._catalog.changed):
+            # Items that have come into the categories; those that have left them are filtered like any other.
+            now = self._catalog.rows.take(changed.items)["categorical"][:, : self._categories.shape[1]]
+            allowed |= are_among(self._popular, changed.items[np.isin(now, query.categories).any(axis=1)])
+        return (self._popular[allowed],)
 
 
 class PopularOthers:

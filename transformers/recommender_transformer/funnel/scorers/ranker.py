@@ -10,13 +10,14 @@ from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.scorers.source_order import source_order_scores
 from winnow.ranking.context import SOURCES, UserPast, placed_features
 from winnow.ranking.objectives import CLICK
+from winnow.signatures import NEW_ITEM_LIMIT
 
 _BUCKET = 32
 """Candidates are padded to a multiple of this: coarse enough for calls of several transformers to share a shape, and
 fine enough to waste little work: the ranker's time is in proportion to the candidates."""
 
 _NEW_ITEM_BUCKET = 64
-"""The same for the new items among the candidates."""
+"""The same for the new and changed items among the candidates."""
 
 _ABSENT = np.empty(0, np.int32)
 """The places in the list of a source that was not enabled, which are not read."""
@@ -28,11 +29,12 @@ _LEAST = np.float32(1e-30)
 class Ranker:
     """Sends all candidates of a request to the ranker in one call.
 
-    The ranker's graph contains the vectors of the release's items; those of new items are sent with the request.
+    The ranker's graph contains the vectors of the release's items; those of new and changed items are sent with
+    the request.
 
     Args:
         models: calls the ranker.
-        catalog: gives the vectors of new items.
+        catalog: gives the vectors of new and changed items.
         reads_repeats: whether the ranker was trained on lists with seen items, which it is for a release that allows
             repeats. Otherwise it gets the features of unseen items for all: others would be unlike any in training.
     """
@@ -87,8 +89,16 @@ class Ranker:
         candidates.score = np.log(np.maximum(candidates.probabilities[:, CLICK], _LEAST))
 
     def _with_new_items(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The candidates as the graph numbers them (``n + 1 + f`` is row ``f``), and the vectors of the new items."""
+        """The candidates as the graph numbers them (``n + 1 + f`` is row ``f``), and vectors of new and changed ones.
+
+        Beyond what a graph takes, changed items count with the vectors of the release.
+        """
+        if not self._catalog.changes:
+            return items, self._no_new_vectors
         positions = np.flatnonzero(items > self._catalog.size)
+        if len(self._catalog.changed):
+            positions = np.concatenate([positions, np.flatnonzero(self._catalog.changed.has_moved(items))])
+            positions = positions[:NEW_ITEM_LIMIT]
         if not len(positions):
             return items, self._no_new_vectors
         vectors = np.zeros((1, bucket(len(positions), _NEW_ITEM_BUCKET), self._no_new_vectors.shape[2]), np.float32)

@@ -8,6 +8,7 @@ from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.predictor.models import Models
 from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.query import Query
+from winnow.arrays.membership import are_among
 from winnow.milvus.collection import expression
 from winnow.ranking.context import NOTHING, SourceList
 
@@ -16,12 +17,13 @@ class RetrieverInMilvus:
     """Takes the place of the retriever, and its name, which the ranker's features and other sources refer to.
 
     Milvus leaves out items that are not available and those that the request filters, so the list is full although
-    most of the catalog is filtered out. New items are not in Milvus; those that pass the same filters are merged.
+    most of the catalog is filtered out. New items are not in Milvus, and changed ones as they were; those that pass the
+    same filters are merged.
 
     Args:
         models: computes the user's vector.
         items: searches the items of the release.
-        catalog: gives the new items and their vectors.
+        catalog: gives the new and changed items and their vectors.
         matches: scores the items that match a request's conditions, where they are few; Milvus is not asked then.
         k: length of the list.
         width: columns of the category in an item row.
@@ -65,10 +67,19 @@ class RetrieverInMilvus:
         condition = expression(self._width, codes, excluded[excluded <= self._catalog.size].tolist())
         # Milvus returns as many more as may be dropped here: a condition on each item of the history would cost more.
         items, scores = await self._items.nearest(vector, self._k + len(hidden), condition)
-        if self._catalog.new_items:
+        catalog = self._catalog
+        if catalog.new_items:
             count = self._k + len(hidden)
-            new_items, new_scores = self._catalog.nearest_new(vector, count, self._new_items(query, excluded))
+            new_items, new_scores = catalog.nearest_new(
+                vector, count, self._passes(query, catalog.rows.added, excluded)
+            )
             items, scores = np.concatenate([items, new_items]), np.concatenate([scores, new_scores])
+        if len(catalog.changed):
+            # Milvus has neither their vectors nor their availability and category of now.
+            stays = np.flatnonzero(~catalog.changed.contains(items))
+            rows = catalog.rows.take(catalog.changed.items)
+            back = catalog.nearest_changed(vector, self._k + len(hidden), self._passes(query, rows, excluded))
+            items, scores = np.concatenate([items[stays], back[0]]), np.concatenate([scores[stays], back[1]])
         kept = np.flatnonzero(~np.isin(items, hidden))
         best = kept[np.argsort(-scores[kept], kind="stable")[: self._k]]
         return SourceList(items[best], scores[best])
@@ -77,11 +88,9 @@ class RetrieverInMilvus:
         """An empty list."""
         return NOTHING
 
-    def _new_items(self, query: Query, excluded: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Which slots of new items the condition would let through."""
-        rows = self._catalog.rows.added
-        passes: NDArray[np.bool_] = rows["available"] != 0
-        passes[excluded[excluded > self._catalog.size] - self._catalog.size - 1] = False
+    def _passes(self, query: Query, rows: NDArray[np.void], excluded: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of some rows the condition would let through."""
+        passes: NDArray[np.bool_] = (rows["available"] != 0) & ~are_among(rows["index"], excluded)
         if query.categories is not None:
             passes &= np.isin(rows["categorical"][:, : self._width], query.categories).any(axis=1)
         return passes

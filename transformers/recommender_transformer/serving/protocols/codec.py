@@ -85,6 +85,10 @@ ITEM_TENSORS = {
     "image": _JSON,
     "audio": _JSON,
     "features": _JSON,
+    "clear": _JSON,
+    "action": _TEXT,
+    "change_id": _TEXT,
+    "nearest": _WHOLE,
 }
 """Input tensors of the ``items`` model."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender_transformer.backends import new_items
+from recommender_transformer.backends import live_items
 from recommender_transformer.backends.catalog import Catalog, merged
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
@@ -58,7 +58,7 @@ def test_the_catalog_grows_behind_the_release_and_replaces_rows(release: Release
     ]
     assert catalog.find([b"item-7", b"one", b"gone", b""]).tolist() == [7, ITEMS + 1, 0, 0]
     assert [name in catalog for name in ("item-300", "one", "two")] == [True, True, False]
-    assert [catalog.is_of_release(name) for name in ("item-300", "one", "two")] == [True, False, False]
+    assert [catalog.index_in_release(name) for name in ("item-300", "one", "two")] == [300, 0, 0]
 
 
 def test_the_scan_of_new_items_is_that_of_all_their_vectors(release: Release) -> None:
@@ -99,16 +99,16 @@ def test_every_slot_is_assigned_once_up_to_the_capacity(published: Release, redi
     async def work() -> None:
         store = OnlineStore(published, redis_url)
         try:
-            assert await new_items.slots(store, ["a", "b"]) == [0, 1]
-            assert await new_items.slots(store, ["c", "a"]) == [2, 0]
+            assert await live_items.slots(store, ["a", "b"]) == [0, 1]
+            assert await live_items.slots(store, ["c", "a"]) == [2, 0]
             # Concurrent requests never share a slot.
-            given = await asyncio.gather(*(new_items.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
+            given = await asyncio.gather(*(live_items.slots(store, [f"x{n}", f"y{n}"]) for n in range(20)))
             assert sorted(slot for pair in given for slot in pair) == list(range(3, 43))
-            await new_items.slots(store, [f"more-{n}" for n in range(NEW_ITEM_CAPACITY - 44)])
-            assert await new_items.slots(store, ["the last"]) == [NEW_ITEM_CAPACITY - 1]
-            with pytest.raises(new_items.NoRoom, match=r"takes 100,000 new items; build the next release"):
-                await new_items.slots(store, ["b", "one too many"])
-            assert await new_items.slots(store, ["b"]) == [1]
+            await live_items.slots(store, [f"more-{n}" for n in range(NEW_ITEM_CAPACITY - 44)])
+            assert await live_items.slots(store, ["the last"]) == [NEW_ITEM_CAPACITY - 1]
+            with pytest.raises(live_items.NoRoom, match=r"takes 100,000 new items; build the next release"):
+                await live_items.slots(store, ["b", "one too many"])
+            assert await live_items.slots(store, ["b"]) == [1]
         finally:
             await store.close()
 
@@ -120,29 +120,29 @@ def test_another_process_learns_of_items_also_after_redis_was_away(published: Re
 
     async def work() -> None:
         writer, reader = OnlineStore(published, redis_url), OnlineStore(published, redis_url)
-        await new_items.write(writer, [new_item(published, "early", slot=0)])
-        position = await new_items.catch_up(reader)
+        await live_items.write(writer, [new_item(published, "early", slot=0)])
+        position = await live_items.catch_up(reader)
         assert reader.catalog.find([b"early"]).tolist() == [ITEMS + 1]
-        following = asyncio.create_task(new_items.follow(reader, redis_url, position))
+        following = asyncio.create_task(live_items.follow(reader, redis_url, position))
         try:
-            await new_items.write(writer, [new_item(published, "later", slot=1)])
+            await live_items.write(writer, [new_item(published, "later", slot=1)])
             await async_until(lambda: "later" in reader.catalog)
             client.client_kill_filter(_type="normal", skipme=True)
             await asyncio.sleep(0.05)
-            await new_items.write(writer, [new_item(published, "after", slot=2)])
+            await live_items.write(writer, [new_item(published, "after", slot=2)])
             await async_until(lambda: "after" in reader.catalog)
             # Unreadable entries are skipped and do not stop the reader.
             keys = Keys(published.manifest.number)
             client.xadd(
-                keys.new_item_stream, {"item_id": "odd", "slot": 3, "vector": b"short", "row": b"", "title": ""}
+                keys.live_item_stream, {"item_id": "odd", "slot": 3, "vector": b"short", "row": b"", "title": ""}
             )
-            client.xadd(keys.new_item_stream, {"nothing": "known"})
-            await new_items.write(writer, [new_item(published, "later", slot=1, available=0)])
+            client.xadd(keys.live_item_stream, {"nothing": "known"})
+            await live_items.write(writer, [new_item(published, "later", slot=1, available=0)])
             await async_until(lambda: reader.catalog.rows.added["available"][1] == 0)
             assert "odd" not in reader.catalog
             assert reader.catalog.newest(9).tolist() == [ITEMS + 2, ITEMS + 3, ITEMS + 1]
             # One entry per item, however often it is replaced.
-            assert client.xlen(keys.new_item_stream) == 3 + 2
+            assert client.xlen(keys.live_item_stream) == 3 + 2
             rows, known = await reader.item_rows(reader.catalog.newest(9))
             assert known.all()
             assert rows["index"].tolist() == reader.catalog.newest(9).tolist()
@@ -160,11 +160,11 @@ def test_thousands_of_new_items_reach_a_process_that_starts_later(published: Rel
         writer, reader = OnlineStore(published, redis_url), OnlineStore(published, redis_url)
         try:
             names = [f"new-{n}" for n in range(5000)]
-            slots = await new_items.slots(writer, names)
+            slots = await live_items.slots(writer, names)
             added = [new_item(published, name, slot=slot) for name, slot in zip(names, slots, strict=True)]
             for start in range(0, len(added), 500):
-                await new_items.write(writer, added[start : start + 500])
-            await new_items.catch_up(reader)
+                await live_items.write(writer, added[start : start + 500])
+            await live_items.catch_up(reader)
             assert reader.catalog.new_items == 5000
             last = reader.catalog.indices(["new-4999"])
             rows, known = await reader.item_rows(last)
@@ -208,8 +208,8 @@ def ask(published: Release, models: Any, redis_url: str) -> Callable[..., Answer
         async def work() -> Answer:
             store = OnlineStore(published, redis_url)
             try:
-                await new_items.write(store, added)
-                await new_items.catch_up(store)
+                await live_items.write(store, added)
+                await live_items.catch_up(store)
                 runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
                 query = ContentQuery(text=text) if text else None
                 request = RecommendRequest(user_id=user_id, query=query, debug=True, **fields)
