@@ -4,6 +4,7 @@ import typer
 
 from winnow import proxies
 from winnow.cli import events, filters, items
+from winnow.cli.access import keys
 from winnow.cli.analysis import experiment
 from winnow.cli.analysis.off_policy import off_policy
 from winnow.cli.build import build
@@ -37,6 +38,7 @@ for command in (
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")
+commands.add_typer(keys.commands, name="access")
 commands.add_typer(filters.commands, name="filters")
 commands.add_typer(experiment.commands, name="experiment")
 

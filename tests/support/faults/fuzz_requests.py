@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
@@ -35,9 +35,10 @@ class Http(NamedTuple):
 
 
 class Grpc(NamedTuple):
-    """A request over gRPC: a ``ModelInferRequest``."""
+    """A request over gRPC: a ``ModelInferRequest`` and the call's metadata."""
 
     message: Any
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 Call: TypeAlias = Http | Grpc
@@ -52,12 +53,14 @@ class Vocabulary:
         users: some user ids.
         items: some item ids.
         events: the declared event types.
+        keys: keys of a server with access control; requests have one of them, another or none.
     """
 
     schemas: Mapping[str, dict[str, Any]]
     users: list[str]
     items: list[str]
     events: list[str]
+    keys: tuple[str, ...] = ()
 
 
 _TEXT = st.text(max_size=20)
@@ -86,7 +89,30 @@ def calls(vocabulary: Vocabulary) -> st.SearchStrategy[Call]:
     v1 = [_v1(model, bodies[model]) for model in MODELS]
     v2 = [_v2(model, lists[model]) for model in MODELS]
     grpc = [_grpc(model, lists[model]) for model in MODELS]
-    return st.one_of(*v1, *v2, *grpc, _cloud(instances["events"]), _cloud(instances["events"]), _elsewhere())
+    each = st.one_of(*v1, *v2, *grpc, _cloud(instances["events"]), _cloud(instances["events"]), _elsewhere())
+    return st.builds(_with_headers, each, _access(vocabulary.keys)) if vocabulary.keys else each
+
+
+def _with_headers(call: Call, headers: dict[str, str]) -> Call:
+    if isinstance(call, Http):
+        return call._replace(headers=call.headers | headers)
+    # Metadata are printable ASCII; gRPC's client refuses others.
+    sent = ((name, value.encode("ascii", "replace").decode()) for name, value in headers.items())
+    return call._replace(metadata=tuple(sent))
+
+
+def _access(keys: Sequence[str]) -> st.SearchStrategy[dict[str, str]]:
+    """Headers of a credential: most of them a valid one."""
+    latin = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=300)
+    odd = latin.filter(lambda text: not 0x7F <= max(map(ord, text), default=0) <= 0x9F)
+    token = st.lists(st.text("abcDEF012_-=", max_size=40), min_size=2, max_size=4).map(".".join)
+    valid = st.sampled_from(keys)
+    credential = st.one_of(*[valid] * 8, odd, token, token.map(lambda text: f"eyJhbGciOiJSUzI1NiJ9.{text}"))
+    scheme = st.sampled_from(["Bearer "] * 12 + ["bearer ", "Basic ", "", "Bearer  Bearer "])
+    bearer = st.builds(lambda word, given: {"Authorization": word + given}, scheme, credential)
+    other = credential.map(lambda given: {"X-API-Key": given})
+    both = st.builds(lambda one, two: one | two, bearer, other)
+    return st.one_of(*[bearer] * 6, *[other] * 3, both, st.just({}))
 
 
 def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:
