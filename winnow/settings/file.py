@@ -137,7 +137,7 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
     for part in location:
         if isinstance(current, type) and issubclass(current, BaseModel):
             holder, field = current, current.model_fields.get(str(part))
-            current = _given(field.annotation) if field else None
+            current = _section(field.annotation) if field else None
         elif get_origin(current) is tuple and names:
             current = get_args(current)[0]
             names[-1] += f"[{part}]"
@@ -151,10 +151,11 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
     return names, holder
 
 
-def _given(annotation: Any) -> Any:
-    """What a field holds where it is given: of ``X | None``, ``X``, which a location names like a plain ``X``."""
+def _section(annotation: Any) -> Any:
+    """The annotation of a field, and of an optional section the section: a location names it like another."""
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-    return kinds[0] if get_origin(annotation) in _UNIONS and len(kinds) == 1 else annotation
+    optional = get_origin(annotation) in _UNIONS and len(kinds) == 1
+    return kinds[0] if optional and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel) else annotation
 
 
 def _fields(section: type[BaseModel], names: list[str]) -> str:

@@ -73,6 +73,7 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
                 *COMMON,
                 "--model-repository",
                 "--experiments",
+                "--access",
                 "--host",
                 "--http_port",
                 "--grpc_port",
@@ -86,7 +87,8 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
     ports = Ports.free()
     declared = tmp_path / "declared.yaml"
     declared.write_text("experiments: []")
-    detach(1, ports, predictor="embedded", experiments=declared, show_progress=False)
+    access = tmp_path / "access.yaml"
+    detach(1, ports, predictor="embedded", experiments=declared, access=access, show_progress=False)
     try:
         assert set(listening(ports)) == {ports.http, ports.redis, ports.sidecar}
         log = (home / "run" / "logs" / "recommender_transformer.log").read_text()
@@ -94,6 +96,8 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
         # A copy of the experiments, which later changes of the file do not reach.
         assert f"'experiments': '{home}/experiments.yaml'" in log
         assert (home / "experiments.yaml").read_text() == "experiments: []"
+        # The file itself, because the transformer reads it again when it changes.
+        assert f"'access': '{access}'" in log
     finally:
         down()
     assert listening(ports) == []

@@ -97,7 +97,7 @@ def _with_headers(call: Call, headers: dict[str, str]) -> Call:
     if isinstance(call, Http):
         return call._replace(headers=call.headers | headers)
     # Metadata are printable ASCII; gRPC's client refuses others.
-    sent = ((name, value.encode("ascii", "replace").decode()) for name, value in headers.items())
+    sent = ((name.lower(), value.encode("ascii", "replace").decode()) for name, value in headers.items())
     return call._replace(metadata=tuple(sent))
 
 
@@ -109,7 +109,8 @@ def _access(keys: Sequence[str]) -> st.SearchStrategy[dict[str, str]]:
     valid = st.sampled_from(keys)
     credential = st.one_of(*[valid] * 8, odd, token, token.map(lambda text: f"eyJhbGciOiJSUzI1NiJ9.{text}"))
     scheme = st.sampled_from(["Bearer "] * 12 + ["bearer ", "Basic ", "", "Bearer  Bearer "])
-    bearer = st.builds(lambda word, given: {"Authorization": word + given}, scheme, credential)
+    # HTTP's client refuses a space at the end.
+    bearer = st.builds(lambda word, given: {"Authorization": (word + given).strip()}, scheme, credential)
     other = credential.map(lambda given: {"X-API-Key": given})
     both = st.builds(lambda one, two: one | two, bearer, other)
     return st.one_of(*[bearer] * 6, *[other] * 3, both, st.just({}))
