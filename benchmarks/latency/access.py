@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from redis.asyncio import Redis
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.common.rows import Row, row
 from recommender_transformer.serving.access.control import AccessControl

@@ -143,5 +143,5 @@ async def _report(client: AsyncClient, bucket: Bucket) -> None:
     # What Redis does not learn of is forgotten: reported after an outage, it would block the caller for as long.
     taken, bucket.taken = bucket.taken, 0
     rate, burst = bucket.limit
-    level = await client.eval(_REPORT, 1, bucket.key, str(rate), str(burst), str(taken))  # type: ignore[misc]
+    level = await client.eval(_REPORT, 1, bucket.key, str(rate), str(burst), str(taken))
     bucket.correct(float(level))
