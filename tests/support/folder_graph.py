@@ -44,6 +44,7 @@ LEVELS = (
     ("winnow.items",),
     (
         "winnow.datasets.marketplace",
+        "winnow.datasets.migration",
         "winnow.datasets.readers",
         "winnow.embeddings",
         "winnow.features",
@@ -64,6 +65,7 @@ LEVELS = (
     (
         "winnow.cli.access",
         "winnow.cli.analysis",
+        "winnow.cli.migrate",
         "winnow.lifecycle.gate",
         "winnow.lifecycle.trigger",
         "winnow.reporting",

@@ -9,6 +9,7 @@ from winnow.cli.analysis import experiment
 from winnow.cli.analysis.off_policy import off_policy
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
+from winnow.cli.migrate import imports
 from winnow.cli.objectives import objectives
 from winnow.cli.plan import plan
 from winnow.cli.recommend import lists, recommend
@@ -39,6 +40,7 @@ for command in (
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")
 commands.add_typer(keys.commands, name="access")
+commands.add_typer(imports.commands, name="import")
 commands.add_typer(filters.commands, name="filters")
 commands.add_typer(experiment.commands, name="experiment")
 
