@@ -10,11 +10,11 @@ from cluster_validation.manifests.workloads import Workload, workloads
 from winnow.errors import WinnowError
 from winnow.settings.access import read
 
-_FLAG = "--access="
+_FLAG = "--access-file="
 
 
 def check(objects: Objects) -> Iterator[Finding]:
-    """The transformers' ``--access``, its volume, and the ConfigMap in it."""
+    """The transformers' ``--access-file``, its volume, and the ConfigMap in it."""
     for pod in workloads(objects):
         for container in pod.containers:
             if "recommender_transformer" in container.get("command", ()):

@@ -56,8 +56,10 @@ def parse() -> argparse.Namespace:
         "them the propensities of all impressions allow `winnow off-policy`. Default: 0.",
     )
     parser.add_argument("--experiments", type=Path, help="YAML file of experiments, whose arms users are assigned to.")
+    # Not --access, which KServe takes for an abbreviation of its --access_log_format.
     parser.add_argument(
-        "--access",
+        "--access-file",
+        dest="access",
         type=Path,
         help="YAML file of API keys, JWT settings and open scopes, or a folder of such files: calls need a key. "
         "Read again when it changes. Default: every call is admitted.",

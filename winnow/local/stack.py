@@ -91,7 +91,7 @@ class Stack:
         self._flags = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
         self._flags += [f"--explore={explore:g}"] if explore else []
         self._flags += [f"--experiments={self._folder / home.EXPERIMENTS}"] if experiments else []
-        self._flags += [f"--access={access.resolve()}"] if access else []
+        self._flags += [f"--access-file={access.resolve()}"] if access else []
         self._experiments = experiments
         self._show_progress = show_progress
         self._servers: tuple[Process, ...] = ()

@@ -73,7 +73,7 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
                 *COMMON,
                 "--model-repository",
                 "--experiments",
-                "--access",
+                "--access-file",
                 "--host",
                 "--http_port",
                 "--grpc_port",
@@ -97,7 +97,7 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
         assert f"'experiments': '{home}/experiments.yaml'" in log
         assert (home / "experiments.yaml").read_text() == "experiments: []"
         # The file itself, because the transformer reads it again when it changes.
-        assert f"'access': '{access}'" in log
+        assert f"'access_file': '{access}'" in log
     finally:
         down()
     assert listening(ports) == []

@@ -77,7 +77,7 @@ def _entities(out: Output, report: Report, table: str, files: list[Path]) -> dic
         for path, line, row in report.good(files, [key] if files[0].suffix == ".csv" else []):
             try:
                 given = _named(row)
-                made = _item(given) if is_items else {"user_id": identifier(given.get("user_id"), "user_id")}
+                made: Row = _item(given) if is_items else {"user_id": identifier(given.get("user_id"), "user_id")}
                 for name, value in _labels(given.get("labels")).items():
                     if (numeric := labels.get(name)) is not None:
                         made[name] = real(value) if numeric else words(value)

@@ -10,8 +10,8 @@ KEY = f"keys: [{{name: a, scopes: [admin], hash: 'sha256:{64 * '0'}'}}]"
 FAULTS: dict[str, tuple[Check, Mutation, str]] = {
     "a transformer without access control": (
         access.check,
-        arg("kserve-container", "--access=/etc/winnow/access", "--drain-seconds=5"),
-        "container kserve-container: --access is missing: every caller could write items and erase users",
+        arg("kserve-container", "--access-file=/etc/winnow/access", "--drain-seconds=5"),
+        "container kserve-container: --access-file is missing: every caller could write items and erase users",
     ),
     "access rules that may be absent": (
         access.check,

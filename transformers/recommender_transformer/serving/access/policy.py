@@ -10,8 +10,11 @@ from recommender_transformer.serving.access.caller import COUNTED, Caller
 from recommender_transformer.serving.access.credentials import HOW
 from recommender_transformer.serving.access.limits import Bucket, Limits
 from recommender_transformer.serving.access.refusals import Unauthenticated
-from recommender_transformer.serving.access.tokens import Tokens
+from recommender_transformer.serving.access.tokens import Token, Tokens, expired
 from winnow.settings.access import AccessFile, KeyEntry, digest_of, files_of, read
+
+MOST_HELD = 4096
+"""Verified tokens that a process holds, by their digests; a signature costs as much as the rest of a small request."""
 
 _TOKENS = "(jwt)"
 """Label of all tokens in metrics: a subject may be a person."""
@@ -25,7 +28,7 @@ class Known:
         caller: the caller.
         granted: the counter of admitted calls.
         bucket: of the caller's rate limit; `None` without one.
-        until: when the key expires, seconds since the epoch.
+        until: when the key or token expires, seconds since the epoch.
         digest: of the key; empty for others.
     """
 
@@ -74,7 +77,8 @@ class Policy:
         file = rules.file
         self._limits = limits
         self._keys = {entry.digest: _known(entry, limits) for entry in file.keys}
-        self._jwt = file.jwt
+        self._held: dict[bytes, Known] = {}
+        self._token_limit = None if file.jwt is None else file.jwt.limit
         self._tokens, self._token_granted = rules.tokens, COUNTED.labels(_TOKENS, "granted")
         anonymous = Caller("", frozenset(file.open))
         self.anyone = Known(anonymous, COUNTED.labels(anonymous.label, "granted"), None, 0.0)
@@ -93,13 +97,24 @@ class Policy:
             if time() >= known.until:
                 raise Unauthenticated("access: this key has expired: ask for a new one", "expired")
             return known
-        if self._tokens is not None and self._jwt is not None and credential.count(b".") == 2:
-            token = self._tokens.verify(credential)
-            limit = self._jwt.limit
-            bucket = None if limit is None else self._limits.bucket(f"jwt:{token.subject}", limit)
-            caller = Caller(token.subject, token.scopes, _TOKENS, "this token")
-            return Known(caller, self._token_granted, bucket, token.until)
+        if (known := self._held.get(digest)) is not None:
+            if time() >= known.until:
+                raise expired()
+            return known
+        if self._tokens is not None and credential.count(b".") == 2:
+            known = self._known(self._tokens.verify(credential))
+            if len(self._held) >= MOST_HELD:
+                del self._held[next(iter(self._held))]
+            self._held[digest] = known
+            return known
         raise Unauthenticated("access: this key is not known here: check it, or ask for a new one", "wrong")
+
+    def _known(self, token: Token) -> Known:
+        bucket = None
+        if self._token_limit is not None:
+            bucket = self._limits.bucket(f"jwt:{token.subject}", self._token_limit)
+        caller = Caller(token.subject, token.scopes, _TOKENS, "this token")
+        return Known(caller, self._token_granted, bucket, token.until)
 
     def missing(self) -> Unauthenticated:
         """The refusal of a call without a key or token that needs one."""

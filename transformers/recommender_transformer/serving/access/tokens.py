@@ -8,18 +8,14 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from time import time
 from typing import Any
 
 import jwt
 from jwt import PyJWK
 
 from recommender_transformer.serving.access.refusals import Unauthenticated
-from winnow.settings.access import SCOPES, JwtSettings, digest_of
+from winnow.settings.access import SCOPES, JwtSettings
 from winnow.settings.file import SettingsError
-
-MOST_HELD = 4096
-"""Verified tokens that a process holds, by their digests; a signature costs as much as the rest of a small request."""
 
 _MAX_JWKS_BYTES = 256 * 2**10
 _MAX_SUBJECT = 256
@@ -55,26 +51,13 @@ class Tokens:
     def __init__(self, settings: JwtSettings) -> None:
         self._settings = settings
         self._keys = _keys(Path(settings.jwks), settings.algorithms)
-        self._held: dict[bytes, Token] = {}
 
     def verify(self, credential: bytes) -> Token:
-        """The token.
+        """Decode a token.
 
         Raises:
             Unauthenticated: it is not a valid one.
         """
-        digest = digest_of(credential)
-        token = self._held.get(digest)
-        if token is None:
-            token = self._decoded(credential)
-            if len(self._held) >= MOST_HELD:
-                del self._held[next(iter(self._held))]
-            self._held[digest] = token
-        elif time() >= token.until:
-            raise Unauthenticated(_EXPIRED, "expired")
-        return token
-
-    def _decoded(self, credential: bytes) -> Token:
         settings = self._settings
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -88,7 +71,7 @@ class Tokens:
             )
             subject, until = claims["sub"], float(claims["exp"]) + settings.leeway_s
         except jwt.ExpiredSignatureError:
-            raise Unauthenticated(_EXPIRED, "expired") from None
+            raise expired() from None
         except jwt.ImmatureSignatureError:
             raise Unauthenticated("access: this token is not valid yet: check the issuer's clock", "wrong") from None
         except (jwt.InvalidIssuerError, jwt.InvalidAudienceError):
@@ -110,7 +93,9 @@ class Tokens:
         return self._keys[str(kid)]
 
 
-_EXPIRED = "access: this token has expired: get a new one from its issuer"
+def expired() -> Unauthenticated:
+    """The refusal of a token that was valid."""
+    return Unauthenticated("access: this token has expired: get a new one from its issuer", "expired")
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:

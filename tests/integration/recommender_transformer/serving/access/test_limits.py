@@ -59,7 +59,7 @@ def test_the_limit_is_per_key_and_says_when_to_come_back(
 
 
 def test_two_processes_share_the_limit_of_a_key(published: Release, redis_url: str, tmp_path: Path) -> None:
-    per_second, burst, seconds = 50, 20, 6.0
+    per_second, burst, seconds = 5, 5, 8.0
     key = new_key()
     file = write(tmp_path / "access.yaml", keys=[entry("shared", key, rate=f"{per_second}/s", burst=burst)])
     counts: Counter[int] = Counter()
@@ -90,8 +90,7 @@ def test_two_processes_share_the_limit_of_a_key(published: Release, redis_url: s
     assert set(counts) == {200, 429}
     # The documented bound: the rate, one burst, and one more for the second process.
     assert counts[200] <= per_second * took + 2 * burst
-    # Far from what two separate limits would have admitted, and not less than the limit grants.
-    assert counts[200] < 0.8 * 2 * (per_second * took + burst)
+    # Two separate limits would have admitted twice as much; and it is not less than the limit grants.
     assert counts[200] > 0.7 * per_second * seconds
 
 
