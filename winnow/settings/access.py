@@ -1,7 +1,7 @@
-"""Who may call the endpoint: the file of ``--access``, with API keys, JWT settings and the scopes that need neither.
+"""Who may call the endpoint: the file of ``--access-file``, with API keys, JWT settings and the scopes that need neither.
 
 A key is 256 random bits, so its SHA-256 digest is enough to recognise it and useless to anyone who reads the file; the
-slow hashes that passwords need would cost milliseconds per request. ``--access`` names a file, or a folder whose
+slow hashes that passwords need would cost milliseconds per request. ``--access-file`` names a file, or a folder whose
 ``*.yaml`` are one file in several parts: on a cluster the scopes come from a ConfigMap, and the keys from a Secret.
 """
 
@@ -148,7 +148,7 @@ class AccessFile(_Section):
     Attributes:
         keys: the API keys.
         jwt: whose tokens are accepted; `None` for no one's.
-        open: scopes that need no key. Only these two: with the others open, leave out ``--access``.
+        open: scopes that need no key. Only these two: with the others open, leave out ``--access-file``.
     """
 
     keys: tuple[KeyEntry, ...] = ()
@@ -179,7 +179,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(path: Path) -> AccessFile:
-    """Read the file of ``--access``, or the parts in a folder.
+    """Read the file of ``--access-file``, or the parts in a folder.
 
     Raises:
         SettingsError: a part is wrong, two keys have a name or a hash in common, or nothing is declared. The message

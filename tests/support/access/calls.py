@@ -50,7 +50,7 @@ def entry(name: str, key: str, **more: Any) -> dict[str, Any]:
 
 
 def write(path: Path, **content: Any) -> Path:
-    """Write the file of ``--access``, replacing it as a whole."""
+    """Write the file of ``--access-file``, replacing it as a whole."""
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(yaml.safe_dump(content))
     beside.replace(path)

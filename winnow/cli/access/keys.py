@@ -36,7 +36,7 @@ def new(
         int | None, typer.Option(help="Calls at once. Default: what one second brings.", show_default=False)
     ] = None,
 ) -> None:
-    """Print a new key, once, and the entry for the file of `--access`, which has its hash only."""
+    """Print a new key, once, and the entry for the file of `winnow up --access`, which has its hash only."""
     key = access.new_key()
     entry = {
         "name": name,

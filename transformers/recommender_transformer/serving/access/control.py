@@ -44,7 +44,7 @@ class AccessControl:
     """Admits or refuses calls.
 
     Args:
-        path: the file of ``--access``, or a folder of its parts.
+        path: the file of ``--access-file``, or a folder of its parts.
         redis_url: the Redis through which processes share rate limits.
 
     Raises:

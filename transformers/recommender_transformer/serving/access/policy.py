@@ -52,7 +52,7 @@ class Rules(NamedTuple):
 
 
 def rules_of(path: Path) -> Rules:
-    """Read the file of ``--access``, or the parts in a folder, and the keys of tokens.
+    """Read the file of ``--access-file``, or the parts in a folder, and the keys of tokens.
 
     Raises:
         SettingsError: a file is wrong.
@@ -127,7 +127,7 @@ def version_of(path: Path, jwks: str | None) -> tuple[object, ...]:
     """Changes when a file that :class:`Policy` reads does; a mounted Secret changes by the target of a link.
 
     Args:
-        path: the file of ``--access``, or a folder of its parts.
+        path: the file of ``--access-file``, or a folder of its parts.
         jwks: the file of the keys of tokens.
     """
     found: list[object] = []
