@@ -1,4 +1,4 @@
-"""Who may call the endpoint: the file of ``--access-file``, with API keys, JWT settings and the scopes that need neither.
+"""Who may call the endpoint: the access file, with API keys, JWT settings and the scopes that need neither.
 
 A key is 256 random bits, so its SHA-256 digest is enough to recognise it and useless to anyone who reads the file; the
 slow hashes that passwords need would cost milliseconds per request. ``--access-file`` names a file, or a folder whose
