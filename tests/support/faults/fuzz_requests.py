@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
@@ -15,6 +15,8 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 from hypothesis_jsonschema import from_schema
 from tritonclient.grpc import service_pb2 as pb
+
+from tests.support.faults.fuzz_access import access_headers
 
 MODELS = ("recommender", "events", "items")
 
@@ -90,7 +92,7 @@ def calls(vocabulary: Vocabulary) -> st.SearchStrategy[Call]:
     v2 = [_v2(model, lists[model]) for model in MODELS]
     grpc = [_grpc(model, lists[model]) for model in MODELS]
     each = st.one_of(*v1, *v2, *grpc, _cloud(instances["events"]), _cloud(instances["events"]), _elsewhere())
-    return st.builds(_with_headers, each, _access(vocabulary.keys)) if vocabulary.keys else each
+    return st.builds(_with_headers, each, access_headers(vocabulary.keys)) if vocabulary.keys else each
 
 
 def _with_headers(call: Call, headers: dict[str, str]) -> Call:
@@ -99,27 +101,6 @@ def _with_headers(call: Call, headers: dict[str, str]) -> Call:
     # Metadata are printable ASCII; gRPC's client refuses others.
     sent = ((name.lower(), value.encode("ascii", "replace").decode()) for name, value in headers.items())
     return call._replace(metadata=tuple(sent))
-
-
-def _access(keys: Sequence[str]) -> st.SearchStrategy[dict[str, str]]:
-    """Headers of a credential: most of them a valid one."""
-    latin = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), max_size=300)
-    odd = latin.filter(lambda text: not 0x7F <= max(map(ord, text), default=0) <= 0x9F)
-    token = st.lists(st.text("abcDEF012_-=", max_size=40), min_size=2, max_size=4).map(".".join)
-    valid = st.sampled_from(keys)
-    signed = token.map(lambda text: f"eyJhbGciOiJSUzI1NiJ9.{text}")
-    credential = _weighted([valid] * 20 + [odd, token, signed])
-    scheme = st.sampled_from(["Bearer "] * 12 + ["bearer ", "Basic ", "", "Bearer  Bearer "])
-    # HTTP's client refuses a space at the end.
-    bearer = st.builds(lambda word, given: {"Authorization": (word + given).strip()}, scheme, credential)
-    other = credential.map(lambda given: {"X-API-Key": given})
-    both = st.builds(lambda one, two: one | two, bearer, other)
-    return _weighted([bearer] * 10 + [other] * 5 + [both, st.just({})])
-
-
-def _weighted(choices: Sequence[st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """One of several, each as often as it is listed; ``one_of`` counts equal ones once."""
-    return st.sampled_from(range(len(choices))).flatmap(lambda number: choices[number])
 
 
 def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:
