@@ -39,6 +39,7 @@ def test_generated_requests_with_generated_keys_are_never_answered_5xx(
     assert answered.broken == []
     assert answered.hung == []
     assert sum(answered.statuses.values()) == 400
-    for status in ("200", "400", "401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"):
+    for status in ("200", "400", "401", "403", "UNAUTHENTICATED"):
         assert answered.statuses[status] > 4, status
+    assert answered.statuses["PERMISSION_DENIED"] > 0
     assert "winnow_" not in log
