@@ -117,7 +117,18 @@ def test_nothing_survives_when_the_supervisor_is_killed(home):
 
 def test_ctrl_c_stops_everything_and_is_no_error(home):
     ports = Ports.free()
-    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "triton", "0.0", "", "1", *map(str, ports.numbers())]
+    command = [
+        sys.executable,
+        "-m",
+        "winnow.local",
+        "127.0.0.1",
+        "triton",
+        "0.0",
+        "",
+        "",
+        "1",
+        *map(str, ports.numbers()),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         assert eventually(lambda: (state := running()) is not None and state.ready, seconds=60.0)
         child.send_signal(signal.SIGINT)
