@@ -27,6 +27,7 @@ BENCHMARKS = {
         "False positives, items lost under concurrent writers, speed beside another library, bytes per user.",
     ),
     "fetch": ("latency.feature_fetch", "Features of 500 items from Redis: packed rows beside a hash per item."),
+    "access": ("latency.access", "What access control adds to a request, by kind of caller."),
     "overload": ("faults.overload", "Three times the capacity for a minute: requests refused and answered, recovery."),
     "slow_clients": ("faults.slow_clients", "20 honest clients with and without 500 clients that send slowly."),
     "failures": (

@@ -8,7 +8,7 @@ from cluster_validation.api_server import check as api_server_check
 from cluster_validation.api_server.server import api_server
 from cluster_validation.charts import check as charts
 from cluster_validation.charts import rendered as rendered_charts
-from cluster_validation.checks import feedback, gpu, kserve, links, release, routes
+from cluster_validation.checks import access, feedback, gpu, kserve, links, release, routes
 from cluster_validation.manifests.objects import Finding, Objects, ToolMissing, add_ons, outside, overlays, render
 from cluster_validation.metrics import check as metrics
 from cluster_validation.metrics import rules
@@ -24,6 +24,7 @@ CHECKS: dict[str, Callable[[Objects], Iterator[Finding]]] = {
     "security": pods.check,
     "release": release.check,
     "feedback": feedback.check,
+    "access": access.check,
     "metrics": metrics.check,
     "rules": rules.check,
 }

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from typing import Any
 
 import httpx
@@ -15,6 +16,9 @@ from winnow.proxies import DIRECT, inference_client
 from winnow.request import Answer
 
 MODEL = "recommender"
+KEY = "WINNOW_API_KEY"
+"""Name of the environment variable with the key or token of an endpoint with access control. Not an option of the
+commands: command lines are visible to other users of the machine."""
 TIMEOUT_S = 30.0
 PATIENCE_MS = 5000
 """Deadline of an interactive query by content: large encoders on a small machine take longer than the default."""
@@ -26,7 +30,27 @@ Instance = dict[str, Any]
 def http(port: int, host: str = LOOPBACK) -> httpx.Client:
     """An HTTP client of the endpoint on this machine; close it after use."""
     # The endpoint is on this machine, so requests take no proxy and there is no certificate to verify.
-    return httpx.Client(base_url=f"http://{host}:{port}", trust_env=False, verify=False, timeout=TIMEOUT_S)  # noqa: S501
+    return httpx.Client(
+        base_url=f"http://{host}:{port}",
+        headers=credentials(),
+        trust_env=False,
+        verify=False,  # noqa: S501
+        timeout=TIMEOUT_S,
+    )
+
+
+def credentials() -> dict[str, str]:
+    """The header, or metadata, with the key in :data:`KEY`; empty without one.
+
+    Raises:
+        WinnowError: the variable cannot be sent as a header.
+    """
+    key = os.environ.get(KEY, "").strip()
+    if not key:
+        return {}
+    if not (key.isascii() and key.isprintable()):
+        raise WinnowError(f"{KEY}: must be a key, as `winnow access new` prints it, or a token")
+    return {"authorization": f"Bearer {key}"}
 
 
 def grpc(port: int, host: str = LOOPBACK) -> grpcclient.InferenceServerClient:
@@ -77,7 +101,7 @@ def over_grpc(endpoint: grpcclient.InferenceServerClient, instances: list[Instan
         tensor.set_data_from_numpy(array)
         inputs.append(tensor)
     try:
-        result = endpoint.infer(MODEL, inputs, client_timeout=TIMEOUT_S)
+        result = endpoint.infer(MODEL, inputs, headers=credentials(), client_timeout=TIMEOUT_S)
     except InferenceServerException as error:
         raise WinnowError(f"the endpoint refused over gRPC: {error}") from error
     return [json.loads(text) for text in result.as_numpy("answer")]
@@ -160,6 +184,7 @@ def _post(endpoint: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, 
     except httpx.HTTPError as error:
         raise WinnowError(f"no answer from {where} ({error}); start the stack with `winnow up`") from error
     if response.is_error:
-        raise WinnowError(f"{where} refused with {response.status_code}: {response.text}")
+        remedy = f"; the key is taken from {KEY}" if response.status_code in (401, 403) else ""
+        raise WinnowError(f"{where} refused with {response.status_code}: {response.text}{remedy}")
     parsed: dict[str, Any] = response.json()
     return parsed

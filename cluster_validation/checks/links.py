@@ -38,6 +38,7 @@ def _pod(objects: Objects, pod: Workload) -> Iterator[Finding]:
     if account and not objects.find("ServiceAccount", account):
         yield Finding(pod.title, f"{pod.where}.serviceAccountName", f"there is no ServiceAccount {account}")
     volumes = {volume["name"] for volume in pod.pod.get("volumes", ())}
+    yield from _volumes(objects, pod)
     for spread in pod.pod.get("topologySpreadConstraints", ()):
         if not selects(spread.get("labelSelector", {}), pod.labels):
             yield Finding(
@@ -53,6 +54,20 @@ def _pod(objects: Objects, pod: Workload) -> Iterator[Finding]:
         yield from _ports(pod, container, where)
         yield from _flags(pod, container, where)
     yield from _peers(objects, pod)
+
+
+def _volumes(objects: Objects, pod: Workload) -> Iterator[Finding]:
+    for volume in pod.pod.get("volumes", ()):
+        for source in (volume, *volume.get("projected", {}).get("sources", ())):
+            for kind, field, key in (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName")):
+                if (given := source.get(field)) is None:
+                    continue
+                name = given.get(key) or given["name"]
+                listed = kind == "Secret" and name in objects.outside["secrets"]
+                if not listed and objects.find(kind, name) is None:
+                    yield Finding(
+                        pod.title, f"{pod.where}.volumes", f"volume {volume['name']}: there is no {kind} {name}"
+                    )
 
 
 def _image(objects: Objects, pod: Workload, container: Mapping[str, Any], where: str) -> Iterator[Finding]:

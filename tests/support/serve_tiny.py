@@ -2,7 +2,8 @@
 
 The models are the NumPy ones. Settings are JSON: ``delay_s`` and ``broken`` of the models; ``max_in_flight``,
 ``drain_s``, ``reuse_s`` (0 by default, so that every answer is computed), ``limits`` (of events) and ``bounds`` (of
-connections); ``experiments``, a file; ``constants`` replaces constants of the transformer's modules, by dotted names.
+connections); ``experiments`` and ``access``, files; ``constants`` replaces constants of the transformer's modules, by
+dotted names.
 """
 
 import importlib
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender_transformer.__main__ import serve
+from recommender_transformer.serving.access.control import AccessControl
 from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from tests.support.fake_models import NumpyModels
 from winnow.feedback.append import AppendOptions
@@ -32,6 +34,8 @@ def main() -> None:
         settings["event_limits"] = AppendOptions(*settings.pop("limits"))
     if "experiments" in settings:
         settings["experiments"] = read(Path(settings["experiments"]), release.schema.events)
+    if "access" in settings:
+        settings["access"] = AccessControl(Path(settings["access"]), redis_url)
     if "bounds" in settings:
         settings["connection_limits"] = ConnectionLimits(*settings.pop("bounds"))
     for name, value in settings.pop("constants", {}).items():

@@ -7,11 +7,9 @@ the machine, so use the variable for a URL with a password. All flags of KServe'
 (``--http_port``, ``--grpc_port``, …).
 """
 
-import argparse
 import asyncio
 import gc
 import logging
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,9 +18,9 @@ from pathlib import Path
 
 import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
-from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
+from recommender_transformer.arguments import REUSE_S, parse
 from recommender_transformer.backends import live_items
 from recommender_transformer.backends.live_users import LiveUsers
 from recommender_transformer.backends.milvus import MilvusItems
@@ -35,13 +33,13 @@ from recommender_transformer.derivation.apply import CatalogChanges
 from recommender_transformer.derivation.derive import Derivation
 from recommender_transformer.derivation.follow import Follower
 from recommender_transformer.funnel.components import Pipeline
-from recommender_transformer.funnel.orderers.explored import MAX_EXPLORE
-from recommender_transformer.funnel.reuse.held_answers import MAX_REUSE_S, HeldAnswers
-from recommender_transformer.funnel.runner import DEADLINE_MS, Runner
+from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
+from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
+from recommender_transformer.serving.access.control import AccessControl
 from recommender_transformer.serving.connections.admission import MAX_IN_FLIGHT, AdmissionControl
 from recommender_transformer.serving.connections.connection_limits import ConnectionLimits, raise_open_files
-from recommender_transformer.serving.drain import DRAIN_S, MAX_DRAIN_S
+from recommender_transformer.serving.drain import DRAIN_S
 from recommender_transformer.serving.events import EventsModel
 from recommender_transformer.serving.items import ItemsModel
 from recommender_transformer.serving.recommender import RecommenderModel
@@ -56,21 +54,18 @@ from winnow.ports import EVERYWHERE
 from winnow.proxies import bypass_loopback
 from winnow.release import Release
 from winnow.settings.experiments import Experiments, read
-from winnow.store.connection import LOCAL
-
-REUSE_S = 5.0
-"""Age up to which answers are reused. Rows, trending list and live weights are held for as long: nothing that is not
-compared when an answer is reused is promised to take effect sooner."""
+from winnow.store.connection import RedisError
 
 
 def main() -> None:
     """Check that Redis and Triton hold the release, then serve until a signal stops the process."""
     bypass_loopback()
-    args = _arguments()
+    args = parse()
     try:
         release = Release.open(args.release_dir)
         experiments = read(args.experiments, release.schema.events) if args.experiments else Experiments()
         milvus_url = address() if is_searched(release) else ""
+        access = AccessControl(args.access, args.redis_url) if args.access else None
         check_backends(release, args.redis_url, args.predictor_host or args.model_repository, milvus_url)
     except WinnowError as error:
         sys.stderr.write(f"{error}\n")
@@ -94,6 +89,7 @@ def main() -> None:
         reuse_port=args.reuse_port,
         metrics_port=args.metrics_port,
         standby_port=args.standby_port,
+        access=access,
     )
 
 
@@ -102,115 +98,6 @@ def _models(release: Release, predictor: str | Path) -> Models:
     if isinstance(predictor, Path):
         return EmbeddedModels(release, predictor)
     return TritonModels(predictor, release.manifest.number)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="recommender_transformer", parents=[kserve_server.parser])
-    parser.add_argument("--release-dir", type=Path, required=True, help="Folder of the release to serve.")
-    # No --predictor: KServe parses the command line when it is imported, and takes that for an abbreviation.
-    parser.add_argument(
-        "--model-repository",
-        type=Path,
-        help="Model repository of the release: compute the models in this process, in place of --predictor_host.",
-    )
-    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", LOCAL), help="Default: $REDIS_URL.")
-    parser.add_argument(
-        "--host", default=EVERYWHERE, help="Address that HTTP and gRPC listen on. Default: all addresses."
-    )
-    parser.add_argument("--deadline-ms", type=int, default=DEADLINE_MS, help="Deadline of requests without their own.")
-    parser.add_argument(
-        "--max-in-flight",
-        type=int,
-        default=MAX_IN_FLIGHT,
-        help="Recommendations in flight. Further ones are rejected, except in short bursts.",
-    )
-    parser.add_argument(
-        "--reuse-seconds",
-        type=float,
-        default=REUSE_S,
-        help="Age up to which an answer is reused while nothing that it was computed from has changed; 0 reuses none.",
-    )
-    parser.add_argument(
-        "--explore",
-        type=float,
-        default=0.0,
-        help=f"Share of the lists that are drawn at random from the best candidates, at most {MAX_EXPLORE:g}; with "
-        "them the propensities of all impressions allow `winnow off-policy`. Default: 0.",
-    )
-    parser.add_argument("--experiments", type=Path, help="YAML file of experiments, whose arms users are assigned to.")
-    parser.add_argument(
-        "--drain-seconds",
-        type=float,
-        default=DRAIN_S,
-        help="Seconds to keep serving after SIGTERM while reporting that the server is not ready.",
-    )
-    parser.add_argument(
-        "--max-connections",
-        type=int,
-        default=ConnectionLimits().connections,
-        help="HTTP connections that are sending a request; the same number may be idle. Beyond it, the connections "
-        "with the least progress are closed.",
-    )
-    parser.add_argument(
-        "--max-connections-per-client",
-        type=int,
-        default=ConnectionLimits().per_client,
-        help="Of these, connections of one address. Behind a gateway, all clients have the gateway's address.",
-    )
-    parser.add_argument(
-        "--event-stream-max",
-        type=int,
-        default=AppendOptions().maximum,
-        help="Entries of the event stream. Beyond it, events are refused until `winnow events export` makes room.",
-    )
-    parser.add_argument(
-        "--event-replicas",
-        type=int,
-        default=AppendOptions().replicas,
-        help="Replicas of Redis that must hold an event before it is acknowledged.",
-    )
-    parser.add_argument(
-        "--reuse-port",
-        action="store_true",
-        help="Listen on HTTP and gRPC ports that other transformers listen on too (SO_REUSEPORT), once connected. "
-        "See recommender_transformer.processes.",
-    )
-    parser.add_argument(
-        "--metrics-port", type=int, default=None, help="A further port for the metrics. Required by --reuse-port."
-    )
-    parser.add_argument(
-        "--standby-port",
-        type=int,
-        default=None,
-        help="Serve HTTP on this port of loopback at once, and listen on --http_port and --grpc_port from SIGUSR1 to "
-        "SIGUSR2 only: how a stack moves to another release.",
-    )
-    args = parser.parse_args()
-    if args.reuse_port and args.standby_port is not None:
-        parser.error("--standby-port: cannot be combined with --reuse-port")
-    if args.reuse_port and args.metrics_port is None:
-        parser.error("--reuse-port: needs --metrics-port, because each process has its own metrics")
-    if bool(args.predictor_host) == bool(args.model_repository):
-        parser.error(
-            "one of --predictor_host (HOST:PORT of Triton's gRPC endpoint) and --model-repository (compute the models "
-            "in this process) is required"
-        )
-    for name, smallest in (
-        ("max_in_flight", 1),
-        ("max_connections", 1),
-        ("max_connections_per_client", 1),
-        ("event_stream_max", 1),
-        ("event_replicas", 0),
-    ):
-        value = getattr(args, name)
-        if value < smallest:
-            parser.error(f"--{name.replace('_', '-')}: must be at least {smallest}, got {value}")
-    bounds = (("drain_seconds", MAX_DRAIN_S), ("reuse_seconds", MAX_REUSE_S), ("explore", MAX_EXPLORE))
-    for name, largest in bounds:
-        value = getattr(args, name)
-        if not 0 <= value <= largest:
-            parser.error(f"--{name.replace('_', '-')}: must be between 0 and {largest:g}, got {value:g}")
-    return args
 
 
 def serve(
@@ -232,6 +119,7 @@ def serve(
     reuse_port: bool = False,
     metrics_port: int | None = None,
     standby_port: int | None = None,
+    access: AccessControl | None = None,
 ) -> None:
     """Serve ``release`` until SIGTERM or SIGINT.
 
@@ -255,6 +143,7 @@ def serve(
             ``/metrics`` is on ``metrics_port`` only.
         metrics_port: a further port for the metrics; `None` for none.
         standby_port: HTTP port on loopback that is served at once, while the other ports are taken and left on signals.
+        access: admits or refuses calls by their keys; `None` admits all.
     """
     if metrics_port is not None:
         start_http_server(metrics_port, host)
@@ -285,7 +174,8 @@ def serve(
         follower = Follower(store, derivation(), release.manifest.catalog_position)
         live = live_items.follow(store, redis_url, await follower.start())
         await store.rules.try_to_look()
-        followed = (live, follower.follow(redis_url), store.lists.follow(), store.rules.follow(), pipeline().ids.key.follow())
+        followed = [live, follower.follow(redis_url), store.lists.follow(), store.rules.follow()]
+        followed += [pipeline().ids.key.follow(), *([] if access is None else [access.follow()])]
         tasks.extend(map(asyncio.create_task, followed))
         await runner.warm_up()
         if (searched := milvus_items()) is not None:
@@ -333,6 +223,7 @@ def serve(
         host,
         reuse_port,
         standby_port,
+        access,
     )
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
@@ -348,8 +239,6 @@ def serve(
             UsersModel(live_users, connect_users),
         ]
     )
-
-
 
 
 if __name__ == "__main__":

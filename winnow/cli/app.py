@@ -4,12 +4,14 @@ import typer
 
 from winnow import proxies
 from winnow.cli import events, filters, items
+from winnow.cli.access import keys
 from winnow.cli.analysis import experiment
 from winnow.cli.analysis.off_policy import off_policy
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
 from winnow.cli.live import rules
 from winnow.cli.live.objectives import objectives
+from winnow.cli.migrate import imports
 from winnow.cli.plan import plan
 from winnow.cli.recommend import lists, recommend
 from winnow.cli.releases.diff import diff
@@ -39,6 +41,8 @@ for command in (
     commands.command()(command)
 commands.add_typer(items.commands, name="items")
 commands.add_typer(events.commands, name="events")
+commands.add_typer(keys.commands, name="access")
+commands.add_typer(imports.commands, name="import")
 commands.add_typer(filters.commands, name="filters")
 commands.add_typer(users.commands, name="users")
 commands.add_typer(experiment.commands, name="experiment")

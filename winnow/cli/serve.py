@@ -9,6 +9,7 @@ from winnow import home, release
 from winnow.cli.build import newest, run_build, source_of
 from winnow.cli.options import (
     DEFAULTS,
+    AccessFile,
     Data,
     Events,
     ExperimentsFile,
@@ -37,6 +38,7 @@ def up(
     predictor: PredictorChoice = "triton",
     explore: Explore = 0.0,
     experiments: ExperimentsFile = None,
+    access: AccessFile = None,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
     """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer.
@@ -53,11 +55,15 @@ def up(
     chosen = number if number is not None else pin.release if pin is not None else newest().manifest.number
     if experiments:
         read(experiments, release.Release.open(home.releases() / str(chosen)).schema.events)
+    if access:
+        from winnow.cli.access.startup import check
+
+        check(access)
     ports, host = Ports.at(port_base), checked_host(host)
     addresses = f"http://{host}:{ports.http} and grpc {host}:{ports.grpc}"
     if detach:
         state = background.detach(
-            chosen, ports, host, predictor, explore, experiments, show_progress=sys.stderr.isatty()
+            chosen, ports, host, predictor, explore, experiments, access, show_progress=sys.stderr.isatty()
         )
         typer.echo(f"release {state.release} at {addresses}")
         return
@@ -68,6 +74,7 @@ def up(
         predictor=predictor,
         explore=explore,
         experiments=experiments,
+        access=access,
         show_progress=sys.stderr.isatty(),
     ) as stack:
         typer.echo(f"release {chosen} at {addresses}; Ctrl-C stops it")

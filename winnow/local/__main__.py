@@ -1,4 +1,4 @@
-"""``python -m winnow.local HOST PREDICTOR EXPLORE EXPERIMENTS RELEASE PORT...``: what ``winnow up --detach`` starts."""
+"""``python -m winnow.local HOST PREDICTOR EXPLORE EXPERIMENTS ACCESS RELEASE PORT...``: `winnow up --detach`."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from winnow.local.stack_state import Predictor
 from winnow.ports import Ports
 
 if __name__ == "__main__":
-    host, predictor, explore, experiments, *numbers = sys.argv[1:]
+    host, predictor, explore, experiments, access, *numbers = sys.argv[1:]
     release, *ports = map(int, numbers)
     try:
         serve(
@@ -19,7 +19,7 @@ if __name__ == "__main__":
             host,
             cast(Predictor, predictor),
             float(explore),
-            Path(experiments) if experiments else None,
+            *(Path(path) if path else None for path in (experiments, access)),
         )
     except WinnowError as error:
         sys.exit(str(error))

@@ -28,7 +28,13 @@ _GONE_SECONDS = 1.0
 
 
 def serve(
-    release: int, ports: Ports, host: str, predictor: Predictor, explore: float, experiments: Path | None
+    release: int,
+    ports: Ports,
+    host: str,
+    predictor: Predictor,
+    explore: float,
+    experiments: Path | None,
+    access: Path | None,
 ) -> None:
     """Serve a release in this process until it is interrupted.
 
@@ -43,6 +49,7 @@ def serve(
             predictor=predictor,
             explore=explore,
             experiments=experiments,
+            access=access,
             show_progress=False,
         ) as stack:
             stack.wait()
@@ -57,6 +64,7 @@ def detach(
     predictor: Predictor = "triton",
     explore: float = 0.0,
     experiments: Path | None = None,
+    access: Path | None = None,
     *,
     show_progress: bool = True,
 ) -> StackState:
@@ -69,6 +77,7 @@ def detach(
         predictor: What computes the models.
         explore: Share of the lists that are explored.
         experiments: File of the experiments.
+        access: File of the access control.
         show_progress: Show the elapsed time while waiting.
 
     Raises:
@@ -81,7 +90,7 @@ def detach(
         sys.executable,
         [
             *(sys.executable, "-P", "-m", "winnow.local", host, predictor, str(explore)),
-            str(experiments or ""),
+            *(str(path or "") for path in (experiments, access)),
             *map(str, (release, *ports.numbers())),
         ],
         os.environ,

@@ -62,6 +62,7 @@ class Stack:
         reuse_s: float | None = None,
         explore: float = 0.0,
         experiments: Path | None = None,
+        access: Path | None = None,
         show_progress: bool = True,
     ) -> None:
         """Configure the stack without starting it.
@@ -77,6 +78,7 @@ class Stack:
             reuse_s: Age in seconds up to which an answer is reused; the transformer's default without it.
             explore: Share of the lists that are explored.
             experiments: File of the experiments, of which a copy is kept and served.
+            access: File of the access control, which is read again when it changes.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
@@ -89,6 +91,7 @@ class Stack:
         self._flags = [] if reuse_s is None else [f"--reuse-seconds={reuse_s:g}"]
         self._flags += [f"--explore={explore:g}"] if explore else []
         self._flags += [f"--experiments={self._folder / home.EXPERIMENTS}"] if experiments else []
+        self._flags += [f"--access-file={access.resolve()}"] if access else []
         self._experiments = experiments
         self._show_progress = show_progress
         self._servers: tuple[Process, ...] = ()

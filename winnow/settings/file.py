@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,7 @@ MAX_BYTES = 64 * 2**10
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 40
 _DEEPEST = 20
+_UNIONS = (Union, UnionType)
 
 _OURS = (
     ("Input should be", "must be"),
@@ -44,12 +45,13 @@ class SettingsError(WinnowError):
     exit_code = 2
 
 
-def load(model: type[Settings], path: Path) -> Settings:
+def load(model: type[Settings], path: Path, *, quotes: bool = True) -> Settings:
     """Read a settings file.
 
     Args:
         model: what the file holds; see :func:`parse`.
         path: a YAML or JSON file.
+        quotes: whether messages quote what is wrong.
 
     Raises:
         SettingsError: the file cannot be read, or :func:`parse` refuses its content.
@@ -57,20 +59,21 @@ def load(model: type[Settings], path: Path) -> Settings:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-        return parse(model, content.decode(), str(path))
+        return parse(model, content.decode(), str(path), quotes=quotes)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text (byte {error.start})") from error
 
 
-def parse(model: type[Settings], text: str, origin: str) -> Settings:
+def parse(model: type[Settings], text: str, origin: str, *, quotes: bool = True) -> Settings:
     """Validate settings; a field that the text leaves out keeps its default.
 
     Args:
         model: a pydantic model of sections, each a model of fields.
         text: YAML or JSON; empty for the defaults.
         origin: the file or parameter that the text is from, for messages.
+        quotes: whether messages quote what is wrong; not where it may be a secret in a wrong place.
 
     Raises:
         SettingsError: the text is too long, is not YAML, or has an unknown field, a wrong type or a value out of range.
@@ -83,11 +86,15 @@ def parse(model: type[Settings], text: str, origin: str) -> Settings:
         # As JSON, because pydantic's strict mode takes a mapping for a model from JSON alone.
         document = json.dumps({} if content is None else content, default=str)
     except (yaml.YAMLError, ValueError, TypeError) as error:  # the last two are of PyYAML's and json's own conversions
+        if not quotes:
+            mark = getattr(error, "problem_mark", None)
+            where = "" if mark is None else f": line {mark.line + 1}, column {mark.column + 1}"
+            raise SettingsError(f"{origin}: is not YAML{where}") from None
         raise SettingsError(f"{origin}: is not YAML: {' '.join(str(error).split())}") from error
     try:
         return model.model_validate_json(document)
     except ValidationError as error:
-        problems = [_problem(model, problem) for problem in error.errors(include_url=False)]
+        problems = [_problem(model, problem, quotes) for problem in error.errors(include_url=False)]
         more = len(problems) - _MOST_PROBLEMS
         counted = [*problems[:_MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
         raise SettingsError(f"{origin}: {'; '.join(counted)}") from error
@@ -110,8 +117,9 @@ def changed(settings: BaseModel) -> str:
     return "" if text == "{}" else text
 
 
-def _problem(model: type[BaseModel], problem: Any) -> str:
+def _problem(model: type[BaseModel], problem: Any, quotes: bool) -> str:
     """One problem, as ``section.field: must be …, got …``."""
+    got = f", got {_shown(problem['input'])}" if quotes else ""
     names, section = _place(model, problem["loc"])
     field = ".".join(names)
     if problem["type"] == "missing":
@@ -119,7 +127,7 @@ def _problem(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{field}: unknown" + (f"; {_fields(section, names[:-1])}" if section else "")
     if problem["type"] in ("model_type", "model_attributes_type"):
-        return f"{field or 'the file'}: must be a mapping of names to values, got {_shown(problem['input'])}"
+        return f"{field or 'the file'}: must be a mapping of names to values{got}"
     message = problem["msg"].removeprefix("Value error, ")
     for pydantics, ours in _OURS:
         message = message.replace(pydantics, ours)
@@ -127,7 +135,7 @@ def _problem(model: type[BaseModel], problem: Any) -> str:
         message = f"must be {message}"
     if problem["type"] == "value_error":
         return f"{field}: {message}"
-    return f"{field}: {message}, got {_shown(problem['input'])}"
+    return f"{field}: {message}{got}"
 
 
 def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
@@ -153,9 +161,9 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
 
 
 def _given(annotation: Any) -> Any:
-    """The type of a field, without the ``None`` of an optional one."""
+    """The type of a field, without the ``None`` of an optional one: a location does not name it."""
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-    return kinds[0] if isinstance(annotation, UnionType) and len(kinds) == 1 else annotation
+    return kinds[0] if get_origin(annotation) in _UNIONS and len(kinds) == 1 else annotation
 
 
 def _fields(section: type[BaseModel], names: list[str]) -> str:

@@ -68,16 +68,32 @@ def write(home: Path, size: CatalogSize, index: IndexSettings | None = None, see
     """
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".sized-", dir=home) as scratch:
+        source = Path(scratch) / "source"
+        _data_set(source, size, seed)
+        return write_of(home, source, f"{size.items} synthetic items", index, seed)
+
+
+def write_of(home: Path, source: Path, origin: str, index: IndexSettings | None = None, seed: int = 0) -> Release:
+    """Write the next release of a home, of a data set.
+
+    Args:
+        home: holds ``releases/`` and ``model_repository/``.
+        source: folder of the data set.
+        origin: the data set in words.
+        index: how the retriever searches; the default scans all items.
+        seed: of the weights.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".parts-", dir=home) as scratch:
         folder = Path(scratch)
         parts = TrainedParts(*(folder / name for name in ("dataset", "encoders", "features", "retriever", "ranker")))
-        _data_set(folder / "source", size, seed)
-        ingest(str(folder / "source"), parts.dataset)
+        ingest(str(source), parts.dataset)
         parts.encoders.mkdir()
         (parts.encoders / INPUTS_FILE).write_text(EncoderInputs().model_dump_json())
         extract_folder(parts.dataset, parts.encoders, parts.features)
         _models(parts, index or IndexSettings(), seed)
         for part in (parts.dataset, parts.encoders, parts.retriever):
-            provenance.record(part, data=f"{size.items} synthetic items")
+            provenance.record(part, data=origin)
         return export_release(parts, home, claim(str(home))).release
 
 

@@ -73,6 +73,7 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
                 *COMMON,
                 "--model-repository",
                 "--experiments",
+                "--access-file",
                 "--host",
                 "--http_port",
                 "--grpc_port",
@@ -86,7 +87,8 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
     ports = Ports.free()
     declared = tmp_path / "declared.yaml"
     declared.write_text("experiments: []")
-    detach(1, ports, predictor="embedded", experiments=declared, show_progress=False)
+    access = tmp_path / "access.yaml"
+    detach(1, ports, predictor="embedded", experiments=declared, access=access, show_progress=False)
     try:
         assert set(listening(ports)) == {ports.http, ports.redis, ports.sidecar}
         log = (home / "run" / "logs" / "recommender_transformer.log").read_text()
@@ -94,6 +96,8 @@ def test_an_embedded_predictor_takes_tritons_place(home, monkeypatch, tmp_path):
         # A copy of the experiments, which later changes of the file do not reach.
         assert f"'experiments': '{home}/experiments.yaml'" in log
         assert (home / "experiments.yaml").read_text() == "experiments: []"
+        # The file itself, because the transformer reads it again when it changes.
+        assert f"'access_file': '{access}'" in log
     finally:
         down()
     assert listening(ports) == []
@@ -113,7 +117,18 @@ def test_nothing_survives_when_the_supervisor_is_killed(home):
 
 def test_ctrl_c_stops_everything_and_is_no_error(home):
     ports = Ports.free()
-    command = [sys.executable, "-m", "winnow.local", "127.0.0.1", "triton", "0.0", "", "1", *map(str, ports.numbers())]
+    command = [
+        sys.executable,
+        "-m",
+        "winnow.local",
+        "127.0.0.1",
+        "triton",
+        "0.0",
+        "",
+        "",
+        "1",
+        *map(str, ports.numbers()),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         assert eventually(lambda: (state := running()) is not None and state.ready, seconds=60.0)
         child.send_signal(signal.SIGINT)

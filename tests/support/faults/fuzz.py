@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -46,13 +47,13 @@ class Answers:
     hung: list[Call] = field(default_factory=list)
 
 
-def vocabulary_of(served: Release) -> Vocabulary:
-    """Schemas, ids and event types of a release."""
+def vocabulary_of(served: Release, keys: Sequence[str] = ()) -> Vocabulary:
+    """Schemas, ids and event types of a release, and the keys of a server with access control."""
     process = subprocess.run([sys.executable, "-c", _SCHEMAS], stdout=subprocess.PIPE, check=True)
     rng = np.random.default_rng(0)
     users: list[str] = rng.choice(served.array("user_ids"), 10).tolist()
     items: list[str] = rng.choice(served.strings("item_ids")[1:], 10).tolist()
-    return Vocabulary(json.loads(process.stdout), users, items, list(served.schema.events))
+    return Vocabulary(json.loads(process.stdout), users, items, list(served.schema.events), tuple(keys))
 
 
 def send(vocabulary: Vocabulary, http_port: int, grpc_port: int, count: int, seed: int) -> Answers:
@@ -81,7 +82,7 @@ def send(vocabulary: Vocabulary, http_port: int, grpc_port: int, count: int, see
 
         def over_grpc(call: Grpc) -> None:
             try:
-                infer(call.message, timeout=TIMEOUT_S)
+                infer(call.message, metadata=call.metadata, timeout=TIMEOUT_S)
                 code, details = grpc.StatusCode.OK, ""
             except grpc.RpcError as error:
                 code, details = error.code(), error.details()

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from hypothesis_jsonschema import from_schema
 from tritonclient.grpc import service_pb2 as pb
 
+from tests.support.faults.fuzz_access import access_headers
+
 MODELS = ("recommender", "events", "items")
 
 _DATATYPES = ("BYTES", "BOOL", "INT32", "INT64", "UINT8", "FP16", "FP32", "FP64", "COMPLEX", "")
@@ -35,9 +37,10 @@ class Http(NamedTuple):
 
 
 class Grpc(NamedTuple):
-    """A request over gRPC: a ``ModelInferRequest``."""
+    """A request over gRPC: a ``ModelInferRequest`` and the call's metadata."""
 
     message: Any
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 Call: TypeAlias = Http | Grpc
@@ -52,12 +55,14 @@ class Vocabulary:
         users: some user ids.
         items: some item ids.
         events: the declared event types.
+        keys: keys of a server with access control; requests have one of them, another or none.
     """
 
     schemas: Mapping[str, dict[str, Any]]
     users: list[str]
     items: list[str]
     events: list[str]
+    keys: tuple[str, ...] = ()
 
 
 _TEXT = st.text(max_size=20)
@@ -86,7 +91,16 @@ def calls(vocabulary: Vocabulary) -> st.SearchStrategy[Call]:
     v1 = [_v1(model, bodies[model]) for model in MODELS]
     v2 = [_v2(model, lists[model]) for model in MODELS]
     grpc = [_grpc(model, lists[model]) for model in MODELS]
-    return st.one_of(*v1, *v2, *grpc, _cloud(instances["events"]), _cloud(instances["events"]), _elsewhere())
+    each = st.one_of(*v1, *v2, *grpc, _cloud(instances["events"]), _cloud(instances["events"]), _elsewhere())
+    return st.builds(_with_headers, each, access_headers(vocabulary.keys)) if vocabulary.keys else each
+
+
+def _with_headers(call: Call, headers: dict[str, str]) -> Call:
+    if isinstance(call, Http):
+        return call._replace(headers=call.headers | headers)
+    # Metadata are printable ASCII; gRPC's client refuses others.
+    sent = ((name.lower(), value.encode("ascii", "replace").decode()) for name, value in headers.items())
+    return call._replace(metadata=tuple(sent))
 
 
 def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:

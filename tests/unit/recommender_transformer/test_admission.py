@@ -95,7 +95,7 @@ class Context:
     def invocation_metadata(self):
         return None
 
-servicer = DirectServicer(Model(), AdmissionControl(), None, None)
+servicer = DirectServicer(Model(), AdmissionControl(), None, None, None)
 for error in (InvalidInput("k"), RuntimeError("a bug")):
     try:
         asyncio.run(servicer.ModelInfer(pb.ModelInferRequest(model_name="recommender"), Context()))

@@ -8,6 +8,8 @@ from kserve import InferRequest  # type: ignore[import-untyped]
 from kserve.errors import InvalidInput  # type: ignore[import-untyped]
 from kserve.protocol.grpc.servicer import InferenceServicer  # type: ignore[import-untyped]
 
+from recommender_transformer.serving.access.control import AccessControl
+from recommender_transformer.serving.access.refusals import AccessRefused
 from recommender_transformer.serving.connections.admission import BUSY, FAILED, AdmissionControl
 from recommender_transformer.serving.protocols import answers as encoding
 from recommender_transformer.serving.recommender import NAME, RecommenderModel
@@ -22,16 +24,26 @@ class DirectServicer(InferenceServicer):  # type: ignore[misc]
     Args:
         model: answers the recommendations.
         admission: admits or rejects them.
+        access: admits or refuses calls by their keys; `None` admits all.
         services: KServe's data plane and model repository.
     """
 
-    def __init__(self, model: RecommenderModel, admission: AdmissionControl, *services: Any) -> None:
+    def __init__(
+        self, model: RecommenderModel, admission: AdmissionControl, access: AccessControl | None, *services: Any
+    ) -> None:
         super().__init__(*services)
         self._model = model
         self._admission = admission
+        self._access = access
 
     async def ModelInfer(self, request: Any, context: "aio.ServicerContext[Any, Any]") -> Any:  # noqa: N802
         """Answer a call."""
+        if self._access is not None:
+            try:
+                self._access.admit(request.model_name, context.invocation_metadata() or ())
+            except AccessRefused as refusal:
+                context.set_trailing_metadata(refusal.headers)
+                raise
         if request.model_name != NAME:
             return await super().ModelInfer(request, context)
         if not self._admission.acquire("grpc"):

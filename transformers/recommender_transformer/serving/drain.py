@@ -17,7 +17,10 @@ from typing import Any
 
 from kserve import ModelServer  # type: ignore[import-untyped]
 from kserve import model_server as kserve_server
+from starlette.types import ASGIApp
 
+from recommender_transformer.serving.access.control import AccessControl
+from recommender_transformer.serving.access.middleware import AccessMiddleware
 from recommender_transformer.serving.connections.admission import CLOSE, AdmissionControl, AdmissionMiddleware
 from recommender_transformer.serving.connections.connection_limits import ConnectionLimits, WaitingConnections
 from recommender_transformer.serving.connections.grpc_server import BoundedGRPCServer
@@ -62,6 +65,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
             so that no connection of theirs waits for it.
         standby_port: HTTP port on loopback that is served at once; the other ports are taken and left on signals
             (:mod:`recommender_transformer.serving.public_ports`). `None`: they are served at once.
+        access: admits or refuses calls by their keys; `None` admits all.
         settings: KServe's own.
     """
 
@@ -74,6 +78,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         host: str,
         reuse_port: bool,
         standby_port: int | None,
+        access: AccessControl | None,
         **settings: Any,
     ) -> None:
         # Without KServe's own gRPC server: see ``grpc_server``.
@@ -85,6 +90,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         self._host = host
         self._reuse_port = reuse_port
         self._standby_port = standby_port
+        self._access = access
         self.public: PublicPorts | None = None
         self._terminating, self._drain_skipped = asyncio.Event(), asyncio.Event()
 
@@ -101,7 +107,10 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
 
         # Uvicorn reads these when it starts: the outermost application, the class of connections, the signal handler.
         recommender = self.registered_models.get_model(NAME)
-        app = AdmissionMiddleware(DirectHttp(kserve_server.app, recommender), self._admission)
+        app: ASGIApp = AdmissionMiddleware(DirectHttp(kserve_server.app, recommender), self._admission)
+        if self._access is not None:
+            self._access.protect(self.registered_models.get_models())
+            app = AccessMiddleware(app, self._access)
         http.config.app = BodyLimitMiddleware(app, MAX_BODY_BYTES)
         http.config.http = partial(HttpConnection, self._waiting, self._admission)
         # No route uses WebSocket, and a WebSocket connection would have no time limits.
@@ -111,7 +120,7 @@ class DrainingServer(ModelServer):  # type: ignore[misc]
         http.config.proxy_headers = False
         http._server.handle_exit = handle
         services = (self.dataplane, self.model_repository_extension)
-        servicer = DirectServicer(recommender, self._admission, *services)
+        servicer = DirectServicer(recommender, self._admission, self._access, *services)
         new_grpc = partial(BoundedGRPCServer, servicer, self.grpc_port, *services, {}, self.grace_period)
         if self._standby_port is not None:
             http._server.serve = partial(http._server.serve, [socket.create_server((LOOPBACK, self._standby_port))])

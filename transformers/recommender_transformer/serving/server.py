@@ -18,6 +18,8 @@ from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady  # type: ig
 from kserve.protocol.dataplane import DataPlane  # type: ignore[import-untyped]
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension  # type: ignore[import-untyped]
 
+from recommender_transformer.serving.access.control import AccessControl
+from recommender_transformer.serving.access.refusals import AccessRefused, refused
 from recommender_transformer.serving.connections.admission import AdmissionControl
 from recommender_transformer.serving.connections.connection_limits import ConnectionLimits
 from recommender_transformer.serving.connections.content_encoding import ContentEncodingMiddleware
@@ -141,6 +143,7 @@ def model_server(
     host: str = EVERYWHERE,
     reuse_port: bool = False,
     standby_port: int | None = None,
+    access: AccessControl | None = None,
 ) -> ModelServer:
     """Create the server; its ``start`` takes the models. One worker: KServe's child processes would lose the settings.
 
@@ -157,6 +160,7 @@ def model_server(
         reuse_port: whether other processes listen on the same ports.
         standby_port: HTTP port on loopback that is served at once, while the other ports are taken and left on signals;
             ``/listening`` answers 200 while this process has them.
+        access: admits or refuses calls by their keys; `None` admits all.
     """
     kserve_logging.logger.addFilter(_is_server_error)
     app = kserve_server.app
@@ -169,6 +173,7 @@ def model_server(
     if reuse_port:
         app.add_api_route("/metrics", _no_metrics, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(TooManyEvents, too_many_events)
+    app.add_exception_handler(AccessRefused, refused)
     server = DrainingServer(
         admission or AdmissionControl(),
         drain_s,
@@ -177,6 +182,7 @@ def model_server(
         host,
         reuse_port,
         standby_port,
+        access,
         http_port=http_port,
         grpc_port=grpc_port,
         workers=1,

@@ -27,7 +27,7 @@ Host = Annotated[
     str,
     typer.Option(
         help="Address that HTTP and gRPC listen on: 127.0.0.1 for this machine only, 0.0.0.0 for all its networks. "
-        "There is no authentication: every client can request any user and write events and items."
+        "Without --access every client can request any user and write events and items."
     ),
 ]
 
@@ -52,6 +52,16 @@ ExperimentsFile = Annotated[
         "--experiments",
         help="YAML file of experiments: requests get the defaults of their user's arms. A copy is kept as "
         "experiments.yaml in WINNOW_HOME, for `winnow experiment report`.",
+        show_default=False,
+    ),
+]
+
+AccessFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--access",
+        help="YAML file of API keys, JWT settings and open scopes, or a folder of such files: calls need a key "
+        "(`winnow access new` makes one), also those of the winnow commands, which take it from WINNOW_API_KEY.",
         show_default=False,
     ),
 ]

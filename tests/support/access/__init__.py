@@ -1,0 +1,1 @@
+"""Keys and tokens of access control, and calls with them."""

@@ -1,0 +1,1 @@
+"""Access control on the command line."""
