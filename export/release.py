@@ -44,6 +44,7 @@ from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import RetrieverTraining
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables
 from winnow.training.train import RESULT, TrainingResult, used_settings
@@ -108,7 +109,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
     watch = Stopwatch("release")
     repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
-    retriever = TrainedRetriever.load(parts.retriever)
+    retrieval = RetrieverTraining.load(parts.retriever)
+    retriever = retrieval.served
     ranker = TrainedRanker.load(parts.ranker)
     dataset = Dataset.load(parts.dataset, events=False)
     hides_history = features.schema.repeats != "allow"
@@ -147,7 +149,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
             training = home / TRAINING / str(number)
-            kept = exits.enter_context(keep_for_training(parts.encoders, retriever, ranker, training))
+            kept = exits.enter_context(keep_for_training(parts.encoders, retrieval, ranker, training))
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
