@@ -131,7 +131,7 @@ def twin_of(release: Release) -> Release | None:
 def _numbers(values: pa.ChunkedArray) -> Column:
     """A numeric column."""
     numbers = values.drop_null().to_numpy()
-    return Column(missing=1 - len(numbers) / max(1, len(values)), quantiles=quantiles(numbers))
+    return Column(missing=1 - len(numbers) / len(values) if len(values) else 0.0, quantiles=quantiles(numbers))
 
 
 def _column(values: pa.ChunkedArray, categorical: bool, weights: NDArray[np.int64] | None = None) -> Column:
