@@ -14,19 +14,19 @@ from winnow.training.incremental.increment import Increment
 from winnow.training.incremental.state import TrainingState, verify, written
 from winnow.training.incremental.train import INCREMENT
 from winnow.training.ranker.trained import TrainedRanker
-from winnow.training.retriever.trained import TrainedRetriever
+from winnow.training.retriever.train import RetrieverTraining
 
 _ENCODERS = "encoders"
 
 
 def keep_for_training(
-    encoders: Path, retriever: TrainedRetriever, ranker: TrainedRanker, folder: Path
+    encoders: Path, retrieval: RetrieverTraining, ranker: TrainedRanker, folder: Path
 ) -> AbstractContextManager[dict[str, str]]:
     """Write ``training/N``; it is removed if the block fails.
 
     Args:
         encoders: the exported encoders.
-        retriever: the served one.
+        retrieval: both fits of the retriever.
         ranker: the served one.
         folder: ``training/N``.
 
@@ -36,7 +36,7 @@ def keep_for_training(
     figures = {
         f"{_ENCODERS}/{path.parent.name}/{PARITY_FILE}": path for path in (encoders / "onnx").glob(f"*/{PARITY_FILE}")
     }
-    return written(TrainingState.of(retriever, ranker), figures, folder)
+    return written(TrainingState.of(retrieval, ranker), figures, folder)
 
 
 def increment_of(retriever: Path) -> dict[str, int | float]:

@@ -51,6 +51,7 @@ from winnow.retrieval.item_orders import ItemOrders
 from winnow.settings import business_rules
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import RetrieverTraining
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.tables.source_tables import SourceTables
 from winnow.training.train import RESULT, TrainingResult, used_settings
@@ -115,7 +116,8 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
     watch = Stopwatch("release")
     repository = repositories / str(number)
     features = FeatureSet.load(parts.features)
-    retriever = TrainedRetriever.load(parts.retriever)
+    retrieval = RetrieverTraining.load(parts.retriever)
+    retriever = retrieval.served
     ranker = TrainedRanker.load(parts.ranker)
     dataset = Dataset.load(parts.dataset, events=False)
     hides_history = features.schema.repeats != "allow"
@@ -154,7 +156,7 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             encoders = install_encoders(parts.encoders, number, repository)
             bar.update()
             training = home / TRAINING / str(number)
-            kept = exits.enter_context(keep_for_training(parts.encoders, retriever, ranker, training))
+            kept = exits.enter_context(keep_for_training(parts.encoders, retrieval, ranker, training))
             item_columns, described = column_arrays(dataset.items, dataset.spec.items)
             source = provenance.recorded(parts.dataset, parts.encoders, parts.retriever)
             written = release.write(

@@ -1,8 +1,8 @@
 """Training that grows (``python -m benchmarks training``): every part makes its own data, in a temporary home.
 
 1 a step's time, 2 a large log, 3 quality, 4 processes, 5 losses, 6 another library, 7 the largest log, which takes
-hours, 8 processor seconds of a build, 9 an incremental build beside a full one. Part 3 reads real data beside the
-repository, as do 4 to 6, 8 and 9.
+hours, 8 processor seconds of a build, 9 training on from a release beside training in full. Part 3 reads real data
+beside the repository, as do 4 to 6, 8 and 9.
 """
 
 from collections.abc import Callable, Collection

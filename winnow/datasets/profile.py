@@ -1,4 +1,4 @@
-"""A profile of the data that a release was built from: counts, missing values and shares of categories.
+"""A profile of the data that a release was built from: counts, missing values, shares of categories and quantiles.
 
 It is a document of the release, so that a later release's data can be compared with it after the data itself has
 changed or is gone (:mod:`winnow.lifecycle.gate`). Its size does not grow with the data.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from winnow.datasets.canonical.dataset import Dataset
+from winnow.datasets.quantiles import quantiles
 from winnow.release import Release, numbers
 
 FILE = "profile.json"
@@ -29,12 +30,14 @@ class Column(BaseModel):
         missing: share of the rows without a value.
         shares: of a categorical column, value -> share of the rows that have it; of a list-valued column, a row has
             each of its values.
+        quantiles: of a numeric column with values, those at :data:`winnow.datasets.quantiles.LEVELS`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     missing: float
     shares: dict[str, float] = {}
+    quantiles: list[float] = []
 
 
 class DataProfile(BaseModel):
@@ -80,7 +83,9 @@ class DataProfile(BaseModel):
         numbers = {"items": {"price", *spec.items.numeric}, "users": set(spec.users.numeric)}
         texts = {"items": {"title", "description", "image", "audio"}, "users": set[str]()}
         columns = {
-            f"{table}.{name}": _column(rows[name], name in choices[table])
+            f"{table}.{name}": _numbers(rows[name])
+            if name in numbers[table]
+            else _column(rows[name], name in choices[table])
             for table, rows in (("items", items), ("users", users))
             for name in rows.column_names
             if name in choices[table] | numbers[table] | texts[table]
@@ -121,6 +126,12 @@ def twin_of(release: Release) -> Release | None:
         if alike and profile_of(found) == profile:
             return found
     return None
+
+
+def _numbers(values: pa.ChunkedArray) -> Column:
+    """A numeric column."""
+    numbers = values.drop_null().to_numpy()
+    return Column(missing=1 - len(numbers) / len(values) if len(values) else 0.0, quantiles=quantiles(numbers))
 
 
 def _column(values: pa.ChunkedArray, categorical: bool, weights: NDArray[np.int64] | None = None) -> Column:

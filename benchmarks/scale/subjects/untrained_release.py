@@ -31,6 +31,7 @@ from winnow.models.towers import Shapes
 from winnow.release import Release
 from winnow.settings.training import IndexSettings, TrainingSettings
 from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import RetrieverTraining
 from winnow.training.retriever.trained import TrainedRetriever, build_towers
 from winnow.training.tables.source_tables import SourceTables
 from winnow.training.train import RESULT, TrainingResult, save_settings
@@ -120,7 +121,8 @@ def _models(parts: TrainedParts, index: IndexSettings, seed: int) -> None:
     retrieval = settings.retriever.model_copy(update={"dropout": 0.0, "batch": 8})
     item_tower, user_tower = build_towers(shapes, retrieval)
     vectors = _vectors(features.items, retrieval.dimension)
-    TrainedRetriever(shapes, retrieval, item_tower.eval(), user_tower.eval(), vectors).save(parts.retriever)
+    trained = TrainedRetriever(shapes, retrieval, item_tower.eval(), user_tower.eval(), vectors)
+    RetrieverTraining(trained, trained, features.interactions.offsets[1:]).save(parts.retriever)
     SourceTables.fit(features, settings.covisitation, settings.popularity).save(parts.retriever)
     save_settings(settings, parts.retriever)
     untrained = TrainingResult(metrics={}, unranked_reason="", constant_heads={}, stopped="")

@@ -1,21 +1,14 @@
 """A small shop whose log grows: its feature sets, and a release of it as far as training goes on from it."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from winnow import release
+from tests.support.training.kept import kept_release
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
 from winnow.features.extract import extract_folder
-from winnow.features.table import FeatureSet
-from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.settings.training import CandidateCounts, RankerSettings, RetrieverSettings, TrainingSettings
-from winnow.training.incremental.state import TrainingState, written
-from winnow.training.ranker.trained import TrainedRanker
-from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.train import train_models
 
 START, MINUTE = 1_700_000_000_000, 60_000
@@ -76,36 +69,3 @@ def trained_release(folder: Path, features: Path, settings: TrainingSettings = S
     """
     train_models(features, folder / "retriever", folder / "ranker", settings)
     return kept_release(folder, features)
-
-
-def kept_release(folder: Path, features: Path, number: int = 1, **described: Any) -> tuple[Release, Path]:
-    """Write release ``number`` of the models in ``folder``; ``described`` are further fields of its manifest."""
-    extracted, retriever = FeatureSet.load(features), TrainedRetriever.load(folder / "retriever")
-    kept = folder / "training" / str(number)
-    kept.parent.mkdir(exist_ok=True)
-    with written(TrainingState.of(retriever, TrainedRanker.load(folder / "ranker")), {}, kept) as files:
-        found = release.write(
-            folder / str(number),
-            {
-                **id_arrays(extracted.item_ids),
-                "item": extracted.interactions.item,
-                "item_vectors": retriever.item_vectors.numpy(),
-            },
-            {
-                "schema.json": extracted.schema.model_dump_json(),
-                "vocabularies.json": json.dumps(extracted.vocabularies),
-            },
-            number=number,
-            dataset="shop",
-            source=release.BuildInputs(),
-            holdout="none",
-            as_of=extracted.as_of,
-            history_length=10,
-            candidates={},
-            schema_digest=extracted.schema.digest,
-            models={},
-            parity={},
-            training_files=files,
-            **described,
-        )
-    return found, kept

@@ -1,6 +1,6 @@
 """The gate's checks of the data: each fault that valid rows can have together is named, and no other check fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,13 @@ from tests.support.tiny_release import SCHEMA, write_bare_release
 from winnow.datasets.canonical.dataset import Dataset
 from winnow.datasets.canonical.spec import DatasetSpec
 from winnow.datasets.profile import Column, DataProfile
+from winnow.datasets.quantiles import distance, quantiles
 from winnow.lifecycle.gate import data
 from winnow.lifecycle.gate.rules import DataRules
 from winnow.release import Release
 
 DAY_MS = 86_400_000
+PRICES = np.geomspace(1.0, 500.0, 100)
 LIVE = DataProfile(
     rows={"items": 100, "users": 80, "events": 1500},
     event_types={"view": 1450, "buy": 50},
@@ -23,6 +25,7 @@ LIVE = DataProfile(
     columns={
         "items.category": Column(missing=0.0, shares={"books": 0.6, "toys": 0.4}),
         "items.image": Column(missing=0.02),
+        "items.price": Column(missing=0.0, quantiles=quantiles(PRICES)),
         "users.country": Column(missing=0.1, shares={"pt": 0.5, "fi": 0.4}),
     },
     modalities={"image": 0.98, "text": 1.0},
@@ -40,7 +43,7 @@ def failed(tmp_path: Path) -> Callable[[DataProfile], dict[str, str]]:
 
     def checked(profile: DataProfile) -> dict[str, str]:
         checks = list(data.checks(release(tmp_path / "candidate", profile), live, DataRules()))
-        assert len(checks) == 5
+        assert len(checks) == 6
         return {check.name: check.message for check in checks if not check.passed}
 
     return checked
@@ -99,6 +102,16 @@ FAULTS = {
         "data: categories",
         "events.event is 'buy' in 33.3% of the rows, was 3.3%",
     ),
+    "prices in cents": (
+        changed(columns=columns(items_price=Column(missing=0.0, quantiles=quantiles(PRICES * 100)))),
+        "data: numbers",
+        "of the rows: its median is 2236.07, was 22.3607; a change of at most 20% of the rows is allowed",
+    ),
+    "one price for everything": (
+        changed(columns=columns(items_price=Column(missing=0.0, quantiles=quantiles(np.full(100, 20.0))))),
+        "data: numbers",
+        "items.price has other values in ",
+    ),
     "a lost modality": (
         changed(modalities={"text": 1.0}),
         "data: modalities",
@@ -115,6 +128,51 @@ def test_a_fault_is_named(fault: str, failed: Callable[[DataProfile], dict[str, 
     assert name in found
     assert found.keys() <= {name, "data: volume"}
     assert said in found[name]
+
+
+def test_prices_may_rise_a_little(failed: Callable[[DataProfile], dict[str, str]]) -> None:
+    assert failed(changed(columns=columns(items_price=Column(missing=0.0, quantiles=quantiles(PRICES * 1.1))))) == {}
+
+
+def test_few_rows_differ_by_chance(tmp_path: Path) -> None:
+    """Five items with other prices are no evidence, a thousand are."""
+    sizes = {5: True, 1000: False}
+    for rows, passes in sizes.items():
+        releases = [
+            release(
+                tmp_path / f"{rows}-{factor}",
+                changed(
+                    rows=LIVE.rows | {"items": rows},
+                    columns=columns(items_price=Column(missing=0.0, quantiles=quantiles(PRICES * factor))),
+                ),
+            )
+            for factor in (1, 5)
+        ]
+        [check] = [each for each in data.checks(*releases, DataRules()) if each.name == "data: numbers"]
+        assert check.passed == passes, check.message
+
+
+def test_a_profile_of_an_earlier_version_has_no_quantiles(failed: Callable[[DataProfile], dict[str, str]]) -> None:
+    assert failed(changed(columns=columns(items_price=Column(missing=0.0)))) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([1.0] * 50, [1.0] * 50, 0.0),
+        ([1.0] * 50, [2.0] * 50, 1.0),
+        ([0.0] * 50 + [1.0] * 50, [0.0] * 80 + [1.0] * 20, 0.3),
+        (np.arange(1000) / 1000, np.arange(1000) / 1000 + 0.25, 0.25),
+        (np.arange(1000), np.array([500.0]), 0.5),
+    ],
+    ids=["one value", "another value", "two values", "shifted", "a single row"],
+)
+def test_the_distance_is_that_of_kolmogorov_and_smirnov(
+    before: Sequence[float], now: Sequence[float], expected: float
+) -> None:
+    found = distance(quantiles(np.asarray(before)), quantiles(np.asarray(now)))
+    assert found == pytest.approx(expected, abs=0.03)
+    assert found == distance(quantiles(np.asarray(now)), quantiles(np.asarray(before)))
 
 
 def test_the_age_of_the_newest_event_is_checked_on_request(tmp_path: Path) -> None:
@@ -181,7 +239,7 @@ def test_a_profile_counts_missing_values_and_shares() -> None:
         "items.title": Column(missing=0.5),
         "items.description": Column(missing=1.0),
         "items.category": Column(missing=0.25, shares={"hat": 0.5, "shoe": 0.25}),
-        "items.price": Column(missing=0.25),
+        "items.price": Column(missing=0.25, quantiles=quantiles(np.array([1.0, 2.0, 3.0]))),
         "items.image": Column(missing=1.0),
         "items.audio": Column(missing=1.0),
         "items.tags": Column(missing=0.5, shares={"x": 0.5, "y": 0.25}),

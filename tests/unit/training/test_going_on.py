@@ -1,5 +1,6 @@
 """Training that goes on from a release, on a small shop whose log and catalog change."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.training.growing_shop import SETTINGS, Event, features_of, kept_release, trained_release, walk
+from tests.support.training.growing_shop import SETTINGS, Event, features_of, trained_release, walk
+from tests.support.training.kept import kept_release
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.features.table import FeatureSet
 from winnow.release import Release
@@ -20,7 +22,9 @@ from winnow.training.loop.ranks import Ranks
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.course import epoch_batches
 from winnow.training.retriever.fit import Fit
+from winnow.training.retriever.train import RetrieverTraining, withheld_until
 from winnow.training.retriever.trained import TrainedRetriever
+from winnow.training.retriever.validation import validation_rows
 from winnow.training.train import TrainingResult
 
 ITEMS = [f"c{number % 4}-{number}" for number in range(30)]
@@ -70,15 +74,17 @@ def vectors_by_id(folder: Path) -> dict[str, torch.Tensor]:
     return dict(zip(ids, TrainedRetriever.load(folder / "retriever").item_vectors, strict=True))
 
 
-def test_a_release_keeps_no_catalog_for_training(known: Known) -> None:
+def test_a_release_keeps_both_fits_and_no_catalog(known: Known) -> None:
     state = known.state
-    assert len(state.retriever.item_vectors) == 0
+    assert (len(state.retriever.item_vectors), len(state.holdout_fit.item_vectors)) == (0, 0)
     assert [len(known.state.ranker.model.state_dict()[name]) for name in ("item_vectors", "affinity.relative")] == [
         1,
         1,
     ]
     served = TrainedRetriever.load(known.kept.parents[1] / "retriever")
     torch.testing.assert_close(state.retriever.item_tower.identity.weight, served.item_tower.identity.weight)
+    trained = RetrieverTraining.load(known.kept.parents[1] / "retriever").holdout_fit
+    torch.testing.assert_close(state.holdout_fit.item_tower.identity.weight, trained.item_tower.identity.weight)
 
 
 def test_rows_are_found_by_id_and_by_value(known: Known, tmp_path: Path) -> None:
@@ -94,7 +100,7 @@ def test_rows_are_found_by_id_and_by_value(known: Known, tmp_path: Path) -> None
     assert features.vocabularies["category"] != before.vocabularies["category"]
     settings = known.state.retriever.settings
     fit = Fit(features, settings, SETTINGS.compute, Ranks())
-    mapped = fit.with_vectors(*mapping.towers(known.state, known.release, features))
+    mapped = fit.with_vectors(*mapping.towers(known.state.retriever, known.release, features))
     rows = mapping.item_places(features, known.release)
     assert rows.tolist() == [0, mapping.UNKNOWN, *range(30, 5, -1)]
     old = torch.from_numpy(known.release.array("item_vectors")[rows[2:]].copy())
@@ -138,6 +144,33 @@ def test_new_users_are_learned_and_vectors_stay(known: Known, tmp_path: Path) ->
     before, after = known.state.ranker.model, TrainedRanker.load(tmp_path / "ranker").model
     assert not torch.equal(before.residual.weight, after.residual.weight), "the ranker learned as well"
     torch.testing.assert_close(before.mean, after.mean)
+
+
+def test_every_users_newest_moments_are_withheld_from_the_holdout_fit(known: Known, tmp_path: Path) -> None:
+    """Of users with and without new events: the ranker learns from lists of both."""
+    grown(known, tmp_path, ITEMS, [*news(range(5), ITEMS[:28]), *news(range(100, 102), ITEMS[:28])])
+    features = FeatureSet.load(tmp_path / "shop" / "features")
+    until = RetrieverTraining.load(tmp_path / "retriever").until
+    withheld = dict(zip(features.user_ids, features.interactions.offsets[1:] - until, strict=True))
+    quarters = {"u0": 15 // 4, "u4": 15 // 4, "u5": 9 // 4, "u39": 9 // 4, "u100": 6 // 4, "u101": 6 // 4}
+    assert {user: withheld[user] for user in quarters} == quarters
+
+
+def test_a_moment_that_the_holdout_fit_has_learned_is_not_withheld_again(known: Known, tmp_path: Path) -> None:
+    """It has learned all but the newest two of a user's nine events; eight more arrive late, and one is new."""
+    late = walk("u0", ITEMS, 20, 8, 1)
+    grown(known, tmp_path, ITEMS, [*late, ("u0", ITEMS[19], LATER)])
+    features = FeatureSet.load(tmp_path / "shop" / "features")
+    log, user = features.interactions, features.user_ids.tolist().index("u0")
+    until = RetrieverTraining.load(tmp_path / "retriever").until
+    assert (np.diff(log.offsets)[user], log.offsets[user + 1] - until[user]) == (18, 3)
+
+
+def test_the_validation_asks_only_users_of_whom_something_is_learned(known: Known) -> None:
+    log = FeatureSet.load(known.features).interactions
+    values, users = np.ones(len(log.item), np.float32), np.arange(log.users) < 3
+    rows = validation_rows(log, values, withheld_until(log, 8), users, 100)
+    assert rows.tolist() == (log.offsets[1:4] - 1).tolist()
 
 
 def test_new_items_get_vectors_of_their_own(known: Known, tmp_path: Path) -> None:
@@ -241,3 +274,8 @@ def test_a_release_without_its_training_state_is_refused(known: Known, tmp_path:
         opened(before, known.kept)
     with pytest.raises(ReleaseMismatch, match="is missing or has changed since release 1 was built: restore it"):
         opened(known.release, tmp_path)
+    files = {name: sha for name, sha in manifest.training_files.items() if not name.startswith("holdout_fit/")}
+    shutil.copytree(known.kept, tmp_path / "1", ignore=shutil.ignore_patterns("holdout_fit"))
+    without = Release(known.release.folder, manifest.model_copy(update={"training_files": files}))
+    with pytest.raises(WinnowError, match="release 1 has models of another version of Winnow, from which this one"):
+        opened(without, tmp_path / "1")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from winnow.datasets.profile import DataProfile, profile_of
+from winnow.datasets.quantiles import chance, distance
 from winnow.datasets.shares import changes, shares_of
 from winnow.lifecycle.gate.rules import DataRules
 from winnow.lifecycle.gate.verdict import Check
@@ -43,6 +44,7 @@ def checks(release: Release, live: Release | None, rules: DataRules) -> Iterator
     yield _volume(ours, theirs, rules)
     yield _missing(ours, theirs, rules)
     yield _categories(ours, theirs, rules)
+    yield _numbers(ours, theirs, rules)
     yield _modalities(ours, theirs, rules)
 
 
@@ -126,6 +128,27 @@ def _categories(ours: DataProfile, theirs: DataProfile, rules: DataRules) -> Che
             amounts[key] = change.amount
             shown[key] = f"{name} is {change.value!r} in {change.now:.1%} of the rows, was {change.before:.1%}"
     return _largest("data: categories", amounts, shown, rules.share_change, "no share changes")
+
+
+def _numbers(ours: DataProfile, theirs: DataProfile, rules: DataRules) -> Check:
+    """The largest distance of two distributions (Kolmogorov and Smirnov), where chance does not explain it."""
+    amounts, shown = {}, {}
+    for name in ours.columns.keys() & theirs.columns.keys():
+        now, before = ours.columns[name], theirs.columns[name]
+        if not now.quantiles or not before.quantiles:
+            continue  # not numeric, or without values, which is another check
+        found = distance(before.quantiles, now.quantiles)
+        amounts[name] = found if found > chance(_values(theirs, name), _values(ours, name)) else 0.0
+        medians = (each.quantiles[len(each.quantiles) // 2] for each in (now, before))
+        shown[name] = "{} has other values in {:.1%} of the rows: its median is {:.6g}, was {:.6g}".format(
+            name, found, *medians
+        )
+    return _largest("data: numbers", amounts, shown, rules.number_change, "no distribution changes")
+
+
+def _values(profile: DataProfile, column: str) -> int:
+    """The number of rows with a value of a column."""
+    return max(1, round(profile.rows[column.partition(".")[0]] * (1 - profile.columns[column].missing)))
 
 
 def _modalities(ours: DataProfile, theirs: DataProfile, rules: DataRules) -> Check:

@@ -92,6 +92,7 @@ class DataRules(Section):
             only must not be older than the live release's.
         missing_rise: largest rise of the share of missing values of a column.
         share_change: largest change of the share of a category of a column, or of an event type.
+        number_change: largest distance between the distributions of a numeric column, as a share of its values.
         modality_loss: largest fall of the share of items with an embedding of a modality.
     """
 
@@ -100,6 +101,7 @@ class DataRules(Section):
     newest_event_hours: Positive | None = None
     missing_rise: Share = 0.05
     share_change: Share = 0.2
+    number_change: Share = 0.2
     modality_loss: Share = 0.05
 
 

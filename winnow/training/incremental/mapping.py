@@ -23,20 +23,23 @@ from winnow.release import Release
 from winnow.schema import Feature
 from winnow.training.incremental.state import TrainingState
 from winnow.training.ranker.trained import TrainedRanker
-from winnow.training.retriever.trained import build_towers
+from winnow.training.retriever.trained import TrainedRetriever, build_towers
 
 UNKNOWN = -1
 """In place of a row that the release does not have."""
 
 
-def places(new: Sequence[str] | Strings, old: Sequence[str] | Strings) -> NDArray[np.int64]:
+Names = Sequence[str] | Strings | NDArray[np.str_]
+
+
+def places(new: Names, old: Names) -> NDArray[np.int64]:
     """The position in ``old`` of each string of ``new``, :data:`UNKNOWN` where it is not there: int64 [len(new)]."""
     found = pc.fill_null(pc.index_in(_values(new), _values(old)), UNKNOWN)
     positions: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
     return positions
 
 
-def _values(strings: Sequence[str] | Strings) -> pa.Array:
+def _values(strings: Names) -> pa.Array:
     return pa.array(strings.tolist() if isinstance(strings, Strings) else strings, pa.large_string())
 
 
@@ -45,9 +48,16 @@ def item_places(features: FeatureSet, release: Release) -> NDArray[np.int64]:
     return places(features.item_ids, release.strings("item_ids"))
 
 
-def towers(state: TrainingState, release: Release, features: FeatureSet) -> tuple[ItemTower, UserTower]:
-    """The release's towers on the catalog of ``features``."""
-    trained, shapes = state.retriever, Shapes.of(features)
+def events_before(features: FeatureSet, release: Release) -> NDArray[np.int64]:
+    """The number of events that each user has in the release's log: int64 [users], 0 for new users."""
+    rows = places(features.user_ids, release.array("user_ids"))
+    counts: NDArray[np.int64] = np.where(rows == UNKNOWN, 0, np.diff(release.array("offsets"))[rows])
+    return counts
+
+
+def towers(trained: TrainedRetriever, release: Release, features: FeatureSet) -> tuple[ItemTower, UserTower]:
+    """The towers of a fit that a release keeps, on the catalog of ``features``."""
+    shapes = Shapes.of(features)
     item_tower, user_tower = build_towers(shapes, trained.settings)
     rows = item_places(features, release)
     # The id of an item without events was not learned.

@@ -1,9 +1,9 @@
 """What a release keeps so that training can go on from it: ``training/N`` beside the release's folder.
 
-It holds the weights of retriever and ranker as safetensors, without what the release has as arrays (the item vectors)
-and what follows from a feature set; and the parity figures of the encoders, whose graphs are in the model repository.
-Serving reads none of it. The optimizers' moments are not kept: they are twice the weights, and a mean over the last 50
-steps; the served retriever of a full build begins with fresh ones as well.
+It holds the weights of both fits of the retriever and of the ranker as safetensors, without what the release has as
+arrays (the item vectors) and what follows from a feature set; and the parity figures of the encoders, whose graphs are
+in the model repository. Serving reads none of it. The optimizers' moments are not kept: they are twice the weights,
+and a mean over the last 50 steps; the served retriever of a full build begins with fresh ones as well.
 """
 
 import copy
@@ -17,9 +17,10 @@ from pathlib import Path
 from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import Release, sha256
 from winnow.training.ranker.trained import TrainedRanker
+from winnow.training.retriever.train import RetrieverTraining
 from winnow.training.retriever.trained import TrainedRetriever
 
-_RETRIEVER, _RANKER = "retriever", "ranker"
+_RETRIEVER, _HOLDOUT_FIT, _RANKER = "retriever", "holdout_fit", "ranker"
 
 
 @dataclass(frozen=True)
@@ -27,31 +28,35 @@ class TrainingState:
     """The models of a release, without its catalog.
 
     Attributes:
-        retriever: with no item vectors.
+        retriever: the served one, with no item vectors.
+        holdout_fit: the one that has not learned each user's newest events, likewise.
         ranker: with the arrays of one item, the padding.
     """
 
     retriever: TrainedRetriever
+    holdout_fit: TrainedRetriever
     ranker: TrainedRanker
 
     @classmethod
-    def of(cls, retriever: TrainedRetriever, ranker: TrainedRanker) -> "TrainingState":
+    def of(cls, retrieval: RetrieverTraining, ranker: TrainedRanker) -> "TrainingState":
         """The models of a release without what follows from its catalog."""
         model = ranker.model
         catalog = (model.item_vectors, model.affinity.categories, model.affinity.relative)
         bare = copy.deepcopy(model, {id(array): array[:1].clone() for array in catalog})
-        vectors = retriever.item_vectors[:0]
-        return cls(replace(retriever, item_vectors=vectors), replace(ranker, model=bare))
+        fits = (replace(fit, item_vectors=fit.item_vectors[:0]) for fit in (retrieval.served, retrieval.holdout_fit))
+        return cls(*fits, replace(ranker, model=bare))
 
     def save(self, folder: Path) -> None:
-        """Write both models."""
+        """Write the models."""
         self.retriever.save(folder / _RETRIEVER)
+        self.holdout_fit.save(folder / _HOLDOUT_FIT)
         self.ranker.save(folder / _RANKER)
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingState":
         """Read what :meth:`save` wrote."""
-        return cls(TrainedRetriever.load(folder / _RETRIEVER), TrainedRanker.load(folder / _RANKER))
+        fits = (TrainedRetriever.load(folder / name) for name in (_RETRIEVER, _HOLDOUT_FIT))
+        return cls(*fits, TrainedRanker.load(folder / _RANKER))
 
 
 def opened(release: Release, folder: Path) -> TrainingState:
@@ -68,8 +73,9 @@ def opened(release: Release, folder: Path) -> TrainingState:
     verify(release, folder)
     try:
         return TrainingState.load(folder)
-    except (RuntimeError, ValueError, KeyError) as error:
-        # Of load_state_dict, pydantic and the dict of tensors: the digests are right, so the code is another.
+    except (RuntimeError, ValueError, KeyError, FileNotFoundError) as error:
+        # Of load_state_dict, pydantic, the dict of tensors and a model that was not kept then: the digests are right,
+        # so the code is another.
         raise WinnowError(
             f"release {release.manifest.number} has models of another version of Winnow, from which this one cannot go "
             f"on ({str(error).splitlines()[0]}): build without --from"

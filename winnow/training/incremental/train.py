@@ -1,12 +1,12 @@
 """Training that goes on from a release: few epochs of the new events and a sample of the old ones.
 
 Every model begins with the release's weights, on the new catalog. New events are those at or after the release's
-``as_of``. The retriever is fitted twice, as in a full training: first without each user's newest events, to find the
-number of epochs, then with all. The release's own retriever has seen no new event, so its answers at new moments are as
-good as they will be at future ones: the ranker learns from lists of the newest of those. Lists of older moments would
-show it answers that the retriever has learned by heart.
+``as_of``. Both fits of the retriever go on: the release's holdout fit learns what is no longer among each user's newest
+events, and its validation decides the number of epochs; the served one learns the new events. So the ranker learns from
+the lists that a full training would give it: of all users' newest moments, by a retriever that has not learned them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from winnow.training.loop.ranks import Ranks
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.course import Course
 from winnow.training.retriever.fit import Fit
-from winnow.training.retriever.train import RetrieverTraining, chosen_for
+from winnow.training.retriever.train import RetrieverTraining, chosen_for, withheld, withheld_until
 from winnow.training.retriever.trained import TrainedRetriever
 from winnow.training.train import TrainingResult, complete
 
@@ -114,20 +114,29 @@ def _retriever(
     show_progress: bool,
     profile: Path | None,
 ) -> RetrieverTraining:
-    compute = settings.compute
+    compute, log = settings.compute, features.interactions
     usual = chosen_for(settings.retriever, features, device_of(compute))
     fit = Fit(features, _smaller(usual), compute, Ranks())
-    start = fit.with_vectors(*mapping.towers(state, release, features))
-    fit.begin(start)
-    until = _withheld_until(features.interactions, since, usual.withheld)
-    course = Course(fit, until, Ranks(), None, show_progress, profile, since)
-    course.holdout_fit()
-    # As in a full training, a third of the epochs is enough for the withheld events.
-    served = course.served(max(1, course.best_epoch // 3))
-    trained = TrainedRetriever(served.shapes, usual, served.item_tower, served.user_tower, served.item_vectors)
-    # As many lists of a user as in a full training.
-    newest = np.maximum(since, features.interactions.offsets[1:] - usual.withheld)
-    return RetrieverTraining(trained, start, newest, course.validation, course.stopped)
+    holdout_fit, served = (
+        fit.with_vectors(*mapping.towers(trained, release, features))
+        for trained in (state.holdout_fit, state.retriever)
+    )
+    # Counted by the release's own log: events that arrived late would move rows that the holdout fit has learned.
+    unlearned = since - withheld(mapping.events_before(features, release), state.holdout_fit.settings.withheld)
+    unlearned = np.maximum(unlearned, log.offsets[:-1])
+    until = np.maximum(withheld_until(log, usual.withheld), unlearned)
+    fit.begin(holdout_fit)
+    course = Course(fit, until, Ranks(), None, show_progress, profile, unlearned)
+    holdout_fit = course.holdout_fit()
+    served = course.served(max(1, course.best_epoch), served, since)
+    return RetrieverTraining(
+        replace(served, settings=usual),
+        replace(holdout_fit, settings=usual),
+        until,
+        course.validation,
+        course.stopped,
+        course.curves,
+    )
 
 
 def _smaller(settings: RetrieverSettings) -> RetrieverSettings:
@@ -139,13 +148,6 @@ def _smaller(settings: RetrieverSettings) -> RetrieverSettings:
             "max_epochs": min(MOST_EPOCHS, settings.max_epochs),
         }
     )
-
-
-def _withheld_until(log: Interactions, since: NDArray[np.int64], withheld: int) -> NDArray[np.int64]:
-    """Row of each user after which events are withheld from the first fit: the newest of the new ones, a quarter."""
-    new = log.offsets[1:] - since
-    until: NDArray[np.int64] = log.offsets[1:] - np.where(new > 0, np.clip(new // 4, 1, withheld), 0)
-    return until
 
 
 def _ranker(

@@ -74,9 +74,11 @@ class Course:
         checkpoints: where to keep them; ``None`` keeps none.
         show_progress: draw bars.
         profile: folder that gets a trace of a few steps.
-        since: int64 [users], the row of each user's first new event, where the towers are those of a release: epochs
-            are of the new events and a sample of the others, and every one of them is validated, beginning with the
-            towers as they are. ``None`` where they are not trained.
+        since: int64 [users], the row of each user's first event that the towers have not learned, where they are a
+            release's: epochs of the holdout fit are of those events and a sample of the others, and every one of them
+            is validated, beginning with the towers as they are, on the users of whom it learns something. The others'
+            moments chose the towers once, which therefore rank them better than any later epoch. ``None`` where the
+            towers are not trained.
 
     Attributes:
         stopped: why the holdout fit ended before its validation had stopped improving; empty where it had.
@@ -96,7 +98,9 @@ class Course:
         self._profile, self._since = profile, since
         self._show = show_progress and ranks.rank == 0
         self._settings, self._features = fit.settings, fit.features
-        self._asked = validation_rows(fit.features.interactions, fit.values, until, self._settings.validation_users)
+        log = fit.features.interactions
+        learned = np.ones(log.users, np.bool_) if since is None else since < until
+        self._asked = validation_rows(log, fit.values, until, learned, self._settings.validation_users)
         self._began, self._windows = time.monotonic(), 0
         self._best = fit.snapshot()
         self._position = Position()
@@ -150,14 +154,20 @@ class Course:
                         break
         return self._best
 
-    def served(self, epochs: int) -> TrainedRetriever:
-        """Continue from the best of the holdout fit with the whole log.
+    def served(
+        self, epochs: int, start: TrainedRetriever | None = None, since: NDArray[np.int64] | None = None
+    ) -> TrainedRetriever:
+        """Continue with the whole log, from the best of the holdout fit or from a release's model.
 
         Args:
-            epochs: over the whole log.
+            epochs: over the log.
+            start: the release's model; ``None`` continues from the holdout fit.
+            since: int64 [users], the row of each user's first event that ``start`` has not learned: epochs are of those
+                events and a sample of the others. ``None`` for epochs over the whole log.
         """
+        self._since = since
         if self._position.stage == HOLDOUT:
-            self._fit.begin(self._best)
+            self._fit.begin(start or self._best)
             kept = self._position.model_dump(include={"best_score", "best_epoch", "points"})
             self._position = Position(stage=SERVED, **kept)
         self._cut = False

@@ -100,11 +100,16 @@ def train_retriever(
     )
 
 
-def withheld_until(log: Interactions, withheld: int) -> NDArray[np.int64]:
-    """Row of each user after which events are withheld from the holdout fit: the newest, a quarter at most."""
-    count = np.diff(log.offsets)
-    until: NDArray[np.int64] = log.offsets[1:] - np.where(count > 1, np.clip(count // 4, 1, withheld), 0)
+def withheld_until(log: Interactions, most: int) -> NDArray[np.int64]:
+    """Row of each user after which events are withheld from the holdout fit: int64 [users]."""
+    until: NDArray[np.int64] = log.offsets[1:] - withheld(np.diff(log.offsets), most)
     return until
+
+
+def withheld(count: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """How many of ``count`` events of each user are withheld: a quarter, ``most`` at most; int64 [users]."""
+    number: NDArray[np.int64] = np.where(count > 1, np.clip(count // 4, 1, most), 0)
+    return number
 
 
 def chosen_for(settings: RetrieverSettings, features: FeatureSet, device: torch.device) -> RetrieverSettings:

@@ -14,7 +14,11 @@ _SCORES = 32_000_000
 
 
 def validation_rows(
-    log: Interactions, values: NDArray[np.float32], until: NDArray[np.int64], limit: int
+    log: Interactions,
+    values: NDArray[np.float32],
+    until: NDArray[np.int64],
+    users: NDArray[np.bool_],
+    limit: int,
 ) -> NDArray[np.int64]:
     """The moments that a validation asks: each user's newest target that is withheld and not refused.
 
@@ -22,13 +26,14 @@ def validation_rows(
         log: the interactions.
         values: float32 [events], :func:`winnow.features.targets.target_values`.
         until: int64 [users], the row of each user after which events are withheld.
+        users: bool [users], whose moments count.
         limit: moments at most; more are drawn from at random, the same for the same log.
 
     Returns:
         int64 [<= limit], rows of the log, each after at least one event of its user.
     """
     user, row = log.user, np.arange(len(values))
-    newest = newest_of_users(log, (values > 0) & (row >= until[user]) & (row > log.offsets[user]))
+    newest = newest_of_users(log, users[user] & (values > 0) & (row >= until[user]) & (row > log.offsets[user]))
     rows = newest[newest >= 0]
     return rows if len(rows) <= limit else np.sort(np.random.default_rng(0).choice(rows, limit, replace=False))
 
