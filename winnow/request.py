@@ -5,10 +5,11 @@ or ignored.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, NotRequired, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import TypedDict
 
 from winnow import fields
 from winnow.errors import WinnowError

@@ -29,13 +29,13 @@ def add(
 
     The whole file is validated before any item is sent. An item that was added before is replaced.
     """
-    from winnow import client
+    from winnow import protocols
     from winnow.cli import new_items, show
 
     state = running()
     served = release.Release.open(home.releases() / str(state.release))
     rows = new_items.read(file, served)
-    with client.http(state.ports.http, state.reached) as endpoint:
+    with protocols.http(state.ports.http, state.reached) as endpoint:
         added = new_items.add(endpoint, file, rows, show_progress=sys.stderr.isatty())
     if as_json:
         typer.echo(json.dumps(added, indent=1))

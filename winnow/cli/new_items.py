@@ -12,7 +12,7 @@ import httpx
 import pyarrow as pa
 from tqdm import tqdm
 
-from winnow import client, fields, moments
+from winnow import fields, moments, protocols
 from winnow.datasets.canonical import columns, headers
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, Kind
 from winnow.datasets.canonical.types import normalised
@@ -103,7 +103,7 @@ def add(endpoint: httpx.Client, path: Path, additions: list[Addition], show_prog
     with tqdm(total=len(additions), desc="adding items", unit="item", disable=not show_progress) as bar:
         for batch in _batches(additions):
             try:
-                answered = client.add_items(endpoint, [_complete(addition) for addition in batch])
+                answered = protocols.add_items(endpoint, [_complete(addition) for addition in batch])
             except WinnowError as error:
                 message = _with_rows(str(error), batch)
                 raise WinnowError(
@@ -235,7 +235,7 @@ def _with_rows(message: str, batch: list[Addition]) -> str:
 
 
 def _complete(addition: Addition) -> dict[str, Any]:
-    contents = {name: client.encoded(media.read(location)) for name, location in addition.media.items()}
+    contents = {name: protocols.encoded(media.read(location)) for name, location in addition.media.items()}
     return addition.instance | contents
 
 

@@ -38,14 +38,14 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Print recommendations of the running stack: for a user, similar to a text, an image or a sound, or both."""
-    from winnow import client
+    from winnow import protocols
     from winnow.cli import show
 
-    query: client.Instance = {} if text is None else {"text": text}
-    query |= {name: client.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
+    query: protocols.Instance = {} if text is None else {"text": text}
+    query |= {name: protocols.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
     if user is None and not query:
         raise WinnowError("nothing to recommend for: give a user id, or --text, --image or --audio")
-    request: client.Instance = {"k": k}
+    request: protocols.Instance = {"k": k}
     if user is not None:
         request["user_id"] = user
     if objective:
@@ -53,10 +53,10 @@ def recommend(
     if repeats is not None:
         request["repeats"] = repeats
     if query:
-        request |= {"query": query, "deadline_ms": client.PATIENCE_MS}
+        request |= {"query": query, "deadline_ms": protocols.PATIENCE_MS}
     state = running()
-    with client.http(state.ports.http, state.reached) as endpoint:
-        [answer] = client.over_http_v1(endpoint, [request])
+    with protocols.http(state.ports.http, state.reached) as endpoint:
+        [answer] = protocols.over_http_v1(endpoint, [request])
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
     else:
