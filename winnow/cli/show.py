@@ -54,18 +54,18 @@ def percent(chance: float | None) -> str:
 def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
     """Print the funnels of three users, one of them a cold-start user, with the latency over each protocol."""
     with protocols.http(ports.http, host) as http, protocols.grpc(ports.grpc, host) as grpc:
-        protocols: dict[str, Callable[[protocols.Instance], list[Answer]]] = {
+        ways: dict[str, Callable[[protocols.Instance], list[Answer]]] = {
             "HTTP v1": lambda request: protocols.over_http_v1(http, [request]),
             "HTTP v2": lambda request: protocols.over_http_v2(http, [request]),
             "gRPC v2": lambda request: protocols.over_grpc(grpc, [request]),
         }
         # Not timed: the first requests to a new server include its warm-up.
-        for ask in protocols.values():
+        for ask in ways.values():
             ask({"user_id": COLD_START_USER, "k": k})
         for user in [*_active_users(release, 2), COLD_START_USER]:
             request: dict[str, Any] = {"user_id": user, "k": k}
             times, answers = {}, {}
-            for protocol, ask in protocols.items():
+            for protocol, ask in ways.items():
                 started = time.perf_counter()
                 [answers[protocol]] = ask(request)
                 times[protocol] = (time.perf_counter() - started) * 1000

@@ -17,7 +17,7 @@ RETRIES = 3
 _BACKOFF_S = 0.1
 _LONGEST_WAIT_S = 5.0
 _BUSY = (429, 503)
-"""The endpoint answers these before it does anything, or where a repetition is safe. Everything else is not retried: a call
+"""The endpoint answers these before it does anything, or where a repetition is safe. Nothing else is repeated: a call
 without a response may have been carried out."""
 
 
