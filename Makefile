@@ -40,8 +40,8 @@ up: setup  ## serve the newest release
 	.venv/bin/winnow up $(ARGS)
 
 .PHONY: test
-test: develop  ## run all tests
-	.venv/bin/python -m pytest $(ARGS)
+test: develop  ## run all tests in two processes (ARGS names others)
+	.venv/bin/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 
 .PHONY: test-unit
 test-unit: develop  ## run the unit tests: no servers, under two minutes

@@ -24,11 +24,15 @@ FOLDERS = ("unit", "integration", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with its folder's name."""
+    """Mark every test with its folder's name, and with those that one of several processes should run together.
+
+    A file's tests share its fixtures; the tests of ``e2e/`` share a release that takes a minute to build.
+    """
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in FOLDERS:
             item.add_marker(folder)
+        item.add_marker(pytest.mark.xdist_group("e2e" if folder == "e2e" else str(item.path)))
 
 
 @pytest.fixture(scope="session")

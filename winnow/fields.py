@@ -8,7 +8,15 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from winnow import moments
@@ -117,10 +125,12 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_IDENTIF
 Identifier = Annotated[Name, AfterValidator(_identifier)]
 """A user's, an item's or an event's id; :func:`identifier_fault` has the rules."""
 
-Happened = Annotated[int, BeforeValidator(_written), AfterValidator(_happened)]
+_MOMENT = WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
+
+Happened = Annotated[int, BeforeValidator(_written), AfterValidator(_happened), _MOMENT]
 """When an event happened, milliseconds since the epoch; :mod:`winnow.moments` lists the text formats."""
 
-Created = Annotated[int, BeforeValidator(_written), AfterValidator(_created)]
+Created = Annotated[int, BeforeValidator(_written), AfterValidator(_created), _MOMENT]
 """When an item was created, likewise."""
 
 Quote = Annotated[str, StringConstraints(max_length=LONGEST_QUOTE), AfterValidator(_quoted)]

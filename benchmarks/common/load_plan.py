@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from winnow.client import v2_body
+from winnow.protocols import v2_body
 
 K = 10
 

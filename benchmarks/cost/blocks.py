@@ -12,7 +12,7 @@ from benchmarks.common.load import Load
 from benchmarks.common.load_plan import K, Plan
 from benchmarks.common.rows import Row, row
 from benchmarks.cost.served import TRANSFORMER, Served
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 
 PATIENT_MS = 5000
@@ -175,12 +175,12 @@ def _over_grpc(
     """Milliseconds of each answer, whether it is full, and the share of refused requests."""
     ms: list[float] = []
     full: list[bool] = []
-    with client.grpc(stack.ports.grpc) as endpoint:
+    with protocols.grpc(stack.ports.grpc) as endpoint:
         end = time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
             cycle, user = divmod(len(ms), len(users))
             request = {"user_id": users[user], "k": K, "deadline_ms": shape.deadline_ms + cycle}
-            [answer] = client.over_grpc(endpoint, [request])
+            [answer] = protocols.over_grpc(endpoint, [request])
             ms.append((time.perf_counter() - started) * 1000)
             full.append(not answer["degraded"])
     return np.array(ms), full, 0.0

@@ -12,8 +12,8 @@ from benchmarks.common.stack import newest
 from benchmarks.cost.blocks import PATIENT_MS
 from benchmarks.cost.requests import drawn
 from benchmarks.cost.served import Served, versions
-from winnow import client
-from winnow.client import Instance
+from winnow import protocols
+from winnow.protocols import Instance
 from winnow.request import Answer
 
 REQUESTS, BATCH = 1000, 16
@@ -124,9 +124,9 @@ def _batched(stack: Served, requests: Sequence[Instance]) -> dict[str, list[Answ
 def _asking(stack: Served, protocol: str) -> Iterator[Ask]:
     """A connection that stays open."""
     if protocol == "gRPC":
-        with client.grpc(stack.ports.grpc) as calls:
-            yield partial(client.over_grpc, calls)
+        with protocols.grpc(stack.ports.grpc) as calls:
+            yield partial(protocols.over_grpc, calls)
     else:
-        over_http = client.over_http_v1 if protocol == "HTTP v1" else client.over_http_v2
-        with client.http(stack.ports.http) as endpoint:
+        over_http = protocols.over_http_v1 if protocol == "HTTP v1" else protocols.over_http_v2
+        with protocols.http(stack.ports.http) as endpoint:
             yield partial(over_http, endpoint)

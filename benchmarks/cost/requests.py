@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from benchmarks.common.stack import active_users
 from tests.support.media import picture, sound
-from winnow.client import Instance
+from winnow.protocols import Instance
 from winnow.release import Release
 
 _WORDS = ("a small red lamp", "star wars", "comedy 1995", "quiet", "something for two children, in the evening")

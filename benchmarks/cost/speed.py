@@ -14,7 +14,7 @@ from benchmarks.common.stack import active_users, newest
 from benchmarks.cost.blocks import FIGURES, PATIENT_MS, LoadShape, alternate, ratio, rows_of, run
 from benchmarks.cost.served import Served, serve
 from benchmarks.latency.floor import Ask, floor, over_triton
-from winnow import client
+from winnow import protocols
 from winnow.release import Release
 
 AFTER, BEFORE = "after", "before"
@@ -89,9 +89,9 @@ def _median_ms(ask: Ask, users: Sequence[str]) -> float:
 def _ranked(stack: Served, users: Sequence[str]) -> int:
     """The median number of candidates that the ranker gets."""
     counts = []
-    with client.http(stack.ports.http) as endpoint:
+    with protocols.http(stack.ports.http) as endpoint:
         for user in users[:_DEBUGGED]:
             request = {"user_id": user, "k": K, "debug": True, "deadline_ms": PATIENT_MS}
-            [answer] = client.over_http_v1(endpoint, [request])
+            [answer] = protocols.over_http_v1(endpoint, [request])
             counts.append(sum("ranked" in candidate for candidate in answer["trace"]["candidates"]))
     return int(np.median(counts))

@@ -6,7 +6,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest, serving
 from tests.support.faults.fuzz import TIMEOUT_S, send, vocabulary_of
 from tests.support.faults.hostile_media import resident_mb
-from winnow import client
+from winnow import protocols
 
 COUNT = 10_000
 WARM_UP = 1_000
@@ -21,7 +21,7 @@ def measure() -> list[Row]:
     """
     served = newest()
     vocabulary = vocabulary_of(served)
-    with serving(served) as ports, client.http(ports.http) as endpoint:
+    with serving(served) as ports, protocols.http(ports.http) as endpoint:
         send(vocabulary, ports.http, ports.grpc, WARM_UP, seed=1)
         before = resident_mb(endpoint)
         answers = send(vocabulary, ports.http, ports.grpc, COUNT, seed=0)

@@ -14,7 +14,7 @@ from tests.support.faults.hostile_media import (
     send,
     valid_call,
 )
-from winnow import client
+from winnow import protocols
 
 
 def measure() -> list[Row]:
@@ -23,7 +23,7 @@ def measure() -> list[Row]:
     Raises:
         WinnowError: there is no release, or it has no encoders.
     """
-    with serving(newest()) as ports, client.http(ports.http) as endpoint:
+    with serving(newest()) as ports, protocols.http(ports.http) as endpoint:
         # The first valid calls allocate the decoders' buffers: they are not growth.
         for _ in range(10):
             send(endpoint, valid_call())

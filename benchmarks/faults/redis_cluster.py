@@ -15,7 +15,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest, serving
 from tests.support.faults.failover import fail_over
 from tests.support.redis_cluster import MASTERS, redis_cluster
-from winnow import client as endpoints
+from winnow import protocols as endpoints
 from winnow.errors import WinnowError
 from winnow.release import Release
 

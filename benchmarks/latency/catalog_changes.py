@@ -17,7 +17,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, stack
 from benchmarks.latency.event_freshness import LOAD_PER_S, load
 from tests.support.transformer_process import transformer
-from winnow import client
+from winnow import protocols
 from winnow.cli.catalog.sending import chunks, send
 from winnow.errors import WinnowError
 from winnow.local.redis import url
@@ -45,8 +45,8 @@ def measure() -> list[Row]:
     with (
         stack(served, reuse_s=None) as running,
         transformer(served, running.ports, url(running.ports.redis)) as (_, second),
-        client.http(running.ports.http) as one,
-        client.http(second) as other,
+        protocols.http(running.ports.http) as one,
+        protocols.http(second) as other,
     ):
         plain = _plain(one, users)
         rows = _trials(served, users, one, other, running.ports.http)
@@ -68,7 +68,7 @@ def _trials(served: Release, users: list[str], one: httpx.Client, other: httpx.C
             item_id = candidates[int(rng.integers(len(candidates)))]
             change, holds = _change(served, kind, user, item_id, trial)
             sent = time.perf_counter()
-            client.add_items(here, [change])
+            protocols.add_items(here, [change])
             acknowledged = time.perf_counter()
             taken.append(acknowledged - sent)
             slowest = 0.0
@@ -81,7 +81,7 @@ def _trials(served: Release, users: list[str], one: httpx.Client, other: httpx.C
                 slowest = max(slowest, time.perf_counter() - acknowledged)
             waited[kind].append(slowest)
             if kind == "taken down":
-                client.add_items(here, [{"item_id": item_id, "action": "enable"}])
+                protocols.add_items(here, [{"item_id": item_id, "action": "enable"}])
         asked = len(others)
     rows = [
         row(f"{kind}: acknowledged to right in both processes, slowest of {len(seconds)}", max(seconds), "s", "<= 1")
@@ -101,7 +101,7 @@ def _trials(served: Release, users: list[str], one: httpx.Client, other: httpx.C
 
 def _change(served: Release, kind: str, user: str, item_id: str, trial: int) -> tuple[dict[str, Any], Holds]:
     """A change of a kind, and whether an endpoint has it."""
-    request = {"user_id": user, "k": 100, "deadline_ms": client.PATIENCE_MS}
+    request = {"user_id": user, "k": 100, "deadline_ms": protocols.PATIENCE_MS}
     if kind in ("taken down", "deleted"):
         action = "disable" if kind == "taken down" else "delete"
         return {"item_id": item_id, "action": action}, lambda endpoint: item_id not in _ids(endpoint, request)
@@ -117,7 +117,7 @@ def _change(served: Release, kind: str, user: str, item_id: str, trial: int) -> 
 
         return {"item_id": item_id, "price": price}, repriced
     text = f"A velvet trombone number {trial}"
-    query = {"query": {"text": f"{text}. sound of brass"}, "k": 20, "deadline_ms": client.PATIENCE_MS}
+    query = {"query": {"text": f"{text}. sound of brass"}, "k": 20, "deadline_ms": protocols.PATIENCE_MS}
 
     def described(endpoint: httpx.Client) -> bool:
         found = [item for item in _answer(endpoint, query)["items"] if item["item_id"] == item_id]
@@ -132,7 +132,7 @@ def _many_changed(served: Release, users: list[str], one: httpx.Client, plain: l
     items = served.strings("item_ids")[1 : CHANGED + 1].tolist()
     known = [item["item_id"] for item in _read(one, items) if item["state"] not in ("deleted", "disabled")]
     client_calls = [{"item_id": item_id, "price": 5.0 + number} for number, item_id in enumerate(known)]
-    send(chunks(client_calls, 64), lambda batch: client.add_items(one, list(batch)), len(known), "", False)
+    send(chunks(client_calls, 64), lambda batch: protocols.add_items(one, list(batch)), len(known), "", False)
     changed = _plain(one, users)
     return [
         row("plain request, no item changed, p50", 1000 * float(np.median(plain)), "ms"),
@@ -146,7 +146,7 @@ def _many_new(one: httpx.Client, other: httpx.Client, users: list[str]) -> list[
         for number in range(NEW)
     ]
     started = time.perf_counter()
-    send(chunks(instances, 64), lambda batch: client.add_items(one, list(batch)), NEW, "", False)
+    send(chunks(instances, 64), lambda batch: protocols.add_items(one, list(batch)), NEW, "", False)
     seconds = time.perf_counter() - started
     # The other process follows the stream: the last item is there once its event is accepted.
     event = {"user_id": users[0], "item_id": f"new-{NEW - 1}", "event": "view"}
@@ -166,7 +166,7 @@ def _plain(endpoint: httpx.Client, users: list[str]) -> list[float]:
     """Seconds of requests that only name a user and k, none of whose answers is reused."""
     seconds = []
     for number in range(REQUESTS):
-        request = {"user_id": users[number % len(users)], "k": 10, "deadline_ms": client.PATIENCE_MS - number}
+        request = {"user_id": users[number % len(users)], "k": 10, "deadline_ms": protocols.PATIENCE_MS - number}
         started = time.perf_counter()
         _answer(endpoint, request)
         seconds.append(time.perf_counter() - started)
@@ -175,7 +175,7 @@ def _plain(endpoint: httpx.Client, users: list[str]) -> list[float]:
 
 def _read(endpoint: httpx.Client, items: list[str]) -> list[dict[str, Any]]:
     instances = [{"item_id": item_id, "action": "read"} for item_id in items]
-    return send(chunks(instances, 64), lambda batch: client.add_items(endpoint, list(batch)), len(items), "", False)
+    return send(chunks(instances, 64), lambda batch: protocols.add_items(endpoint, list(batch)), len(items), "", False)
 
 
 def _ids(endpoint: httpx.Client, request: dict[str, Any]) -> list[str]:
@@ -183,5 +183,5 @@ def _ids(endpoint: httpx.Client, request: dict[str, Any]) -> list[str]:
 
 
 def _answer(endpoint: httpx.Client, request: dict[str, Any]) -> Answer:
-    [answer] = client.over_http_v1(endpoint, [request])
+    [answer] = protocols.over_http_v1(endpoint, [request])
     return answer

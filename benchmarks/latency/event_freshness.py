@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, stack
 from tests.support.transformer_process import transformer
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.local.redis import url
 from winnow.request import Answer
@@ -42,8 +42,8 @@ def measure() -> list[Row]:
     with (
         stack(served, reuse_s=None) as running,
         transformer(served, running.ports, url(running.ports.redis)) as (_, second),
-        client.http(running.ports.http) as one,
-        client.http(second) as other,
+        protocols.http(running.ports.http) as one,
+        protocols.http(second) as other,
         load(running.ports.http, users, LOAD_PER_S) as others,
     ):
         for trial in range(TRIALS):
@@ -93,7 +93,7 @@ def _happened(endpoint: httpx.Client, user: str, item: str, event: str, event_id
 
 
 def _answer(endpoint: httpx.Client, user: str) -> Answer:
-    [answer] = client.over_http_v1(endpoint, [{"user_id": user, "k": K}])
+    [answer] = protocols.over_http_v1(endpoint, [{"user_id": user, "k": K}])
     return answer
 
 
@@ -103,7 +103,7 @@ def load(port: int, users: list[str], per_second: int) -> Iterator[list[None]]:
     stop, asked = threading.Event(), list[None]()
 
     def ask() -> None:
-        with client.http(port) as endpoint:
+        with protocols.http(port) as endpoint:
             started = time.perf_counter()
             while not stop.wait(max(0.0, started + len(asked) / per_second - time.perf_counter())):
                 _answer(endpoint, users[len(asked) * 7 % len(users)])

@@ -14,7 +14,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, stack
 from benchmarks.scale.subjects.untrained_release import HIGHEST_PRICE, CatalogSize, write
 from benchmarks.value.subjects import temporary_home
-from winnow import client
+from winnow import protocols
 from winnow.items.columns import ItemColumns
 from winnow.items.index import ItemIndex
 
@@ -36,7 +36,7 @@ def measure(items: int = ITEMS, requests: int = REQUESTS) -> list[Row]:
         release = write(home, CatalogSize(items))
         prices, find = ItemColumns.of(release)["price"], ItemIndex.of(release).find
         users = active_users(release, WARM_UP + requests)
-        with stack(release) as running, client.http(running.ports.http) as endpoint:
+        with stack(release) as running, protocols.http(running.ports.http) as endpoint:
             for turn, user in enumerate(users):
                 # Each sort is the first of a user, whose keys and items are not cached yet, equally often.
                 sorts = _sorts(turn)
@@ -45,7 +45,7 @@ def measure(items: int = ITEMS, requests: int = REQUESTS) -> list[Row]:
                     where = {} if bound is None else {"filters": {"where": f"price < {bound!r}"}}
                     request = {"user_id": user, "k": K, "deadline_ms": 5000, **where}
                     started = time.perf_counter()
-                    [answer] = client.over_http_v1(endpoint, [request])
+                    [answer] = protocols.over_http_v1(endpoint, [request])
                     if turn < WARM_UP:
                         continue
                     times[name].append((time.perf_counter() - started) * 1000)

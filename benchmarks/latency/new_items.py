@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, stack
 from tests.support.transformer_process import transformer
-from winnow import client
+from winnow import protocols
 from winnow.cli import new_items
 from winnow.cli.new_items import Addition
 from winnow.datasets.origin import items_of
@@ -45,8 +45,8 @@ def measure() -> list[Row]:
         tempfile.TemporaryDirectory(prefix="winnow-fresh-") as folder,
         stack(served, reuse_s=None) as running,
         transformer(served, running.ports, url(running.ports.redis)) as (_, second),
-        client.http(running.ports.http) as endpoint,
-        client.http(second) as other,
+        protocols.http(running.ports.http) as endpoint,
+        protocols.http(second) as other,
     ):
         for number, user in enumerate(active_users(served, USERS)):
             file = Path(folder) / "new.jsonl"
@@ -76,25 +76,25 @@ def measure() -> list[Row]:
     ]
 
 
-def _seconds_until(endpoint: httpx.Client, query: client.Instance, item_id: str, acknowledged: float) -> float:
+def _seconds_until(endpoint: httpx.Client, query: protocols.Instance, item_id: str, acknowledged: float) -> float:
     while item_id not in _ids(endpoint, query):
         if time.perf_counter() - acknowledged > PATIENCE_S:
             raise WinnowError(f"{item_id} was not found within {PATIENCE_S:.0f} s")
     return time.perf_counter() - acknowledged
 
 
-def _query(item: Addition) -> client.Instance:
+def _query(item: Addition) -> protocols.Instance:
     """A query by the item's text, and its picture if it has one."""
     given = item.instance
     text = caption(given.get("title"), given.get("category"), given.get("description"))[:MAX_TEXT]
     query: dict[str, Any] = {"text": text} if text else {}
     if "image" in item.media:
-        query["image"] = client.encoded(Path(item.media["image"]).read_bytes())
+        query["image"] = protocols.encoded(Path(item.media["image"]).read_bytes())
     return {"query": query, "k": DEPTH}
 
 
-def _ids(endpoint: httpx.Client, request: client.Instance) -> list[str]:
-    [answer] = client.over_http_v1(endpoint, [request | {"deadline_ms": client.PATIENCE_MS}])
+def _ids(endpoint: httpx.Client, request: protocols.Instance) -> list[str]:
+    [answer] = protocols.over_http_v1(endpoint, [request | {"deadline_ms": protocols.PATIENCE_MS}])
     return [item["item_id"] for item in answer["items"]]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
-from winnow.client import Instance
+from winnow.protocols import Instance
 from winnow.errors import WinnowError
 from winnow.ports import LOOPBACK
 from winnow.release import Release

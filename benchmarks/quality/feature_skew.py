@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import newest, serving
-from winnow import client
+from winnow import protocols
 from winnow.evaluation.skew import SkewReport, check, differing
 from winnow.local.redis import url
 from winnow.release import Release
@@ -33,7 +33,7 @@ def measure() -> list[Row]:
     """
     served = newest()
     with serving(served) as ports:
-        with client.http(ports.http) as endpoint:
+        with protocols.http(ports.http) as endpoint:
             _ask(endpoint, served)
         time.sleep(WRITTEN_S)
         clean = check(served, url(ports.redis), LIMIT)
@@ -56,10 +56,10 @@ def _ask(endpoint: httpx.Client, served: Release) -> None:
     """Requests of cold-start and known users; users of the second half click during the first half."""
     users = _users(served)
     for number, user in enumerate(users):
-        request: client.Instance = {"user_id": user, "k": 10, "deadline_ms": client.PATIENCE_MS}
+        request: protocols.Instance = {"user_id": user, "k": 10, "deadline_ms": protocols.PATIENCE_MS}
         # Fixed request ids, so that the same requests are sampled in every run.
         endpoint.headers["x-request-id"] = f"skew-{number}"
-        [answer] = client.over_http_v1(endpoint, [request])
+        [answer] = protocols.over_http_v1(endpoint, [request])
         if number < HALF:
             clicked = {"user_id": users[number + HALF], "item_id": answer["items"][0]["item_id"]}
             event = clicked | {"event": served.schema.events[0]}

@@ -22,7 +22,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, stack
 from benchmarks.scale.subjects.untrained_release import CatalogSize, write
 from benchmarks.value.subjects import temporary_home
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.local import redis
 from winnow.local.processes import Process, http_ok
@@ -83,7 +83,7 @@ def _asked(
     times: dict[int, list[float]] = defaultdict(list)
     stages: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with ExitStack() as exits:
-        endpoints = {items: exits.enter_context(client.http(each.ports.http)) for items, each in stacks.items()}
+        endpoints = {items: exits.enter_context(protocols.http(each.ports.http)) for items, each in stacks.items()}
         # Every request is of another user: no list and few rows of items are in a cache.
         users = {items: active_users(release, 2 * WARM_UP + requests) for items, release in releases.items()}
         for turn, (items, endpoint) in itertools.product(range(WARM_UP + requests), endpoints.items()):
@@ -104,7 +104,7 @@ def _ask(endpoint: httpx.Client, user: str, **fields: Any) -> dict[str, Any]:
     Raises:
         WinnowError: it is an error, or a part of the funnel did not answer in time.
     """
-    [answer] = client.over_http_v1(endpoint, [{"user_id": user, "k": K, "deadline_ms": 5000, **fields}])
+    [answer] = protocols.over_http_v1(endpoint, [{"user_id": user, "k": K, "deadline_ms": 5000, **fields}])
     if answer["degraded"]:
         raise WinnowError(f"the funnel was degraded: {answer['degraded']}")
     return dict(answer)
@@ -127,7 +127,7 @@ def _further(release: Release, ports: Ports) -> tuple[float, int]:
             timeout=_START_S,
         )
         started = time.perf_counter()
-        with process, client.http(own.http) as endpoint:
+        with process, protocols.http(own.http) as endpoint:
             seconds = time.perf_counter() - started
             for user in active_users(release, WARM_UP):
                 _ask(endpoint, user)

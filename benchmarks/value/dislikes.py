@@ -7,7 +7,7 @@ from benchmarks.common.stack import serving
 from benchmarks.value.endpoint import ask, item_ids, send
 from benchmarks.value.heads import some_users
 from benchmarks.value.subjects import Subjects
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 
 CANDIDATES = 1500
@@ -40,7 +40,7 @@ def measure(subjects: Subjects) -> list[Row]:
             if kind == category
         ]
 
-    with serving(marketplace.release) as ports, client.http(ports.http) as endpoint:
+    with serving(marketplace.release) as ports, protocols.http(ports.http) as endpoint:
         asked = ask(endpoint, users, DEPTH)
         for user, category, answer in zip(users, aversion.tolist(), asked, strict=True):
             shown = len(disliked(item_ids(answer)[:K], category))

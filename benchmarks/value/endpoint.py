@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.request import Answer
 
@@ -29,7 +29,7 @@ def ask(endpoint: httpx.Client, users: list[str], k: int, **fields: Any) -> list
     for start in range(0, len(users), _BATCH):
         batch = users[start : start + _BATCH]
         instances = [{"user_id": user, "k": k, "deadline_ms": _PATIENCE_MS, **fields} for user in batch]
-        answers += client.over_http_v1(endpoint, instances)
+        answers += protocols.over_http_v1(endpoint, instances)
     for answer in answers:
         if answer["degraded"]:
             raise WinnowError(f"the funnel was degraded while it was measured: {answer['degraded']}")

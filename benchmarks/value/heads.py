@@ -9,7 +9,7 @@ from benchmarks.common.stack import serving
 from benchmarks.value.endpoint import ask, item_ids
 from benchmarks.value.moments import moments
 from benchmarks.value.subjects import WITHHELD_DAYS, Marketplace, Subjects
-from winnow import client
+from winnow import protocols
 
 USERS = 1000
 K = 10
@@ -42,7 +42,7 @@ def measure(subjects: Subjects) -> list[Row]:
 
 def _shown(marketplace: Marketplace) -> list[Row]:
     users = some_users(marketplace, USERS)
-    with serving(marketplace.release) as ports, client.http(ports.http) as endpoint:
+    with serving(marketplace.release) as ports, protocols.http(ports.http) as endpoint:
         answers = ask(endpoint, users, K)
     lists = as_rows(marketplace, [item_ids(answer) for answer in answers])
     true = marketplace.judge.ask(marketplace.rows(users), lists, _SEED).conversion[lists >= 0]

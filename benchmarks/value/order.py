@@ -8,7 +8,7 @@ from benchmarks.common.stack import serving
 from benchmarks.value.endpoint import ask, item_ids
 from benchmarks.value.heads import as_rows, some_users
 from benchmarks.value.subjects import Marketplace, Subjects
-from winnow import client
+from winnow import protocols
 
 USERS = 1500
 K = 10
@@ -27,7 +27,7 @@ def measure(subjects: Subjects) -> list[Row]:
         "purchase": nothing | {"purchase": 1.0},
     }
     rows, bought = [], {}
-    with serving(marketplace.release) as ports, client.http(ports.http) as endpoint:
+    with serving(marketplace.release) as ports, protocols.http(ports.http) as endpoint:
         for name, weights in weightings.items():
             lists = [item_ids(answer) for answer in ask(endpoint, users, K, objectives=weights)]
             done = _per_1000(marketplace, users, lists)

@@ -15,7 +15,7 @@ from benchmarks.value.endpoint import ask, item_ids
 from benchmarks.value.grocery import Grocery, grocery, item_row, user_id, write
 from benchmarks.value.subjects import Subjects, build
 from tests.support.paths import SHARED
-from winnow import client, home
+from winnow import home, protocols
 from winnow.datasets.canonical.spec import FILE
 from winnow.errors import WinnowError
 from winnow.schema import Repeats
@@ -52,7 +52,7 @@ def _served(known: Grocery, repeats: Repeats) -> dict[int, list[int]]:
     folder = home.home() / f"grocery-{repeats}"
     write(known, folder, int(time.time() * 1000), repeats)
     users = np.unique(known.user).tolist()
-    with serving(build(folder)) as ports, client.http(ports.http) as endpoint:
+    with serving(build(folder)) as ports, protocols.http(ports.http) as endpoint:
         answers = ask(endpoint, [user_id(user) for user in users], K)
     return {user: [item_row(each) for each in item_ids(answer)] for user, answer in zip(users, answers, strict=True)}
 
@@ -80,7 +80,7 @@ def _menu() -> list[Row]:
     spec = yaml.safe_load((folder / FILE).read_text()) | {"repeats": "allow"}
     (folder / FILE).write_text(yaml.safe_dump(spec))
     regular = regular_items(folder / "events.csv")
-    with serving(build(folder)) as ports, client.http(ports.http) as endpoint:
+    with serving(build(folder)) as ports, protocols.http(ports.http) as endpoint:
         answers = ask(endpoint, list(regular), K)
     lists = [item_ids(answer) for answer in answers]
     among = [

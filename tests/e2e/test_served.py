@@ -10,7 +10,7 @@ import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from tests.support.until import until
-from winnow import client
+from winnow import protocols
 
 ActiveUsers = Callable[[int], list[str]]
 
@@ -152,9 +152,9 @@ def test_the_three_clients_agree(served, active_users: ActiveUsers) -> None:
     request = {"user_id": active_users(2)[1], "k": 5, "filters": {"exclude_items": ["i00001"]}}
     with grpcclient.InferenceServerClient(f"127.0.0.1:{served.ports.grpc}") as grpc:
         answers = [
-            client.over_http_v1(served.http, [request]),
-            client.over_http_v2(served.http, [request]),
-            client.over_grpc(grpc, [request]),
+            protocols.over_http_v1(served.http, [request]),
+            protocols.over_http_v2(served.http, [request]),
+            protocols.over_grpc(grpc, [request]),
         ]
     lists = [[item["item_id"] for item in answer["items"]] for [answer] in answers]
     assert lists[0] == lists[1] == lists[2]

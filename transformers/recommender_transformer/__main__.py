@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvloop
 from kserve import logging as kserve_logging  # type: ignore[import-untyped]
+from kserve import model_server as kserve_server
 from prometheus_client import start_http_server
 
 from recommender_transformer.arguments import REUSE_S, parse
@@ -42,6 +43,7 @@ from recommender_transformer.serving.connections.connection_limits import Connec
 from recommender_transformer.serving.drain import DRAIN_S
 from recommender_transformer.serving.events import EventsModel
 from recommender_transformer.serving.items import ItemsModel
+from recommender_transformer.serving.openapi import serve_document
 from recommender_transformer.serving.recommender import RecommenderModel
 from recommender_transformer.serving.server import model_server
 from recommender_transformer.serving.startup_check import check_backends
@@ -225,6 +227,7 @@ def serve(
         standby_port,
         access,
     )
+    serve_document(kserve_server.app, release.manifest.number)
     kserve_logging.logger.setLevel(logging.WARNING)
     kserve_logging.trace_logger.setLevel(logging.WARNING)
     # Without a handler uvicorn does not even format its line per request.

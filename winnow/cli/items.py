@@ -97,7 +97,7 @@ def _upsert(file: Path, as_json: bool, clear_empty: bool) -> None:
 
 
 def _act(action: str, ids: list[str], as_json: bool) -> None:
-    from winnow import client
+    from winnow import protocols
     from winnow.cli.catalog.sending import Interrupted, chunks, send
     from winnow.request import MAX_INSTANCES
 
@@ -106,7 +106,7 @@ def _act(action: str, ids: list[str], as_json: bool) -> None:
         try:
             answers = send(
                 chunks(instances, MAX_INSTANCES),
-                lambda batch: client.add_items(endpoint, list(batch)),
+                lambda batch: protocols.add_items(endpoint, list(batch)),
                 len(instances),
                 f"{action} items",
                 sys.stderr.isatty(),
@@ -142,9 +142,9 @@ def _ids(given: list[str]) -> list[str]:
 
 @contextmanager
 def _connected() -> "Iterator[tuple[httpx.Client, Release]]":
-    from winnow import client
+    from winnow import protocols
 
     state = running()
     served = release.Release.open(home.releases() / str(state.release))
-    with client.http(state.ports.http, state.reached) as endpoint:
+    with protocols.http(state.ports.http, state.reached) as endpoint:
         yield endpoint, served

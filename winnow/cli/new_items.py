@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from winnow import client, fields, moments
+from winnow import protocols, fields, moments
 from winnow.cli.catalog.sending import Interrupted, send
 from winnow.datasets.canonical import columns, headers
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, Kind
@@ -105,7 +105,7 @@ def add(endpoint: httpx.Client, path: Path, additions: list[Addition], show_prog
     """
 
     def call(batch: list[Addition]) -> list[dict[str, Any]]:
-        return client.add_items(endpoint, [_complete(addition) for addition in batch])
+        return protocols.add_items(endpoint, [_complete(addition) for addition in batch])
 
     try:
         return send(_batches(additions), call, len(additions), "sending items", show_progress)
@@ -236,7 +236,7 @@ def _with_rows(message: str, batch: Sequence[Addition]) -> str:
 
 
 def _complete(addition: Addition) -> dict[str, Any]:
-    contents = {name: client.encoded(media.read(location)) for name, location in addition.media.items()}
+    contents = {name: protocols.encoded(media.read(location)) for name, location in addition.media.items()}
     return addition.instance | contents
 
 

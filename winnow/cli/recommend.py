@@ -59,11 +59,11 @@ def recommend(
 
     For a user or a visitor, similar to a text, an image, a sound or an item, or both; or a list, ranked or as it is.
     """
-    from winnow import client
+    from winnow import protocols
     from winnow.cli import show
 
-    query: client.Instance = {} if text is None else {"text": text}
-    query |= {name: client.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
+    query: protocols.Instance = {} if text is None else {"text": text}
+    query |= {name: protocols.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
     fields: dict[str, Any] = {
         "user_id": user,
         "k": k,
@@ -75,15 +75,15 @@ def recommend(
         "rank": None if rank is None else rank.split(","),
         "items": None if session is None else [{"item_id": item_id} for item_id in session.split(",")],
     }
-    request: client.Instance = {name: value for name, value in fields.items() if value is not None}
+    request: protocols.Instance = {name: value for name, value in fields.items() if value is not None}
     if not query and not {"user_id", "like", "list", "rank", "items"} & set(request):
         options = "--text, --image, --audio, --like, --list, --rank or --session"
         raise WinnowError(f"nothing to recommend for: give a user id, or {options}")
     if query:
-        request |= {"query": query, "deadline_ms": client.PATIENCE_MS}
+        request |= {"query": query, "deadline_ms": protocols.PATIENCE_MS}
     state = running()
-    with client.http(state.ports.http, state.reached) as endpoint:
-        [answer] = client.over_http_v1(endpoint, [request])
+    with protocols.http(state.ports.http, state.reached) as endpoint:
+        [answer] = protocols.over_http_v1(endpoint, [request])
     if as_json:
         typer.echo(json.dumps(answer, indent=1))
     else:

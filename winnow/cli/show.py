@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from winnow import client
+from winnow import protocols
 from winnow.cli.new_items import Addition
 from winnow.datasets.origin import items_of
 from winnow.encoders.inputs import EncoderInputs
@@ -55,23 +55,23 @@ def percent(chance: float | None) -> str:
 
 def samples(release: Release, ports: Ports, host: str, k: int = 5) -> None:
     """Print the funnels of three users, one of them a cold-start user, with the latency over each protocol."""
-    with client.http(ports.http, host) as http, client.grpc(ports.grpc, host) as grpc:
-        protocols: dict[str, Callable[[client.Instance], list[Answer]]] = {
-            "HTTP v1": lambda request: client.over_http_v1(http, [request]),
-            "HTTP v2": lambda request: client.over_http_v2(http, [request]),
-            "gRPC v2": lambda request: client.over_grpc(grpc, [request]),
+    with protocols.http(ports.http, host) as http, protocols.grpc(ports.grpc, host) as grpc:
+        ways: dict[str, Callable[[protocols.Instance], list[Answer]]] = {
+            "HTTP v1": lambda request: protocols.over_http_v1(http, [request]),
+            "HTTP v2": lambda request: protocols.over_http_v2(http, [request]),
+            "gRPC v2": lambda request: protocols.over_grpc(grpc, [request]),
         }
         # Not timed: the first requests to a new server include its warm-up.
-        for ask in protocols.values():
+        for ask in ways.values():
             ask({"user_id": COLD_START_USER, "k": k})
         for user in [*_active_users(release, 2), COLD_START_USER]:
             request: dict[str, Any] = {"user_id": user, "k": k}
             times, answers = {}, {}
-            for protocol, ask in protocols.items():
+            for protocol, ask in ways.items():
                 started = time.perf_counter()
                 [answers[protocol]] = ask(request)
                 times[protocol] = (time.perf_counter() - started) * 1000
-            [explained] = client.over_http_v1(http, [request | {"debug": True}])
+            [explained] = protocols.over_http_v1(http, [request | {"debug": True}])
             console.rule(f"[bold]{user}[/bold]", align="left")
             _funnel(explained)
             answer(explained, release)
@@ -96,7 +96,7 @@ def added(answers: list[dict[str, Any]], rows: list[Addition], release: Release)
 def queries(release: Release, ports: Ports, host: str, k: int = 5) -> None:
     """Print a query by text and one by image, as far as the release has encoders for them."""
     encoders = EncoderInputs.model_validate_json((release.folder / INPUTS_FILE).read_bytes())
-    with client.http(ports.http, host) as http:
+    with protocols.http(ports.http, host) as http:
         if encoders.text is not None:
             title = release.strings("item_titles")[int(release.array("popular")[0])]
             if title:
@@ -106,11 +106,11 @@ def queries(release: Release, ports: Ports, host: str, k: int = 5) -> None:
         if pictured is not None:
             title, picture = pictured
             console.rule(f'[bold]a query by image[/bold]: that of "{title}"', align="left")
-            _found(http, {"image": client.encoded(picture.read_bytes())}, k, release)
+            _found(http, {"image": protocols.encoded(picture.read_bytes())}, k, release)
 
 
 def _found(endpoint: httpx.Client, query: dict[str, Any], k: int, release: Release) -> None:
-    [given] = client.over_http_v1(endpoint, [{"query": query, "k": k, "deadline_ms": client.PATIENCE_MS}])
+    [given] = protocols.over_http_v1(endpoint, [{"query": query, "k": k, "deadline_ms": protocols.PATIENCE_MS}])
     answer(given, release)
     console.print()
 

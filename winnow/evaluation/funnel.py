@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from tritonclient.grpc import InferenceServerClient
 
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.items.index import ItemIndex
 from winnow.local import redis
@@ -60,7 +60,7 @@ class Funnel:
         with (
             # The same answers as Triton's, on any machine that can run Redis (decision 49).
             beside(release.manifest.number, "embedded", show_progress=show_progress) as ports,
-            client.grpc(ports.grpc) as endpoint,
+            protocols.grpc(ports.grpc) as endpoint,
         ):
             yield cls(release, ports, endpoint, show_progress)
 
@@ -116,7 +116,7 @@ class Funnel:
         def ask(batch: Sequence[str]) -> list[Answer]:
             # A long deadline: on a busy machine, a short one would evaluate the fallbacks instead of the funnel.
             instances = [{"user_id": user, "k": DEPTH, "deadline_ms": MAX_DEADLINE_MS, **fields} for user in batch]
-            answers = client.over_grpc(self._endpoint, instances)
+            answers = protocols.over_grpc(self._endpoint, instances)
             for answer in answers:
                 if answer["degraded"]:
                     raise WinnowError(f"the funnel was degraded while it was evaluated: {answer['degraded']}")

@@ -1,7 +1,9 @@
 """The answer to a recommendation request."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 
 class Reason(TypedDict):

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.release import Release
 
@@ -42,8 +42,8 @@ def wait_until_not_degraded(
         WinnowError: Every recommendation was degraded or failed; the message names the missing parts.
     """
     deadline = time.monotonic() + timeout
-    instance: client.Instance = {"user_id": _user(release), "k": 10, "deadline_ms": _DEADLINE_MS}
-    with client.http(port, host) as endpoint:
+    instance: protocols.Instance = {"user_id": _user(release), "k": 10, "deadline_ms": _DEADLINE_MS}
+    with protocols.http(port, host) as endpoint:
         endpoint.headers["x-request-id"] = REQUEST_ID
         while True:
             check()
@@ -60,10 +60,10 @@ def wait_until_not_degraded(
             time.sleep(_RETRY_SECONDS)
 
 
-def _missing(endpoint: httpx.Client, instance: client.Instance) -> list[str]:
+def _missing(endpoint: httpx.Client, instance: protocols.Instance) -> list[str]:
     """The parts missing from one recommendation, each with its reason."""
     try:
-        [answer] = client.over_http_v1(endpoint, [instance])
+        [answer] = protocols.over_http_v1(endpoint, [instance])
     except WinnowError as error:
         return [str(error)]
     return answer["degraded"]

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import pytest
 
-from winnow import client
+from winnow import protocols
 from winnow.feedback.export import export
 from winnow.local import redis
 from winnow.local.stack import Stack
@@ -31,13 +31,13 @@ def test_a_release_earns_what_its_own_log_says(winnow, tmp_path: Path, monkeypat
     stack = Stack(
         1, ports, predictor="embedded", state_dir=state_dir, reuse_s=0.0, explore=EXPLORE, show_progress=False
     )
-    with stack, client.http(ports.http) as http, client.grpc(ports.grpc) as grpc:
+    with stack, protocols.http(ports.http) as http, protocols.grpc(ports.grpc) as grpc:
         # Users act between their requests, so that the lists of a replay without these events would be others.
         for _ in range(ROUNDS):
             events = []
             for start in range(0, USERS, 16):
                 part = users[start : start + 16]
-                answers = client.over_grpc(grpc, [{"user_id": user, "k": K, "deadline_ms": 10_000} for user in part])
+                answers = protocols.over_grpc(grpc, [{"user_id": user, "k": K, "deadline_ms": 10_000} for user in part])
                 for user, answer in zip(part, answers, strict=True):
                     assert answer["degraded"] == []
                     taken = [item["item_id"] for item in answer["items"] if takes(user, item["item_id"])]
@@ -47,7 +47,7 @@ def test_a_release_earns_what_its_own_log_says(winnow, tmp_path: Path, monkeypat
                         earned.append(value * len(taken))
             time.sleep(0.01)
             for start in range(0, len(events), 64):
-                client.send_events(http, events[start : start + 64])
+                protocols.send_events(http, events[start : start + 64])
             time.sleep(0.01)
         time.sleep(0.2)
         export(str(log), redis.url(ports.redis), show_progress=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.until import until
-from winnow import client
+from winnow import protocols
 from winnow.request import Answer, RecommendRequest, parse_all
 
 # After winnow.client: one process has one build of the protocol's messages.
@@ -107,12 +107,12 @@ def test_every_protocol_answers_as_the_funnel_does(each: Any, served: Any, form:
         | ({} if form == "rank" else {"k": draw.choice((1, 10, 50, 500))})
         for _ in range(COUNT)
     ]
-    with offline(served) as computed, client.grpc(each.ports.grpc) as grpc:
+    with offline(served) as computed, protocols.grpc(each.ports.grpc) as grpc:
         for request in requests:
             expected = said(computed(request))
-            assert said(client.over_http_v1(each.http, [request])[0]) == expected, request
-            assert said(client.over_http_v2(each.http, [request])[0]) == expected, request
-            assert said(client.over_grpc(grpc, [request])[0]) == expected, request
+            assert said(protocols.over_http_v1(each.http, [request])[0]) == expected, request
+            assert said(protocols.over_http_v2(each.http, [request])[0]) == expected, request
+            assert said(protocols.over_grpc(grpc, [request])[0]) == expected, request
             assert expected[1] == []
 
 
@@ -121,10 +121,10 @@ def test_a_session_answers_as_a_user_whose_events_were_sent_and_applied(each: An
     items = each.release.strings("item_ids")[1:].tolist()
     sessions = {f"visitor-{each.ports.http}-{n}": session(draw, items) for n in range(12)}
     for user, events in sessions.items():
-        client.send_events(each.http, [{"event": "view"} | event | {"user_id": user} for event in events])
+        protocols.send_events(each.http, [{"event": "view"} | event | {"user_id": user} for event in events])
 
     def shown(instance: dict[str, Any]) -> list[tuple[str, float]]:
-        [answer] = client.over_http_v1(each.http, [instance | {"k": 50, "deadline_ms": 10_000}])
+        [answer] = protocols.over_http_v1(each.http, [instance | {"k": 50, "deadline_ms": 10_000}])
         assert answer["degraded"] == []
         return [(one["item_id"], round(one["score"], 5)) for one in answer["items"]]
 
@@ -140,7 +140,7 @@ def test_a_catalog_category_is_listed_whole(each: Any) -> None:
         expected = {ids[item] for item in inside.nonzero()[0].tolist()}
         for listed in ("popular", "trending", "new"):
             instance = {"list": listed, "k": 500, "filters": {"categories": [name]}}
-            [answer] = client.over_http_v1(each.http, [instance])
+            [answer] = protocols.over_http_v1(each.http, [instance])
             # Another test may have added items.
             assert expected <= {one["item_id"] for one in answer["items"]}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale.subjects.untrained_release import CatalogSize, write
-from winnow.client import KEY
+from winnow.protocols import KEY
 from winnow.ports import Ports
 
 

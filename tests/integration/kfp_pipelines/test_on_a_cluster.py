@@ -35,7 +35,7 @@ SERVED = """
 import sys
 from pathlib import Path
 from winnow import home
-from winnow.client import http, over_http_v1
+from winnow.protocols import http, over_http_v1
 from winnow.lifecycle.transfer import download
 from winnow.local.stack import Stack
 from winnow.ports import Ports

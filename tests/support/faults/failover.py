@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.support.redis_cluster import Cluster
 from tests.support.until import until
-from winnow import client as endpoints
+from winnow import protocols as endpoints
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import SeenFilter
 from winnow.errors import WinnowError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, pairwise
 from threading import Event, Thread
 
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.request import Answer
 
@@ -73,13 +73,13 @@ def steady_clients(http: int, grpc: int, users: Sequence[str], each: int = 1) ->
 
 def _ask(steady: SteadyClient, http: int, grpc: int, users: Sequence[str], ended: Event) -> None:
     with ExitStack() as exits:
-        ask: Callable[[list[client.Instance]], list[Answer]]
+        ask: Callable[[list[protocols.Instance]], list[Answer]]
         if steady.protocol == "gRPC":
-            channel = exits.enter_context(client.grpc(grpc))
-            ask = lambda instances: client.over_grpc(channel, instances)  # noqa: E731
+            channel = exits.enter_context(protocols.grpc(grpc))
+            ask = lambda instances: protocols.over_grpc(channel, instances)  # noqa: E731
         else:
-            endpoint = exits.enter_context(client.http(http))
-            over = client.over_http_v1 if steady.protocol == "HTTP v1" else client.over_http_v2
+            endpoint = exits.enter_context(protocols.http(http))
+            over = protocols.over_http_v1 if steady.protocol == "HTTP v1" else protocols.over_http_v2
             ask = lambda instances: over(endpoint, instances)  # noqa: E731
         for user in cycle(users):
             if ended.wait(PAUSE_S):

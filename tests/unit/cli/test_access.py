@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from winnow import client
+from winnow import protocols
 from winnow.cli.access.keys import commands
 from winnow.cli.access.startup import check
 from winnow.errors import WinnowError

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from time import time
 
-from winnow.client import KEY
+from winnow.protocols import KEY
 from winnow.errors import WinnowError
 from winnow.settings.access import digest_of, read
 

@@ -134,8 +134,8 @@ def parsed(changes: list[str]) -> dict[str, Any]:
 
 
 def _call(instance: dict[str, Any]) -> dict[str, Any]:
-    from winnow import client
+    from winnow import protocols
 
     state = running()
-    with client.http(state.ports.http, state.reached) as endpoint:
+    with protocols.http(state.ports.http, state.reached) as endpoint:
         return client.call_users(endpoint, [instance])[0]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.evaluation.off_policy.feedback import Feedback
 from winnow.evaluation.off_policy.log import Policy
@@ -45,16 +45,16 @@ def replay(release: Release, feedback: Feedback, predictor: Predictor, show_prog
     find = ItemIndex.of(release).find
     with (
         beside(release.manifest.number, predictor, show_progress=show_progress) as ports,
-        client.grpc(ports.grpc) as asked,
-        client.http(ports.http) as told,
+        protocols.grpc(ports.grpc) as asked,
+        protocols.http(ports.http) as told,
         tqdm(total=feedback.log.requests, desc="replay requests", disable=not show_progress) as bar,
     ):
         for events, batch in _rounds(release, feedback):
             for start in range(0, len(events), MAX_INSTANCES):
-                client.send_events(told, events[start : start + MAX_INSTANCES])
+                protocols.send_events(told, events[start : start + MAX_INSTANCES])
             for start in range(0, len(batch), _BATCH):
                 part = batch[start : start + _BATCH]
-                for (asking, _), answer in zip(part, client.over_grpc(asked, [one for _, one in part]), strict=True):
+                for (asking, _), answer in zip(part, protocols.over_grpc(asked, [one for _, one in part]), strict=True):
                     if answer["degraded"]:
                         raise WinnowError(f"the funnel was degraded while requests were replayed: {answer['degraded']}")
                     shown = find([item["item_id"].encode() for item in answer["items"]])

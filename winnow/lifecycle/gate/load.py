@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 from tqdm import tqdm
 
-from winnow import client
+from winnow import protocols
 from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import LoadRules
 from winnow.lifecycle.gate.verdict import Check
@@ -110,7 +110,7 @@ async def _ask(endpoint: httpx.AsyncClient, request: LoggedRequest, due: float, 
     offered.late_ms.append((time.perf_counter() - due) * 1000)
     body = {"instances": [{"user_id": request.user_id, "k": request.k}]}
     try:
-        response = await endpoint.post(f"/v1/models/{client.MODEL}:predict", json=body)
+        response = await endpoint.post(f"/v1/models/{protocols.MODEL}:predict", json=body)
     except httpx.HTTPError as error:
         offered.errors.append(f"user {request.user_id}: {error or type(error).__name__}")
         return

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import ReplayRules
@@ -38,11 +38,11 @@ def replay(port: int, requests: Sequence[LoggedRequest], show_progress: bool) ->
         show_progress: show a bar.
     """
     result = Replayed()
-    with client.http(port) as endpoint:
+    with protocols.http(port) as endpoint:
         for request in tqdm(requests, desc="replay requests", leave=False, disable=not show_progress):
-            instance: client.Instance = {"user_id": request.user_id, "k": request.k, "deadline_ms": MAX_DEADLINE_MS}
+            instance: protocols.Instance = {"user_id": request.user_id, "k": request.k, "deadline_ms": MAX_DEADLINE_MS}
             try:
-                [answer] = client.over_http_v1(endpoint, [instance])
+                [answer] = protocols.over_http_v1(endpoint, [instance])
             except WinnowError as error:
                 result.lists.append(None)
                 result.errors.append(f"user {request.user_id}: {error}")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.paths import ROOT
-from winnow import client
+from winnow import protocols
 from winnow.feedback import export_files
 from winnow.feedback.export_files import IMPRESSION_TABLE
 from winnow.release import Release
@@ -60,16 +60,20 @@ def test_arms_of_many_users_are_the_documented_ones_and_are_logged(
         redis.delete(IMPRESSIONS)
     asked = [{"user_id": user, "k": 5, "deadline_ms": 10_000} for user in users]
     serving = serve_published(experiments=str(declared), reuse_s=60.0)
-    with serving as server, client.http(server.ports[0]) as http, client.grpc(server.ports[1]) as grpc:
-        v1 = client.over_http_v1(http, asked)
-        others = [client.over_http_v2(http, asked), client.over_grpc(grpc, asked), client.over_http_v1(http, asked)]
+    with serving as server, protocols.http(server.ports[0]) as http, protocols.grpc(server.ports[1]) as grpc:
+        v1 = protocols.over_http_v1(http, asked)
+        others = [
+            protocols.over_http_v2(http, asked),
+            protocols.over_grpc(grpc, asked),
+            protocols.over_http_v1(http, asked),
+        ]
         # The same requests with what the arms set: the lists are the same.
         written = [one | {"diversity": float(arms(one["user_id"])["similar"] == "diverse")} for one in asked]
-        stated = client.over_http_v1(http, written)
-        own = client.over_http_v1(http, [one | {"diversity": 1.0} for one in asked])
+        stated = protocols.over_http_v1(http, written)
+        own = protocols.over_http_v1(http, [one | {"diversity": 1.0} for one in asked])
         bold = next(user for user in KNOWN if arms(user)["sales"] == "bold")
-        [traced] = client.over_http_v1(http, [{"user_id": bold, "debug": True}])
-        [search] = client.over_http_v1(http, [{"query": {"text": "a red ball"}}])
+        [traced] = protocols.over_http_v1(http, [{"user_id": bold, "debug": True}])
+        [search] = protocols.over_http_v1(http, [{"query": {"text": "a red ball"}}])
     for answers in (v1, *others):
         assert [answer["arms"] for answer in answers] == [arms(user) for user in users]
     assert [items(answer) for answer in stated] == [items(answer) for answer in v1]

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.support.transformer_server import Server
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.request import MAX_K, MAX_RANKED, MAX_SESSION, RecommendRequest, parse_all
 
@@ -105,36 +105,36 @@ REFUSED = [
 def test_a_wrong_request_is_a_400_over_every_protocol(server: Server, instance: Any, message: str) -> None:
     status, body = server.v1(instance)
     assert (status, body["error"][: len(message) + 12]) == (400, f"instances[0]{message}")
-    http, grpc = client.http(server.ports[0]), client.grpc(server.ports[1])
+    http, grpc = protocols.http(server.ports[0]), protocols.grpc(server.ports[1])
     with http, grpc:
-        response = http.post("/v2/models/recommender/infer", json=client.v2_body([instance]))
+        response = http.post("/v2/models/recommender/infer", json=protocols.v2_body([instance]))
         assert (response.status_code, response.json()["error"][: len(message) + 12]) == (400, f"instances[0]{message}")
         with pytest.raises(WinnowError, match="INVALID_ARGUMENT") as refused:
-            client.over_grpc(grpc, [instance])
+            protocols.over_grpc(grpc, [instance])
         assert message in str(refused.value)
 
 
 def test_the_metadata_names_every_field(server: Server) -> None:
-    with client.http(server.ports[0]) as http:
+    with protocols.http(server.ports[0]) as http:
         inputs = http.get("/v2/models/recommender").json()["inputs"]
     assert {one["name"] for one in inputs} == set(RecommendRequest.model_fields)
 
 
 def test_a_list_of_500_comes_over_every_protocol(server: Server) -> None:
-    with client.http(server.ports[0]) as http, client.grpc(server.ports[1]) as grpc:
+    with protocols.http(server.ports[0]) as http, protocols.grpc(server.ports[1]) as grpc:
         for instance in (
             {"user_id": "user-1", "k": 500, "deadline_ms": 5000},
             {"list": "popular", "k": 500},
             {"rank": [f"item-{n}" for n in range(1, 301)]},
         ):
-            [v1] = client.over_http_v1(http, [instance])
-            [v2] = client.over_http_v2(http, [instance])
-            [v2_grpc] = client.over_grpc(grpc, [instance])
+            [v1] = protocols.over_http_v1(http, [instance])
+            [v2] = protocols.over_http_v2(http, [instance])
+            [v2_grpc] = protocols.over_grpc(grpc, [instance])
             lists = [[item["item_id"] for item in answer["items"]] for answer in (v1, v2, v2_grpc)]
             # All that the catalog has: 270 are available, and the user has seen some.
             assert lists[0] == lists[1] == lists[2]
             assert 200 < len(lists[0]) <= 270
-            body = http.post("/v2/models/recommender/infer", json=client.v2_body([instance])).json()
+            body = http.post("/v2/models/recommender/infer", json=protocols.v2_body([instance])).json()
             shapes = {output["name"]: output["shape"] for output in body["outputs"]}
             assert shapes["item_ids"] == [1, instance.get("k", 300)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.tiny_release import write_release
 from tests.support.transformer_server import Server, serving_published
-from winnow import client
+from winnow import protocols
 from winnow.request import Answer
 from winnow.store.publish import publish
 
@@ -21,13 +21,13 @@ def shown(answer: Answer) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
 
 
-def over(protocol: str, server: Server, instance: client.Instance) -> Answer:
+def over(protocol: str, server: Server, instance: protocols.Instance) -> Answer:
     if protocol == "grpc":
-        with client.grpc(server.ports[1]) as calls:
-            [answer] = client.over_grpc(calls, [instance])
+        with protocols.grpc(server.ports[1]) as calls:
+            [answer] = protocols.over_grpc(calls, [instance])
         return answer
-    with client.http(server.ports[0]) as http:
-        [answer] = (client.over_http_v1 if protocol == "v1" else client.over_http_v2)(http, [instance])
+    with protocols.http(server.ports[0]) as http:
+        [answer] = (protocols.over_http_v1 if protocol == "v1" else protocols.over_http_v2)(http, [instance])
     return answer
 
 
@@ -39,7 +39,7 @@ def protocol_of(choice: str) -> Callable[[int], str]:
 def test_twenty_pages_of_two_processes_repeat_nothing_while_events_arrive(
     two_processes: tuple[Server, Server], choice: str
 ) -> None:
-    instance: client.Instance = {"user_id": f"user-{len(choice)}", "k": K}
+    instance: protocols.Instance = {"user_id": f"user-{len(choice)}", "k": K}
     items: list[str] = []
     for page in range(PAGES):
         answer = over(protocol_of(choice)(page), two_processes[page % 2], instance)
@@ -47,9 +47,9 @@ def test_twenty_pages_of_two_processes_repeat_nothing_while_events_arrive(
         assert [item["position"] for item in answer["items"]] == list(range(page * K, (page + 1) * K))
         items += shown(answer)
         instance = {"recommendation_id": answer["recommendation_id"]}
-        with client.http(two_processes[page % 2].ports[0]) as http:
+        with protocols.http(two_processes[page % 2].ports[0]) as http:
             taken = {"user_id": answer["user_id"], "item_id": items[-1], "event": "buy"}
-            client.send_events(http, [taken | {"recommendation_id": answer["recommendation_id"]}])
+            protocols.send_events(http, [taken | {"recommendation_id": answer["recommendation_id"]}])
     assert len(items) == len(set(items)) == PAGES * K
     status, body = two_processes[0].v1(instance)
     assert status == 400

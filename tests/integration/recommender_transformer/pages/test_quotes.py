@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.transformer_server import Server
 from tests.support.until import until
-from winnow import client
+from winnow import protocols
 from winnow.datasets.ingest import ingest
 from winnow.evaluation.attribution.log import attributed, exported, live
 from winnow.evaluation.attribution.report import Report, report
@@ -63,9 +63,9 @@ def test_quoted_events_are_attributed_to_their_slots(
         redis.delete(IMPRESSIONS, EVENTS)
     user = "customer-\u0634"
     pages: list[Answer] = []
-    with client.http(two_processes[0].ports[0]) as http:
-        pages += client.over_http_v1(http, [{"user_id": user, "k": 4}])
-        pages += client.over_http_v1(http, [{"recommendation_id": pages[0]["recommendation_id"]}])
+    with protocols.http(two_processes[0].ports[0]) as http:
+        pages += protocols.over_http_v1(http, [{"user_id": user, "k": 4}])
+        pages += protocols.over_http_v1(http, [{"recommendation_id": pages[0]["recommendation_id"]}])
     sends = (send_v1, send_v2, send_grpc, send_cloud_event)
     for place, send in enumerate(sends):
         page = pages[place % 2]

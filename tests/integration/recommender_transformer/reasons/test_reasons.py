@@ -12,7 +12,7 @@ from recommender_transformer.backends.online_store import OnlineStore, UserState
 from recommender_transformer.funnel.reasons import words
 from tests.support.tiny_release import ITEMS, SCHEMA, USERS
 from tests.support.transformer_fixtures import AskInTurn
-from winnow import client
+from winnow import protocols
 from winnow.release import Release
 from winnow.request import RecommendedItem
 from winnow.retrieval.covisitation import MEMORY
@@ -154,14 +154,14 @@ def test_a_query_is_named(ask_in_turn: AskInTurn) -> None:
 
 
 def test_reasons_are_given_over_all_protocols_and_with_reuse(serve_published: Any) -> None:
-    asked: list[client.Instance] = [{"user_id": "user-3", "k": 20, "reasons": True}]
+    asked: list[protocols.Instance] = [{"user_id": "user-3", "k": 20, "reasons": True}]
     with serve_published(reuse_s=5.0) as server:
-        with client.http(server.ports[0]) as http, client.grpc(server.ports[1]) as calls:
-            plain = client.over_http_v1(http, [{"user_id": "user-3", "k": 20}])
+        with protocols.http(server.ports[0]) as http, protocols.grpc(server.ports[1]) as calls:
+            plain = protocols.over_http_v1(http, [{"user_id": "user-3", "k": 20}])
             answers = [
-                client.over_http_v1(http, asked)[0],
-                client.over_http_v2(http, asked)[0],
-                client.over_grpc(calls, asked)[0],
+                protocols.over_http_v1(http, asked)[0],
+                protocols.over_http_v2(http, asked)[0],
+                protocols.over_grpc(calls, asked)[0],
             ]
         status, body = server.v1({"user_id": "user-3", "reasons": 1})
     assert "reused_ms" in answers[2]

@@ -12,7 +12,7 @@ from tests.support.redis_fixtures import server_and_cluster
 from tests.support.reuse.interleaving import interleave
 from tests.support.reuse.transformer import Transformer
 from tests.support.transformer_server import Server
-from winnow import client as endpoint
+from winnow import protocols as endpoint
 from winnow.release import Release
 from winnow.store.connection import connect
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.transformer_server import Server, serving_published
 from tests.support.until import until
-from winnow import client
+from winnow import protocols
 from winnow.release import Release
 from winnow.request import Answer
 
@@ -55,11 +55,11 @@ def test_every_protocol_gives_what_the_funnel_gives_in_this_process(
     expected = [answer["items"] for answer in ask(*requests)]
     with serve_published() as server:
         http_port, grpc_port = server.ports
-        with client.http(http_port) as endpoint, closing(client.grpc(grpc_port)) as grpc:
+        with protocols.http(http_port) as endpoint, closing(protocols.grpc(grpc_port)) as grpc:
             over = (
-                [client.over_http_v1(endpoint, [request])[0] for request in requests],
-                [client.over_http_v2(endpoint, [request])[0] for request in requests],
-                [client.over_grpc(grpc, [request])[0] for request in requests],
+                [protocols.over_http_v1(endpoint, [request])[0] for request in requests],
+                [protocols.over_http_v2(endpoint, [request])[0] for request in requests],
+                [protocols.over_grpc(grpc, [request])[0] for request in requests],
             )
     for answers in over:
         assert [answer["degraded"] for answer in answers] == [[]] * len(requests)

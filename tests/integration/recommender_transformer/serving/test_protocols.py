@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from tritonclient.grpc import service_pb2 as pb
 
-from winnow import client, moments
+from winnow import moments, protocols
 from winnow.ports import EVERYWHERE
 from winnow.release import Release
 from winnow.store.keys import EVENTS
@@ -89,15 +89,15 @@ def test_every_field_may_be_a_tensor(server: Any) -> None:
 
 
 def test_all_protocols_agree_on_objectives_and_repeats(server: Any) -> None:
-    asked: list[client.Instance] = [
+    asked: list[protocols.Instance] = [
         {"user_id": user, "k": 20, "debug": True, "objectives": {"buy": weight, "view": -0.5}, "repeats": repeats}
         for user, weight, repeats in (("user-3", 50, "allow"), ("user-3", -1, "demote"), ("user-4", 0, "hide"))
     ]
-    with client.http(server.ports[0]) as http, client.grpc(server.ports[1]) as calls:
+    with protocols.http(server.ports[0]) as http, protocols.grpc(server.ports[1]) as calls:
         v1, v2, grpc_v2 = (
-            client.over_http_v1(http, asked),
-            client.over_http_v2(http, asked),
-            client.over_grpc(calls, asked),
+            protocols.over_http_v1(http, asked),
+            protocols.over_http_v2(http, asked),
+            protocols.over_grpc(calls, asked),
         )
     for request, *answers in zip(asked, v1, v2, grpc_v2, strict=True):
         assert [answer["items"] for answer in answers] == [answers[0]["items"]] * 3

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.access.calls import Keys, write
-from winnow import client
+from winnow import protocols
 from winnow.errors import WinnowError
 
 
@@ -19,15 +19,15 @@ def test_they_send_the_key_over_every_protocol(
     with serve_tiny(redis_url, access=str(access)) as server:
 
         def call() -> list[Any]:
-            with client.http(server.ports[0]) as http, client.grpc(server.ports[1]) as grpc:
+            with protocols.http(server.ports[0]) as http, protocols.grpc(server.ports[1]) as grpc:
                 asked = [{"user_id": "user-1", "k": 3}]
                 answers = [
-                    client.over_http_v1(http, asked),
-                    client.over_http_v2(http, asked),
-                    client.over_grpc(grpc, asked),
+                    protocols.over_http_v1(http, asked),
+                    protocols.over_http_v2(http, asked),
+                    protocols.over_grpc(grpc, asked),
                 ]
-                client.send_events(http, [{"user_id": "user-1", "item_id": "item-3", "event": "view"}])
-                client.add_items(http, [{"item_id": "n-1", "title": "new"}])
+                protocols.send_events(http, [{"user_id": "user-1", "item_id": "item-3", "event": "view"}])
+                protocols.add_items(http, [{"item_id": "n-1", "title": "new"}])
             return answers
 
         monkeypatch.setenv(client.KEY, keys.every)
