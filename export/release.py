@@ -28,10 +28,12 @@ from winnow.datasets import profile
 from winnow.datasets.canonical.dataset import HOLDOUT, Dataset
 from winnow.encoders.preparation import INPUTS_FILE, TOKENIZER_FILE
 from winnow.evaluation.held_out import moments, outcomes
+from winnow.features.catalog_columns import column_arrays
 from winnow.features.columns import padded_strings
 from winnow.features.point_in_time import PointInTime
 from winnow.features.row import tower_inputs
 from winnow.features.table import FeatureSet
+from winnow.items import columns
 from winnow.items.arrays import id_arrays
 from winnow.lifecycle.claims import TRAINING
 from winnow.models.nearest import nearest_items
@@ -150,10 +152,13 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             bar.update()
             training = home / TRAINING / str(number)
             kept = exits.enter_context(keep_for_training(parts.encoders, retriever, ranker, training))
+            item_columns, described = column_arrays(dataset.items, dataset.spec.items)
             written = release.write(
                 releases / str(number),
-                _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT),
+                _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT)
+                | item_columns,
                 _json_files(parts)
+                | {columns.FILE: described}
                 | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)}
                 | {BUILD: _build(parts, watch).model_dump_json(indent=1)},
                 linked=[*shared.values(), *([choice.file] if choice.file else [])],

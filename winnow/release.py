@@ -234,9 +234,10 @@ class Release:
         vocabularies: dict[str, list[str]] = json.loads((self.folder / "vocabularies.json").read_bytes())
         return vocabularies
 
-    def array(self, name: str) -> NDArray[Any]:
-        """The array ``name``, memory-mapped read-only; docs/reference.md lists them with shapes."""
-        loaded: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    def array(self, name: str, writable: bool = False) -> NDArray[Any]:
+        """The array ``name``, memory-mapped: read-only or copy-on-write. docs/reference.md lists them with shapes."""
+        mode: Literal["c", "r"] = "c" if writable else "r"
+        loaded: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
         return loaded
 
     def strings(self, name: str) -> Strings:

@@ -47,6 +47,7 @@ LEVELS = (
         "winnow.datasets.readers",
         "winnow.embeddings",
         "winnow.features",
+        "winnow.filtering",
         "winnow.milvus",
         "winnow.planning",
         "winnow.store",

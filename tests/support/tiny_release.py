@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import NewItem
 from winnow import release as releases
 from winnow.arrays.strings import Strings
+from winnow.datasets.canonical.spec import DeclaredColumns
 from winnow.encoders.inputs import AudioInput, EncoderInputs, ImageInput, TextInput
 from winnow.encoders.tokens import train_tokenizer
+from winnow.features.catalog_columns import column_arrays
+from winnow.items import columns
 from winnow.items.arrays import id_arrays
 from winnow.release import Release
 from winnow.schema import NUMERIC_FEATURES, Feature, FeatureSchema
@@ -39,6 +43,7 @@ VOCABULARIES = {
     "tags": ["", "red", "blue", "green", "small", "large", "old"],
     "user_country": ["", "pt", "fi", "is"],
 }
+DECLARED = DeclaredColumns(categorical=("tags",), numeric=("grams",))
 INPUTS = EncoderInputs(
     audio=AudioInput(dimension=4, rate=8000, samples=800),
     image=ImageInput(dimension=4, size=8),
@@ -80,6 +85,7 @@ def write_release(
     vectors = rng.standard_normal((ITEMS + 1, WIDTH)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     neighbours = rng.integers(1, ITEMS + 1, (ITEMS + 1, 10)).astype(np.int32)
+    column_values, described = column_arrays(catalog_of(item_rows), DECLARED)
     return releases.write(
         folder / str(number),
         {
@@ -96,8 +102,10 @@ def write_release(
             "neighbours": neighbours,
             "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
             "popular": (rng.permutation(ITEMS) + 1).astype(np.int32),
+            **column_values,
         },
         {
+            columns.FILE: described,
             "schema.json": SCHEMA.model_dump_json(),
             "vocabularies.json": json.dumps(VOCABULARIES),
             "encoders.json": inputs.model_dump_json(),
@@ -113,6 +121,27 @@ def write_release(
         schema_digest=SCHEMA.digest,
         models=dict(models) if isinstance(models, Mapping) else dict.fromkeys(models, ""),
         parity={},
+    )
+
+
+def catalog_of(item_rows: NDArray[np.void]) -> pa.Table:
+    """The items' table behind the rows: every third item without a price, every fourth without tags."""
+    numbers = np.arange(1, ITEMS + 1)
+    tags = VOCABULARIES["tags"][1:]
+    return pa.table(
+        {
+            "title": [f"title {number}" for number in numbers],
+            "description": pa.nulls(ITEMS, pa.string()),
+            "category": [VOCABULARIES["category"][code] for code in item_rows["categorical"][1:, 0].tolist()],
+            "price": pa.array([None if number % 3 == 0 else float(number) for number in numbers], pa.float64()),
+            "created_at": pa.array([1_700_000_000_000 + int(number) for number in numbers], pa.int64()),
+            "available": pa.array((item_rows["available"][1:] > 0).tolist()),
+            "tags": pa.array(
+                [None if number % 4 == 0 else [tags[number % 6], tags[number % 5]] for number in numbers],
+                pa.list_(pa.string()),
+            ),
+            "grams": pa.nulls(ITEMS, pa.float64()),
+        }
     )
 
 
@@ -158,4 +187,6 @@ def new_item(release: Release, item_id: str, slot: int, **row: Any) -> NewItem:
     for name, value in row.items():
         packed[name] = value
     vector = projection(item_id, 1, WIDTH)[0]
-    return NewItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], item_id.replace("-", " "))
+    title = item_id.replace("-", " ")
+    document = {"title": title, "category": "books", "available": bool(packed[0]["available"])}
+    return NewItem(item_id, slot, vector / np.linalg.norm(vector), packed[0], title, document)

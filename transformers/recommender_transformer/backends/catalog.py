@@ -1,14 +1,16 @@
 """The items that can be recommended: the release's, and new items that were added after it was built."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.growing import GrowingArray
 from winnow.bloom.hashing import item_hashes
+from winnow.items.columns import ITEM_ID, ItemColumns
 from winnow.items.index import ItemIndex
 from winnow.release import Release
 
@@ -26,6 +28,7 @@ class NewItem(NamedTuple):
         vector: float32 [D], the item vector, unit length.
         row: structured scalar of the schema's ``item_dtype``; its index is ``n + 1 + slot``.
         title: the title to display; "" if the item has none.
+        document: its values in the catalog's columns; see :meth:`winnow.items.columns.ItemColumns.document`.
     """
 
     item_id: str
@@ -33,6 +36,7 @@ class NewItem(NamedTuple):
     vector: NDArray[np.float32]
     row: np.void
     title: str
+    document: Mapping[str, Any] = MappingProxyType({})
 
 
 class Catalog:
@@ -49,6 +53,7 @@ class Catalog:
         vectors: float32 [n + 1 + new items, D], item vectors.
         rows: structured [n + 1 + new items], item rows as of the release or of the item's addition.
         titles: titles of the new items by index.
+        columns: the values of the catalog's columns, of new items as well.
         changes: number of calls that added or replaced new items.
     """
 
@@ -62,6 +67,7 @@ class Catalog:
         self._words: GrowingArray[np.uint64] = GrowingArray(release.array("item_hash_words"))
         self._slots: GrowingArray[np.bool_] = GrowingArray(np.zeros(0, np.bool_))
         self.titles: dict[int, str] = {}
+        self.columns = ItemColumns.of(release)
         self.changes = 0
         self._new_ids: dict[int, str] = {}
         # By the time of addition or replacement, the latest last.
@@ -156,6 +162,7 @@ class Catalog:
         for index, item in zip(indices.tolist(), items, strict=True):
             encoded = item.item_id.encode()
             self.titles[index], self._new_ids[index] = item.title, item.item_id
+            self.columns.put(index, {**item.document, ITEM_ID: item.item_id})
             self._new_index.pop(encoded, None)
             self._new_index[encoded] = index
         self.changes += 1

@@ -1,7 +1,7 @@
 """New items in Redis: writing them, and following the stream by which every process of the release receives them.
 
-The stream has one entry per item with all its data (vector, row, title), so that a process that starts later builds the
-same catalog.
+The stream has one entry per item with all its data (vector, row, title, document), so that a process that starts later
+builds the same catalog.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import NewItem
@@ -48,7 +49,7 @@ return slots
 
 _APPEND = """
 local entry = redis.call('XADD', KEYS[1], '*',
-  'item_id', ARGV[1], 'slot', ARGV[2], 'vector', ARGV[3], 'row', ARGV[4], 'title', ARGV[5])
+  'item_id', ARGV[1], 'slot', ARGV[2], 'vector', ARGV[3], 'row', ARGV[4], 'title', ARGV[5], 'document', ARGV[6])
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], entry)
 if before then redis.call('XDEL', KEYS[1], before) end
@@ -90,7 +91,8 @@ async def write(store: OnlineStore, items: Sequence[NewItem]) -> None:
     await pipe.execute()
     pipe = store.client.pipeline(transaction=False)
     for item in items:
-        fields = (item.item_id, item.slot, item.vector.astype("<f4").tobytes(), item.row.tobytes(), item.title)
+        vector, row = item.vector.astype("<f4").tobytes(), item.row.tobytes()
+        fields = (item.item_id, item.slot, vector, row, item.title, orjson.dumps(dict(item.document)))
         pipe.eval(_APPEND, 2, store.keys.new_item_stream, store.keys.new_item_entries, *fields)
     await pipe.execute()
 
@@ -163,13 +165,15 @@ def _decode(store: OnlineStore, fields: dict[bytes, bytes]) -> NewItem | None:
     try:
         slot, row, vector = int(fields[b"slot"]), fields[b"row"], fields[b"vector"]
         item_id, title = fields[b"item_id"].decode(), fields[b"title"].decode()
+        # Entries of earlier versions of Winnow have no document.
+        document = orjson.loads(fields.get(b"document", b"{}"))
     except (KeyError, ValueError):
         return None
     fits = len(row) == catalog.rows.dtype.itemsize and len(vector) == 4 * catalog.dimension
-    if not fits or not 0 <= slot < NEW_ITEM_CAPACITY:
+    if not fits or not isinstance(document, dict) or not 0 <= slot < NEW_ITEM_CAPACITY:
         return None
     read: NDArray[np.float32] = np.frombuffer(vector, "<f4").astype(np.float32)
-    return NewItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title)
+    return NewItem(item_id, slot, read, np.frombuffer(row, catalog.rows.dtype)[0], title, document)
 
 
 async def _call(client: AsyncClient, script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:

@@ -146,7 +146,8 @@ class ItemsModel(ConnectedModel[Pipeline]):
             items = []
             for one, row, found, slot in zip(checked, rows, similar, slots, strict=True):
                 row["index"] = self._store.catalog.size + 1 + slot
-                items.append(NewItem(one.item.item_id, slot, found.item_vector[0], row, one.item.title or ""))
+                title, document = one.item.title or "", _document(one)
+                items.append(NewItem(one.item.item_id, slot, found.item_vector[0], row, title, document))
             await new_items.write(self._store, items)
         except new_items.NoRoom as error:
             raise InvalidInput(f"instances: {error}") from None
@@ -200,6 +201,22 @@ def _content(item: ItemRequest, inputs: EncoderInputs) -> EncodedContent:
     """The content to embed. A title is also displayed, so it is valid even if the release has no text encoder."""
     text = caption(item.title, item.category, item.description) if inputs.text is not None else None
     return {"text": text or None, "image": item.image, "audio": item.audio}
+
+
+def _document(checked: CheckedItem) -> dict[str, Any]:
+    """The item's values in the catalog's columns."""
+    item, described = checked.item, checked.description
+    values = {
+        "title": item.title,
+        "description": item.description,
+        "category": item.category,
+        "price": item.price,
+        "created_at": item.created_at,
+        "available": item.available,
+        **{name: list(texts) for name, texts in described.categorical.items() if item.features[name] is not None},
+        **{name: number for name, number in described.numeric.items() if not math.isnan(number)},
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _check_distinct(items: Sequence[ItemRequest]) -> None:

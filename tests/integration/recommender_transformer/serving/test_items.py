@@ -41,6 +41,20 @@ def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> Non
     first, second = body["predictions"]
     assert (first["item_id"], first["replaced"], len(first["nearest"])) == ("whole", False, 3)
     assert second["item_id"] == "plain"
+    client = Redis.from_url(redis_url)
+    entries = [fields for _, fields in client.xrange(Keys(6002).new_item_stream)]
+    documents = {fields[b"item_id"].decode(): json.loads(fields[b"document"]) for fields in entries}
+    assert documents["whole"] == {
+        "title": "Title of whole",
+        "description": "A picture book about a red ball.",
+        "category": "books",
+        "price": 12.5,
+        "created_at": 1_790_000_000_000,
+        "available": True,
+        "tags": ["red", "small", "never heard of"],
+        "grams": 12.0,
+    }
+    assert documents["plain"] == {"title": "Title of plain", "category": "books", "available": True}
     assert "whole" in shown(growing_server, query={"image": picture("green"), "audio": sound(500.0)})
     answer = growing_server.v1({"query": {"text": "Title of whole"}, "k": 100})[1]["predictions"][0]
     [mine] = [item for item in answer["items"] if item["item_id"] == "whole"]
@@ -62,7 +76,6 @@ def test_a_new_item_is_found_at_once(growing_server: Any, redis_url: str) -> Non
     assert status == 200, body
     assert json.loads(body["outputs"][0]["data"][0])["replaced"] is True
     keys = Keys(6002)
-    client = Redis.from_url(redis_url)
     assert client.xlen(keys.new_item_stream) == client.hlen(keys.new_item_slots) >= 2
     # An event of the item is accepted and removes it from the user's answers.
     status, _ = growing_server.v1({"user_id": "buyer", "item_id": "whole", "event": "buy"}, model="events")
