@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
-from winnow.protocols import Instance
 from winnow.errors import WinnowError
 from winnow.ports import LOOPBACK
+from winnow.protocols import Instance
 from winnow.release import Release
 
 K = 10

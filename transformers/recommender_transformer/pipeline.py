@@ -38,9 +38,9 @@ from recommender_transformer.funnel.orderers.explored import Explored
 from recommender_transformer.funnel.orderers.mmr import Mmr
 from recommender_transformer.funnel.orderers.pinned import Pinned
 from recommender_transformer.funnel.orderers.unseen_first import UnseenFirst
-from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
 from recommender_transformer.funnel.pages.recommendation_ids import RecommendationIds
 from recommender_transformer.funnel.pages.signing_key import SigningKey
+from recommender_transformer.funnel.query_hydrators.matching import MatchingHydrator
 from recommender_transformer.funnel.query_hydrators.objectives import ObjectivesHydrator
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.reasons.giver import Reasons

@@ -28,7 +28,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Export new events, impressions and changes of users and of the catalog to Parquet, each once, and trim the streams.
+    """Export new events, impressions and changes of users and items to Parquet, each once, and trim the streams.
 
     Reads the streams in REDIS_URL, or else in the running stack's Redis. Events that are exported and that every
     release has applied are then removed from the event stream; events that are not exported are never removed.

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from winnow import protocols, fields, moments
+from winnow import fields, moments, protocols
 from winnow.cli.catalog.sending import Interrupted, send
 from winnow.datasets.canonical import columns, headers
 from winnow.datasets.canonical.columns import ITEM_COLUMNS, Kind

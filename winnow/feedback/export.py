@@ -1,5 +1,4 @@
-"""Export the streams of events, impressions and changes of users and the catalog to Parquet: each entry once, even if an
-export is killed.
+"""Export events, impressions and changes of users and items to Parquet: each once, even if an export is killed.
 
 The export is a consumer group of its own. It writes a chunk of entries as one file and acknowledges them afterwards.
 Entries that were read but not acknowledged are read again first; their file is named after the first entry and so

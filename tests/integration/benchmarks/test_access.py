@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale.subjects.untrained_release import CatalogSize, write
-from winnow.protocols import KEY
 from winnow.ports import Ports
+from winnow.protocols import KEY
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ INSTANCES: dict[str, dict[str, Any]] = {
     "recommender": {"user_id": "user-1"},
     "events": EVENT,
     "items": {"item_id": "n-1"},
+    "users": {"user_id": "user-1", "action": "read"},
 }
 """A valid instance per model; of another model, a call without a field is refused by the model at most."""
 

@@ -60,27 +60,27 @@ def file(tmp_path: Path):
 
 def test_a_stack_needs_a_key_for_its_own_requests(file, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     key = new_key()
-    monkeypatch.delenv(client.KEY, raising=False)
+    monkeypatch.delenv(protocols.KEY, raising=False)
     with pytest.raises(WinnowError, match="recommendations need a key, and the stack asks for one"):
         check(file(key))
-    monkeypatch.setenv(client.KEY, key)
+    monkeypatch.setenv(protocols.KEY, key)
     check(file(key))
     for given, more in ((new_key(), {}), (key, {"scopes": ["admin"]}), (key, {"expires": "2020-01-01"})):
         with pytest.raises(WinnowError, match="must be one of the file, with the scope recommend"):
             check(file(given, **more))
-    monkeypatch.delenv(client.KEY)
+    monkeypatch.delenv(protocols.KEY)
     path = tmp_path / "open.yaml"
     path.write_text("open: [recommend]")
     check(path)
 
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(client.KEY, raising=False)
-    assert client.credentials() == {}
-    monkeypatch.setenv(client.KEY, " abc\n")
-    assert client.credentials() == {"authorization": "Bearer abc"}
+    monkeypatch.delenv(protocols.KEY, raising=False)
+    assert protocols.credentials() == {}
+    monkeypatch.setenv(protocols.KEY, " abc\n")
+    assert protocols.credentials() == {"authorization": "Bearer abc"}
     for wrong in ("a\nb", "schlüssel"):
-        monkeypatch.setenv(client.KEY, wrong)
+        monkeypatch.setenv(protocols.KEY, wrong)
         with pytest.raises(WinnowError, match="WINNOW_API_KEY: must be a key") as raised:
-            client.credentials()
+            protocols.credentials()
         assert wrong not in str(raised.value)

@@ -97,9 +97,12 @@ def test_a_busy_endpoint_is_asked_again(status: int) -> None:
     [(400, InvalidCall), (401, NotAuthenticated), (403, NotAllowed), (404, EndpointError), (500, EndpointError)],
 )
 def test_other_refusals_are_raised_at_once(status: int, kind: type[EndpointError]) -> None:
-    with scripted(refusal(status)) as server, Winnow(server.url) as winnow:
-        with pytest.raises(kind, match=f"^{status}: refused with {status}$") as caught:
-            winnow.recommend("a")
+    with (
+        scripted(refusal(status)) as server,
+        Winnow(server.url) as winnow,
+        pytest.raises(kind, match=f"^{status}: refused with {status}$") as caught,
+    ):
+        winnow.recommend("a")
     assert type(caught.value) is kind
     assert caught.value.status == status
     assert len(server.received) == 1
@@ -122,9 +125,12 @@ def test_an_endpoint_that_is_away_is_not_asked_again() -> None:
 
 
 def test_an_answer_that_is_no_json_is_quoted() -> None:
-    with scripted((502, {}, {})) as server, Winnow(server.url) as winnow:
-        with pytest.raises(EndpointError, match="^502: "):
-            winnow.recommend("a")
+    with (
+        scripted((502, {}, {})) as server,
+        Winnow(server.url) as winnow,
+        pytest.raises(EndpointError, match=r"^502: "),
+    ):
+        winnow.recommend("a")
 
 
 def test_the_key_is_sent() -> None:

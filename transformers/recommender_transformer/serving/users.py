@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from recommender_transformer.backends.live_users import LiveUsers
+from recommender_transformer.serving.access import caller
 from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.events import TooManyEvents
 from recommender_transformer.serving.protocols import codec
@@ -41,6 +42,10 @@ _OF_ACTION: Mapping[str, tuple[str, ...]] = {
     "erase": (),
 }
 """Action -> the fields that it takes beside ``user_id``."""
+
+
+_FOR_ADMINISTRATORS = ("merge", "erase")
+"""Actions that cannot be undone: they need the scope ``admin``."""
 
 
 class UserRequest(Contract):
@@ -118,6 +123,8 @@ class UsersModel(ConnectedModel[LiveUsers]):
         try:
             codec.check_outputs(call, OUTPUTS)
             requests = parse_all(UserRequest, codec.instances(payload, codec.USER_TENSORS, codec.USER_LEADING))
+            if any(request.action in _FOR_ADMINISTRATORS for request in requests):
+                caller.require("admin")
             for position, request in enumerate(requests):
                 self._check(request, f"instances[{position}].attributes")
             if sum(request.action == "erase" for request in requests) > 1:

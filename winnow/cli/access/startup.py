@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from time import time
 
-from winnow.protocols import KEY
 from winnow.errors import WinnowError
+from winnow.protocols import KEY
 from winnow.settings.access import digest_of, read
 
 

@@ -138,4 +138,4 @@ def _call(instance: dict[str, Any]) -> dict[str, Any]:
 
     state = running()
     with protocols.http(state.ports.http, state.reached) as endpoint:
-        return client.call_users(endpoint, [instance])[0]
+        return protocols.call_users(endpoint, [instance])[0]

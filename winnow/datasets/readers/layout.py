@@ -1,9 +1,9 @@
 """Which files of a folder or an S3 prefix are the tables of a data set.
 
 The table ``events`` is ``events.parquet`` or ``events.csv``, and all files with these endings anywhere in ``events/``
-(or in a folder ``events.csv/``, as Spark writes). Impressions and changes of users are Parquet alone, and changes of the
-catalog the Parquet files of an export in ``catalog/``. Hidden and temporary files (``_SUCCESS``, ``.part-0.csv.crc``)
-are ignored.
+(or in a folder ``events.csv/``, as Spark writes). Impressions and changes of users are Parquet alone, and changes of
+the catalog the Parquet files of an export in ``catalog/``. Hidden and temporary files (``_SUCCESS``,
+``.part-0.csv.crc``) are ignored.
 """
 
 import re

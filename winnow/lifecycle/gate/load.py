@@ -91,7 +91,7 @@ async def _offer(port: int, requests: Sequence[LoggedRequest], rules: LoadRules,
     # The endpoint is on this machine: no proxy, no certificate.
     endpoint = httpx.AsyncClient(
         base_url=f"http://{LOOPBACK}:{port}",
-        headers=client.credentials(),
+        headers=protocols.credentials(),
         trust_env=False,
         verify=False,  # noqa: S501
         timeout=_PATIENCE_S,

@@ -77,7 +77,7 @@ def test_live_rules_are_in_force_in_every_process_and_survive_a_restart(
     for factor in (2, 3, 4):
         latest = set_rules(f"boosts: [{{where: price < 90, factor: {factor}}}]")
         began = time.monotonic()
-        until(lambda: [version(server) for server in two] == [latest, latest], 30)
+        until(lambda latest=latest: [version(server) for server in two] == [latest, latest], 30)
         print(f"version {latest} was in force in both processes after {time.monotonic() - began:.2f} s")
     with serving_published(published, redis_url, tmp_path / "later.log") as later:
         assert version(later) == latest, "from its first answer on"
@@ -88,7 +88,7 @@ def test_live_rules_are_in_force_in_every_process_and_survive_a_restart(
 def test_events_of_a_served_user_refresh_what_they_were_shown(two: list[Server], set_rules: Any) -> None:
     one, other = two
     latest = set_rules("fatigue: {after: 1, weight: 0.5, half_life_hours: 24}")
-    until(lambda: [version(server) for server in two] == [latest, latest], 30)
+    until(lambda latest=latest: [version(server) for server in two] == [latest, latest], 30)
     request = {"user_id": "user-5", "k": 3, "debug": True, "repeats": "allow"}
 
     def tired(server: Server) -> set[str]:

@@ -1,5 +1,4 @@
-"""Applies the ``filters`` of the request: categories to stay within, items to exclude, the condition on columns; and its
-earlier pages."""
+"""Applies the ``filters`` of a request: categories, excluded items, the condition on columns; and its earlier pages."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from winnow.request import quote
 
 
 class RequestFilter:
-    """Removes items that the request excludes, those outside its categories or that its condition omits, and earlier pages'.
+    """Removes items that the request excludes, that its categories or condition omit, or that earlier pages had.
 
     Exact but for earlier pages, which are recognised by marks of 24 bits: what was shown is always removed, and of
     1,000 shown items one other candidate in 17,000 is mistaken for one of them.

@@ -30,11 +30,11 @@ def test_they_send_the_key_over_every_protocol(
                 protocols.add_items(http, [{"item_id": "n-1", "title": "new"}])
             return answers
 
-        monkeypatch.setenv(client.KEY, keys.every)
+        monkeypatch.setenv(protocols.KEY, keys.every)
         assert all(len(answer[0]["items"]) == 3 for answer in call())
-        monkeypatch.delenv(client.KEY)
+        monkeypatch.delenv(protocols.KEY)
         with pytest.raises(WinnowError, match=r"refused with 401: .*; the key is taken from WINNOW_API_KEY"):
             call()
-        monkeypatch.setenv(client.KEY, keys.by_scope["recommend"])
+        monkeypatch.setenv(protocols.KEY, keys.by_scope["recommend"])
         with pytest.raises(WinnowError, match=r"refused with 403: .* scope events"):
             call()
