@@ -113,7 +113,7 @@ class ItemsModel(ConnectedModel[CatalogChanges]):
         assert self.backend is not None
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                outcomes = await self.backend.apply(list(map(_asked, checked)))
+                outcomes = await self.backend.apply(list(map(_asked, checked)), caller.current().name)
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
         except live_items.NoRoom as error:
