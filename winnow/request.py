@@ -148,7 +148,7 @@ class SessionEvent(Contract):
 
     Attributes:
         item_id: the item; an item that is not in the catalog is left out, because it may have been deleted.
-        event: a declared type; ``None`` for that of a plain click (:func:`winnow.schema.FeatureSchema.plain_event`).
+        event: a declared type; ``None`` for that of a plain click (:attr:`winnow.schema.FeatureSchema.plain_event`).
         timestamp: when it happened, milliseconds; ``None`` for the time of the event behind it, or of the request.
         amount: grades the event. It is checked, and like that of a stored event it changes no history.
     """
