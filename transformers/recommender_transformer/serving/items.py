@@ -17,6 +17,7 @@ from recommender_transformer.backends import live_items
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.derivation.apply import Asked, CatalogChanges, Outcome
+from recommender_transformer.serving.access import caller
 from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.events import TooManyEvents
 from recommender_transformer.serving.item_changes import ItemRequest, change_of, check_distinct, media_of
