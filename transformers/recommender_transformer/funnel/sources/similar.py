@@ -15,7 +15,7 @@ class Similar:
 
     Args:
         items: finds similar items.
-        k: length of a scanned list.
+        k: length of a scanned list; at least that of the answer where no ranker takes it.
     """
 
     name = "similar"
@@ -35,7 +35,9 @@ class Similar:
         query.sources.content_vector = self._items.vector(item)
         if self._items.has_table(item) and query.categories is None and 2 * query.request.k <= self._items.width:
             return self._items.from_table(item)
-        return asyncio.to_thread(self._items.scan, item, max(self._k, query.request.k), query.categories)
+        # To someone's taste, the ranker takes the candidates, whose number the release bounds.
+        count = self._k if query.has_person else max(self._k, query.request.k)
+        return asyncio.to_thread(self._items.scan, item, count, query.categories)
 
     def fallback(self, query: Query) -> SourceList:
         """The neighbours in the table; an empty list for a new item."""
