@@ -124,17 +124,14 @@ class Manifest(BaseModel):
         training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, of every other file of the folder.
-        increment: figures of an incremental build (:class:`winnow.training.incremental.increment.Increment`); empty for
-            a full one.
+        increment: figures of an incremental build (``winnow.training.incremental.increment``); empty for a full one.
         training_files: file name -> SHA-256, of ``training/N``, from which training can go on and which serving does
             not read; empty in releases from before it was written.
         models: model name -> SHA-256 of its ``model.onnx``; an array beside it is the release's of that name.
-        unranked: why the release has no learned ranker and orders recommendations by their sources; empty where it has
-            one.
+        unranked: why the release has no learned ranker and orders by its sources; empty where it has one.
         index: how the retriever searches; ``None`` in releases from before it was recorded.
         constant_heads: event type -> why the ranker predicts its base rate for every item.
-        catalog_position: id of the last change of the catalog that the data contained (:mod:`winnow.catalog`); empty
-            for none.
+        catalog_position: id of the last change (:mod:`winnow.catalog`) in the data; empty for none.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
             largest distance of an embedding from PyTorch's, as one minus their cosine.
     """
