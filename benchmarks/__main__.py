@@ -45,6 +45,7 @@ BENCHMARKS = {
         "latency.new_items",
         "From a new item's acknowledgement to the first query that finds it and the first user who gets it.",
     ),
+    "surface": ("latency.surface", "Every kind of request beside a plain one: p50 with one connection."),
     "gate": ("quality.gate_alarms", "How often the gate refuses an equal release, and a worse one; simulated."),
     "hostile": ("faults.hostile_media", "200 hostile pictures and sounds: each refused by field, memory flat."),
     "autoscale": (

@@ -36,6 +36,7 @@ from winnow.features.table import FeatureSet
 from winnow.items import columns
 from winnow.items.arrays import id_arrays
 from winnow.lifecycle.claims import TRAINING
+from winnow.models.nearest import nearest_items
 from winnow.models.ranker_graph import RankerGraph
 from winnow.models.scan import Scan, scan_of
 from winnow.models.served import ServedItemTower, ServedRetriever, ServedUserTower
@@ -44,6 +45,7 @@ from winnow.provenance import BUILD, BuildRecord, Stopwatch
 from winnow.ranking.context import SourceList, UserPast, context_features, without_hidden
 from winnow.release import Release
 from winnow.retrieval.history import assemble_many, user_tensors
+from winnow.retrieval.item_orders import ItemOrders
 from winnow.signatures import ITEM_TOWER, RANKER, RETRIEVER, USER_TOWER
 from winnow.training.ranker.trained import TrainedRanker
 from winnow.training.retriever.train import RetrieverTraining
@@ -263,6 +265,8 @@ def _arrays(
         "timestamp": log.timestamp,
         "grade": log.grade,
         **tables.arrays(),
+        **ItemOrders.of(features.item_rows, features.schema).arrays(),
+        "nearest": nearest_items(retriever.item_vectors, device="cuda" if torch.cuda.is_available() else "cpu"),
     }
     if holdout.exists():
         held = PointInTime.of(replace(dataset, events=pq.read_table(holdout))).log

@@ -118,7 +118,7 @@ def encoded(content: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(content).decode()}
 
 
-_DATATYPES = {str: "BYTES", bool: "BOOL", int: "INT32", float: "FP32", dict: "BYTES"}
+_DATATYPES = {str: "BYTES", bool: "BOOL", int: "INT32", float: "FP32", dict: "BYTES", list: "BYTES"}
 
 
 def _tensors(instances: list[Instance]) -> list[tuple[str, str, Any]]:

@@ -4,19 +4,29 @@ An invalid request is refused with a message that names the field, the rule and 
 or ignored.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict, TypeVar, get_args
+from collections.abc import Mapping, Sequence, Sized
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from winnow import fields
+from winnow import fields, moments
 from winnow.errors import WinnowError
-from winnow.fields import FAULT, MAX_MEDIA_BYTES, Identifier, Name, Weight
+from winnow.fields import FAULT, MAX_MEDIA_BYTES, Happened, Identifier, Name, Weight
+from winnow.forms import combinations
+from winnow.forms.answer import Answer as Answer
+from winnow.forms.answer import RecommendedItem as RecommendedItem
+from winnow.forms.combinations import FormName, ListName, Relation
 from winnow.schema import MOST_TYPES, Repeats
 
-MAX_K = 100
+MAX_K = 500
 """The longest list."""
+
+MAX_RANKED = 500
+"""Maximum of a caller's own list that is ranked."""
+
+MAX_SESSION = 200
+"""Maximum of events in a session: those of a user's history in Redis."""
 
 MAX_DEADLINE_MS = 10_000
 """The longest time for an answer: with it, a busy machine gives the funnel's answers and not those of its fallbacks."""
@@ -32,6 +42,8 @@ MAX_TEXT = 2000
 
 _LONGEST_QUOTE = 60
 _WHOLE = "whole"
+_PLAIN = frozenset({"user_id", "k", "debug", "filters", "deadline_ms"})
+"""Fields of the most frequent requests, which can all be combined."""
 
 
 class InvalidRequest(WinnowError):
@@ -107,13 +119,40 @@ class RequestFilters(Contract):
     )
 
 
+class SessionEvent(Contract):
+    """An event of a session, in the form that the ``events`` model takes.
+
+    Attributes:
+        item_id: the item; an item that is not in the catalog is left out, because it may have been deleted.
+        event: a declared type; ``None`` for that of a plain click (:func:`winnow.schema.FeatureSchema.plain_event`).
+        timestamp: when it happened, milliseconds; ``None`` for the time of the event behind it, or of the request.
+        amount: grades the event. It is checked, and like that of a stored event it changes no history.
+    """
+
+    item_id: Identifier = Field(description=fields.LENGTH)
+    event: Identifier | None = Field(default=None, description="a declared event type")
+    timestamp: Happened | None = Field(default=None, description=moments.IN_WORDS)
+    amount: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="a finite number, 0 or above")
+
+
+_Session = list[SessionEvent]
+_Ids = list[Identifier]
+
+
 class RecommendRequest(Contract):
-    """One request: for a user, by a query, or both.
+    """One request: for a user, for a session, by a query, like an item, for a list to rank, or for a list as it is.
+
+    :mod:`winnow.forms.combinations` has the fields that may be combined.
 
     Attributes:
         user_id: the user; an unknown user gets trending items.
         query: a query by content.
-        k: number of items.
+        items: the events of a session, oldest first; they follow those of the user, if there is one.
+        like: an item, to which the recommended ones are related.
+        relation: how; ``None`` is ``similar``.
+        rank: distinct ids of the caller's own list, which is ranked.
+        list: a list that is shown as it is.
+        k: number of items; by default 10, of a caller's own list all.
         debug: whether the answer includes a trace of every candidate.
         filters: categories to recommend from, items to leave out.
         deadline_ms: milliseconds until the server sends the answer; ``None`` for the server's default.
@@ -124,6 +163,17 @@ class RecommendRequest(Contract):
 
     user_id: Identifier | None = Field(default=None, description=fields.LENGTH)
     query: ContentQuery | None = Field(default=None, description="an object")
+    items: _Session | None = Field(
+        default=None,
+        max_length=MAX_SESSION,
+        description=f'a list of at most {MAX_SESSION} events, each an object with an "item_id"',
+    )
+    like: Identifier | None = Field(default=None, description=fields.LENGTH)
+    relation: Relation | None = Field(default=None, description="similar or complementary")
+    rank: _Ids | None = Field(
+        default=None, min_length=1, max_length=MAX_RANKED, description=f"a list of 1 to {MAX_RANKED} distinct item ids"
+    )
+    list: ListName | None = Field(default=None, description="popular, trending, new or last_seen")
     k: int = Field(default=10, ge=1, le=MAX_K, description=f"a whole number between 1 and {MAX_K}")
     debug: bool = Field(default=False, description="true or false")
     filters: RequestFilters = Field(default_factory=RequestFilters, description="an object")
@@ -138,51 +188,38 @@ class RecommendRequest(Contract):
     )
     repeats: Repeats | None = Field(default=None, description="hide, allow or demote")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_of_an_own_list(cls, given: Any) -> Any:
+        """The default of ``k`` is the length of the caller's own list."""
+        own = given.get("rank") if isinstance(given, dict) and "k" not in given else None
+        return given | {"k": len(own)} if isinstance(own, Sized) and 1 <= len(own) <= MAX_RANKED else given
+
     @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
-        if self.user_id is None and self.query is None:
-            raise PydanticCustomError(
-                _WHOLE, f".user_id: is required, and must be {fields.LENGTH}, unless there is a query"
-            )
+    def _can_be_combined(self) -> Self:
+        if self.model_fields_set <= _PLAIN and self.user_id is not None:
+            return self
+        given = self.given
+        if not any(field in given for field in combinations.ASKED):
+            others = ", ".join(combinations.ASKED[1:])
+            message = f".user_id: is required, and must be {fields.LENGTH}, unless there is one of {others}"
+            raise PydanticCustomError(_WHOLE, message)
+        if wrong := combinations.fault(given, self.list):
+            raise PydanticCustomError(_WHOLE, wrong)
+        if self.rank is not None and len(set(self.rank)) < len(self.rank):
+            again = next(item_id for n, item_id in enumerate(self.rank) if item_id in self.rank[:n])
+            raise PydanticCustomError(_WHOLE, f".rank: must have distinct ids, but {quote(again)} is given twice")
         return self
 
+    @property
+    def given(self) -> set[str]:
+        """The fields that the request has."""
+        return {name for name in self.model_fields_set if getattr(self, name) is not None}
 
-class RecommendedItem(TypedDict):
-    """One item of an answer.
-
-    ``click`` is the probability that the user interacts with the item, ``conversion`` that of a conversion given an
-    interaction, and ``value`` what showing the item is worth by the weights in force. They are ``None`` where the
-    ranker was not called. ``score`` is what items are ordered by. New items have a title, because the release does not
-    have it.
-    """
-
-    item_id: str
-    title: NotRequired[str]
-    score: float
-    click: float | None
-    conversion: float | None
-    value: float | None
-    sources: list[str]
-    position: int
-
-
-class Answer(TypedDict):
-    """The answer to one request; ``degraded`` names every component that was unavailable, and the reason.
-
-    ``reused_ms`` is present where an earlier answer was reused, because nothing that it was computed from had changed:
-    its age in milliseconds. ``explored`` is present where the list was drawn at random (``--explore``).
-    ``arms`` is present where the user takes part in experiments (``--experiments``): experiment -> arm.
-    """
-
-    user_id: str | None
-    release: int
-    request_id: str
-    items: list[RecommendedItem]
-    degraded: list[str]
-    reused_ms: NotRequired[int]
-    explored: NotRequired[bool]
-    arms: NotRequired[Mapping[str, str]]
-    trace: NotRequired[dict[str, Any]]
+    @property
+    def form(self) -> FormName:
+        """The form of the request."""
+        return combinations.form_of(self.given)
 
 
 C = TypeVar("C", bound=Contract)
@@ -193,7 +230,7 @@ def parse_all(contract: type[C], instances: object) -> list[C]:
 
     Raises:
         InvalidRequest: an instance is invalid; the message names up to three fields, as in
-            ``instances[2].k: must be a whole number between 1 and 100, got 500``.
+            ``instances[2].k: must be a whole number between 1 and 500, got 501``.
     """
     if not isinstance(instances, Sequence) or isinstance(instances, str | bytes):
         raise InvalidRequest(f"instances: must be a list, got {quote(instances)}")
@@ -254,6 +291,7 @@ def _clause(contract: type[Contract], detail: ErrorDetails, where: str) -> str:
 
 
 def _inner(annotation: Any) -> type[Contract] | None:
-    """The contract of a nested field; ``None`` for a plain value."""
-    candidates = [annotation, *get_args(annotation)]
-    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Contract)), None)
+    """The contract of a nested field, or of the elements of a list; ``None`` for a plain value."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation if issubclass(annotation, Contract) else None
+    return next((kind for part in get_args(annotation) if (kind := _inner(part))), None)

@@ -86,6 +86,15 @@ class FeatureSchema(BaseModel):
         """The value of an event of each type by its code: float64 [E + 1], 0 for padding and undeclared types."""
         return np.array([0.0, *self.event_values])
 
+    @property
+    def plain_event(self) -> str:
+        """The type of an event of which nothing but the item is known: of the positive ones the one of least value.
+
+        Where no type is positive, the first of the largest value.
+        """
+        positive = [value for value in self.event_values if value > 0]
+        return self.events[self.event_values.index(min(positive) if positive else max(self.event_values))]
+
     def value_of(self, code: int, amount: float | None) -> float:
         """What an event is worth: the value of its type, times its grade where the type is graded.
 

@@ -94,7 +94,7 @@ def test_the_trace_accounts_for_every_candidate(each, active_users: ActiveUsers)
     ("fields", "named"),
     [
         ({"user_id": "u", "k": 0}, "k"),
-        ({"user_id": "u", "k": 101}, "k"),
+        ({"user_id": "u", "k": 501}, "k"),
         ({"user_id": "u", "colour": "red"}, "colour"),
         ({"user_id": ""}, "user_id"),
     ],

@@ -11,6 +11,23 @@ import httpx
 from winnow.ports import Ports
 from winnow.release import Release
 
+FORMS = [
+    ({"items": []}, "abcde"),
+    ({"items": [{"item_id": "a"}, {"item_id": "b"}]}, "cde"),
+    ({"user_id": "u0", "items": [{"item_id": "e"}]}, "cd"),
+    ({"like": "a"}, "abcde"),
+    ({"like": "e", "user_id": "u0"}, "cde"),
+    ({"like": "a", "relation": "complementary"}, "bcde"),
+    ({"rank": ["e", "a", "gone"]}, "ae"),
+    ({"rank": ["e", "a", "c"], "user_id": "u0", "repeats": "hide"}, "ce"),
+    ({"list": "popular", "k": 500}, "abcde"),
+    ({"list": "trending"}, "abcde"),
+    ({"list": "new"}, "abcde"),
+    ({"list": "last_seen", "user_id": "u0"}, "ab"),
+    ({"list": "last_seen", "user_id": "someone-new"}, ""),
+]
+"""Requests of each form, and the items of their answers."""
+
 
 def winnow(home: Path, *arguments: str) -> str:
     """The output of ``winnow`` in a home of its own."""
@@ -48,6 +65,12 @@ def test_a_catalog_of_five_ids_is_built_and_served(tmp_path: Path, free_ports: i
                 [answer] = answered.json()["predictions"]
                 assert {item["item_id"] for item in answer["items"]} == unmet
                 assert answer["degraded"] == []
+            for asked, expected in FORMS:
+                body = {"instances": [asked | {"deadline_ms": 5000}]}
+                answered = http.post("/v1/models/recommender:predict", json=body)
+                assert answered.status_code == 200, answered.text
+                [answer] = answered.json()["predictions"]
+                assert ({item["item_id"] for item in answer["items"]}, answer["degraded"]) == (set(expected), [])
     finally:
         winnow(home, "down")
 

@@ -32,7 +32,7 @@ ALLOWED = {
 """Package -> the packages that it may import."""
 
 LEVELS = (
-    ("winnow.arrays",),
+    ("winnow.arrays", "winnow.forms"),
     (
         "winnow",
         "winnow.local.triton_backend",
@@ -68,7 +68,7 @@ LEVELS = (
     ("winnow.training.incremental",),
     ("export.graphs", "recommender_transformer.backends"),
     ("export.triton", "recommender_transformer.backends.predictor"),
-    ("kfp_pipelines.rollout", "recommender_transformer.content"),
+    ("kfp_pipelines.rollout", "recommender_transformer.content", "recommender_transformer.funnel.forms"),
     ("bloom_sidecar", "export", "recommender_transformer.funnel", "recommender_transformer.serving.connections"),
     ("recommender_transformer.funnel.reuse",),
     (
@@ -78,12 +78,11 @@ LEVELS = (
         "recommender_transformer.funnel.item_hydrators",
         "recommender_transformer.funnel.orderers",
         "recommender_transformer.funnel.query_hydrators",
-        "recommender_transformer.funnel.scorers",
         "recommender_transformer.funnel.side_effects",
         "recommender_transformer.funnel.sources",
         "recommender_transformer.serving.protocols",
     ),
-    ("kfp_pipelines.lifecycle", "recommender_transformer.serving"),
+    ("kfp_pipelines.lifecycle", "recommender_transformer.funnel.scorers", "recommender_transformer.serving"),
     ("recommender_transformer",),
 )
 """Every folder, the lowest level first."""

@@ -4,13 +4,17 @@ To add a source, a filter or another component: write one file in the folder of 
 ``funnel/stages.py``, and add it to the list below (an import and one line).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.predictor.models import Models
+from recommender_transformer.backends.session import Sessions
 from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
+from recommender_transformer.forms import forms
 from recommender_transformer.funnel.backfill.popular import Popular
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.components import Pipeline
@@ -21,6 +25,7 @@ from recommender_transformer.funnel.filters.disliked_category import DislikedCat
 from recommender_transformer.funnel.filters.request import RequestFilter
 from recommender_transformer.funnel.filters.seen import Seen
 from recommender_transformer.funnel.filters.unlikely import Unlikely
+from recommender_transformer.funnel.forms.reader import FormReader
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.orderers.explored import Explored
@@ -86,7 +91,7 @@ def recommender(
     if milvus_items is not None:
         hides_history, count = schema.repeats != "allow", manifest.candidates["retriever"]
         retriever = RetrieverInMilvus(models, milvus_items, catalog, count, category.width, hides_history)
-    return Pipeline(
+    funnel = Pipeline(
         release=manifest.number,
         catalog=catalog,
         media_decoder=media_decoder,
@@ -97,7 +102,7 @@ def recommender(
         explore=explore,
         experiments=experiments,
         query_hydrators=(
-            UserStateHydrator(store, manifest.history_length, held_answers),
+            UserStateHydrator(store, manifest.history_length, held_answers, Sessions(release, catalog)),
             ObjectivesHydrator(objectives),
         ),
         sources=(
@@ -128,4 +133,6 @@ def recommender(
         orderers=(Explored(UnseenFirst(Mmr(catalog.vectors))),),
         side_effects=(Impressions(store), held_answers, *spans()),
         explainer=Explainer(release, store),
+        reader=FormReader(catalog, schema),
     )
+    return replace(funnel, forms=forms(funnel, release, store))

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from winnow.cli.options import Json, ReleaseDir
 from winnow.errors import WinnowError
 from winnow.local.running_stack import redis_url, release_folder, running
 from winnow.ports import LOOPBACK
+from winnow.request import MAX_K
 from winnow.retrieval.offline_lists import EXPIRY_HOURS
 
 
@@ -23,7 +24,9 @@ def recommend(
         str | None,
         typer.Argument(help="User id. An unknown user receives trending items.", show_default=False),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Number of items.")] = 10,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, max=MAX_K, help="Number of items. Default: 10.", show_default=False)
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Search by this text.", show_default=False)] = None,
     image: Annotated[Path | None, typer.Option(help="Search by this image file.", show_default=False)] = None,
     audio: Annotated[Path | None, typer.Option(help="Search by this audio file.", show_default=False)] = None,
@@ -35,23 +38,47 @@ def recommend(
         str | None,
         typer.Option(help="Seen items: hide, allow or demote. Default: the release's setting.", show_default=False),
     ] = None,
+    like: Annotated[str | None, typer.Option(metavar="ITEM", help="Items like this one.", show_default=False)] = None,
+    relation: Annotated[
+        str | None, typer.Option(help="With --like: similar or complementary.", show_default=False)
+    ] = None,
+    listed: Annotated[
+        str | None,
+        typer.Option("--list", metavar="NAME", help="popular, trending, new or last_seen.", show_default=False),
+    ] = None,
+    rank: Annotated[
+        str | None, typer.Option(metavar="ITEM,ITEM", help="Rank these items, all by default.", show_default=False)
+    ] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ITEM,ITEM", help="For a visitor of these items, oldest first.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print recommendations of the running stack: for a user, similar to a text, an image or a sound, or both."""
+    """Print recommendations of the running stack.
+
+    For a user or a visitor, similar to a text, an image, a sound or an item, or both; or a list, ranked or as it is.
+    """
     from winnow import client
     from winnow.cli import show
 
     query: client.Instance = {} if text is None else {"text": text}
     query |= {name: client.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
-    if user is None and not query:
-        raise WinnowError("nothing to recommend for: give a user id, or --text, --image or --audio")
-    request: client.Instance = {"k": k}
-    if user is not None:
-        request["user_id"] = user
-    if objective:
-        request["objectives"] = parsed(objective)
-    if repeats is not None:
-        request["repeats"] = repeats
+    fields: dict[str, Any] = {
+        "user_id": user,
+        "k": k,
+        "objectives": parsed(objective) if objective else None,
+        "repeats": repeats,
+        "like": like,
+        "relation": relation,
+        "list": listed,
+        "rank": None if rank is None else rank.split(","),
+        "items": None if session is None else [{"item_id": item_id} for item_id in session.split(",")],
+    }
+    request: client.Instance = {name: value for name, value in fields.items() if value is not None}
+    if not query and not {"user_id", "like", "list", "rank", "items"} & set(request):
+        options = "--text, --image, --audio, --like, --list, --rank or --session"
+        raise WinnowError(f"nothing to recommend for: give a user id, or {options}")
     if query:
         request |= {"query": query, "deadline_ms": client.PATIENCE_MS}
     state = running()

@@ -39,6 +39,8 @@ def answer(given: Answer, release: Release) -> None:
         score = f"{item['score']:.3f}"
         table.add_row(str(item["position"] + 1), item["item_id"], title, score, *chances, value, sources)
     console.print(table)
+    for left_out in given.get("left_out", ()):
+        console.print(f"[yellow]left out[/yellow] {left_out['item_id']}: {left_out['reason']}")
     for step in given["degraded"]:
         console.print(f"[yellow]degraded[/yellow] {step}")
 

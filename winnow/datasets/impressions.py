@@ -32,8 +32,12 @@ _KINDS: dict[str, Kind] = {
     "timestamp": "moment",
     "position": "number",
     "propensity": "number",
+    "form": "text",
 }
-_OF_REQUEST = ("request_id", "user_id", "timestamp")
+_OF_REQUEST = ("request_id", "user_id", "timestamp", "form")
+_PLAIN = "plain"
+"""The form of a recommendation; files of earlier versions have no other, and no column ``form``."""
+
 _OF_ITEM = ("item_id", "position", "propensity")
 _KEY = ["request_id", "user_id", "timestamp", "item_id"]
 _ORDER = [(name, "ascending") for name in ("timestamp", "request_id", "user_id", "position")]
@@ -50,7 +54,8 @@ def with_impressions(dataset: Dataset, source: RawDataset) -> Dataset:
     found = source.impressions
     if found is None:
         return dataset
-    contract = TableContract.of(_KINDS, _KINDS, DeclaredColumns(), lenient=["timestamp"])
+    required = [name for name in _KINDS if name != "form"]
+    contract = TableContract.of(_KINDS, required, DeclaredColumns(), lenient=["timestamp"])
     flattened = [_one_row_per_item(part) for part in found.parts]
     problems = [part for part in flattened if isinstance(part, Problem)]
     reads = [convert.convert_file(part, contract) for part in flattened if isinstance(part, RawFile)]
@@ -128,6 +133,10 @@ def _faults(table: pa.Table, dataset: Dataset, items: str) -> Iterator[Fault]:
     yield Fault("user_id", "of a request without a user", without, user)
     unknown = pc.invert(pc.or_(without, pc.is_in(user, dataset.users["user_id"])))
     yield Fault("user_id", "of a user without an event and without a row of users", unknown, user)
+    if "form" in table.column_names:
+        other = pc.fill_null(pc.not_equal(table["form"], _PLAIN), False)
+        what = "of a session, of items related to an item, of a caller's own list or of a list as it is"
+        yield Fault("form", what, other, table["form"])
     gone = pc.invert(pc.is_in(item, dataset.items["item_id"]))
     yield Fault("item_id", f"not in {items}, or no longer", pc.and_(gone, pc.is_valid(item)), item)
     spans = moments.implausible_events(time.time_ns() // 1_000_000, DAY_MS)

@@ -91,6 +91,9 @@ def _shown(client: Redis, release: Release, limit: int, not_checked: Counter[str
     for _, fields in newest_impressions(client):
         if fields.get(b"release") != number or b"item_rows" not in fields:
             continue
+        if not impressions.is_plain(fields):
+            not_checked["impressions of sessions, of related items, and of lists"] += 1
+            continue
         item_ids = [item["item_id"] for item in orjson.loads(fields[b"items"])]
         degraded: list[str] = orjson.loads(fields[b"degraded"])
         try:

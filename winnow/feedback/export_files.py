@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from winnow import files
 from winnow.errors import WinnowError
+from winnow.feedback.impressions import PLAIN
 from winnow.store.events import Entry, amount_of
 from winnow.store.keys import EVENTS, IMPRESSIONS
 
@@ -63,6 +64,7 @@ IMPRESSION_SCHEMA = pa.schema(
         ),
         ("degraded", pa.list_(pa.string())),
         ("arms", ARMS),
+        ("form", pa.string()),
         ("features", pa.string()),
         ("item_rows", pa.binary()),
         ("user_row", pa.binary()),
@@ -119,6 +121,7 @@ def _impression(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         "arms": [
             {"experiment": experiment, "arm": arm} for experiment, arm in json.loads(fields.get(b"arms", b"{}")).items()
         ],
+        "form": fields.get(b"form", PLAIN.encode()).decode(),
         "features": fields[b"features"].decode(),
         **{name: fields.get(name.encode()) for name in ("item_rows", "user_row", *_HISTORIES)},
     }

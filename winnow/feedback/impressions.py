@@ -19,6 +19,20 @@ ONE_IN = 16
 """One request in this many is logged with its features (1 to 2 kB): thousands of rows in an hour of traffic."""
 
 
+PLAIN = "plain"
+"""The form of a recommendation by the whole funnel, in a stream's entry without a field ``form``.
+
+What an entry of another form shows is no choice of the funnel alone (a caller's own list, a list as it is), or was made
+from events that the log does not have at that time (a session). So training, evaluations, the gate and the skew check
+read entries of this form only.
+"""
+
+
+def is_plain(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether an entry of the stream is of a plain recommendation."""
+    return fields.get(b"form", PLAIN.encode()) == PLAIN.encode()
+
+
 class Served(NamedTuple):
     """The features of one recommendation.
 

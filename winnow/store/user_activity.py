@@ -192,7 +192,7 @@ class UserActivity:
     @property
     def changed(self) -> bool:
         """Whether the activity differs from what Redis held when it was read."""
-        return _Stored(self.history, *self._packed, self.shadow or None) != self._stored
+        return _Stored(self.history, *self.packed, self.shadow or None) != self._stored
 
     def write(self, pipe: Any, state: StateKeys) -> int:
         """Queue the commands that replace the stored activity, as it was read, with this one; none if they are equal.
@@ -213,7 +213,7 @@ class UserActivity:
         elif new:
             pipe.delete(key)
             pipe.rpush(key, *self.history)
-        packed, touched = self._packed
+        packed, touched = self.packed
         if packed != stored.seen:
             pipe.set(state.seen(self.user_id), packed)
         if touched != stored.categories:
@@ -230,7 +230,7 @@ class UserActivity:
         shadow = (part for value, end in shadow_members(self.shadow).items() for part in (end, value))
         values = (
             sha1(held, usedforsecurity=False).hexdigest(),
-            *self._packed,
+            *self.packed,
             len(self.history),
             *self.history,
             *shadow,
@@ -239,7 +239,7 @@ class UserActivity:
         return ("EVAL", _REPLACE, len(keys), *keys, *values)
 
     @property
-    def _packed(self) -> tuple[bytes, bytes]:
+    def packed(self) -> tuple[bytes, bytes]:
         """The serialised filters; empty bytes for one without values."""
         seen = self.seen.to_bytes() if self.seen.windows else b""
         return seen, self.categories.to_bytes() if len(self.categories) else b""

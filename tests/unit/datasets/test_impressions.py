@@ -96,6 +96,7 @@ BAD = [
     (request("x", "u", START, item("a", 0, 1.5)), 1, "propensity", "must be above 0 and at most 1"),
     (request("x", "u", START, item("a", 0, float("nan"))), 1, "propensity", "no value"),
     (request("x", "u", START, item("a", 0, float("inf"))), 1, "propensity", "no value"),
+    (request("x", "u", START, item("a")) | {"form": "rank"}, 1, "form", "of a session, of items related to an item"),
     (request("r1", "u", START, item("b")), 1, "request_id", "the same item of the same request again"),
 ]
 

@@ -30,6 +30,11 @@ class GrowingArray(Generic[T]):
         return self._release.dtype
 
     @property
+    def release(self) -> NDArray[T]:
+        """The rows of the release."""
+        return self._release
+
+    @property
     def added(self) -> NDArray[T]:
         """The added rows, by slot; zeros in slots before the last that have none."""
         return self._added[: self._count]

@@ -1,6 +1,7 @@
 """The type of a funnel: a tuple of components per stage; ``recommender_transformer/pipeline.py`` makes one."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,8 @@ from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
+from recommender_transformer.funnel.forms.asked import FunnelName
+from recommender_transformer.funnel.forms.reader import FormReader
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.stages import (
     Backfill,
@@ -42,6 +45,11 @@ class Pipeline:
         explore: share of the lists that are explored.
         experiments: assign users to arms, which set fields of their requests.
         explainer: renders the trace of ``debug: true``.
+        backfill: fills up answers; `None` for answers that may have fewer than ``k`` items.
+        only: name of the source whose items alone are candidates, while the ranker reads the lists of the others too;
+            empty where the items of all are.
+        reader: reads what a request asks for.
+        forms: the funnels of requests that ask for something else than recommendations, each with this one's parts.
     """
 
     release: int
@@ -57,16 +65,20 @@ class Pipeline:
     sources: tuple[Source, ...]
     item_hydrators: tuple[ItemHydrator, ...]
     filters: tuple[Filter, ...]
-    backfill: Backfill
+    backfill: Backfill | None
     scorers: tuple[Scorer, ...]
     orderers: tuple[Orderer, ...]
     side_effects: tuple[SideEffect, ...]
     explainer: Explainer
+    reader: FormReader
+    only: str = ""
+    forms: "Mapping[FunnelName, Pipeline]" = field(default_factory=dict)
 
     @cached_property
     def source_names(self) -> tuple[str, ...]:
         """Names of the sources and of the backfill: the columns of ``Candidates.scores``, in order."""
-        return (*(source.name for source in self.sources), self.backfill.name)
+        names = tuple(source.name for source in self.sources)
+        return names if self.backfill is None else (*names, self.backfill.name)
 
     @property
     def row_dtype(self) -> "np.dtype[np.void]":

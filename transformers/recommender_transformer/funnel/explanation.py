@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.forms.asked import Asked
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Filter
 from winnow.ranking.objectives import CLICK, CONVERSION, TYPES, terms
@@ -50,7 +51,7 @@ class Explainer:
         ranked = {} if trace.ranked is None else self._ranked(query, trace.ranked, positions)
         candidates: list[dict[str, Any]] = []
         for batch in trace.merged:
-            removed = _removed(query, batch, filters)
+            removed = removals(query, batch, filters)
             rows = zip(batch.items.tolist(), batch.scores.tolist(), self._features(batch), strict=True)
             for item, scores, features in rows:
                 removal = removed.get(item, {})
@@ -85,6 +86,7 @@ class Explainer:
             "objectives": dict(zip(self._schema.events, query.weights.tolist(), strict=True)),
             "repeats": query.repeats,
             "exploration": query.exploration._asdict(),
+            **_asked(query.asked),
             "candidates": candidates,
         }
 
@@ -136,16 +138,24 @@ class Explainer:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] or [{}] * len(rows)
 
 
-def _removed(query: Query, batch: Candidates, filters: Sequence[Filter]) -> dict[int, dict[str, str]]:
+def _asked(asked: Asked) -> dict[str, Any]:
+    """The form, and what of a session or of a caller's own list could not be used."""
+    if asked.form == "plain":
+        return {}
+    session = {} if asked.session is None else {"session": {"events": len(asked.session)}}
+    return {"form": asked.form, "funnel": asked.funnel, **session, "unknown_items": list(asked.unknown)}
+
+
+def removals(query: Query, batch: Candidates, filters: Sequence[Filter]) -> dict[int, dict[str, str]]:
     """Item index -> the component that removed it, and why."""
-    removals: dict[int, dict[str, str]] = {}
+    found: dict[int, dict[str, str]] = {}
     reasons = {component.name: component.reasons for component in filters}
     for name, parts in query.trace.removed.items():
         removed = batch.take(np.flatnonzero(np.isin(batch.items, np.concatenate(parts))))
         texts = reasons[name](query, removed) if name in reasons else [_NO_ROW] * len(removed)
         for item, reason in zip(removed.items.tolist(), texts, strict=True):
-            removals[item] = {"removed_by": name, "reason": reason}
-    return removals
+            found[item] = {"removed_by": name, "reason": reason}
+    return found
 
 
 def _values(codes: list[int], vocabulary: Mapping[int, str]) -> str | list[str | None] | None:

@@ -46,14 +46,18 @@ class Fallbacks:
     """Runs components, each with its deadline, its circuit breaker and its fallback.
 
     Args:
-        pipeline: the components.
+        pipeline: the components, those of its forms included. Components of one name share a circuit breaker.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._breakers = {
-            component.name: Breaker(component.name)
-            for stage in DEADLINE_SHARES
-            for component in getattr(pipeline, stage)
+            name: Breaker(name)
+            for name in dict.fromkeys(
+                component.name
+                for funnel in (pipeline, *pipeline.forms.values())
+                for stage in DEADLINE_SHARES
+                for component in getattr(funnel, stage)
+            )
         }
         # Export the counters at 0: a series that begins with its first failure has no rate for it.
         for name in self._breakers:

@@ -12,6 +12,7 @@ from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.backends.predictor.models import Tensors
 from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.candidates import Candidates
+from recommender_transformer.funnel.forms.asked import PLAIN, Asked
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendedItem, RecommendRequest
@@ -46,8 +47,8 @@ class SourceResults:
         lists: source name -> its candidates, or those of its fallback; sources that were not enabled are absent.
         columns: names of the columns of ``Candidates.scores`` and ``Candidates.places``.
         answered: names of the sources that answered; a source that failed or was late is not among them.
-        content_vector: float32 [D], unit length, the item-tower vector of the query's content; `None` unless the
-            content source has answered.
+        content_vector: float32 [D], unit length, the item-tower vector of the query's content, or the vector of the
+            item that others are similar to; `None` unless the source has answered.
     """
 
     lists: Mapping[str, SourceList] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class Query:
 
     Attributes:
         request: the validated request, with what the user's arms set.
+        asked: what the request asks for, in the terms of the release.
         request_id: the caller's id, or a generated one.
         categories: int32 codes of the requested categories; `None` if the request has no category filter.
         repeats: what to do with items that the user has seen: the request's choice or the release's.
@@ -129,6 +131,7 @@ class Query:
     weights: NDArray[np.float64]
     deadline_s: float
     user: User
+    asked: Asked = PLAIN
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
     sources: SourceResults = field(default_factory=SourceResults)
@@ -141,8 +144,18 @@ class Query:
 
     @property
     def states_interest(self) -> bool:
-        """Whether the request itself says what the user wants: with a query or with categories."""
-        return self.request.query is not None or self.categories is not None
+        """Whether the request itself says what the user wants: with a query, an item or categories."""
+        return self.request.query is not None or self.categories is not None or self.asked.item > 0
+
+    @property
+    def has_person(self) -> bool:
+        """Whether the request is for someone: a user, or the visitor of a session."""
+        return self.request.user_id is not None or self.asked.session is not None
+
+    @property
+    def reads_ranker(self) -> bool:
+        """Whether the ranker's score counts: without a history, relevance to a query or an item decides alone."""
+        return self.user.has_history or (self.sources.content_vector is None and not self.asked.item)
 
     @property
     def remaining_s(self) -> float:

@@ -16,7 +16,7 @@ from recommender_transformer.funnel.dependencies import dependency_order
 from recommender_transformer.funnel.explanation import UNKNOWN
 from recommender_transformer.funnel.fallbacks import Fallbacks
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.stages import Result, Source
+from recommender_transformer.funnel.stages import Backfill, Result, Source
 from winnow.arrays.membership import are_among
 from winnow.ranking.context import NOTHING, SourceList
 
@@ -39,14 +39,20 @@ class Retrieval:
         self._pipeline = pipeline
         self._fallbacks = fallbacks
         self._direct, self._waiting = _by_waiting(dependency_order(pipeline.sources))
+        self._only = pipeline.source_names.index(pipeline.only) if pipeline.only else None
 
     async def candidates(self, query: Query) -> Candidates:
         """The candidates that passed every filter; backfilled if there are fewer than ``k``."""
         lists = await self._find(query)
         query.sources.lists, query.sources.columns = lists, self._pipeline.source_names
-        merged = [lists.get(name, NOTHING) for name in self._pipeline.source_names]
-        kept = await self._filter(query, self._merge(merged), query.request.k)
-        return kept if len(kept) >= query.request.k else await self._backfill(query, kept)
+        merged = self._merge([lists.get(name, NOTHING) for name in self._pipeline.source_names])
+        if self._only is not None:
+            merged = merged.take(np.flatnonzero(merged.places[:, self._only] >= 0))
+        kept = await self._filter(query, merged, query.request.k)
+        backfill = self._pipeline.backfill
+        if len(kept) >= query.request.k or backfill is None:
+            return kept
+        return await self._backfill(query, kept, backfill)
 
     async def _find(self, query: Query) -> dict[str, SourceList]:
         """The list of each enabled source; if several wait, they run concurrently, each in a task."""
@@ -110,22 +116,29 @@ class Retrieval:
             remaining -= count
         return candidates if remaining == len(candidates) else candidates.take(passed.nonzero()[0])
 
-    async def _backfill(self, query: Query, candidates: Candidates) -> Candidates:
+    async def _backfill(self, query: Query, candidates: Candidates, backfill: Backfill) -> Candidates:
         """Add backfill items until there are ``k`` candidates, the backfill is exhausted, or the deadline has passed.
 
-        Needed when sources failed, or when the user has seen or excluded nearly all of their items.
+        Needed when sources failed, or when the user has seen or excluded nearly all of their items. Where a funnel has
+        no source, the backfill is its list.
         """
         k = query.request.k
-        items = self._pipeline.backfill.items(query)
-        items = items[~are_among(items, query.trace.merged[0].items)]
         no_lists = [NOTHING] * len(self._pipeline.sources)
-        for start in range(0, len(items), _BACKFILL_BATCH):
-            batch = items[start : start + _BACKFILL_BATCH]
-            found = SourceList(batch, -np.arange(start, start + len(batch), dtype=np.float32))
-            merged = self._merge([*no_lists, found])
-            candidates = Candidates.join(candidates, await self._filter(query, merged, k - len(candidates)))
-            if len(candidates) >= k or query.remaining_s < 0:
-                break
+        tried, count = query.trace.merged[0].items, 0
+        for part in backfill.items(query):
+            for start in range(0, len(part), _BACKFILL_BATCH):
+                batch = part[start : start + _BACKFILL_BATCH]
+                if len(tried):
+                    batch = batch[~are_among(batch, tried)]
+                if not len(batch):
+                    continue
+                found = SourceList(batch, -np.arange(count, count + len(batch), dtype=np.float32))
+                count += len(batch)
+                merged = self._merge([*no_lists, found])
+                candidates = Candidates.join(candidates, await self._filter(query, merged, k - len(candidates)))
+                if len(candidates) >= k or query.remaining_s < 0:
+                    return candidates
+            tried = np.concatenate([tried, part])
         return candidates
 
 

@@ -15,15 +15,17 @@ import numpy as np
 
 from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.content.media_decoder import DecodedContent
-from recommender_transformer.funnel.answers import recommended
+from recommender_transformer.funnel.answers import left_out, recommended
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.fallbacks import Fallbacks
+from recommender_transformer.funnel.forms.asked import Asked, FunnelName
 from recommender_transformer.funnel.query import Exploration, Query, User
 from recommender_transformer.funnel.retrieval import Retrieval
 from recommender_transformer.funnel.stage_metrics import StageMetrics
 from winnow.encoders.inputs import MODALITIES
 from winnow.request import Answer, RecommendRequest
+from winnow.schema import Repeats
 
 DEADLINE_MS = 200
 
@@ -45,7 +47,8 @@ class Runner:
         self._cold_start_state = cold_start_state
         self._deadline_ms = deadline_ms
         self._fallbacks = Fallbacks(pipeline)
-        self._retrieval = Retrieval(pipeline, self._fallbacks)
+        self._funnels: dict[FunnelName, Pipeline] = {"plain": pipeline, **pipeline.forms}
+        self._retrieval = {name: Retrieval(funnel, self._fallbacks) for name, funnel in self._funnels.items()}
         self._metrics = StageMetrics(pipeline)
 
     async def admit(
@@ -59,37 +62,53 @@ class Runner:
             carrier: W3C trace headers of the call.
 
         Raises:
-            InvalidRequest: content cannot be decoded, or the release lacks an encoder, category or event type that a
-                request names; the message names the field.
+            InvalidRequest: content cannot be decoded, or the release lacks an encoder, category, event type or item
+                that a request names; the message names the field.
         """
-        objectives = self._pipeline.objectives
+        objectives, reader = self._pipeline.objectives, self._pipeline.reader
         for n, request in enumerate(requests):
             objectives.check(request, f"instances[{n}]")
+        asked = [reader.read(request, f"instances[{n}]") for n, request in enumerate(requests)]
         contents = await self._decode(requests)
-        assigned = [self._pipeline.experiments.assign(request) for request in requests]
+        assigned = [self._assign(request) for request in requests]
         return [
             Query(
                 request=request,
                 request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
                 categories=self._pipeline.categories.codes(request, f"instances[{n}]"),
-                repeats=request.repeats or self._pipeline.repeats,
+                repeats=request.repeats or self._repeats(asked[n]),
                 weights=objectives.weights(request),
                 deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
                 user=User(self._cold_start_state),
+                asked=asked[n],
                 content=content,
                 carrier=carrier or {},
                 arms=arms,
-                exploration=self._exploration(request),
+                exploration=self._exploration(request, asked[n]),
             )
             for n, ((request, arms), content) in enumerate(zip(assigned, contents, strict=True))
         ]
 
-    def _exploration(self, request: RecommendRequest) -> Exploration:
+    def _assign(self, request: RecommendRequest) -> tuple[RecommendRequest, dict[str, str]]:
+        """The request with what its user's arms set.
+
+        A caller's own list and a list that is shown as it is are exempt: an experiment compares what the funnel chose.
+        """
+        if request.rank is not None or request.list is not None:
+            return request, {}
+        return self._pipeline.experiments.assign(request)
+
+    def _repeats(self, asked: Asked) -> Repeats:
+        """The default: the release's setting; a caller's own list is whole, and a list is as it is."""
+        return self._pipeline.repeats if asked.form in ("plain", "items", "like") else "allow"
+
+    def _exploration(self, request: RecommendRequest, asked: Asked) -> Exploration:
         """Draw whether a list is explored: before anything is known of it, so that the share is that of all lists.
 
-        A query by content is exempt: its answer is a search result.
+        A query by content is exempt: its answer is a search result. So are the other forms: an evaluation repeats
+        logged requests by user, which gives another list, so a draw for it would cost the user and tell nothing.
         """
-        share = self._pipeline.explore if request.query is None else 0.0
+        share = self._pipeline.explore if request.query is None and asked.form == "plain" else 0.0
         return Exploration(share, random() < share)  # noqa: S311
 
     async def retrieve(self, query: Query) -> Candidates:
@@ -97,31 +116,32 @@ class Runner:
 
         Once a query hydrator has found an earlier answer to reuse, nothing else runs; the candidates are its items.
         """
-        for hydrator in self._pipeline.query_hydrators:
+        funnel = query.asked.funnel
+        for hydrator in self._funnels[funnel].query_hydrators:
             work, fallback = partial(hydrator.hydrate, query), partial(hydrator.fallback, query)
             await self._fallbacks.attempt(query, "query_hydrators", hydrator.name, work, fallback)
             if (reused := query.reuse.answer) is not None:
                 return reused.shown
-        return await self._retrieval.candidates(query)
+        return await self._retrieval[funnel].candidates(query)
 
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Scorers: set the candidates' scores, unless an earlier answer is reused."""
         if query.reuse.answer is not None:
             return
-        for scorer in self._pipeline.scorers:
+        for scorer in self._funnels[query.asked.funnel].scorers:
             if scorer.enabled(query):
                 work, fallback = partial(scorer.score, query, candidates), partial(scorer.fallback, query, candidates)
                 await self._fallbacks.attempt(query, "scorers", scorer.name, work, fallback, given=len(candidates))
 
     def answer(self, query: Query, candidates: Candidates) -> Answer:
         """Orderers, unless an earlier answer is reused; returns the answer and hands it to the side effects."""
-        reused = query.reuse.answer
-        shown = self._order(query, candidates) if reused is None else reused.shown
+        reused, funnel = query.reuse.answer, self._funnels[query.asked.funnel]
+        shown = self._order(query, candidates, funnel) if reused is None else reused.shown
         answer = Answer(
             user_id=query.request.user_id,
             release=self._pipeline.release,
             request_id=query.request_id,
-            items=reused.items if reused else recommended(shown, self._pipeline.catalog, self._pipeline.source_names),
+            items=reused.items if reused else recommended(shown, self._pipeline.catalog, funnel.source_names),
             degraded=query.trace.degraded,
         )
         if reused is not None:
@@ -130,22 +150,22 @@ class Runner:
             answer["explored"] = True
         if query.arms:
             answer["arms"] = query.arms
+        if query.asked.form == "rank":
+            answer["left_out"] = left_out(query, funnel.filters, self._pipeline.catalog)
         if query.request.debug:
-            answer["trace"] = self._pipeline.explainer.explain(
-                query, shown, self._pipeline.filters, self._pipeline.source_names
-            )
+            answer["trace"] = self._pipeline.explainer.explain(query, shown, funnel.filters, funnel.source_names)
         for effect in self._pipeline.side_effects:
             effect.after(query, answer, shown)
         # Observed after the answer has been sent.
         asyncio.get_running_loop().call_soon(self._metrics.observe, query, perf_counter() - query.started)
         return answer
 
-    def _order(self, query: Query, candidates: Candidates) -> Candidates:
+    def _order(self, query: Query, candidates: Candidates, funnel: Pipeline) -> Candidates:
         """Orderers; returns the candidates to show."""
         ranked = candidates.take(np.argsort(-candidates.score, kind="stable"))
         query.trace.ranked = ranked
         shown = ranked
-        for orderer in self._pipeline.orderers:
+        for orderer in funnel.orderers:
             started, before = perf_counter(), len(shown)
             shown = shown.take(orderer.order(query, shown))
             query.trace.end_step("orderers", orderer.name, started, before, len(shown))

@@ -93,9 +93,10 @@ class StageMetrics:
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
-        for stage in TIMED_STAGES:
-            for component in getattr(pipeline, stage):
-                _STAGE_SECONDS.declare(stage, component.name)
+        for funnel in (pipeline, *pipeline.forms.values()):
+            for stage in TIMED_STAGES:
+                for component in getattr(funnel, stage):
+                    _STAGE_SECONDS.declare(stage, component.name)
 
     def observe(self, query: Query, seconds: float) -> None:
         """Observe a query that was answered after ``seconds``."""

@@ -13,7 +13,7 @@ I/O: ``funnel.fallbacks`` calls it when the component raises, is late or is not 
 open, and names the component in the answer's ``degraded``. Filters, orderers and side effects do no I/O in the request.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -95,13 +95,16 @@ class Filter(Protocol):
 class Backfill(Protocol):
     """Stage 5: ranks further items, for queries with fewer than ``k`` candidates after filtering. Does no I/O.
 
-    Its items are hydrated and filtered like those of a source. A pipeline has one backfill.
+    Its items are hydrated and filtered like those of a source. A pipeline has one backfill at most.
     """
 
     name: str
 
-    def items(self, query: Query) -> NDArray[np.int32]:
-        """Distinct item indices, best first."""
+    def items(self, query: Query) -> Iterable[NDArray[np.int32]]:
+        """Item indices, best first, in parts: a part is computed when those before it did not fill the answer.
+
+        The items of a part are distinct; those of an earlier part are skipped.
+        """
 
 
 class Scorer(Protocol):

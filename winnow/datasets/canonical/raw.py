@@ -7,7 +7,7 @@ import pyarrow as pa
 from winnow.datasets.canonical.spec import DatasetSpec
 
 COLUMNS_READ = {
-    "impressions": ("request_id", "user_id", "timestamp", "items", "item_id", "position", "propensity"),
+    "impressions": ("request_id", "user_id", "timestamp", "form", "items", "item_id", "position", "propensity"),
 }
 """Table -> the columns that are read of it, where the others are large and not needed."""
 

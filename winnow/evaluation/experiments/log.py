@@ -82,13 +82,16 @@ def read(folder: str, release: Release, experiment: Experiment, objective: str) 
 
 
 def _of_experiment(name: str, table: pa.Table) -> pa.Table:
-    """The impressions of an experiment, with their ``arm``; files of earlier versions have none."""
+    """The impressions of an experiment, with their ``arm``; files of earlier versions have none.
+
+    Those of all forms that have an arm count: the form is left out, by which a build would leave out some.
+    """
     if "arms" not in table.column_names:
         return table.slice(0, 0)
     arms = table["arms"].combine_chunks()
     request, taken = pc.list_parent_indices(arms), pc.list_flatten(arms)
     ours = pc.equal(pc.struct_field(taken, "experiment"), name)
-    selected = table.take(request.filter(ours))
+    selected = table.take(request.filter(ours)).select([name for name in table.column_names if name != "form"])
     return selected.append_column("arm", pc.struct_field(taken, "arm").filter(ours))
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from winnow import files
 from winnow.feedback import export_files
+from winnow.feedback.impressions import PLAIN
 from winnow.feedback.streams import newest_impressions
 from winnow.local.readiness import REQUEST_ID
 from winnow.release import Release
@@ -68,12 +69,14 @@ def _newest(exports: str, redis_url: str | None) -> Iterator[LoggedRequest]:
                 yield from () if row is None else _request(row)
     for address in reversed(export_files.written(exports, table)):
         with pq.ParquetFile(io.BytesIO(files.read(address))) as parquet:
-            read = parquet.read(columns=["request_id", "user_id", "items"])
+            # Files of earlier versions have no column form, which ParquetFile.read then leaves out.
+            read = parquet.read(columns=["request_id", "user_id", "items", "form"])
         for row in reversed(read.to_pylist()):
             yield from _request(row)
 
 
 def _request(row: Mapping[str, Any]) -> Iterator[LoggedRequest]:
-    """The request of an impression, unless it had no user, no items, or came from a stack that was starting."""
-    if row["user_id"] and len(row["items"]) in _LENGTHS and row["request_id"] != REQUEST_ID:
+    """The request of an impression, unless it had no user, no items, another form, or came from a starting stack."""
+    plain = row.get("form") in (None, PLAIN)
+    if plain and row["user_id"] and len(row["items"]) in _LENGTHS and row["request_id"] != REQUEST_ID:
         yield LoggedRequest(row["user_id"], len(row["items"]))

@@ -4,6 +4,7 @@ import numpy as np
 from prometheus_client import Counter
 
 from recommender_transformer.backends.online_store import OnlineStore, UserState
+from recommender_transformer.backends.session import Sessions
 from recommender_transformer.backends.stored_user import NOT_STORED
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
@@ -28,12 +29,14 @@ class UserStateHydrator:
         store: reads the state.
         history_length: events in the tensors.
         held_answers: the answers that may be reused.
+        sessions: add the events of a request's session.
     """
 
     name = "user_state"
 
-    def __init__(self, store: OnlineStore, history_length: int, held_answers: HeldAnswers) -> None:
+    def __init__(self, store: OnlineStore, history_length: int, held_answers: HeldAnswers, sessions: Sessions) -> None:
         self._store = store
+        self._sessions = sessions
         self._length = history_length
         self._held_answers = held_answers
 
@@ -41,6 +44,8 @@ class UserStateHydrator:
         """Read the state; requests without a user and users without keys in Redis get the cold-start state."""
         user_id = query.request.user_id
         stored = NOT_STORED if user_id is None else await self._store.read_user(user_id)
+        if query.asked.session is not None:
+            stored = self._sessions.applied(stored, query.asked.session)
         if await self._held_answers.reuse(query, stored):
             return
         state = self._store.decode_user(stored)
@@ -49,9 +54,14 @@ class UserStateHydrator:
         self._set(query, state)
 
     def fallback(self, query: Query) -> None:
-        """The cold-start state. Seen items can be shown then, which the answer reports as degraded."""
+        """What the request's session says, or the cold-start state.
+
+        Seen items can be shown then, which the answer reports as degraded.
+        """
         _filter_open(query, "seen", "not read")
-        self._set(query, self._store.cold_start_state)
+        events = query.asked.session
+        stored = self._sessions.applied(NOT_STORED, events) if events else None
+        self._set(query, self._store.decode_user(stored) if stored else self._store.cold_start_state)
 
     def _set(self, query: Query, state: UserState) -> None:
         history = assemble(*state.history, self._length)

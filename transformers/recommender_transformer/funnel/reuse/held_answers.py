@@ -33,6 +33,8 @@ HELD_ITEMS = 2**15
 _REFETCH_SHARE = 0.1
 """Share of the deadline for rows that are no longer cached; below that of the query hydrators, which would fail."""
 
+_HELD_FORMS = ("plain", "like")
+
 _REUSED = Counter("winnow_answers_reused_total", "Answers that were reused instead of computed.")
 
 
@@ -40,9 +42,11 @@ class HeldAnswers:
     """A cache of answers, bounded in items and in time; as a side effect it holds each answer that may be reused.
 
     Degraded and late answers are not held: the next one may be complete. Neither are those with a trace, which tells
-    what one request did, nor those of queries by content, which are large and rarely repeated. An explored query takes
-    no part: a held draw would be shown to others who share the answer, and a query that reused an answer instead of its
-    own draw would be explored less often than its propensity says.
+    what one request did, nor those of queries by content, which are large and rarely repeated. Of the other forms of
+    requests, items related to an item are held, which a product page asks for again and again; sessions and callers'
+    own lists are rarely sent twice, and a list that is shown as it is costs little more than a held answer. An explored
+    query takes no part: a held draw would be shown to others who share the answer, and a query that reused an answer
+    instead of its own draw would be explored less often than its propensity says.
 
     Args:
         store: gives the catalog and the rows of items.
@@ -71,7 +75,7 @@ class HeldAnswers:
         request = query.request
         if not self._enabled or request.debug or request.query is not None or query.trace.degraded:
             return False
-        if query.exploration.drawn:
+        if query.exploration.drawn or query.asked.session is not None or query.asked.form not in _HELD_FORMS:
             return False
         query.reuse.key = key = self._key(query, stored)
         held = self._held.get(key)

@@ -15,9 +15,6 @@ WEIGHT = 0.5
 class ContentScorer:
     """The cosine of item vector and content vector; for users with a history, its weighted sum with the ranker's score.
 
-    Before they are summed, both scores are standardised over the candidates of the request (mean 0, deviation 1), so
-    that the weight does not depend on the scale of the ranker's scores.
-
     Args:
         catalog: gives the item vectors.
     """
@@ -28,7 +25,7 @@ class ContentScorer:
         self._catalog = catalog
 
     def enabled(self, query: Query) -> bool:
-        """If the content source has embedded the query's content."""
+        """If a source has set the vector of the content or the item that the request names."""
         return query.sources.content_vector is not None
 
     def score(self, query: Query, candidates: Candidates) -> None:
@@ -39,13 +36,22 @@ class ContentScorer:
         if not query.user.has_history:
             candidates.score = cosine
             return
-        blended = (1.0 - WEIGHT) * _standardised(candidates.score) + WEIGHT * _standardised(cosine)
-        candidates.score = blended.astype(np.float32)
+        candidates.score = blended(candidates.score, cosine)
 
     def fallback(self, query: Query, candidates: Candidates) -> None:
         """The ranker's score; the order of the sources if the ranker was not enabled."""
         if not query.user.has_history:
             candidates.score = source_order_scores(candidates)
+
+
+def blended(ranked: NDArray[np.float32], relevance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weighted sum of the ranker's score and of the relevance to what the request names.
+
+    Before they are summed, both scores are standardised over the candidates of the request (mean 0, deviation 1), so
+    that the weight does not depend on the scale of the ranker's scores.
+    """
+    both = (1.0 - WEIGHT) * _standardised(ranked) + WEIGHT * _standardised(relevance)
+    return both.astype(np.float32)
 
 
 def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -46,8 +46,8 @@ class Ranker:
         self._no_new_vectors = np.zeros((1, 1, catalog.dimension), np.float32)
 
     def enabled(self, query: Query) -> bool:
-        """Unless the content scorer ignores its score: for a query with content by a user without a history."""
-        return query.sources.content_vector is None or query.user.has_history
+        """Unless a later scorer ignores its score: for a query or an item, where there is no history."""
+        return query.reads_ranker
 
     async def score(self, query: Query, candidates: Candidates) -> None:
         """Set the probabilities, and the score to the logarithm of the click's.

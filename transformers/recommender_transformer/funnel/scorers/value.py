@@ -14,7 +14,7 @@ class Value:
 
     def enabled(self, query: Query) -> bool:
         """Where the ranker is called."""
-        return query.sources.content_vector is None or query.user.has_history
+        return query.reads_ranker
 
     def score(self, query: Query, candidates: Candidates) -> None:
         """Set value and score; the ranker's fallback leaves no probabilities, and its score stays."""

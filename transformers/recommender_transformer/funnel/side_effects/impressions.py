@@ -15,7 +15,8 @@ from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from winnow.feedback import impressions
-from winnow.feedback.impressions import Served
+from winnow.feedback.impressions import PLAIN, Served
+from winnow.forms.combinations import FormName
 from winnow.request import Answer, RecommendedItem
 from winnow.store.connection import RedisError
 from winnow.store.keys import EXPORTED, IMPRESSIONS
@@ -60,6 +61,7 @@ class _Impression(NamedTuple):
     items: list[RecommendedItem]
     degraded: list[str]
     arms: Mapping[str, str]
+    form: FormName
     propensity: NDArray[np.float32]
     served: Served
 
@@ -92,6 +94,7 @@ class Impressions:
                 answer["items"],
                 answer["degraded"],
                 query.arms,
+                query.asked.form,
                 shown.propensity,
                 Served(shown.rows, query.user.state.row, query.user.state.history),
             )
@@ -142,5 +145,6 @@ def _entry(shown: _Impression) -> dict[Any, Any]:
         "degraded": orjson.dumps(shown.degraded),
         "features": impressions.digest(shown.served),
         **({"arms": orjson.dumps(shown.arms)} if shown.arms else {}),
+        **({"form": shown.form} if shown.form != PLAIN else {}),
         **(impressions.encode(shown.served) if impressions.sampled(shown.request_id) else {}),
     }

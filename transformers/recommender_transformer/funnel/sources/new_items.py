@@ -20,8 +20,8 @@ class NewItems:
         self._catalog = catalog
 
     def enabled(self, query: Query) -> bool:
-        """If there are new items; not for requests without a user, which ask for content only."""
-        return self._catalog.new_items > 0 and query.request.user_id is not None
+        """If there are new items; not for requests for nobody, which ask for content only."""
+        return self._catalog.new_items > 0 and query.has_person
 
     def find(self, query: Query) -> SourceList:
         """The new items with the highest product of the retriever's user vector and item vector."""

@@ -12,6 +12,7 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse  # type:
 
 from recommender_transformer.serving.protocols.cloudevents import CloudEvents
 from recommender_transformer.serving.protocols.json_body import loads
+from winnow.forms.combinations import ASKED
 from winnow.request import MAX_INSTANCES, InvalidRequest, quote
 
 
@@ -37,6 +38,11 @@ _BOOLEAN = Tensor({"BOOL": "?"})
 REQUEST_TENSORS = {
     "user_id": _TEXT,
     "query": _JSON,
+    "items": _JSON,
+    "like": _TEXT,
+    "relation": _TEXT,
+    "rank": _JSON,
+    "list": _TEXT,
     "k": _WHOLE,
     "debug": _BOOLEAN,
     "filters": _JSON,
@@ -47,7 +53,7 @@ REQUEST_TENSORS = {
 }
 """Input tensors of the ``recommender`` model: the fields of a request."""
 
-REQUEST_LEADING = ("user_id", "query")
+REQUEST_LEADING = ASKED
 """At least one of them is required; their length is the number of requests."""
 
 EVENT_TENSORS = {
@@ -115,7 +121,7 @@ def _from_tensors(
         columns[tensor.name] = _column(tensor, tensors[tensor.name])
     leaders = [name for name in leading if name in columns]
     if not leaders:
-        unless = f", unless there is a {leading[1]}" if len(leading) > 1 else ""
+        unless = f", unless there is one of {', '.join(leading[1:])}" if len(leading) > 1 else ""
         raise InvalidRequest(f"{leading[0]}: is required{unless}")
     first = max(leaders, key=lambda name: len(columns[name]))
     count = len(columns[first])

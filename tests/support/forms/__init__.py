@@ -1,0 +1,1 @@
+"""What tests of the forms of a request share."""

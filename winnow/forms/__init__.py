@@ -1,0 +1,1 @@
+"""The forms of a recommendation request: which fields select one, and which fields may be combined."""
