@@ -237,8 +237,7 @@ class Release:
     @cached_property
     def vocabularies(self) -> dict[str, list[str]]:
         """Categorical feature name -> its values; a value's code is its position, 0 being the empty string."""
-        vocabularies: dict[str, list[str]] = json.loads((self.folder / "vocabularies.json").read_bytes())
-        return vocabularies
+        return dict(json.loads((self.folder / "vocabularies.json").read_bytes()))
 
     def array(self, name: str, writable: bool = False) -> NDArray[Any]:
         """The array ``name``, memory-mapped: read-only or copy-on-write. docs/reference.md lists them with shapes."""
@@ -346,7 +345,6 @@ def latest(root: Path, holdout: Holdout = "none", like: BuildInputs | None = Non
     """The newest release under ``root`` with this hold-out and, where ``like`` is given, from inputs like these."""
     for number in reversed(numbers(root)):
         release = Release.open(root / str(number))
-        matches = like is None or release.manifest.source.is_like(like)
-        if matches and release.manifest.holdout == holdout:
+        if release.manifest.holdout == holdout and (like is None or release.manifest.source.is_like(like)):
             return release
     return None
