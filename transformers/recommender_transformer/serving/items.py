@@ -32,7 +32,8 @@ from winnow.store.connection import RedisError
 NAME = "items"
 OUTPUTS = ("answer",)
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 25.0
+"""For 64 items of large encoders on a busy machine; below the time-out of clients, which then get a reason."""
 
 
 class ItemsUnavailable(ServerNotReady):  # type: ignore[misc]
