@@ -16,19 +16,19 @@ from winnow.fields import (
     FAULT,
     LONGEST_QUOTE,
     MAX_CAPS,
-    MAX_K,
     MAX_MEDIA_BYTES,
-    MAX_WHERE,
-    Boost,
     Cap,
-    Contract,
     Happened,
     Identifier,
     Name,
-    Pin,
     Weight,
     each_once,
 )
+from winnow.fields import MAX_K as MAX_K
+from winnow.fields import MAX_WHERE as MAX_WHERE
+from winnow.fields import Boost as Boost
+from winnow.fields import Contract as Contract
+from winnow.fields import Pin as Pin
 from winnow.forms import combinations
 from winnow.forms.answer import Answer as Answer
 from winnow.forms.answer import Reason as Reason

@@ -14,7 +14,7 @@ RIGHT: dict[str, Any] = {
     "filters": {"günstig": "price < 3", "b": "x is null"},
     "always": ["b"],
     "boosts": [{"where": "price < 3", "factor": 2.5, "name": "n"}, {"where": "x is null", "factor": 0.01}],
-    "pins": [{"item_id": "é", "position": 0}, {"item_id": "b", "position": 499}],
+    "pins": [{"item_id": "日", "position": 0}, {"item_id": "b", "position": 499}],
     "caps": {"brand": 1, "tags": 500},
     "fatigue": {"after": 1, "weight": 0.5, "half_life_hours": 0.5},
 }
