@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from winnow.items.columns import ItemColumns
 from winnow.release import Release
@@ -66,10 +66,11 @@ class RulesInForce:
         Raises:
             RedisError: Redis does not answer.
         """
-        found = await self._client.hget(RULES, "version")  # type: ignore[misc]
+        found: Any = await self._client.hget(RULES, "version")
         version = int(found) if found and found.isdigit() else 0
         if version != self._looked_at:
-            await self._apply(dict(await self._client.hgetall(RULES)))  # type: ignore[misc]
+            entries: Any = await self._client.hgetall(RULES)
+            await self._apply(dict(entries))
             self._looked_at = version
 
     async def try_to_look(self) -> None:
