@@ -36,7 +36,7 @@ class Similar:
         return query.asked.item > 0
 
     def find(self, query: Query) -> Result[SourceList]:
-        """The items with the highest cosine, the item itself first; also sets ``query.sources.content_vector``."""
+        """The items with the highest cosine, the item itself among them; also sets ``query.sources.content_vector``."""
         item = query.asked.item
         query.sources.content_vector = self._items.vector(item)
         # To someone's taste, the ranker takes the candidates, whose number the release bounds.
