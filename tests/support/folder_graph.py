@@ -60,7 +60,7 @@ LEVELS = (
         "winnow.planning",
         "winnow.store",
     ),
-    ("winnow.catalog", "winnow.store.live"),
+    ("winnow.catalog",),
     ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules", "winnow.users"),
     ("winnow.cli.options", "winnow.feedback"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
@@ -93,7 +93,6 @@ LEVELS = (
         "recommender_transformer.funnel.forms",
         "recommender_transformer.funnel.matching",
         "recommender_transformer.funnel.pages",
-        "recommender_transformer.funnel.rules",
     ),
     ("recommender_transformer.derivation",),
     (

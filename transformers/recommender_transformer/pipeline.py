@@ -44,7 +44,7 @@ from recommender_transformer.funnel.query_hydrators.objectives import Objectives
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.reasons.giver import Reasons
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
-from recommender_transformer.funnel.rules.business_rules import BusinessRules
+from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.scorers.boosts import Boosts
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker

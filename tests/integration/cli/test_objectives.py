@@ -12,7 +12,7 @@ from tests.support.tiny_release import write_release
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.live import objectives
+from winnow.store import objectives
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from winnow.local import redis
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
-from winnow.store.live import rules
+from winnow.store import rules
 
 Run = Callable[..., tuple[int, str, str]]
 

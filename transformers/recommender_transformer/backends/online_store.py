@@ -261,7 +261,7 @@ class OnlineStore:
         return np.frombuffer(packed if isinstance(packed, bytes) else b"", dtype="<i4").astype(np.int32)
 
     async def objectives(self) -> dict[bytes, bytes]:
-        """The entries of the live weights (:mod:`winnow.store.live.objectives`).
+        """The entries of the live weights (:mod:`winnow.store.objectives`).
 
         Raises:
             RedisError: Redis does not answer.

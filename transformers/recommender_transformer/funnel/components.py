@@ -16,7 +16,7 @@ from recommender_transformer.funnel.matching.categories import CategoryCodes
 from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.pages.recommendation_ids import RecommendationIds
-from recommender_transformer.funnel.rules.business_rules import BusinessRules
+from recommender_transformer.funnel.business_rules import BusinessRules
 from recommender_transformer.funnel.stages import (
     Backfill,
     Filter,

@@ -36,7 +36,7 @@ def objectives(
     removed; a request's `objectives` replace both.
     """
     from winnow.store.connection import connect
-    from winnow.store.live import objectives as live
+    from winnow.store import objectives as live
 
     served = release.Release.open(release_folder(release_dir))
     number, types = served.manifest.number, served.schema.events

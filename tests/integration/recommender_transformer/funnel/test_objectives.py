@@ -19,7 +19,7 @@ from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.live import objectives
+from winnow.store import objectives
 
 redis_url = server_and_cluster
 

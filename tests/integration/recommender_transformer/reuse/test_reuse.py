@@ -23,7 +23,7 @@ from winnow.request import Answer
 from winnow.store.connection import connect
 from winnow.store.events import Event
 from winnow.store.keys import IMPRESSIONS, Keys
-from winnow.store.live import objectives
+from winnow.store import objectives
 from winnow.store.shared_state import state_of
 from winnow.store.user_activity import UserActivity, watched
 

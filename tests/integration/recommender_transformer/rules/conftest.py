@@ -18,7 +18,7 @@ from winnow.settings.business_rules import Rules
 from winnow.settings.file import parse
 from winnow.store.connection import connect
 from winnow.store.keys import RULES
-from winnow.store.live import rules
+from winnow.store import rules
 
 Ask = Callable[..., list[Answer]]
 SetRules = Callable[[str], int]

@@ -11,7 +11,7 @@ from winnow.settings.business_rules import FILE
 from winnow.settings.file import SettingsError
 from winnow.store.connection import AsyncClient, RedisError
 from winnow.store.keys import RULES
-from winnow.store.live import rules
+from winnow.store import rules
 
 log = logging.getLogger(__name__)
 
