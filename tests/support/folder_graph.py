@@ -53,7 +53,7 @@ LEVELS = (
         "winnow.store",
     ),
     ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules"),
-    ("winnow.cli.options", "winnow.feedback"),
+    ("winnow.cli.options", "winnow.feedback", "winnow.store.business"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
         "winnow.evaluation.experiments",
@@ -71,6 +71,7 @@ LEVELS = (
     (
         "kfp_pipelines.rollout",
         "recommender_transformer.content",
+        "recommender_transformer.funnel.business",
         "recommender_transformer.funnel.forms",
         "recommender_transformer.funnel.matching",
     ),

@@ -16,7 +16,7 @@ from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.forms import forms
 from recommender_transformer.funnel.backfill.popular import Popular
-from recommender_transformer.funnel.business_rules import BusinessRules
+from recommender_transformer.funnel.business.business_rules import BusinessRules
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.explanation import Explainer

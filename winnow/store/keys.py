@@ -35,7 +35,7 @@ EXPORT_LOCK = "{events}:export"
 
 
 RULES = "rules"
-"""Hash: the live business rules, of every release (:mod:`winnow.store.rules`)."""
+"""Hash: the live business rules, of every release (:mod:`winnow.store.business.rules`)."""
 
 
 def event_id(given: str) -> str:
@@ -49,7 +49,7 @@ def recent(user_id: str) -> str:
 
 
 def shown(user_id: str) -> str:
-    """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.shown`); expires."""
+    """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.business.shown`); expires."""
     return f"{{u:{user_id}}}:shown"
 
 

@@ -14,7 +14,7 @@ from tests.support.tiny_release import write_release
 from winnow.local import redis
 from winnow.ports import Ports
 from winnow.release import Release
-from winnow.store import rules
+from winnow.store.business import rules
 from winnow.store.connection import connect
 
 Run = Callable[..., tuple[int, str, str]]

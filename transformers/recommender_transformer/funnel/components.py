@@ -9,7 +9,7 @@ import numpy as np
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
-from recommender_transformer.funnel.business_rules import BusinessRules
+from recommender_transformer.funnel.business.business_rules import BusinessRules
 from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.forms.asked import FunnelName

@@ -46,7 +46,7 @@ def show(release_dir: ReleaseDir = None, as_json: Json = False) -> None:
 
     from winnow.settings.business_rules import FILE, Rules
     from winnow.settings.file import changed, parse
-    from winnow.store import rules as live
+    from winnow.store.business import rules as live
     from winnow.store.connection import connect
 
     served = release.Release.open(release_folder(release_dir))
@@ -93,7 +93,7 @@ def reset(version: Replaced = None) -> None:
 
 
 def _write(rules: str, replaces: int | None) -> None:
-    from winnow.store import rules as live
+    from winnow.store.business import rules as live
     from winnow.store.connection import connect
 
     with connect(redis_url()) as client:

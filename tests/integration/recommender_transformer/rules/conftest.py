@@ -16,7 +16,7 @@ from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.settings.business_rules import Rules
 from winnow.settings.file import parse
-from winnow.store import rules
+from winnow.store.business import rules
 from winnow.store.connection import connect
 from winnow.store.keys import RULES
 
