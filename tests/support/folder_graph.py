@@ -62,7 +62,7 @@ LEVELS = (
     ),
     ("winnow.catalog",),
     ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules", "winnow.users"),
-    ("winnow.cli.options", "winnow.feedback"),
+    ("winnow.cli.options", "winnow.feedback", "winnow.store.business"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
         "winnow.evaluation.attribution",
@@ -90,6 +90,7 @@ LEVELS = (
     (
         "kfp_pipelines.rollout",
         "recommender_transformer.content",
+        "recommender_transformer.funnel.business",
         "recommender_transformer.funnel.forms",
         "recommender_transformer.funnel.matching",
         "recommender_transformer.funnel.pages",

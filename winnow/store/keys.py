@@ -66,7 +66,7 @@ def change_id(given: str) -> str:
 
 
 RULES = "rules"
-"""Hash: the live business rules, of every release (:mod:`winnow.store.rules`)."""
+"""Hash: the live business rules, of every release (:mod:`winnow.store.business.rules`)."""
 
 
 def event_id(given: str) -> str:
@@ -80,7 +80,7 @@ def recent(user_id: str) -> str:
 
 
 def shown(user_id: str) -> str:
-    """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.shown`); expires."""
+    """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.business.shown`); expires."""
     return f"{{u:{user_id}}}:shown"
 
 

@@ -20,10 +20,10 @@ from tests.support.tiny_release import new_item
 from winnow.bloom.seen import WINDOW_MS
 from winnow.release import Release
 from winnow.request import Answer
+from winnow.store import objectives
 from winnow.store.connection import connect
 from winnow.store.events import Event
 from winnow.store.keys import IMPRESSIONS, Keys
-from winnow.store import objectives
 from winnow.store.shared_state import state_of
 from winnow.store.user_activity import UserActivity, watched
 
