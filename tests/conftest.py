@@ -23,6 +23,7 @@ TESTS = Path(__file__).parent
 FOLDERS = ("unit", "integration", "e2e")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test with its folder's name, and with those that one of several processes should run together.
 
