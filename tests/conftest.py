@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ByFile(LoadFileScheduling):
-    """Gives each process whole files, whose tests share fixtures, and all of ``e2e/``, which shares a release, to one."""
+    """Whole files, whose tests share fixtures, go to one process, and so does all of ``e2e/``, which shares a release."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
