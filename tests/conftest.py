@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ByFile(LoadFileScheduling):
-    """Whole files, whose tests share fixtures, go to one process, and so does all of ``e2e/``, which shares a release."""
+    """A file goes to one process, because its tests share fixtures; so does all of ``e2e/``, which shares a release."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
