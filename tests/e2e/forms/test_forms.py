@@ -14,6 +14,7 @@ from winnow import protocols
 from winnow.request import Answer, RecommendRequest, parse_all
 
 # After winnow.client: one process has one build of the protocol's messages.
+from recommender_transformer.backends import live_items  # isort: skip
 from recommender_transformer.backends.online_store import OnlineStore  # isort: skip
 from recommender_transformer.backends.predictor.triton import TritonModels  # isort: skip
 from recommender_transformer.funnel.runner import Runner  # isort: skip
@@ -68,6 +69,7 @@ def offline(served: Any) -> Iterator[Callable[[dict[str, Any]], Answer]]:
         async def start() -> tuple[OnlineStore, Runner, TritonModels]:
             store = OnlineStore(served.release, f"redis://127.0.0.1:{served.ports.redis}/0")
             models = TritonModels(f"127.0.0.1:{served.ports.triton_grpc}", served.release.manifest.number)
+            await live_items.catch_up(store)
             await store.lists.look()
             return store, Runner(recommender(served.release, store, models), store.cold_start_state, 10_000), models
 

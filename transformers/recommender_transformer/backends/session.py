@@ -39,9 +39,9 @@ class Sessions:
             return stored
         items = self._items(events)
         try:
-            activity = UserActivity.decode("", [stored.seen, stored.categories], stored.history, [])
+            activity = UserActivity.decode("", [stored.seen, stored.categories, None], stored.history, [])
         except ValueError:
-            activity = UserActivity.decode("", [None, None], stored.history, [])
+            activity = UserActivity.decode("", [None, None, None], stored.history, [])
             activity.apply(events, items, WINDOW_MS)
             return stored._replace(history=activity.history[: self._length])
         activity.apply(events, items, WINDOW_MS)
