@@ -25,6 +25,9 @@ def write_int8(source: Path, target: Path, samples: NDArray[Any]) -> None:
     varying range of its activations; its embedding tables are stored in eight bits too. Convolutions have no dynamic
     form: a network of mostly convolutions gets fixed ranges from ``samples`` (static quantisation).
 
+    Weights have seven bits: where the processor lacks VNNI, a sum of two products of eight bits would saturate, and the
+    variant would be another model than on the machine that compared it.
+
     Args:
         source: the fp32 ONNX file.
         target: the file to write.
@@ -48,6 +51,7 @@ def write_int8(source: Path, target: Path, samples: NDArray[Any]) -> None:
                 op_types_to_quantize=sorted(WEIGHTED),
                 nodes_to_exclude=kept,
                 per_channel=True,
+                reduce_range=True,
                 # Unsigned inputs times signed weights is the operands of x86's integer dot product.
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -59,6 +63,7 @@ def write_int8(source: Path, target: Path, samples: NDArray[Any]) -> None:
                 op_types_to_quantize=[*sorted(WEIGHTED - {"Conv"}), "Gather"],
                 nodes_to_exclude=kept,
                 per_channel=True,
+                reduce_range=True,
                 weight_type=QuantType.QInt8,
                 # Attention multiplies activations by activations: too little work to gain from rounding them.
                 extra_options={"MatMulConstBOnly": True},
