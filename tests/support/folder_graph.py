@@ -62,7 +62,7 @@ LEVELS = (
     ),
     ("winnow.catalog",),
     ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules", "winnow.users"),
-    ("winnow.cli.options", "winnow.feedback"),
+    ("winnow.batch", "winnow.cli.options", "winnow.feedback"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
         "winnow.evaluation.attribution",
@@ -75,6 +75,7 @@ LEVELS = (
     (
         "winnow.cli.access",
         "winnow.cli.analysis",
+        "winnow.cli.batch",
         "winnow.cli.migrate",
         "winnow.lifecycle.gate",
         "winnow.lifecycle.trigger",
