@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,15 +129,14 @@ class Manifest(BaseModel):
         training: the training settings, section -> field -> value; empty in releases from before they were recorded.
         schema_digest: digest of the feature schema.
         files: file name -> SHA-256, of every other file of the folder.
-        increment: figures of an incremental build (:class:`winnow.training.incremental.increment.Increment`).
+        increment: figures of an incremental build (``winnow.training.incremental.increment``); empty for a full one.
         training_files: file name -> SHA-256, of ``training/N``, from which training can go on and which serving does
             not read; empty in releases from before it was written.
         models: model name -> SHA-256 of its ``model.onnx``; an array beside it is the release's of that name.
         unranked: why the release has no learned ranker and orders by its sources; empty where it has one.
         index: how the retriever searches; ``None`` in releases from before it was recorded.
         constant_heads: event type -> why the ranker predicts its base rate for every item.
-        catalog_position: id of the last change of the catalog that the data contained (:mod:`winnow.catalog`); empty
-            for none.
+        catalog_position: id of the last change (:mod:`winnow.catalog`) in the data; empty for none.
         parity: model name -> largest absolute difference between PyTorch and ONNX Runtime at export; of an encoder, the
             largest distance of an embedding from PyTorch's, as one minus their cosine.
     """
@@ -238,8 +237,7 @@ class Release:
     @cached_property
     def vocabularies(self) -> dict[str, list[str]]:
         """Categorical feature name -> its values; a value's code is its position, 0 being the empty string."""
-        vocabularies: dict[str, list[str]] = json.loads((self.folder / "vocabularies.json").read_bytes())
-        return vocabularies
+        return dict(json.loads((self.folder / "vocabularies.json").read_bytes()))
 
     def array(self, name: str, writable: bool = False) -> NDArray[Any]:
         """The array ``name``, memory-mapped: read-only or copy-on-write. docs/reference.md lists them with shapes."""
@@ -286,11 +284,9 @@ def checked_holdout(word: str) -> Holdout:
     Raises:
         WinnowError: ``word`` is neither ``none`` nor ``last``.
     """
-    if word == "last":
-        return "last"
-    if word == "none":
-        return "none"
-    raise WinnowError(f"holdout: must be 'none' or 'last', got {word!r}")
+    if word not in get_args(Holdout):
+        raise WinnowError(f"holdout: must be 'none' or 'last', got {word!r}")
+    return cast("Holdout", word)
 
 
 def sha256(path: Path) -> str:
@@ -342,8 +338,6 @@ def write(
 
 def numbers(root: Path) -> list[int]:
     """The numbers of the releases under ``root``, ascending."""
-    if not root.is_dir():
-        return []
     return sorted(int(path.parent.name) for path in root.glob(f"[0-9]*/{MANIFEST}"))
 
 
@@ -351,7 +345,6 @@ def latest(root: Path, holdout: Holdout = "none", like: BuildInputs | None = Non
     """The newest release under ``root`` with this hold-out and, where ``like`` is given, from inputs like these."""
     for number in reversed(numbers(root)):
         release = Release.open(root / str(number))
-        matches = like is None or release.manifest.source.is_like(like)
-        if matches and release.manifest.holdout == holdout:
+        if release.manifest.holdout == holdout and (like is None or release.manifest.source.is_like(like)):
             return release
     return None

@@ -16,19 +16,19 @@ from winnow.fields import (
     FAULT,
     LONGEST_QUOTE,
     MAX_CAPS,
-    MAX_K,
     MAX_MEDIA_BYTES,
-    MAX_WHERE,
-    Boost,
     Cap,
-    Contract,
     Happened,
     Identifier,
     Name,
-    Pin,
     Weight,
     each_once,
 )
+from winnow.fields import MAX_K as MAX_K
+from winnow.fields import MAX_WHERE as MAX_WHERE
+from winnow.fields import Boost as Boost
+from winnow.fields import Contract as Contract
+from winnow.fields import Pin as Pin
 from winnow.forms import combinations
 from winnow.forms.answer import Answer as Answer
 from winnow.forms.answer import Reason as Reason
@@ -148,7 +148,7 @@ class SessionEvent(Contract):
 
     Attributes:
         item_id: the item; an item that is not in the catalog is left out, because it may have been deleted.
-        event: a declared type; ``None`` for that of a plain click (:func:`winnow.schema.FeatureSchema.plain_event`).
+        event: a declared type; ``None`` for that of a plain click (:attr:`winnow.schema.FeatureSchema.plain_event`).
         timestamp: when it happened, milliseconds; ``None`` for the time of the event behind it, or of the request.
         amount: grades the event. It is checked, and like that of a stored event it changes no history.
     """

@@ -39,7 +39,7 @@ LEVELS = (
         "winnow.local.triton_backend.faiss",
         "winnow.local.triton_backend.onnxruntime",
     ),
-    ("kfp_pipelines.cluster", "winnow.lifecycle", "winnow.settings"),
+    ("kfp_pipelines.cluster", "winnow.client", "winnow.lifecycle", "winnow.settings"),
     (
         "winnow.bloom",
         "winnow.datasets.canonical",
@@ -60,7 +60,7 @@ LEVELS = (
         "winnow.planning",
         "winnow.store",
     ),
-    ("winnow.catalog",),
+    ("winnow.catalog", "winnow.store.live"),
     ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules", "winnow.users"),
     ("winnow.batch", "winnow.cli.options", "winnow.feedback"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
@@ -85,7 +85,8 @@ LEVELS = (
     ("winnow.cli.catalog", "winnow.cli.live", "winnow.cli.releases", "winnow.cli.users"),
     ("winnow.cli",),
     ("winnow.training.incremental",),
-    ("export.graphs", "recommender_transformer.backends"),
+    ("export.graphs", "recommender_transformer.backends.followed"),
+    ("recommender_transformer.backends",),
     ("export.triton", "recommender_transformer.backends.predictor"),
     (
         "kfp_pipelines.rollout",
@@ -93,6 +94,7 @@ LEVELS = (
         "recommender_transformer.funnel.forms",
         "recommender_transformer.funnel.matching",
         "recommender_transformer.funnel.pages",
+        "recommender_transformer.funnel.rules",
     ),
     ("recommender_transformer.derivation",),
     (

@@ -23,7 +23,7 @@ from prometheus_client import start_http_server
 
 from recommender_transformer.arguments import REUSE_S, parse
 from recommender_transformer.backends import live_items
-from recommender_transformer.backends.live_users import LiveUsers
+from recommender_transformer.backends.followed.live_users import LiveUsers
 from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.predictor.embedded import EmbeddedModels

@@ -13,7 +13,6 @@ from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.similar_items import SimilarItems
 from recommender_transformer.funnel.backfill.nearest import Nearest
 from recommender_transformer.funnel.backfill.ordered import LastSeen, Ordered
-from recommender_transformer.funnel.backfill.popular import PopularOthers
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.forms.asked import FunnelName
 from recommender_transformer.funnel.matching.matches import Matches
@@ -85,7 +84,6 @@ def forms(funnel: Pipeline, release: Release, store: OnlineStore, matches: Match
             only=Complements.name,
             scorers=(*ranked, Closeness(), boosts),
             orderers=by_score,
-            backfill=None if funnel.backfill is None else PopularOthers(funnel.backfill),
         ),
         "rank": replace(
             funnel,

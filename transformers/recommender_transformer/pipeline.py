@@ -16,8 +16,6 @@ from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.forms import forms
 from recommender_transformer.funnel.backfill.popular import Popular
-from recommender_transformer.funnel.business_rules import BusinessRules
-from recommender_transformer.funnel.categories import CategoryCodes
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.filters.available import Available
@@ -30,6 +28,7 @@ from recommender_transformer.funnel.filters.unless_pinned import UnlessPinned
 from recommender_transformer.funnel.filters.unlikely import Unlikely
 from recommender_transformer.funnel.forms.reader import FormReader
 from recommender_transformer.funnel.item_hydrators.item_rows import ItemRows
+from recommender_transformer.funnel.matching.categories import CategoryCodes
 from recommender_transformer.funnel.matching.matches import Matches
 from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
@@ -45,6 +44,7 @@ from recommender_transformer.funnel.query_hydrators.objectives import Objectives
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.reasons.giver import Reasons
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
+from recommender_transformer.funnel.rules.business_rules import BusinessRules
 from recommender_transformer.funnel.scorers.boosts import Boosts
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker

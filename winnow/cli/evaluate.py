@@ -39,13 +39,17 @@ def evaluate(
         ),
     ] = None,
     as_json: Json = False,
+    number: Annotated[
+        int | None,
+        typer.Argument(metavar="[N]", min=1, help="The release. Default: the newest one.", show_default=False),
+    ] = None,
 ) -> None:
     """Print recall, NDCG, coverage, popularity and value of the served funnel, its retriever and classic baselines.
 
     Evaluates on the last item that each user met (where the data set allows repeats: on each user's last event), with a
     release that was built without the events from then on (`winnow build --holdout last`). A user counts if these
     events include one of the objective with that item, within its attribution window. If there is no such release of
-    the newest release's data, it is built first; `winnow up` does not serve it.
+    release N's data, it is built first; `winnow up` does not serve it.
 
     Where a release is live, its funnel is asked too, about the users whose last item neither release knows. With the
     objective `any`, all of it is kept in evaluations/N of WINNOW_HOME, for `winnow report` and `winnow gate`.
@@ -55,10 +59,10 @@ def evaluate(
     from winnow.evaluation.held_out import ANY
     from winnow.evaluation.measure import measure
 
-    served = release.latest(home.releases())
+    served = release.latest(home.releases()) if number is None else release.Release.open(home.releases() / str(number))
     held_out = twin_of(served) if served else release.latest(home.releases(), "last")
     if held_out is None:
-        served = newest()
+        served = served or newest()
         # Before the build, which takes minutes.
         report.check(served.schema, objective, by)
         typer.echo("no release was built from this data with --holdout last: building one", err=True)

@@ -83,10 +83,10 @@ def export(folder: str, redis_url: str, show_progress: bool) -> ExportResult:
             done = [_export(client, lock, folder, table, show_progress) for table in _TABLES]
             user_changes.trim(client)
             prune(client)
-            written = [count for count, _, _ in done]
+            events, impressions, of_users, of_items = (count for count, _, _ in done)
             paths = [path for _, found, _ in done for path in found]
             malformed = sum(count for _, _, count in done)
-            return ExportResult(*written, malformed, paths, trim(client))
+            return ExportResult(events, impressions, of_users, of_items, malformed, paths, trim(client))
         except LockError as error:
             raise WinnowError(
                 "the export stalled until its lock expired, and another may have started: run it again"

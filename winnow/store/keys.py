@@ -66,7 +66,7 @@ def change_id(given: str) -> str:
 
 
 RULES = "rules"
-"""Hash: the live business rules, of every release (:mod:`winnow.store.rules`)."""
+"""Hash: the live business rules, of every release (:mod:`winnow.store.live.rules`)."""
 
 
 def event_id(given: str) -> str:
@@ -136,7 +136,7 @@ class Keys:
 
     @property
     def objectives(self) -> str:
-        """Hash: event type -> weight that replaces the release's (:mod:`winnow.store.objectives`)."""
+        """Hash: event type -> weight that replaces the release's (:mod:`winnow.store.live.objectives`)."""
         return f"r{self.release}:objectives"
 
     @property

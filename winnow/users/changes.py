@@ -28,7 +28,7 @@ _KEPT_MS = 7 * 86_400_000
 """Exported changes stay for this long, for releases that are not served at the moment."""
 
 _ADD = """
-if redis.call('XLEN', KEYS[1]) + #ARGV / 2 > tonumber(ARGV[#ARGV]) then return {} end
+if redis.call('XLEN', KEYS[1]) + (#ARGV - 1) / 2 > tonumber(ARGV[#ARGV]) then return {} end
 local ids = {}
 for position = 1, #ARGV - 1, 2 do
   ids[#ids + 1] = redis.call('XADD', KEYS[1], '*', 'action', 'set', 'user_id', ARGV[position],

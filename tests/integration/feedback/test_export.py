@@ -315,6 +315,7 @@ def test_the_command_needs_redis_only_and_prints_a_summary(client: Redis, redis_
     assert json.loads(printed) | {"files": []} == {
         "events": 3,
         "impressions": 1,
+        "user_changes": 0,
         "malformed": 0,
         "files": [],
         "trimmed": {"entries": 3, "silent": [], "left": 0},

@@ -12,6 +12,7 @@ from winnow.cli.evaluate import evaluate
 from winnow.errors import WinnowError
 from winnow.evaluation.measure import Measured
 from winnow.evaluation.record import Estimate, EvaluationRecord, Group, read
+from winnow.release import Release
 
 NAMES = ("ndcg@10", "recall@10", "recall@50", "coverage@10", "value_ndcg@10", "mean_value@10")
 
@@ -82,3 +83,20 @@ def test_the_table_names_the_objective_and_its_users(
     assert printed["intervals"]["funnel"]["ndcg@10"] == [0.49, 0.51]
     assert read(str(tmp_path), 1) == found
     assert pq.read_table(tmp_path / "evaluations" / "1" / "users.parquet").to_pylist() == [{"user_id": "u"}]
+
+
+def test_a_release_that_is_named_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINNOW_HOME", str(tmp_path))
+    for number in (1, 2):
+        write_release(tmp_path / "releases", number, holdout="last")
+    measured: list[int] = []
+
+    def measure(release: Release, *_: object, **__: object) -> Measured:
+        measured.append(release.manifest.number)
+        raise WinnowError("measured")
+
+    monkeypatch.setattr("winnow.evaluation.measure.measure", measure)
+    for number in (1, None):
+        with pytest.raises(WinnowError, match="measured"):
+            evaluate(number=number)
+    assert measured == [1, 2]

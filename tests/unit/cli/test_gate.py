@@ -34,19 +34,19 @@ def refusals(result: Result) -> list[str]:
 
 def test_without_a_twin_without_an_evaluation_and_with_an_old_one(run: Run, tmp_path: Path) -> None:
     [missing] = refusals(run("1"))
-    assert "release 1 has not been evaluated: run `winnow evaluate`, which builds a release of the same data" in missing
+    assert (
+        "release 1 has not been evaluated: run `winnow evaluate 1`, which builds a release of the same data" in missing
+    )
     twin = held_out(_release(tmp_path), tmp_path, 2)
     [missing] = refusals(run("1"))
-    assert (
-        "release 2, which was built like release 1 for evaluation, has not been evaluated: run `winnow eva" in missing
-    )
+    assert "was built like release 1 for evaluation, has not been evaluated: run `winnow evaluate 1`" in missing
     record = tmp_path / "evaluations" / "2" / "record.json"
     record.parent.mkdir(exist_ok=True)
     record.write_text("{}")
     pin = promote(str(tmp_path), 1)
     os.utime(record, (0, pin.since.timestamp() - 1))
     [missing] = refusals(run("2"))
-    assert "release 2 was evaluated before the live release became live" in missing
+    assert "release 2 was evaluated before the live release became live: run `winnow evaluate 2`" in missing
     os.utime(record)
     assert twin.manifest.number == 2
     result = run("2")

@@ -133,3 +133,21 @@ def test_the_tower_reads_codes_and_declared_numbers(features: FeatureSet, releas
     np.testing.assert_array_equal(numeric, features.item_rows["numeric"][1:3, -2:])
     bare = np.zeros(2, [("categorical", "<i4", (0,)), ("numeric", "<f4", (5,))])
     assert [array.shape for array in tower_inputs(bare)] == [(2, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("position", range(5))
+def test_a_changed_row_is_the_one_of_an_item_with_these_values(
+    features: FeatureSet, release: Release, position: int
+) -> None:
+    """All columns at once, from the row of another item; popularity is the other item's."""
+    rows, other = RowEncoder(release), features.item_rows[(position + 1) % 5 + 1]
+    values = {name: column[position] for name, column in ITEMS.items() if name not in ("item_id", "title")}
+    made, expected = rows.changed(other, values), rows.encode(described(position), int(other["index"]))
+    assert (made["index"], made["available"]) == (expected["index"], expected["available"])
+    np.testing.assert_array_equal(made["categorical"], expected["categorical"])
+    age = len(NUMERIC_FEATURES) - 1
+    np.testing.assert_allclose(made["numeric"][age:], expected["numeric"][age:], rtol=1e-6)
+    np.testing.assert_array_equal(made["numeric"][:age], other["numeric"][:age])
+    # The row that it was made from stays, and so does what is not given.
+    assert other == features.item_rows[(position + 1) % 5 + 1]
+    assert rows.changed(other, {}) == other

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recommender_transformer.funnel.categories import CategoryCodes
+from recommender_transformer.funnel.matching.categories import CategoryCodes
 from winnow.request import InvalidRequest, RecommendRequest
 
 VOCABULARY = ["", "books", "toys"]

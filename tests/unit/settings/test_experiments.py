@@ -109,7 +109,7 @@ HALF = "{name: a, share: 0.5}"
         ),
         (
             experiment(HALF, "{name: b, share: 0.5, defaults: {objectives: {buy: 10000}}}"),
-            "objectives: must be a number between -1000 and 1000, got 10000$",
+            "objectives.buy: must be a number between -1000 and 1000, got 10000$",
         ),
         (
             experiment(HALF, "{name: b, share: 0.5, defaults: {objectives: {bye: 1}}}"),

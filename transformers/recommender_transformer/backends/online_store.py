@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from recommender_transformer.backends.catalog import Catalog, LiveItem
+from recommender_transformer.backends.followed.live_rules import RulesInForce
+from recommender_transformer.backends.followed.offline_lists import OfflineLists
 from recommender_transformer.backends.joined_calls import JoinedCalls
-from recommender_transformer.backends.live_rules import RulesInForce
-from recommender_transformer.backends.offline_lists import OfflineLists
 from recommender_transformer.backends.row_cache import RowCache
 from recommender_transformer.backends.stored_user import StoredUser
 from winnow.bloom.categories import CategoryFilter
@@ -261,7 +261,7 @@ class OnlineStore:
         return np.frombuffer(packed if isinstance(packed, bytes) else b"", dtype="<i4").astype(np.int32)
 
     async def objectives(self) -> dict[bytes, bytes]:
-        """The entries of the live weights (:mod:`winnow.store.objectives`).
+        """The entries of the live weights (:mod:`winnow.store.live.objectives`).
 
         Raises:
             RedisError: Redis does not answer.

@@ -15,7 +15,7 @@ from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.forms.asked import PLAIN, Asked
 from recommender_transformer.funnel.matching.wanted import Wanted
 from recommender_transformer.funnel.pages.page import Page
-from recommender_transformer.funnel.rules import QueryRules
+from recommender_transformer.funnel.rules.query_rules import QueryRules
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendedItem, RecommendRequest

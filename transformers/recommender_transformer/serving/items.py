@@ -17,6 +17,7 @@ from recommender_transformer.backends import live_items
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.derivation.apply import Asked, CatalogChanges, Outcome
+from recommender_transformer.serving.access import caller
 from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.events import TooManyEvents
 from recommender_transformer.serving.item_changes import ItemRequest, change_of, check_distinct, media_of
@@ -31,7 +32,8 @@ from winnow.store.connection import RedisError
 NAME = "items"
 OUTPUTS = ("answer",)
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 25.0
+"""For 64 items of large encoders on a busy machine; below the time-out of clients, which then get a reason."""
 
 
 class ItemsUnavailable(ServerNotReady):  # type: ignore[misc]
@@ -113,7 +115,7 @@ class ItemsModel(ConnectedModel[CatalogChanges]):
         assert self.backend is not None
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                outcomes = await self.backend.apply(list(map(_asked, checked)))
+                outcomes = await self.backend.apply(list(map(_asked, checked)), caller.current().name)
         except InvalidRequest as error:
             raise InvalidInput(str(error)) from None
         except live_items.NoRoom as error:

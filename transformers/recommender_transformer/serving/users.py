@@ -10,7 +10,7 @@ from kserve.errors import InvalidInput, ServerNotReady  # type: ignore[import-un
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from recommender_transformer.backends.live_users import LiveUsers
+from recommender_transformer.backends.followed.live_users import LiveUsers
 from recommender_transformer.serving.access import caller
 from recommender_transformer.serving.connected_model import ConnectedModel
 from recommender_transformer.serving.events import TooManyEvents

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from winnow.errors import WinnowError
 
-IN_FLIGHT = 8
-"""Calls at a time: enough to keep a transformer busy, which embeds four items at a time for each process."""
+IN_FLIGHT = 4
+"""Calls at a time: enough to keep a transformer busy, which embeds four items at a time, of all calls together."""
 
 B = TypeVar("B", bound=Sequence[Any])
 

@@ -122,18 +122,22 @@ def _record(
 
     number = candidate.manifest.number
     if twin is None:
-        message = f"release {number} has not been evaluated: run `winnow evaluate`, which builds a release of the same "
-        message += "data without the held-out events and measures that"
+        message = (
+            f"release {number} has not been evaluated: run `winnow evaluate {number}`, which builds a release of the "
+        )
+        message += "same data without the held-out events and measures that"
         return None, Check(name="metrics", passed=False, message=message)
     if not len(twin.array("holdout")):
         return None, metrics.unevaluated("no user has enough events for one to be held out", rules.metrics)
     root, evaluated = str(home.home()), twin.manifest.number
     if not record.is_written(root, evaluated):
         message = f"release {evaluated}, which was built like release {number} for evaluation, has not been evaluated: "
-        return None, Check(name="metrics", passed=False, message=f"{message}run `winnow evaluate`")
+        return None, Check(name="metrics", passed=False, message=f"{message}run `winnow evaluate {number}`")
     written = Path(record.folder(root, evaluated), record.FILE).stat().st_mtime
     if since is not None and written < since.timestamp():
-        message = f"release {evaluated} was evaluated before the live release became live: run `winnow evaluate` again"
+        message = (
+            f"release {evaluated} was evaluated before the live release became live: run `winnow evaluate {number}`"
+        )
         return None, Check(name="metrics", passed=False, message=message)
     return record.read(root, evaluated), None
 

@@ -58,7 +58,8 @@ def test_an_impression_records_items_positions_and_sources(
         {name: item[name] for name in ("item_id", "position", "score", "sources")} | {"propensity": 1.0}
         for item in answer["items"]
     ]
-    assert set(kept) == {"request_id", "user_id", "release", "timestamp", "items", "degraded", "features"}
+    always = {"request_id", "recommendation_id", "user_id", "release", "timestamp", "items", "degraded", "features"}
+    assert set(kept) == always
     assert len(kept["features"]) == 16
 
 

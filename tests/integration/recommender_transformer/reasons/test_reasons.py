@@ -35,7 +35,7 @@ def index(item: str) -> int:
     return int(item.removeprefix("item-"))
 
 
-def unit(release: Release, items: NDArray[np.int32] | list[int]) -> NDArray[np.float32]:
+def unit(release: Release, items: list[int] | int) -> NDArray[Any]:
     vectors = np.asarray(release.array("item_vectors"))[items]
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 

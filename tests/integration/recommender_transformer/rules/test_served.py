@@ -1,6 +1,5 @@
 """Rules over all three protocols, and live rules in every process of a release, also one that starts later."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -47,6 +46,10 @@ def version(server: Server) -> int:
     return 0 if rules is None else int(rules["version"])
 
 
+def wait_for(servers: list[Server], expected: int) -> None:
+    until(lambda: all(version(server) == expected for server in servers), 30)
+
+
 def test_every_protocol_gives_what_the_funnel_gives_in_this_process(
     ask: Ask, set_rules: Any, serve_published: Any
 ) -> None:
@@ -73,22 +76,19 @@ def test_live_rules_are_in_force_in_every_process_and_survive_a_restart(
     two: list[Server], set_rules: Any, published: Release, redis_url: str, tmp_path: Path
 ) -> None:
     assert [version(server) for server in two] == [0, 0]
-    latest = 0
     for factor in (2, 3, 4):
         latest = set_rules(f"boosts: [{{where: price < 90, factor: {factor}}}]")
-        began = time.monotonic()
-        until(lambda latest=latest: [version(server) for server in two] == [latest, latest], 30)
-        print(f"version {latest} was in force in both processes after {time.monotonic() - began:.2f} s")
+        wait_for(two, latest)
     with serving_published(published, redis_url, tmp_path / "later.log") as later:
         assert version(later) == latest, "from its first answer on"
     set_rules("")
-    until(lambda: [version(server) for server in two] == [0, 0], 30)
+    wait_for(two, 0)
 
 
 def test_events_of_a_served_user_refresh_what_they_were_shown(two: list[Server], set_rules: Any) -> None:
     one, other = two
     latest = set_rules("fatigue: {after: 1, weight: 0.5, half_life_hours: 24}")
-    until(lambda latest=latest: [version(server) for server in two] == [latest, latest], 30)
+    wait_for(two, latest)
     request = {"user_id": "user-5", "k": 3, "debug": True, "repeats": "allow"}
 
     def tired(server: Server) -> set[str]:

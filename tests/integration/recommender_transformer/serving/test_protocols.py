@@ -126,7 +126,7 @@ GOOD = tensor("user_id", "BYTES", "user-3")
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([tensor("uid", "BYTES", "a")], "'uid': is not an input; the inputs are user_id, query, items, like,"),
+        ([tensor("uid", "BYTES", "a")], "'uid': is not an input; the inputs are user_id, query,"),
         ([tensor("k", "INT32", 5)], "user_id: is required"),
         ([GOOD, GOOD], "user_id: is given twice"),
         ([GOOD, tensor("k", "FP32", 5.0)], "k: must be a tensor of INT32 or INT64, got 'FP32'"),

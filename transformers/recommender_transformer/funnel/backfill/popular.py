@@ -1,13 +1,10 @@
 """The release's items by popularity, all of them: a backfill that needs no other process."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.query import Query
-from recommender_transformer.funnel.stages import Backfill
 from winnow.arrays.membership import are_among
 from winnow.schema import FeatureSchema
 
@@ -40,21 +37,3 @@ class Popular:
             now = self._catalog.rows.take(changed.items)["categorical"][:, : self._categories.shape[1]]
             allowed |= are_among(self._popular, changed.items[np.isin(now, query.categories).any(axis=1)])
         return (self._popular[allowed],)
-
-
-class PopularOthers:
-    """Popular items without the one that the request asks the complements of.
-
-    Args:
-        popular: all popular items.
-    """
-
-    name = "popular"
-
-    def __init__(self, popular: Backfill) -> None:
-        self._popular = popular
-
-    def items(self, query: Query) -> Iterator[NDArray[np.int32]]:
-        """The items of the requested categories, most popular first."""
-        for part in self._popular.items(query):
-            yield part[part != query.asked.item]

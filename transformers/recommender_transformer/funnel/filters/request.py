@@ -47,7 +47,8 @@ class RequestFilter:
             for position in np.flatnonzero(self._shown(query, candidates)).tolist():
                 reasons[position] = "on an earlier page"
         for position in np.flatnonzero(self._excluded(query, candidates)).tolist():
-            reasons[position] = "excluded by the request"
+            is_asked = candidates.items[position] == query.asked.item
+            reasons[position] = "the item that was asked about" if is_asked else "excluded by the request"
         return reasons
 
     def _in(self, categories: NDArray[np.int32], candidates: Candidates) -> NDArray[np.bool_]:
@@ -58,6 +59,9 @@ class RequestFilter:
         return query.page.has(self._catalog.words(candidates.items))
 
     def _excluded(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        if not query.request.filters.exclude_items:
-            return np.zeros(len(candidates), dtype=np.bool_)
-        return are_among(candidates.items, self._catalog.indices(query.request.filters.exclude_items))
+        excluded = np.zeros(len(candidates), dtype=np.bool_)
+        if query.request.filters.exclude_items:
+            excluded |= are_among(candidates.items, self._catalog.indices(query.request.filters.exclude_items))
+        if query.asked.item:
+            excluded |= candidates.items == query.asked.item
+        return excluded

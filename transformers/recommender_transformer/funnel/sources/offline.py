@@ -1,6 +1,6 @@
 """The user's list that was computed beforehand (`winnow lists`)."""
 
-from recommender_transformer.backends.offline_lists import OfflineLists
+from recommender_transformer.backends.followed.offline_lists import OfflineLists
 from recommender_transformer.funnel.query import Query
 from winnow.ranking.context import NOTHING, SourceList
 

@@ -19,7 +19,7 @@ class Similar:
 
     Args:
         items: finds similar items.
-        k: length of a scanned list.
+        k: length of a list; at least that of the answer where no ranker takes it.
         matches: scores the items that match a request's conditions, where they are few.
     """
 
@@ -36,18 +36,19 @@ class Similar:
         return query.asked.item > 0
 
     def find(self, query: Query) -> Result[SourceList]:
-        """The items with the highest cosine, the item itself first; also sets ``query.sources.content_vector``."""
+        """The items with the highest cosine, the item itself among them; also sets ``query.sources.content_vector``."""
         item = query.asked.item
         query.sources.content_vector = self._items.vector(item)
+        # To someone's taste, the ranker takes the candidates, whose number the release bounds.
+        count = self._k if query.has_person else max(self._k, query.request.k)
         if (few := query.matching.few) is not None:
-            return self._among(few, query)
+            return self._among(few, item, count)
         if self._items.has_table(item) and query.categories is None and 2 * query.request.k <= self._items.width:
             return self._items.from_table(item)
-        return asyncio.to_thread(self._items.scan, item, max(self._k, query.request.k), query.categories)
+        return asyncio.to_thread(self._items.scan, item, count, query.categories)
 
-    async def _among(self, few: NDArray[np.int32], query: Query) -> SourceList:
-        vector, count = self._items.vector(query.asked.item), max(self._k, query.request.k)
-        return SourceList(*await self._matches.nearest(few, vector, count))
+    async def _among(self, few: NDArray[np.int32], item: int, count: int) -> SourceList:
+        return SourceList(*await self._matches.nearest(few, self._items.vector(item), count))
 
     def fallback(self, query: Query) -> SourceList:
         """The neighbours in the table; an empty list for a new item."""

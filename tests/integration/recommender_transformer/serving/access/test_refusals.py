@@ -64,6 +64,21 @@ def test_without_the_scope_every_call_is_forbidden(guarded: Server, keys: Keys) 
                 assert code is DENIED, (scope, model)
 
 
+@pytest.mark.parametrize("action", [{"action": "erase"}, {"action": "merge", "into": "user-2"}])
+def test_what_cannot_be_undone_needs_an_administrator(guarded: Server, keys: Keys, action: dict[str, str]) -> None:
+    def status(scopes: list[str]) -> int:
+        instance = {"user_id": "nobody", **action}
+        return guarded.post(
+            "/v1/models/users:predict", json.dumps({"instances": [instance]}).encode(), bearer(key_of(scopes))
+        )[0]
+
+    def key_of(scopes: list[str]) -> str:
+        return keys.every if len(scopes) > 1 else keys.by_scope[scopes[0]]
+
+    assert status(["catalog"]) == 403
+    assert status(["catalog", "admin"]) == 200
+
+
 @pytest.mark.parametrize("header", ["authorization", "x-api-key"])
 def test_a_key_is_taken_from_either_header(guarded: Server, keys: Keys, header: str) -> None:
     key = keys.every if header == "x-api-key" else f"bearer  {keys.every}"

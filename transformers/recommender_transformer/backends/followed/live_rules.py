@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from winnow.items.columns import ItemColumns
 from winnow.release import Release
 from winnow.rules.compiled import CompiledRules
 from winnow.settings.business_rules import FILE
 from winnow.settings.file import SettingsError
-from winnow.store import rules
 from winnow.store.connection import AsyncClient, RedisError
 from winnow.store.keys import RULES
+from winnow.store.live import rules
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,11 @@ class RulesInForce:
         Raises:
             RedisError: Redis does not answer.
         """
-        found = await self._client.hget(RULES, "version")  # type: ignore[misc]
+        found: Any = await self._client.hget(RULES, "version")
         version = int(found) if found and found.isdigit() else 0
         if version != self._looked_at:
-            await self._apply(dict(await self._client.hgetall(RULES)))  # type: ignore[misc]
+            entries: Any = await self._client.hgetall(RULES)
+            await self._apply(dict(entries))
             self._looked_at = version
 
     async def try_to_look(self) -> None:

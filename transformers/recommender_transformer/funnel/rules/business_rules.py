@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from cachetools import LRUCache
 
 from recommender_transformer.backends.catalog import Catalog
-from recommender_transformer.backends.live_rules import RulesInForce
-from recommender_transformer.funnel.rules import QueryRules
+from recommender_transformer.backends.followed.live_rules import RulesInForce
+from recommender_transformer.funnel.rules.query_rules import QueryRules
 from winnow.filtering.filter import Filter, parse
 from winnow.ranking.caps import Quotas
 from winnow.request import InvalidRequest, Pin, RecommendRequest, quote

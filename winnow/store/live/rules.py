@@ -3,7 +3,7 @@
 It is not part of a release: a campaign goes on when the next release is promoted. Each change gets the next version
 number, a reset too, and names the version that it replaces: of two people who change the rules at the same time, the
 second is told instead of overwriting what the first wrote. `winnow rules` writes the hash, and every transformer looks
-at its version twice a second (:mod:`recommender_transformer.backends.live_rules`).
+at its version twice a second (:mod:`recommender_transformer.backends.followed.live_rules`).
 """
 
 import time

@@ -1,0 +1,1 @@
+"""Settings of the running release that take effect without a build: weights and rules."""
