@@ -156,10 +156,10 @@ class Query:
     weights: NDArray[np.float64]
     deadline_s: float
     user: User
+    page: Page
     rules: QueryRules | None = None
     wanted: Wanted | None = None
     matching: Matching = field(default_factory=Matching)
-    page: Page
     asked: Asked = PLAIN
     content: DecodedContent = field(default_factory=dict)
     carrier: Mapping[str, str] = field(default_factory=dict)
