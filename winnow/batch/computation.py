@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 from winnow.batch import parts
 from winnow.batch.messages import Answers, Task, UserAnswer
@@ -68,8 +69,8 @@ class Computation:
         self._written: dict[int, Written] = {}
         self.urgent: deque[Task] = deque()
 
-    def __enter__(self) -> None:
-        """Nothing is begun yet."""
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *raised: object) -> None:
         self._writer.shutdown(cancel_futures=True)

@@ -172,9 +172,9 @@ def _computed(
     arguments.append(f"--{'model-repository' if repository else 'predictor_host'}={options.predictor}")
     most = -(-len(missing) * chosen.part_users // TASK_USERS)
     count = min(options.workers or cores(), most, -(-chosen.listed // TASK_USERS))
-    computation = Computation(release, options.redis_url, options.output, missing)
     bar = tqdm(total=chosen.listed, initial=skipped, desc="recommend", unit="user", disable=not show_progress)
-    with bar, Workers(arguments, options.redis_url, count) as workers, computation:
+    started = Workers(arguments, options.redis_url, count)
+    with bar, started as workers, Computation(release, options.redis_url, options.output, missing) as computation:
         for answers in workers.answers(computation.tasks(), computation.urgent):
             bar.update(computation.take(answers))
         return computation.finish()

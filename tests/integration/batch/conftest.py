@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,25 +24,33 @@ USERS = 90
 PART = 20
 
 Batch = Callable[..., Outcome]
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """A release with real graphs, and users without a history."""
+    return write(tmp_path_factory.mktemp("home"), CatalogSize(items=120, users=USERS, events=900))
+
+
+@pytest.fixture(scope="session")
+def repository(built: Release) -> Path:
+    return built.folder.parents[1] / "model_repository" / built.folder.name
 
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of the tests of a file, which may change its users and items."""
     folder, port = tmp_path_factory.mktemp("redis"), Ports.free().redis
     with redis.server(folder, port, folder / "redis.log"):
         yield redis.url(port)
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Release:
-    written = write(tmp_path_factory.mktemp("home"), CatalogSize(items=120, users=USERS, events=900))
-    publish(written.folder, redis_url, show_progress=False)
-    return written
-
-
-@pytest.fixture(scope="module")
-def repository(release: Release) -> Path:
-    return release.folder.parents[1] / "model_repository" / release.folder.name
+def release(built: Release, redis_url: str) -> Release:
+    """The release, published there."""
+    publish(built.folder, redis_url, show_progress=False)
+    return built
 
 
 @pytest.fixture
@@ -57,17 +66,24 @@ def batch(release: Release, repository: Path, redis_url: str, monkeypatch: pytes
 
 
 @pytest.fixture(scope="module")
-def ask(release: Release, repository: Path, redis_url: str) -> Iterator[Callable[..., Answer]]:
-    """Ask a running transformer over HTTP: ``ask(user_id, k=5)``."""
-    with transformer(release, Ports.free(), redis_url, "--reuse-seconds=0", repository=repository) as (_, port):
-        with protocols.http(port) as endpoint:
+def endpoint(release: Release, repository: Path, redis_url: str) -> Iterator[httpx.Client]:
+    """A running transformer."""
+    flags = ("--reuse-seconds=0",)
+    with transformer(release, Ports.free(), redis_url, *flags, repository=repository) as (_, port):
+        with protocols.http(port) as connected:
+            yield connected
 
-            def over_http(user_id: str, **fields: Any) -> Answer:
-                given = {"user_id": user_id, "k": 5, "deadline_ms": protocols.PATIENCE_MS} | fields
-                [answer] = protocols.over_http_v1(endpoint, [given])
-                return answer
 
-            yield over_http
+@pytest.fixture(scope="module")
+def ask(endpoint: httpx.Client) -> Ask:
+    """Ask the transformer over HTTP: ``ask(user_id, k=5)``."""
+
+    def over_http(user_id: str, **fields: Any) -> Answer:
+        given = {"user_id": user_id, "k": 5, "deadline_ms": protocols.PATIENCE_MS} | fields
+        [answer] = protocols.over_http_v1(endpoint, [given])
+        return answer
+
+    return over_http
 
 
 def read(output: Path) -> pa.Table:
