@@ -117,7 +117,12 @@ LEVELS = (
         "recommender_transformer.funnel.sources",
         "recommender_transformer.serving.protocols",
     ),
-    ("kfp_pipelines.lifecycle", "recommender_transformer.funnel.scorers", "recommender_transformer.serving"),
+    (
+        "kfp_pipelines.batch",
+        "kfp_pipelines.lifecycle",
+        "recommender_transformer.funnel.scorers",
+        "recommender_transformer.serving",
+    ),
     ("recommender_transformer",),
 )
 """Every folder, the lowest level first."""

@@ -26,6 +26,11 @@ from winnow.request import MAX_DEADLINE_MS, Answer, RecommendRequest
 
 DEADLINE_MS = MAX_DEADLINE_MS
 
+ROW_TTL_S = 60.0
+"""Seconds for which an item row is held, longer than in a process that serves: results of a batch are read later anyway.
+
+An item that is taken down is left out at once, by the stream of changes."""
+
 
 @asynccontextmanager
 async def connected(
@@ -46,7 +51,7 @@ async def connected(
         models = EmbeddedModels(release, predictor)
     else:
         models = TritonModels(predictor, release.manifest.number)
-    store = OnlineStore(release, redis_url)
+    store = OnlineStore(release, redis_url, ROW_TTL_S)
     milvus_items = MilvusItems(release, address()) if is_searched(release) else None
     pipeline = replace(recommender(release, store, models, milvus_items), side_effects=())
     follower = Follower(

@@ -25,6 +25,9 @@ _STALLED_S = 300.0
 
 _GRACE_S = 2.0
 
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""NumPy's matrix products on one core: the others have workers of their own, beside which more threads would spin."""
+
 _CONTINUE = "run the command again, which continues where it stopped"
 
 
@@ -89,7 +92,7 @@ class Workers:
         # -P: a folder in the working directory must not shadow an installed package.
         self._command = [sys.executable, "-P", "-m", "recommender_transformer.batch", *arguments]
         # Not on the command line, which other users can list: the address may contain a password.
-        self._environment = {**os.environ, "REDIS_URL": redis_url}
+        self._environment = {**os.environ, "REDIS_URL": redis_url, **_ONE_THREAD}
         self._count = count
         self._workers: list[_Worker] = []
         self._replies: SimpleQueue[tuple[_Worker, Reply | None]] = SimpleQueue()

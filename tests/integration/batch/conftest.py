@@ -68,10 +68,9 @@ def batch(release: Release, repository: Path, redis_url: str, monkeypatch: pytes
 @pytest.fixture(scope="module")
 def endpoint(release: Release, repository: Path, redis_url: str) -> Iterator[httpx.Client]:
     """A running transformer."""
-    flags = ("--reuse-seconds=0",)
-    with transformer(release, Ports.free(), redis_url, *flags, repository=repository) as (_, port):
-        with protocols.http(port) as connected:
-            yield connected
+    serving = transformer(release, Ports.free(), redis_url, "--reuse-seconds=0", repository=repository)
+    with serving as (_, port), protocols.http(port) as connected:
+        yield connected
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from winnow.errors import ReleaseMismatch, WinnowError
 from winnow.release import Release
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
+from winnow.users.attributes import Attributes
 from winnow.users.erase import erase
 from winnow.users.merge import merge
 
@@ -48,7 +49,7 @@ def test_erased_and_merged_users_are_left_out_unless_they_came_back(
     known = release.array("user_ids").tolist()
     batch(tmp_path / "all")
     erase(client, known[4])
-    merge(client, release, known[5], known[6])
+    merge(client, release, Attributes(client, release), known[5], known[6])
     assert batch(tmp_path / "later").users == USERS - 2
     # Who was erased after the list was made is left out of what is computed from then on.
     (tmp_path / "all" / "part-00000.parquet").unlink()
@@ -91,7 +92,7 @@ def test_degraded_answers_are_asked_for_again_and_never_hidden(
 
 def test_where_all_answers_are_degraded_nothing_is_written(batch: Batch, tmp_path: Path) -> None:
     with pytest.raises(
-        WinnowError, match=r"^answers are degraded \(\w+: \w+\): run the command again, which continues"
+        WinnowError, match=r"^answers are degraded \(\w+: [\w ]+\): run the command again, which continues"
     ):
         batch(tmp_path, predictor="127.0.0.1:9", workers=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["_batch.json", "_users"]
