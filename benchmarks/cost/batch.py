@@ -42,7 +42,7 @@ def measure(users: int, items: int) -> list[Row]:
         items: its items.
     """
     cores = len(os.sched_getaffinity(0))
-    rates: dict[str, list[float]] = {"batch": [], "one": [], "many": []}
+    rates: dict[str, list[tuple[float, float]]] = {"batch": [], "one": [], "many": []}
     with tempfile.TemporaryDirectory(prefix="winnow-batch-") as folder:
         home, port = Path(folder), Ports.free().redis
         release = write(home, CatalogSize(items=items, users=users, events=users * _EVENTS_PER_USER))
@@ -55,7 +55,7 @@ def measure(users: int, items: int) -> list[Row]:
             for number in range(ROUNDS):
                 options = Options(release, repository, url, str(home / f"batch-{number}"), k=K)
                 done = run(options)
-                rates["batch"].append(done.per_second)
+                rates["batch"].append((done.per_second, done.degraded / users))
                 with _endpoints(release, repository, url, cores) as ports:
                     rates["one"].append(_rate(ports, asked, 1))
                     rates["many"].append(_rate(ports, asked, TOGETHER))
@@ -66,9 +66,13 @@ def measure(users: int, items: int) -> list[Row]:
         "many": f"endpoint, {CONNECTIONS} connections, {TOGETHER} users per call",
     }
     for number in range(ROUNDS):
-        rows += [row(f"round {number + 1}: {what}", rates[way][number], "users/s") for way, what in ways.items()]
-    best = max(*rates["one"], *rates["many"])
-    rows.append(row("slowest batch beside the fastest endpoint", min(rates["batch"]) / best, "x", ">= 1"))
+        for way, what in ways.items():
+            rate, degraded = rates[way][number]
+            rows.append(row(f"round {number + 1}: {what}", rate, "users/s"))
+            if degraded:
+                rows.append(row(f"round {number + 1}: {what}: degraded answers", degraded, "share"))
+    best = max(rate for way in ("one", "many") for rate, _ in rates[way])
+    rows.append(row("slowest batch beside the fastest endpoint", min(rates["batch"])[0] / best, "x", ">= 1"))
     return rows
 
 
@@ -84,19 +88,20 @@ def _endpoints(release: Release, repository: Path, url: str, count: int) -> Iter
         yield [port for _, port in started]
 
 
-def _rate(ports: Sequence[int], user_ids: Sequence[str], together: int) -> float:
-    """Users per second, over connections that are spread over the transformers."""
+def _rate(ports: Sequence[int], user_ids: Sequence[str], together: int) -> tuple[float, float]:
+    """Users per second over connections that are spread over the transformers, and the share of degraded answers."""
     calls = [user_ids[start : start + together] for start in range(0, len(user_ids), together)]
 
-    def ask(connection: int) -> None:
+    def ask(connection: int) -> int:
+        degraded = 0
         with protocols.http(ports[connection % len(ports)]) as endpoint:
             for of_call in calls[connection::CONNECTIONS]:
                 fields = {"k": K, "deadline_ms": MAX_DEADLINE_MS}
                 answers = protocols.over_http_v1(endpoint, [{"user_id": user_id, **fields} for user_id in of_call])
-                if any(answer["degraded"] for answer in answers):
-                    raise RuntimeError("the endpoint's answers are degraded: the machine is too busy to compare")
+                degraded += sum(bool(answer["degraded"]) for answer in answers)
+        return degraded
 
     started = time.perf_counter()
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        list(threads.map(ask, range(CONNECTIONS)))
-    return len(user_ids) / (time.perf_counter() - started)
+        degraded = sum(threads.map(ask, range(CONNECTIONS)))
+    return len(user_ids) / (time.perf_counter() - started), degraded / len(user_ids)

@@ -27,7 +27,8 @@ def test_it_says_what_it_did(release: Release, redis_url: str, tmp_path: Path) -
     expected = {"users": USERS, "computed": USERS, "skipped": 0, "degraded": 0, "left_out": 0, "output": str(output)}
     assert {name: said[name] for name in expected} == expected
     assert said["users_per_second"] > 0
-    assert {len(row["item_ids"]) for row in content(output)} == {50}
+    # Half of the items match, and what a user has seen is hidden.
+    assert max(len(row["item_ids"]) for row in content(output)) == 50
     again = winnow(tmp_path, redis_url, *options)
     assert f"{USERS} users in 1 parts in {output}; 0 computed" in again.stdout
     assert again.stdout.endswith(f"; {USERS} were there already\n")
