@@ -55,7 +55,7 @@ class Present:
         gone = np.flatnonzero(~present)
         if len(gone):
             # Whoever came back after an erasure has keys again.
-            names = [user_ids[place] for place in gone]
+            names = [user_ids[place] for place in gone.tolist()]
             commands = [("EXISTS", self._state.history(name), self._keys.user_row(name)) for name in names]
             present[gone] = [bool(count) for count in send(self._client, commands)]
         return present

@@ -59,7 +59,7 @@ def batch(release: Release, repository: Path, redis_url: str, monkeypatch: pytes
     monkeypatch.setattr(plan, "PART_USERS", PART)
 
     def compute(output: Path | str, **options: Any) -> Outcome:
-        given = {"predictor": repository, "redis_url": redis_url, "k": 5, "workers": 2} | options
+        given: dict[str, Any] = {"predictor": repository, "redis_url": redis_url, "k": 5, "workers": 2} | options
         return run(Options(release=release, output=str(output), **given))
 
     return compute
