@@ -41,7 +41,7 @@ up: setup  ## serve the newest release
 
 .PHONY: test
 test: develop  ## run all tests in two processes (ARGS names others)
-	.venv/bin/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
+	.venv/bin/python -m pytest $(or $(ARGS),-n 2)
 
 .PHONY: test-unit
 test-unit: develop  ## run the unit tests: no servers, under two minutes

@@ -9,6 +9,7 @@ from typing import Any
 from kfp import kubernetes
 
 from kfp_pipelines.parameters import Given
+from winnow.erasures.digest import VARIABLE
 
 GPU = "nvidia.com/gpu"
 """The resource, and the taint of the nodes that have it."""
@@ -34,6 +35,8 @@ def placed(task: Any, given: Given, hours: int, models: bool = False, retries: i
     task.register_pipeline_channels([given[name] for name in ("step_cpu", "step_memory", "step_gpus") if name in given])
     task.set_cpu_request(given["step_cpu"])
     task.set_memory_request(given["step_memory"]).set_memory_limit(given["step_memory"])
+    # Optional; a build must recognise the digests of erased users (docs/people.md).
+    kubernetes.use_secret_as_env(task, "erasure", {"key": VARIABLE}, optional=True)
     kubernetes.add_node_selector_json(task, given["model_nodes" if models else "data_nodes"])
     if models:
         task.set_accelerator_type(GPU).set_accelerator_limit(given["step_gpus"])

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from winnow.local import milvus, redis
 from winnow.local import triton as local_triton
@@ -24,15 +26,24 @@ FOLDERS = ("unit", "integration", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with its folder's name, and with those that one of several processes should run together.
-
-    A file's tests share its fixtures; the tests of ``e2e/`` share a release that takes a minute to build.
-    """
+    """Mark every test with its folder's name."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in FOLDERS:
             item.add_marker(folder)
-        item.add_marker(pytest.mark.xdist_group("e2e" if folder == "e2e" else str(item.path)))
+
+
+class ByFile(LoadFileScheduling):
+    """A file goes to one process, because its tests share fixtures; so does all of ``e2e/``, which shares a release."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "e2e" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """How tests are distributed with ``-n``."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

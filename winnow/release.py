@@ -62,16 +62,12 @@ class BuildInputs(BaseModel):
     from_release: int = 0
 
     def is_like(self, other: "BuildInputs") -> bool:
-        """Whether data and settings are the same, and both builds full or both incremental.
-
-        Sizes count for the marketplace alone.
-        """
+        """Whether data, settings and the kind of build are the same; sizes count for the marketplace alone."""
         if bool(self.from_release) != bool(other.from_release):
             return False
-        if not self.data:
-            return self == other.model_copy(update={"from_release": self.from_release})
         names = ("data", "encoders", "training", "rules")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+        same = all(getattr(self, name) == getattr(other, name) for name in names)
+        return same if self.data else self == other.model_copy(update={"from_release": self.from_release})
 
 
 class IndexFigures(BaseModel):

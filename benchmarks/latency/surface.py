@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +28,15 @@ NOW = time.time_ns() // 1_000_000
 
 
 class Drawn:
-    """Draws users, items and categories of a release, from a fixed seed."""
+    """Draws users, items and categories of a release, from a fixed seed.
 
-    def __init__(self, release: Release) -> None:
+    Args:
+        release: the release.
+        ask: answers a request, for those that follow from an answer; it is not measured.
+    """
+
+    def __init__(self, release: Release, ask: Callable[[Instance], Any]) -> None:
+        self.ask = ask
         self.draw = random.Random(18)  # noqa: S311
         self.users = active_users(release, 500)
         self.items: list[str] = release.strings("item_ids")[1:].tolist()
@@ -47,6 +54,11 @@ class Drawn:
     def category(self) -> str:
         """A category; "" in a catalog without any, which the endpoint refuses."""
         return self.draw.choice(self.categories) if self.categories else ""
+
+    def second_page(self) -> Instance:
+        """The page after one that was just answered."""
+        user = self.user()
+        return {"user_id": user, "recommendation_id": self.ask({"user_id": user})["recommendation_id"]}
 
     def session(self, count: int) -> list[Instance]:
         """The events of a session, a minute between each two."""
@@ -74,7 +86,12 @@ CALLS: Mapping[str, Callable[[Drawn], Instance]] = {
     "list trending": lambda one: {"list": "trending"},
     "list new": lambda one: {"list": "new"},
     "list last_seen": lambda one: {"list": "last_seen", "user_id": one.user()},
+    "filtered": lambda one: {"user_id": one.user(), "filters": {"where": f"price < {one.draw.randint(5, 500)}"}},
+    "with boosts": lambda one: {"user_id": one.user(), "boosts": [{"where": "price < 20", "factor": 2.0}]},
+    "with caps": lambda one: {"user_id": one.user(), "caps": {"category": 2}},
+    "with pins": lambda one: {"user_id": one.user(), "pins": [{"item_id": one.item(), "position": 0}]},
     "with reasons": lambda one: {"user_id": one.user(), "reasons": True},
+    "second page": lambda one: one.second_page(),
     "plain, 100 items": lambda one: {"user_id": one.user(), "k": 100},
     "plain, 500 items": lambda one: {"user_id": one.user(), "k": 500},
 }
@@ -88,9 +105,9 @@ def measure() -> list[Row]:
         WinnowError: there is no release, or a request is refused.
     """
     served = newest()
-    drawn = Drawn(served)
     rows = []
     with serving(served) as ports, closing(http.client.HTTPConnection(LOOPBACK, ports.http)) as endpoint:
+        drawn = Drawn(served, lambda instance: json.loads(_answer(endpoint, instance))["predictions"][0])
         for name, call in CALLS.items():
             if "category" in name and not drawn.categories:
                 continue
@@ -110,13 +127,17 @@ def _alternating(
         for name, call in calls.items():
             # With the time that a busy machine needs, so that no answer is a fallback's.
             instance = {"deadline_ms": 5000} | call(drawn)
-            body = json.dumps({"instances": [instance]})
             started = time.perf_counter()
-            endpoint.request("POST", "/v1/models/recommender:predict", body)
-            response = endpoint.getresponse()
-            text = response.read()
+            _answer(endpoint, instance)
             if number >= WARM_UP:
                 times[name].append((time.perf_counter() - started) * 1000)
-            if response.status != 200:
-                raise WinnowError(f"{name}: refused with {response.status}: {text.decode()}")
-    return {name: float(np.median(ms)) for name, ms in times.items()}
+    return {name: float(np.median(taken)) for name, taken in times.items()}
+
+
+def _answer(endpoint: http.client.HTTPConnection, instance: Instance) -> bytes:
+    endpoint.request("POST", "/v1/models/recommender:predict", json.dumps({"instances": [instance]}))
+    response = endpoint.getresponse()
+    text = response.read()
+    if response.status != 200:
+        raise WinnowError(f"{response.status}: {text.decode()[:200]}")
+    return text

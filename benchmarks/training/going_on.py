@@ -31,7 +31,8 @@ from export.release import TrainedParts, export_release
 from winnow import home, provenance
 from winnow.datasets.ingest import ingest
 from winnow.datasets.marketplace import MarketplaceSize
-from winnow.encoders.preparation import INPUTS_FILE, EncoderInputs
+from winnow.encoders.inputs import EncoderInputs
+from winnow.encoders.preparation import INPUTS_FILE
 from winnow.evaluation.report import evaluate
 from winnow.features.extract import extract_folder
 from winnow.lifecycle.claims import claim

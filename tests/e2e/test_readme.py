@@ -29,7 +29,7 @@ def at(text: str, served) -> str:
 def test_its_curl_commands(served) -> None:
     joined = [block.replace("\\\n", "") for block in blocks("bash")]
     commands = [line for block in joined for line in block.splitlines() if line.startswith("curl")]
-    assert len(commands) == 7
+    assert len(commands) == 12
     for command in commands:
         answered = subprocess.run(["bash", "-c", at(command, served)], check=True, capture_output=True, text=True)
         assert '"predictions"' in answered.stdout, answered.stdout

@@ -60,9 +60,9 @@ LEVELS = (
         "winnow.planning",
         "winnow.store",
     ),
-    ("winnow.catalog", "winnow.store.live"),
+    ("winnow.catalog",),
     ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules", "winnow.users"),
-    ("winnow.batch", "winnow.cli.options", "winnow.feedback"),
+    ("winnow.batch", "winnow.cli.options", "winnow.feedback", "winnow.store.business"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
         "winnow.evaluation.attribution",
@@ -91,10 +91,10 @@ LEVELS = (
     (
         "kfp_pipelines.rollout",
         "recommender_transformer.content",
+        "recommender_transformer.funnel.business",
         "recommender_transformer.funnel.forms",
         "recommender_transformer.funnel.matching",
         "recommender_transformer.funnel.pages",
-        "recommender_transformer.funnel.rules",
     ),
     ("recommender_transformer.derivation",),
     (

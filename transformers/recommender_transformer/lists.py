@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,9 @@ async def compute(
     first = first if first < len(rows) else 0
     user_ids, written, skipped = release.array("user_ids"), 0, 0
     known_ms = moment_of(release.manifest.user_changes)
-    ledger = Ledger.decode(await store.client.hgetall(ERASED), await store.client.hgetall(MERGED))
+    erased: Any = await store.client.hgetall(ERASED)
+    merged: Any = await store.client.hgetall(MERGED)
+    ledger = Ledger.decode(erased, merged)
     with tqdm(total=len(rows), initial=first, desc="lists", unit="user", disable=not show_progress) as bar:
         for start in range(first, len(rows), _SLICE):
             names: list[str] = user_ids[rows[start : start + _SLICE]].tolist()

@@ -27,7 +27,7 @@ from winnow.request import MAX_DEADLINE_MS, Answer, RecommendRequest
 DEADLINE_MS = MAX_DEADLINE_MS
 
 ROW_TTL_S = 60.0
-"""Seconds for which an item row is held, longer than in a process that serves: results of a batch are read later anyway.
+"""Seconds for which an item row is held, longer than in a process that serves: what is computed is read later anyway.
 
 An item that is taken down is left out at once, by the stream of changes."""
 

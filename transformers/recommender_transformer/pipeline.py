@@ -16,6 +16,7 @@ from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
 from recommender_transformer.forms import forms
 from recommender_transformer.funnel.backfill.popular import Popular
+from recommender_transformer.funnel.business.business_rules import BusinessRules
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.filters.available import Available
@@ -44,7 +45,6 @@ from recommender_transformer.funnel.query_hydrators.objectives import Objectives
 from recommender_transformer.funnel.query_hydrators.user_state import UserStateHydrator
 from recommender_transformer.funnel.reasons.giver import Reasons
 from recommender_transformer.funnel.reuse.held_answers import HeldAnswers
-from recommender_transformer.funnel.rules.business_rules import BusinessRules
 from recommender_transformer.funnel.scorers.boosts import Boosts
 from recommender_transformer.funnel.scorers.content import ContentScorer
 from recommender_transformer.funnel.scorers.ranker import Ranker

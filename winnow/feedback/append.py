@@ -138,7 +138,7 @@ async def append(
         events: ``user_id``, ``item_id``, ``event``, ``timestamp`` and optionally ``amount`` (float), ``event_id`` and
             ``recommendation_id`` of each event.
         options: bounds of the stream.
-        refreshing: event types after which an item counts as not shown (:mod:`winnow.store.shown`).
+        refreshing: event types after which an item counts as not shown (:mod:`winnow.store.business.shown`).
 
     Raises:
         StreamFull: the batch exceeds the maximum length; nothing was appended.

@@ -1,6 +1,6 @@
 """``rules.yaml``: a shop's rules on what is recommended; docs/rules.md describes them.
 
-A release has the rules that it was built with. Live rules (:mod:`winnow.store.live.rules`) replace them as a whole.
+A release has the rules that it was built with. Live rules (:mod:`winnow.store.business.rules`) replace them as a whole.
 """
 
 from typing import Annotated

@@ -66,7 +66,7 @@ def change_id(given: str) -> str:
 
 
 RULES = "rules"
-"""Hash: the live business rules, of every release (:mod:`winnow.store.live.rules`)."""
+"""Hash: the live business rules, of every release (:mod:`winnow.store.business.rules`)."""
 
 
 def event_id(given: str) -> str:
@@ -80,7 +80,7 @@ def recent(user_id: str) -> str:
 
 
 def shown(user_id: str) -> str:
-    """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.shown`); expires."""
+    """Sorted set: the items that the user was shown, of every release (:mod:`winnow.store.business.shown`); expires."""
     return f"{{u:{user_id}}}:shown"
 
 
@@ -136,7 +136,7 @@ class Keys:
 
     @property
     def objectives(self) -> str:
-        """Hash: event type -> weight that replaces the release's (:mod:`winnow.store.live.objectives`)."""
+        """Hash: event type -> weight that replaces the release's (:mod:`winnow.store.objectives`)."""
         return f"r{self.release}:objectives"
 
     @property

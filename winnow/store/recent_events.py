@@ -66,7 +66,7 @@ async def remember(
     Args:
         client: connection to Redis that returns bytes.
         events: stream id and fields of each event.
-        refreshing: event types after which an item counts as not shown (:mod:`winnow.store.shown`).
+        refreshing: event types after which an item counts as not shown (:mod:`winnow.store.business.shown`).
 
     Raises:
         RedisError: Redis refuses.

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.tiny_release import write_release
 from winnow.release import Release
+from winnow.store import objectives
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.live import objectives
 
 
 @pytest.fixture

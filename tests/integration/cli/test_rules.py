@@ -14,8 +14,8 @@ from tests.support.tiny_release import write_release
 from winnow.local import redis
 from winnow.ports import Ports
 from winnow.release import Release
+from winnow.store.business import rules
 from winnow.store.connection import connect
-from winnow.store.live import rules
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -60,10 +60,11 @@ PODS = {
 TRAIN_JOB = {"train_on": "process", "nodes": 1, "gpus": 1, "hours": 24}
 FORMS = {
     "feature-extraction": {**DATA, "holdout": "none", **PODS},
-    "retraining": {**DATA, "home": None, "gate": "", **TRAIN_JOB, **PODS},
-    "build": {**DATA, "home": None, "holdout": "none", "profile": ""},
+    "retraining": {**DATA, "rules": "", "home": None, "gate": "", **TRAIN_JOB, **PODS},
+    "build": {**DATA, "rules": "", "home": None, "holdout": "none", "profile": ""},
     "incremental": {
         **{name: default for name, default in DATA.items() if name not in ("encoders", "training")},
+        "rules": "",
         "home": None,
         "holdout": "none",
         "profile": "",

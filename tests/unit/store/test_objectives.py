@@ -1,6 +1,6 @@
 """The codec of the live weights."""
 
-from winnow.store.live.objectives import decode
+from winnow.store.objectives import decode
 
 
 def test_entries_that_are_no_weight_of_the_release_are_named() -> None:

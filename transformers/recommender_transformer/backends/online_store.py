@@ -21,13 +21,14 @@ from winnow.catalog.change import position
 from winnow.release import Release
 from winnow.retrieval.item_values import item_values
 from winnow.signatures import NEW_ITEM_CAPACITY
-from winnow.store import history, keys, recent_events, shown
+from winnow.store import history, keys, recent_events
+from winnow.store.business import shown
+from winnow.store.business.shown import Shown
 from winnow.store.connection import connect_async
 from winnow.store.events import event_codes
 from winnow.store.history import History
 from winnow.store.keys import Keys
 from winnow.store.shared_state import state_of
-from winnow.store.shown import Shown
 
 HELD_BYTES = 32 * 2**20
 """Bound on the row cache, its index included: some 300,000 rows of a typical schema. The release's own arrays are not
@@ -261,7 +262,7 @@ class OnlineStore:
         return np.frombuffer(packed if isinstance(packed, bytes) else b"", dtype="<i4").astype(np.int32)
 
     async def objectives(self) -> dict[bytes, bytes]:
-        """The entries of the live weights (:mod:`winnow.store.live.objectives`).
+        """The entries of the live weights (:mod:`winnow.store.objectives`).
 
         Raises:
             RedisError: Redis does not answer.

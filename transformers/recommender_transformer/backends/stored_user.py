@@ -15,7 +15,7 @@ class StoredUser(NamedTuple):
         categories: the serialised category filter.
         history: the newest entries of the history, newest first (:mod:`winnow.store.history`).
         recent: the recent events, oldest first (:mod:`winnow.store.recent_events`).
-        shown: the items that the user was shown (:mod:`winnow.store.shown`); empty without a rule of fatigue.
+        shown: the items that the user was shown (:mod:`winnow.store.business.shown`); empty without a rule of fatigue.
     """
 
     row: bytes | None

@@ -9,6 +9,7 @@ import numpy as np
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.content.lookup import ContentLookup
 from recommender_transformer.content.media_decoder import MediaDecoder
+from recommender_transformer.funnel.business.business_rules import BusinessRules
 from recommender_transformer.funnel.explanation import Explainer
 from recommender_transformer.funnel.forms.asked import FunnelName
 from recommender_transformer.funnel.forms.reader import FormReader
@@ -16,7 +17,6 @@ from recommender_transformer.funnel.matching.categories import CategoryCodes
 from recommender_transformer.funnel.matching.wanted import WantedItems
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.pages.recommendation_ids import RecommendationIds
-from recommender_transformer.funnel.rules.business_rules import BusinessRules
 from recommender_transformer.funnel.stages import (
     Backfill,
     Filter,

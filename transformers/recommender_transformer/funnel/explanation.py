@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender_transformer.backends.online_store import OnlineStore
+from recommender_transformer.funnel.business.explained_rules import explained_rules, rules_by_item
 from recommender_transformer.funnel.candidates import Candidates
-from recommender_transformer.funnel.explained_rules import explained_rules, rules_by_item
 from recommender_transformer.funnel.forms.asked import Asked
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.stages import Filter
@@ -50,7 +50,7 @@ class Explainer:
         trace = query.trace
         positions = {item: position for position, item in enumerate(shown.items.tolist(), query.page.first)}
         ranked = {} if trace.ranked is None else self._ranked(query, trace.ranked, positions)
-        by_rules = rules_by_item(query)
+        by_rules = rules_by_item(query.rules)
         candidates: list[dict[str, Any]] = []
         for batch in trace.merged:
             removed = removals(query, batch, filters)
@@ -88,7 +88,7 @@ class Explainer:
             },
             "objectives": dict(zip(self._schema.events, query.weights.tolist(), strict=True)),
             "repeats": query.repeats,
-            "rules": explained_rules(query, self._store.catalog),
+            "rules": explained_rules(query.rules, self._store.catalog, query.request.k, trace.removed),
             "exploration": query.exploration._asdict(),
             **_asked(query.asked),
             "candidates": candidates,

@@ -11,7 +11,7 @@ from recommender_transformer.backends.online_store import OnlineStore
 from winnow.ranking.objectives import weights_of
 from winnow.request import InvalidRequest, RecommendRequest, quote
 from winnow.schema import FeatureSchema
-from winnow.store.live.objectives import decode
+from winnow.store.objectives import decode
 
 log = logging.getLogger(__name__)
 

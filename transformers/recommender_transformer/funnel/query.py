@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.backends.predictor.models import Tensors
 from recommender_transformer.content.media_decoder import DecodedContent
+from recommender_transformer.funnel.business.query_rules import QueryRules
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.forms.asked import PLAIN, Asked
 from recommender_transformer.funnel.matching.wanted import Wanted
 from recommender_transformer.funnel.pages.page import Page
-from recommender_transformer.funnel.rules.query_rules import QueryRules
 from recommender_transformer.funnel.trace import Trace
 from winnow.ranking.context import SourceList
 from winnow.request import RecommendedItem, RecommendRequest

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
 from recommender_transformer.serving import events, items, recommender, users
@@ -93,11 +93,10 @@ def document(release: int, models: Sequence[Documented]) -> dict[str, Any]:
         release: number of the release that is served.
         models: the models of the server.
     """
-    adapters = [
-        ((model.name, mode), mode, TypeAdapter(type_))
-        for model in models
-        for mode, type_ in (("validation", model.instance), ("serialization", model.prediction))
-    ]
+    adapters: list[tuple[tuple[str, str], JsonSchemaMode, TypeAdapter[Any]]] = []
+    for model in models:
+        adapters.append(((model.name, "instance"), "validation", TypeAdapter(model.instance)))
+        adapters.append(((model.name, "prediction"), "serialization", TypeAdapter(model.prediction)))
     schemas, definitions = TypeAdapter.json_schemas(
         adapters, ref_template=_REFERENCE, schema_generator=_WithoutDefaults
     )
@@ -113,7 +112,9 @@ def document(release: int, models: Sequence[Documented]) -> dict[str, Any]:
         "paths": {
             f"/v1/models/{model.name}:predict": {
                 "post": _operation(
-                    model, *(schemas[((model.name, mode), mode)] for mode in ("validation", "serialization"))
+                    model,
+                    schemas[((model.name, "instance"), "validation")],
+                    schemas[((model.name, "prediction"), "serialization")],
                 )
             }
             for model in models

@@ -35,8 +35,8 @@ def objectives(
     A live weight replaces the release's, which is the type's value in dataset.yaml, within five seconds and until it is
     removed; a request's `objectives` replace both.
     """
+    from winnow.store import objectives as live
     from winnow.store.connection import connect
-    from winnow.store.live import objectives as live
 
     served = release.Release.open(release_folder(release_dir))
     number, types = served.manifest.number, served.schema.events

@@ -46,8 +46,8 @@ def show(release_dir: ReleaseDir = None, as_json: Json = False) -> None:
 
     from winnow.settings.business_rules import FILE, Rules
     from winnow.settings.file import changed, parse
+    from winnow.store.business import rules as live
     from winnow.store.connection import connect
-    from winnow.store.live import rules as live
 
     served = release.Release.open(release_folder(release_dir))
     with connect(redis_url()) as client:
@@ -93,8 +93,8 @@ def reset(version: Replaced = None) -> None:
 
 
 def _write(rules: str, replaces: int | None) -> None:
+    from winnow.store.business import rules as live
     from winnow.store.connection import connect
-    from winnow.store.live import rules as live
 
     with connect(redis_url()) as client:
         written = live.write(client, rules, getpass.getuser(), replaces)

@@ -43,8 +43,10 @@ class TrainingState:
         model = ranker.model
         catalog = (model.item_vectors, model.affinity.categories, model.affinity.relative)
         bare = copy.deepcopy(model, {id(array): array[:1].clone() for array in catalog})
-        fits = (replace(fit, item_vectors=fit.item_vectors[:0]) for fit in (retrieval.served, retrieval.holdout_fit))
-        return cls(*fits, replace(ranker, model=bare))
+        served, holdout_fit = (
+            replace(fit, item_vectors=fit.item_vectors[:0]) for fit in (retrieval.served, retrieval.holdout_fit)
+        )
+        return cls(served, holdout_fit, replace(ranker, model=bare))
 
     def save(self, folder: Path) -> None:
         """Write the models."""
@@ -55,8 +57,8 @@ class TrainingState:
     @classmethod
     def load(cls, folder: Path) -> "TrainingState":
         """Read what :meth:`save` wrote."""
-        fits = (TrainedRetriever.load(folder / name) for name in (_RETRIEVER, _HOLDOUT_FIT))
-        return cls(*fits, TrainedRanker.load(folder / _RANKER))
+        retriever, holdout_fit = (TrainedRetriever.load(folder / name) for name in (_RETRIEVER, _HOLDOUT_FIT))
+        return cls(retriever, holdout_fit, TrainedRanker.load(folder / _RANKER))
 
 
 def opened(release: Release, folder: Path) -> TrainingState:

@@ -92,10 +92,10 @@ def test_request_filters_apply(recommend: Recommend, release: Release) -> None:
     toys = set(np.flatnonzero(release.array("item_rows")["categorical"][:, 0] == 4).tolist())
     assert set(indices(answer)) <= toys
     assert not set(ids(answer)) & set(left_out)
-    # Every toy that may be recommended is: the backfill completes a short list.
+    # Every toy that may be recommended is: the source of matching items completes a short list.
     allowed = (toys & available(release)) - seen_items(release, 1) - {int(i.removeprefix("item-")) for i in left_out}
     assert len(ids(answer)) >= min(40, len(allowed)) - 1
-    assert any(item["sources"] == ["popular"] for item in answer["items"])
+    assert any(item["sources"] == ["matching"] for item in answer["items"])
 
 
 def test_an_unknown_category_is_refused(recommend: Recommend) -> None:
@@ -233,6 +233,7 @@ def test_the_trace_accounts_for_every_candidate(recommend: Recommend) -> None:
         ("filters", "seen"),
         ("filters", "available"),
         ("filters", "request"),
+        ("filters", "rules"),
         ("filters", "disliked"),
         ("filters", "disliked_category"),
         ("filters", "unlikely"),

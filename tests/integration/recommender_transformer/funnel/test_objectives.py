@@ -17,9 +17,9 @@ from recommender_transformer.pipeline import recommender
 from tests.support.redis_fixtures import server_and_cluster
 from winnow.release import Release
 from winnow.request import Answer, InvalidRequest, RecommendRequest
+from winnow.store import objectives
 from winnow.store.connection import connect
 from winnow.store.keys import Keys
-from winnow.store.live import objectives
 
 redis_url = server_and_cluster
 

@@ -16,9 +16,9 @@ from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.settings.business_rules import Rules
 from winnow.settings.file import parse
+from winnow.store.business import rules
 from winnow.store.connection import connect
 from winnow.store.keys import RULES
-from winnow.store.live import rules
 
 Ask = Callable[..., list[Answer]]
 SetRules = Callable[[str], int]

@@ -12,7 +12,7 @@ from recommender_transformer.backends.online_store import OnlineStore
 from winnow.feedback.append import AppendOptions, append
 from winnow.release import Release
 from winnow.request import Answer
-from winnow.store import shown
+from winnow.store.business import shown
 from winnow.store.connection import connect, connect_async
 from winnow.store.keys import shown as shown_key
 

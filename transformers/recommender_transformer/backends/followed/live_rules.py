@@ -9,9 +9,9 @@ from winnow.release import Release
 from winnow.rules.compiled import CompiledRules
 from winnow.settings.business_rules import FILE
 from winnow.settings.file import SettingsError
+from winnow.store.business import rules
 from winnow.store.connection import AsyncClient, RedisError
 from winnow.store.keys import RULES
-from winnow.store.live import rules
 
 log = logging.getLogger(__name__)
 

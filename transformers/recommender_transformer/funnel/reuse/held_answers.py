@@ -20,10 +20,10 @@ from prometheus_client import Counter
 
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.backends.stored_user import StoredUser
+from recommender_transformer.funnel.business.business_rules import BusinessRules
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.objectives import Objectives
 from recommender_transformer.funnel.query import HeldAnswer, Query
-from recommender_transformer.funnel.rules.business_rules import BusinessRules
 from winnow.request import Answer
 from winnow.store.connection import RedisError
 

@@ -20,9 +20,9 @@ from winnow.fields import QUOTED
 from winnow.forms.combinations import FormName
 from winnow.request import Answer, RecommendedItem
 from winnow.settings.business_rules import Fatigue
+from winnow.store.business.shown import remember
 from winnow.store.connection import RedisError
 from winnow.store.keys import EXPORTED, IMPRESSIONS, unlogged
-from winnow.store.shown import remember
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from cachetools import LRUCache
 
 from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.followed.live_rules import RulesInForce
-from recommender_transformer.funnel.rules.query_rules import QueryRules
+from recommender_transformer.funnel.business.query_rules import QueryRules
 from winnow.filtering.filter import Filter, parse
 from winnow.ranking.caps import Quotas
 from winnow.request import InvalidRequest, Pin, RecommendRequest, quote

@@ -1,19 +1,28 @@
 """Renders what the business rules did to a query, for traces."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender_transformer.backends.catalog import Catalog
-from recommender_transformer.funnel.query import Query
+from recommender_transformer.funnel.business.query_rules import QueryRules
 
 
-def explained_rules(query: Query, catalog: Catalog) -> dict[str, Any] | None:
+def explained_rules(
+    rules: QueryRules | None, catalog: Catalog, k: int, removed: Mapping[str, Sequence[NDArray[np.int32]]]
+) -> dict[str, Any] | None:
     """The query's rules and what each did; `None` for a query without any.
 
     ``version`` is that of the live rules, 0 where those of the release apply.
+
+    Args:
+        rules: the rules after the last stage.
+        catalog: gives the ids of items.
+        k: length of the list.
+        removed: component -> the items that it removed.
     """
-    rules = query.rules
     if rules is None:
         return None
     counts = np.zeros(len(rules.boosts), np.intp) if rules.matched is None else rules.matched.sum(axis=1)
@@ -25,7 +34,7 @@ def explained_rules(query: Query, catalog: Catalog) -> dict[str, Any] | None:
             for one, count in zip(rules.boosts, counts.tolist(), strict=True)
         ],
         "pins": [
-            *(_pin(query, catalog.item_id(item), item, position) for item, position in rules.pins.items()),
+            *(_pin(rules, catalog.item_id(item), item, k, removed) for item in rules.pins),
             *({"item_id": item_id, "reason": "not in the catalog"} for item_id in rules.absent),
         ],
         "caps": dict(rules.caps),
@@ -34,9 +43,8 @@ def explained_rules(query: Query, catalog: Catalog) -> dict[str, Any] | None:
     }
 
 
-def rules_by_item(query: Query) -> dict[int, dict[str, Any]]:
+def rules_by_item(rules: QueryRules | None) -> dict[int, dict[str, Any]]:
     """Item index -> the factors of a candidate, and the values of which the list had enough without it."""
-    rules = query.rules
     if rules is None:
         return {}
     found: dict[int, dict[str, Any]] = {}
@@ -55,12 +63,14 @@ def rules_by_item(query: Query) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _pin(query: Query, item_id: str, item: int, position: int) -> dict[str, Any]:
-    assert query.rules is not None
+def _pin(
+    rules: QueryRules, item_id: str, item: int, k: int, removed: Mapping[str, Sequence[NDArray[np.int32]]]
+) -> dict[str, Any]:
+    position = rules.pins[item]
     described: dict[str, Any] = {"item_id": item_id, "position": position}
-    if item in query.rules.placed:
+    if item in rules.placed:
         return described
-    if position >= query.request.k:
+    if position >= k:
         return described | {"reason": "beyond the list"}
-    removals = (name for name, parts in query.trace.removed.items() if any(item in part for part in parts))
+    removals = (name for name, parts in removed.items() if any(item in part for part in parts))
     return described | {"reason": f"removed by {next(removals, 'the form of the request')}"}

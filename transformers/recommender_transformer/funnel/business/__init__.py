@@ -1,0 +1,1 @@
+"""Business rules of a query: those in force and the request's, and what they did."""

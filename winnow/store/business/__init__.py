@@ -1,0 +1,1 @@
+"""What business rules keep in Redis: the live rules, and what users were shown."""
