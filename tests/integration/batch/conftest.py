@@ -1,5 +1,8 @@
 """A release with real graphs, published in a Redis of its own, and a transformer that serves it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.scale.subjects.untrained_release import CatalogSize, write
+from tests.support.paths import ROOT
 from tests.support.transformer_process import transformer
 from winnow import protocols
 from winnow.batch import plan
@@ -29,8 +32,17 @@ Ask = Callable[..., Answer]
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """A release with real graphs, and users without a history."""
-    return write(tmp_path_factory.mktemp("home"), CatalogSize(items=120, users=USERS, events=900))
+    """A release with real graphs, whose weights are random."""
+    home = tmp_path_factory.mktemp("home")
+    command = [sys.executable, "-m", "benchmarks.scale.subjects.untrained_release", "120"]
+    subprocess.run(
+        [*command, f"--users={USERS}", "--events=900"],
+        env=os.environ | {"WINNOW_HOME": str(home)},
+        check=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    return Release.open(home / "releases" / "1")
 
 
 @pytest.fixture(scope="session")
