@@ -156,6 +156,18 @@ def cost(
 
 
 @app.command()
+def batch(
+    as_json: Json = False,
+    users: Annotated[int, typer.Option(min=1000, help="Users of the release.")] = 10_000,
+    items: Annotated[int, typer.Option(min=1000, help="Items of the release.")] = 20_000,
+) -> None:
+    """Makes its own data: `winnow recommend --all` beside the same requests to the endpoint, in turn."""
+    from benchmarks.cost.batch import measure
+
+    _finish(measure(users, items), as_json)
+
+
+@app.command()
 def units(
     file: Annotated[Path, typer.Argument(help="The file to write, for `winnow plan --units FILE`.")],
     as_json: Json = False,

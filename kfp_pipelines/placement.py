@@ -32,7 +32,7 @@ def placed(task: Any, given: Given, hours: int, models: bool = False, retries: i
         The task.
     """
     # kfp 2.17 passes parameters of resources into an `If` only where the task names them as its channels, too.
-    task.register_pipeline_channels([given[name] for name in ("step_cpu", "step_memory", "step_gpus")])
+    task.register_pipeline_channels([given[name] for name in ("step_cpu", "step_memory", "step_gpus") if name in given])
     task.set_cpu_request(given["step_cpu"])
     task.set_memory_request(given["step_memory"]).set_memory_limit(given["step_memory"])
     # Optional; a build must recognise the digests of erased users (docs/people.md).

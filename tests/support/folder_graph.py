@@ -62,7 +62,7 @@ LEVELS = (
     ),
     ("winnow.catalog",),
     ("winnow.datasets", "winnow.features.spark", "winnow.local", "winnow.rules", "winnow.users"),
-    ("winnow.cli.options", "winnow.feedback", "winnow.store.business"),
+    ("winnow.batch", "winnow.cli.options", "winnow.feedback", "winnow.store.business"),
     ("winnow.evaluation", "winnow.models", "winnow.models.encoders", "winnow.training.loop", "winnow.training.tables"),
     (
         "winnow.evaluation.attribution",
@@ -75,6 +75,7 @@ LEVELS = (
     (
         "winnow.cli.access",
         "winnow.cli.analysis",
+        "winnow.cli.batch",
         "winnow.cli.migrate",
         "winnow.lifecycle.gate",
         "winnow.lifecycle.trigger",
@@ -116,7 +117,12 @@ LEVELS = (
         "recommender_transformer.funnel.sources",
         "recommender_transformer.serving.protocols",
     ),
-    ("kfp_pipelines.lifecycle", "recommender_transformer.funnel.scorers", "recommender_transformer.serving"),
+    (
+        "kfp_pipelines.batch",
+        "kfp_pipelines.lifecycle",
+        "recommender_transformer.funnel.scorers",
+        "recommender_transformer.serving",
+    ),
     ("recommender_transformer",),
 )
 """Every folder, the lowest level first."""

@@ -8,9 +8,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from recommender_transformer.backends.milvus import MilvusItems
 from recommender_transformer.backends.online_store import OnlineStore
-from recommender_transformer.backends.predictor.triton import TritonModels
 from recommender_transformer.funnel.runner import Runner
-from recommender_transformer.pipeline import recommender
+from recommender_transformer.offline import DEADLINE_MS, answered, connected
 from recommender_transformer.serving.startup_check import check_backends
 from winnow.erasures.ledger import ERASED, MERGED, Ledger, moment_of
 from winnow.erasures.tombstone import tombstone_key
@@ -35,8 +31,6 @@ from winnow.request import RecommendRequest
 from winnow.retrieval import offline_lists
 from winnow.schema import DAY_MS
 from winnow.store.connection import LOCAL, RedisError
-
-DEADLINE_MS = 10_000
 
 _AT_ONCE = 4
 """Users computed concurrently: half of what a transformer admits, so that requests are still served."""
@@ -127,44 +121,26 @@ async def _answers(
     runner: Runner, store: OnlineStore, user_ids: Sequence[str]
 ) -> tuple[dict[str, NDArray[np.int32]], str]:
     """The list of each user whose answer is complete, and what another's was degraded by."""
-    free, lists, reason = asyncio.Semaphore(_AT_ONCE), dict[str, NDArray[np.int32]](), ""
-
-    async def answer(user_id: str) -> None:
-        nonlocal reason
-        async with free:
-            request = RecommendRequest(user_id=user_id, k=offline_lists.LENGTH, deadline_ms=DEADLINE_MS)
-            [query] = await runner.admit([request], "offline")
-            found = await runner.recommend(query)
+    lists, reason = dict[str, NDArray[np.int32]](), ""
+    requests = [
+        RecommendRequest(user_id=user_id, k=offline_lists.LENGTH, deadline_ms=DEADLINE_MS) for user_id in user_ids
+    ]
+    answers = await answered(runner, requests, asyncio.Semaphore(_AT_ONCE))
+    for user_id, found in zip(user_ids, answers, strict=True):
         if found["degraded"]:
             reason = found["degraded"][0]
-            return
+            continue
         items = store.catalog.indices([item["item_id"] for item in found["items"]])
         # Another process may not have a new item yet, or no longer.
         lists[user_id] = items[items <= store.catalog.size]
-
-    await asyncio.gather(*map(answer, user_ids))
     return lists, reason
-
-
-@asynccontextmanager
-async def _connected(release: Release, redis_url: str, predictor: str) -> AsyncIterator[tuple[OnlineStore, Runner]]:
-    """A store and a funnel without side effects."""
-    store = OnlineStore(release, redis_url)
-    milvus_items = MilvusItems(release, address()) if is_searched(release) else None
-    pipeline = recommender(release, store, TritonModels(predictor, release.manifest.number), milvus_items)
-    try:
-        yield store, Runner(replace(pipeline, side_effects=()), store.cold_start_state, DEADLINE_MS)
-    finally:
-        if milvus_items is not None:
-            await milvus_items.close()
-        await store.close()
 
 
 async def _run(release: Release, args: argparse.Namespace) -> Computed:
     rows = users_of(release, args.active_days)
     if not len(rows):
         raise WinnowError(f"release {release.manifest.number} has no such users: their lists would be the trending one")
-    async with _connected(release, args.redis_url, args.predictor_host) as (store, runner):
+    async with connected(release, args.redis_url, args.predictor_host) as (store, runner):
         return await compute(release, store, runner, rows, args.hours * 3600, sys.stderr.isatty())
 
 

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from winnow import home, release
+from winnow.cli.batch.everyone import recommend_all, triton
 from winnow.cli.live.objectives import parsed
 from winnow.cli.options import Json, ReleaseDir
 from winnow.errors import WinnowError
 from winnow.local.running_stack import redis_url, release_folder, running
-from winnow.ports import LOOPBACK
+from winnow.local.stack_state import Predictor
 from winnow.request import MAX_K
 from winnow.retrieval.offline_lists import EXPIRY_HOURS
 
@@ -53,15 +54,53 @@ def recommend(
         str | None,
         typer.Option(metavar="ITEM,ITEM", help="For a visitor of these items, oldest first.", show_default=False),
     ] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="FILTER", help="A condition on the items.", show_default=False)
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="For all users, into Parquet files. -k is 50.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="With --all: a folder, local or s3://.", show_default=False),
+    ] = None,
+    users: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --all: only the users of this file, local or s3://: Parquet or CSV with a column user_id, or a "
+            "text file with an id per line.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="With --all: processes. Default: one per core.", show_default=False),
+    ] = None,
+    predictor: Annotated[
+        Predictor | None,
+        typer.Option(help="With --all: what computes the models. Default: embedded.", show_default=False),
+    ] = None,
+    release_dir: ReleaseDir = None,
     as_json: Json = False,
 ) -> None:
     """Print recommendations of the running stack.
 
     For a user or a visitor, similar to a text, an image, a sound or an item, or both; or a list, ranked or as it is.
+    With --all, write those of all users to --output. A run that was interrupted continues when it is repeated.
     """
     from winnow import protocols
     from winnow.cli import show
 
+    if everyone:
+        given = (user, text, image, audio, objective, repeats, like, relation, listed, rank, session)
+        if any(value is not None for value in given):
+            raise WinnowError("--all takes -k, --where, --users, --workers, --predictor and --release-dir only")
+        if output is None:
+            raise WinnowError("--all needs --output FOLDER, a folder or an s3:// address")
+        recommend_all(output, users, k, where, workers, predictor or "embedded", release_dir, as_json)
+        return
+    of_all = {"output": output, "users": users, "workers": workers, "predictor": predictor, "release-dir": release_dir}
+    if wrong := [f"--{name}" for name, value in of_all.items() if value is not None]:
+        raise WinnowError(f"{wrong[0]} is an option of --all")
     query: protocols.Instance = {} if text is None else {"text": text}
     query |= {name: protocols.encoded(_content(path)) for name, path in (("image", image), ("audio", audio)) if path}
     fields: dict[str, Any] = {
@@ -74,6 +113,7 @@ def recommend(
         "list": listed,
         "rank": None if rank is None else rank.split(","),
         "items": None if session is None else [{"item_id": item_id} for item_id in session.split(",")],
+        "filters": None if where is None else {"where": where},
     }
     request: protocols.Instance = {name: value for name, value in fields.items() if value is not None}
     if not query and not {"user_id", "like", "list", "rank", "items"} & set(request):
@@ -103,8 +143,7 @@ def lists(
     Lists are candidates of the source `offline`, and what users get when the models are away. They are used from half a
     minute after the first is written, until they expire. An interrupted computation continues when it is run again.
     """
-    triton = os.environ.get("TRITON_URL") or f"{LOOPBACK}:{running().ports.triton_grpc}"
-    command = [sys.executable, "-P", "-m", "recommender_transformer.lists", f"--predictor_host={triton}"]
+    command = [sys.executable, "-P", "-m", "recommender_transformer.lists", f"--predictor_host={triton()}"]
     command += [f"--release-dir={release_folder(release_dir)}", f"--hours={hours}"]
     if active_days is not None:
         command.append(f"--active-days={active_days}")

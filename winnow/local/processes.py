@@ -129,22 +129,24 @@ class Process:
 def spawn_child(
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
-    stdout: IO[bytes] | None = None,
+    stdout: IO[bytes] | int | None = None,
     stderr: int | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own that receives SIGTERM when the calling thread ends.
 
     Args:
         command: The program and its arguments.
         environment: Its whole environment (default: this process's environment).
-        stdout: File for its output (default: inherited).
+        stdout: File or file descriptor for its output (default: inherited).
         stderr: File descriptor for its errors (default: inherited).
+        stdin: File descriptor of its input (default: none).
     """
     # A session of its own: Ctrl-C in the terminal signals only the parent, which stops its children in order.
     return subprocess.Popen(  # noqa: S603 (the caller's command)
         [sys.executable, "-I", "-S", str(_PARENT_DEATH_SIGNAL), str(os.getpid()), *command],
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,

@@ -59,7 +59,8 @@ def test_manifests_get_the_registry_and_buckets_of_the_account(tools):
 def test_packages_of_the_pipelines_get_the_registry_of_the_account(tools, tmp_path):
     _make("packages", tools, f"PACKAGES={tmp_path / 'packages'}", "TAG=Review_7")
     packages = {path.name: path.read_text() for path in (tmp_path / "packages").iterdir()}
-    assert set(packages) == {"feature_extraction.yaml", "promotion.yaml", "retraining.yaml", "rollback.yaml"}
+    names = ("batch_recommendation", "feature_extraction", "promotion", "retraining", "rollback")
+    assert set(packages) == {f"{name}.yaml" for name in names}
     for package in packages.values():
         assert set(re.findall(r"image: (\S+)", package)) == {"1.dkr.ecr.aws/winnow/training:Review_7"}
 

@@ -28,6 +28,7 @@ STEPS = {
     "lifecycle/retraining": {"fingerprint", "ingest", "encode", "hold-out", *BUILT, "standing", "condition-1"},
     "lifecycle/promotion": {"promote"},
     "lifecycle/rollback": {"roll-back"},
+    "batch/batch_recommendation": {"choose", "recommend"},
 }
 
 
@@ -70,7 +71,7 @@ def test_retraining_judges_before_it_builds_from_all_events_and_publishes_last(
 
 
 def test_every_step_has_its_place_on_the_cluster(packages: dict[str, list[dict[str, Any]]]) -> None:
-    for pipeline in ("feature_extraction", "lifecycle/retraining"):
+    for pipeline in ("feature_extraction", "lifecycle/retraining", "batch/batch_recommendation"):
         spec, platform = packages[pipeline]
         pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         executors = spec["deploymentSpec"]["executors"]
@@ -85,6 +86,14 @@ def test_every_step_has_its_place_on_the_cluster(packages: dict[str, list[dict[s
             assert nodes.endswith("model_nodes" if models else "data_nodes")
             assert ("accelerator" in container["resources"]) == models
             assert ("tolerations" in pod) == models
+
+
+def test_a_batch_gets_the_address_of_redis_from_the_secret(packages: dict[str, list[dict[str, Any]]]) -> None:
+    executors = packages["batch/batch_recommendation"][1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    [secret] = executors["exec-recommend"]["secretAsEnv"]
+    assert secret["secretName"] == "redis"
+    assert secret["keyToEnv"] == [{"secretKey": "url", "envVar": "REDIS_URL"}]
+    assert "secretAsEnv" not in executors["exec-choose"]
 
 
 def test_the_nodes_exist_and_are_tolerated(packages: dict[str, list[dict[str, Any]]]) -> None:
@@ -112,8 +121,14 @@ def test_failures_are_retried_except_a_refusal_and_the_present_is_never_cached(
     assert tasks["train"]["retryPolicy"]["backoffFactor"] == 2
     cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
     assert set(tasks) - cached == {"condition-1", "fingerprint", "standing", "publish", "promote"}
-    present = {"lifecycle/promotion": "promote", "lifecycle/rollback": "roll-back", "incremental": "reuse-encoders"}
-    for pipeline, step in present.items():
+    present = (
+        ("lifecycle/promotion", "promote"),
+        ("lifecycle/rollback", "roll-back"),
+        ("incremental", "reuse-encoders"),
+        ("batch/batch_recommendation", "choose"),
+        ("batch/batch_recommendation", "recommend"),
+    )
+    for pipeline, step in present:
         task = packages[pipeline][0]["root"]["dag"]["tasks"][step]
         assert not task["cachingOptions"].get("enableCache")
 

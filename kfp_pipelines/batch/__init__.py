@@ -1,0 +1,1 @@
+"""The pipeline of batches: recommendations of many users, written to Parquet files."""

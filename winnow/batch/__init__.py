@@ -1,0 +1,1 @@
+"""Recommendations of many users, written to Parquet files."""
