@@ -180,7 +180,7 @@ def test_an_error_in_a_query_is_named_over_http(server: Any) -> None:
     assert (status, answer["error"]) == (
         400,
         "instances[0].user_id: is required, and must be a string of 1 to 256 characters, unless there is one of query, "
-        "items, like, rank, list",
+        "items, like, rank, list, recommendation_id",
     )
     status, answer = server.v1({"user_id": "user-1"}, {"query": {"text": "a ball", "image": {"b64": "aGVsbG8="}}})
     assert (status, answer["error"][:45]) == (400, "instances[1].query.image: not a readable imag")
@@ -206,7 +206,7 @@ def test_a_query_is_the_same_over_every_protocol(server: Any) -> None:
     assert two["outputs"][0]["shape"] == [2, 10]
     status, refused = server.v2(tensor("query", "BYTES", encoded, json.dumps({"image": {"b64": "aGVsbG8="}})))
     assert (status, refused["error"][:38]) == (400, "instances[1].query.image: not a readab")
-    missing = "user_id: is required, unless there is one of query, items, like, rank, list"
+    missing = "user_id: is required, unless there is one of query, items, like, rank, list, recommendation_id"
     assert server.v2(tensor("k", "INT32", 5))[1]["error"] == missing
     request = pb.ModelInferRequest(model_name="recommender")
     request.inputs.add(name="query", datatype="BYTES", shape=[1])
