@@ -38,6 +38,7 @@ STAGES = {
     "filters/seen",
     "filters/available",
     "filters/request",
+    "filters/rules",
     "filters/disliked",
     "filters/disliked_category",
     "filters/unlikely",

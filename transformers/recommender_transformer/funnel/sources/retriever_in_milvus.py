@@ -59,10 +59,11 @@ class RetrieverInMilvus:
         """The items with the highest product of user and item vector; also sets ``query.user.vector``."""
         [vector] = await self._models.user_vector(query.user.tensors)
         query.user.vector = vector
-        if (few := query.matching.few) is not None:
-            return SourceList(*await self._matches.nearest(few, vector, self._k))
         hidden = np.unique(query.user.tensors["history_items"]) if self._hides_history else np.empty(0, np.int32)
         excluded = self._catalog.indices(query.request.filters.exclude_items)
+        if (few := query.matching.few) is not None:
+            passes = self._passes(query, self._catalog.rows.take(few), np.concatenate([excluded, hidden]))
+            return SourceList(*await self._matches.nearest(few[passes], vector, self._k))
         codes = None if query.categories is None else query.categories.tolist()
         condition = expression(self._width, codes, excluded[excluded <= self._catalog.size].tolist())
         # Milvus returns as many more as may be dropped here: a condition on each item of the history would cost more.
