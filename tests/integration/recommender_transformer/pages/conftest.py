@@ -12,9 +12,9 @@ from winnow.store.publish import publish
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[tuple[Server, Server]]:
-    """Release 6011 of 1,500 items, served by two processes."""
+    """Release 6021 of 1,500 items, served by two processes."""
     folder = tmp_path_factory.mktemp("pages")
-    release = write_release(folder, 6011, items=1500)
+    release = write_release(folder, 6021, items=1500)
     publish(release.folder, redis_url, show_progress=False)
     with ExitStack() as running:
         one, other = (

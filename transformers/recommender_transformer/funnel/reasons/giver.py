@@ -159,6 +159,9 @@ class Reasons:
     def _of_popularity(self, query: Query, shown: _Shown) -> Reason | None:
         if "trending" in shown.proposed:
             source, rank = "trending", shown.proposed["trending"][1] + 1
+        elif "matching" in shown.proposed:
+            # The most popular items that match the request's conditions.
+            source, rank = "matching", shown.proposed["matching"][1] + 1
         elif self._backfill in shown.proposed:
             # Its scores are the places in its whole list, negative.
             source, rank = self._backfill, 1 - int(shown.proposed[self._backfill][0])
