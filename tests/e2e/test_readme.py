@@ -37,9 +37,10 @@ def test_its_curl_commands(served) -> None:
 
 def test_its_python(served) -> None:
     code = blocks("python")
-    assert len(code) == 1
-    printed = subprocess.run([sys.executable, "-c", at(code[0], served)], check=True, capture_output=True, text=True)
-    assert "i00" in printed.stdout
+    assert len(code) == 2
+    for each in code:
+        printed = subprocess.run([sys.executable, "-c", at(each, served)], check=True, capture_output=True, text=True)
+        assert "i00" in printed.stdout
 
 
 def test_its_dataset_yaml() -> None:

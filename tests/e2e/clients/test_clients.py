@@ -22,7 +22,7 @@ def test_the_examples_of_the_python_client(served) -> None:
     url = f"http://127.0.0.1:{served.ports.http}"
     methods = [method for name, method in vars(Winnow).items() if not name.startswith("_")]
     documented = [Winnow, *methods, AsyncWinnow]
-    text = "\n".join(inspect.getdoc(each) or "" for each in documented)
+    text = "\n\n".join(inspect.getdoc(each) or "" for each in documented)
     assert all(">>>" in (inspect.getdoc(method) or "") for method in methods if method is not Winnow.close)
 
     test = doctest.DocTestParser().get_doctest(text.replace(URL, url), {}, "winnow.client", None, 0)
@@ -71,6 +71,6 @@ def test_a_generated_typescript_client(served, tmp_path: Path) -> None:
     assert len(printed["items"]) == 5
     assert all(printed["reasons"])
     assert printed["stored"]
-    assert printed["item"]["document"]["item_id"] == "i00007"
+    assert printed["item"]["item_id"] == "i00007"
     assert printed["user"]["known"] is True
     assert printed["refused"] == [400, "instances[0].k: must be a whole number between 1 and 500, got 100000"]
