@@ -19,14 +19,23 @@ PROXIES = [
     name for scheme in ("http", "https", "all", "grpc") for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
 ]
 BYPASSED = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
+SHARED = {"served", "embedded", "each"}
+"""Fixtures of the shared stack."""
+
 SIZES = ("--items=300", "--users=200", "--events=8000")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test of this folder includes the build."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.timeout(1200))
+    """The first test of this folder includes the build. Those that start a stack of their own in the home come first.
+
+    A home serves one stack, and that of ``served`` runs until the end.
+    """
+    ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    for item in ours:
+        item.add_marker(pytest.mark.timeout(1200))
+    in_order = iter(sorted(ours, key=lambda item: bool(SHARED & set(getattr(item, "fixturenames", ())))))
+    places = {id(item) for item in ours}
+    items[:] = [next(in_order) if id(item) in places else item for item in items]
 
 
 @dataclass(frozen=True)

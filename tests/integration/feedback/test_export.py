@@ -316,6 +316,7 @@ def test_the_command_needs_redis_only_and_prints_a_summary(client: Redis, redis_
         "events": 3,
         "impressions": 1,
         "user_changes": 0,
+        "changes": 0,
         "malformed": 0,
         "files": [],
         "trimmed": {"entries": 3, "silent": [], "left": 0},
