@@ -215,5 +215,6 @@ def test_sabotaged_data_are_refused(sabotage: Callable[[Path], None], winnow, ho
     verdict = judge(release, None, Release.open(home / "releases" / "1"), Gate())
     name, said = SABOTAGES[sabotage]
     found = {check.name: check.message for check in verdict.failed}
-    assert found.keys() == {name}
+    # A shorter log also changes the numbers that are counted from it.
+    assert found.keys() - {"data: numbers"} == {name}
     assert said in found[name]
