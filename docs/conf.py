@@ -41,7 +41,8 @@ napoleon_use_ivar = True
 # them come from annotations and belong to other packages.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:(class|exc|obj)", ".*")]
-# Every page carries the whole tree of contents: with each function in it, the build takes minutes.
+# Every page carries the whole tree of contents, so the reference, whose modules grow with the code, is not in it: see
+# `modules.md`, which links to the packages, and `alone` below.
 autoapi_add_objects_to_toctree = False
 
 
@@ -67,7 +68,14 @@ def unguard(_app: object, _what: str, _name: str, _obj: object, _options: object
         del lines[0]
 
 
+def alone(_app: object, name: str, source: list[str]) -> None:
+    """Mark the pages of the packages as outside the tree of contents; those of their modules are in their packages'."""
+    if name.startswith("docs/api/") and name.count("/") == 3:
+        source[0] = f":orphan:\n\n{source[0]}"
+
+
 def setup(app: Sphinx) -> None:
-    """Register the two before and after napoleon, whose priority is 500."""
+    """Register the functions above, the first two before and after napoleon, whose priority is 500."""
     app.connect("autodoc-process-docstring", guard, priority=400)
     app.connect("autodoc-process-docstring", unguard, priority=600)
+    app.connect("source-read", alone)

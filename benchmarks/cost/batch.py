@@ -16,7 +16,7 @@ from benchmarks.common.rows import Row, row
 from benchmarks.scale.subjects.untrained_release import CatalogSize, write
 from tests.support.transformer_process import transformer
 from winnow import protocols
-from winnow.batch.run import Options, run
+from winnow.batch.run import BatchOptions, run
 from winnow.local import redis
 from winnow.ports import Ports
 from winnow.release import Release
@@ -53,7 +53,7 @@ def measure(users: int, items: int) -> list[Row]:
             ids: list[str] = release.array("user_ids").tolist()
             asked = ids[: max(1000, int(users * _ENDPOINT_SHARE))]
             for number in range(ROUNDS):
-                options = Options(release, repository, url, str(home / f"batch-{number}"), k=K)
+                options = BatchOptions(release, repository, url, str(home / f"batch-{number}"), k=K)
                 done = run(options)
                 rates["batch"].append((done.per_second, done.degraded / users))
                 with _endpoints(release, repository, url, cores) as ports:

@@ -61,7 +61,7 @@ def recommend(home: str, number: int, output: str, users: str, k: int, where: st
     from pathlib import Path
 
     from kfp_pipelines.console import show
-    from winnow.batch.run import Options, run
+    from winnow.batch.run import BatchOptions, run
     from winnow.lifecycle.claims import REPOSITORIES
     from winnow.lifecycle.transfer import download
     from winnow.result import reported
@@ -69,7 +69,7 @@ def recommend(home: str, number: int, output: str, users: str, k: int, where: st
 
     with reported(), tempfile.TemporaryDirectory(prefix="winnow-") as folder:
         release = download(home, number, Path(folder), show_progress=True)
-        options = Options(
+        options = BatchOptions(
             release=release,
             predictor=Path(folder, REPOSITORIES, str(number)),
             redis_url=os.environ.get("REDIS_URL", LOCAL),

@@ -48,7 +48,7 @@ class Computation:
     """Divides parts into tasks, and writes each part once its tasks are answered, as a context manager.
 
     Degraded answers are asked for once more, when all others of the part are there. Memory is bounded by the parts
-    that workers are computing, and by :data:`_UNWRITTEN`.
+    that workers are computing, and by ``_UNWRITTEN``.
 
     Args:
         release: the release.

@@ -1,8 +1,8 @@
 """A batch: answers many users by the funnel of a release, on all cores, into Parquet files.
 
-The output is a folder: the list of users and the plan (:mod:`.plan`), a file per part of the list (:mod:`.parts`), and
-``_SUCCESS`` once all parts are there. Whatever ends a run, the next one with the same settings continues: it computes
-the parts that are missing, and those in which an answer was degraded.
+The output is a folder: the list of users and the plan (:mod:`winnow.batch.plan`), a file per part of the list
+(:mod:`winnow.batch.parts`), and ``_SUCCESS`` once all parts are there. Whatever ends a run, the next one with the same
+settings continues: it computes the parts that are missing, and those in which an answer was degraded.
 """
 
 import json
@@ -30,7 +30,7 @@ SUCCESS = "_SUCCESS"
 
 
 @dataclass(frozen=True)
-class Options:
+class BatchOptions:
     """What to compute.
 
     Attributes:
@@ -86,7 +86,7 @@ class Outcome:
         return self.computed / self.seconds if self.seconds else 0.0
 
 
-def run(options: Options, show_progress: bool = False) -> Outcome:
+def run(options: BatchOptions, show_progress: bool = False) -> Outcome:
     """Compute a batch, or the rest of one.
 
     Args:
@@ -135,7 +135,7 @@ def run(options: Options, show_progress: bool = False) -> Outcome:
     return outcome
 
 
-def _planned(options: Options, client: Client) -> Plan:
+def _planned(options: BatchOptions, client: Client) -> Plan:
     """The plan of the folder, or a new one.
 
     Raises:
@@ -163,7 +163,7 @@ def _planned(options: Options, client: Client) -> Plan:
 
 
 def _computed(
-    options: Options, chosen: Plan, missing: list[int], skipped: int, show_progress: bool
+    options: BatchOptions, chosen: Plan, missing: list[int], skipped: int, show_progress: bool
 ) -> dict[int, Written]:
     """Compute and write parts; number -> what it holds."""
     release = options.release

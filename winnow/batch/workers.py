@@ -16,6 +16,7 @@ from winnow.errors import WinnowError
 from winnow.local.processes import end_group, spawn_child
 
 MAX_WORKERS = 64
+"""The most worker processes."""
 
 _AHEAD = 2
 """Tasks that a worker has: while this process looks at the answers to one, the worker computes the next."""

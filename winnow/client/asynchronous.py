@@ -17,7 +17,7 @@ from winnow.client.answers import (
     UserEvents,
     UserRecord,
 )
-from winnow.client.calls import Call, Content, Options, SentEvent, SessionEvent
+from winnow.client.calls import Call, Choices, Content, SentEvent, SessionEvent
 from winnow.client.connection import RETRIES, TIMEOUT_S, URL, result, settings
 from winnow.client.errors import unreachable
 from winnow.request import Answer
@@ -67,7 +67,7 @@ class AsyncWinnow:
         except httpx.HTTPError:
             return False
 
-    async def recommend(self, user_id: str, **options: Unpack[Options]) -> Answer:
+    async def recommend(self, user_id: str, **options: Unpack[Choices]) -> Answer:
         """Items for a user."""
         return await self._send(calls.recommend(user_id=user_id, **options))
 
@@ -75,25 +75,25 @@ class AsyncWinnow:
         """Answers to several requests in one call, at most :data:`winnow.request.MAX_INSTANCES`."""
         return await self._send(calls.recommend_all(requests))
 
-    async def next_page(self, answer: Answer, **options: Unpack[Options]) -> Answer:
+    async def next_page(self, answer: Answer, **options: Unpack[Choices]) -> Answer:
         """The items after those of an answer; none of its earlier pages' items is repeated."""
         return await self._send(calls.recommend(recommendation_id=answer["recommendation_id"], **options))
 
     async def recommend_session(
-        self, items: Sequence[SessionEvent], *, user_id: str | None = None, **options: Unpack[Options]
+        self, items: Sequence[SessionEvent], *, user_id: str | None = None, **options: Unpack[Choices]
     ) -> Answer:
         """Items for a visitor's session: the events so far, oldest first; with ``user_id``, after the user's own."""
         return await self._send(calls.recommend(items=items, user_id=user_id, **options))
 
-    async def similar(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Options]) -> Answer:
+    async def similar(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Choices]) -> Answer:
         """Items that resemble an item; with ``user_id``, those that also suit the user."""
         return await self._send(calls.recommend(like=item_id, user_id=user_id, **options))
 
-    async def complements(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Options]) -> Answer:
+    async def complements(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Choices]) -> Answer:
         """Items that users take together with an item."""
         return await self._send(calls.recommend(like=item_id, relation="complementary", user_id=user_id, **options))
 
-    async def rank(self, item_ids: Sequence[str], *, user_id: str | None = None, **options: Unpack[Options]) -> Answer:
+    async def rank(self, item_ids: Sequence[str], *, user_id: str | None = None, **options: Unpack[Choices]) -> Answer:
         """The caller's own list, ranked."""
         return await self._send(calls.recommend(rank=list(item_ids), user_id=user_id, **options))
 
@@ -102,7 +102,7 @@ class AsyncWinnow:
         name: Literal["popular", "trending", "new", "last_seen"],
         *,
         user_id: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Choices],
     ) -> Answer:
         """A list as it is: the popular, trending or new items, or those that a user saw last."""
         return await self._send(calls.recommend(list=name, user_id=user_id, **options))
@@ -114,7 +114,7 @@ class AsyncWinnow:
         image: Content | None = None,
         audio: Content | None = None,
         user_id: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Choices],
     ) -> Answer:
         """Items that resemble a text, an image or a sound; with ``user_id``, those that also suit the user."""
         return await self._send(calls.search(text, image, audio, user_id=user_id, **options))

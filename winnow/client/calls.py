@@ -69,7 +69,7 @@ class SentEvent(SessionEvent):
     recommendation_id: NotRequired[str]
 
 
-class Options(TypedDict, total=False):
+class Choices(TypedDict, total=False):
     """The optional fields of every recommendation; :class:`winnow.request.RecommendRequest` describes them."""
 
     k: int

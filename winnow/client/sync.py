@@ -17,7 +17,7 @@ from winnow.client.answers import (
     UserEvents,
     UserRecord,
 )
-from winnow.client.calls import Call, Content, Options, SentEvent, SessionEvent
+from winnow.client.calls import Call, Choices, Content, SentEvent, SessionEvent
 from winnow.client.connection import RETRIES, TIMEOUT_S, URL, result, settings
 from winnow.client.errors import unreachable
 from winnow.request import Answer
@@ -72,7 +72,7 @@ class Winnow:
         except httpx.HTTPError:
             return False
 
-    def recommend(self, user_id: str, **options: Unpack[Options]) -> Answer:
+    def recommend(self, user_id: str, **options: Unpack[Choices]) -> Answer:
         """Items for a user.
 
         >>> answer = winnow.recommend("u00042", k=5, filters={"where": "price < 50"})
@@ -94,7 +94,7 @@ class Winnow:
         """
         return self._send(calls.recommend_all(requests))
 
-    def next_page(self, answer: Answer, **options: Unpack[Options]) -> Answer:
+    def next_page(self, answer: Answer, **options: Unpack[Choices]) -> Answer:
         """The items after those of an answer; none of its earlier pages' items is repeated.
 
         >>> first = winnow.recommend("u00042", k=5)
@@ -105,7 +105,7 @@ class Winnow:
         return self._send(calls.recommend(recommendation_id=answer["recommendation_id"], **options))
 
     def recommend_session(
-        self, items: Sequence[SessionEvent], *, user_id: str | None = None, **options: Unpack[Options]
+        self, items: Sequence[SessionEvent], *, user_id: str | None = None, **options: Unpack[Choices]
     ) -> Answer:
         """Items for a visitor's session: the events so far, oldest first; with ``user_id``, after the user's own.
 
@@ -115,7 +115,7 @@ class Winnow:
         """
         return self._send(calls.recommend(items=items, user_id=user_id, **options))
 
-    def similar(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Options]) -> Answer:
+    def similar(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Choices]) -> Answer:
         """Items that resemble an item; with ``user_id``, those that also suit the user.
 
         >>> answer = winnow.similar("i00007", k=5)
@@ -124,14 +124,14 @@ class Winnow:
         """
         return self._send(calls.recommend(like=item_id, user_id=user_id, **options))
 
-    def complements(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Options]) -> Answer:
+    def complements(self, item_id: str, *, user_id: str | None = None, **options: Unpack[Choices]) -> Answer:
         """Items that users take together with an item.
 
         >>> answer = winnow.complements("i00007", k=5)
         """
         return self._send(calls.recommend(like=item_id, relation="complementary", user_id=user_id, **options))
 
-    def rank(self, item_ids: Sequence[str], *, user_id: str | None = None, **options: Unpack[Options]) -> Answer:
+    def rank(self, item_ids: Sequence[str], *, user_id: str | None = None, **options: Unpack[Choices]) -> Answer:
         """The caller's own list, ranked.
 
         >>> answer = winnow.rank(["i00001", "i00002", "i00003"], user_id="u00042")
@@ -145,7 +145,7 @@ class Winnow:
         name: Literal["popular", "trending", "new", "last_seen"],
         *,
         user_id: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Choices],
     ) -> Answer:
         """A list as it is: the popular, trending or new items, or those that a user saw last.
 
@@ -162,7 +162,7 @@ class Winnow:
         image: Content | None = None,
         audio: Content | None = None,
         user_id: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[Choices],
     ) -> Answer:
         """Items that resemble a text, an image or a sound; with ``user_id``, those that also suit the user.
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 VARIABLE = "WINNOW_ERASURE_KEY"
+"""The environment variable of the secret."""
 
 _PUBLIC = b"winnow"
 

@@ -12,7 +12,7 @@ from winnow.items.values import Items
 Kind = Literal["number", "text", "texts", "time", "boolean"]
 """Numbers, texts, lists of texts, moments (milliseconds since the epoch) or booleans; each may be NULL."""
 
-Comparison = Literal["<", "<=", ">", ">="]
+Inequality = Literal["<", "<=", ">", ">="]
 
 OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -43,7 +43,7 @@ class Column(Protocol):
         """Whether each item's value, or one of its list, is one of ``values``; false for NULL."""
         ...
 
-    def compare(self, items: Items, comparison: Comparison, value: Any) -> NDArray[np.bool_]:
+    def compare(self, items: Items, comparison: Inequality, value: Any) -> NDArray[np.bool_]:
         """Whether each item's value compares so with ``value``; false for NULL.
 
         Raises:

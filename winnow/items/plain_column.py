@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.items.column import OPERATORS, Comparison, Kind, untestable
+from winnow.items.column import OPERATORS, Inequality, Kind, untestable
 from winnow.items.values import Items, Values
 
 PlainKind = Literal["number", "time", "boolean"]
@@ -54,7 +54,7 @@ class PlainColumn:
             return same
         return np.isin(found, np.array(values, found.dtype))
 
-    def compare(self, items: Items, comparison: Comparison, value: Any) -> NDArray[np.bool_]:
+    def compare(self, items: Items, comparison: Inequality, value: Any) -> NDArray[np.bool_]:
         """Whether the value of each item compares so with ``value``; false for NULL."""
         found = self._values.at(items)
         holds: NDArray[np.bool_] = OPERATORS[comparison](found, value)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.arrays.strings import Strings
-from winnow.items.column import OPERATORS, Comparison, Kind, untestable
+from winnow.items.column import OPERATORS, Inequality, Kind, untestable
 from winnow.items.dictionary import NULL, Dictionary
 from winnow.items.values import Items, Values
 
@@ -50,7 +50,7 @@ class TextColumn:
             return same
         return _looked_up(self._texts.among(values), codes)
 
-    def compare(self, items: Items, comparison: Comparison, value: str) -> NDArray[np.bool_]:
+    def compare(self, items: Items, comparison: Inequality, value: str) -> NDArray[np.bool_]:
         """Whether each item's text compares so with ``value``, by code points."""
         codes, encoded = self._codes.at(items), value.encode()
         first, last = {
@@ -104,7 +104,7 @@ class ListColumn:
         """Whether each item's list has one of ``values``."""
         return self._any(items, self._texts.among(values))
 
-    def compare(self, items: Items, comparison: Comparison, value: Any) -> NDArray[np.bool_]:
+    def compare(self, items: Items, comparison: Inequality, value: Any) -> NDArray[np.bool_]:
         """Lists have no order."""
         raise untestable(self.kind)
 
@@ -182,7 +182,7 @@ class LongTextColumn:
                 found[part] = np.isin(read, of_length)
         return self._patched(items, found, lambda text: text in wanted)
 
-    def compare(self, items: Items, comparison: Comparison, value: str) -> NDArray[np.bool_]:
+    def compare(self, items: Items, comparison: Inequality, value: str) -> NDArray[np.bool_]:
         """Whether each item's text compares so with ``value``, by code points."""
         encoded = value.encode()
         order, _ = self._order(items, encoded)

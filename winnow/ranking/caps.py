@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-Group = tuple[str, str]
+ColumnValue = tuple[str, str]
 """A capped column and one of its values."""
 
 ValueOf = Callable[[str, int], str | list[str] | None]
@@ -24,8 +24,8 @@ class Quotas:
     def __init__(self, most: Mapping[str, int], value_of: ValueOf) -> None:
         self._most = most
         self._value_of = value_of
-        self._groups: dict[int, tuple[Group, ...]] = {}
-        self._left: dict[Group, int] = {}
+        self._groups: dict[int, tuple[ColumnValue, ...]] = {}
+        self._left: dict[ColumnValue, int] = {}
 
     def restart(self, items: Iterable[int]) -> None:
         """Begin again, with a list of these items."""
@@ -33,7 +33,7 @@ class Quotas:
         for item in items:
             self.take(item)
 
-    def take(self, item: int) -> list[Group]:
+    def take(self, item: int) -> list[ColumnValue]:
         """Count an item; returns the groups that it filled."""
         groups = self._groups_of(item)
         for group in groups:
@@ -44,13 +44,13 @@ class Quotas:
         """Whether the list can take the item."""
         return all(self._room(group) > 0 for group in self._groups_of(item))
 
-    def full(self, item: int) -> list[Group]:
+    def full(self, item: int) -> list[ColumnValue]:
         """The groups of an item of which the list has as many as it may have."""
         return [group for group in self._groups_of(item) if self._room(group) <= 0]
 
-    def members(self, items: NDArray[np.int32]) -> Mapping[Group, list[int]]:
+    def members(self, items: NDArray[np.int32]) -> Mapping[ColumnValue, list[int]]:
         """Group -> positions in ``items`` of its items."""
-        found: dict[Group, list[int]] = defaultdict(list)
+        found: dict[ColumnValue, list[int]] = defaultdict(list)
         for position, item in enumerate(items.tolist()):
             for group in self._groups_of(item):
                 found[group].append(position)
@@ -83,10 +83,10 @@ class Quotas:
             excess.append(max((-left[group] for group in groups), default=0))
         return np.argsort(np.array(excess, np.int64).clip(0), kind="stable")[:count]
 
-    def _room(self, group: Group) -> int:
+    def _room(self, group: ColumnValue) -> int:
         return self._left.get(group, self._most[group[0]])
 
-    def _groups_of(self, item: int) -> tuple[Group, ...]:
+    def _groups_of(self, item: int) -> tuple[ColumnValue, ...]:
         groups = self._groups.get(item)
         if groups is None:
             values = ((column, self._value_of(column, item)) for column in self._most)

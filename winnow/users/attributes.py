@@ -1,8 +1,8 @@
 """The attributes of users that were changed since the release's data was read.
 
 The hash ``{u:USER}:attributes`` has the given value of each changed column, and outlives releases. A release's row is
-its own row with these columns replaced. :func:`refresh` writes it: from the whole hash, so that it can be repeated and
-run by several processes, and only if the hash has not changed meanwhile.
+its own row with these columns replaced. :meth:`Attributes.refresh` writes it: from the whole hash, so that it can be
+repeated and run by several processes, and only if the hash has not changed meanwhile.
 """
 
 import math

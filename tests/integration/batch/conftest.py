@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 from tests.support.transformer_process import transformer
 from winnow import protocols
 from winnow.batch import plan
-from winnow.batch.run import Options, Outcome, run
+from winnow.batch.run import BatchOptions, Outcome, run
 from winnow.local import redis
 from winnow.ports import Ports
 from winnow.release import Release
@@ -72,7 +72,7 @@ def batch(release: Release, repository: Path, redis_url: str, monkeypatch: pytes
 
     def compute(output: Path | str, **options: Any) -> Outcome:
         given: dict[str, Any] = {"predictor": repository, "redis_url": redis_url, "k": 5, "workers": 2} | options
-        return run(Options(release=release, output=str(output), **given))
+        return run(BatchOptions(release=release, output=str(output), **given))
 
     return compute
 

@@ -23,7 +23,7 @@ from winnow.client import (
     Unavailable,
     Winnow,
 )
-from winnow.client.calls import Options
+from winnow.client.calls import Choices
 from winnow.request import RecommendRequest
 
 Reply = tuple[int, dict[str, Any], dict[str, str]]
@@ -194,4 +194,4 @@ def test_both_clients_send_the_same() -> None:
 
 def test_every_field_of_a_request_can_be_given() -> None:
     methods = {"user_id", "query", "items", "like", "relation", "rank", "list", "recommendation_id"}
-    assert set(Options.__annotations__) | methods == set(RecommendRequest.model_fields)
+    assert set(Choices.__annotations__) | methods == set(RecommendRequest.model_fields)

@@ -41,7 +41,7 @@ class SimilarItems:
         return item < len(self._nearest) and not moved
 
     @property
-    def width(self) -> int:
+    def table_width(self) -> int:
         """Neighbours in the table."""
         return int(self._nearest.shape[1])
 

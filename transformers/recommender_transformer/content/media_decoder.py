@@ -45,7 +45,7 @@ class MediaDecoder:
         return await asyncio.gather(*map(self.decode, contents, fields))
 
     async def prepared(self, modality: Modality, content: bytes | str) -> NDArray[Any]:
-        """Make the input of an encoder, in a thread; arguments and errors as of :meth:`Preparation.prepare`."""
+        """Make the input of an encoder in a thread, as :meth:`winnow.encoders.preparation.Preparation.prepare` does."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._preparation.prepare, modality, content)
 

@@ -11,7 +11,7 @@ from winnow.errors import WinnowError
 from winnow.local.running_stack import redis_url
 
 if TYPE_CHECKING:
-    from winnow.evaluation.attribution.report import Rate, Report, Row
+    from winnow.evaluation.attribution.report import AttributedRow, Rate, Report
 
 _GROUPS = ("source", "position", "release", "arm")
 
@@ -48,7 +48,7 @@ def report(
         _show(result)
 
 
-def _document(row: "Row") -> dict[str, object]:
+def _document(row: "AttributedRow") -> dict[str, object]:
     return row._asdict() | {"clicks": row.clicks._asdict(), "conversions": row.conversions._asdict()}
 
 

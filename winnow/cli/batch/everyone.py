@@ -32,12 +32,12 @@ def recommend_all(
     Raises:
         WinnowError: no stack is running and none of its addresses is given, or the batch failed.
     """
-    from winnow.batch.run import Options, run
+    from winnow.batch.run import BatchOptions, run
 
     folder = release_folder(release_dir).resolve()
     release = Release.open(folder)
     repository = folder.parents[1] / "model_repository" / str(release.manifest.number)
-    options = Options(
+    options = BatchOptions(
         release=release,
         predictor=repository if predictor == "embedded" else triton(),
         redis_url=redis_url(),

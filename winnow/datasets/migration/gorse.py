@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from winnow.datasets.migration.source import BadRow, Row, files_of, required
-from winnow.datasets.migration.target import EVENTS, Output, Report, written
+from winnow.datasets.migration.target import EVENTS, Report, TargetFolder, written
 from winnow.datasets.migration.values import amount, identifier, moment, real, words
 
 MOST_LABELS = 50
@@ -63,7 +63,7 @@ def convert(folder: Path, output: Path) -> Report:
     return report
 
 
-def _entities(out: Output, report: Report, table: str, files: list[Path]) -> dict[str, list[str]]:
+def _entities(out: TargetFolder, report: Report, table: str, files: list[Path]) -> dict[str, list[str]]:
     """Write items or users; returns the declared columns by kind."""
     if not files:
         return {}
@@ -103,7 +103,7 @@ def _item(given: Row) -> dict[str, Any]:
     }
 
 
-def _feedback(out: Output, report: Report, files: list[Path]) -> list[str]:
+def _feedback(out: TargetFolder, report: Report, files: list[Path]) -> list[str]:
     """Write the log; returns its event types, the most frequent first."""
     found: Counter[str] = Counter()
     needed = ["feedback_type", "user_id", "item_id"] if files[0].suffix == ".csv" else []

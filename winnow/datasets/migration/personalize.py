@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from winnow.datasets.migration.source import BadRow, Row, files_of, required
-from winnow.datasets.migration.target import EVENTS, IMPRESSIONS, Output, Report, Table, written
+from winnow.datasets.migration.target import EVENTS, IMPRESSIONS, Report, Table, TargetFolder, written
 from winnow.datasets.migration.values import amount, identifier, real, seconds, words
 
 Kind = Literal["categorical", "numeric", "text"]
@@ -85,7 +85,7 @@ def _inferred(files: list[Path]) -> dict[str, Kind]:
 
 
 def _entities(
-    out: Output, report: Report, table: str, files: list[Path], schema: dict[str, Kind]
+    out: TargetFolder, report: Report, table: str, files: list[Path], schema: dict[str, Kind]
 ) -> dict[str, list[str]]:
     """Write items or users; returns the declared columns by kind."""
     key = _KEYS[table]
@@ -130,7 +130,7 @@ def _item(row: Row) -> dict[str, Any]:
     }
 
 
-def _interactions(out: Output, report: Report, files: list[Path]) -> list[str]:
+def _interactions(out: TargetFolder, report: Report, files: list[Path]) -> list[str]:
     """Write the log and the impressions; returns the event types, the most frequent first."""
     found: Counter[str] = Counter()
     shown: OrderedDict[str, None] = OrderedDict()

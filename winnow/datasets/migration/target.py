@@ -114,7 +114,7 @@ class Table:
             self._rows = []
 
 
-class Output:
+class TargetFolder:
     """The folder of the data set, which appears once it is complete.
 
     Args:
@@ -173,7 +173,7 @@ def value_of(event: str) -> float:
 
 
 @contextmanager
-def written(output: Path, report: Report) -> Iterator[Output]:
+def written(output: Path, report: Report) -> Iterator[TargetFolder]:
     """Write a data set into a folder that must not exist.
 
     Raises:
@@ -185,7 +185,7 @@ def written(output: Path, report: Report) -> Iterator[Output]:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        yield Output(unfinished, report)
+        yield TargetFolder(unfinished, report)
         unfinished.rename(output)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

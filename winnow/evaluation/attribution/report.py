@@ -31,7 +31,7 @@ class Rate(NamedTuple):
     high: float | None
 
 
-class Row(NamedTuple):
+class AttributedRow(NamedTuple):
     """What came of a group of shown items.
 
     Attributes:
@@ -59,11 +59,11 @@ class Report(NamedTuple):
         notes: what was not attributed, in words.
     """
 
-    total: Row
-    source: list[Row]
-    position: list[Row]
-    release: list[Row]
-    arm: list[Row]
+    total: AttributedRow
+    source: list[AttributedRow]
+    position: list[AttributedRow]
+    release: list[AttributedRow]
+    arm: list[AttributedRow]
     notes: list[str]
 
 
@@ -83,7 +83,7 @@ def report(slots: Slots) -> Report:
     )
 
 
-def _by_position(position: NDArray[np.int64], slots: Slots) -> Iterator[Row]:
+def _by_position(position: NDArray[np.int64], slots: Slots) -> Iterator[AttributedRow]:
     for first, end in (*((each, each + 1) for each in range(10)), *_RANGES):
         rows = np.flatnonzero((position >= first) & (position < end if end else True))
         if len(rows):
@@ -91,7 +91,7 @@ def _by_position(position: NDArray[np.int64], slots: Slots) -> Iterator[Row]:
             yield _row(name, rows, slots)
 
 
-def _by_label(slot: NDArray[np.int64], label: list[str], slots: Slots) -> list[Row]:
+def _by_label(slot: NDArray[np.int64], label: list[str], slots: Slots) -> list[AttributedRow]:
     labels = np.array(label, object)
     return [_row(name, np.unique(slot[labels == name]), slots) for name in sorted(set(label))]
 
@@ -110,8 +110,8 @@ def _arms(lists: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
     return pc.list_parent_indices(taken).to_numpy(), names.to_pylist()
 
 
-def _row(name: str, rows: NDArray[np.int64], slots: Slots) -> Row:
-    return Row(name, len(rows), _rate(slots.clicked[rows]), _rate(slots.converted[rows]))
+def _row(name: str, rows: NDArray[np.int64], slots: Slots) -> AttributedRow:
+    return AttributedRow(name, len(rows), _rate(slots.clicked[rows]), _rate(slots.converted[rows]))
 
 
 def _rate(hit: NDArray[np.bool_]) -> Rate:

@@ -160,7 +160,7 @@ def table_of(release: Release, rows: Any) -> SimilarItems:
 def test_the_table_and_the_scan_agree(release: Release, vectors: Any) -> None:
     rows = nearest_items(torch.from_numpy(vectors.copy()), 64)
     similar = table_of(release, rows)
-    assert (rows.shape, similar.width) == ((ITEMS + 1, 64), 64)
+    assert (rows.shape, similar.table_width) == ((ITEMS + 1, 64), 64)
     for item in range(1, ITEMS + 1):
         table, scan = similar.from_table(item), similar.scan(item, 65)
         assert table.items.tolist() == scan.items.tolist()

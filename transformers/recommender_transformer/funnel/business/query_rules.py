@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.filtering.filter import Filter
-from winnow.ranking.caps import Group, Quotas
+from winnow.ranking.caps import ColumnValue, Quotas
 from winnow.rules.compiled import CompiledBoost
 from winnow.settings.business_rules import Fatigue
 
@@ -45,5 +45,5 @@ class QueryRules:
     tired: NDArray[np.float64] | None = None
     scored: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     placed: dict[int, int] = field(default_factory=dict)
-    capped: dict[int, list[Group]] = field(default_factory=dict)
+    capped: dict[int, list[ColumnValue]] = field(default_factory=dict)
     relaxed: list[int] = field(default_factory=list)

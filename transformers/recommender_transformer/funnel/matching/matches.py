@@ -33,7 +33,7 @@ _THREADS = 2
 T = TypeVar("T")
 
 
-class Held(NamedTuple):
+class HeldMatches(NamedTuple):
     """A list of matching items.
 
     Attributes:
@@ -58,8 +58,8 @@ class Matches:
     def __init__(self, catalog: Catalog, popular: NDArray[np.int32]) -> None:
         self._catalog = catalog
         self._popular = popular
-        self._held: LRUCache[str, Held] = LRUCache(_HELD_BYTES, getsizeof=lambda held: held.items.nbytes + 512)
-        self._running: dict[str, asyncio.Task[Held]] = {}
+        self._held: LRUCache[str, HeldMatches] = LRUCache(_HELD_BYTES, getsizeof=lambda held: held.items.nbytes + 512)
+        self._running: dict[str, asyncio.Task[HeldMatches]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "filter")
 
     def held(self, condition: Filter) -> NDArray[np.int32] | None:
@@ -91,7 +91,7 @@ class Matches:
         work = partial(self._nearest, items, vector, count)
         return work() if len(items) <= _AT_ONCE else await self._in_thread(work)
 
-    async def _update(self, condition: Filter) -> Held:
+    async def _update(self, condition: Filter) -> HeldMatches:
         columns, held = self._catalog.columns, self._held.get(condition.text)
         # What changes while a thread works is patched by the next request.
         changes = columns.changes
@@ -105,18 +105,18 @@ class Matches:
             self._held[condition.text] = found
         return found
 
-    def _computed(self, condition: Filter, changes: int) -> Held:
+    def _computed(self, condition: Filter, changes: int) -> HeldMatches:
         mask = condition.matches(self._catalog.columns)
         by_popularity = self._popular[mask[self._popular]]
         mask[self._popular] = False
-        return Held(np.concatenate([by_popularity, np.flatnonzero(mask).astype(np.int32)]), changes, 0)
+        return HeldMatches(np.concatenate([by_popularity, np.flatnonzero(mask).astype(np.int32)]), changes, 0)
 
-    def _patched(self, condition: Filter, held: Held, changed: NDArray[np.int32], changes: int) -> Held:
+    def _patched(self, condition: Filter, held: HeldMatches, changed: NDArray[np.int32], changes: int) -> HeldMatches:
         match = condition.mask(self._catalog.columns, changed)
         kept = held.items[~are_among(held.items, changed[~match])]
         more = changed[match]
         more = more[~are_among(more, kept)]
-        return Held(np.concatenate([kept, more]), changes, held.patched + len(changed))
+        return HeldMatches(np.concatenate([kept, more]), changes, held.patched + len(changed))
 
     def _nearest(
         self, items: NDArray[np.int32], vector: NDArray[np.float32], count: int

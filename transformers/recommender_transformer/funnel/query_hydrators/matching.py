@@ -11,7 +11,7 @@ _ENOUGH = 8
 class MatchingHydrator:
     """Looks the matching items up, or computes them in a thread if the filter is new.
 
-    Where a source that does not know the conditions would name less than :data:`_ENOUGH` times ``k`` matching items,
+    Where a source that does not know the conditions would name less than ``_ENOUGH`` times ``k`` matching items,
     retriever and content source choose among the matching ones. Otherwise what they find is filtered.
 
     Args:

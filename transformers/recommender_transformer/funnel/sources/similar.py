@@ -43,7 +43,7 @@ class Similar:
         count = self._k if query.has_person else max(self._k, query.request.k)
         if (few := query.matching.few) is not None:
             return self._among(few, item, count)
-        if self._items.has_table(item) and query.categories is None and 2 * query.request.k <= self._items.width:
+        if self._items.has_table(item) and query.categories is None and 2 * query.request.k <= self._items.table_width:
             return self._items.from_table(item)
         return asyncio.to_thread(self._items.scan, item, count, query.categories)
 

@@ -23,7 +23,8 @@ RELOAD_S = 1.0
 """Interval at which the file is checked for changes."""
 
 MODELS: dict[str, Scope] = {"recommender": "recommend", "events": "events", "items": "catalog", "users": "catalog"}
-"""What a call to a model needs; an action of a model may need more (:func:`caller.require`)."""
+"""What a call to a model needs; an action of a model may need more, which
+:func:`recommender_transformer.serving.access.caller.require` checks."""
 
 _OTHER_MODEL: Scope = "admin"
 

@@ -20,6 +20,8 @@ from winnow.store.connection import AsyncClient, RedisError, connect_async
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.1
+"""Seconds between two reports of a process."""
+
 MOST_BUCKETS = 10_000
 """Callers whose buckets a process holds; beyond it the one that was made first is forgotten."""
 
