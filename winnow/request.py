@@ -251,7 +251,7 @@ class RecommendRequest(Contract):
             return self
         given = self.given
         if self.recommendation_id is None and not any(field in given for field in combinations.ASKED):
-            others = ", ".join(combinations.ASKED[1:])
+            others = ", ".join((*combinations.ASKED[1:], "recommendation_id"))
             message = f".user_id: is required, and must be {fields.LENGTH}, unless there is one of {others}"
             raise PydanticCustomError(_WHOLE, message)
         if wrong := combinations.fault(given, self.list):

@@ -107,17 +107,18 @@ class Retrieval:
         remaining = int(np.count_nonzero(passed))
         for component in self._pipeline.filters:
             started = perf_counter()
-            kept = component.keep(query, candidates)
-            removed = passed > kept
-            count = int(np.count_nonzero(removed))
-            if count and component.relaxable and (missing := needed - remaining + count) > 0:
-                # The first candidates that the filter would remove.
-                kept[np.flatnonzero(removed)[:missing]] = True
+            kept, count = component.keep(query, candidates), 0
+            if kept is not None:
                 removed = passed > kept
                 count = int(np.count_nonzero(removed))
-            if count:
-                query.trace.remove(component.name, candidates.items[removed])
-                passed &= kept
+                if count and component.relaxable and (missing := needed - remaining + count) > 0:
+                    # The first candidates that the filter would remove.
+                    kept[np.flatnonzero(removed)[:missing]] = True
+                    removed = passed > kept
+                    count = int(np.count_nonzero(removed))
+                if count:
+                    query.trace.remove(component.name, candidates.items[removed])
+                    passed &= kept
             query.trace.end_step("filters", component.name, started, remaining, remaining - count)
             remaining -= count
         return candidates if remaining == len(candidates) else candidates.take(passed.nonzero()[0])

@@ -10,17 +10,21 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from random import random
 from time import monotonic, perf_counter
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender_transformer.backends.online_store import UserState
 from recommender_transformer.content.media_decoder import DecodedContent
 from recommender_transformer.funnel.answers import left_out, recommended
+from recommender_transformer.funnel.business.query_rules import QueryRules
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.fallbacks import Fallbacks
 from recommender_transformer.funnel.forms.asked import Asked, FunnelName
-from recommender_transformer.funnel.pages.page import marks
+from recommender_transformer.funnel.matching.wanted import Wanted
+from recommender_transformer.funnel.pages.page import Page, marks
 from recommender_transformer.funnel.query import Exploration, Query, User
 from recommender_transformer.funnel.retrieval import Retrieval
 from recommender_transformer.funnel.stage_metrics import StageMetrics
@@ -29,6 +33,17 @@ from winnow.request import Answer, RecommendRequest
 from winnow.schema import Repeats
 
 DEADLINE_MS = 200
+
+
+class _Read(NamedTuple):
+    """A request, and what it names in the terms of the release; see :class:`Query`."""
+
+    request: RecommendRequest
+    page: Page
+    rules: QueryRules | None
+    asked: Asked
+    categories: NDArray[np.int32] | None
+    wanted: Wanted | None
 
 
 class Runner:
@@ -75,39 +90,53 @@ class Runner:
                 an encoder, category, column, event type or item that a request names, or the rules in force a filter;
                 the message names the field.
         """
-        objectives, reader = self._pipeline.objectives, self._pipeline.reader
-        read = [self._pipeline.ids.read(request, f"instances[{n}]") for n, request in enumerate(requests)]
-        for n, (request, _) in enumerate(read):
-            objectives.check(request, f"instances[{n}]")
-        business_rules = self._pipeline.rules
-        rules = [business_rules.of(request, f"instances[{n}]", page.first) for n, (request, page) in enumerate(read)]
-        asked = [reader.read(request, f"instances[{n}]") for n, (request, _) in enumerate(read)]
-        contents = await self._decode([request for request, _ in read])
-        assigned = [(*self._assign(request), page) for request, page in read]
+        read = [self._read(request, f"instances[{n}]") for n, request in enumerate(requests)]
+        contents = await self._decode([one.request for one in read])
+        several = len(requests) > 1
         queries = [
-            Query(
-                request=request,
-                request_id=f"{request_id}-{n}" if len(requests) > 1 else request_id,
-                categories=self._pipeline.categories.codes(request, f"instances[{n}]"),
-                repeats=request.repeats or self._repeats(asked[n]),
-                wanted=self._pipeline.wanted.of(request, f"instances[{n}]", {} if of_it is None else of_it.filters),
-                weights=objectives.weights(request),
-                deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
-                user=User(self._cold_start_state),
-                page=page,
-                asked=asked[n],
-                rules=of_it,
-                content=content,
-                carrier=carrier or {},
-                arms=arms,
-                exploration=self._exploration(request, asked[n]),
-            )
-            for n, ((request, arms, page), content, of_it) in enumerate(zip(assigned, contents, rules, strict=True))
+            self._query(one, f"{request_id}-{n}" if several else request_id, content, carrier or {})
+            for n, (one, content) in enumerate(zip(read, contents, strict=True))
         ]
-        if business_rules.degraded:
+        if degraded := self._pipeline.rules.degraded:
             for query in queries:
-                query.trace.degraded.append(f"rules: {business_rules.degraded}")
+                query.trace.degraded.append(f"rules: {degraded}")
         return queries
+
+    def _read(self, request: RecommendRequest, where: str) -> _Read:
+        """What a request names, in the terms of the release; ``where`` is its path in the call, for messages."""
+        pipeline = self._pipeline
+        request, page = pipeline.ids.read(request, where)
+        pipeline.objectives.check(request, where)
+        rules = pipeline.rules.of(request, where, page.first)
+        return _Read(
+            request,
+            page,
+            rules,
+            asked=pipeline.reader.read(request, where),
+            categories=pipeline.categories.codes(request, where),
+            wanted=pipeline.wanted.of(request, where, {} if rules is None else rules.filters),
+        )
+
+    def _query(self, read: _Read, request_id: str, content: DecodedContent, carrier: Mapping[str, str]) -> Query:
+        """The query of a request, whose deadline begins now."""
+        request, arms = self._assign(read.request)
+        return Query(
+            request=request,
+            request_id=request_id,
+            categories=read.categories,
+            repeats=request.repeats or self._repeats(read.asked),
+            wanted=read.wanted,
+            weights=self._pipeline.objectives.weights(request),
+            deadline_s=(request.deadline_ms or self._deadline_ms) / 1000,
+            user=User(self._cold_start_state),
+            page=read.page,
+            asked=read.asked,
+            rules=read.rules,
+            content=content,
+            carrier=carrier,
+            arms=arms,
+            exploration=self._exploration(request, read.asked),
+        )
 
     def _assign(self, request: RecommendRequest) -> tuple[RecommendRequest, dict[str, str]]:
         """The request with what its user's arms set.

@@ -88,8 +88,8 @@ class Filter(Protocol):
     name: str
     relaxable: bool
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
-        """Bool [n], true for each candidate to keep."""
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
+        """Bool [n], true for each candidate to keep; `None` keeps all, without a comparison."""
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """Why each of ``candidates``, all removed by this filter, was removed; called for traces only."""

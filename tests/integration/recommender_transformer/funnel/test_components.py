@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from recommender_transformer.backends.live_items import write
 from recommender_transformer.backends.online_store import OnlineStore
@@ -16,6 +17,7 @@ from recommender_transformer.funnel.components import Pipeline
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.funnel.stage_metrics import TIMED_STAGES
+from recommender_transformer.funnel.stages import Filter
 from recommender_transformer.pipeline import recommender
 from tests.support.tiny_release import new_item
 from winnow.release import Release
@@ -74,6 +76,12 @@ def named(components: tuple[Any, ...], name: str) -> Any:
     return component
 
 
+def decisions(component: Filter, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    """What a filter keeps, also where it keeps all without a comparison."""
+    kept = component.keep(query, candidates)
+    return np.ones(len(candidates), np.bool_) if kept is None else kept
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_lists_distinct_items_best_first(check, name: str) -> None:
     async def work(pipeline: Pipeline, query: Query, candidates: Candidates) -> None:
@@ -94,12 +102,12 @@ def test_a_filter_has_one_decision_per_candidate_and_changes_none(check, name: s
         component = named(pipeline.filters, name)
         merged = query.trace.merged[0]
         before = merged.items.copy()
-        kept = component.keep(query, merged)
+        kept = decisions(component, query, merged)
         assert (kept.dtype, kept.shape) == (np.bool_, before.shape)
         assert (merged.items == before).all()
-        assert (component.keep(query, merged) == kept).all()
-        assert component.keep(query, candidates).all(), "what has passed once passes again"
-        assert component.keep(query, merged.take(np.arange(0))).shape == (0,)
+        assert (decisions(component, query, merged) == kept).all()
+        assert decisions(component, query, candidates).all(), "what has passed once passes again"
+        assert decisions(component, query, merged.take(np.arange(0))).shape == (0,)
         reasons = component.reasons(query, merged)
         assert len(reasons) == len(merged)
         assert all(reasons)

@@ -152,7 +152,9 @@ def test_a_seen_new_item_is_filtered(published: Release, redis_url: str) -> None
             query = type("Query", (), {"user": User(state), "repeats": "hide"})()
             offered = type("Offered", (), {"items": store.catalog.indices(["item-1", "new-7"])})()
             assert offered.items.tolist() == [1, index]
-            return Seen(store.catalog).keep(query, offered).tolist()
+            kept = Seen(store.catalog).keep(query, offered)
+            assert kept is not None
+            return kept.tolist()
         finally:
             await store.close()
 

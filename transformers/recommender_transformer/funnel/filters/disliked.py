@@ -17,12 +17,12 @@ class Disliked:
     name = "disliked"
     relaxable = False
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
         """True for items that the user does not dislike."""
         state = query.user.state
         disliked = state.events.items[state.values < 0]
         if not len(disliked):
-            return np.ones(len(candidates), dtype=np.bool_)
+            return None
         return ~are_among(candidates.items, disliked)
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:

@@ -34,11 +34,11 @@ class DislikedCategory:
         self._categories = categories
         self._width = width
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
         """True for candidates of a category that is not disliked."""
         disliked = self._disliked(query)
         if not disliked:
-            return np.ones(len(candidates), dtype=np.bool_)
+            return None
         codes = candidates.rows["categorical"][:, : self._width]
         # Code 0 is "no category", and is first only if the item has none.
         kept: NDArray[np.bool_] = (~np.isin(codes, [0, *disliked])).any(axis=1) | (codes[:, 0] == 0)

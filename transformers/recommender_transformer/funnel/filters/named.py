@@ -21,12 +21,13 @@ class Named:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
         """True for items that every filter selects."""
+        if query.rules is None or not query.rules.filters:
+            return None
         kept = np.ones(len(candidates), np.bool_)
-        if query.rules is not None:
-            for one in query.rules.filters.values():
-                kept &= one.mask(self._catalog.columns, candidates.items)
+        for one in query.rules.filters.values():
+            kept &= one.mask(self._catalog.columns, candidates.items)
         return kept
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:

@@ -28,8 +28,11 @@ class RequestFilter:
         self._catalog = catalog
         self._width = width
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
         """True for items that the request allows; excluded ids that are not in the catalog have no effect."""
+        asks = query.wanted or query.asked.item or query.page.shown or query.request.filters.exclude_items
+        if not asks and query.categories is None:
+            return None
         allowed = ~self._excluded(query, candidates)
         if query.categories is not None:
             allowed &= self._in(query.categories, candidates)

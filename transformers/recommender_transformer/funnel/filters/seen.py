@@ -24,13 +24,13 @@ class Seen:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
         """True for items that the user has not seen, and for all unless repeats are hidden; sets ``seen``."""
         seen = self._recently_seen(query, candidates)
         if query.user.state.seen is not None:
             seen |= query.user.state.seen.contains(candidates.items, self._catalog)
         candidates.seen = seen
-        return ~seen if query.repeats == "hide" else np.ones(len(candidates), dtype=np.bool_)
+        return ~seen if query.repeats == "hide" else None
 
     def reasons(self, query: Query, candidates: Candidates) -> list[str]:
         """Whether the history has the item, or only the seen filter."""

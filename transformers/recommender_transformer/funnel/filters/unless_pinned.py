@@ -20,10 +20,10 @@ class UnlessPinned:
         self.name = filter_.name
         self.relaxable = filter_.relaxable
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
         """True where the filter keeps the candidate or a rule pins it."""
         kept = self._filter.keep(query, candidates)
-        if query.rules is not None and query.rules.pins:
+        if kept is not None and query.rules is not None and query.rules.pins:
             kept |= np.isin(candidates.items, list(query.rules.pins))
         return kept
 

@@ -46,12 +46,12 @@ class Unlikely:
         self._hashes = hashes
         self._width = width
 
-    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_]:
+    def keep(self, query: Query, candidates: Candidates) -> NDArray[np.bool_] | None:
         """True for likely candidates and for the explored share, whose propensity is set to :data:`EXPLORE`."""
         touched, seen = query.user.state.categories, query.user.state.seen
         recent = self._catalog.indices(query.user.state.recent)
         if query.states_interest or touched is None or seen is None or self._count(seen, recent) < FEWEST:
-            return np.ones(len(candidates), dtype=np.bool_)
+            return None
         codes = candidates.rows["categorical"][:, : self._width]
         # Many candidates share few categories: look up each category once.
         distinct = np.flatnonzero(np.bincount(codes.ravel(), minlength=1))

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,10 +50,22 @@ end
 """Trims at least a hundred entries at a time; returns the number of trimmed entries that were not exported yet."""
 
 _APPEND = """
-if redis.call('EXISTS', KEYS[2]) == 1 then return false end
-return redis.call('XADD', KEYS[1], '*', unpack(ARGV))
+local at = 1
+for entry = 2, #KEYS do
+  local length = tonumber(ARGV[at])
+  if redis.call('EXISTS', KEYS[entry]) == 0 then
+    redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 1, at + length))
+  end
+  at = at + 1 + length
+end
 """
-"""Does not append the impression of a user who was erased after it was shown."""
+"""Appends impressions, but not those of users who were erased after they were shown.
+
+For each there is a key, which exists for an erased user, and the number of its arguments before these.
+"""
+
+_TOGETHER = 64
+"""Impressions that one call of the script appends, during which Redis answers no reader."""
 
 _LOST = Counter("winnow_impressions_lost_total", "Impressions that could not be written to Redis.")
 _TRIMMED = Counter(
@@ -129,14 +142,10 @@ class Impressions:
             await asyncio.sleep(_WAIT_S)
             batch = [self._pending.popleft() for _ in range(len(self._pending))]
             pipe = self._store.client.pipeline(transaction=False)
+            for start in range(0, len(batch), _TOGETHER):
+                pipe.eval(_APPEND, *_arguments(batch[start : start + _TOGETHER]))
             for impression in batch:
-                entry = _entry(impression)
-                if impression.user_id is None:
-                    pipe.xadd(IMPRESSIONS, entry)
-                    continue
-                flat = (part for field in entry.items() for part in field)
-                pipe.eval(_APPEND, 2, IMPRESSIONS, unlogged(impression.user_id), *flat)
-                if impression.fatigue is not None and impression.items:
+                if impression.fatigue is not None and impression.user_id is not None and impression.items:
                     item_ids = [item["item_id"] for item in impression.items]
                     half_life = impression.fatigue.half_life_hours
                     remember(pipe, impression.user_id, item_ids, impression.now_ms, half_life)
@@ -148,6 +157,17 @@ class Impressions:
             except (RedisError, OSError) as error:
                 _LOST.inc(len(batch))
                 log.warning("%d impressions lost: %s", len(batch), error)
+
+
+def _arguments(batch: Sequence[_Impression]) -> list[Any]:
+    """The number of keys, the keys and the arguments of :data:`_APPEND`."""
+    # No user has the id "", which stands for a request without a user.
+    keys = [IMPRESSIONS, *(unlogged(shown.user_id or "") for shown in batch)]
+    values: list[Any] = []
+    for entry in map(_entry, batch):
+        values.append(2 * len(entry))
+        values += chain.from_iterable(entry.items())
+    return [len(keys), *keys, *values]
 
 
 def _entry(shown: _Impression) -> dict[Any, Any]:
