@@ -52,6 +52,18 @@ def send_cloud_event(server: Server, event: dict[str, str]) -> None:
         assert response.status == 200
 
 
+def begin_anew(servers: tuple[Server, ...], redis_url: str) -> None:
+    """Empty the streams, once the processes have written the impressions of earlier tests: in the order of requests."""
+    last = set()
+    for server in servers:
+        with protocols.http(server.ports[0]) as http:
+            [answer] = protocols.over_http_v1(http, [{"user_id": "last"}])
+        last.add(answer["request_id"].encode())
+    with connect(redis_url) as redis:
+        until(lambda: last <= {fields[b"request_id"] for _, fields in redis.xrange(IMPRESSIONS)})
+        redis.delete(IMPRESSIONS, EVENTS)
+
+
 def clicks(result: Report) -> dict[str, tuple[int, int, int]]:
     return {row.name: (row.shown, row.clicks.hits, row.conversions.hits) for row in (result.total, *result.position)}
 
@@ -59,8 +71,7 @@ def clicks(result: Report) -> dict[str, tuple[int, int, int]]:
 def test_quoted_events_are_attributed_to_their_slots(
     two_processes: tuple[Server, Server], redis_url: str, tmp_path: Path
 ) -> None:
-    with connect(redis_url) as redis:
-        redis.delete(IMPRESSIONS, EVENTS)
+    begin_anew(two_processes, redis_url)
     user = "customer-\u0634"
     pages: list[Answer] = []
     with protocols.http(two_processes[0].ports[0]) as http:
