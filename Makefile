@@ -123,11 +123,11 @@ PROJECT = $(INSTALL) $(TORCH) --python .venv/bin/python --constraint constraints
 # A stamp is older than its files when a pin has changed; only then are packages installed again.
 .venv/.installed: pyproject.toml constraints.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv || $(call NO_PYTHON,3.11 to 3.13,PYTHON)
-	$(PROJECT) '.[serving,training,cpu,pipelines,local,milvus]'
+	$(PROJECT) '.[serving,explorer,training,cpu,pipelines,local,milvus]'
 	touch $@
 
 .venv/.developing: .venv/.installed
-	$(PROJECT) '.[serving,training,cpu,pipelines,local,milvus,spark,dev,docs]'
+	$(PROJECT) '.[serving,explorer,training,cpu,pipelines,local,milvus,spark,dev,docs]'
 	touch $@
 
 # Without dependencies: the wheel requires gRPC, protobuf and more for its Python API, which Winnow does not use.

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from export.approximate_retriever import choose, export_approximate
+from export.explored import explored_arrays
 from export.graphs.parity import ParityRow
 from export.installed_encoders import install_encoders
 from export.item_content import content_arrays
@@ -159,12 +160,15 @@ def export_release(parts: TrainedParts, home: Path, number: int, show_progress: 
             kept = exits.enter_context(keep_for_training(parts.encoders, retrieval, ranker, training))
             item_columns, described = column_arrays(dataset.items, dataset.spec.items)
             source = provenance.recorded(parts.dataset, parts.encoders, parts.retriever)
+            explored, located = explored_arrays(dataset.items, features.user_ids, source, home)
             written = release.write(
                 releases / str(number),
                 _arrays(features, retriever, SourceTables.load(parts.retriever), dataset, parts.dataset / HOLDOUT)
                 | item_columns
-                | content_arrays(features, retriever),
+                | content_arrays(features, retriever)
+                | explored,
                 _json_files(parts)
+                | located
                 | {columns.FILE: described}
                 | {profile.FILE: data_profile(features, dataset, parts.dataset / HOLDOUT).model_dump_json(indent=1)}
                 | {BUILD: _build(parts, watch).model_dump_json(indent=1)}

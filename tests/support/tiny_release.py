@@ -64,6 +64,8 @@ def write_release(
     rules: str = "",
     items: int = ITEMS,
     catalog_position: str = "",
+    more: Mapping[str, NDArray[Any] | Strings] | None = None,
+    documents: Mapping[str, str] | None = None,
 ) -> Release:
     """Write a release folder as the export does, with random arrays.
 
@@ -78,6 +80,8 @@ def write_release(
         rules: its business rules, as YAML or JSON.
         items: number of items.
         catalog_position: as in the manifest.
+        more: further arrays, by name.
+        documents: further files, by name.
     """
     rng, apart = np.random.default_rng(seed), np.random.default_rng(seed + 1000)
     item_rows = np.zeros(items + 1, SCHEMA.item_dtype)
@@ -97,7 +101,8 @@ def write_release(
         folder / str(number),
         {
             **id_arrays(["", *(f"{item}{index}" for index in range(1, items + 1))]),
-            "user_ids": np.array([f"user-{index}" for index in range(USERS)]),
+            "user_ids": (user_ids := np.array([f"user-{index}" for index in range(USERS)])),
+            "user_order": np.argsort(user_ids, kind="stable").astype(np.int32),
             "item_rows": item_rows,
             "user_rows": user_rows,
             "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
@@ -112,6 +117,7 @@ def write_release(
             "neighbour_weights": rng.random(neighbours.shape).astype(np.float32),
             "popular": (rng.permutation(items) + 1).astype(np.int32),
             **column_values,
+            **(more or {}),
         },
         {
             columns.FILE: described,
@@ -120,6 +126,7 @@ def write_release(
             "encoders.json": inputs.model_dump_json(),
             "tokenizer.json": train_tokenizer(TEXTS, 300, 8).to_str(),
             **({business_rules.FILE: rules} if rules else {}),
+            **(documents or {}),
         },
         number=number,
         dataset=f"tiny-{number}",

@@ -9,6 +9,7 @@ from winnow.cli.analysis import experiment
 from winnow.cli.analysis.off_policy import off_policy
 from winnow.cli.build import build
 from winnow.cli.evaluate import evaluate
+from winnow.cli.explorer.serving import explorer
 from winnow.cli.live import rules
 from winnow.cli.live.objectives import objectives
 from winnow.cli.migrate import imports
@@ -34,7 +35,7 @@ commands = typer.Typer(
     ".winnow).",
 )
 for command in (
-    *(demo, build, up, down, recommend, objectives, lists),
+    *(demo, build, up, down, explorer, recommend, objectives, lists),
     *(evaluate, report, gate, promote, rollback, releases, diff),
     *(off_policy, skew, plan, trigger),
 ):

@@ -141,6 +141,10 @@ class AsyncWinnow:
         """An item as it is now, with the ids of its nearest items."""
         return await self._send(calls.read_item(item_id, nearest))
 
+    async def read_items(self, item_ids: Sequence[str]) -> list[ItemRecord]:
+        """Several items as they are now, without nearest ones; at most :data:`winnow.request.MAX_INSTANCES`."""
+        return await self._send(calls.read_items(item_ids))
+
     async def disable_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
         """Take items down: they are not recommended until they are enabled."""
         return await self._send(calls.change_items("disable", item_ids))

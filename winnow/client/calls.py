@@ -126,6 +126,11 @@ def read_item(item_id: str, nearest: int) -> Call[ItemRecord]:
     return Call("items", [{"item_id": item_id, "action": "read", "nearest": nearest}], _only)
 
 
+def read_items(item_ids: Sequence[str]) -> Call[list[ItemRecord]]:
+    """Several items as they are now."""
+    return Call("items", [{"item_id": item_id, "action": "read"} for item_id in item_ids], _all)
+
+
 def put_user(user_id: str, attributes: Mapping[str, Any]) -> Call[ChangedUser]:
     """Attributes to change."""
     return Call("users", [{"user_id": user_id, "attributes": dict(attributes)}], _only)

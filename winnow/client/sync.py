@@ -217,6 +217,10 @@ class Winnow:
         """
         return self._send(calls.read_item(item_id, nearest))
 
+    def read_items(self, item_ids: Sequence[str]) -> list[ItemRecord]:
+        """Several items as they are now, without nearest ones; at most :data:`winnow.request.MAX_INSTANCES`."""
+        return self._send(calls.read_items(item_ids))
+
     def disable_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
         """Take items down: they are not recommended until they are enabled.
 

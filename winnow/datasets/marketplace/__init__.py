@@ -67,9 +67,14 @@ def simulated(size: MarketplaceSize) -> World:
     return World(catalog, people, simulate(catalog, people, size.events, for_log))
 
 
+def folder_of(within: Path, size: MarketplaceSize) -> Path:
+    """The folder of a marketplace of that size inside ``within``; it may be missing."""
+    return within / "-".join(str(number) for number in (_RECIPE, *astuple(size)))
+
+
 def generated(within: Path, size: MarketplaceSize, show_progress: bool = False) -> Path:
     """The folder of a marketplace of that size inside ``within``; generated if it is missing."""
-    folder = within / "-".join(str(number) for number in (_RECIPE, *astuple(size)))
+    folder = folder_of(within, size)
     if not folder.exists():
         within.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=within, prefix=".new-") as scratch:

@@ -1,0 +1,1 @@
+"""The explorer in front of a served tiny release."""
