@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from winnow.client import EndpointError, InvalidCall, NoAnswer
 from winnow.errors import WinnowError
-from winnow.explorer.base.pages import error_page
+from winnow.explorer.base.pages import error_page, in_words
 from winnow.explorer.base.security import Security
 from winnow.explorer.base.settings import Settings
 from winnow.explorer.base.stack import Stack
@@ -85,7 +85,7 @@ async def _no_redis(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, EndpointError)
     status = 400 if isinstance(error, InvalidCall) else 503
-    return error_page(request, status, f"The recommender refuses the request: {error}")
+    return error_page(request, status, f"The recommender refuses the request: {in_words(error)}")
 
 
 async def _wrong(request: Request, error: Exception) -> Response:
