@@ -21,6 +21,7 @@ from export.explored import explored_arrays
 from export.graphs.parity import ParityRow
 from export.installed_encoders import install_encoders
 from export.item_content import content_arrays
+from export.item_map import explored_items
 from export.kept import increment_of, keep_for_training
 from export.repository import export_model
 from export.triton.version import MODEL_FILE
@@ -278,6 +279,7 @@ def _arrays(
         "grade": log.grade,
         **tables.arrays(),
         **ItemOrders.of(features.item_rows, features.schema).arrays(),
+        **explored_items(retriever.item_vectors.numpy(), log.item, retriever.settings.seed),
         "nearest": nearest_items(retriever.item_vectors, device="cuda" if torch.cuda.is_available() else "cpu"),
     }
     if holdout.exists():

@@ -97,6 +97,7 @@ def write_release(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     neighbours = rng.integers(1, items + 1, (items + 1, 10)).astype(np.int32)
     column_values, described = column_arrays(catalog_of(item_rows), DECLARED)
+    taken = rng.integers(1, items + 1, EVENTS).astype(np.int32)
     return releases.write(
         folder / str(number),
         {
@@ -106,7 +107,10 @@ def write_release(
             "item_rows": item_rows,
             "user_rows": user_rows,
             "offsets": np.searchsorted(user, np.arange(USERS + 1)).astype(np.int64),
-            "item": rng.integers(1, items + 1, EVENTS).astype(np.int32),
+            "item": taken,
+            "item_events": np.bincount(taken, minlength=items + 1).astype(np.int32),
+            "map_items": np.arange(1, items + 1, dtype=np.int32),
+            "map_points": np.random.default_rng(seed + 2000).integers(0, 65_536, (items, 2), np.uint16),
             "event": rng.integers(1, 3, EVENTS).astype(np.int32),
             "grade": np.ones(EVENTS, np.float32),
             "timestamp": np.arange(1_700_000_000_000, 1_700_000_000_000 + EVENTS * 60_000, 60_000, dtype=np.int64),

@@ -17,6 +17,8 @@ from winnow.explorer.base.security import Security
 from winnow.explorer.base.settings import Settings
 from winnow.explorer.base.stack import Stack
 from winnow.explorer.base.tokens import Tokens
+from winnow.explorer.catalog.held import HeldCatalog
+from winnow.explorer.health.monitor import Monitor
 from winnow.explorer.routes import ROUTES
 from winnow.store.connection import RedisError
 
@@ -33,7 +35,10 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.stack = Stack.of(settings)
-        yield
+        app.state.catalog = HeldCatalog()
+        app.state.monitor = Monitor(settings)
+        async with app.state.monitor.running():
+            yield
         await app.state.stack.close()
 
     app = Starlette(

@@ -155,6 +155,11 @@ class LongTextColumn:
         self._texts = texts
         self._changed: dict[int, bytes] = {}
 
+    @property
+    def texts(self) -> Strings:
+        """Those of the release's items, as it was built."""
+        return self._texts
+
     def value(self, index: int) -> str | None:
         """The text of an item; ``None`` for NULL."""
         return self._of(index).decode() or None
