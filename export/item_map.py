@@ -90,4 +90,5 @@ def _scaled(points: NDArray[np.float64]) -> NDArray[np.uint16]:
         return np.zeros((0, 2), np.uint16)
     low, high = points.min(axis=0), points.max(axis=0)
     side = max(float((high - low).max()), 1e-12)
-    return np.round(((points - (low + high) / 2) / side + 0.5) * _LAST).astype(np.uint16)
+    scaled: NDArray[np.uint16] = np.round(((points - (low + high) / 2) / side + 0.5) * _LAST).astype(np.uint16)
+    return scaled

@@ -26,6 +26,14 @@ def explorer(
             help="A further name under which browsers reach the explorer; may be repeated.", show_default=False
         ),
     ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address of the metrics of a further process, such as a sidecar's; may be repeated. Default: the "
+            "running stack's sidecar.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve the explorer, pages that show what the stack recommends and why, until Ctrl-C.
 
@@ -47,6 +55,7 @@ def explorer(
         os.environ.get("WINNOW_API_KEY"),
         read_only,
         allowed_hosts(host, allow_host or ()),
+        tuple(metrics or ()),
     )
     typer.echo(f"explorer at http://{host}:{port}; Ctrl-C stops it")
     serve(settings, host, port)

@@ -14,7 +14,13 @@ from starlette.responses import HTMLResponse
 PACKAGE = Path(__file__).parents[1]
 STATIC = PACKAGE / "static"
 
-NAVIGATION: list[tuple[str, str]] = [("/", "Overview"), ("/people", "People"), ("/ask", "Ask"), ("/catalog", "Catalog"), ("/health", "Health")]
+NAVIGATION: list[tuple[str, str]] = [
+    ("/", "Overview"),
+    ("/people", "People"),
+    ("/ask", "Ask"),
+    ("/catalog", "Catalog"),
+    ("/health", "Health"),
+]
 """Address and title of each entry of the menu."""
 
 

@@ -21,6 +21,7 @@ class Settings:
         api_key: a key for the transformer, where it has access control.
         read_only: whether every POST is refused.
         hosts: names that the ``Host`` of a request may have, without port.
+        metrics: addresses of the ``/metrics`` of further processes; empty for those of the home's running stack.
     """
 
     home: Path
@@ -29,6 +30,7 @@ class Settings:
     api_key: str | None = None
     read_only: bool = False
     hosts: tuple[str, ...] = LOCAL_NAMES
+    metrics: tuple[str, ...] = ()
 
 
 def allowed_hosts(host: str, further: Sequence[str]) -> tuple[str, ...]:

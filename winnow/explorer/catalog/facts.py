@@ -49,7 +49,8 @@ class Facts:
     @cached_property
     def events(self) -> NDArray[np.int32] | None:
         """int32 [n + 1], events of each item in the log."""
-        return self._array("item_events")
+        found: NDArray[np.int32] | None = self._array("item_events")
+        return found
 
     @cached_property
     def popular(self) -> NDArray[np.int32]:
@@ -89,7 +90,7 @@ class Facts:
         return None if items is None or points is None else (items, points)
 
     def of_category(self, name: str) -> NDArray[np.bool_]:
-        """bool [n + 1], whether each item has a category. Reads a number for each item."""
+        """Bool [n + 1], whether each item has a category. Reads a number for each item."""
         columns = self.opened.columns
         if "category" not in columns.names:
             return np.zeros(self.count + 1, np.bool_)

@@ -1,4 +1,4 @@
-"""What the catalog's pages keep between requests: facts of the last releases, changed items, and a turn for each scan."""
+"""What the catalog's pages keep between requests: facts of releases, changed items, and whose turn it is to scan."""
 
 import asyncio
 from dataclasses import dataclass, field

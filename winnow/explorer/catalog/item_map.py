@@ -40,7 +40,8 @@ class Frame(NamedTuple):
         values = [_number(text, default) for text, default in ((x, SIDE / 2), (y, SIDE / 2), (zoom, 1.0))]
         scale = min(max(values[2], 1.0), LARGEST)
         half = SIDE / 2 / scale
-        return cls(*(round(min(max(value, half), SIDE - half), 1) for value in values[:2]), round(scale, 2))
+        across, down = (round(min(max(value, half), SIDE - half), 1) for value in values[:2])
+        return cls(across, down, round(scale, 2))
 
     @property
     def box(self) -> tuple[float, float, float]:

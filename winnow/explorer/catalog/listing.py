@@ -43,9 +43,7 @@ class Listing:
         return max(1, -(-self.total // SHOWN))
 
 
-def listing(
-    facts: Facts, changed: Mapping[str, LiveEntry], query: str, category: str, only: str, page: int
-) -> Listing:
+def listing(facts: Facts, changed: Mapping[str, LiveEntry], query: str, category: str, only: str, page: int) -> Listing:
     """Search.
 
     An item of that id comes first, then the added and changed ones, the latest first, then those of the release by
@@ -62,7 +60,7 @@ def listing(
     words = words_of(query)
     live = [
         item_id
-        for item_id, entry in reversed(changed.items())
+        for item_id, entry in reversed(list(changed.items()))
         if not entry.deleted
         and (entry.new or only == "changed")
         and (not category or category in entry.categories)
@@ -97,7 +95,7 @@ def listing(
 
 
 def _within(facts: Facts, changed: Mapping[str, LiveEntry], category: str, only: str) -> NDArray[np.bool_] | None:
-    """bool [n + 1], the items of the release that a list may have; ``None`` for all."""
+    """Bool [n + 1], the items of the release that a list may have; ``None`` for all."""
     within: NDArray[np.bool_] | None = None
     if category:
         within = facts.of_category(category).copy()
@@ -131,4 +129,3 @@ def _page(facts: Facts, first: list[str], items: NDArray[np.int32], page: int) -
     begin = max(0, start - len(first))
     texts = [facts.opened.item_id(index) for index in rest[begin : begin + SHOWN - len(shown)].tolist()]
     return Listing(shown + texts, page, total)
-

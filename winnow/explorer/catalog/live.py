@@ -1,6 +1,7 @@
 """The items that were added, changed or deleted since the release was built, followed in the release's stream."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -55,8 +56,9 @@ class LiveItems:
         Raises:
             RedisError: Redis does not answer.
         """
+        redis: Any = stack.redis
         for _ in range(_BATCHES):
-            read = await stack.redis.xrange(self._stream, self._last, "+", _BATCH)
+            read = await redis.xrange(self._stream, self._last, "+", _BATCH)
             for entry_id, fields in read:
                 self._last = f"({entry_id.decode()}"
                 item_id = fields[b"item_id"].decode()

@@ -1,4 +1,6 @@
-"""``/map``: the map of the items, a frame of it, the items in that frame as a table; ``/map/points``: for the pointer."""
+"""``/map``: the map of the items, or a frame of it, also as a table; ``/map/points``: the same for the pointer."""
+
+from typing import Any
 
 import orjson
 from starlette.concurrency import run_in_threadpool
@@ -32,7 +34,7 @@ async def map_of_items(request: Request) -> Response:
     pages = max(1, -(-len(inside) // ROWS))
     current = min(int(number[:6]), pages) if number.isascii() and number.isdecimal() and int(number[:6]) else 1
     rows = inside[(current - 1) * ROWS : current * ROWS].tolist()
-    context = {
+    context: dict[str, Any] = {
         "facts": facts,
         "shown": shown,
         "frame": frame,

@@ -14,7 +14,7 @@ from winnow.explorer.catalog.facts import COLD, LISTED, Facts
 from winnow.explorer.catalog.held import opened
 from winnow.explorer.catalog.listing import ONLY, listing
 from winnow.explorer.catalog.search import MAX_HITS
-from winnow.fields import LONGEST_IDENTIFIER, identifier_fault
+from winnow.fields import identifier_fault
 from winnow.store.keys import Keys
 
 _LONGEST = 200
@@ -28,8 +28,9 @@ async def catalog(request: Request) -> Response:
     query, category = (request.query_params.get(name, "").strip() for name in ("q", "category"))
     only = request.query_params.get("only", "")
     given = request.query_params.get("page", "1")
-    if len(query) > _LONGEST or len(category) > LONGEST_IDENTIFIER:
-        return error_page(request, 400, f"q: has more than {_LONGEST} characters; shorten it.")
+    for name, text in (("q", query), ("category", category)):
+        if len(text) > _LONGEST:
+            return error_page(request, 400, f"{name}: has more than {_LONGEST} characters; shorten it.")
     if only not in ONLY:
         return error_page(request, 400, f"only: must be one of {', '.join(filter(None, ONLY))}, or absent.")
     if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:8]) <= _MOST_PAGES:
@@ -37,7 +38,7 @@ async def catalog(request: Request) -> Response:
     changed = await held.changed(stack, facts.opened.number)
     async with held.turn:
         found = await run_in_threadpool(listing, facts, changed or {}, query, category, only, int(given))
-    context = {
+    context: dict[str, Any] = {
         "q": query,
         "category": category,
         "only": only,
@@ -63,7 +64,7 @@ async def item(request: Request) -> Response:
     if fault is not None:
         return error_page(request, 400, f"id: must be {fault}; find an item under Catalog.")
     stack, facts, _ = await opened(request)
-    record = await stack.winnow.read_item(item_id, _NEIGHBOURS)
+    record = await stack.winnow.read_item(item_id, nearest=_NEIGHBOURS)
     if record["state"] == "unknown":
         return error_page(request, 404, f"There is no item {item_id}.", "Search for it under Catalog.")
     index = facts.opened.find(item_id)
@@ -109,9 +110,10 @@ async def _trending(stack: Stack, facts: Facts, index: int) -> dict[str, Any] | 
     """The item's place among the counts that the sidecar keeps; ``None`` for none, or without Redis."""
     if not index:
         return None
-    keys = Keys(facts.opened.number)
+    redis: Any = stack.redis
+    counts = Keys(facts.opened.number).counts
     try:
-        place = await stack.redis.zrevrank(keys.counts, str(index))
-        return None if place is None else {"place": place + 1, "of": await stack.redis.zcard(keys.counts)}
+        place = await redis.zrevrank(counts, str(index))
+        return None if place is None else {"place": place + 1, "of": await redis.zcard(counts)}
     except RedisError:
         return None

@@ -1,0 +1,97 @@
+"""What happened between two scrapes: increases of counters, quantiles of histograms."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from winnow.explorer.health.scrape import Key, Scrape
+
+Labels = Mapping[str, str]
+
+_CREATED = "_created"
+
+
+class Quantile(NamedTuple):
+    """A quantile as the buckets of a histogram give it.
+
+    Attributes:
+        seconds: interpolated within its bucket; of one above the last bound, that bound.
+        above: whether it is above the last bound.
+    """
+
+    seconds: float
+    above: bool
+
+
+class Between:
+    """The increases from one scrape to a later one. A counter of a process that began anew counts from 0.
+
+    Args:
+        first: the earlier one.
+        last: the later one.
+    """
+
+    def __init__(self, first: Scrape, last: Scrape) -> None:
+        self.seconds = last.at - first.at
+        self._grown: dict[Key, float] = {}
+        for address, after in last.samples.items():
+            before = first.samples.get(address)
+            if before is None:
+                # A process that was not seen before may have counted for long.
+                continue
+            for key, value in after.items():
+                if not key.name.endswith(_CREATED):
+                    held = before.get(key, 0.0)
+                    self._grown[key] = self._grown.get(key, 0.0) + (value - held if value >= held else value)
+
+    def increase(self, name: str, **labels: str) -> float:
+        """By how much the counters of a name grew, of all series that have these labels."""
+        return sum(value for key, value in self._grown.items() if key.name == name and _has(key, labels))
+
+    def by(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """The increase of a counter for each combination of some labels."""
+        found: dict[tuple[str, ...], float] = {}
+        for key, value in self._grown.items():
+            if key.name == name:
+                of = dict(key.labels)
+                group = tuple(of.get(label, "") for label in labels)
+                found[group] = found.get(group, 0.0) + value
+        return found
+
+    def quantiles(self, name: str, shares: tuple[float, ...], **labels: str) -> list[Quantile | None]:
+        """Quantiles of a histogram; ``None`` where nothing was observed."""
+        buckets: dict[float, float] = {}
+        for key, value in self._grown.items():
+            if key.name == f"{name}_bucket" and _has(key, labels):
+                bound = float(dict(key.labels)["le"])
+                buckets[bound] = buckets.get(bound, 0.0) + value
+        return [quantile(buckets, share) for share in shares]
+
+
+def quantile(buckets: Mapping[float, float], share: float) -> Quantile | None:
+    """A quantile of cumulative buckets, upper bound -> count, interpolated as Prometheus' ``histogram_quantile``."""
+    bounds = sorted(buckets)
+    if not bounds or buckets[bounds[-1]] <= 0:
+        return None
+    rank = share * buckets[bounds[-1]]
+    lower, below = 0.0, 0.0
+    for bound in bounds:
+        if buckets[bound] >= rank:
+            if math.isinf(bound):
+                return Quantile(lower, True)
+            inside = buckets[bound] - below
+            return Quantile(lower + (bound - lower) * ((rank - below) / inside if inside else 1.0), False)
+        lower, below = bound, buckets[bound]
+    return None
+
+
+def gauge(scrape: Scrape, name: str, over: Callable[[list[float]], float] = sum, **labels: str) -> float | None:
+    """A gauge of all processes, joined by ``over``; ``None`` where no process has it."""
+    values = [
+        value for of in scrape.samples.values() for key, value in of.items() if key.name == name and _has(key, labels)
+    ]
+    return over(values) if values else None
+
+
+def _has(key: Key, labels: Labels) -> bool:
+    return all(pair in key.labels for pair in labels.items())
