@@ -234,7 +234,7 @@ class TestMap:
         release = Release.open(site.home / "releases" / str(NUMBER))
         points = site.get("/map/points").json()
         assert points["id"] == [f"item-{index}" for index in release.array("map_items").tolist()]
-        expected = np.round(release.array("map_points")[:, 0] / 65_535 * 1000, 1)
+        expected = np.round(release.array("map_points")[:, 0] / 65_535 * 960 + 20, 1)
         assert np.allclose(points["x"], expected)
         assert points["cold"] == (release.array("item_events")[1:] < 5).tolist()
 

@@ -19,6 +19,8 @@ COLOURS = 9
 """Categories with a colour of their own; the others share one."""
 
 _FULL = 65_535
+_EDGE = 20
+"""Room beside the outermost dots."""
 
 
 class Frame(NamedTuple):
@@ -101,7 +103,7 @@ class ItemMap:
     def __init__(self, facts: Facts) -> None:
         assert facts.places is not None
         self.items, points = facts.places
-        self.x, self.y = (np.round(points[:, axis] / _FULL * SIDE, 1) for axis in (0, 1))
+        self.x, self.y = (np.round(_EDGE + points[:, axis] / _FULL * (SIDE - 2 * _EDGE), 1) for axis in (0, 1))
         self.categories = [facts.category_of(index) for index in self.items.tolist()]
         self.cold = np.array([bool(facts.is_cold(index)) for index in self.items.tolist()], np.bool_)
         self._facts = facts

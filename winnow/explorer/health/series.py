@@ -15,12 +15,14 @@ class Quantile(NamedTuple):
     """A quantile as the buckets of a histogram give it.
 
     Attributes:
-        seconds: interpolated within its bucket; of one above the last bound, that bound.
+        seconds: interpolated within its bucket; of one in the first or last bucket, the bound of that.
         above: whether it is above the last bound.
+        below: whether it is below the first one.
     """
 
     seconds: float
-    above: bool
+    above: bool = False
+    below: bool = False
 
 
 class Between:
@@ -69,7 +71,10 @@ class Between:
 
 
 def quantile(buckets: Mapping[float, float], share: float) -> Quantile | None:
-    """A quantile of cumulative buckets, upper bound -> count, interpolated as Prometheus' ``histogram_quantile``."""
+    """A quantile of cumulative buckets, upper bound -> count, interpolated as by Prometheus.
+
+    Unlike there, a quantile in the first bucket has no value: half of 0.1 ms would look like a measurement.
+    """
     bounds = sorted(buckets)
     if not bounds or buckets[bounds[-1]] <= 0:
         return None
@@ -78,9 +83,11 @@ def quantile(buckets: Mapping[float, float], share: float) -> Quantile | None:
     for bound in bounds:
         if buckets[bound] >= rank:
             if math.isinf(bound):
-                return Quantile(lower, True)
+                return Quantile(lower, above=True)
+            if bound == bounds[0]:
+                return Quantile(bound, below=True)
             inside = buckets[bound] - below
-            return Quantile(lower + (bound - lower) * ((rank - below) / inside if inside else 1.0), False)
+            return Quantile(lower + (bound - lower) * ((rank - below) / inside if inside else 1.0))
         lower, below = bound, buckets[bound]
     return None
 

@@ -12,7 +12,7 @@ from winnow.explorer.base.pages import error_page, page
 from winnow.explorer.base.stack import stack_of
 from winnow.explorer.health.figures import Now, courses, figures, interval
 from winnow.explorer.health.freshness import freshness
-from winnow.explorer.health.monitor import HISTORY_S, INTERVAL_S, Monitor
+from winnow.explorer.health.monitor import INTERVAL_S, Monitor
 from winnow.explorer.health.series import Quantile
 from winnow.explorer.health.sparkline import sparkline
 
@@ -43,8 +43,6 @@ async def health(request: Request) -> Response:
         "spans": SPANS,
         "paused": request.query_params.get("live") == "no",
         "every": INTERVAL_S,
-        "minutes": HISTORY_S / 60,
-        "seconds": HISTORY_S,
         "release": release,
         "away": away,
         "scrape": history[-1],
@@ -69,7 +67,7 @@ def milliseconds(value: Quantile | None) -> str:
         return ""
     ms = value.seconds * 1000
     text = f"{ms:.2f}" if ms < 1 else f"{ms:.1f}" if ms < 100 else f"{ms:,.0f}"
-    return f"{'> ' if value.above else ''}{text} ms"
+    return f"{'> ' if value.above else '< ' if value.below else ''}{text} ms"
 
 
 def age(milliseconds: float) -> str:
