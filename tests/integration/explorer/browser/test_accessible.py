@@ -14,6 +14,11 @@ VIEWS = [
     "/ask?user=user-2&stage=removed",
     "/ask?user=user-2&item=item-102",
     "/ask?user=user-2&k=none",
+    "/catalog?q=title+4",
+    "/item?id=item-7",
+    "/map",
+    "/map?x=300&y=300&zoom=3&category=music&item=item-9",
+    "/health",
     "/no-such-page",
 ]
 """One address of every view."""
