@@ -1,9 +1,11 @@
 """Figures of the health page: rates, shares and quantiles from what /metrics says, restarts of processes included."""
 
+from itertools import pairwise
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from winnow.explorer.health.figures import Now, courses, figures, interval
+from winnow.explorer.health.figures import Now, Step, courses, figures, interval
 from winnow.explorer.health.scrape import Scrape, parse
 from winnow.explorer.health.series import Quantile, quantile
 from winnow.explorer.health.sparkline import sparkline
@@ -53,7 +55,7 @@ def test_rates_and_shares(metrics: Metrics) -> None:
     metrics.stages.labels("sources", "retriever").observe(0.0005)
     metrics.stages.labels("scorers", "ranker").observe(0.002)
     metrics.stages.labels("query_hydrators", "user").observe(5.0)
-    found = figures(first, metrics.at(110))
+    found = figures([first, metrics.at(110)])
     assert (found.requests, found.per_second) == (40, 4.0)
     assert found.degraded == 0.25
     assert (found.events, found.events_other) == (12, {"duplicate": 2.0})
@@ -70,7 +72,7 @@ def test_rates_and_shares(metrics: Metrics) -> None:
 
 def test_nothing_happened(metrics: Metrics) -> None:
     first = metrics.at(0)
-    found = figures(first, metrics.at(5))
+    found = figures([first, metrics.at(5)])
     assert (found.requests, found.degraded, found.p50, found.rows_cached, found.components) == (0, None, None, None, [])
 
 
@@ -79,7 +81,7 @@ def test_a_process_that_began_anew_counts_from_0(metrics: Metrics) -> None:
     first = metrics.at(0)
     again = Metrics()
     again.events.labels("taken").inc(7)
-    assert figures(first, again.at(10)).events == 7
+    assert figures([first, again.at(10)]).events == 7
 
 
 def test_a_process_that_was_not_there_counts_from_its_first_scrape(metrics: Metrics) -> None:
@@ -88,8 +90,25 @@ def test_a_process_that_was_not_there_counts_from_its_first_scrape(metrics: Metr
     first, second = metrics.at(0), metrics.at(10, other)
     other.events.labels("taken").inc(5)
     metrics.events.labels("taken").inc(1)
-    assert figures(first, second).events == 0
-    assert figures(second, metrics.at(20, other)).events == 6
+    assert figures([first, second]).events == 0
+    assert figures([second, metrics.at(20, other)]).events == 6
+
+
+def test_a_process_that_began_within_the_interval_counts_from_0(metrics: Metrics) -> None:
+    began = Gauge("process_start_time_seconds", ".", registry=metrics.registry)
+    nothing = Scrape(100, 100_000, {}, {"transformer": "it does not answer"})
+    metrics.events.labels("taken").inc(9)
+    began.set(103)
+    first = metrics.at(105)
+    again = Metrics()
+    Gauge("process_start_time_seconds", ".", registry=again.registry).set(112)
+    again.events.labels("taken").inc(30)
+    assert figures([nothing, first, metrics.at(110)]).events == 9
+    assert figures([nothing, first, again.at(115)]).events == 39
+    began.set(90)
+    late = metrics.at(105)
+    metrics.events.labels("taken").inc(2)
+    assert figures([nothing, late, metrics.at(110)]).events == 2
 
 
 def test_gauges_are_those_of_all_processes(metrics: Metrics) -> None:
@@ -119,10 +138,10 @@ def test_quantiles_are_interpolated_in_their_bucket(
 
 def test_the_interval_is_at_least_as_long_as_asked_for_or_all_there_is(metrics: Metrics) -> None:
     history = [metrics.at(moment) for moment in (0, 30, 35, 40, 45)]
-    assert [each.at for each in interval(history, 10) or ()] == [35, 45]
-    assert [each.at for each in interval(history, 12) or ()] == [30, 45]
-    assert [each.at for each in interval(history, 600) or ()] == [0, 45]
-    assert interval(history[:1], 10) is None
+    assert [each.at for each in interval(history, 10)] == [35, 40, 45]
+    assert [each.at for each in interval(history, 12)] == [30, 35, 40, 45]
+    assert interval(history, 600) == history
+    assert interval(history[:1], 10) == history[:1]
 
 
 def test_courses_have_gaps_where_nothing_happened(metrics: Metrics) -> None:
@@ -131,7 +150,7 @@ def test_courses_have_gaps_where_nothing_happened(metrics: Metrics) -> None:
         if step != 2:
             metrics.seconds.labels("no").observe(0.015)
         scrapes.append(metrics.at(5 * step))
-    course = courses(scrapes)["p95"]
+    course = courses([Step.of(*pair) for pair in pairwise(scrapes)])["p95"]
     assert course.at == [-15, -10, -5, 0]
     assert [value is None for value in course.values] == [False, True, False, False]
     drawn = sparkline(course, 'a "label" <b>')

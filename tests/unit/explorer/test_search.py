@@ -27,7 +27,8 @@ IDS = ["", *(f"i{number:02d}" for number in range(1, len(TITLES)))]
 
 def found(query: str, *columns: list[str]) -> list[int]:
     """The items of a query."""
-    return scan([Strings.of(column) for column in columns or (TITLES, IDS)], words_of(query)).items.tolist()
+    result = scan([Strings.of(column) for column in columns or (TITLES, IDS)], words_of(query))
+    return [int(item) for item in result.items]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """The figures of ``/health``, computed from two scrapes, and their course over the last minutes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from winnow.explorer.health.scrape import Scrape
 from winnow.explorer.health.series import Between, Quantile, gauge
@@ -91,9 +90,9 @@ class Figures:
         return self.events / self.seconds
 
 
-def figures(first: Scrape, last: Scrape) -> Figures:
-    """Compute them from two scrapes, which are at least an instant apart."""
-    between = Between(first, last)
+def figures(scrapes: Sequence[Scrape]) -> Figures:
+    """Compute them from the scrapes of an interval, two at least."""
+    between = Between(scrapes)
     requests = between.increase(f"{REQUESTS}_count")
     p50, p95, p99 = between.quantiles(REQUESTS, (0.5, 0.95, 0.99))
     lag_p50, lag_p95 = between.quantiles("winnow_sidecar_lag_seconds", (0.5, 0.95))
@@ -122,17 +121,11 @@ def figures(first: Scrape, last: Scrape) -> Figures:
     )
 
 
-def interval(history: Sequence[Scrape], seconds: float) -> tuple[Scrape, Scrape] | None:
-    """The newest scrape, and the latest one before it that is at least ``seconds`` older, or else the oldest.
-
-    ``None`` while there is one scrape alone.
-    """
-    if len(history) < 2:
-        return None
-    last = history[-1]
+def interval(history: Sequence[Scrape], seconds: float) -> list[Scrape]:
+    """The newest scrapes, from the latest one that is at least ``seconds`` older than the newest; or all there are."""
     # The scrapes are not exactly periodical.
-    older = [each for each in history[:-1] if last.at - each.at >= seconds - 0.5]
-    return (older[-1] if older else history[0]), last
+    older = [place for place, each in enumerate(history) if history[-1].at - each.at >= seconds - 0.5]
+    return list(history[older[-1] if older else 0 :])
 
 
 @dataclass(frozen=True)
@@ -153,18 +146,38 @@ class Course:
         return [value for value in self.values if value is not None]
 
 
-def courses(history: Sequence[Scrape]) -> dict[str, Course]:
-    """How the main figures went from scrape to scrape."""
-    steps = [figures(first, last) for first, last in pairwise(history)]
-    at = [each.at - history[-1].at for each in history[1:]]
-    chosen: dict[str, Callable[[Figures], float | None]] = {
-        "requests": lambda step: step.per_second,
-        "p95": lambda step: None if step.p95 is None else step.p95.seconds * 1000,
-        "degraded": lambda step: step.degraded,
-        "events": lambda step: step.events_per_second,
-        "rows": lambda step: step.rows_cached,
-    }
-    return {name: Course(at, [value(step) for step in steps]) for name, value in chosen.items()}
+@dataclass(frozen=True)
+class Step:
+    """The main figures from one scrape to the next.
+
+    Attributes:
+        at: seconds of the monotonic clock.
+        values: name -> figure; ``None`` where there is none.
+    """
+
+    at: float
+    values: dict[str, float | None]
+
+    @classmethod
+    def of(cls, first: Scrape, last: Scrape) -> "Step":
+        """Compute them."""
+        between = Between([first, last])
+        requests = between.increase(f"{REQUESTS}_count")
+        [p95] = between.quantiles(REQUESTS, (0.95,))
+        values = {
+            "requests": requests / between.seconds,
+            "p95": None if p95 is None else p95.seconds * 1000,
+            "degraded": _share(between.increase(f"{REQUESTS}_count", degraded="yes"), requests),
+            "events": between.increase(_EVENTS, outcome="taken") / between.seconds,
+            "rows": _share(between.increase(_ROWS, source="process"), between.increase(_ROWS)),
+        }
+        return cls(last.at, values)
+
+
+def courses(steps: Sequence[Step]) -> dict[str, Course]:
+    """How the main figures went; empty without a step."""
+    at = [each.at - steps[-1].at for each in steps]
+    return {name: Course(at, [each.values[name] for each in steps]) for name in (steps[-1].values if steps else ())}
 
 
 @dataclass(frozen=True)

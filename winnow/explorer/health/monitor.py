@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from winnow.explorer.base.items import OpenedRelease
 from winnow.explorer.base.settings import Settings
 from winnow.explorer.base.stack import Stack
+from winnow.explorer.health.figures import Step
 from winnow.explorer.health.filters import FilterSample, sample
 from winnow.explorer.health.scrape import Process, Scrape, scrape
 from winnow.local import stack_state
@@ -42,6 +43,7 @@ class Monitor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._history: deque[Scrape] = deque(maxlen=_MOST)
+        self._steps: deque[Step] = deque(maxlen=_MOST)
         self._asked = -_OPEN_S
         self._opened = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -60,12 +62,13 @@ class Monitor:
                 await task
             await self._http.aclose()
 
-    async def history(self) -> list[Scrape]:
-        """The scrapes of the last minutes, the newest just made."""
+    async def history(self) -> tuple[list[Scrape], list[Step]]:
+        """The scrapes of the last minutes, the newest just made, and the figures between them."""
         self._asked = time.monotonic()
         self._opened.set()
         await self._scrape(INTERVAL_S - 1)
-        return [each for each in self._history if each.at > self._asked - HISTORY_S]
+        since = self._asked - HISTORY_S
+        return [each for each in self._history if each.at > since], [each for each in self._steps if each.at > since]
 
     def processes(self) -> list[Process]:
         """Those whose metrics are read: the transformer's, and the given ones or the running stack's sidecar."""
@@ -102,7 +105,10 @@ class Monitor:
         async with self._turn:
             if self._age() >= least:
                 processes = await run_in_threadpool(self.processes)
-                self._history.append(await scrape(self._http, processes))
+                made = await scrape(self._http, processes)
+                if self._history:
+                    self._steps.append(Step.of(self._history[-1], made))
+                self._history.append(made)
 
     def _age(self) -> float:
         return time.monotonic() - self._history[-1].at if self._history else float("inf")

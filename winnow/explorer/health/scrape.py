@@ -23,6 +23,9 @@ class Key(NamedTuple):
 
 Samples = Mapping[Key, float]
 
+STARTED = Key("process_start_time_seconds", ())
+"""When a process began, in seconds since the epoch."""
+
 _KEYS: dict[Key, Key] = {}
 """One object for each series, however often it is scraped."""
 
@@ -103,7 +106,7 @@ def parse(text: str) -> Samples:
         _KEYS.clear()
     found: dict[Key, float] = {}
     for family in text_string_to_metric_families(text):
-        if family.name.startswith(_PREFIX):
+        if family.name.startswith(_PREFIX) or family.name == STARTED.name:
             for sample in family.samples:
                 key = Key(sample.name, tuple(sorted(sample.labels.items())))
                 found[_KEYS.setdefault(key, key)] = sample.value

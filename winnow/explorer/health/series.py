@@ -1,14 +1,14 @@
 """What happened between two scrapes: increases of counters, quantiles of histograms."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from winnow.explorer.health.scrape import Key, Scrape
+from winnow.explorer.health.scrape import STARTED, Key, Samples, Scrape
 
 Labels = Mapping[str, str]
 
-_CREATED = "_created"
+_CREATED, _BUCKET = "_created", "_bucket"
 
 
 class Quantile(NamedTuple):
@@ -26,25 +26,30 @@ class Quantile(NamedTuple):
 
 
 class Between:
-    """The increases from one scrape to a later one. A counter of a process that began anew counts from 0.
+    """The increases from the first of some scrapes to the last.
+
+    A process that began meanwhile counts from 0. One that was not seen before, or says not when it began, counts from
+    its first scrape: it may have counted for long.
 
     Args:
-        first: the earlier one.
-        last: the later one.
+        scrapes: in the order of time; at least two.
     """
 
-    def __init__(self, first: Scrape, last: Scrape) -> None:
-        self.seconds = last.at - first.at
+    def __init__(self, scrapes: Sequence[Scrape]) -> None:
+        self.seconds = scrapes[-1].at - scrapes[0].at
         self._grown: dict[Key, float] = {}
-        for address, after in last.samples.items():
-            before = first.samples.get(address)
-            if before is None:
-                # A process that was not seen before may have counted for long.
-                continue
-            for key, value in after.items():
-                if not key.name.endswith(_CREATED):
-                    held = before.get(key, 0.0)
-                    self._grown[key] = self._grown.get(key, 0.0) + (value - held if value >= held else value)
+        for address in {address for each in scrapes for address in each.samples}:
+            for before, after in _lives(scrapes, address):
+                for key, value in after.items():
+                    if not key.name.endswith(_CREATED):
+                        held = before.get(key, 0.0)
+                        self._grown[key] = self._grown.get(key, 0.0) + (value - held if value >= held else value)
+        self._buckets: dict[Key, dict[float, float]] = {}
+        for key, value in self._grown.items():
+            if key.name.endswith(_BUCKET):
+                others = tuple(pair for pair in key.labels if pair[0] != "le")
+                of = self._buckets.setdefault(Key(key.name.removesuffix(_BUCKET), others), {})
+                of[float(dict(key.labels)["le"])] = value
 
     def increase(self, name: str, **labels: str) -> float:
         """By how much the counters of a name grew, of all series that have these labels."""
@@ -63,10 +68,10 @@ class Between:
     def quantiles(self, name: str, shares: tuple[float, ...], **labels: str) -> list[Quantile | None]:
         """Quantiles of a histogram; ``None`` where nothing was observed."""
         buckets: dict[float, float] = {}
-        for key, value in self._grown.items():
-            if key.name == f"{name}_bucket" and _has(key, labels):
-                bound = float(dict(key.labels)["le"])
-                buckets[bound] = buckets.get(bound, 0.0) + value
+        for key, of in self._buckets.items():
+            if key.name == name and _has(key, labels):
+                for bound, value in of.items():
+                    buckets[bound] = buckets.get(bound, 0.0) + value
         return [quantile(buckets, share) for share in shares]
 
 
@@ -98,6 +103,21 @@ def gauge(scrape: Scrape, name: str, over: Callable[[list[float]], float] = sum,
         value for of in scrape.samples.values() for key, value in of.items() if key.name == name and _has(key, labels)
     ]
     return over(values) if values else None
+
+
+def _lives(scrapes: Sequence[Scrape], address: str) -> list[tuple[Samples, Samples]]:
+    """What a process, and each that took its place, had counted at the beginning and at the end."""
+    lives: list[tuple[Samples, Samples]] = []
+    began: float | None = None
+    for samples in (each.samples[address] for each in scrapes if address in each.samples):
+        started = samples.get(STARTED)
+        if lives and started == began:
+            lives[-1] = (lives[-1][0], samples)
+        else:
+            is_new = started is not None and (bool(lives) or started * 1000 > scrapes[0].wall_ms)
+            lives.append(({} if is_new else samples, samples))
+            began = started
+    return lives
 
 
 def _has(key: Key, labels: Labels) -> bool:

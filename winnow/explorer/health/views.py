@@ -27,8 +27,7 @@ async def health(request: Request) -> Response:
         return error_page(request, 400, f"span: must be one of {', '.join(SPANS)}, seconds.")
     stack, monitor = stack_of(request), request.app.state.monitor
     assert isinstance(monitor, Monitor)
-    history = await monitor.history()
-    # Whoever opens the page first sees rates at once, though of a short time.
+    history, steps = await monitor.history()
     try:
         release, away = await stack.served(), ""
     except NoAnswer as error:
@@ -47,9 +46,9 @@ async def health(request: Request) -> Response:
         "away": away,
         "scrape": history[-1],
         "processes": monitor.processes(),
-        "figures": figures(*chosen) if chosen else None,
+        "figures": figures(chosen) if len(chosen) > 1 else None,
         "now": Now.of(history[-1]),
-        "courses": courses(history) if chosen else None,
+        "courses": courses(steps),
         "filters": filters,
         "fresh": None if release is None else await freshness(stack, release.number),
         "clock": time.time() * 1000,

@@ -44,9 +44,13 @@ def views(items: list[str]) -> dict[str, str]:
         "/ask?" + urlencode({"user": "user-1", "stage": f"removed:{SCRIPT}"}): SCRIPT,
         "/ask?" + urlencode({"user": "user-1", "did": IMAGE}): IMAGE,
         "/act?" + urlencode({"item": SCRIPT}): "cannot be used",
+        "/catalog?" + urlencode({"q": f"title {SCRIPT}"}): f"title {SCRIPT}",
+        "/catalog?" + urlencode({"category": SCRIPT, "only": "changed"}): SCRIPT,
+        "/map?" + urlencode({"category": SCRIPT, "item": IMAGE}): "no place on the map",
         "/" + SCRIPT: "no such page",
     }
     for item in items:
+        found["/item?" + urlencode({"id": item})] = f"title {item.rpartition('-')[0]}"
         found["/ask?" + urlencode({"like": item, "k": 2})] = "The answer"
         found["/ask?" + urlencode({"user": USER, "item": item})] = item
     return found
