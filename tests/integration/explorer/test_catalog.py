@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -27,7 +28,7 @@ def unusual(explored_server: Server, redis_url: str, tmp_path: Path) -> Unusual:
     """The explorer of another catalog: ``with unusual(items=5) as site``."""
 
     @contextmanager
-    def running(**catalog: object) -> Iterator[Site]:
+    def running(**catalog: Any) -> Iterator[Site]:
         write_catalog(tmp_path, NUMBER, **catalog)
         with exploring(tmp_path, explored_server, redis_url, tmp_path / "explorer.log") as site:
             yield site
