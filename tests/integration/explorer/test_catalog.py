@@ -139,6 +139,9 @@ class TestChanges:
         assert "item-43" in found(site, q="title 43")
         change(site, item_id="item-43", action="delete")
         until(lambda: "item-43" not in found(site, q="title 43"))
+        listed = [item_id for page in range(1, 14) for item_id in found(site, page=page)]
+        assert len(listed) >= 299
+        assert "item-43" not in listed
         assert ">deleted</span>" in site.text("/item", id="item-43")
 
     def test_an_item_that_was_taken_down_is_marked(self, site: Site) -> None:

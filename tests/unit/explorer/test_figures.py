@@ -105,7 +105,9 @@ def test_a_process_that_began_within_the_interval_counts_from_0(metrics: Metrics
     again.events.labels("taken").inc(30)
     assert figures([nothing, first, metrics.at(110)]).events == 9
     assert figures([nothing, first, again.at(115)]).events == 39
-    began.set(90)
+    began.set(95)
+    assert figures([nothing, metrics.at(105), metrics.at(110)]).events == 9
+    began.set(-90)
     late = metrics.at(105)
     metrics.events.labels("taken").inc(2)
     assert figures([nothing, late, metrics.at(110)]).events == 2

@@ -2,11 +2,13 @@
 
 import json
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from winnow.errors import WinnowError
 from winnow.explorer.base.media import Kind, Media
@@ -40,6 +42,10 @@ class OpenedRelease:
     def find(self, item_id: str) -> int:
         """The index of an item; 0 for one that the release does not have."""
         return int(self._index.find([item_id.encode()])[0])
+
+    def find_all(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
+        """The index of each item: int32, 0 for one that the release does not have."""
+        return self._index.find([item_id.encode() for item_id in item_ids])
 
     def item_id(self, index: int) -> str:
         """The id of an item."""

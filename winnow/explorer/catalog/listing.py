@@ -69,26 +69,23 @@ def listing(facts: Facts, changed: Mapping[str, LiveEntry], query: str, category
     if only == "changed":
         return _page(facts, live, np.zeros(0, np.int32), page)
     live = live if only != "cold" else [item_id for item_id in live if changed[item_id].new]
+    gone = facts.opened.find_all([item_id for item_id, entry in changed.items() if entry.deleted])
     if not words and not category and not only and len(facts.popular) >= facts.count:
         # The usual first page: nothing is searched.
-        return _page(facts, live, facts.popular, page)
+        return _page(facts, live, _without(facts.popular, gone), page)
     within = _within(facts, changed, category, only)
     if words:
         found = scan(facts.texts, words, within)
         items, more, scanned, seconds = found.items, not found.complete, found.scanned, found.seconds
         # A changed item counts by its title of now.
-        late = [
-            facts.opened.find(item_id)
-            for item_id, entry in changed.items()
-            if not entry.deleted and not entry.new and matches(words, item_id, entry.title)
-        ]
-        known = {facts.opened.find(item_id) for item_id in changed}
-        kept = items[~np.isin(items, list(known))]
-        wanted = [index for index in late if index and (within is None or within[index])]
-        items = np.unique(np.concatenate([kept, np.array(wanted, np.int32)])).astype(np.int32)
+        known = facts.opened.find_all(list(changed))
+        is_found = [not each.deleted and matches(words, item_id, each.title) for item_id, each in changed.items()]
+        late = known[np.array(is_found, np.bool_) & (known > 0)]
+        late = late if within is None else late[within[late]]
+        items = np.union1d(_without(items, known), late).astype(np.int32)
     else:
         items = np.arange(1, facts.count + 1, dtype=np.int32)
-        items = items if within is None else np.flatnonzero(within).astype(np.int32)
+        items = _without(items if within is None else np.flatnonzero(within).astype(np.int32), gone)
         more, scanned, seconds = False, 0, 0.0
     listed = _page(facts, _exact_first(facts, query, live, items), facts.by_popularity(items), page)
     return replace(listed, more=more, scanned=scanned, seconds=seconds)
@@ -99,8 +96,7 @@ def _within(facts: Facts, changed: Mapping[str, LiveEntry], category: str, only:
     within: NDArray[np.bool_] | None = None
     if category:
         within = facts.of_category(category).copy()
-        for item_id, entry in changed.items():
-            index = facts.opened.find(item_id)
+        for index, entry in zip(facts.opened.find_all(list(changed)).tolist(), changed.values(), strict=True):
             if index:
                 within[index] = category in entry.categories
     if only == "cold":
@@ -120,8 +116,7 @@ def _exact_first(facts: Facts, query: str, live: list[str], items: NDArray[np.in
 
 def _page(facts: Facts, first: list[str], items: NDArray[np.int32], page: int) -> Listing:
     """A page of the ``first`` items, then the release's ``items``; one in both is shown once."""
-    own = np.array([facts.opened.find(item_id) for item_id in first if facts.opened.find(item_id)], np.int32)
-    rest = items[~np.isin(items, own)] if len(own) else items
+    rest = _without(items, facts.opened.find_all(first))
     total = len(first) + len(rest)
     page = min(page, max(1, -(-total // SHOWN)))
     start = (page - 1) * SHOWN
@@ -129,3 +124,7 @@ def _page(facts: Facts, first: list[str], items: NDArray[np.int32], page: int) -
     begin = max(0, start - len(first))
     texts = [facts.opened.item_id(index) for index in rest[begin : begin + SHOWN - len(shown)].tolist()]
     return Listing(shown + texts, page, total)
+
+
+def _without(items: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.int32]:
+    return items[~np.isin(items, others)] if len(others) else items

@@ -10,6 +10,9 @@ Labels = Mapping[str, str]
 
 _CREATED, _BUCKET = "_created", "_bucket"
 
+_STARTING_MS = 120_000.0
+"""A process that did not answer yet, and had begun at most so long before, has counted nothing until then."""
+
 
 class Quantile(NamedTuple):
     """A quantile as the buckets of a histogram give it.
@@ -114,7 +117,8 @@ def _lives(scrapes: Sequence[Scrape], address: str) -> list[tuple[Samples, Sampl
         if lives and started == began:
             lives[-1] = (lives[-1][0], samples)
         else:
-            is_new = started is not None and (bool(lives) or started * 1000 > scrapes[0].wall_ms)
+            unheard = 0.0 if address in scrapes[0].samples else _STARTING_MS
+            is_new = started is not None and (bool(lives) or started * 1000 > scrapes[0].wall_ms - unheard)
             lives.append(({} if is_new else samples, samples))
             began = started
     return lives
