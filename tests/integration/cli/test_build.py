@@ -159,7 +159,12 @@ def test_a_failed_build_resumes_after_its_last_completed_step(
     assert [line for line in errors.splitlines() if line.startswith("▸")] == ["▸ train", "▸ release"]
     # Thirty users of four events each cannot validate a ranker: the release and the console report it.
     assert "no ranker was learned, recommendations come in the order of the sources" in errors
-    assert Release.open(home / "releases" / "1").manifest.unranked.startswith("the log gives only ")
+    release = Release.open(home / "releases" / "1")
+    assert release.manifest.unranked.startswith("the log gives only ")
+    # What the explorer reads.
+    assert release.array("item_events").sum() == len(release.array("item")) == 120
+    assert release.array("map_items").tolist() == list(range(1, release.items + 1))
+    assert release.array("map_points").shape == (release.items, 2)
 
     code, _, errors = build(f"--data={shop}", "--resume").finish()
     assert code == 1

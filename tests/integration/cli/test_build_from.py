@@ -51,6 +51,8 @@ def test_a_build_goes_on_from_a_release(home: Path) -> None:
     assert (manifest.increment["from_release"], manifest.increment["chain"]) == (1, 1)
     assert before.manifest.increment == {}
     assert manifest.models["text_encoder"] == before.manifest.models["text_encoder"], "the encoders are those of N"
+    assert after.items == before.items + 1
+    assert len(after.array("map_points")) == after.items
     after.verify(home / "model_repository" / "2")
     verify(after, home / "training" / "2")
 
