@@ -25,6 +25,9 @@ MAX_WORDS = 8
 _BLOCK = 512
 """Items whose texts are tested together before they are tested one by one."""
 
+_FEW = 64
+"""So many items of a block are tested one by one at once."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -89,14 +92,16 @@ def scan(
 def _in_block(
     texts: Sequence[Strings], words: Sequence[str], within: NDArray[np.bool_] | None, first: int, last: int
 ) -> list[int]:
-    blocks = [folded(_joined(column, first, last)) for column in texts]
-    if not all(any(word in block for block in blocks) for word in words):
-        return []
-    columns = [column.at(np.arange(first, last)) for column in texts]
+    items = np.arange(first, last) if within is None else first + np.flatnonzero(within[first:last])
+    if len(items) > _FEW:
+        blocks = [folded(_joined(column, first, last)) for column in texts]
+        if not all(any(word in block for block in blocks) for word in words):
+            return []
+    columns = [column.at(items) for column in texts]
     return [
         index
-        for index, of_item in enumerate(zip(*columns, strict=True), first)
-        if (within is None or within[index]) and matches(words, *of_item)
+        for index, of_item in zip(items.tolist(), zip(*columns, strict=True), strict=True)
+        if matches(words, *of_item)
     ]
 
 
