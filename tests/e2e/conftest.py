@@ -22,20 +22,29 @@ BYPASSED = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
 SHARED = {"served", "embedded", "each"}
 """Fixtures of the shared stack."""
 
+CHANGING = ("test_clients.py", "test_readme.py")
+"""Tests after whose calls the shared stack differs from release 1: examples that delete items and erase users."""
+
 SIZES = ("--items=300", "--users=200", "--events=8000")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test of this folder includes the build. Those that start a stack of their own in the home come first.
 
-    A home serves one stack, and that of ``served`` runs until the end.
+    A home serves one stack, and that of ``served`` runs until the end. Those that change its items and users come last.
     """
     ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in ours:
         item.add_marker(pytest.mark.timeout(1200))
-    in_order = iter(sorted(ours, key=lambda item: bool(SHARED & set(getattr(item, "fixturenames", ())))))
+    in_order = iter(sorted(ours, key=_place))
     places = {id(item) for item in ours}
     items[:] = [next(in_order) if id(item) in places else item for item in items]
+
+
+def _place(item: pytest.Item) -> int:
+    if item.path.name in CHANGING:
+        return 2
+    return int(bool(SHARED & set(getattr(item, "fixturenames", ()))))
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def _start(arguments: list[str | Path], conf: dict[str, str] = CONF) -> subproce
         "PYTHONPATH": str(ROOT),
         "PYSPARK_SUBMIT_ARGS": f"--master local[2] {flags} pyspark-shell",
     }
-    return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200)
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=280)
 
 
 def test_spark_submit_writes_the_input_of_feature_extraction(marketplace: Path, tmp_path: Path) -> None:

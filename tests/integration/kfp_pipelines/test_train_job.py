@@ -153,7 +153,7 @@ def test_a_cancelled_step_deletes_its_job(server, kubeconfig, number):
         assert step.stdout
         assert step.stdout.readline().endswith(": created\n")
         step.send_signal(number)
-        output, _ = step.communicate(timeout=60)
+        output, _ = step.communicate(timeout=240)
     finally:
         step.kill()
     assert step.returncode, output

@@ -23,8 +23,9 @@ _SCHEMAS = """
 import json
 from recommender_transformer.serving.events import EventRequest
 from recommender_transformer.serving.items import ItemRequest
+from recommender_transformer.serving.users import UserRequest
 from winnow.request import RecommendRequest
-contracts = {"recommender": RecommendRequest, "events": EventRequest, "items": ItemRequest}
+contracts = {"recommender": RecommendRequest, "events": EventRequest, "items": ItemRequest, "users": UserRequest}
 print(json.dumps({model: contract.model_json_schema() for model, contract in contracts.items()}))
 """
 """Runs in a process of its own: KServe's protobuf messages and Triton's, which are sent here, clash in one."""

@@ -18,7 +18,11 @@ from tritonclient.grpc import service_pb2 as pb
 
 from tests.support.faults.fuzz_access import access_headers
 
-MODELS = ("recommender", "events", "items")
+MODELS = ("recommender", "events", "items", "users")
+
+_LIKELY = {"k", "debug", "deadline_ms", "reasons", "amount", "title", "description", "price", "available", "nearest"}
+"""Fields that go with every form of a model that has them."""
+
 
 _DATATYPES = ("BYTES", "BOOL", "INT32", "INT64", "UINT8", "FP16", "FP32", "FP64", "COMPLEX", "")
 _PACKED = {"BOOL": "?", "INT32": "i", "INT64": "q", "UINT8": "B", "FP32": "f", "FP64": "d"}
@@ -104,24 +108,55 @@ def _with_headers(call: Call, headers: dict[str, str]) -> Call:
 
 
 def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:
-    """An instance of the schema; mostly with the release's ids and event types, and without media and features."""
+    """An instance of the schema; mostly with the release's ids and event types, in a form that is allowed."""
     # A new item has an id of its own.
     names = {} if model == "items" else {"item_id": vocabulary.items}
     names |= {"user_id": vocabulary.users, "event": vocabulary.events}
     drawn: dict[str, st.SearchStrategy[Any]] = {name: st.sampled_from(values) for name, values in names.items()}
     drawn = {"item_id": _ID, "event_id": st.none() | _ID, "timestamp": _MOMENT, "created_at": _MOMENT} | drawn
-    drawn["objectives"] = st.none() | st.dictionaries(st.sampled_from(vocabulary.events), st.floats(-1000, 1000))
-    drawn["repeats"] = st.sampled_from([None, "hide", "allow", "demote"])
-    drawn["query"] = st.fixed_dictionaries({"text": st.text("ab ", min_size=1)})
-    unlikely = ("filters", "image", "audio", "features")
     properties = vocabulary.schemas[model]["properties"]
     fields = st.fixed_dictionaries({name: drawn[name] for name in drawn if name in properties})
     return st.builds(
-        lambda free, valid, use: {n: v for n, v in (free | valid).items() if n not in unlikely} if use else free,
+        lambda free, valid, form, use: {n: v for n, v in free.items() if n in _LIKELY} | valid | form if use else free,
         _of(vocabulary.schemas[model], vocabulary.schemas[model]),
         fields,
-        _chance(10).map(bool),
+        _form(vocabulary, model),
+        # Hypothesis prefers the first.
+        st.sampled_from([True] * 9 + [False]),
     )
+
+
+def _form(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Fields that go together, beside the ids."""
+    item, events = st.sampled_from(vocabulary.items), st.sampled_from(vocabulary.events)
+    if model == "users":
+        action = st.sampled_from(["read", "events", "upsert", "upsert"])
+        return st.fixed_dictionaries({"action": action})
+    if model == "items":
+        return st.just({}) | st.fixed_dictionaries({"item_id": item, "action": st.sampled_from(["read", "enable"])})
+    if model != "recommender":
+        return st.just({})
+    items = st.lists(item, min_size=1, max_size=4, unique=True)
+    lists = st.sampled_from(["popular", "trending", "new", "last_seen"])
+    plain: list[dict[str, st.SearchStrategy[Any]]] = [
+        {"query": st.fixed_dictionaries({"text": st.text("ab ", min_size=1)})},
+        {"objectives": st.none() | st.dictionaries(events, st.floats(-1000, 1000))},
+        {"repeats": st.sampled_from([None, "hide", "allow", "demote"])},
+        {"filters": st.fixed_dictionaries({"exclude_items": items})},
+        {
+            "filters": st.fixed_dictionaries(
+                {"where": st.sampled_from(["price < 20", "title is null", "not available"])}
+            )
+        },
+        {"boosts": st.just([{"where": "price > 3", "factor": 2}]), "caps": st.just({"category": 2})},
+        {"pins": item.map(lambda given: [{"item_id": given, "position": 0}])},
+        {"items": items.map(lambda given: [{"item_id": one} for one in given])},
+        {"like": item},
+        {"like": item, "relation": st.sampled_from(["similar", "complementary"])},
+        {"rank": items},
+        {"list": lists},
+    ]
+    return st.just({}) | st.one_of([st.fixed_dictionaries(fields) for fields in plain])
 
 
 def _of(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:

@@ -19,6 +19,7 @@ from tests.support.redis_fixtures import server_and_cluster
 from tests.support.reuse.transformer import Transformer
 from tests.support.sidecar.user_events import event
 from tests.support.tiny_release import ITEMS
+from winnow.erasures.tombstone import tombstone_key
 from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.retrieval.offline_lists import decode
@@ -235,10 +236,16 @@ def test_a_degraded_answer_is_not_written(
 
 
 def test_no_list_is_written_for_a_user_who_was_erased(
-    published: Release, lists: Callable[..., Computed], client: Redis, monkeypatch: pytest.MonkeyPatch
+    published: Release,
+    lists: Callable[..., Computed],
+    client: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Before the computation, and during it, when the list is computed already."""
     keys, names = Keys(published.manifest.number), published.array("user_ids").tolist()
+    # Other tests have users of these names, in releases of their own.
+    request.addfinalizer(lambda: [client.delete(tombstone_key(name)) for name in names[:2]])
     erase(client, names[0])
     answers = module._answers
 
