@@ -83,7 +83,7 @@ LEVELS = (
         "winnow.training",
     ),
     ("winnow.explorer.base",),
-    ("winnow.explorer.ask", "winnow.explorer.people"),
+    ("winnow.explorer.ask", "winnow.explorer.compare", "winnow.explorer.people", "winnow.explorer.releases"),
     ("winnow.explorer",),
     ("winnow.cli.explorer",),
     ("winnow.cli.catalog", "winnow.cli.live", "winnow.cli.releases", "winnow.cli.users"),

@@ -17,6 +17,7 @@ from winnow.explorer.base.security import Security
 from winnow.explorer.base.settings import Settings
 from winnow.explorer.base.stack import Stack
 from winnow.explorer.base.tokens import Tokens
+from winnow.explorer.releases.change import Changes
 from winnow.explorer.routes import ROUTES
 from winnow.store.connection import RedisError
 
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> Starlette:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.changes = Changes(settings.home)
     return app
 
 

@@ -8,9 +8,20 @@ from starlette.staticfiles import StaticFiles
 from winnow.explorer.base.pages import STATIC
 from winnow.explorer.media_view import media
 from winnow.explorer.overview import overview
+from winnow.explorer.releases import actions
+from winnow.explorer.releases import views as releases
 
 ROUTES: list[BaseRoute] = [
     Route("/", overview),
+    Route("/releases", releases.release_list),
+    Route("/releases/change", actions.progress),
+    Route("/releases/rollback", actions.ask_rollback),
+    Route("/releases/rollback", actions.roll_back, methods=["POST"]),
+    Route("/releases/{number}", releases.release),
+    Route("/releases/{number}/report", releases.report),
+    Route("/releases/{number}/difference", releases.difference),
+    Route("/releases/{number}/promote", actions.ask_promotion),
+    Route("/releases/{number}/promote", actions.promote, methods=["POST"]),
     Route("/media/{kind}", media),
     Mount("/static", StaticFiles(directory=Path(STATIC)), name="static"),
 ]

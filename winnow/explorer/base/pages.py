@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 PACKAGE = Path(__file__).parents[1]
 STATIC = PACKAGE / "static"
 
-NAVIGATION: list[tuple[str, str]] = [("/", "Overview")]
+NAVIGATION: list[tuple[str, str]] = [("/", "Overview"), ("/releases", "Releases")]
 """Address and title of each entry of the menu."""
 
 
