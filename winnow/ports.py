@@ -34,10 +34,11 @@ class Ports:
     triton_metrics: int
     sidecar: int
     milvus: int
+    explorer: int
 
     @classmethod
     def at(cls, base: int = DEFAULT_BASE) -> Self:
-        """Eight consecutive ports, the first of them ``base``.
+        """Nine consecutive ports, the first of them ``base``.
 
         Raises:
             WinnowError: the ports do not fit between 1024 and 65535.

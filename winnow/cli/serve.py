@@ -19,6 +19,7 @@ from winnow.cli.options import (
     PortBase,
     PredictorChoice,
     Users,
+    WithExplorer,
 )
 from winnow.ports import DEFAULT_BASE, LOOPBACK, Ports, checked_host, reached_at
 from winnow.settings.experiments import read
@@ -39,9 +40,10 @@ def up(
     explore: Explore = 0.0,
     experiments: ExperimentsFile = None,
     access: AccessFile = None,
+    explorer: WithExplorer = True,
     detach: Annotated[bool, typer.Option("--detach", help="Serve in the background; `winnow down` stops it.")] = False,
 ) -> None:
-    """Serve a release until Ctrl-C: start Redis, the predictor, the Bloom sidecar and the KServe transformer.
+    """Serve a release until Ctrl-C: start Redis, the predictor, Bloom sidecar, KServe transformer and the explorer.
 
     Serves the live release: the one that `winnow promote` named last. Where none was promoted, it serves the newest
     that was built for serving, and a newer one takes its place at the next start. `winnow promote` and `winnow
@@ -49,6 +51,7 @@ def up(
     """
     from winnow.lifecycle.live import live
     from winnow.local import background
+    from winnow.local.infrastructure import explorer_address
     from winnow.local.stack import Stack
 
     pin = live(str(home.home())) if number is None else None
@@ -61,9 +64,18 @@ def up(
         check(access)
     ports, host = Ports.at(port_base), checked_host(host)
     addresses = f"http://{host}:{ports.http} and grpc {host}:{ports.grpc}"
+    addresses += f", explorer {explorer_address(ports)}" if explorer else ""
     if detach:
         state = background.detach(
-            chosen, ports, host, predictor, explore, experiments, access, show_progress=sys.stderr.isatty()
+            chosen,
+            ports,
+            host,
+            predictor,
+            explore,
+            experiments,
+            access,
+            explorer=explorer,
+            show_progress=sys.stderr.isatty(),
         )
         typer.echo(f"release {state.release} at {addresses}")
         return
@@ -75,6 +87,7 @@ def up(
         explore=explore,
         experiments=experiments,
         access=access,
+        explorer=explorer,
         show_progress=sys.stderr.isatty(),
     ) as stack:
         typer.echo(f"release {chosen} at {addresses}; Ctrl-C stops it")
@@ -98,19 +111,28 @@ def demo(
     port_base: PortBase = DEFAULT_BASE,
     host: Host = LOOPBACK,
     predictor: PredictorChoice = "triton",
+    explorer: WithExplorer = True,
 ) -> None:
     """Build a release of the data set unless there is one, serve it, and print sample recommendations."""
     from winnow.cli import show
+    from winnow.local.infrastructure import explorer_address
     from winnow.local.stack import Stack
 
     source = source_of(data, items, users, events)
     ports, host = Ports.at(port_base), checked_host(host)
     served = release.latest(home.releases(), like=source) or run_build(source, "none")
     with Stack(
-        served.manifest.number, ports, host=host, predictor=predictor, show_progress=sys.stderr.isatty()
+        served.manifest.number,
+        ports,
+        host=host,
+        predictor=predictor,
+        explorer=explorer and not once,
+        show_progress=sys.stderr.isatty(),
     ) as stack:
         show.samples(served, ports, reached_at(host))
         show.queries(served, ports, reached_at(host))
         if not once:
             typer.echo(f"\nServing at http://{host}:{ports.http} and grpc {host}:{ports.grpc}; Ctrl-C stops it.")
+            if explorer:
+                typer.echo(f"See why, in a browser: {explorer_address(ports)}")
             stack.wait()

@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from winnow.client import EndpointError, InvalidCall, NoAnswer
 from winnow.errors import WinnowError
-from winnow.explorer.base.pages import error_page
+from winnow.explorer.base.pages import error_page, in_words
 from winnow.explorer.base.security import Security
 from winnow.explorer.base.settings import Settings
 from winnow.explorer.base.stack import Stack
 from winnow.explorer.base.tokens import Tokens
+from winnow.explorer.compare.beside import Beside
 from winnow.explorer.releases.change import Changes
 from winnow.explorer.routes import ROUTES
 from winnow.store.connection import RedisError
@@ -34,7 +35,9 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.stack = Stack.of(settings)
+        app.state.beside = Beside(settings.home)
         yield
+        await app.state.beside.close()
         await app.state.stack.close()
 
     app = Starlette(
@@ -87,7 +90,7 @@ async def _no_redis(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, EndpointError)
     status = 400 if isinstance(error, InvalidCall) else 503
-    return error_page(request, status, f"The recommender refuses the request: {error}")
+    return error_page(request, status, f"The recommender refuses the request: {in_words(error)}")
 
 
 async def _wrong(request: Request, error: Exception) -> Response:

@@ -5,14 +5,26 @@ from pathlib import Path
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from winnow.explorer.ask.acts import act
+from winnow.explorer.ask.views import ask, upload, uploaded
 from winnow.explorer.base.pages import STATIC
+from winnow.explorer.compare.views import comparison, start_release
 from winnow.explorer.media_view import media
 from winnow.explorer.overview import overview
+from winnow.explorer.people.views import people, person
 from winnow.explorer.releases import actions
 from winnow.explorer.releases import views as releases
 
 ROUTES: list[BaseRoute] = [
     Route("/", overview),
+    Route("/people", people),
+    Route("/person", person),
+    Route("/ask", ask),
+    Route("/ask/media", upload, methods=["POST"]),
+    Route("/ask/media/{key}", uploaded),
+    Route("/act", act, methods=["POST"]),
+    Route("/compare", comparison),
+    Route("/compare/release", start_release, methods=["POST"]),
     Route("/releases", releases.release_list),
     Route("/releases/change", actions.progress),
     Route("/releases/rollback", actions.ask_rollback),

@@ -1,4 +1,4 @@
-"""Winnow on one machine: Redis, Triton, Milvus, the Bloom sidecar and the transformer as supervised processes.
+"""Winnow on one machine: Redis, Triton, Milvus, sidecar, transformer and explorer as supervised processes.
 
 ``stack.Stack`` runs them all and ``background`` runs a stack detached; ``chain`` has the processes of one release, and
 ``stack_state`` is the file that describes the running stack. ``infrastructure`` runs the servers alone (``redis``,

@@ -1,4 +1,4 @@
-"""``python -m winnow.local HOST PREDICTOR EXPLORE EXPERIMENTS ACCESS RELEASE PORT...``: `winnow up --detach`."""
+"""``python -m winnow.local HOST PREDICTOR EXPLORE EXPERIMENTS ACCESS EXPLORER RELEASE PORT...``: a stack detached."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from winnow.local.stack_state import Predictor
 from winnow.ports import Ports
 
 if __name__ == "__main__":
-    host, predictor, explore, experiments, access, *numbers = sys.argv[1:]
+    host, predictor, explore, experiments, access, explorer, *numbers = sys.argv[1:]
     release, *ports = map(int, numbers)
     try:
         serve(
@@ -20,6 +20,7 @@ if __name__ == "__main__":
             cast(Predictor, predictor),
             float(explore),
             *(Path(path) if path else None for path in (experiments, access)),
+            bool(explorer),
         )
     except WinnowError as error:
         sys.exit(str(error))

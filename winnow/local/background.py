@@ -35,6 +35,7 @@ def serve(
     explore: float,
     experiments: Path | None,
     access: Path | None,
+    explorer: bool,
 ) -> None:
     """Serve a release in this process until it is interrupted.
 
@@ -50,6 +51,7 @@ def serve(
             explore=explore,
             experiments=experiments,
             access=access,
+            explorer=explorer,
             show_progress=False,
         ) as stack:
             stack.wait()
@@ -66,6 +68,7 @@ def detach(
     experiments: Path | None = None,
     access: Path | None = None,
     *,
+    explorer: bool = False,
     show_progress: bool = True,
 ) -> StackState:
     """Start a stack in the background, and return when it answers requests.
@@ -78,6 +81,7 @@ def detach(
         explore: Share of the lists that are explored.
         experiments: File of the experiments.
         access: File of the access control.
+        explorer: Whether the explorer is served, too.
         show_progress: Show the elapsed time while waiting.
 
     Raises:
@@ -91,6 +95,7 @@ def detach(
         [
             *(sys.executable, "-P", "-m", "winnow.local", host, predictor, str(explore)),
             *(str(path or "") for path in (experiments, access)),
+            "explorer" if explorer else "",
             *map(str, (release, *ports.numbers())),
         ],
         os.environ,

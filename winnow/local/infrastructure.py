@@ -1,14 +1,17 @@
-"""Redis and, where they are needed, Triton and Milvus: of a stack, started here or already running elsewhere."""
+"""Redis and, where they are needed, Triton, Milvus and the explorer: started here or already running elsewhere."""
 
+import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from winnow import home
 from winnow.local import milvus, redis, triton
-from winnow.local.processes import Process
-from winnow.ports import Ports
+from winnow.local.processes import Process, http_ok
+from winnow.ports import LOOPBACK, Ports, reached_at
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,41 @@ def infrastructure(
         log = folder / "run" / "logs" / "triton.log"
         server = exits.enter_context(triton.server(repository, models, plain, ports=ports, log=log))
         yield replace(parts, triton=f"127.0.0.1:{ports.triton_grpc}", processes=(*parts.processes, server))
+
+
+def start_explorer(exits: ExitStack, folder: Path, host: str, ports: Ports, redis_url: str) -> Process:
+    """Start the explorer of a stack, which is stopped with it; it shows that the recommender does not answer yet.
+
+    It has no login, so it listens on loopback, wherever the transformer listens.
+
+    Args:
+        exits: ends it.
+        folder: Folder of the logs.
+        host: Address that the transformer listens on.
+        ports: Of the stack.
+        redis_url: Address of Redis.
+
+    Returns:
+        The process, which may not be ready yet.
+
+    Raises:
+        PortInUse: Its port is in use.
+    """
+    ports.check_free(["explorer"])
+    # -P: a folder in the working directory must not shadow an installed package. -u: unbuffered logs.
+    command = [sys.executable, "-P", "-u", "-m", "winnow.explorer", home.home()]
+    process = Process(
+        "explorer",
+        [*command, f"http://{reached_at(host)}:{ports.http}", LOOPBACK, str(ports.explorer)],
+        log=folder / "run" / "logs" / "explorer.log",
+        environment={**os.environ, "REDIS_URL": redis_url},
+        ready=lambda: http_ok(ports.explorer, "/static/explorer.css"),
+    )
+    exits.callback(process.stop)
+    process.start()
+    return process
+
+
+def explorer_address(ports: Ports) -> str:
+    """Where a browser on this machine finds the explorer of a stack."""
+    return f"http://localhost:{ports.explorer}"

@@ -1,4 +1,4 @@
-"""The stack on one machine: Redis, Triton, the Bloom sidecar, the transformer and, for some releases, Milvus.
+"""The stack on one machine: Redis, Triton, the Bloom sidecar, the transformer, the explorer and, for some, Milvus.
 
 With an embedded predictor the transformer computes the models itself, without Triton. While it waits, the home's stack
 follows the pin (:mod:`winnow.lifecycle.live`): it starts the chain of the release that was promoted beside the one that
@@ -24,7 +24,7 @@ from winnow.errors import WinnowError
 from winnow.lifecycle import live
 from winnow.lifecycle.live import Live
 from winnow.local.chain import Chain, Surroundings
-from winnow.local.infrastructure import Infrastructure, stores
+from winnow.local.infrastructure import Infrastructure, start_explorer, stores
 from winnow.local.processes import Process, ProcessFailed
 from winnow.local.stack_state import Predictor, StackState, claim
 from winnow.milvus.collection import is_searched
@@ -63,6 +63,7 @@ class Stack:
         explore: float = 0.0,
         experiments: Path | None = None,
         access: Path | None = None,
+        explorer: bool = False,
         show_progress: bool = True,
     ) -> None:
         """Configure the stack without starting it.
@@ -79,6 +80,7 @@ class Stack:
             explore: Share of the lists that are explored.
             experiments: File of the experiments, of which a copy is kept and served.
             access: File of the access control, which is read again when it changes.
+            explorer: Whether the explorer is served, too; its failure ends nothing else.
             show_progress: Show a progress bar while the parts start.
         """
         self.release = release
@@ -93,6 +95,7 @@ class Stack:
         self._flags += [f"--experiments={self._folder / home.EXPERIMENTS}"] if experiments else []
         self._flags += [f"--access-file={access.resolve()}"] if access else []
         self._experiments = experiments
+        self._explorer = explorer
         self._show_progress = show_progress
         self._servers: tuple[Process, ...] = ()
         self._warm: Chain | None = None
@@ -146,9 +149,13 @@ class Stack:
                 bar.update()
                 bar.set_description(step)
 
+            beside = (self._folder, self.host, self.ports, parts.redis_url)
+            explorer = start_explorer(exits, *beside) if self._explorer else None
             exits.callback(self._stop_chains)
             self._chain.start(lambda: _publish(release.folder, parts, self._show_progress), say, self._check_servers)
             self._chain.take()
+            if explorer is not None:
+                explorer.wait_until_ready()
             bar.close()
             self._write(replace(state, ready=True))
             self._exits = exits.pop_all()

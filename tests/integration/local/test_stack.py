@@ -126,11 +126,13 @@ def test_ctrl_c_stops_everything_and_is_no_error(home):
         "0.0",
         "",
         "",
+        "explorer",
         "1",
         *map(str, ports.numbers()),
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
         assert eventually(lambda: (state := running()) is not None and state.ready, seconds=60.0)
+        assert http_ok(ports.explorer, "/static/explorer.css")
         child.send_signal(signal.SIGINT)
         child.send_signal(signal.SIGINT)
         assert child.wait(30.0) == 0

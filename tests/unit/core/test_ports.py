@@ -10,8 +10,8 @@ from winnow.ports import PortInUse, Ports, checked_host, reached_at
 
 def test_all_ports_are_derived_from_the_base():
     ports = Ports.at(9000)
-    assert ports.numbers() == (9000, 9001, 9002, 9003, 9004, 9005, 9006, 9007)
-    assert (ports.http, ports.grpc, ports.redis, ports.sidecar, ports.milvus) == (9000, 9001, 9002, 9006, 9007)
+    assert ports.numbers() == (9000, 9001, 9002, 9003, 9004, 9005, 9006, 9007, 9008)
+    assert (ports.http, ports.grpc, ports.redis, ports.sidecar, ports.explorer) == (9000, 9001, 9002, 9006, 9008)
     assert Ports.at().http == 8080
 
 
@@ -23,7 +23,7 @@ def test_a_base_out_of_range_is_refused(base):
 
 def test_free_ports_are_distinct_and_free():
     ports = Ports.free()
-    assert len(set(ports.numbers())) == 8
+    assert len(set(ports.numbers())) == 9
     ports.check_free(["http", "grpc", "redis", "triton_http", "triton_grpc", "triton_metrics", "sidecar", "milvus"])
 
 

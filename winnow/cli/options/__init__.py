@@ -22,7 +22,7 @@ Events = Annotated[int, typer.Option(min=1000, help="Number of events of the dem
 DEFAULTS = BuildInputs()
 """Default sizes of the demo marketplace."""
 
-PortBase = Annotated[int, typer.Option(help="First of the eight consecutive ports of the stack; HTTP listens on it.")]
+PortBase = Annotated[int, typer.Option(help="First of the nine consecutive ports of the stack; HTTP listens on it.")]
 Host = Annotated[
     str,
     typer.Option(
@@ -64,6 +64,10 @@ AccessFile = Annotated[
         "(`winnow access new` makes one), also those of the winnow commands, which take it from WINNOW_API_KEY.",
         show_default=False,
     ),
+]
+
+WithExplorer = Annotated[
+    bool, typer.Option("--explorer/--no-explorer", help="Serve the explorer, too: pages that show why, on loopback.")
 ]
 
 ReleaseDir = Annotated[

@@ -92,7 +92,7 @@ class OpenedRelease:
         return len(self._user_ids)
 
     @cached_property
-    def quality(self) -> dict[str, Any]:
+    def profile(self) -> dict[str, Any]:
         """The summary of the data (``profile.json``); empty where the release has none."""
         path = self.release.folder / "profile.json"
         return dict(json.loads(path.read_bytes())) if path.is_file() else {}

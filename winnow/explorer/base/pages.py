@@ -1,6 +1,7 @@
 """Templates: every page is rendered by Jinja2 with autoescape, from strict variables."""
 
 import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from starlette.responses import HTMLResponse
 PACKAGE = Path(__file__).parents[1]
 STATIC = PACKAGE / "static"
 
-NAVIGATION: list[tuple[str, str]] = [("/", "Overview"), ("/releases", "Releases")]
+NAVIGATION: list[tuple[str, str]] = [
+    ("/", "Overview"),
+    ("/people", "People"),
+    ("/ask", "Ask"),
+    ("/compare", "Compare"),
+    ("/releases", "Releases"),
+]
 """Address and title of each entry of the menu."""
 
 
@@ -51,6 +58,11 @@ def error_page(request: Request, status: int, message: str, remedy: str = "") ->
         remedy: what to do.
     """
     return page(request, "error.html", status, message=message, remedy=remedy)
+
+
+def in_words(error: Exception) -> str:
+    """The message of an error; of one of the recommender without what concerns programs alone."""
+    return re.sub(r"^\d{3}: (instances\[0\]\.?)?", "", str(error))
 
 
 def address(path: str, **query: Any) -> str:

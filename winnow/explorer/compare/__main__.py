@@ -13,7 +13,8 @@ if __name__ == "__main__":
     proxies.bypass_loopback()
     try:
         with beside(int(sys.argv[1]), "embedded", show_progress=False) as ports:
-            print(ports.http, flush=True)
+            sys.stdout.write(f"{ports.http}\n")
+            sys.stdout.flush()
             # The explorer holds the other end, and closes it, too, when it dies.
             sys.stdin.read()
     except KeyboardInterrupt:

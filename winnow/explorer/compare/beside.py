@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from winnow.client import AsyncWinnow
+from winnow.errors import WinnowError
 from winnow.explorer.base.stack import TIMEOUT_S
 from winnow.ports import LOOPBACK
 
@@ -28,7 +29,7 @@ _LOOK_S = 1.0
 _LOG_BYTES = 1 << 16
 
 
-class Busy(Exception):
+class Busy(WinnowError):
     """A release is being started already."""
 
 
@@ -90,8 +91,7 @@ class Beside:
         # Before anything is waited for, so that of two requests at once one is refused.
         self._used = time.monotonic()
         self._served = Served(release, "starts", self._used)
-        previous, self._task = self._task, asyncio.create_task(self._run(release, self._task))
-        del previous
+        self._task = asyncio.create_task(self._run(self._served, self._task))
 
     async def close(self) -> None:
         """End the processes."""
@@ -100,17 +100,49 @@ class Beside:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _run(self, release: int, before: "asyncio.Task[None] | None") -> None:
-        """Serve a release until it is idle, fails, or is cancelled."""
-        if before is not None and not before.done():
+    async def _run(self, starting: Served, before: "asyncio.Task[None] | None") -> None:
+        """Serve a release until it is idle, ends by itself, or this is cancelled."""
+        if before is not None:
             before.cancel()
             with suppress(asyncio.CancelledError):
                 await before
-        starting = self._served
-        assert starting is not None
+        fault, left = "", None
+        try:
+            fault = await self._serve(starting)
+        except OSError as error:
+            fault = str(error)
+        if fault:
+            left = replace(starting, state="failed", fault=f"{fault} {self._said()}".strip())
+        self._served = left
+
+    async def _serve(self, starting: Served) -> str:
+        """Run the processes; returns why they have ended too early, or nothing once nobody compares any more."""
+        process = await self._process(starting.release)
+        assert process.stdout is not None
+        winnow: AsyncWinnow | None = None
+        try:
+            async with asyncio.timeout(START_S):
+                port = (await process.stdout.readline()).decode().strip()
+            if not port.isdecimal():
+                return "It could not be started."
+            winnow = AsyncWinnow(f"http://{LOOPBACK}:{port}", timeout_s=TIMEOUT_S, retries=1)
+            self._served = replace(starting, state="answers", winnow=winnow)
+            ended = asyncio.ensure_future(process.wait())
+            while time.monotonic() < self._used + IDLE_S:
+                if (await asyncio.wait([ended], timeout=_LOOK_S))[0]:
+                    return "It ended by itself."
+            return ""
+        except TimeoutError:
+            return f"It did not answer within {START_S:.0f} s, and was stopped."
+        finally:
+            await asyncio.shield(_stopped(process))
+            if winnow is not None:
+                await winnow.close()
+
+    async def _process(self, release: int) -> asyncio.subprocess.Process:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "winnow.explorer.compare", str(release)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -118,28 +150,6 @@ class Beside:
                 env={**os.environ, "WINNOW_HOME": str(self._home)},
                 start_new_session=True,
             )
-        assert process.stdout is not None
-        fault = ""
-        winnow: AsyncWinnow | None = None
-        try:
-            async with asyncio.timeout(START_S):
-                port = (await process.stdout.readline()).decode().strip()
-            if port.isdecimal():
-                winnow = AsyncWinnow(f"http://{LOOPBACK}:{port}", timeout_s=TIMEOUT_S, retries=1)
-                self._served = replace(starting, state="answers", winnow=winnow)
-                while process.returncode is None and time.monotonic() < self._used + IDLE_S:
-                    await asyncio.sleep(_LOOK_S)
-            if process.returncode is not None or not port.isdecimal():
-                fault = "It ended by itself."
-        except TimeoutError:
-            fault = f"It did not answer within {START_S:.0f} s, and was stopped."
-        finally:
-            await asyncio.shield(_stopped(process))
-            if winnow is not None:
-                await winnow.close()
-            if self._served is not None and self._served.release == release:
-                said = self._said()
-                self._served = replace(starting, state="failed", fault=f"{fault} {said}".strip()) if fault else None
 
     def _said(self) -> str:
         """The end of the log."""

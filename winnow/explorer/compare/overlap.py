@@ -1,53 +1,9 @@
-"""How much two ranked lists share, and where the items of one are in the other."""
+"""How much two ranked lists share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 PERSISTENCE = 0.9
 """Of :func:`rank_biased_overlap`: the first ten places have 86 % of the weight."""
-
-
-@dataclass(frozen=True)
-class Move:
-    """Where an item of a list is in the list before.
-
-    Attributes:
-        kind: ``new`` for an item that the list before lacks.
-        places: by how many it moved; 0 for ``same`` and ``new``.
-    """
-
-    kind: Literal["same", "up", "down", "new"]
-    places: int = 0
-
-    @property
-    def words(self) -> str:
-        """The move, for those who do not see its mark."""
-        if self.kind == "same":
-            return "the same place"
-        if self.kind == "new":
-            return "not in the other list"
-        return f"{self.kind} {self.places} place{'' if self.places == 1 else 's'}"
-
-    @property
-    def mark(self) -> str:
-        """The move as a short mark."""
-        return {"same": "=", "new": "new", "up": f"▲{self.places}", "down": f"▼{self.places}"}[self.kind]
-
-
-def moves(before: Sequence[str], after: Sequence[str]) -> list[Move]:
-    """The move of every item of ``after``. Both lists have each item once."""
-    places = {item: place for place, item in enumerate(before)}
-    found = []
-    for place, item in enumerate(after):
-        up = None if item not in places else places[item] - place
-        if up is None:
-            found.append(Move("new"))
-        elif up == 0:
-            found.append(Move("same"))
-        else:
-            found.append(Move("up", up) if up > 0 else Move("down", -up))
-    return found
 
 
 def rank_biased_overlap(first: Sequence[str], second: Sequence[str], persistence: float = PERSISTENCE) -> float:

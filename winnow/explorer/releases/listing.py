@@ -129,7 +129,8 @@ def _row(home: Path, number: int, states: tuple[State, ...], measured: list[Mani
         manifest = _manifest(home, number)
     except WinnowError as error:
         return Row(number, None, str(error), states, None, None, {})
-    verdict, evaluated, figures = None, evaluation_of(manifest, measured), {}
+    verdict, evaluated = None, evaluation_of(manifest, measured)
+    figures: Mapping[str, Estimate] = {}
     try:
         verdict = verdicts.read(home, number)
     except WinnowError as error:

@@ -1,0 +1,56 @@
+"""``POST /act``: an event, a change of a price, taking an item down or putting it back; then the list is asked anew."""
+
+import math
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from winnow.explorer.ask.form import PAGE, AskForm, WrongForm
+from winnow.explorer.ask.views import ANSWERS
+from winnow.explorer.base.pages import address
+from winnow.explorer.base.stack import Stack, stack_of
+
+_WORDS = {"disable": "took down", "enable": "put back"}
+
+
+async def act(request: Request) -> Response:
+    """Do it, and show the list that follows, compared with the one before."""
+    async with request.form() as fields:
+        given = {name: value for name, value in fields.items() if isinstance(value, str)}
+    form, item_id = AskForm.of(given), given.get("item", "")
+    if not item_id:
+        raise WrongForm("item: is missing; go back and use the buttons of a card")
+    did = await _done(stack_of(request), form, item_id, given)
+    return RedirectResponse(address(PAGE, **form.query, before=given.get("answer", ""), did=did), 303)
+
+
+async def _done(stack: Stack, form: AskForm, item_id: str, given: dict[str, str]) -> str:
+    """Do what the form says; returns it in words."""
+    what = given.get("act", "")
+    if what in _WORDS:
+        change = stack.winnow.disable_items if what == "disable" else stack.winnow.enable_items
+        await change([item_id])
+        return f"{_WORDS[what]} {item_id}"
+    if what == "price":
+        price = _price(given.get("price", ""))
+        await stack.winnow.put_item({"item_id": item_id, "price": price})
+        return f"changed the price of {item_id} to {price:g}"
+    if what.startswith("event:"):
+        if not form.user:
+            raise WrongForm("user: an event needs a user; ask for one")
+        event = what.removeprefix("event:")
+        answer = ANSWERS.get(given.get("answer", ""))
+        quoted = {"recommendation_id": answer["recommendation_id"]} if answer else {}
+        await stack.winnow.send_event({"user_id": form.user, "item_id": item_id, "event": event, **quoted})  # type: ignore[typeddict-item]
+        return f"{form.user} did {event} with {item_id}"
+    raise WrongForm(f"act: {what[:40]!a} is not an act; go back and use the buttons of a card")
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text.replace(",", "."))
+    except ValueError:
+        price = math.nan
+    if not 0 <= price < 1e12:
+        raise WrongForm(f"price: must be a number, 0 or above, got {text[:40]!a}")
+    return price
