@@ -76,7 +76,7 @@ def test_the_funnel_has_the_counts_of_the_trace(site: Site) -> None:
         assert re.search(rf">{source}</a> <b>{count}</b>", text)
         assert opened(site, text, f"stage=found%3A{source}").count("<tr>") == count + 1
     for component, count in trace["removed"].items():
-        assert f">{component}</a> <b>−{count}</b>" in text
+        assert f">{component}</a> <b>\N{MINUS SIGN}{count}</b>" in text
         rows = opened(site, text, f"stage=removed%3A{component}")
         assert rows.count("<tr>") == count + 1
         assert next(one["reason"] for one in trace["candidates"] if one.get("removed_by") == component) in unescape(

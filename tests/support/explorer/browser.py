@@ -1,0 +1,52 @@
+"""Chromium for the tests of the explorer, and axe-core, which finds faults of accessibility."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+AXE = Path(__file__).with_name("axe")
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+
+
+def chromium() -> str | None:
+    """The browser of the system; ``None`` without one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """Run Chromium, with a microphone that plays a tone and asks nobody."""
+    media = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", *media])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def axe_script(folder: Path) -> str:
+    """The program of axe-core, which npm fetches.
+
+    Args:
+        folder: to install it in.
+    """
+    shutil.copytree(AXE, folder)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def faults(page: Page, axe: str) -> list[str]:
+    """The serious and critical faults of a page, with the elements that have them."""
+    page.evaluate(axe)
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']}: {fault['help']}: {[node['html'][:200] for node in fault['nodes']]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
