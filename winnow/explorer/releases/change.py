@@ -1,8 +1,8 @@
 """A change of the live release: ``winnow promote`` or ``winnow rollback``, run in the background, one at a time.
 
-The command runs in a session of its own with the lock on ``run/explorer/change.json``, so that it goes on, and no
-second one starts, when the explorer is stopped or restarted meanwhile. The file says what was asked and, at last, the
-exit code; ``change.log`` beside it is what the command printed.
+The command runs in a session of its own with the lock on ``run/explorer/change.lock``, so that it goes on, and no
+second one starts, when the explorer is stopped or restarted meanwhile. ``change.json`` beside it says what was asked
+and, at last, the exit code; ``change.log`` is what the command printed.
 """
 
 import json
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
 
+from winnow import files
 from winnow.errors import WinnowError
 from winnow.explorer.releases.commands import command_line, environment
 from winnow.home import held, taken
@@ -72,7 +73,7 @@ class Changes:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._file = home / "run" / "explorer" / "change.json"
-        self._log = self._file.with_suffix(".log")
+        self._lock, self._log = self._file.with_suffix(".lock"), self._file.with_suffix(".log")
 
     def start(self, action: Action, release: int, before: int | None, judged: bool) -> None:
         """Start a change in the background.
@@ -93,28 +94,24 @@ class Changes:
             arguments = ["promote", *([] if judged else ["--no-gate"]), str(release)]
         with ExitStack() as exits:
             try:
-                file = exits.enter_context(held(self._file, "", _PATIENCE_S))
+                lock = exits.enter_context(held(self._lock, "", _PATIENCE_S))
             except WinnowError:
                 raise Busy("Another change of the live release is under way: wait until it has ended.") from None
             except OSError as error:
-                raise WinnowError(f"{self._file} cannot be written: {error.strerror}") from error
-            _write(file, change)
-            process = self._command(arguments, file)
+                raise WinnowError(f"{self._lock} cannot be written: {error.strerror}") from error
+            self._write(change)
+            process = self._command(arguments, lock)
             waiting = exits.pop_all()
-        threading.Thread(target=_finish, args=(process, file, change, waiting), daemon=True).start()
+        threading.Thread(target=self._finish, args=(process, change, waiting), daemon=True).start()
 
     def last(self) -> tuple[Change, bool] | None:
         """The last change, and whether it is under way; ``None`` without one."""
         try:
-            file = self._file.open()
-        except OSError:
+            with self._lock.open() as lock:
+                runs = not taken(lock, shared=True)
+            return Change(**json.loads(self._file.read_bytes())), runs
+        except (OSError, ValueError, TypeError):
             return None
-        with file:
-            runs = not taken(file, shared=True)
-            try:
-                return Change(**json.load(file)), runs
-            except (ValueError, TypeError):
-                return None
 
     def log(self) -> str:
         """What the command has printed, its end."""
@@ -126,7 +123,7 @@ class Changes:
         except OSError:
             return ""
 
-    def _command(self, arguments: Sequence[str], file: IO[str]) -> "subprocess.Popen[bytes]":
+    def _command(self, arguments: Sequence[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
         with self._log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 (our own command with a number)
                 command_line(*arguments),
@@ -136,8 +133,15 @@ class Changes:
                 env=environment(self._home),
                 # Ctrl-C of the terminal, and the end of the explorer, are not for it.
                 start_new_session=True,
-                pass_fds=(file.fileno(),),
+                pass_fds=(lock.fileno(),),
             )
+
+    def _finish(self, process: "subprocess.Popen[bytes]", change: Change, waiting: ExitStack) -> None:
+        with waiting:
+            self._write(replace(change, code=process.wait()))
+
+    def _write(self, change: Change) -> None:
+        files.write(str(self._file), json.dumps(asdict(change)).encode())
 
 
 def step(change: Change, runs: bool, pin: Live | None, stack: StackState | None) -> Step:
@@ -157,15 +161,3 @@ def step(change: Change, runs: bool, pin: Live | None, stack: StackState | None)
         return "judging" if change.judged else "checking"
     moves = stack is not None and not (stack.ready and stack.release == change.release)
     return "moving" if moves else "ending"
-
-
-def _finish(process: "subprocess.Popen[bytes]", file: IO[str], change: Change, waiting: ExitStack) -> None:
-    with waiting:
-        _write(file, replace(change, code=process.wait()))
-
-
-def _write(file: IO[str], change: Change) -> None:
-    file.seek(0)
-    file.truncate()
-    json.dump(asdict(change), file)
-    file.flush()
