@@ -19,6 +19,7 @@ from winnow.explorer.base.stack import Stack
 from winnow.explorer.base.tokens import Tokens
 from winnow.explorer.compare.beside import Beside
 from winnow.explorer.releases.change import Changes
+from winnow.explorer.releases.reports import Reports
 from winnow.explorer.routes import ROUTES
 from winnow.store.connection import RedisError
 
@@ -54,6 +55,7 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.state.settings = settings
     app.state.changes = Changes(settings.home)
+    app.state.reports = Reports(settings.home)
     return app
 
 

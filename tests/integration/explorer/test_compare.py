@@ -21,8 +21,8 @@ OTHER = 6302
 def compared(explored_server: Server, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The explorer of a home with the served release and one whose models are missing."""
     home = tmp_path_factory.mktemp("compared")
-    for number in (NUMBER, OTHER):
-        write_release(home / "releases", number)
+    write_release(home / "releases", NUMBER)
+    write_release(home / "releases", OTHER, models=("retriever", "ranker"))
     with exploring(home, explored_server, redis_url, home / "explorer.log") as site:
         yield site
 

@@ -1,5 +1,5 @@
 """Pages about releases: all of a home, one with its report, gate and differences, and which one is live.
 
-``listing`` reads what there is to know; ``views`` shows it; ``commands`` runs ``winnow`` as a process of its own, which
-``change`` does to promote and to roll back, and ``actions`` are the pages of that.
+``listing`` reads what there is to know, and ``views`` shows it, with the documents of ``reports``. ``commands`` runs
+``winnow`` as a process of its own; ``change`` promotes and rolls back so, and ``actions`` are the pages of that.
 """

@@ -3,9 +3,7 @@
 import asyncio
 import json
 import re
-import sys
 from itertools import groupby
-from pathlib import Path
 from typing import Any, cast
 
 from starlette.concurrency import run_in_threadpool
@@ -13,26 +11,24 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from winnow import files
 from winnow.client import NoAnswer
 from winnow.errors import WinnowError
-from winnow.evaluation import record as records
 from winnow.explorer.base.pages import error_page, page
 from winnow.explorer.base.stack import stack_of
 from winnow.explorer.releases import commands
 from winnow.explorer.releases.change import Changes
 from winnow.explorer.releases.listing import Listing, Row, listing
-from winnow.lifecycle import verdict as verdicts
+from winnow.explorer.releases.reports import Reports
 from winnow.release import Manifest
 
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; sandbox"
 """A report has its style and its charts inside. ``sandbox`` without permissions: no script, no form, no link out of the
 frame, and an origin of its own, so nothing of the explorer is in reach of whatever a report contains."""
 
-_REPORT_S, _DIFFERENCE_S = 120.0, 60.0
+_DIFFERENCE_S = 60.0
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_at_once = asyncio.Semaphore(1)
-"""Reports and comparisons take a process of their own, of up to 300 MB."""
+_one_difference = asyncio.Lock()
+"""A difference reads arrays of both catalogs, in a process of its own."""
 
 
 async def release_list(request: Request) -> Response:
@@ -56,16 +52,7 @@ async def report(request: Request) -> Response:
     _, row = await one(request)
     if row.evaluated is None:
         raise HTTPException(404)
-    home = stack_of(request).settings.home
-    content = await run_in_threadpool(_written, home, row.evaluated)
-    if content is None:
-        program = "import sys; from winnow.reporting.page import report; print(report(sys.argv[1], int(sys.argv[2])))"
-        command = [sys.executable, "-P", "-c", program, str(home), str(row.evaluated)]
-        async with _at_once:
-            done = await commands.run(command, home, _REPORT_S)
-        if done.code:
-            return error_page(request, 500, f"The report cannot be made: {done.errors.strip()[-2000:]}")
-        content = done.output
+    content = await cast(Reports, request.app.state.reports).of(row.evaluated)
     return Response(content, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
 
 
@@ -77,7 +64,7 @@ async def difference(request: Request) -> Response:
     if before is None:
         raise WinnowError("from: no release is live; name the release to compare with, such as ?from=1")
     home = stack_of(request).settings.home
-    async with _at_once:
+    async with _one_difference:
         command = commands.command_line("diff", str(before), str(row.number), "--json")
         done = await commands.run(command, home, _DIFFERENCE_S)
     if done.code:
@@ -133,17 +120,3 @@ def _counts(request: Request, manifest: Manifest) -> dict[str, int]:
         return {"items": opened.release.items, "users": opened.users, "events": len(opened.release.array("item"))}
     except (WinnowError, OSError, ValueError):
         return {}
-
-
-def _written(home: Path, number: int) -> bytes | None:
-    """The report in the home; ``None`` where there is none, or what it shows has changed since."""
-    folder = Path(records.folder(str(home), number))
-    path = folder / "report.html"
-    try:
-        written = path.stat().st_mtime_ns
-        shown = [folder / name for name in (records.FILE, verdicts.FILE)]
-        if any(each.stat().st_mtime_ns > written for each in shown if each.exists()):
-            return None
-        return files.read(str(path))
-    except (OSError, WinnowError):
-        return None
