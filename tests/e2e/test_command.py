@@ -113,7 +113,7 @@ def test_ctrl_c_leaves_nothing_running(winnow, free_ports: int) -> None:
 def test_an_embedded_predictor_needs_no_triton_and_leaves_nothing_running(winnow, free_ports: int) -> None:
     ports = Ports.at(free_ports)
     with up(winnow, f"--port-base={free_ports}", "--predictor=embedded") as processes:
-        used = (ports.http, ports.grpc, ports.redis, ports.sidecar)
+        used = (ports.http, ports.grpc, ports.redis, ports.sidecar, ports.explorer)
         assert public(processes, used) == {("127.0.0.1", port) for port in used}
         asked = winnow("recommend", "someone-new", "--text", "a red lamp", "--json")
         assert asked.returncode == 0, asked.stderr

@@ -6,17 +6,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from winnow.client import calls
-from winnow.client.answers import (
-    ChangedItem,
-    ChangedUser,
-    ErasedUser,
-    ItemRecord,
-    MergedUser,
-    StoredEvent,
-    UserEvents,
-    UserRecord,
-)
+from winnow.client import answers, calls
 from winnow.client.calls import Call, Choices, Content, SentEvent, SessionEvent
 from winnow.client.connection import RETRIES, TIMEOUT_S, URL, result, settings
 from winnow.client.errors import unreachable
@@ -119,61 +109,61 @@ class AsyncWinnow:
         """Items that resemble a text, an image or a sound; with ``user_id``, those that also suit the user."""
         return await self._send(calls.search(text, image, audio, user_id=user_id, **options))
 
-    async def send_event(self, event: SentEvent) -> StoredEvent:
+    async def send_event(self, event: SentEvent) -> answers.StoredEvent:
         """Store an event; the user's next recommendation reflects it."""
         [receipt] = await self._send(calls.send_events([event]))
         return receipt
 
-    async def send_events(self, events: Sequence[SentEvent]) -> list[StoredEvent]:
+    async def send_events(self, events: Sequence[SentEvent]) -> list[answers.StoredEvent]:
         """Store several events in order, all or none; at most :data:`winnow.request.MAX_INSTANCES`."""
         return await self._send(calls.send_events(events))
 
-    async def put_item(self, item: Mapping[str, Any]) -> ChangedItem:
+    async def put_item(self, item: Mapping[str, Any]) -> answers.ChangedItem:
         """Add or change an item: the columns that are given change, and ``None`` clears one."""
         [receipt] = await self._send(calls.put_items([item]))
         return receipt
 
-    async def put_items(self, items: Sequence[Mapping[str, Any]]) -> list[ChangedItem]:
+    async def put_items(self, items: Sequence[Mapping[str, Any]]) -> list[answers.ChangedItem]:
         """Add or change several items; at most :data:`winnow.request.MAX_INSTANCES`."""
         return await self._send(calls.put_items(items))
 
-    async def read_item(self, item_id: str, *, nearest: int = 0) -> ItemRecord:
+    async def read_item(self, item_id: str, *, nearest: int = 0) -> answers.ItemRecord:
         """An item as it is now, with the ids of its nearest items."""
         return await self._send(calls.read_item(item_id, nearest))
 
-    async def read_items(self, item_ids: Sequence[str]) -> list[ItemRecord]:
+    async def read_items(self, item_ids: Sequence[str]) -> list[answers.ItemRecord]:
         """Several items as they are now, without nearest ones; at most :data:`winnow.request.MAX_INSTANCES`."""
         return await self._send(calls.read_items(item_ids))
 
-    async def disable_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
+    async def disable_items(self, item_ids: Sequence[str]) -> list[answers.ChangedItem]:
         """Take items down: they are not recommended until they are enabled."""
         return await self._send(calls.change_items("disable", item_ids))
 
-    async def enable_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
+    async def enable_items(self, item_ids: Sequence[str]) -> list[answers.ChangedItem]:
         """Recommend items again."""
         return await self._send(calls.change_items("enable", item_ids))
 
-    async def delete_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
+    async def delete_items(self, item_ids: Sequence[str]) -> list[answers.ChangedItem]:
         """Remove items from every answer and from the next releases."""
         return await self._send(calls.change_items("delete", item_ids))
 
-    async def put_user(self, user_id: str, attributes: Mapping[str, Any]) -> ChangedUser:
+    async def put_user(self, user_id: str, attributes: Mapping[str, Any]) -> answers.ChangedUser:
         """Change attributes of a user, in the columns that the data set declares; ``None`` clears one."""
         return await self._send(calls.put_user(user_id, attributes))
 
-    async def read_user(self, user_id: str, *, n: int = 20) -> UserRecord:
+    async def read_user(self, user_id: str, *, n: int = 20) -> answers.UserRecord:
         """Attributes, features, the ``n`` newest events and the Bloom filters of a user."""
         return await self._send(calls.read_user(user_id, n))
 
-    async def user_events(self, user_id: str, *, n: int = 100, before: str | None = None) -> UserEvents:
+    async def user_events(self, user_id: str, *, n: int = 100, before: str | None = None) -> answers.UserEvents:
         """A page of a user's events, newest first; ``before`` is ``next`` of the page before."""
         return await self._send(calls.user_events(user_id, n, before))
 
-    async def merge_users(self, user_id: str, *, into: str) -> MergedUser:
+    async def merge_users(self, user_id: str, *, into: str) -> answers.MergedUser:
         """Join a user's history with that of another, and forget the first id."""
         return await self._send(calls.merge_users(user_id, into))
 
-    async def erase_user(self, user_id: str) -> ErasedUser:
+    async def erase_user(self, user_id: str) -> answers.ErasedUser:
         """Delete everything that the server holds of a user; docs/people.md names the rest."""
         return await self._send(calls.erase_user(user_id))
 

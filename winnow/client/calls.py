@@ -9,16 +9,7 @@ from typing import Any, Generic, NotRequired, TypeVar
 
 from typing_extensions import TypedDict
 
-from winnow.client.answers import (
-    ChangedItem,
-    ChangedUser,
-    ErasedUser,
-    ItemRecord,
-    MergedUser,
-    StoredEvent,
-    UserEvents,
-    UserRecord,
-)
+from winnow.client import answers
 from winnow.request import Answer
 
 T = TypeVar("T")
@@ -102,12 +93,12 @@ def search(text: str | None, image: Content | None, audio: Content | None, **fie
     return recommend(query={name: value for name, value in given.items() if value is not None}, **fields)
 
 
-def send_events(events: Sequence[SentEvent]) -> Call[list[StoredEvent]]:
+def send_events(events: Sequence[SentEvent]) -> Call[list[answers.StoredEvent]]:
     """Events, each with an ``event_id``."""
     return Call("events", [{"event_id": uuid.uuid4().hex, **event} for event in events], _all)
 
 
-def put_items(items: Sequence[Mapping[str, Any]]) -> Call[list[ChangedItem]]:
+def put_items(items: Sequence[Mapping[str, Any]]) -> Call[list[answers.ChangedItem]]:
     """Items to add or change; ``image`` and ``audio`` may be bytes or files."""
     instances = [
         {name: _encoded(value) if isinstance(value, Content) else value for name, value in item.items()}
@@ -116,43 +107,43 @@ def put_items(items: Sequence[Mapping[str, Any]]) -> Call[list[ChangedItem]]:
     return Call("items", instances, _all)
 
 
-def change_items(action: str, item_ids: Sequence[str]) -> Call[list[ChangedItem]]:
+def change_items(action: str, item_ids: Sequence[str]) -> Call[list[answers.ChangedItem]]:
     """One action on several items."""
     return Call("items", [{"item_id": item_id, "action": action} for item_id in item_ids], _all)
 
 
-def read_item(item_id: str, nearest: int) -> Call[ItemRecord]:
+def read_item(item_id: str, nearest: int) -> Call[answers.ItemRecord]:
     """An item as it is now."""
     return Call("items", [{"item_id": item_id, "action": "read", "nearest": nearest}], _only)
 
 
-def read_items(item_ids: Sequence[str]) -> Call[list[ItemRecord]]:
+def read_items(item_ids: Sequence[str]) -> Call[list[answers.ItemRecord]]:
     """Several items as they are now."""
     return Call("items", [{"item_id": item_id, "action": "read"} for item_id in item_ids], _all)
 
 
-def put_user(user_id: str, attributes: Mapping[str, Any]) -> Call[ChangedUser]:
+def put_user(user_id: str, attributes: Mapping[str, Any]) -> Call[answers.ChangedUser]:
     """Attributes to change."""
     return Call("users", [{"user_id": user_id, "attributes": dict(attributes)}], _only)
 
 
-def read_user(user_id: str, n: int) -> Call[UserRecord]:
+def read_user(user_id: str, n: int) -> Call[answers.UserRecord]:
     """A user with the newest events."""
     return Call("users", [{"user_id": user_id, "action": "read", "n": n}], _only)
 
 
-def user_events(user_id: str, n: int, before: str | None) -> Call[UserEvents]:
+def user_events(user_id: str, n: int, before: str | None) -> Call[answers.UserEvents]:
     """A page of a user's events."""
     instance: dict[str, Any] = {"user_id": user_id, "action": "events", "n": n}
     return Call("users", [instance if before is None else instance | {"before": before}], _only)
 
 
-def merge_users(user_id: str, into: str) -> Call[MergedUser]:
+def merge_users(user_id: str, into: str) -> Call[answers.MergedUser]:
     """A merge of two ids."""
     return Call("users", [{"user_id": user_id, "action": "merge", "into": into}], _only)
 
 
-def erase_user(user_id: str) -> Call[ErasedUser]:
+def erase_user(user_id: str) -> Call[answers.ErasedUser]:
     """An erasure."""
     return Call("users", [{"user_id": user_id, "action": "erase"}], _only)
 

@@ -6,17 +6,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack
 
 import httpx
 
-from winnow.client import calls
-from winnow.client.answers import (
-    ChangedItem,
-    ChangedUser,
-    ErasedUser,
-    ItemRecord,
-    MergedUser,
-    StoredEvent,
-    UserEvents,
-    UserRecord,
-)
+from winnow.client import answers, calls
 from winnow.client.calls import Call, Choices, Content, SentEvent, SessionEvent
 from winnow.client.connection import RETRIES, TIMEOUT_S, URL, result, settings
 from winnow.client.errors import unreachable
@@ -172,7 +162,7 @@ class Winnow:
         """
         return self._send(calls.search(text, image, audio, user_id=user_id, **options))
 
-    def send_event(self, event: SentEvent) -> StoredEvent:
+    def send_event(self, event: SentEvent) -> answers.StoredEvent:
         """Store an event; the user's next recommendation reflects it.
 
         >>> receipt = winnow.send_event({"user_id": "u00042", "item_id": "i00007", "event": "view"})
@@ -182,14 +172,14 @@ class Winnow:
         [receipt] = self._send(calls.send_events([event]))
         return receipt
 
-    def send_events(self, events: Sequence[SentEvent]) -> list[StoredEvent]:
+    def send_events(self, events: Sequence[SentEvent]) -> list[answers.StoredEvent]:
         """Store several events in order, all or none; at most :data:`winnow.request.MAX_INSTANCES`.
 
         >>> receipts = winnow.send_events([{"user_id": "u00042", "item_id": "i00008", "event": "view"}])
         """
         return self._send(calls.send_events(events))
 
-    def put_item(self, item: Mapping[str, Any]) -> ChangedItem:
+    def put_item(self, item: Mapping[str, Any]) -> answers.ChangedItem:
         """Add or change an item: the columns that are given change, and ``None`` clears one.
 
         >>> receipt = winnow.put_item({"item_id": "lamp-1", "title": "Small red lamp", "price": 20.0})
@@ -199,7 +189,7 @@ class Winnow:
         [receipt] = self._send(calls.put_items([item]))
         return receipt
 
-    def put_items(self, items: Sequence[Mapping[str, Any]]) -> list[ChangedItem]:
+    def put_items(self, items: Sequence[Mapping[str, Any]]) -> list[answers.ChangedItem]:
         """Add or change several items; at most :data:`winnow.request.MAX_INSTANCES`.
 
         >>> lamps = [{"item_id": "lamp-1", "price": 12.5}, {"item_id": "lamp-2", "title": "Tall lamp"}]
@@ -209,7 +199,7 @@ class Winnow:
         """
         return self._send(calls.put_items(items))
 
-    def read_item(self, item_id: str, *, nearest: int = 0) -> ItemRecord:
+    def read_item(self, item_id: str, *, nearest: int = 0) -> answers.ItemRecord:
         """An item as it is now, with the ids of its nearest items.
 
         >>> winnow.read_item("lamp-1")["document"]["price"]
@@ -217,11 +207,11 @@ class Winnow:
         """
         return self._send(calls.read_item(item_id, nearest))
 
-    def read_items(self, item_ids: Sequence[str]) -> list[ItemRecord]:
+    def read_items(self, item_ids: Sequence[str]) -> list[answers.ItemRecord]:
         """Several items as they are now, without nearest ones; at most :data:`winnow.request.MAX_INSTANCES`."""
         return self._send(calls.read_items(item_ids))
 
-    def disable_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
+    def disable_items(self, item_ids: Sequence[str]) -> list[answers.ChangedItem]:
         """Take items down: they are not recommended until they are enabled.
 
         >>> receipts = winnow.disable_items(["lamp-2"])
@@ -230,14 +220,14 @@ class Winnow:
         """
         return self._send(calls.change_items("disable", item_ids))
 
-    def enable_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
+    def enable_items(self, item_ids: Sequence[str]) -> list[answers.ChangedItem]:
         """Recommend items again.
 
         >>> receipts = winnow.enable_items(["lamp-2"])
         """
         return self._send(calls.change_items("enable", item_ids))
 
-    def delete_items(self, item_ids: Sequence[str]) -> list[ChangedItem]:
+    def delete_items(self, item_ids: Sequence[str]) -> list[answers.ChangedItem]:
         """Remove items from every answer and from the next releases.
 
         >>> receipts = winnow.delete_items(["lamp-1", "lamp-2"])
@@ -246,14 +236,14 @@ class Winnow:
         """
         return self._send(calls.change_items("delete", item_ids))
 
-    def put_user(self, user_id: str, attributes: Mapping[str, Any]) -> ChangedUser:
+    def put_user(self, user_id: str, attributes: Mapping[str, Any]) -> answers.ChangedUser:
         """Change attributes of a user, in the columns that the data set declares; ``None`` clears one.
 
         >>> receipt = winnow.put_user("u00150", {"country": "NL"})
         """
         return self._send(calls.put_user(user_id, attributes))
 
-    def read_user(self, user_id: str, *, n: int = 20) -> UserRecord:
+    def read_user(self, user_id: str, *, n: int = 20) -> answers.UserRecord:
         """Attributes, features, the ``n`` newest events and the Bloom filters of a user.
 
         >>> record = winnow.read_user("u00042")
@@ -262,7 +252,7 @@ class Winnow:
         """
         return self._send(calls.read_user(user_id, n))
 
-    def user_events(self, user_id: str, *, n: int = 100, before: str | None = None) -> UserEvents:
+    def user_events(self, user_id: str, *, n: int = 100, before: str | None = None) -> answers.UserEvents:
         """A page of a user's events, newest first; ``before`` is ``next`` of the page before.
 
         >>> page = winnow.user_events("u00042", n=2)
@@ -271,14 +261,14 @@ class Winnow:
         """
         return self._send(calls.user_events(user_id, n, before))
 
-    def merge_users(self, user_id: str, *, into: str) -> MergedUser:
+    def merge_users(self, user_id: str, *, into: str) -> answers.MergedUser:
         """Join a user's history with that of another, and forget the first id.
 
         >>> receipt = winnow.merge_users("u00151", into="u00150")
         """
         return self._send(calls.merge_users(user_id, into))
 
-    def erase_user(self, user_id: str) -> ErasedUser:
+    def erase_user(self, user_id: str) -> answers.ErasedUser:
         """Delete everything that the server holds of a user; docs/people.md names the rest.
 
         >>> receipt = winnow.erase_user("u00150")

@@ -19,7 +19,8 @@ if __name__ == "__main__":
             host,
             cast(Predictor, predictor),
             float(explore),
-            *(Path(path) if path else None for path in (experiments, access)),
+            Path(experiments) if experiments else None,
+            Path(access) if access else None,
             bool(explorer),
         )
     except WinnowError as error:

@@ -184,7 +184,8 @@ class Chain:
         python = [sys.executable, "-P", "-u", "-m"]
         common = [f"--release-dir={self.release.folder}"]
         # Not on the command line, which other users can list: the address may contain a password.
-        environment = {**os.environ, "REDIS_URL": around.redis_url, URL: around.milvus_url}
+        # NumPy's products are small here: further threads would spin for as long as the product takes.
+        environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "REDIS_URL": around.redis_url, URL: around.milvus_url}
         yield Process(
             "bloom sidecar",
             [*python, "bloom_sidecar", *common, f"--health-host={LOOPBACK}", f"--health-port={ports.sidecar}"],

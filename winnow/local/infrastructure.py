@@ -133,7 +133,7 @@ def start_explorer(exits: ExitStack, folder: Path, host: str, ports: Ports, redi
     """
     ports.check_free(["explorer"])
     # -P: a folder in the working directory must not shadow an installed package. -u: unbuffered logs.
-    command = [sys.executable, "-P", "-u", "-m", "winnow.explorer", home.home()]
+    command = [sys.executable, "-P", "-u", "-m", "winnow.explorer", str(home.home())]
     process = Process(
         "explorer",
         [*command, f"http://{reached_at(host)}:{ports.http}", LOOPBACK, str(ports.explorer)],

@@ -1,21 +1,19 @@
 """A tiny release on a Redis of its own: a scan of everything must not see other tests' data."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tests.support.sidecar.fixtures import client, published
 from tests.support.tiny_release import write_release
 from tests.support.transformer_fixtures import serve_published
 from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release
-from winnow.store.connection import Client, connect
-from winnow.store.publish import publish
 
-__all__ = ["serve_published"]
+__all__ = ["client", "published", "serve_published"]
 
 _numbers = count(9101)
 
@@ -32,17 +30,3 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 def release(tmp_path: Path) -> Release:
     """An unpublished release."""
     return write_release(tmp_path, next(_numbers))
-
-
-@pytest.fixture
-def published(release: Release, redis_url: str) -> Release:
-    """A published release."""
-    publish(release.folder, redis_url, show_progress=False)
-    return release
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Client]:
-    """A connection to Redis."""
-    with closing(connect(redis_url)) as connected:
-        yield connected

@@ -1,13 +1,13 @@
 """The contract of the ``items`` model: what a caller may send, and the change that it stands for."""
 
 import base64
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from recommender_transformer.content.media_decoder import EncodedContent
+from recommender_transformer.serving.declared_values import declared_value
 from winnow import fields, moments
 from winnow.catalog.change import CANONICAL, MEDIA, Change
 from winnow.features.row import RowEncoder
@@ -17,8 +17,6 @@ from winnow.request import Contract, InvalidRequest, Media, quote
 ItemAction = Literal["upsert", "disable", "enable", "delete", "read"]
 
 MAX_NEAREST = 100
-
-_MAX_VALUES = 100
 
 
 class ItemRequest(Contract):
@@ -67,7 +65,7 @@ def change_of(item: ItemRequest, rows: RowEncoder, where: str) -> Change:
     values: dict[str, Any] = {name: getattr(item, name) for name in CANONICAL if name in given}
     media: dict[str, bytes | None] = {name: _bytes(getattr(item, name)) for name in MEDIA if name in given}
     for name, value in item.features.items():
-        values[name] = _declared(name, value, rows, f"{where}.features.{quote(name)[1:-1]}")
+        values[name] = declared_value(name, value, rows, "items", f"{where}.features")
     for name in item.clear:
         if name in MEDIA:
             media[name] = None
@@ -103,30 +101,3 @@ def media_of(item: ItemRequest) -> EncodedContent:
 def _bytes(media: Media | None) -> bytes | None:
     # Decoding has checked that it is base64.
     return None if media is None else base64.b64decode(media.b64)
-
-
-def _declared(name: str, value: object, rows: RowEncoder, field: str) -> object:
-    if name in rows.categorical:
-        return _texts(value, field)
-    if name in rows.numeric:
-        return _number(value, field)
-    declared = ", ".join((*rows.categorical, *rows.numeric)) or "none"
-    raise InvalidRequest(f"{field}: is not a declared column of the release; it has {declared}")
-
-
-def _texts(value: object, where: str) -> str | list[str] | None:
-    if value is None or isinstance(value, str):
-        return value
-    if not isinstance(value, list) or len(value) > _MAX_VALUES or not all(isinstance(one, str) for one in value):
-        raise InvalidRequest(
-            f"{where}: must be a string or a list of at most {_MAX_VALUES} strings, got {quote(value)}"
-        )
-    return value
-
-
-def _number(value: object, where: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidRequest(f"{where}: must be a finite number, got {quote(value)}")
-    return float(value)

@@ -15,16 +15,7 @@ from pydantic_core.core_schema import WithDefaultSchema
 
 from recommender_transformer.serving import events, items, recommender, users
 from recommender_transformer.serving.item_changes import ItemRequest
-from winnow.client.answers import (
-    ChangedItem,
-    ChangedUser,
-    ErasedUser,
-    ItemRecord,
-    MergedUser,
-    StoredEvent,
-    UserEvents,
-    UserRecord,
-)
+from winnow.client import answers
 from winnow.fields import Contract
 from winnow.request import MAX_INSTANCES, Answer, RecommendRequest
 
@@ -64,13 +55,13 @@ class Documented(NamedTuple):
 
 MODELS = (
     Documented(recommender.NAME, "Recommend items.", RecommendRequest, Answer),
-    Documented(events.NAME, "Store events.", events.EventRequest, StoredEvent),
-    Documented(items.NAME, "Change, delete or read items.", ItemRequest, ChangedItem | ItemRecord),
+    Documented(events.NAME, "Store events.", events.EventRequest, answers.StoredEvent),
+    Documented(items.NAME, "Change, delete or read items.", ItemRequest, answers.ChangedItem | answers.ItemRecord),
     Documented(
         users.NAME,
         "Change, read, merge or erase users.",
         users.UserRequest,
-        ChangedUser | UserRecord | UserEvents | MergedUser | ErasedUser,
+        answers.ChangedUser | answers.UserRecord | answers.UserEvents | answers.MergedUser | answers.ErasedUser,
     ),
 )
 """The models of the server."""

@@ -1,6 +1,5 @@
 """The ``users`` model of the KServe server: changes, reads, merges and erases users."""
 
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -13,13 +12,14 @@ from pydantic_core import PydanticCustomError
 from recommender_transformer.backends.followed.live_users import LiveUsers
 from recommender_transformer.serving.access import caller
 from recommender_transformer.serving.connected_model import ConnectedModel
+from recommender_transformer.serving.declared_values import declared_value
 from recommender_transformer.serving.events import TooManyEvents
 from recommender_transformer.serving.protocols import codec
 from winnow import fields
 from winnow.errors import WinnowError
 from winnow.features.row import UserRowEncoder
 from winnow.fields import Identifier
-from winnow.request import Contract, InvalidRequest, parse_all, quote
+from winnow.request import Contract, InvalidRequest, parse_all
 from winnow.store.connection import FAILURES
 from winnow.users import erase, merge, reading
 from winnow.users.attributes import Value
@@ -30,8 +30,6 @@ OUTPUTS = ("answer",)
 
 Action = Literal["upsert", "read", "events", "merge", "erase"]
 
-_MAX_VALUES = 100
-_MAX_CHARACTERS = 1000
 _NEWEST = 20
 _PAGE = 100
 _OF_ACTION: Mapping[str, tuple[str, ...]] = {
@@ -125,8 +123,7 @@ class UsersModel(ConnectedModel[LiveUsers]):
             requests = parse_all(UserRequest, codec.instances(payload, codec.USER_TENSORS, codec.USER_LEADING))
             if any(request.action in _FOR_ADMINISTRATORS for request in requests):
                 caller.require("admin")
-            for position, request in enumerate(requests):
-                self._check(request, f"instances[{position}].attributes")
+            requests = [self._checked(request, f"instances[{n}].attributes") for n, request in enumerate(requests)]
             if sum(request.action == "erase" for request in requests) > 1:
                 raise InvalidRequest("instances: must erase at most one user, because each takes seconds; send several")
         except InvalidRequest as error:
@@ -165,7 +162,7 @@ class UsersModel(ConnectedModel[LiveUsers]):
         assert users is not None
         user_id, release = request.user_id, self._release
         if request.action == "upsert":
-            changes = [(one.user_id, self._values(one)) for one in run]
+            changes = [(one.user_id, one.attributes or {}) for one in run]
             known = await users.call(lambda client, attributes: _upsert(attributes, changes))
             return [{"user_id": one.user_id, "known": before} for one, before in zip(run, known, strict=True)]
         if request.action == "read":
@@ -186,20 +183,13 @@ class UsersModel(ConnectedModel[LiveUsers]):
         done = await users.call(lambda client, _: erase.erase(client, user_id), slow=True)
         return [{"user_id": user_id, "erased": done._asdict()}]
 
-    def _check(self, request: UserRequest, where: str) -> None:
-        for name, value in (request.attributes or {}).items():
-            field = f"{where}.{quote(name)[1:-1]}"
-            if name in self._columns.categorical:
-                _check_choice(value, field)
-            elif name in self._columns.numeric:
-                _check_number(value, field)
-            else:
-                declared = ", ".join((*self._columns.categorical, *self._columns.numeric)) or "none"
-                raise InvalidRequest(f"{field}: is not a declared column of users; the release has {declared}")
-
-    def _values(self, request: UserRequest) -> dict[str, Value]:
-        given = request.attributes or {}
-        return {name: float(value) if type(value) is int else value for name, value in given.items()}
+    def _checked(self, request: UserRequest, where: str) -> UserRequest:
+        """The call with its attributes as they are stored."""
+        if request.attributes is None:
+            return request
+        given = request.attributes.items()
+        values = {name: declared_value(name, value, self._columns, "users", where) for name, value in given}
+        return request.model_copy(update={"attributes": values})
 
 
 def _upsert(attributes: Any, changes: Sequence[tuple[str, Mapping[str, Value]]]) -> list[bool]:
@@ -217,19 +207,3 @@ def _runs(requests: Sequence[UserRequest]) -> list[list[UserRequest]]:
         else:
             runs.append([request])
     return runs
-
-
-def _check_choice(value: object, where: str) -> None:
-    values = value if isinstance(value, list) else [value]
-    fits = len(values) <= _MAX_VALUES and all(isinstance(one, str) and len(one) <= _MAX_CHARACTERS for one in values)
-    if value is not None and not fits:
-        raise InvalidRequest(
-            f"{where}: must be a string of at most {_MAX_CHARACTERS} characters, a list of at most {_MAX_VALUES} of "
-            f"them, or null, got {quote(value)}"
-        )
-
-
-def _check_number(value: object, where: str) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
-    if value is not None and not is_number:
-        raise InvalidRequest(f"{where}: must be a finite number or null, got {quote(value)}")

@@ -88,7 +88,7 @@ class AskForm:
         Raises:
             WrongForm: a number is none.
         """
-        query = {"text": self.text} if self.text else {}
+        query: dict[str, Any] = {"text": self.text} if self.text else {}
         filters: dict[str, Any] = {}
         if self.where:
             filters["where"] = self.where
@@ -97,7 +97,7 @@ class AskForm:
         return {
             "user_id": self.user or None,
             "items": _session(self.session, events) or None,
-            "query": (query | media) or None,
+            "query": {**query, **media} or None,
             "like": self.like or None,
             "relation": (self.relation or None) if self.like else None,
             "filters": filters or None,

@@ -85,7 +85,7 @@ def percent(chance: float | None) -> str:
     """A probability with two significant digits; an empty text for none."""
     if chance is None:
         return ""
-    digits = 1 if chance >= 0.01 or chance == 0 else min(6, 1 - math.floor(math.log10(100 * chance)))
+    digits = 1 if chance >= 0.01 or chance <= 0 else min(6, 1 - math.floor(math.log10(100 * chance)))
     return f"{chance:.{digits}%}"
 
 

@@ -1,7 +1,7 @@
 """``/people``: find a user by the first characters of the id; ``/person``: what a recommendation starts from."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from redis.exceptions import RedisError
 from starlette.requests import Request
@@ -28,7 +28,7 @@ async def people(request: Request) -> Response:
         # New users, and those of releases whose users cannot be searched, are found by their whole id.
         known = await stack.winnow.read_user(prefix, n=1)
         found = [prefix, *found] if known["known"] else found
-    context = {"q": prefix, "found": found, "most": _FOUND, "release": release}
+    context: dict[str, Any] = {"q": prefix, "found": found, "most": _FOUND, "release": release}
     if request.headers.get("hx-target") == "found":
         return page(request, "people_found.html", **context)
     return page(request, "people.html", **context, recent=await _recent(stack), active=release.active_users(_RECENT))
@@ -50,9 +50,11 @@ async def person(request: Request) -> Response:
 async def _recent(stack: Stack) -> list[dict[str, Any]] | None:
     """Users of the newest impressions, each once: ``user`` and ``at``; ``None`` where Redis does not answer."""
     try:
-        entries = await stack.redis.xrevrange(IMPRESSIONS, count=_READ)
+        read = await stack.redis.xrevrange(IMPRESSIONS, count=_READ)
     except RedisError:
         return None
+    # The client returns bytes, which its types leave open.
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", read)
     found: dict[str, int] = {}
     for _, fields in entries:
         user = fields.get(b"user_id", b"").decode(errors="replace")

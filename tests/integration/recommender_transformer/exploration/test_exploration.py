@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-import orjson
 import pytest
 
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
+from tests.support.reuse.logged import logged
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.connection import connect
@@ -47,16 +47,6 @@ def ask(published: Release, models: Any, redis_url: str) -> Ask:
         return asyncio.run(inside())
 
     return run
-
-
-def logged(redis_url: str) -> list[list[tuple[str, int, float]]]:
-    """Item, position and propensity of every slot of every logged list."""
-    with closing(connect(redis_url)) as client:
-        entries = [fields for _, fields in client.xrange(IMPRESSIONS)]
-    return [
-        [(item["item_id"], item["position"], item["propensity"]) for item in orjson.loads(fields[b"items"])]
-        for fields in entries
-    ]
 
 
 @pytest.mark.parametrize(

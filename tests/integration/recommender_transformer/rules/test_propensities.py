@@ -7,9 +7,9 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 
+from tests.support.reuse.logged import logged
 from tests.support.tiny_release import catalog_of
 from winnow.release import Release
 from winnow.request import Answer
@@ -19,16 +19,6 @@ from winnow.store.keys import IMPRESSIONS
 Ask = Callable[..., list[Answer]]
 
 PINS = [{"item_id": "item-2", "position": 0}, {"item_id": "item-3", "position": 3}]
-
-
-def logged(redis_url: str) -> list[list[tuple[str, int, float]]]:
-    """Item, position and propensity of every slot of every logged list."""
-    with closing(connect(redis_url)) as client:
-        entries = [fields for _, fields in client.xrange(IMPRESSIONS)]
-    return [
-        [(item["item_id"], item["position"], item["propensity"]) for item in orjson.loads(fields[b"items"])]
-        for fields in entries
-    ]
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,13 @@ def test_wrong_items_are_400_and_nothing_is_stored(growing_server: Any, redis_ur
         ([new("x", colour=1)], "instances[0].colour: is not a field; the fields are item_id, title,"),
         (
             [new("x", features={"colour": 1})],
-            "instances[0].features.colour: is not a declared column of the release; it ",
+            "instances[0].features.colour: is not a declared column of items; the release has ",
         ),
-        ([new("x", features={"tags": 1})], "instances[0].features.tags: must be a string or a list of at most 100"),
-        ([new("x", features={"grams": "1"})], "instances[0].features.grams: must be a finite number, got '1'"),
+        (
+            [new("x", features={"tags": 1})],
+            "instances[0].features.tags: must be a string of at most 1000 characters, a list of at most 100 of them",
+        ),
+        ([new("x", features={"grams": "1"})], "instances[0].features.grams: must be a finite number or null, got '1'"),
         (
             [new("x", image={"url": "http://x"})],
             "instances[0].image.url: is not a field; the fields are b64; URLs are not",
