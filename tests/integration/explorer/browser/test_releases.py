@@ -120,7 +120,7 @@ def test_promote_and_roll_back(visit: Open, site: Site, hand: Mouse | Keyboard, 
 @pytest.mark.parametrize(("hand", "size"), [(Mouse(), PHONE), (Keyboard(), DESK)], ids=["mouse", "keyboard"])
 def test_compare_two_users(visit: Open, hand: Mouse | Keyboard, size: dict[str, int]) -> None:
     page = visit("/compare", viewport=size)
-    left, right = page.get_by_role("group", name="Left"), page.get_by_role("group", name="Right")
+    left, right = page.get_by_role("group", name="Left", exact=True), page.get_by_role("group", name="Right an empty")
     hand.write(left.get_by_label("User"), "user-1")
     hand.write(right.get_by_label("User"), "user-2")
     hand.press(page.get_by_role("button", name="Compare"))
