@@ -10,7 +10,7 @@ from winnow.explorer.ask.views import ANSWERS
 from winnow.explorer.base.pages import address
 from winnow.explorer.base.stack import Stack, stack_of
 
-_WORDS = {"disable": "took down", "enable": "put back"}
+_WORDS = {"disable": "was taken down", "enable": "was put back"}
 
 
 async def act(request: Request) -> Response:
@@ -30,11 +30,11 @@ async def _done(stack: Stack, form: AskForm, item_id: str, given: dict[str, str]
     if what in _WORDS:
         change = stack.winnow.disable_items if what == "disable" else stack.winnow.enable_items
         await change([item_id])
-        return f"{_WORDS[what]} {item_id}"
+        return f"{item_id} {_WORDS[what]}"
     if what == "price":
         price = _price(given.get("price", ""))
         await stack.winnow.put_item({"item_id": item_id, "price": price})
-        return f"changed the price of {item_id} to {price:g}"
+        return f"the price of {item_id} was changed to {price:g}"
     if what.startswith("event:"):
         if not form.user:
             raise WrongForm("user: an event needs a user; ask for one")
@@ -42,7 +42,7 @@ async def _done(stack: Stack, form: AskForm, item_id: str, given: dict[str, str]
         answer = ANSWERS.get(given.get("answer", ""))
         quoted = {"recommendation_id": answer["recommendation_id"]} if answer else {}
         await stack.winnow.send_event({"user_id": form.user, "item_id": item_id, "event": event, **quoted})  # type: ignore[typeddict-item]
-        return f"{form.user} did {event} with {item_id}"
+        return f"{event} of {item_id} was sent for {form.user}"
     raise WrongForm(f"act: {what[:40]!a} is not an act; go back and use the buttons of a card")
 
 

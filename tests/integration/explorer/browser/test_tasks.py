@@ -113,7 +113,7 @@ def test_buying_changes_the_list_in_front_of_the_visitor(visit: Open, hand: Any)
     title = card.locator("h3").inner_text()
     by.press(card.get_by_text("Act", exact=True))
     by.press(card.get_by_role("button", name="buy"))
-    expect(page.get_by_role("status").first).to_contain_text("user-14 did buy with")
+    expect(page.get_by_role("status").first).to_contain_text("was sent for user-14")
     expect(page.locator(".gone")).to_contain_text(title)
     expect(page.locator(".item h3").filter(has_text=re.compile(f"^{title}$"))).to_have_count(0)
     assert "before=" in page.url
@@ -184,5 +184,5 @@ def test_without_scripts_the_pages_work(browser: Any, site: Site) -> None:
     card = page.locator(".item").first
     card.get_by_text("Act", exact=True).click()
     card.get_by_role("button", name="view").click()
-    expect(page.get_by_role("status").first).to_contain_text("user-12 did view with")
+    expect(page.get_by_role("status").first).to_contain_text("was sent for user-12")
     context.close()
