@@ -126,8 +126,7 @@ def test_two_at_once_are_refused_in_every_explorer_and_a_restart_loses_nothing(
     # The explorer that started it has ended; the command goes on.
     assert "the stack starts it" in site.text("/releases/change")
     assert ask(site, 3, 2) == 409
-    until(lambda: stack.follow() or "hx-trigger" not in site.text("/releases/change"), 60)
-    text = site.text("/releases/change")
+    text = ended(site, stack)
     assert SAID.findall(text) == ["The explorer was stopped before the promotion ended. Release 2 is live."]
     assert "served at http://127.0.0.1:" in text
 

@@ -28,8 +28,10 @@ def write_shelf(home: Path) -> None:
     passed = Check(name=f"files {HOSTILE}", passed=True, value=0.5, bound=0.25, message=f"whole {HOSTILE}")
     failed = Check(name="metrics: ndcg@10 beside live", passed=False, message=f"worse {HOSTILE}")
     write(home, Verdict(release=GOOD, live=LIVE, evaluated=None, passed=True, checks=(passed,)))
-    refusal = {"live": LIVE, "evaluated": None, "passed": False, "not_run": ("replay", "load")}
-    write(home, Verdict(release=REFUSED, checks=(passed, failed), **refusal))
+    refused = Verdict(
+        release=REFUSED, live=LIVE, evaluated=None, passed=False, checks=(passed, failed), not_run=("replay", "load")
+    )
+    write(home, refused)
     promote(str(home), BEFORE)
     promote(str(home), LIVE)
     (home / "releases" / str(BROKEN)).mkdir()
