@@ -1,6 +1,7 @@
 """A release of five items, without media and encoders: every page still says what there is."""
 
 from collections.abc import Iterator
+from urllib.parse import unquote_plus
 
 import pytest
 
@@ -33,8 +34,10 @@ def test_every_page_is_answered(small: Site, path: str) -> None:
 
 def test_an_answer_shorter_than_asked_for_is_shown(small: Site) -> None:
     text = small.text("/ask", user="nobody", k="500")
-    assert 0 < len(cards(text)) <= 5
-    assert "The answer: " in text
+    # Items that other tests added are in every release's catalog, too.
+    own = [item for item in map(unquote_plus, cards(text)) if item.startswith("είδος/")]
+    assert 0 < len(own) <= 5
+    assert f"The answer: {len(cards(text))} items" in text
 
 
 def test_what_the_release_cannot_do_is_not_offered(small: Site) -> None:
