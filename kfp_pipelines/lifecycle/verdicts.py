@@ -5,7 +5,7 @@ from pathlib import Path
 from kfp_pipelines.console import show
 from winnow.errors import WinnowError
 from winnow.lifecycle.gate import Verdict
-from winnow.lifecycle.gate.verdict import address
+from winnow.lifecycle.verdict import address
 
 
 class Refused(WinnowError):

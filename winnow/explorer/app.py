@@ -18,7 +18,10 @@ from winnow.explorer.base.settings import Settings
 from winnow.explorer.base.stack import Stack
 from winnow.explorer.base.tokens import Tokens
 from winnow.explorer.catalog.held import HeldCatalog
+from winnow.explorer.compare.beside import Beside
 from winnow.explorer.health.monitor import Monitor
+from winnow.explorer.releases.change import Changes
+from winnow.explorer.releases.reports import Reports
 from winnow.explorer.routes import ROUTES
 from winnow.store.connection import RedisError
 
@@ -37,8 +40,10 @@ def create_app(settings: Settings) -> Starlette:
         app.state.stack = Stack.of(settings)
         app.state.catalog = HeldCatalog()
         app.state.monitor = Monitor(settings)
+        app.state.beside = Beside(settings.home)
         async with app.state.monitor.running():
             yield
+        await app.state.beside.close()
         await app.state.stack.close()
 
     app = Starlette(
@@ -54,6 +59,8 @@ def create_app(settings: Settings) -> Starlette:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.changes = Changes(settings.home)
+    app.state.reports = Reports(settings.home)
     return app
 
 

@@ -85,10 +85,10 @@ def claim(run: Path | None = None) -> Iterator[Claim]:
             file.truncate(0)
 
 
-def running() -> StackState | None:
-    """The stack that runs in this home, or ``None``."""
+def running(run: Path | None = None) -> StackState | None:
+    """The stack that runs in this home, or by another ``run`` folder; ``None`` without one."""
     try:
-        file = (home.run() / "stack.json").open()
+        file = ((run or home.run()) / "stack.json").open()
     except FileNotFoundError:
         return None
     with file:

@@ -16,7 +16,7 @@ from winnow.lifecycle.gate import load, logged, replay, sampled
 from winnow.lifecycle.gate.replay import Replayed
 from winnow.lifecycle.gate.requests import NEW_USER, LoggedRequest
 from winnow.lifecycle.gate.rules import LoadRules, ReplayRules
-from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.verdict import Check
 from winnow.store.keys import IMPRESSIONS
 
 REQUESTS = [LoggedRequest(f"user-{number}", 5) for number in range(4)]

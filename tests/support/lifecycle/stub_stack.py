@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
 from winnow import release as releases
@@ -133,3 +134,29 @@ def eventually(condition: Callable[[], object], seconds: float = 10.0) -> object
 def pid_of(home: Path, service: str) -> int:
     """Id of a stub's process, from its log."""
     return int((home / "run" / "logs" / f"{service}.log").read_text().split()[0])
+
+
+def stub_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with release 1: two items, one user, two models that return what they get. WINNOW_HOME names it."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "bloom_sidecar.py").write_text(
+        SERVICE.format(flags=[*COMMON, "--health-host", "--health-port"], paths=["/ready"], port="health_port")
+    )
+    (packages / "recommender_transformer.py").write_text(
+        SERVICE.format(
+            flags=[*COMMON, *PREDICTOR, "--host", "--http_port", "--grpc_port", "--drain-seconds", "--standby-port"],
+            paths=["/v2/health/ready", "/v2/models/recommender/ready"],
+            port="standby_port",
+        )
+    )
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.delenv("TRITON_URL", raising=False)
+    folder = tmp_path / "My Hömé"  # a checkout in a folder of such a name has a home of such a name
+    monkeypatch.setenv("WINNOW_HOME", str(folder))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # a killed stack leaves its folder there
+    write_models(folder / "model_repository" / "1")
+    write_release(folder / "releases" / "1")
+    return folder

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.tiny_release import SCHEMA, write_bare_release, write_release
-from winnow.lifecycle.gate import artefacts, verdict
+from winnow.lifecycle import verdict
+from winnow.lifecycle.gate import artefacts
 from winnow.lifecycle.gate.rules import ParityRules, SchemaRules
-from winnow.lifecycle.gate.verdict import Verdict
+from winnow.lifecycle.verdict import Verdict
 from winnow.release import Manifest, Release
 from winnow.schema import Feature, FeatureSchema
 

@@ -5,7 +5,7 @@ import pytest
 from winnow.evaluation.record import Estimate, EvaluationRecord, Group
 from winnow.lifecycle.gate import metrics
 from winnow.lifecycle.gate.rules import ChangeThreshold, MetricRules, ValueThreshold
-from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.verdict import Check
 
 LIVE_NDCG = 0.2
 ONLY_CHANGE = MetricRules(changes={"ndcg@10": ChangeThreshold(relative=0.05)}, beaten={})

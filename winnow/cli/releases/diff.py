@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from winnow import home, release
-from winnow.errors import WinnowError
+from winnow.evaluation.record import FUNNEL
 
 
 def diff(
@@ -46,27 +46,13 @@ def diff(
 
 def _metrics(asked: release.Release) -> dict[str, float]:
     """The funnel's metrics in the evaluation of a release; empty without one."""
-    from pydantic import ValidationError
+    from winnow.reporting.evaluated import evaluated, record_of
 
-    from winnow.evaluation.record import FILE, EvaluationRecord
-
-    manifest = asked.manifest
-    newest_first = reversed(release.numbers(home.releases()))
-    for number in (manifest.number, *newest_first):
-        path = home.home() / "evaluations" / str(number) / FILE
-        if not path.is_file():
-            continue
-        source = release.Release.open(home.releases() / str(number)).manifest.source
-        if number != manifest.number and not source.is_like(manifest.source):
-            continue
-        try:
-            record = EvaluationRecord.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise WinnowError(
-                f"{path} is not an evaluation of this version ({error.error_count()} fields): run `winnow evaluate` "
-                "again"
-            ) from error
-        return {
-            f"{name} (release {number})": estimate.value for name, estimate in record.overall.metrics["funnel"].items()
-        }
-    return {}
+    root = home.home()
+    record = record_of(root, asked.manifest, evaluated(root))
+    if record is None:
+        return {}
+    return {
+        f"{name} (release {record.release})": estimate.value
+        for name, estimate in record.overall.metrics[FUNNEL].items()
+    }

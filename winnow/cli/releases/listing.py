@@ -5,12 +5,12 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from winnow import files, home
+from winnow import home
 from winnow.cli.releases.promote import changing
 from winnow.errors import WinnowError
 from winnow.lifecycle import collection
+from winnow.lifecycle import verdict as verdicts
 from winnow.lifecycle.collection import KEEP
 from winnow.lifecycle.live import live
 
@@ -82,16 +82,11 @@ def _removed(root: str, release: collection.Stored, runs: bool) -> collection.St
 
 def _verdict(root: str, number: int) -> str:
     """What the gate said of a release; empty where it was not asked."""
-    from winnow.lifecycle.gate.verdict import Verdict, address
-
     try:
-        verdict = Verdict.model_validate_json(files.read(address(root, number)))
-    except files.FileMissing:
-        return ""
-    except ValidationError:
+        verdict = verdicts.read(root, number)
+    except WinnowError:
         return "of another version"
-    # A verdict lies beside the evaluation that it judged, too.
-    return "" if verdict.release != number else "passed" if verdict.passed else "refused"
+    return "" if verdict is None else "passed" if verdict.passed else "refused"
 
 
 def _show(rows: list[dict[str, object]]) -> None:

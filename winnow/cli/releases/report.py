@@ -37,21 +37,16 @@ def evaluated(number: int | None) -> int:
     Raises:
         WinnowError: there is no such evaluation, or no such release.
     """
-    from winnow.evaluation import record
+    from winnow.reporting.evaluated import evaluated, evaluation_of
 
     root = home.home()
-    found = [one for one in reversed(release.numbers(home.releases())) if record.is_written(str(root), one)]
     if number is None:
-        wanted = f"no release was evaluated in {root}"
+        wanted, asked = f"no release was evaluated in {root}", None
     else:
-        asked = release.Release.open(home.releases() / str(number)).manifest
         wanted = f"no release of the inputs of release {number} was evaluated in {root}"
-        same = [one for one in found if _manifest(one).source.is_like(asked.source)]
-        found = [number] if number in found else same
-    if not found:
+        asked = release.Release.open(home.releases() / str(number)).manifest
+    among = evaluated(root)
+    found = evaluation_of(asked, among) if asked else among[0].number if among else None
+    if found is None:
         raise WinnowError(f"{wanted}: run `winnow evaluate` first")
-    return found[0]
-
-
-def _manifest(number: int) -> release.Manifest:
-    return release.Release.open(home.releases() / str(number)).manifest
+    return found

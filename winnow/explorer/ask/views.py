@@ -10,11 +10,11 @@ from starlette.responses import RedirectResponse, Response
 from winnow.client import InvalidCall
 from winnow.encoders.inputs import EncoderInputs
 from winnow.explorer.ask import funnel as funnels
-from winnow.explorer.ask.differences import difference
 from winnow.explorer.ask.form import PAGE, RELATIONS, AskForm, K, WrongForm
 from winnow.explorer.ask.held import HeldAnswers, HeldMedia
 from winnow.explorer.ask.picture import HEIGHT, WIDTH, bands
 from winnow.explorer.base.cards import cards, release_cards
+from winnow.explorer.base.differences import difference
 from winnow.explorer.base.items import OpenedRelease
 from winnow.explorer.base.media import type_of
 from winnow.explorer.base.pages import address, in_words, page

@@ -20,6 +20,8 @@ NAVIGATION: list[tuple[str, str]] = [
     ("/ask", "Ask"),
     ("/catalog", "Catalog"),
     ("/health", "Health"),
+    ("/compare", "Compare"),
+    ("/releases", "Releases"),
 ]
 """Address and title of each entry of the menu."""
 

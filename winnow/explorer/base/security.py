@@ -83,7 +83,8 @@ class Security:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    # A report, which is a document of others, has a policy of its own.
+                    headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
                 if is_new and headers.get("content-type", "").startswith("text/html"):
                     headers.append("set-cookie", f"{COOKIE}={seed}; Path=/; HttpOnly; SameSite=Strict")

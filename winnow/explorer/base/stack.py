@@ -61,10 +61,18 @@ class Stack:
             NoAnswer: the transformer does not answer.
             WinnowError: the home does not have that release.
         """
+        return self.releases.open(await self.served_number())
+
+    async def served_number(self) -> int:
+        """The number of the release that the transformer serves.
+
+        Raises:
+            NoAnswer: the transformer does not answer.
+        """
         now = time.monotonic()
         if self._served is None or now - self._served[0] > _FRESH_S:
-            self._served = (now, await self._served_number())
-        return self.releases.open(self._served[1])
+            self._served = (now, await self._ask_number())
+        return self._served[1]
 
     async def answer(self, **request: Any) -> dict[str, Any]:
         """One recommendation; fields that are ``None`` are left out.
@@ -84,7 +92,7 @@ class Stack:
         await self.http.aclose()
         await self.redis.aclose()
 
-    async def _served_number(self) -> int:
+    async def _ask_number(self) -> int:
         url = f"{self.settings.transformer}/openapi.json"
         try:
             response = await self.http.get(url)

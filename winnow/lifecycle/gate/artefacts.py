@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from winnow.errors import WinnowError
 from winnow.lifecycle.gate.rules import ParityRules, SchemaRules
-from winnow.lifecycle.gate.verdict import Check
 from winnow.lifecycle.live import check_whole
+from winnow.lifecycle.verdict import Check
 from winnow.release import Release
 from winnow.schema import Feature, FeatureSchema
 

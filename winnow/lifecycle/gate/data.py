@@ -11,7 +11,7 @@ from winnow.datasets.profile import DataProfile, profile_of
 from winnow.datasets.quantiles import chance, distance
 from winnow.datasets.shares import changes, shares_of
 from winnow.lifecycle.gate.rules import DataRules
-from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.verdict import Check
 from winnow.release import Release
 
 _FEWEST_EVENTS = 100

@@ -7,7 +7,7 @@ from winnow.lifecycle.gate import artefacts, data, metrics
 from winnow.lifecycle.gate import serving as served
 from winnow.lifecycle.gate.rules import Gate
 from winnow.lifecycle.gate.serving import Serving
-from winnow.lifecycle.gate.verdict import Check, Verdict
+from winnow.lifecycle.verdict import Check, Verdict
 from winnow.release import Release
 
 
@@ -21,7 +21,7 @@ def judge(
     unevaluated: Check | None = None,
     serving: Serving | None = None,
 ) -> Verdict:
-    """Judge a release. Nothing is written; :func:`winnow.lifecycle.gate.verdict.write` keeps the verdict.
+    """Judge a release. Nothing is written; :func:`winnow.lifecycle.verdict.write` keeps the verdict.
 
     A pipeline judges twice: the release without the held-out events, with its record and without ``serving``, before it
     builds from all events; and then the release of all events, without a record and with ``serving``.

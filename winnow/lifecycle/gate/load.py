@@ -17,7 +17,7 @@ from tqdm import tqdm
 from winnow import protocols
 from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import LoadRules
-from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.verdict import Check
 from winnow.ports import LOOPBACK
 
 _PATIENCE_S = 10.0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from winnow.evaluation.record import LIVE, Estimate, EvaluationRecord, Group
 from winnow.lifecycle.gate.rules import ChangeThreshold, MetricRules, ValueThreshold
-from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.verdict import Check
 
 FUNNEL = "funnel"
 

@@ -9,7 +9,7 @@ from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import ReplayRules
-from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.verdict import Check
 from winnow.release import Release
 from winnow.request import MAX_DEADLINE_MS
 

@@ -8,7 +8,7 @@ from winnow.errors import WinnowError
 from winnow.lifecycle.gate import load, replay
 from winnow.lifecycle.gate.requests import LoggedRequest
 from winnow.lifecycle.gate.rules import Gate
-from winnow.lifecycle.gate.verdict import Check
+from winnow.lifecycle.verdict import Check
 from winnow.local.stack import beside
 from winnow.local.stack_state import Predictor
 from winnow.release import Release

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from winnow import files
+from winnow.errors import WinnowError
+from winnow.lifecycle.claims import EVALUATIONS
 
 FILE = "gate.json"
 
@@ -61,7 +63,26 @@ class Verdict(BaseModel):
 
 def address(home: Path | str, number: int) -> str:
     """Where the verdict of a release lies in a home, a folder or an ``s3://`` address."""
-    return files.inside(str(home), "evaluations", str(number), FILE)
+    return files.inside(str(home), EVALUATIONS, str(number), FILE)
+
+
+def read(home: Path | str, number: int) -> Verdict | None:
+    """The verdict of a release; ``None`` where the gate was not asked.
+
+    Raises:
+        WinnowError: it cannot be read, or is of another version of Winnow.
+    """
+    place = address(home, number)
+    try:
+        verdict = Verdict.model_validate_json(files.read(place))
+    except files.FileMissing:
+        return None
+    except ValidationError as error:
+        raise WinnowError(
+            f"{place} is not a verdict of this version ({error.error_count()} fields): run `winnow gate {number}` again"
+        ) from error
+    # A verdict lies beside the evaluation that it judged, too.
+    return verdict if verdict.release == number else None
 
 
 def write(home: Path | str, verdict: Verdict) -> str:
