@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as fixed
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.support.faults.fuzz_requests import Call, Grpc, Http, Vocabulary, calls
+from tests.support.faults.fuzz_instances import Vocabulary
+from tests.support.faults.fuzz_requests import Call, Grpc, Http, calls
 from winnow.release import Release
 
 TIMEOUT_S = 5.0

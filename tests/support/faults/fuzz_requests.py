@@ -7,22 +7,14 @@ import base64
 import json
 import re
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from hypothesis import strategies as st
-from hypothesis_jsonschema import from_schema
 from tritonclient.grpc import service_pb2 as pb
 
 from tests.support.faults.fuzz_access import access_headers
-
-MODELS = ("recommender", "events", "items", "users")
-
-_LIKELY = {"k", "debug", "deadline_ms", "reasons", "amount", "title", "description", "price", "available", "nearest"}
-"""Fields that go with every form of a model that has them."""
-
+from tests.support.faults.fuzz_instances import JSON, MODELS, ODD, TEXT, Vocabulary, instance_of
 
 _DATATYPES = ("BYTES", "BOOL", "INT32", "INT64", "UINT8", "FP16", "FP32", "FP64", "COMPLEX", "")
 _PACKED = {"BOOL": "?", "INT32": "i", "INT64": "q", "UINT8": "B", "FP32": "f", "FP64": "d"}
@@ -50,38 +42,6 @@ class Grpc(NamedTuple):
 Call: TypeAlias = Http | Grpc
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """Ids and schemas of the served release, from which valid requests are made.
-
-    Attributes:
-        schemas: JSON schema of one instance, by model.
-        users: some user ids.
-        items: some item ids.
-        events: the declared event types.
-        keys: keys of a server with access control; requests have one of them, another or none.
-    """
-
-    schemas: Mapping[str, dict[str, Any]]
-    users: list[str]
-    items: list[str]
-    events: list[str]
-    keys: tuple[str, ...] = ()
-
-
-_TEXT = st.text(max_size=20)
-_ID = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)
-_MOMENT = st.integers(10**11, 1_700_000_000_000)
-_ODD = st.sampled_from(["\ud800", "me\udfff"]) | _TEXT
-"""A lone surrogate now and then, which JSON can encode."""
-
-_JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | _ODD,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_ODD, inner, max_size=4),
-    max_leaves=8,
-)
-
-
 def _chance(of: int) -> st.SearchStrategy[int]:
     """A uniform draw; Hypothesis prefers the ends of a range."""
     return st.sampled_from(range(of))
@@ -89,7 +49,7 @@ def _chance(of: int) -> st.SearchStrategy[int]:
 
 def calls(vocabulary: Vocabulary) -> st.SearchStrategy[Call]:
     """Requests of every kind."""
-    instances = {model: _instance(vocabulary, model) for model in MODELS}
+    instances = {model: instance_of(vocabulary, model) for model in MODELS}
     lists = {model: st.lists(instance, min_size=1, max_size=3) for model, instance in instances.items()}
     bodies = {model: lists[model].map(lambda given: {"instances": given}) for model in MODELS}
     v1 = [_v1(model, bodies[model]) for model in MODELS]
@@ -105,75 +65,6 @@ def _with_headers(call: Call, headers: dict[str, str]) -> Call:
     # Metadata are printable ASCII; gRPC's client refuses others.
     sent = ((name.lower(), value.encode("ascii", "replace").decode()) for name, value in headers.items())
     return call._replace(metadata=tuple(sent))
-
-
-def _instance(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[Any]:
-    """An instance of the schema; mostly with the release's ids and event types, in a form that is allowed."""
-    # A new item has an id of its own.
-    names = {} if model == "items" else {"item_id": vocabulary.items}
-    names |= {"user_id": vocabulary.users, "event": vocabulary.events}
-    drawn: dict[str, st.SearchStrategy[Any]] = {name: st.sampled_from(values) for name, values in names.items()}
-    drawn = {"item_id": _ID, "event_id": st.none() | _ID, "timestamp": _MOMENT, "created_at": _MOMENT} | drawn
-    properties = vocabulary.schemas[model]["properties"]
-    fields = st.fixed_dictionaries({name: drawn[name] for name in drawn if name in properties})
-    return st.builds(
-        lambda free, valid, form, use: {n: v for n, v in free.items() if n in _LIKELY} | valid | form if use else free,
-        _of(vocabulary.schemas[model], vocabulary.schemas[model]),
-        fields,
-        _form(vocabulary, model),
-        # Hypothesis prefers the first.
-        st.sampled_from([True] * 9 + [False]),
-    )
-
-
-def _form(vocabulary: Vocabulary, model: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Fields that go together, beside the ids."""
-    item, events = st.sampled_from(vocabulary.items), st.sampled_from(vocabulary.events)
-    if model == "users":
-        action = st.sampled_from(["read", "events", "upsert", "upsert"])
-        return st.fixed_dictionaries({"action": action})
-    if model == "items":
-        return st.just({}) | st.fixed_dictionaries({"item_id": item, "action": st.sampled_from(["read", "enable"])})
-    if model != "recommender":
-        return st.just({})
-    items = st.lists(item, min_size=1, max_size=4, unique=True)
-    lists = st.sampled_from(["popular", "trending", "new", "last_seen"])
-    plain: list[dict[str, st.SearchStrategy[Any]]] = [
-        {"query": st.fixed_dictionaries({"text": st.text("ab ", min_size=1)})},
-        {"objectives": st.none() | st.dictionaries(events, st.floats(-1000, 1000))},
-        {"repeats": st.sampled_from([None, "hide", "allow", "demote"])},
-        {"filters": st.fixed_dictionaries({"exclude_items": items})},
-        {
-            "filters": st.fixed_dictionaries(
-                {"where": st.sampled_from(["price < 20", "title is null", "not available"])}
-            )
-        },
-        {"boosts": st.just([{"where": "price > 3", "factor": 2}]), "caps": st.just({"category": 2})},
-        {"pins": item.map(lambda given: [{"item_id": given, "position": 0}])},
-        {"items": items.map(lambda given: [{"item_id": one} for one in given])},
-        {"like": item},
-        {"like": item, "relation": st.sampled_from(["similar", "complementary"])},
-        {"rank": items},
-        {"list": lists},
-    ]
-    return st.just({}) | st.one_of([st.fixed_dictionaries(fields) for fields in plain])
-
-
-def _of(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """An instance of a schema. hypothesis-jsonschema 0.23 cannot generate objects with current Hypothesis."""
-    if "$ref" in schema:
-        return _of(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
-    if "anyOf" in schema:
-        return st.one_of([_of(choice, root) for choice in schema["anyOf"]])
-    if "properties" in schema:
-        fields = {name: _of(inner, root) for name, inner in schema["properties"].items()}
-        required = {name: fields.pop(name) for name in schema.get("required", ())}
-        return st.fixed_dictionaries(required, optional=fields)
-    if schema.get("type") == "object":
-        return st.dictionaries(_TEXT, _JSON, max_size=3)
-    if schema.get("type") == "array":
-        return st.lists(_of(schema["items"], root), max_size=4)
-    return from_schema({name: value for name, value in schema.items() if name != "default"})
 
 
 @st.composite
@@ -198,9 +89,9 @@ def _mutated(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> Any:
         case 2 if isinstance(holder[key], str):
             holder[key] *= draw(st.integers(0, 500))
         case 3 if isinstance(holder, dict):
-            holder[draw(_ODD)] = draw(_JSON)
+            holder[draw(ODD)] = draw(JSON)
         case _:
-            holder[key] = draw(_JSON)
+            holder[key] = draw(JSON)
     return document
 
 
@@ -244,7 +135,7 @@ def _v2(draw: st.DrawFn, model: str, instances: st.SearchStrategy[list[Any]]) ->
         data = [json.dumps(value) if isinstance(value, dict | list) else value for value in values]
         inputs.append({"name": name, "datatype": datatype, "shape": [len(values)], "data": data})
     more: dict[str, Any] = draw(
-        st.sampled_from([{}, {"id": "x"}, {"id": draw(_ODD)}, {"outputs": []}, {"outputs": [{"name": "answer"}]}])
+        st.sampled_from([{}, {"id": "x"}, {"id": draw(ODD)}, {"outputs": []}, {"outputs": [{"name": "answer"}]}])
     )
     whole = st.just({"inputs": inputs} | more)
     body = draw(_bytes(whole if draw(_chance(4)) else _mutated(whole)))
@@ -285,7 +176,7 @@ def _cloud(draw: st.DrawFn, events: st.SearchStrategy[Any]) -> Call:
     envelope = st.fixed_dictionaries(
         {
             "specversion": st.just("1.0"),
-            "id": _TEXT,
+            "id": TEXT,
             "source": st.just("/shop"),
             "type": st.sampled_from(["a.view", "b"]),
         },
@@ -294,7 +185,7 @@ def _cloud(draw: st.DrawFn, events: st.SearchStrategy[Any]) -> Call:
             "datacontenttype": st.sampled_from(["application/json"] * 9 + ["text/xml"]),
             "data": events,
             "data_base64": events.map(lambda event: base64.b64encode(json.dumps(event).encode()).decode()),
-            "traceparent": _TEXT,
+            "traceparent": TEXT,
         },
     )
     path = f"/v1/models/{draw(st.sampled_from(['events'] * 9 + ['recommender']))}:predict"
