@@ -18,10 +18,10 @@ NAVIGATION: list[tuple[str, str]] = [
     ("/", "Overview"),
     ("/people", "People"),
     ("/ask", "Ask"),
-    ("/catalog", "Catalog"),
-    ("/health", "Health"),
     ("/compare", "Compare"),
+    ("/catalog", "Catalog"),
     ("/releases", "Releases"),
+    ("/health", "Health"),
 ]
 """Address and title of each entry of the menu."""
 
