@@ -24,7 +24,7 @@ from winnow.errors import WinnowError
 from winnow.release import Release
 from winnow.retrieval.offline_lists import decode
 from winnow.store.connection import connect
-from winnow.store.keys import IMPRESSIONS, Keys
+from winnow.store.keys import ERASURES, IMPRESSIONS, USER_CHANGES, Keys
 from winnow.store.publish import remove
 from winnow.users.erase import erase
 
@@ -245,7 +245,8 @@ def test_no_list_is_written_for_a_user_who_was_erased(
     """Before the computation, and during it, when the list is computed already."""
     keys, names = Keys(published.manifest.number), published.array("user_ids").tolist()
     # Other tests have users of these names, in releases of their own.
-    request.addfinalizer(lambda: [client.delete(tombstone_key(name)) for name in names[:2]])
+    marks = [*map(tombstone_key, names[:2]), USER_CHANGES, ERASURES]
+    request.addfinalizer(lambda: [client.delete(key) for key in marks])
     erase(client, names[0])
     answers = module._answers
 
