@@ -41,8 +41,8 @@ napoleon_use_ivar = True
 # them come from annotations and belong to other packages.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:(class|exc|obj)", ".*")]
-# Every page carries the whole tree of contents, so the reference, whose modules grow with the code, is not in it: see
-# `modules.md`, which links to the packages, and `alone` below.
+# Every page carries the whole tree of contents, so the reference, whose modules grow with the code, is not in it:
+# `alone`, below, links to its packages from `modules.md`.
 autoapi_add_objects_to_toctree = False
 
 
@@ -68,9 +68,11 @@ def unguard(_app: object, _what: str, _name: str, _obj: object, _options: object
         del lines[0]
 
 
-def alone(_app: object, name: str, source: list[str]) -> None:
-    """Mark the pages of the packages as outside the tree of contents; those of their modules are in their packages'."""
-    if name.startswith("docs/api/") and name.count("/") == 3:
+def alone(app: Sphinx, name: str, source: list[str]) -> None:
+    """Link to the pages of the packages, which are outside the tree of contents; those of modules are in theirs."""
+    if name == "docs/modules":
+        source[0] += "".join(f"\n- {{doc}}`api/{Path(folder).name}/index`" for folder in app.config.autoapi_dirs)
+    elif name.startswith("docs/api/") and name.count("/") == 3:
         source[0] = f":orphan:\n\n{source[0]}"
 
 

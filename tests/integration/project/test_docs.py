@@ -21,7 +21,6 @@ def checkout(tmp_path: Path) -> Path:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, tmp_path / name)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    (tmp_path / "docs/modules.md").write_text("# API reference\n\n- {doc}`api/bloom_sidecar/index`\n")
     return tmp_path
 
 

@@ -21,7 +21,7 @@ def test_generated_requests_are_never_answered_5xx(
     assert answered.broken == []
     assert answered.hung == []
     assert sum(answered.statuses.values()) == 400
-    assert answered.statuses["200"] + answered.statuses["OK"] > 40
+    assert answered.statuses["200"] > 40
     assert answered.statuses["400"] > 40
     assert answered.statuses["INVALID_ARGUMENT"] > 10
 
