@@ -57,6 +57,7 @@ def test_served_answers_equal_the_torch_models(each, active_users: Callable[[int
                 answers.append(await runner.recommend(query))
             return answers
         finally:
+            await runner.close()
             await store.close()
 
     for user, expected in zip(users, asyncio.run(offline()), strict=True):

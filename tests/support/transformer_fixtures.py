@@ -64,6 +64,7 @@ def recommend(published: Release, models: NumpyModels, redis_url: str) -> Recomm
                 [query] = await runner.admit([request], "test")
                 return await runner.recommend(query)
             finally:
+                await runner.close()
                 await store.close()
 
         return asyncio.run(run())

@@ -84,8 +84,10 @@ def offline(served: Any) -> Iterator[Callable[[dict[str, Any]], Answer]]:
             await models.close()
             await store.close()
 
-        yield lambda instance: loop.run(answer(instance))
-        loop.run(stop())
+        try:
+            yield lambda instance: loop.run(answer(instance))
+        finally:
+            loop.run(stop())
 
 
 def said(answer: Answer) -> Any:

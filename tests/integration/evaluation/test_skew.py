@@ -155,6 +155,7 @@ def answer(published: Release, redis_url: str, models: Any) -> Answer:
                     await runner.recommend(query)
                 await asyncio.sleep(0.3)
             finally:
+                await runner.close()
                 await store.close()
 
         asyncio.run(inside())

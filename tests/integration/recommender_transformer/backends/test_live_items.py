@@ -186,12 +186,13 @@ def test_a_trending_item_that_this_process_does_not_have_yet_is_left_out(
 
     async def work() -> Answer:
         store = OnlineStore(published, redis_url)
+        runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
         try:
             store.learn([new_item(published, "known", slot=2)])
-            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
             [query] = await runner.admit([RecommendRequest(user_id="unknown", k=50, debug=True)], "test")
             return await runner.recommend(query)
         finally:
+            await runner.close()
             await store.close()
 
     answer = run(work())
@@ -207,15 +208,16 @@ def ask(published: Release, models: Any, redis_url: str) -> Callable[..., Answer
     def once(user_id: str | None, added: list[Any], text: str | None = None, **fields: Any) -> Answer:
         async def work() -> Answer:
             store = OnlineStore(published, redis_url)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
             try:
                 await live_items.write(store, added)
                 await live_items.catch_up(store)
-                runner = Runner(recommender(published, store, models), store.cold_start_state, deadline_ms=2000)
                 query = ContentQuery(text=text) if text else None
                 request = RecommendRequest(user_id=user_id, query=query, debug=True, **fields)
                 [query] = await runner.admit([request], "test")
                 return await runner.recommend(query)
             finally:
+                await runner.close()
                 await store.close()
 
         return run(work())
@@ -310,6 +312,7 @@ def test_without_redis_the_learnt_new_items_stay(published: Release, models: Any
             [query] = await runner.admit([RecommendRequest(user_id="user-1", k=5, diversity=0.0)], "t")
             return await runner.recommend(query)
         finally:
+            await runner.close()
             await store.close()
 
     answer = run(work())

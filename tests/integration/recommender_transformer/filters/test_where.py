@@ -127,6 +127,7 @@ def served(release: Release, models: Any, url: str, work: Any) -> None:
         try:
             await work(store, ask)
         finally:
+            await runner.close()
             await store.close()
 
     asyncio.run(inside())

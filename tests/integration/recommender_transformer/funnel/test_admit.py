@@ -34,6 +34,7 @@ def admit(release: Release, models: Any, redis_url: str) -> Admit:
             try:
                 return await runner.admit([RecommendRequest.model_validate(one) for one in requests], "call", carrier)
             finally:
+                await runner.close()
                 await store.close()
 
         return asyncio.run(inside())

@@ -39,14 +39,14 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
     def run(work: Check, where: str | None = None) -> None:
         async def inside() -> None:
             store = OnlineStore(published, redis_url)
+            pipeline = recommender(published, store, models)
+            runner = Runner(pipeline, store.cold_start_state, deadline_ms=5000)
             try:
                 store.learn([new_item(published, "new-1", slot=0)])
                 await write(store, [new_item(published, "new-1", slot=0)])
                 store.lists.exist = True
                 offline = offline_lists.encode(np.array([9, 4, 21], np.int32))
                 await store.client.set(store.keys.offline_list("user-7"), offline)
-                pipeline = recommender(published, store, models)
-                runner = Runner(pipeline, store.cold_start_state, deadline_ms=5000)
                 request = RecommendRequest(
                     user_id="user-7",
                     query=ContentQuery(text="a red ball"),
@@ -59,6 +59,7 @@ def check(published: Release, models, redis_url: str) -> Callable[[Check], None]
                 [query] = await runner.admit([request], "contract")
                 await work(pipeline, query, await runner.retrieve(query))
             finally:
+                await runner.close()
                 await store.close()
 
         asyncio.run(inside())

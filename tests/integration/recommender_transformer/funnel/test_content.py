@@ -137,6 +137,7 @@ def test_a_modality_without_an_encoder_is_refused(models: Any, redis_url: str, t
             try:
                 await runner.admit([RecommendRequest.model_validate({"query": query})], "test")
             finally:
+                await runner.close()
                 await store.close()
 
         asyncio.run(run())

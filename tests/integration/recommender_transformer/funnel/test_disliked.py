@@ -164,6 +164,7 @@ def test_a_disliked_new_item_is_hidden_and_counts_for_its_category(
                 answers.append(await runner.recommend(query))
             return answers
         finally:
+            await runner.close()
             await store.close()
 
     none, one, two, three = asyncio.run(run())

@@ -45,6 +45,7 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[[Calla
             try:
                 return await talk(ask)
             finally:
+                await runner.close()
                 await store.close()
 
         return asyncio.run(connected())

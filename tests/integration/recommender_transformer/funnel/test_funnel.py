@@ -139,6 +139,7 @@ def test_a_release_without_a_learned_ranker_orders_by_the_sources(
             [query] = await runner.admit([request], "test")
             return await runner.recommend(query)
         finally:
+            await runner.close()
             await store.close()
 
     answer = asyncio.run(run())
@@ -214,6 +215,7 @@ def test_answers_recover_after_redis_paused(published: Release, redis_url: str, 
         during = [await ask(user) for user in (2, 3)]
         await asyncio.sleep(0.5)
         after = [await ask(1) for _ in range(3)]
+        await runner.close()
         await store.close()
         return [before, *during, *after]
 

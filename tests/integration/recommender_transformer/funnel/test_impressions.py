@@ -38,6 +38,7 @@ def show(release: Release, url: str, models: Any, *request_ids: str, k: int = 3)
             [query] = await runner.admit([request], request_id)
             answers.append(await runner.recommend(query))
         await asyncio.sleep(0.3)
+        await runner.close()
         await store.close()
         return answers
 

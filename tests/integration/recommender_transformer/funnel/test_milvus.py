@@ -63,6 +63,7 @@ def funnel(redis_url, milvus_url):
                 return await talk(ask, store, models)
             finally:
                 await items.close()
+                await runner.close()
                 await store.close()
 
         return asyncio.run(connected())

@@ -138,6 +138,7 @@ def answers(published: Release, redis_url: str, models: Any, count: int, deadlin
                 found.append(await runner.recommend(query))
             return found
         finally:
+            await runner.close()
             await store.close()
 
     return asyncio.run(run())

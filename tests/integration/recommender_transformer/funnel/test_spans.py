@@ -207,6 +207,7 @@ def test_a_failed_component_is_an_error_span(published: Release, redis_url: str,
         [query] = await runner.admit([RecommendRequest(user_id="user-3", k=5)], "test")
         await runner.recommend(query)
         await asyncio.sleep(0.2)
+        await runner.close()
         await store.close()
 
     asyncio.run(run())

@@ -102,6 +102,7 @@ def test_a_rows_age_counts_from_its_read(published: Release, redis_url: str, mod
             ages = [c["features_age_s"] for c in (await ask())["trace"]["candidates"]]
             return ages, store.row_ages(np.arange(1, 301, dtype=np.int32)).tolist()
         finally:
+            await runner.close()
             await store.close()
 
     ages, all_ages = asyncio.run(run())

@@ -149,6 +149,7 @@ def test_the_ranker_gets_the_vector_of_now(published: Release, redis_url: str, m
         given = [inputs for name, inputs in models.asked if name == "ranker"][-1]
         assert index not in given["candidate_items"]
         np.testing.assert_array_equal(given["fresh_vectors"][0, 0], derived.item.vector)
+        await runner.close()
 
     with_derivation(published, redis_url, models, use)
 

@@ -52,6 +52,7 @@ def lists(published: Release, redis_url: str, models: Any) -> Callable[..., Comp
             try:
                 return await compute(published, store, runner, chosen, expiry_s, show_progress=False)
             finally:
+                await runner.close()
                 await store.close()
 
         return asyncio.run(computing())
