@@ -156,6 +156,7 @@ class TestChanges:
             assert "&lt;script&gt;alert(1)" in text
             assert "<script>alert" not in text
             assert "<img src=x" not in text
+        change(site, item_id=HOSTILE, action="delete")
 
 
 class TestItem:

@@ -145,6 +145,8 @@ def test_hostile_texts_are_shown_and_not_run(compared: Site) -> None:
         assert "<script>alert" not in text
         assert "<img src=x" not in text
         assert "&lt;script&gt;alert(" in text
+    as_built = {"title": item.replace("item-", "title "), "category": "toys"}
+    assert compared.server.v1({"item_id": item, **as_built}, model="items")[0] == 200
 
 
 def test_a_release_that_cannot_be_started_says_why(compared: Site) -> None:
