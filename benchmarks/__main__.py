@@ -55,6 +55,10 @@ BENCHMARKS = {
         "Items taken down, repriced, described anew and deleted under load, two transformers; 20,000 new items.",
     ),
     "surface": ("latency.surface", "Every kind of request beside a plain one: p50 with one connection."),
+    "explorer": (
+        "latency.explorer",
+        "p50 of the explorer's pages, its memory, and the recommender's p50 with and without it.",
+    ),
     "gate": ("quality.gate_alarms", "How often the gate refuses an equal release, and a worse one; simulated."),
     "hostile": ("faults.hostile_media", "200 hostile pictures and sounds: each refused by field, memory flat."),
     "erasure": (

@@ -33,7 +33,7 @@ def columns(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     found = []
     for each in lists:
         items = re.findall(r"<li>(.*?)</li>", each, re.DOTALL)
-        titles = [re.findall(r"<h3>(.*?)</h3>", item, re.DOTALL)[0].strip() for item in items]
+        titles = [re.findall(r"<h3>(?:<a [^>]*>)?(.*?)(?:</a>)?</h3>", item, re.DOTALL)[0].strip() for item in items]
         moves = [item[item.index('class="move"') :] for item in items]
         words = [" ".join(re.sub(r"<[^>]*>", " ", move.partition(">")[2]).split()) for move in moves]
         found.append(list(zip(titles, words, strict=True)))

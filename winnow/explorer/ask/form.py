@@ -1,7 +1,8 @@
 """What a visitor asks: the fields of the page's form, which are also the address of the page."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from winnow.errors import WinnowError
@@ -69,10 +70,10 @@ class AskForm:
         """Whether there is something to ask for."""
         return any((self.user, self.session, self.text, self.media, self.like))
 
-    @property
+    @cached_property
     def query(self) -> dict[str, str]:
         """The given fields, for an address."""
-        return {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name in self.__dataclass_fields__ if (value := getattr(self, name))}
 
     def with_fields(self, **fields: str) -> "AskForm":
         """The form with other values."""

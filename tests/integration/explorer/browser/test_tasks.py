@@ -134,6 +134,23 @@ def test_taking_down_and_putting_back(visit: Open, hand: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_new_price_moves_an_item_out_of_a_filter(visit: Open, site: Site, hand: Any) -> None:
+    by, size = hand
+    page = visit("/ask?user=user-16&where=price+%3C+50", viewport=size)
+    card = page.locator(".item").first
+    title, price = card.locator("h3").inner_text(), float(card.locator(".price").inner_text())
+    try:
+        by.press(card.get_by_text("Act", exact=True))
+        by.write(card.get_by_label("Price"), "60")
+        by.press(card.get_by_role("button", name="Change"))
+        expect(page.locator(".gone")).to_contain_text(title)
+        expect(page.locator(".item h3").filter(has_text=re.compile(f"^{title}$"))).to_have_count(0)
+    finally:
+        assert site.server is not None
+        site.server.v1({"item_id": title.replace("title ", "item-"), "price": price}, model="items")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["1.png", "1.wav"])
 def test_asking_with_a_dropped_file(visit: Open, site: Site, file: str) -> None:
     page = visit("/ask")
