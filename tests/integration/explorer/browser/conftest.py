@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.support.explorer.browser import DESK, axe_script, browsing, chromium
 from tests.support.explorer.site import Site
 
 Open = Callable[..., Page]
+
+# A busy machine needs seconds to start a command that a page follows.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +48,7 @@ def visit(browser: Browser, site: Site) -> Iterator[Open]:
     def visiting(path: str, viewport: Any = DESK, **options: Any) -> Page:
         context = browser.new_context(base_url=site.url, viewport=viewport, **options)
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(30_000)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text) if is_fault(message) else None)
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -26,6 +26,10 @@ class Mouse:
         target.click()
         target.fill(text)
 
+    def choose(self, target: Locator) -> None:
+        """Choose one of several radio buttons."""
+        target.check()
+
 
 class Keyboard:
     """Reaches elements with the tab key alone."""
@@ -40,6 +44,14 @@ class Keyboard:
         self._reach(target)
         target.page.keyboard.press("Control+A")
         target.page.keyboard.type(text)
+
+    def choose(self, target: Locator) -> None:
+        """Go to the group of a radio button, and along it with the arrow keys."""
+        self._reach(target.page.locator(f"input[name={target.get_attribute('name')}]:checked"))
+        for _ in range(MOST_TABS):
+            if target.is_checked():
+                return
+            target.page.keyboard.press("ArrowDown")
 
     def _reach(self, target: Locator) -> None:
         target.wait_for()
