@@ -64,7 +64,7 @@ class Keyboard:
         raise AssertionError(f"the tab key does not reach {target}")
 
 
-@pytest.fixture(params=[(Mouse(), DESK), (Mouse(), PHONE), (Keyboard(), DESK), (Keyboard(), PHONE)], ids=str)
+@pytest.fixture(params=[(Mouse(), PHONE), (Keyboard(), DESK)], ids=["mouse-phone", "keyboard-desk"])
 def hand(request: pytest.FixtureRequest) -> Any:
     """How the visitor acts, and the size of the window."""
     return request.param
