@@ -59,6 +59,35 @@ def test_a_price_is_changed(site: Site) -> None:
     assert read["predictions"][0]["document"]["price"] == 3.5
 
 
+def test_the_page_of_an_item_takes_it_down_puts_it_back_and_changes_its_price(site: Site) -> None:
+    def press(**fields: str) -> str:
+        response = site.post("/act", {"item": "item-61", **fields}, page="/item?id=item-61")
+        assert response.status_code == 303
+        return site.http.get(response.headers["location"]).text
+
+    down = press(act="disable")
+    assert "item-61 was taken down." in down
+    assert ">taken down</span>" in down
+    assert "In the release" in down
+    up = press(act="enable")
+    assert ">taken down</span>" not in up
+    assert 'value="disable"' in up
+    assert "the price of item-61 was changed to 7.25" in press(act="price", price="7.25")
+    assert "the price of item-61 was changed to 61" in press(act="price", price="61")
+
+
+@pytest.mark.parametrize(
+    ("fields", "back"),
+    [({"user": "user-2", "k": "5"}, "/ask?user=user-2&amp;k=5"), ({}, "/item?id=item-1")],
+)
+def test_a_wrong_price_leads_back_to_the_page(site: Site, fields: dict[str, str], back: str) -> None:
+    given = {"item": "item-1", "act": "price", "price": "free", **fields}
+    response = site.post("/act", given, page="/ask?user=user-2")
+    assert response.status_code == 400
+    assert f'href="{back}"' in response.text
+    assert response.headers["hx-push-url"] == "false"
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

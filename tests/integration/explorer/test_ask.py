@@ -100,7 +100,8 @@ def test_an_item_says_why_it_is_there(site: Site) -> None:
         assert f'<th scope="row">{feature}</th>' in shown
     for event in found["types"]:
         assert f'<th scope="row">{event} ' in shown
-    assert re.search(r"Features as the ranker saw them, (of the release|read [\d.e-]+ s before)", shown)
+    assert "Features as the ranker got them" in shown
+    assert re.search(r"\(0 is the mean\), (of the release|read [\d.e-]+ s before)", shown)
 
 
 def test_a_removed_item_says_by_which_filter_and_why(site: Site) -> None:

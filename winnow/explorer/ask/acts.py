@@ -1,27 +1,35 @@
-"""``POST /act``: an event, a change of a price, taking an item down or putting it back; then the list is asked anew."""
+"""``POST /act``: an event, a change of a price, taking an item down or putting it back; then the page is shown anew."""
 
 import math
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from winnow.client import InvalidCall
 from winnow.explorer.ask.form import PAGE, AskForm, WrongForm
 from winnow.explorer.ask.views import ANSWERS
-from winnow.explorer.base.pages import address
+from winnow.explorer.base.pages import address, error_page, in_words
 from winnow.explorer.base.stack import Stack, stack_of
 
 _WORDS = {"disable": "was taken down", "enable": "was put back"}
 
 
 async def act(request: Request) -> Response:
-    """Do it, and show the list that follows, compared with the one before."""
+    """Do it, and show what follows: the list, compared with the one before, or the page of the item."""
     async with request.form() as fields:
         given = {name: value for name, value in fields.items() if isinstance(value, str)}
     form, item_id = AskForm.of(given), given.get("item", "")
     if not item_id:
         raise WrongForm("item: is missing; go back and use the buttons of a card")
-    did = await _done(stack_of(request), form, item_id, given)
-    return RedirectResponse(address(PAGE, **form.query, before=given.get("answer", ""), did=did), 303)
+    path, query = (PAGE, form.query) if form.asks else ("/item", {"id": item_id})
+    try:
+        did = await _done(stack_of(request), form, item_id, given)
+    except (WrongForm, InvalidCall) as wrong:
+        response = error_page(request, 400, in_words(wrong), back=address(path, **query))
+        # The address stays that of the page with the form.
+        response.headers["hx-push-url"] = "false"
+        return response
+    return RedirectResponse(address(path, **query, before=given.get("answer", ""), did=did), 303)
 
 
 async def _done(stack: Stack, form: AskForm, item_id: str, given: dict[str, str]) -> str:

@@ -50,7 +50,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
     return HTMLResponse(rendered, status, {"vary": "HX-Request"})
 
 
-def error_page(request: Request, status: int, message: str, remedy: str = "") -> HTMLResponse:
+def error_page(request: Request, status: int, message: str, remedy: str = "", back: str = "/") -> HTMLResponse:
     """A page that says what is wrong.
 
     Args:
@@ -58,8 +58,9 @@ def error_page(request: Request, status: int, message: str, remedy: str = "") ->
         status: of the response.
         message: a sentence.
         remedy: what to do.
+        back: address of the page to go back to; by default the first one.
     """
-    return page(request, "error.html", status, message=message, remedy=remedy)
+    return page(request, "error.html", status, message=message, remedy=remedy, back=back)
 
 
 def in_words(error: Exception) -> str:

@@ -88,6 +88,7 @@ async def item(request: Request) -> Response:
         cold=COLD,
         trending=await _trending(stack, facts, index),
         on_map=facts.has("map_points"),
+        did=request.query_params.get("did", "")[:200],
     )
 
 

@@ -1,5 +1,6 @@
 """Titles, categories, ids and events with markup and scripts are shown, not run, on every view."""
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,17 +20,19 @@ USER = 'user-"><script>window.hacked=5</script>'
 
 
 @pytest.fixture(scope="module")
-def planted(site: Site) -> list[str]:
-    """Ids of items that are hostile themselves, and have hostile titles and tags; a hostile user has seen them."""
+def planted(site: Site) -> Iterator[list[str]]:
+    """Ids of items that are hostile, as are their texts; a hostile user has seen them. They are deleted at the end."""
     assert site.server is not None
     items = [f"{text}-{number}" for number, text in enumerate(HOSTILE)]
     for item, text in zip(items, HOSTILE, strict=True):
         document: dict[str, Any] = {"item_id": item, "title": f"title {text}", "description": text, "price": 1.0}
-        status, body = site.server.v1({**document, "category": "toys", "features": {"tags": [text]}}, model="items")
+        status, body = site.server.v1({**document, "category": text, "features": {"tags": [text]}}, model="items")
         assert status == 200, body
         status, body = site.server.v1({"user_id": USER, "item_id": item, "event": "view"}, model="events")
         assert status == 200, body
-    return items
+    yield items
+    for item in items:
+        site.server.v1({"item_id": item, "action": "delete"}, model="items")
 
 
 def views(items: list[str]) -> dict[str, str]:

@@ -125,7 +125,10 @@ def test_buying_changes_the_list_in_front_of_the_visitor(visit: Open, hand: Any)
     title = card.locator("h3").inner_text()
     by.press(card.get_by_text("Act", exact=True))
     by.press(card.get_by_role("button", name="buy"))
-    expect(page.get_by_role("status").first).to_contain_text("was sent for user-14")
+    said = page.get_by_role("status").first
+    expect(said).to_contain_text("was sent for user-14")
+    expect(said).to_be_focused()
+    expect(said).to_be_in_viewport()
     expect(page.locator(".gone")).to_contain_text(title)
     expect(page.locator(".item h3").filter(has_text=re.compile(f"^{title}$"))).to_have_count(0)
     assert "before=" in page.url
