@@ -5,9 +5,10 @@ another impression, and may have another answer.
 """
 
 import hashlib
-import json
 import zlib
 from typing import Any
+
+import orjson
 
 from winnow.explorer.base.media import Kind, type_of
 
@@ -50,7 +51,7 @@ class HeldAnswers:
     def put(self, answer: dict[str, Any]) -> str:
         """Hold an answer; returns its key."""
         key = hashlib.sha256(str(answer["recommendation_id"]).encode()).hexdigest()[:KEY]
-        self._held.put(key, zlib.compress(json.dumps(answer).encode(), 1))
+        self._held.put(key, zlib.compress(orjson.dumps(answer), 1))
         return key
 
     def has(self, key: str) -> bool:
@@ -60,7 +61,7 @@ class HeldAnswers:
     def get(self, key: str) -> dict[str, Any] | None:
         """An answer; ``None`` for one that is no longer held."""
         packed = self._held.get(key)
-        return None if packed is None else dict(json.loads(zlib.decompress(packed)))
+        return None if packed is None else dict(orjson.loads(zlib.decompress(packed)))
 
 
 class HeldMedia:

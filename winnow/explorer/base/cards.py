@@ -1,5 +1,6 @@
 """Items as pages show them: the values of the release, replaced by those of the live catalog."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +46,11 @@ async def cards(stack: Stack, release: OpenedRelease, item_ids: Iterable[str]) -
     """
     wanted = list(dict.fromkeys(item_ids))
     records: dict[str, ItemRecord] = {}
-    for start in range(0, len(wanted), MAX_INSTANCES):
-        for record in await stack.winnow.read_items(wanted[start : start + MAX_INSTANCES]):
-            records[record["item_id"]] = record
+    calls = [
+        stack.winnow.read_items(wanted[start : start + MAX_INSTANCES]) for start in range(0, len(wanted), MAX_INSTANCES)
+    ]
+    for found in await asyncio.gather(*calls):
+        records.update((record["item_id"], record) for record in found)
     return {
         item_id: _card(release, item_id, records[item_id]["document"], records[item_id]["state"]) for item_id in wanted
     }
@@ -62,6 +65,7 @@ def release_cards(release: OpenedRelease, item_ids: Sequence[str]) -> dict[str, 
 
 
 def _card(release: OpenedRelease, item_id: str, document: dict[str, Any], state: ItemState) -> Card:
+    media = release.kinds_of_media(item_id)
     category, price = document.get("category"), document.get("price")
     return Card(
         item_id,
@@ -70,7 +74,7 @@ def _card(release: OpenedRelease, item_id: str, document: dict[str, Any], state:
         float(price) if isinstance(price, int | float) else None,
         state not in ("disabled", "deleted", "unknown") and document.get("available") is not False,
         state,
-        release.media("image", item_id) is not None,
-        release.media("sound", item_id) is not None,
+        "image" in media,
+        "sound" in media,
         document,
     )

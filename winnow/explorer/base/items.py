@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import WinnowError
-from winnow.explorer.base.media import Kind, Media
+from winnow.explorer.base.media import ARRAYS, Kind, Media
 from winnow.items.columns import ItemColumns
 from winnow.items.index import ItemIndex
 from winnow.release import Release
@@ -61,6 +61,11 @@ class OpenedRelease:
         index = self.find(item_id)
         title = self.columns["title"].value(index) if index and "title" in self.columns.names else None
         return title or item_id
+
+    def kinds_of_media(self, item_id: str) -> list[Kind]:
+        """Whether an item seems to have a picture and a sound; :meth:`media` has the last word."""
+        index = self.find(item_id)
+        return [kind for kind in ARRAYS if index and self._media.names(kind, index)]
 
     def media(self, kind: Kind, item_id: str) -> Path | None:
         """The file of an item's picture or sound; ``None`` where this machine has none."""

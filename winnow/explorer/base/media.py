@@ -6,6 +6,7 @@ folder is read, whatever a path says or a link points to, and the type of a file
 
 import io
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -51,6 +52,13 @@ class Media:
         for kind, name in ARRAYS.items():
             if f"{name}{OFFSETS}.npy" in release.manifest.files:
                 self._paths[kind] = release.strings(name)
+
+    def names(self, kind: Kind, index: int) -> bool:
+        """Whether there is a file that the release names, by one look at the disk; :meth:`file` checks where it is."""
+        if self._folder is None or kind not in self._paths or not self._paths[kind][index]:
+            return False
+        # A page has up to 1,000 of these: paths as objects would take it ten times as long.
+        return os.path.isfile(os.path.join(self._folder, self._paths[kind][index]))  # noqa: PTH113, PTH118
 
     def file(self, kind: Kind, index: int) -> Path | None:
         """The file of an item's picture or sound; ``None`` where there is none inside the folder."""
