@@ -58,7 +58,7 @@ class Media:
         if self._folder is None or kind not in self._paths or not self._paths[kind][index]:
             return False
         # A page has up to 1,000 of these: paths as objects would take it ten times as long.
-        return os.path.isfile(os.path.join(self._folder, self._paths[kind][index]))  # noqa: PTH113, PTH118
+        return os.path.isfile(os.path.join(self._folder, self._paths[kind][index]))
 
     def file(self, kind: Kind, index: int) -> Path | None:
         """The file of an item's picture or sound; ``None`` where there is none inside the folder."""
