@@ -60,6 +60,14 @@ def test_a_query_without_a_user_gives_the_nearest_items_without_retriever_and_ra
     assert all("content" in item["sources"] and item["click"] is None for item in answer["items"][:5])
 
 
+@pytest.mark.parametrize("user", [None, "user-3"])
+def test_a_search_has_no_diversity_unless_it_is_asked_for(recommend: Recommend, user: str | None) -> None:
+    answer = recommend(user, query={"text": "a red ball"}, k=20)
+    assert scores(answer) == sorted(scores(answer), reverse=True)
+    assert indices(answer) == indices(recommend(user, query={"text": "a red ball"}, k=20, diversity=0.0))
+    assert indices(answer) != indices(recommend(user, query={"text": "a red ball"}, k=20, diversity=0.6))
+
+
 @pytest.mark.parametrize("modalities", [("image",), ("audio",), ("audio", "image", "text")])
 def test_every_modality_is_encoded_and_all_form_one_query(
     recommend: Recommend, models: Any, modalities: tuple[str, ...]
@@ -113,7 +121,7 @@ def test_without_encoders_the_other_sources_answer(recommend: Recommend, models:
     models.broken = {broken}
     answer = recommend("user-3", query={"text": "a red ball"}, k=10)
     assert answer["degraded"] == ["content: ConnectionError"]
-    assert indices(answer) == indices(recommend("user-3", k=10))
+    assert indices(answer) == indices(recommend("user-3", k=10, diversity=0.0))
     anonymous = recommend(None, query={"text": "a red ball"}, k=10)
     assert anonymous["degraded"] == ["content: ConnectionError"]
     assert len(anonymous["items"]) == 10

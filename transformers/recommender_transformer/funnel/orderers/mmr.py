@@ -18,6 +18,8 @@ _POOL = 4
 class Mmr:
     """Chooses items one by one, each for its score and for its dissimilarity to those chosen before.
 
+    A query by content is a search: the scores alone order its items, unless the request has ``diversity``.
+
     Where the query has caps, an item for which there is no room is passed over; beyond the best ``4 k`` candidates the
     scores decide.
 
@@ -45,8 +47,9 @@ class Mmr:
         closes: Callable[[int], list[int]] | None = None,
     ) -> NDArray[np.intp]:
         diversity = query.request.diversity
-        trade_off = TRADE_OFF if diversity is None else 1.0 - diversity
-        return mmr(scores, self._vectors.take(items), query.slots, trade_off, closes)
+        if diversity is None:
+            diversity = 1.0 - TRADE_OFF if query.request.query is None else 0.0
+        return mmr(scores, self._vectors.take(items), query.slots, 1.0 - diversity, closes)
 
     def _capped(self, query: Query, candidates: Candidates, quotas: Quotas) -> NDArray[np.intp]:
         items = candidates.items
