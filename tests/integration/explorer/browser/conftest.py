@@ -17,9 +17,9 @@ Open = Callable[..., Page]
 expect.set_options(timeout=30_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Chromium, for one file: Playwright keeps an event loop running, in which no other test could start its own."""
     if chromium() is None:
         pytest.skip("no Chromium on the PATH: install Debian's package chromium")
     with browsing() as running:
