@@ -113,7 +113,7 @@ def served(winnow: Winnow) -> Iterator[Served]:
 
 
 def free_base() -> int:
-    """Eight free ports in a row."""
+    """Nine free ports in a row."""
     for base in range(20_000, 30_000, 10):
         ports = Ports.at(base)
         try:
@@ -121,7 +121,7 @@ def free_base() -> int:
         except Exception:
             continue
         return base
-    raise RuntimeError("no eight free ports in a row")
+    raise RuntimeError("no nine free ports in a row")
 
 
 @pytest.fixture(scope="session")
