@@ -9,13 +9,13 @@ from pathlib import Path
 
 from winnow import proxies
 from winnow.explorer.app import serve
-from winnow.explorer.base.settings import Settings, allowed_hosts
+from winnow.explorer.base.settings import ExplorerSettings, allowed_hosts
 
 if __name__ == "__main__":
     home, transformer, host, port, *further = sys.argv[1:]
     proxies.bypass_loopback()
     serve(
-        Settings(
+        ExplorerSettings(
             Path(home),
             transformer,
             os.environ["REDIS_URL"],

@@ -14,7 +14,7 @@ from winnow.client import EndpointError, InvalidCall, NoAnswer
 from winnow.errors import WinnowError
 from winnow.explorer.base.pages import error_page, in_words
 from winnow.explorer.base.security import Security
-from winnow.explorer.base.settings import Settings
+from winnow.explorer.base.settings import ExplorerSettings
 from winnow.explorer.base.stack import Stack
 from winnow.explorer.base.tokens import Tokens
 from winnow.explorer.catalog.held import HeldCatalog
@@ -28,7 +28,7 @@ from winnow.store.connection import RedisError
 _AWAY = "The page is shown again once the stack runs: start it with `winnow up`, or wait until it has started."
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: ExplorerSettings) -> Starlette:
     """The explorer of a stack.
 
     Args:
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: ExplorerSettings, host: str, port: int) -> None:
     """Serve the explorer until the process is terminated."""
     uvicorn.run(
         create_app(settings),

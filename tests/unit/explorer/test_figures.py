@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from winnow.explorer.health.figures import Now, Step, courses, figures, interval
+from winnow.explorer.health.figures import Now, Tick, courses, figures, interval
 from winnow.explorer.health.scrape import Scrape, parse
 from winnow.explorer.health.series import Quantile, quantile
 from winnow.explorer.health.sparkline import sparkline
@@ -152,7 +152,7 @@ def test_courses_have_gaps_where_nothing_happened(metrics: Metrics) -> None:
         if step != 2:
             metrics.seconds.labels("no").observe(0.015)
         scrapes.append(metrics.at(5 * step))
-    course = courses([Step.of(*pair) for pair in pairwise(scrapes)])["p95"]
+    course = courses([Tick.of(*pair) for pair in pairwise(scrapes)])["p95"]
     assert course.at == [-15, -10, -5, 0]
     assert [value is None for value in course.values] == [False, True, False, False]
     drawn = sparkline(course, 'a "label" <b>')

@@ -41,14 +41,14 @@ def explorer(
     WINNOW_API_KEY, where it has access control), and reads Redis' streams (REDIS_URL, or the running stack's).
     """
     from winnow.explorer.app import serve
-    from winnow.explorer.base.settings import Settings, allowed_hosts
+    from winnow.explorer.base.settings import ExplorerSettings, allowed_hosts
     from winnow.local.running_stack import redis_url, running
 
     host = checked_host(host)
     if transformer is None:
         state = running()
         transformer = f"http://{state.reached}:{state.ports.http}"
-    settings = Settings(
+    settings = ExplorerSettings(
         home.home(),
         transformer.rstrip("/"),
         redis_url(),

@@ -28,7 +28,7 @@ class AskForm:
 
     Attributes:
         user: id of a user.
-        session: item ids, one a line, each with ``EVENT: `` before it where it is not a plain click.
+        session: item ids, one a line, each with ``EVENT:`` before it where it is not a plain click.
         text: a query by text.
         media: key of an uploaded picture or sound.
         like: id of an item.

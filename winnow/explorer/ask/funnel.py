@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Step:
+class FunnelStep:
     """A run of a component on the time line.
 
     Attributes:
@@ -83,7 +83,7 @@ class Funnel:
     ranked: int
     shown: int
     moved: int
-    steps: tuple[Step, ...]
+    steps: tuple[FunnelStep, ...]
     ms: float
     deadline_ms: int
     degraded: tuple[str, ...]
@@ -123,7 +123,7 @@ def funnel_of(answer: Mapping[str, Any], deadline_ms: int) -> Funnel:
         (*(step["component"] for step in trace["stages"] if step["stage"] == "filters"), *trace["removed"])
     )
     steps = tuple(
-        Step(
+        FunnelStep(
             _STAGES.get(step["stage"], step["stage"]),
             step["component"],
             step["at"],

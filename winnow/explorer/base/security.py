@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from winnow.explorer.base.pages import error_page
-from winnow.explorer.base.settings import Settings
+from winnow.explorer.base.settings import ExplorerSettings
 from winnow.explorer.base.tokens import COOKIE, FIELD, HEADER, Tokens
 from winnow.fields import MAX_MEDIA_BYTES
 
@@ -66,7 +66,7 @@ class Security:
         tokens: issue and check the tokens of forms.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, settings: ExplorerSettings, tokens: Tokens) -> None:
         self._app, self._settings, self._tokens = app, settings, tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

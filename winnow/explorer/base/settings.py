@@ -1,4 +1,4 @@
-"""Settings of the explorer."""
+"""ExplorerSettings of the explorer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ LOCAL_NAMES = ("localhost", LOOPBACK, "[::1]")
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExplorerSettings:
     """What an explorer is about.
 
     Attributes:

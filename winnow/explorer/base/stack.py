@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from winnow.client import AsyncWinnow, NoAnswer
 from winnow.explorer.base.items import OpenedRelease, Releases
-from winnow.explorer.base.settings import Settings
+from winnow.explorer.base.settings import ExplorerSettings
 from winnow.store.connection import connect_async
 
 TIMEOUT_S = 10.0
@@ -32,14 +32,14 @@ class Stack:
         releases: of the home.
     """
 
-    settings: Settings
+    settings: ExplorerSettings
     winnow: AsyncWinnow
     http: httpx.AsyncClient
     redis: Redis
     releases: Releases
 
     @classmethod
-    def of(cls, settings: Settings) -> "Stack":
+    def of(cls, settings: ExplorerSettings) -> "Stack":
         """Connect; nothing is sent before the first call."""
         key = settings.api_key
         return cls(

@@ -9,6 +9,7 @@ COOKIE = "winnow_explorer"
 FIELD = "csrf"
 """Name of the form field; htmx sends the same token as the header :data:`HEADER`."""
 HEADER = "x-csrf-token"
+"""Name of the header."""
 
 _SEED = re.compile(r"[0-9a-f]{64}")
 

@@ -21,6 +21,7 @@ MAX_SECONDS = 2.0
 """A scan ends after so long; the page says which part of the catalog it has covered."""
 
 MAX_WORDS = 8
+"""Words of a query that are looked for."""
 
 _BLOCK = 512
 """Items whose texts are tested together before they are tested one by one."""

@@ -23,6 +23,7 @@ START_S = 300.0
 """Time for a release to answer: publishing a large one into its own Redis takes most of it."""
 
 IDLE_S = 600.0
+"""Time after the last comparison until the processes end."""
 
 _STOP_S = 30.0
 _LOOK_S = 1.0

@@ -147,7 +147,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Step:
+class Tick:
     """The main figures from one scrape to the next.
 
     Attributes:
@@ -159,7 +159,7 @@ class Step:
     values: dict[str, float | None]
 
     @classmethod
-    def of(cls, first: Scrape, last: Scrape) -> "Step":
+    def of(cls, first: Scrape, last: Scrape) -> "Tick":
         """Compute them."""
         between = Between([first, last])
         requests = between.increase(f"{REQUESTS}_count")
@@ -174,7 +174,7 @@ class Step:
         return cls(last.at, values)
 
 
-def courses(steps: Sequence[Step]) -> dict[str, Course]:
+def courses(steps: Sequence[Tick]) -> dict[str, Course]:
     """How the main figures went; empty without a step."""
     at = [each.at - steps[-1].at for each in steps]
     return {name: Course(at, [each.values[name] for each in steps]) for name in (steps[-1].values if steps else ())}

@@ -10,9 +10,9 @@ import httpx
 from starlette.concurrency import run_in_threadpool
 
 from winnow.explorer.base.items import OpenedRelease
-from winnow.explorer.base.settings import Settings
+from winnow.explorer.base.settings import ExplorerSettings
 from winnow.explorer.base.stack import Stack
-from winnow.explorer.health.figures import Step
+from winnow.explorer.health.figures import Tick
 from winnow.explorer.health.filters import FilterSample, sample
 from winnow.explorer.health.scrape import Process, Scrape, scrape
 from winnow.local import stack_state
@@ -40,10 +40,10 @@ class Monitor:
         settings: of the explorer.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplorerSettings) -> None:
         self._settings = settings
         self._history: deque[Scrape] = deque(maxlen=_MOST)
-        self._steps: deque[Step] = deque(maxlen=_MOST)
+        self._steps: deque[Tick] = deque(maxlen=_MOST)
         self._asked = -_OPEN_S
         self._opened = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -62,7 +62,7 @@ class Monitor:
                 await task
             await self._http.aclose()
 
-    async def history(self) -> tuple[list[Scrape], list[Step]]:
+    async def history(self) -> tuple[list[Scrape], list[Tick]]:
         """The scrapes of the last minutes, the newest just made, and the figures between them."""
         self._asked = time.monotonic()
         self._opened.set()
@@ -107,7 +107,7 @@ class Monitor:
                 processes = await run_in_threadpool(self.processes)
                 made = await scrape(self._http, processes)
                 if self._history:
-                    self._steps.append(Step.of(self._history[-1], made))
+                    self._steps.append(Tick.of(self._history[-1], made))
                 self._history.append(made)
 
     def _age(self) -> float:

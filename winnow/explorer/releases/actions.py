@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from winnow.explorer.base.pages import error_page, page
 from winnow.explorer.base.stack import stack_of
 from winnow.explorer.releases.change import Action, Busy, step
-from winnow.explorer.releases.listing import Listing, Row
+from winnow.explorer.releases.listing import Listing, ReleaseRow
 from winnow.explorer.releases.views import changes_of, listed, number_of, one
 
 PROGRESS = "/releases/change"
@@ -78,7 +78,7 @@ async def _start(request: Request, found: Listing, action: Action, number: int, 
     return RedirectResponse(PROGRESS, 303)
 
 
-def _hindrance(found: Listing, row: Row) -> str:
+def _hindrance(found: Listing, row: ReleaseRow) -> str:
     """Why a release cannot be promoted, as `winnow promote` would say it; empty where it can be tried."""
     if row.manifest is None:
         return row.fault

@@ -24,7 +24,7 @@ from winnow.local.stack_state import StackState
 
 Action = Literal["promote", "rollback"]
 
-Step = Literal["judging", "checking", "moving", "ending", "done", "refused", "failed", "unknown"]
+ChangeStep = Literal["judging", "checking", "moving", "ending", "done", "refused", "failed", "unknown"]
 """``judging`` by the gate, ``checking`` the files, ``moving`` the stack to the release, and how it ended: ``unknown``
 where the explorer was stopped before the command."""
 
@@ -144,7 +144,7 @@ class Changes:
         files.write(str(self._file), json.dumps(asdict(change)).encode())
 
 
-def step(change: Change, runs: bool, pin: Live | None, stack: StackState | None) -> Step:
+def step(change: Change, runs: bool, pin: Live | None, stack: StackState | None) -> ChangeStep:
     """How far a change is.
 
     Args:

@@ -33,7 +33,7 @@ _Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Row:
+class ReleaseRow:
     """A release.
 
     Attributes:
@@ -73,7 +73,7 @@ class Listing:
         total: releases of the home.
     """
 
-    rows: list[Row]
+    rows: list[ReleaseRow]
     pin: Live | None
     pin_fault: str
     stack: StackState | None
@@ -123,12 +123,12 @@ def origin(manifest: Manifest) -> str:
     return f"{data}, from release {source.from_release}" if source.from_release else data
 
 
-def _row(home: Path, number: int, states: tuple[State, ...], measured: list[Manifest]) -> Row:
+def _row(home: Path, number: int, states: tuple[State, ...], measured: list[Manifest]) -> ReleaseRow:
     manifest, faults = None, []
     try:
         manifest = _manifest(home, number)
     except WinnowError as error:
-        return Row(number, None, str(error), states, None, None, {})
+        return ReleaseRow(number, None, str(error), states, None, None, {})
     verdict, evaluated = None, evaluation_of(manifest, measured)
     figures: Mapping[str, Estimate] = {}
     try:
@@ -140,7 +140,7 @@ def _row(home: Path, number: int, states: tuple[State, ...], measured: list[Mani
             figures = _figures_of(home, evaluated)
         except WinnowError as error:
             faults.append(str(error))
-    return Row(number, manifest, "; ".join(faults), states, verdict, evaluated, figures)
+    return ReleaseRow(number, manifest, "; ".join(faults), states, verdict, evaluated, figures)
 
 
 def _pin(home: Path) -> tuple[Live | None, str]:

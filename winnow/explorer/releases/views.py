@@ -17,7 +17,7 @@ from winnow.explorer.base.pages import error_page, page
 from winnow.explorer.base.stack import stack_of
 from winnow.explorer.releases import commands
 from winnow.explorer.releases.change import Changes
-from winnow.explorer.releases.listing import Listing, Row, listing
+from winnow.explorer.releases.listing import Listing, ReleaseRow, listing
 from winnow.explorer.releases.reports import Reports
 from winnow.release import Manifest
 
@@ -74,7 +74,7 @@ async def difference(request: Request) -> Response:
     return page(request, "releases/difference.html", row=row, before=before, sections=sections)
 
 
-async def one(request: Request) -> tuple[Listing, Row]:
+async def one(request: Request) -> tuple[Listing, ReleaseRow]:
     """The listing with the release of the path alone.
 
     Raises:
