@@ -23,7 +23,9 @@ def browsing() -> Iterator[Browser]:
     """Run Chromium, with a microphone that plays a tone and asks nobody."""
     media = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage", *media])
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage", *media]
+        )
         try:
             yield browser
         finally:
