@@ -72,7 +72,7 @@ def serve(settings: ExplorerSettings, host: str, port: int) -> None:
         port=port,
         log_level="warning",
         server_header=False,
-        # Whoever asks is not told which proxy headers are believed: none.
+        # No proxy header is trusted.
         proxy_headers=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=2,

@@ -20,7 +20,7 @@ def chromium() -> str | None:
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
-    """Run Chromium, with a microphone that plays a tone and asks nobody."""
+    """Run Chromium, with a microphone that plays a tone and needs no permission."""
     media = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

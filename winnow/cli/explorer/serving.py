@@ -13,7 +13,7 @@ def explorer(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8090,
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on. The explorer has no login: whoever reaches it sees all users."),
+        typer.Option(help="Address to listen on. The explorer has no login: everyone who reaches it sees all users."),
     ] = LOOPBACK,
     transformer: Annotated[
         str | None,

@@ -40,7 +40,7 @@ def allowed_hosts(host: str, further: Sequence[str]) -> tuple[str, ...]:
 
     Args:
         host: address to listen on.
-        further: names given by whoever runs the server.
+        further: names given with ``--allow-host``.
     """
     own = () if host == EVERYWHERE else (host,)
     return tuple(dict.fromkeys((*LOCAL_NAMES, *own, *(name.lower() for name in further))))

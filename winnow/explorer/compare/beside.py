@@ -1,6 +1,6 @@
 """A release that is not live, served by processes of its own for comparisons: one at a time, and only while it is used.
 
-The memory is that of those processes. They end when nobody has compared for :data:`IDLE_S`, when another release is
+The memory is that of those processes. They end :data:`IDLE_S` after the last comparison, when another release is
 asked for, and with the explorer.
 """
 
@@ -117,7 +117,7 @@ class Beside:
         self._served = left
 
     async def _serve(self, starting: Served) -> str:
-        """Run the processes; returns why they have ended too early, or nothing once nobody compares any more."""
+        """Run the processes; returns why they have ended too early, or nothing once they are idle."""
         process = await self._process(starting.release)
         assert process.stdout is not None
         winnow: AsyncWinnow | None = None

@@ -1,4 +1,4 @@
-"""Scrapes the processes in the background, often while somebody looks, and keeps a short history."""
+"""Scrapes the processes in the background, often while the page is open, and keeps a short history."""
 
 import asyncio
 import time

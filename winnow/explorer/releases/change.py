@@ -35,7 +35,7 @@ MAX_LOG_BYTES = 1 << 18
 """Of the log, its end is shown."""
 
 _PATIENCE_S = 1.0
-"""Whoever reads the file holds its lock for an instant, too."""
+"""A reader of the file holds its lock for an instant, too."""
 
 
 class Busy(WinnowError):
