@@ -208,7 +208,11 @@ class Winnow:
         return self._send(calls.read_item(item_id, nearest))
 
     def read_items(self, item_ids: Sequence[str]) -> list[answers.ItemRecord]:
-        """Several items as they are now, without nearest ones; at most :data:`winnow.request.MAX_INSTANCES`."""
+        """Several items as they are now, without nearest ones; at most :data:`winnow.request.MAX_INSTANCES`.
+
+        >>> [item["state"] for item in winnow.read_items(["lamp-1", "lamp-2"])]
+        ['new', 'new']
+        """
         return self._send(calls.read_items(item_ids))
 
     def disable_items(self, item_ids: Sequence[str]) -> list[answers.ChangedItem]:
