@@ -17,7 +17,7 @@ USERS = [f"user-{number}" for number in range(10)]
 )
 def test_a_block_counts_answers_and_cpu_time(server: Any, shape: LoadShape) -> None:
     http, grpc = server.ports
-    served = Served("tiny", Ports(http, grpc, *range(6)), psutil.Process())
+    served = Served("tiny", Ports(http, grpc, *range(7)), psutil.Process())
     block = run(served, shape, USERS, 1.0)
     assert (block.full, block.refused) == (1.0, 0.0)
     assert 0 < block.p50 <= block.p99

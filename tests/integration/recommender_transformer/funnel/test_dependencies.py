@@ -38,7 +38,10 @@ def together(published: Release, models: Any, redis_url: str) -> Callable[..., A
             for item in items:
                 store.learn([item])
             try:
-                return await talk(Runner(changed(recommender(published, store, models)), store.cold_start_state, 2000))
+                runner = Runner(changed(recommender(published, store, models)), store.cold_start_state, 5000)
+                answer = await talk(runner)
+                await runner.close()
+                return answer
             finally:
                 await store.close()
 

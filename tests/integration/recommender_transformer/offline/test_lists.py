@@ -67,12 +67,12 @@ def serve(published: Release, redis_url: str, models: Any) -> Callable[..., None
     def run(use: Callable[[Transformer], Awaitable[None]]) -> None:
         async def serving() -> None:
             store = OnlineStore(published, redis_url)
+            runner = Runner(recommender(published, store, models), store.cold_start_state, 5000)
             await store.lists.look()
             try:
-                await use(
-                    Transformer(Runner(recommender(published, store, models), store.cold_start_state, 5000), store)
-                )
+                await use(Transformer(runner, store))
             finally:
+                await runner.close()
                 await store.close()
 
         asyncio.run(serving())
