@@ -15,7 +15,7 @@ import pytest
 from tests.integration.batch.conftest import PART, Batch, content
 from winnow.release import Release
 
-MANY = 1500
+MANY = 2500
 
 RUN = f"""
 import sys
