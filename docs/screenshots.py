@@ -34,7 +34,6 @@ def seen_items(page: Page) -> None:
     """Open what a filter removed, below the funnel."""
     page.locator(".stages").get_by_role("link", name="seen").click()
     page.locator("#detail table").wait_for()
-    page.locator(".funnel").scroll_into_view_if_needed()
     page.evaluate("document.querySelector('.funnel').scrollIntoView()")
 
 

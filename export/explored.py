@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from winnow.arrays.strings import Strings
 from winnow.datasets import marketplace
 from winnow.features.columns import padded_strings
+from winnow.items.media import ARRAYS, MEDIA
 from winnow.release import BuildInputs
 
-MEDIA = "media.json"
-"""The release's file with ``folder``, in which ``item_images`` and ``item_sounds`` are paths."""
-
-_COLUMNS = {"item_images": "image", "item_sounds": "audio"}
+_COLUMNS = {ARRAYS["image"]: "image", ARRAYS["sound"]: "audio"}
 
 
 def explored_arrays(

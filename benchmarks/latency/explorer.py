@@ -1,14 +1,12 @@
 """What the explorer costs: p50 of every page, the memory of its process, and its effect on the recommender's p50."""
 
 import html
-import http.client
 import itertools
-import json
 import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
@@ -19,6 +17,7 @@ import psutil
 
 from benchmarks.common.rows import Row, row
 from benchmarks.common.stack import active_users, newest, serving
+from winnow import protocols
 from winnow.errors import WinnowError
 from winnow.local.infrastructure import start_explorer
 from winnow.local.processes import Process
@@ -121,7 +120,7 @@ def _recommender(ports: Ports, folder: Path, users: list[str]) -> list[Row]:
     """p50 of plain requests in turns: without an explorer, with one, and with one that has a visitor."""
     times: dict[str, list[float]] = {"without": [], "with": [], "visited": []}
     asked = itertools.cycle(users)
-    with closing(http.client.HTTPConnection(LOOPBACK, ports.http)) as endpoint:
+    with protocols.http(ports.http) as endpoint:
         for _ in range(TURNS):
             times["without"].append(_p50(endpoint, asked))
             with _explorer(ports, folder):
@@ -137,17 +136,13 @@ def _recommender(ports: Ports, folder: Path, users: list[str]) -> list[Row]:
     ]
 
 
-def _p50(endpoint: http.client.HTTPConnection, users: Iterator[str]) -> float:
+def _p50(endpoint: httpx.Client, users: Iterator[str]) -> float:
     times = []
     for _ in range(REQUESTS):
-        body = json.dumps({"instances": [{"user_id": next(users), "deadline_ms": 5000}]})
+        instance = {"user_id": next(users), "deadline_ms": 5000}
         started = time.perf_counter()
-        endpoint.request("POST", "/v1/models/recommender:predict", body)
-        response = endpoint.getresponse()
-        text = response.read()
+        protocols.over_http_v1(endpoint, [instance])
         times.append((time.perf_counter() - started) * 1000)
-        if response.status != 200:
-            raise WinnowError(f"{response.status}: {text.decode()[:200]}")
     return float(np.median(times))
 
 

@@ -5,8 +5,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from winnow.explorer.base.items import OpenedRelease
-from winnow.explorer.base.media import Kind, content_of, type_of
+from winnow.explorer.base.media import content_of, type_of
 from winnow.explorer.base.stack import stack_of
+from winnow.items.media import Kind
 
 _KINDS: dict[str, Kind] = {"image": "image", "sound": "sound"}
 _HELD = "private, max-age=60"

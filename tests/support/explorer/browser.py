@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,22 @@ def axe_script(folder: Path) -> str:
     shutil.copytree(AXE, folder)
     subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def faults_of_views(page: Page, axe: str, views: Sequence[str], width: int) -> dict[str, list[str]]:
+    """The serious and critical faults of each view that has some, with all that can be opened open.
+
+    Raises:
+        AssertionError: a view is wider than the window.
+    """
+    found = {}
+    for view in views:
+        page.goto(view)
+        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        found[view] = faults(page, axe)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{view} is {wide} pixels wide"
+    return {view: of_view for view, of_view in found.items() if of_view}
 
 
 def faults(page: Page, axe: str) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from winnow.explorer.base.media import Kind, type_of
+from winnow.explorer.base.media import type_of
+from winnow.items.media import Kind
 
 _ANSWERS_BYTES = 16 << 20
 _MEDIA_BYTES = 24 << 20

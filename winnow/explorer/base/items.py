@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import WinnowError
-from winnow.explorer.base.media import ARRAYS, Kind, Media
+from winnow.explorer.base.media import Media
 from winnow.items.columns import ItemColumns
 from winnow.items.index import ItemIndex
+from winnow.items.media import ARRAYS, Kind
 from winnow.release import Release
 
 _SAMPLED = 200

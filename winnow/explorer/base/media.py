@@ -9,21 +9,14 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import soundfile
 from PIL import Image, UnidentifiedImageError
 
 from winnow.arrays.strings import OFFSETS, Strings
 from winnow.fields import MAX_MEDIA_BYTES
+from winnow.items.media import ARRAYS, MEDIA, Kind
 from winnow.release import Release
-
-Kind = Literal["image", "sound"]
-
-FILE = "media.json"
-"""The release's file with ``folder``: absolute, or relative to WINNOW_HOME."""
-
-ARRAYS: dict[Kind, str] = {"image": "item_images", "sound": "item_sounds"}
 
 _PICTURES = {
     "JPEG": "image/jpeg",
@@ -46,26 +39,34 @@ class Media:
     def __init__(self, release: Release, home: Path) -> None:
         self._folder: Path | None = None
         self._paths: dict[Kind, Strings] = {}
-        if FILE not in release.manifest.files:
+        if MEDIA not in release.manifest.files:
             return
-        self._folder = (home / str(json.loads((release.folder / FILE).read_bytes())["folder"])).resolve()
+        self._folder = (home / str(json.loads((release.folder / MEDIA).read_bytes())["folder"])).resolve()
         for kind, name in ARRAYS.items():
             if f"{name}{OFFSETS}.npy" in release.manifest.files:
                 self._paths[kind] = release.strings(name)
 
     def names(self, kind: Kind, index: int) -> bool:
         """Whether there is a file that the release names, by one look at the disk; :meth:`file` checks where it is."""
-        if self._folder is None or kind not in self._paths or not self._paths[kind][index]:
-            return False
-        # A page has up to 1,000 of these: paths as objects would take it ten times as long.
-        return os.path.isfile(os.path.join(self._folder, self._paths[kind][index]))
+        named = self._named(kind, index)
+        return named is not None and os.path.isfile(named)
 
     def file(self, kind: Kind, index: int) -> Path | None:
         """The file of an item's picture or sound; ``None`` where there is none inside the folder."""
+        named = self._named(kind, index)
+        if self._folder is None or named is None:
+            return None
+        path = Path(named).resolve()
+        return path if path.is_relative_to(self._folder) and path.is_file() else None
+
+    def _named(self, kind: Kind, index: int) -> str | None:
+        """The path that the release has, wherever it leads; ``None`` for none.
+
+        A page asks for up to 1,000 of these: paths as objects would take it ten times as long.
+        """
         if self._folder is None or kind not in self._paths or not self._paths[kind][index]:
             return None
-        path = (self._folder / self._paths[kind][index]).resolve()
-        return path if path.is_relative_to(self._folder) and path.is_file() else None
+        return os.path.join(self._folder, self._paths[kind][index])
 
 
 def content_of(path: Path) -> bytes | None:

@@ -1,4 +1,4 @@
-"""ExplorerSettings of the explorer."""
+"""Settings of the explorer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

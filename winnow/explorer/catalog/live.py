@@ -43,7 +43,6 @@ class LiveItems:
         self._stream = Keys(release).live_item_stream
         self._last = "-"
         self._entries: dict[str, LiveEntry] = {}
-        self.forgotten = False
 
     @property
     def entries(self) -> dict[str, LiveEntry]:
@@ -66,7 +65,6 @@ class LiveItems:
                 self._entries[item_id] = _entry(fields)
             while len(self._entries) > KEPT:
                 del self._entries[next(iter(self._entries))]
-                self.forgotten = True
             if len(read) < _BATCH:
                 return
 

@@ -4,14 +4,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from winnow.errors import WinnowError
+from winnow.schema import Repeats
 
 FIELDS = ("user", "release", "k", "diversity", "where", "repeats", "objectives")
 """Fields of the left side; those of the right end with ``2``, and an empty one is as on the left."""
 
-REPEATS = ("hide", "allow", "demote")
+REPEATS: tuple[Repeats, ...] = get_args(Repeats)
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 

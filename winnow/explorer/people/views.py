@@ -1,6 +1,5 @@
 """``/people``: find a user by the first characters of the id; ``/person``: what a recommendation starts from."""
 
-import time
 from typing import Any, cast
 
 from redis.exceptions import RedisError
@@ -42,9 +41,7 @@ async def person(request: Request) -> Response:
     release = await stack.served()
     record = await stack.winnow.read_user(user_id, n=_EVENTS)
     items = await cards(stack, release, [event["item_id"] for event in record["history"]])
-    return page(
-        request, "person.html", person=record, items=items, release=release, most=_EVENTS, now=time.time() * 1000
-    )
+    return page(request, "person.html", person=record, items=items, most=_EVENTS)
 
 
 async def _recent(stack: Stack) -> list[dict[str, Any]] | None:

@@ -8,11 +8,9 @@ whole interval is below zero. So each check refuses an equal release in about 2.
 
 from collections.abc import Iterator
 
-from winnow.evaluation.record import LIVE, Estimate, EvaluationRecord, Group
+from winnow.evaluation.record import FUNNEL, LIVE, Estimate, EvaluationRecord, Group
 from winnow.lifecycle.gate.rules import ChangeThreshold, MetricRules, ValueThreshold
 from winnow.lifecycle.verdict import Check
-
-FUNNEL = "funnel"
 
 
 def checks(record: EvaluationRecord, live: int | None, rules: MetricRules) -> Iterator[Check]:

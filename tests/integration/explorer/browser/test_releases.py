@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.integration.explorer.browser.conftest import Open
 from tests.integration.explorer.browser.test_tasks import Keyboard, Mouse
 from tests.integration.explorer.conftest import NUMBER
-from tests.support.explorer.browser import DESK, PHONE, faults
+from tests.support.explorer.browser import DESK, PHONE, faults_of_views
 from tests.support.explorer.shelf import BEFORE, GOOD, HOSTILE, LIVE, REFUSED, TWIN, write_shelf
 from tests.support.explorer.site import Site, exploring
 from tests.support.tiny_release import write_release
@@ -48,13 +48,7 @@ def site(explored_server: Server, redis_url: str, tmp_path_factory: pytest.TempP
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_no_view_has_a_serious_fault(visit: Open, axe: str, theme: str, size: dict[str, int]) -> None:
     page = visit("/releases", viewport=size, color_scheme=theme, bypass_csp=True)
-    found = {}
-    for view in VIEWS:
-        page.goto(view)
-        found[view] = faults(page, axe)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= size["width"], f"{view} is {width} pixels wide"
-    assert {view: faults for view, faults in found.items() if faults} == {}
+    assert faults_of_views(page, axe, VIEWS, size["width"]) == {}
 
 
 @pytest.mark.slow

@@ -47,9 +47,9 @@ class Mmr:
         closes: Callable[[int], list[int]] | None = None,
     ) -> NDArray[np.intp]:
         diversity = query.request.diversity
-        if diversity is None:
-            diversity = 1.0 - TRADE_OFF if query.request.query is None else 0.0
-        return mmr(scores, self._vectors.take(items), query.slots, 1.0 - diversity, closes)
+        default = TRADE_OFF if query.request.query is None else 1.0
+        trade_off = default if diversity is None else 1.0 - diversity
+        return mmr(scores, self._vectors.take(items), query.slots, trade_off, closes)
 
     def _capped(self, query: Query, candidates: Candidates, quotas: Quotas) -> NDArray[np.intp]:
         items = candidates.items
