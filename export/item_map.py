@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 SAMPLE = 2000
@@ -58,6 +57,9 @@ def projection(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
     first = _main_directions(vectors.astype(np.float64))
     if len(vectors) < FEWEST:
         return first
+    # scikit-learn takes seconds to import, which a small catalog does not need.
+    from sklearn.manifold import TSNE
+
     spread = max(float(first[:, 0].std()), 1e-12)
     # Equal vectors would stay in one place for ever.
     apart = np.random.default_rng(seed).standard_normal(first.shape)

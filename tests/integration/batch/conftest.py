@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.own_redis import own_redis
 from tests.support.paths import ROOT
 from tests.support.transformer_process import transformer
 from winnow import protocols
 from winnow.batch import plan
 from winnow.batch.run import BatchOptions, Outcome, run
-from winnow.local import redis
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer
@@ -53,9 +53,8 @@ def repository(built: Release) -> Path:
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis of the tests of a file, which may change its users and items."""
-    folder, port = tmp_path_factory.mktemp("redis"), Ports.free().redis
-    with redis.server(folder, port, folder / "redis.log"):
-        yield redis.url(port)
+    with own_redis(tmp_path_factory.mktemp("redis-of-batch")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.own_redis import own_redis
 from tests.support.tiny_release import write_release
-from winnow.local import redis
-from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.business import rules
 from winnow.store.connection import connect
@@ -25,10 +24,8 @@ LIVE = "boosts:\n- {where: 'category = \"books\"', factor: 2, name: книги}\
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("redis")
-    port = Ports.free().redis
-    with redis.server(folder, port, folder / "redis.log"):
-        yield redis.url(port)
+    with own_redis(tmp_path_factory.mktemp("redis-of-rules")) as url:
+        yield url
 
 
 @pytest.fixture

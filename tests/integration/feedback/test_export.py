@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 
 from bloom_sidecar.consumer import Consumer
+from tests.support.own_redis import own_redis
 from winnow.datasets.ingest import ingest
 from winnow.errors import WinnowError
 from winnow.feedback import export as module
@@ -25,8 +26,6 @@ from winnow.feedback import export_files, trim
 from winnow.feedback.export import export
 from winnow.feedback.exported_events import ExportedEvents
 from winnow.feedback.rebuild import rebuild
-from winnow.local import redis as local_redis
-from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.keys import EVENTS, EXPORTED, IMPRESSIONS, TRIMMED, Keys
 from winnow.store.shared_state import state_of
@@ -36,9 +35,8 @@ from winnow.store.user_activity import watched
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis of its own: trimming affects every reader of the stream."""
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
-        yield local_redis.url(port)
+    with own_redis(tmp_path) as url:
+        yield url
 
 
 def append(client: Redis, number: int, **more: str) -> bytes:

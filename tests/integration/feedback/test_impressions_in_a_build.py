@@ -9,23 +9,21 @@ import boto3
 import numpy as np
 import pytest
 
+from tests.support.own_redis import own_redis
 from tests.support.tiny_release import ITEMS
 from tests.support.transformer_server import Server, serving
 from winnow.datasets.ingest import ingest
 from winnow.features.extract import extract
 from winnow.features.first_clicks import first_clicks
 from winnow.feedback.export import export
-from winnow.local import redis as local_redis
-from winnow.ports import Ports
 from winnow.request import Answer
 
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis of its own: the streams have this test's entries alone."""
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
-        yield local_redis.url(port)
+    with own_redis(tmp_path) as url:
+        yield url
 
 
 def show(server: Server, request_id: str, **request: Any) -> Answer:

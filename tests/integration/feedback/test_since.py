@@ -7,13 +7,12 @@ import boto3
 import pytest
 from redis import Redis
 
+from tests.support.own_redis import own_redis
 from winnow.feedback import export as exporting
 from winnow.feedback import export_files
 from winnow.feedback.export import export
 from winnow.feedback.since import NewEvents, Taken, new_events
 from winnow.files import inside
-from winnow.local import redis as local_redis
-from winnow.ports import Ports
 from winnow.store.keys import EVENTS, Keys
 
 MOMENT = 1_700_000_000_000
@@ -22,9 +21,8 @@ MOMENT = 1_700_000_000_000
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis of its own: every event of the stream counts."""
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
-        yield local_redis.url(port)
+    with own_redis(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from tests.support.own_redis import own_redis
 from winnow.feedback.streams import entries, newest_impressions
-from winnow.local import redis
-from winnow.ports import Ports
 from winnow.store.connection import Client, connect
 from winnow.store.keys import EVENTS, IMPRESSIONS
 
@@ -18,8 +17,7 @@ COUNT = 4500
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A Redis of its own: the session's has the entries of other tests in its streams."""
-    folder, port = tmp_path_factory.mktemp("streams"), Ports.free().redis
-    with redis.server(folder, port, folder / "redis.log"), connect(redis.url(port)) as client:
+    with own_redis(tmp_path_factory.mktemp("streams")) as url, connect(url) as client:
         yield client
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.own_redis import own_redis
 from tests.support.sidecar.fixtures import client, published
 from tests.support.tiny_release import write_release
 from tests.support.transformer_fixtures import serve_published
-from winnow.local import redis as local_redis
-from winnow.ports import Ports
 from winnow.release import Release
 
 __all__ = ["client", "published", "serve_published"]
@@ -21,9 +20,8 @@ _numbers = count(9101)
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis of its own."""
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
-        yield local_redis.url(port)
+    with own_redis(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

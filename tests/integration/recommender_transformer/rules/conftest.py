@@ -10,8 +10,7 @@ import pytest
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from winnow.local import redis
-from winnow.ports import Ports
+from tests.support.own_redis import own_redis
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.settings.business_rules import Rules
@@ -25,17 +24,15 @@ SetRules = Callable[[str], int]
 
 
 @pytest.fixture(scope="session")
-def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("redis-of-rules")
-    port = Ports.free().redis
-    with redis.server(folder, port, folder / "redis.log"):
-        yield redis.url(port)
+def redis_of_rules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with own_redis(tmp_path_factory.mktemp("redis-of-rules")) as url:
+        yield url
 
 
 @pytest.fixture
-def redis_url(own_redis: str) -> Iterator[str]:
-    yield own_redis
-    with closing(connect(own_redis)) as client:
+def redis_url(redis_of_rules: str) -> Iterator[str]:
+    yield redis_of_rules
+    with closing(connect(redis_of_rules)) as client:
         client.delete(RULES)
 
 
