@@ -107,7 +107,8 @@ def encode(
         dataset: canonical tables.
         settings: which encoders, as YAML or JSON; empty trains winnow-tiny for every modality.
         training: training settings, as YAML or JSON, whose section ``compute`` chooses the device and the precision.
-        embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run; empty keeps none.
+        embeddings: folder or ``s3://`` address that keeps embeddings by content from run to run, and the weights of
+            winnow-tiny; empty keeps none.
         triton: ``host:port`` of a Triton that serves the encoders, to embed with; empty embeds in this process.
         output: Parquet file, local or ``s3://``, that gets a row for every item: its embeddings, or why it has none;
             empty writes none.
@@ -131,7 +132,7 @@ def encode(
         tables, folder = Path(dataset.path), Path(encoders.path)
         chosen = EncoderSettings.parse(settings, "encoders")
         compute = parse(TrainingSettings, training, "training").compute
-        train_encoders(tables, folder, chosen, compute, show_progress=True)
+        train_encoders(tables, folder, chosen, compute, show_progress=True, keep_in=embeddings)
         provenance.record(folder, encoders=changed(chosen))
         for row in export_encoders(folder, tables, show_progress=True):
             show(str(row))

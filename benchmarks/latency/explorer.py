@@ -29,6 +29,8 @@ PAGES = 30
 TURNS = 6
 REQUESTS = 150
 BETWEEN_PAGES_S = 1.0
+ALL_CARDS = "ask, for 500 items, every card shown"
+"""A page that eight clicks lead to, which has no target."""
 PART = {"hx-request": "true", "hx-target": "detail"}
 """Headers of a click that replaces a part of a page."""
 
@@ -57,6 +59,7 @@ def _addresses(release: Release, user: str) -> Mapping[str, str]:
         "a person": "/person?" + urlencode({"user": user}),
         "ask, for a user": "/ask?" + urlencode(asked),
         "ask, for 500 items": "/ask?" + urlencode(asked | {"k": 500}),
+        ALL_CARDS: "/ask?" + urlencode(asked | {"k": 500, "shown": 500}),
         "ask, like an item": "/ask?" + urlencode({"like": item}),
         "the catalog": "/catalog",
         "a search": "/catalog?" + urlencode({"q": item}),
@@ -85,7 +88,8 @@ def _pages(ports: Ports, folder: Path, addresses: Mapping[str, str]) -> list[Row
     ):
         for name, address in addresses.items():
             times = [_open(site, address) for _ in range(PAGES + 1)]
-            rows.append(row(f"{name}: p50", float(np.median(times[1:])), "ms", "<= 150"))
+            p50 = float(np.median(times[1:]))
+            rows.append(row(f"{name}: p50", p50, "ms", "" if name == ALL_CARDS else "<= 150"))
             rows.append(row(f"{name}: the first time", times[0], "ms"))
         rows += _clicks(site, addresses["ask, for a user"])
         memory = psutil.Process(process.pid).memory_full_info()

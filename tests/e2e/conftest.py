@@ -91,9 +91,7 @@ class Served:
 def winnow(tmp_path_factory: pytest.TempPathFactory) -> Winnow:
     """A home with release 1, built by the retraining pipeline."""
     command = Winnow(tmp_path_factory.mktemp("home"))
-    encoders = tmp_path_factory.mktemp("settings") / "encoders.yaml"
-    encoders.write_text("tiny: {steps: 60}")
-    built = command("build", *SIZES, f"--encoders={encoders}")
+    built = command("build", *SIZES)
     assert built.returncode == 0, built.stderr
     assert built.stdout.startswith("release 1: ")
     return command

@@ -121,6 +121,26 @@ def test_a_click_asks_nothing_again(site: Site) -> None:
     assert site.server.metric('winnow_stage_seconds_count{component="user_state",stage="query_hydrators"}') == count > 0
 
 
+def test_a_long_answer_is_shown_in_parts_and_asked_for_once(site: Site) -> None:
+    assert site.server is not None
+    expected = ids(answer(site, user_id="user-7", k=130))
+    assert len(expected) == 130
+    text, lengths = site.text("/ask", user="user-7", k="130"), []
+    asked = site.server.metric('winnow_stage_seconds_count{component="user_state",stage="query_hydrators"}')
+    while more := re.search(r'href="(/ask\?[^"#]*)#place-(\d+)"', text):
+        lengths.append(len(cards(text)))
+        assert more[2] == str(lengths[-1] + 1)
+        text = site.http.get(unescape(more[1]), headers=PART | {"HX-Target": "cards"}).text
+        assert f'id="place-{more[2]}"' in text
+        focused = re.search(r'item=([^"#&]*)#detail"[^>]* data-focus>', text)
+        assert focused
+        assert focused[1] == expected[lengths[-1]]
+    assert lengths == [60, 120]
+    assert cards(text) == expected
+    assert site.server.metric('winnow_stage_seconds_count{component="user_state",stage="query_hydrators"}') == asked
+    assert site.http.get("/ask?user=user-7&shown=0").status_code == 400
+
+
 def test_an_address_is_answered_without_the_answer_that_it_names(site: Site) -> None:
     text = site.text("/ask", user="user-5", answer="0" * 32, stage="removed", item="")
     assert cards(text) == ids(answer(site, user_id="user-5", k=12))

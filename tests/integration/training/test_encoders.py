@@ -1,7 +1,9 @@
 """The encoders learn from a small generated catalog; broken pictures are left out."""
 
 from pathlib import Path
+from typing import Any
 
+import boto3
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from winnow import files
 from winnow.encoders.catalog import read_contents
 from winnow.encoders.inputs import MODALITIES, Modality
 from winnow.encoders.preparation import Preparation
@@ -19,6 +22,7 @@ from winnow.encoders.tokens import END, PAD, START
 from winnow.errors import WinnowError
 from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.build import load_encoders, train_encoders
+from winnow.training.encoders.kept import MOST
 from winnow.training.encoders.views import drop_tokens, shift_and_flip
 
 SMALL = TinySettings(steps=40, batch_size=32, vocabulary=400, context_length=16, learning_rate=2e-3)
@@ -134,6 +138,43 @@ def test_training_is_reproducible_and_leaves_the_global_generator_unchanged(tmp_
     ]
     assert runs[0] == runs[1]
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("root", ["folder", "s3"])
+def test_the_same_content_is_not_trained_on_again(root: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    keep_in = str(tmp_path / "kept")
+    if root == "s3":
+        request.getfixturevalue("aws")
+        boto3.client("s3").create_bucket(Bucket="winnow-kept")
+        keep_in = "s3://winnow-kept/embeddings"
+    write_catalog(tmp_path / "dataset", 12)
+    small = SMALL.model_copy(update={"steps": 2})
+    number = iter(range(100))
+
+    def train(**changed: Any) -> tuple[list[float], Path]:
+        out = tmp_path / str(next(number))
+        settings = EncoderSettings(tiny=small.model_copy(update=changed))
+        return train_encoders(tmp_path / "dataset", out, settings, ComputeSettings(), False, keep_in), out
+
+    (losses, one), (none, other) = train(), train()
+    assert (len(losses), none) == (2, [])
+    assert (one / "weights.safetensors").read_bytes() == (other / "weights.safetensors").read_bytes()
+    for modality in MODALITIES:
+        first, second = (embedded(tmp_path / "dataset", out, modality) for out in (one, other))
+        np.testing.assert_array_equal(first, second)
+
+    # Other settings, another picture and weights that cannot be read are trained anew.
+    assert len(train(learning_rate=1e-3)[0]) == 2
+    draw(tmp_path / "dataset" / "0.png", "blue", "square", np.random.default_rng(9))
+    assert len(train()[0]) == 2
+    for address in files.walk(keep_in):
+        files.write(address, b"no weights")
+    assert len(train()[0]) == 2
+    # The latest are kept.
+    for seed in range(1, MOST + 2):
+        train(seed=seed)
+    assert len(files.walk(keep_in)) == MOST
+    assert train(seed=MOST)[0] == []
 
 
 def test_a_catalog_without_pictures_trains_on_texts(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from winnow.request import MAX_K
 
 PAGE = "/ask"
 K = 12
+SHOWN = 60
+"""Cards of a page; a click shows as many more."""
 DEADLINE_MS = 1000
 """Longer than a shop's: on a busy laptop a visitor wants the funnel's answer, not that of its fallbacks."""
 
@@ -38,6 +40,7 @@ class AskForm:
         k: number of items.
         diversity: 0 to 1.
         deadline: milliseconds.
+        shown: number of cards on the page; not a part of what is asked.
     """
 
     user: str = ""
@@ -51,6 +54,7 @@ class AskForm:
     k: str = ""
     diversity: str = ""
     deadline: str = ""
+    shown: str = ""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "AskForm":
@@ -78,6 +82,15 @@ class AskForm:
     def with_fields(self, **fields: str) -> "AskForm":
         """The form with other values."""
         return replace(self, **fields)
+
+    @property
+    def cards(self) -> int:
+        """The number of cards on the page.
+
+        Raises:
+            WrongForm: it is none.
+        """
+        return _whole("shown", self.shown or str(SHOWN), 1, MAX_K)
 
     def request(self, events: Collection[str], media: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of the recommender's request.

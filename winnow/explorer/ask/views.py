@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from winnow.client import InvalidCall
 from winnow.encoders.inputs import EncoderInputs
 from winnow.explorer.ask import funnel as funnels
-from winnow.explorer.ask.form import PAGE, RELATIONS, AskForm, K, WrongForm
+from winnow.explorer.ask.form import PAGE, RELATIONS, SHOWN, AskForm, K, WrongForm
 from winnow.explorer.ask.held import HeldAnswers, HeldMedia
 from winnow.explorer.ask.picture import HEIGHT, WIDTH, bands
 from winnow.explorer.base.cards import cards, release_cards
@@ -41,7 +41,7 @@ async def ask(request: Request) -> Response:
     key = given.get("answer", "")
     answer = ANSWERS.get(key)
     try:
-        fields = form.request(release.release.schema.events, _media(form))
+        fields, count = form.request(release.release.schema.events, _media(form)), form.cards
         answer = answer or await stack.answer(**fields)
     except (WrongForm, InvalidCall) as wrong:
         # With the form, so that the field can be corrected.
@@ -56,7 +56,7 @@ async def ask(request: Request) -> Response:
         return page(request, "ask_detail.html", **context, funnel=shape, **opened)
     before = ANSWERS.get(given.get("before", ""))
     changes = None if before is None else difference(_ids(before), _ids(answer))
-    shown = await cards(stack, release, [*_ids(answer), *(changes.gone if changes else ())])
+    shown = await cards(stack, release, [*_ids(answer)[:count], *(changes.gone if changes else ())])
     return page(
         request,
         "ask.html",
@@ -65,6 +65,9 @@ async def ask(request: Request) -> Response:
         bands=bands(shape),
         size=(WIDTH, HEIGHT),
         cards=shown,
+        count=count,
+        more=min(SHOWN, len(answer["items"]) - count),
+        focused=(count - 1) // SHOWN * SHOWN if request.headers.get("hx-target") == "cards" else None,
         changes=changes,
         did=given.get("did", "")[:200],
         types=release.release.schema.events[:MOST_TYPES],

@@ -34,7 +34,12 @@ class Described(BaseModel):
 
 
 def train_encoders(
-    dataset_folder: Path, out: Path, settings: EncoderSettings, compute: ComputeSettings, show_progress: bool
+    dataset_folder: Path,
+    out: Path,
+    settings: EncoderSettings,
+    compute: ComputeSettings,
+    show_progress: bool,
+    keep_in: str = "",
 ) -> list[float]:
     """Build the encoders of the settings: load pretrained ones, and train ``winnow-tiny`` on the catalog.
 
@@ -47,12 +52,14 @@ def train_encoders(
         settings: the encoder of each modality.
         compute: device and precision of the training.
         show_progress: show progress bars.
+        keep_in: folder or ``s3://`` address that keeps the weights of ``winnow-tiny`` from run to run, so that the same
+            content is not trained on again; empty keeps none.
 
     Returns:
         The loss of every training step; empty where nothing was trained.
 
     Raises:
-        WinnowError: a pretrained model is not on this machine.
+        WinnowError: a pretrained model is not on this machine, or ``keep_in`` cannot be reached.
     """
     contents = read_contents(dataset_folder)
     present: list[Modality] = [name for name in MODALITIES if getattr(settings, name) and any(contents.of(name))]
@@ -64,8 +71,9 @@ def train_encoders(
     if present:
         # The classes of the encoders take seconds to import, which a catalog of ids does not need.
         from winnow.training.encoders import kinds
+        from winnow.training.encoders.kept import KeptWeights
 
-        encoders, losses = kinds.make(contents, present, out, settings, compute, show_progress)
+        encoders, losses = kinds.make(contents, present, out, settings, compute, KeptWeights(keep_in), show_progress)
 
     inputs = EncoderInputs.model_validate({name: encoder.input for name, encoder in encoders.items()})
     (out / INPUTS_FILE).write_text(inputs.model_dump_json(indent=1))

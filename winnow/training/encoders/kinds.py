@@ -26,6 +26,7 @@ from winnow.models.encoders.tiny import TinyEncoders, TinyModel
 from winnow.settings.training import ComputeSettings
 from winnow.training.encoders.contrastive import train_contrastive
 from winnow.training.encoders.examples import gather
+from winnow.training.encoders.kept import KeptWeights, key_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def make(
     out: Path,
     settings: EncoderSettings,
     compute: ComputeSettings,
+    kept: KeptWeights,
     show_progress: bool,
 ) -> tuple[dict[Modality, Encoder], list[float]]:
     """Load the pretrained encoders of the settings, train the others, and write all.
@@ -52,6 +54,7 @@ def make(
         out: the folder to write into.
         settings: the encoder of each modality.
         compute: device and precision of the training.
+        kept: weights of earlier trainings.
         show_progress: show progress bars.
 
     Returns:
@@ -67,7 +70,10 @@ def make(
             encoders[modality] = _pretrained(modality, choice)
             _save_pretrained(modality, choice, encoders[modality], out / f"weights.{modality}")
     tiny: list[Modality] = [name for name in modalities if name not in encoders]
-    trained, losses = _train_tiny(contents, tiny, out, settings.tiny, compute, show_progress) if tiny else ({}, [])
+    trained: dict[Modality, Encoder] = {}
+    losses: list[float] = []
+    if tiny:
+        trained, losses = _train_tiny(contents, tiny, out, settings.tiny, compute, kept, show_progress)
     return encoders | trained, losses
 
 
@@ -118,6 +124,7 @@ def _train_tiny(
     out: Path,
     settings: TinySettings,
     compute: ComputeSettings,
+    kept: KeptWeights,
     show_progress: bool,
 ) -> tuple[dict[Modality, Encoder], list[float]]:
     captioned = np.flatnonzero([bool(caption) for caption in contents.captions])
@@ -132,7 +139,13 @@ def _train_tiny(
     tokenizer = train_tokenizer(captions, settings.vocabulary, settings.context_length)
     encoders = TinyEncoders.on(model, tokenizer, settings)
     examples = gather(contents, rows, modalities, Preparation(encoders.inputs, tokenizer))
-    losses = train_contrastive(model, encoders, examples, settings, compute, show_progress)
+    key, losses = key_of(model, examples, settings, compute), []
+    if weights := kept.get(key):
+        model.load_state_dict(weights)
+        model.eval()
+    else:
+        losses = train_contrastive(model, encoders, examples, settings, compute, show_progress)
+        kept.put(key, model.state_dict())
     save_file(model.state_dict(), out / _TINY_WEIGHTS)
     tokenizer.save(str(out / _TINY_TOKENIZER))
     examples_of = {"audio": len(examples.samples), "image": len(examples.pixels), "text": len(examples.tokens)}

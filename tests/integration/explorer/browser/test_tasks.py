@@ -118,6 +118,18 @@ def test_asking_with_a_filter(visit: Open, hand: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_long_answer_is_read_to_its_end(visit: Open, hand: Any) -> None:
+    by, size = hand
+    page = visit("/ask?user=user-13&k=100", viewport=size)
+    expect(page.locator(".item")).to_have_count(60)
+    by.press(page.get_by_role("link", name="Show 40 more of 100"))
+    expect(page.locator(".item")).to_have_count(100)
+    expect(page.locator("#place-61 h3 a")).to_be_focused()
+    expect(page.get_by_role("link", name="more of 100")).to_have_count(0)
+    assert "shown=100" in page.url
+
+
+@pytest.mark.slow
 def test_buying_changes_the_list_in_front_of_the_visitor(visit: Open, hand: Any) -> None:
     by, size = hand
     page = visit("/ask?user=user-14", viewport=size)
