@@ -1,14 +1,26 @@
-"""Run a file's tests on a Redis server and again on a Redis Cluster.
+"""What takes the place of the session's Redis: a server of a file's own, or a server and then a cluster.
 
-A file asks for it with ``redis_url = server_and_cluster``, which overrides the session's fixture for its tests. A test
-that holds for a single server only has ``@pytest.mark.parametrize("redis_url", ["server"], indirect=True)``.
+``redis_url = server_and_cluster`` runs a file's tests on a Redis server and again on a Redis Cluster. A test that holds
+for a single server only has ``@pytest.mark.parametrize("redis_url", ["server"], indirect=True)``.
 """
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
+from winnow.local import redis
+from winnow.ports import Ports
 from winnow.store.connection import connect
+
+
+@contextmanager
+def own_redis(folder: Path) -> Iterator[str]:
+    """The URL of a server with its data and its log in ``folder``, for tests that count or trim a stream's entries."""
+    port = Ports.free().redis
+    with redis.server(folder / "redis", port, folder / "redis.log"):
+        yield redis.url(port)
 
 
 @pytest.fixture(scope="module", params=["server", "cluster"])

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.own_redis import own_redis
 from tests.support.paths import ROOT
+from tests.support.redis_fixtures import own_redis
 from tests.support.transformer_process import transformer
 from winnow import protocols
 from winnow.batch import plan

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from tests.support.tiny_release import write_release
 from winnow.release import Release
 from winnow.store.business import rules

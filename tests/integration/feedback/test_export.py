@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 
 from bloom_sidecar.consumer import Consumer
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from winnow.datasets.ingest import ingest
 from winnow.errors import WinnowError
 from winnow.feedback import export as module

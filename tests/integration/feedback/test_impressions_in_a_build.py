@@ -9,7 +9,7 @@ import boto3
 import numpy as np
 import pytest
 
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from tests.support.tiny_release import ITEMS
 from tests.support.transformer_server import Server, serving
 from winnow.datasets.ingest import ingest

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from redis import Redis
 
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from winnow.feedback import export as exporting
 from winnow.feedback import export_files
 from winnow.feedback.export import export

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from winnow.feedback.streams import entries, newest_impressions
 from winnow.store.connection import Client, connect
 from winnow.store.keys import EVENTS, IMPRESSIONS

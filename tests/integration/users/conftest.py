@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from tests.support.sidecar.fixtures import client, published
 from tests.support.tiny_release import write_release
 from tests.support.transformer_fixtures import serve_published

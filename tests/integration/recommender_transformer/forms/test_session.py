@@ -15,7 +15,7 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.session import Sessions
 from tests.support.fake_models import NumpyModels
 from tests.support.forms.answers import ids
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from tests.support.sidecar.process import start_sidecar
 from tests.support.sidecar.user_events import send_events
 from tests.support.tiny_release import ITEMS, new_item

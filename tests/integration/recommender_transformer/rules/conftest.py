@@ -10,7 +10,7 @@ import pytest
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from tests.support.own_redis import own_redis
+from tests.support.redis_fixtures import own_redis
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.settings.business_rules import Rules
