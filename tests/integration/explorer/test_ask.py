@@ -146,6 +146,13 @@ def test_an_address_is_answered_without_the_answer_that_it_names(site: Site) -> 
     assert cards(text) == ids(answer(site, user_id="user-5", k=12))
 
 
+def test_unknown_items_of_a_session_are_named(site: Site) -> None:
+    text = site.text("/ask", session="item-4\nno-such-item\nbuy: <b>none</b>")
+    assert cards(text) == ids(answer(site, items=[{"item_id": "item-4"}], k=12))
+    assert "left out of the session: no-such-item, &lt;b&gt;none&lt;/b&gt;</p>" in text
+    assert "left out of the session" not in site.text("/ask", session="item-4")
+
+
 def test_a_late_component_is_named(site: Site) -> None:
     text = site.text("/ask", user="user-6", deadline="10")
     assert "ms of 10 ms" in text

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from winnow.explorer.ask.words import WORDS
+
 FOUND, REMOVED, RANKED, SHOWN = "found", "removed", "ranked", "shown"
 """Stages that a visitor can open. ``found:NAME`` is a source's candidates, ``removed:NAME`` what a filter removed."""
 
@@ -35,6 +37,11 @@ class Part:
     count: int
     ms: float | None
     degraded: str
+
+    @property
+    def words(self) -> str:
+        """What the component does; empty for one that is not Winnow's."""
+        return WORDS.get(self.stage, "")
 
 
 @dataclass(frozen=True)

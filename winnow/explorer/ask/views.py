@@ -56,7 +56,8 @@ async def ask(request: Request) -> Response:
         return page(request, "ask_detail.html", **context, funnel=shape, **opened)
     before = ANSWERS.get(given.get("before", ""))
     changes = None if before is None else difference(_ids(before), _ids(answer))
-    shown = await cards(stack, release, [*_ids(answer)[:count], *(changes.gone if changes else ())])
+    named = [item["item_id"] for item in fields["items"] or ()] + ([form.like] if form.like else [])
+    shown = await cards(stack, release, [*_ids(answer)[:count], *(changes.gone if changes else ()), *named])
     return page(
         request,
         "ask.html",
@@ -66,6 +67,7 @@ async def ask(request: Request) -> Response:
         size=(WIDTH, HEIGHT),
         cards=shown,
         count=count,
+        unknown=[item_id for item_id in dict.fromkeys(named) if shown[item_id].state == "unknown"],
         more=min(SHOWN, len(answer["items"]) - count),
         focused=(count - 1) // SHOWN * SHOWN if request.headers.get("hx-target") == "cards" else None,
         changes=changes,
