@@ -37,8 +37,10 @@ def measure(path: Path) -> list[Row]:
     """
     before = yaml.safe_load(units.FILE.read_text())
     found = _memory()
+    catalog = found.pop("transformer_item_bytes")
     if release.latest(home.releases()) is not None:
-        found |= _served(newest())
+        served = newest()
+        found |= _served(served) | {"transformer_item_bytes": catalog + _tables(served)}
     described = {name: _described(before[name], value) for name, value in found.items()}
     path.write_text(_HEAD + yaml.safe_dump(before | described, sort_keys=False, width=118))
     units.load(path)
@@ -73,13 +75,8 @@ def _served(served: Release) -> dict[str, Any]:
     """Name -> figure, of the newest release: CPU of its stack, and bytes of its folder."""
     cost = request_cost.measure()
     users, events = len(served.array("user_ids")), len(served.array("item"))
-    sizes = {
-        name.removesuffix(".npy"): array.nbytes
-        for name in served.manifest.files
-        if name.endswith(".npy")
-        for array in [served.array(name.removesuffix(".npy"))]
-    }
-    of_users, of_events = {"user_ids", "user_rows", "offsets"}, {"item", "event", "timestamp", "grade"}
+    sizes = _sizes(served)
+    of_users, of_events = {"user_ids", "user_rows", "user_order", "offsets"}, {"item", "event", "timestamp", "grade"}
 
     def size_of(names: Collection[str]) -> int:
         return sum(size for name, size in sizes.items() if name in names)
@@ -99,6 +96,18 @@ def _served(served: Release) -> dict[str, Any]:
         "release_user_bytes": size_of(of_users) / users,
         "release_event_bytes": size_of(of_events) / events,
     }
+
+
+def _tables(served: Release) -> float:
+    """Bytes per item that requests map besides the catalog: neighbours, columns, orders, identities."""
+    held = ("nearest", "neighbour", "column_", "order_", "item_identity")
+    return sum(size for name, size in _sizes(served).items() if name.startswith(held)) / served.items
+
+
+def _sizes(served: Release) -> dict[str, int]:
+    """Name -> bytes of the release's arrays."""
+    names = [name.removesuffix(".npy") for name in served.manifest.files if name.endswith(".npy")]
+    return {name: served.array(name).nbytes for name in names}
 
 
 def _further_copies(served: Release) -> int:
