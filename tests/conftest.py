@@ -1,5 +1,6 @@
 """Markers by folder, and real servers: started once per session on free ports, stopped at its end."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,26 +24,42 @@ StartTriton = Callable[[Path], str]
 
 TESTS = Path(__file__).parent
 FOLDERS = ("unit", "integration", "e2e")
+SLOW = 60
+"""How many other tests a slow one weighs."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with its folder's name."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test with its folder's name; in a process of several, put the files that take long first.
+
+    The processes take files in this order, so that they end at about the same time.
+    """
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in FOLDERS:
             item.add_marker(folder)
+    if hasattr(config, "workerinput"):
+        weights: Counter[str] = Counter()
+        for item in items:
+            weights[scope(item.nodeid)] += SLOW if item.get_closest_marker("slow") else 1
+        items.sort(key=lambda item: -weights[scope(item.nodeid)])
+
+
+def scope(nodeid: str) -> str:
+    """What goes to one process: a file, because its tests share fixtures; all of ``e2e/``, which shares a release."""
+    file = nodeid.partition("::")[0]
+    return "e2e" if file.startswith("tests/e2e/") else file
 
 
 class ByFile(LoadFileScheduling):
-    """A file goes to one process, because its tests share fixtures; so does all of ``e2e/``, which shares a release."""
+    """Gives each :func:`scope` to one process, in the order of the collection."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "e2e" if file.startswith("tests/e2e/") else file
+        return scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """How tests are distributed with ``-n``."""
+    config.option.loadscopereorder = False
     return ByFile(config, log)
 
 

@@ -17,6 +17,7 @@ def _checkov() -> None:
         pytest.skip(str(missing))
 
 
+@pytest.mark.slow
 def test_every_violation_is_waived_and_every_waiver_has_a_violation() -> None:
     found = checkov.check([(name, render(name)) for name in overlays()])
     assert [str(finding) for finding in found] == []

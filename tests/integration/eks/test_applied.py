@@ -138,6 +138,7 @@ def _statements(role: str) -> list[dict[str, Any]]:
     return [statement for document in documents for statement in document["Statement"]]
 
 
+@pytest.mark.slow
 def test_every_role_has_least_privilege(applied):
     roles = [role["RoleName"] for role in _client("iam").list_roles()["Roles"]]
     ours = [name.removeprefix("winnow-") for name in roles if name.startswith("winnow-")]

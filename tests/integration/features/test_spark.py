@@ -289,6 +289,7 @@ def test_numbers_of_another_data_set_are_refused(spark: SparkSession, tmp_path: 
         PointInTime.read(out, replace(data, events=data.events.slice(1)))
 
 
+@pytest.mark.slow
 def test_s3_through_s3a(aws: None, tmp_path: Path) -> None:
     if not JARS:
         pytest.skip("s3a needs hadoop-aws in .tools/hadoop-aws: make tools, where Maven is, fetches it")

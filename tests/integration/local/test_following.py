@@ -16,6 +16,7 @@ from winnow.local.stack_state import running
 from winnow.ports import Ports
 
 
+@pytest.mark.slow
 def test_a_stack_follows_the_pin_and_goes_back_without_a_start(home, monkeypatch):
     for number in (2, 3):
         write_models(home / "model_repository" / str(number), number)

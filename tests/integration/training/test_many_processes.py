@@ -111,6 +111,7 @@ def test_two_processes_have_the_losses_of_one(extracted: Path, tmp_path: Path, w
     assert expected[-1] < expected[0]
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_started_again_and_ends_with_the_same_model(
     extracted: Path, tmp_path: Path, alone: TrainedRetriever
 ) -> None:

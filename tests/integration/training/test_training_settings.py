@@ -38,6 +38,7 @@ def build(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_setting_of_the_file_is_in_the_trained_model_and_in_the_release(
     home: Path, shop: Path, tmp_path: Path
 ) -> None:

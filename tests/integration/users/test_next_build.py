@@ -18,6 +18,7 @@ GONE, NOW = "person-to-forget", 1_700_000_000_000
 HISTORY = [7, 1, 6, 2, 5, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_no_file_of_the_next_release_has_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WINNOW_HOME", str(tmp_path / "home"))
