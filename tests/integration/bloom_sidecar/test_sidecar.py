@@ -18,7 +18,7 @@ from redis import Redis
 from bloom_sidecar import health
 from bloom_sidecar.apply import apply
 from bloom_sidecar.consumer import Consumer
-from tests.support.redis_fixtures import server_and_cluster
+from tests.support.redis_fixtures import own_redis, server_and_cluster
 from tests.support.sidecar.crash import PRODUCERS, crash_a_sidecar
 from tests.support.sidecar.process import CATEGORIES, start_sidecar
 from tests.support.until import until
@@ -26,7 +26,6 @@ from winnow.bloom.categories import CategoryFilter
 from winnow.bloom.hashing import item_hash
 from winnow.bloom.seen import WINDOW_MS, SeenFilter
 from winnow.bloom.shadow import sampled
-from winnow.local import redis as local_redis
 from winnow.ports import Ports
 from winnow.release import Release
 from winnow.store.connection import connect
@@ -264,9 +263,8 @@ def test_the_process_serves_probes_and_stops_on_sigterm(
 
 @pytest.mark.slow
 def test_nothing_is_lost_when_one_of_two_sidecars_is_killed(tmp_path: Path) -> None:
-    port = Ports.free().redis
-    with local_redis.server(tmp_path, port, tmp_path / "redis.log"):
-        crash = crash_a_sidecar(tmp_path, local_redis.url(port), 9001, each=150)
+    with own_redis(tmp_path) as url:
+        crash = crash_a_sidecar(tmp_path, url, 9001, each=150)
     assert crash.events == PRODUCERS * 150
     assert crash.taken_over > 0
     assert (crash.false_negatives, crash.lost, crash.twice, crash.miscounted) == (0, 0, 0, 0)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from recommender_transformer.backends.online_store import OnlineStore
 from tests.support.faults.failover import fail_over
 from tests.support.redis_cluster import MASTERS, Cluster, redis_cluster
+from tests.support.redis_fixtures import own_redis
 from tests.support.sidecar.process import start_sidecar
 from tests.support.tiny_release import UNAVAILABLE, USERS
 from tests.support.transformer_server import serving
@@ -70,9 +71,7 @@ def ids(items: Any) -> list[str]:
 def test_answers_equal_those_of_a_single_redis(
     recommend: Any, redis_url: str, published: Release, tmp_path: Path
 ) -> None:
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
-        alone = local_redis.url(port)
+    with own_redis(tmp_path) as alone:
         publish(published.folder, alone, show_progress=False)
         for user in range(USERS):
             # Each client is new and discovers the cluster's nodes first: on a busy machine that takes a while.

@@ -16,11 +16,10 @@ from recommender_transformer.derivation.derive import Derivation
 from recommender_transformer.derivation.follow import Follower
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
+from tests.support import redis_fixtures
 from tests.support.fake_models import NumpyModels
 from tests.support.tiny_release import write_release
 from winnow.catalog.change import Change
-from winnow.local import redis as local_redis
-from winnow.ports import Ports
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.store.publish import publish
@@ -84,9 +83,8 @@ Use = Callable[..., Awaitable[None]]
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[str]:
     """A Redis of its own: the stream of changes belongs to no release."""
-    port = Ports.free().redis
-    with local_redis.server(tmp_path / "redis", port, tmp_path / "redis.log"):
-        yield local_redis.url(port)
+    with redis_fixtures.own_redis(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -178,4 +178,5 @@ def test_memory_does_not_grow_with_the_log(exported: Path, tmp_path: Path) -> No
         events, peak_mb = map(int, done.stdout.split())
         assert events == count
         peaks.append(peak_mb)
-    assert peaks[1] - peaks[0] < 75
+    # 79 bytes a row.
+    assert peaks[1] - peaks[0] < 71
