@@ -1,4 +1,4 @@
-"""Markers by folder, and real servers: started once per session on free ports, stopped at its end."""
+"""Markers by folder, and real servers on free ports: a Redis per file, the others once per session."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -63,9 +63,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis server shared by the session's tests: every test uses keys of its own."""
+    """A Redis server of the file: events, changes of the catalog and rules belong to no release.
+
+    Within a file, every test uses releases and users of its own.
+    """
     folder = tmp_path_factory.mktemp("redis")
     port = Ports.free().redis
     with redis.server(folder, port, folder / "redis.log"):

@@ -1,4 +1,4 @@
-"""What takes the place of the session's Redis: a server of a file's own, or a server and then a cluster.
+"""What takes the place of a file's Redis: a server of a test's own, or a server and then a cluster.
 
 ``redis_url = server_and_cluster`` runs a file's tests on a Redis server and again on a Redis Cluster. A test that holds
 for a single server only has ``@pytest.mark.parametrize("redis_url", ["server"], indirect=True)``.
@@ -25,7 +25,7 @@ def own_redis(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["server", "cluster"])
 def server_and_cluster(request: pytest.FixtureRequest, redis_url: str) -> str:
-    """The URL of the session's Redis server, then of its Redis Cluster, emptied: files share the names of users."""
+    """The URL of the file's Redis server, then of the session's Redis Cluster, emptied: files share names of users."""
     if request.param == "server":
         return redis_url
     url: str = request.getfixturevalue("redis_cluster_url")

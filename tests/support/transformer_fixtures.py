@@ -37,7 +37,7 @@ def release(tmp_path: Path) -> Release:
 
 @pytest.fixture
 def published(release: Release, redis_url: str) -> Release:
-    """A published release; no user has recent events, not even from tests of other releases."""
+    """A published release; no user has recent events, not even from other tests of the file."""
     publish(release.folder, redis_url, show_progress=False)
     with connect(redis_url) as client:
         for key in client.scan_iter(match=recent("*")):
@@ -115,14 +115,14 @@ def serve_published(published: Release, redis_url: str, tmp_path: Path) -> Calla
     return serve
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Server]:
     """Release 6001, served; tests leave its catalog unchanged."""
     with serving(tmp_path_factory.mktemp("served"), 6001, redis_url) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def growing_server(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Server]:
     """Release 6002, served; tests may add items to it."""
     with serving(tmp_path_factory.mktemp("growing"), 6002, redis_url) as running:

@@ -1,4 +1,4 @@
-"""A release with real graphs, published in a Redis of its own, and a transformer that serves it."""
+"""A release with real graphs, published in the Redis of a file, and a transformer that serves it."""
 
 import os
 import subprocess
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.redis_fixtures import own_redis
 from tests.support.transformer_process import transformer
 from winnow import protocols
 from winnow.batch import plan
@@ -48,13 +47,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Release:
 @pytest.fixture(scope="session")
 def repository(built: Release) -> Path:
     return built.folder.parents[1] / "model_repository" / built.folder.name
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis of the tests of a file, which may change its users and items."""
-    with own_redis(tmp_path_factory.mktemp("redis-of-batch")) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

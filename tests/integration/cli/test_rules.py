@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.redis_fixtures import own_redis
 from tests.support.tiny_release import write_release
 from winnow.release import Release
 from winnow.store.business import rules
@@ -20,12 +19,6 @@ Run = Callable[..., tuple[int, str, str]]
 
 OF_RELEASE = '{"filters": {"cheap": "price < 3"}, "always": ["cheap"]}'
 LIVE = "boosts:\n- {where: 'category = \"books\"', factor: 2, name: книги}\ncaps: {tags: 2}\n"
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with own_redis(tmp_path_factory.mktemp("redis-of-rules")) as url:
-        yield url
 
 
 @pytest.fixture

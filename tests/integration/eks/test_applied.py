@@ -44,6 +44,9 @@ KINDS = {
 }
 """How to list each kind of resource; node groups and policies are deleted with their cluster and role."""
 
+UNATTENDED = ["-input=false", "-auto-approve", "-parallelism=3"]
+"""The API server is one process: a request that it answers late is repeated, and its resource created twice."""
+
 PERMISSIONS = [
     ("predictor", "s3:GetObject", "-models/model_repository/1/ranker/1/model.onnx", True),
     ("predictor", "s3:GetObject", "-models/releases/1/manifest.json", False),
@@ -105,8 +108,7 @@ def found_before(aws) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def applied(found_before, plugins, tmp_path_factory) -> Terraform:
     supported = Terraform(tmp_path_factory.mktemp("supported") / "eks", plugins, LOCAL + WITHOUT_UNSUPPORTED)
-    # The API server is one process: a request that it answers late is repeated, and its resource created twice.
-    supported("apply", "-input=false", "-auto-approve", "-parallelism=3", keep_data=False, glue_features=True)
+    supported("apply", *UNATTENDED, keep_data=False, glue_features=True)
     return supported
 
 
@@ -232,5 +234,5 @@ def test_destroying_leaves_no_resources(applied, found_before):
     models = f"{BUCKET.rpartition(':')[2]}-models"
     s3.delete_bucket_policy(Bucket=models)
     s3.put_object(Bucket=models, Key="releases/1/manifest.json", Body=b"{}")
-    applied("destroy", "-input=false", "-auto-approve", keep_data=False, glue_features=True)
+    applied("destroy", *UNATTENDED, keep_data=False, glue_features=True)
     assert {kind: _found(kind) - found_before[kind] for kind in KINDS} == {kind: set() for kind in KINDS}

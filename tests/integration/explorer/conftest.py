@@ -27,7 +27,7 @@ def explored_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def explored_server(explored_home: Path, redis_url: str) -> Iterator[Server]:
     """The transformer of release 6301."""
     release = Release.open(explored_home / "releases" / str(NUMBER))
@@ -36,7 +36,7 @@ def explored_server(explored_home: Path, redis_url: str) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(explored_home: Path, explored_server: Server, redis_url: str) -> Iterator[Site]:
     """The explorer of release 6301; tests may change items and send events."""
     with exploring(explored_home, explored_server, redis_url, explored_home / "explorer.log") as running:

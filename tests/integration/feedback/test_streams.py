@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.support.redis_fixtures import own_redis
 from winnow.feedback.streams import entries, newest_impressions
 from winnow.store.connection import Client, connect
 from winnow.store.keys import EVENTS, IMPRESSIONS
@@ -15,10 +14,9 @@ COUNT = 4500
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A Redis of its own: the session's has the entries of other tests in its streams."""
-    with own_redis(tmp_path_factory.mktemp("streams")) as url, connect(url) as client:
-        yield client
+def client(redis_url: str) -> Iterator[Client]:
+    with connect(redis_url) as connected:
+        yield connected
 
 
 def append(client: Redis, stream: str) -> list[bytes]:

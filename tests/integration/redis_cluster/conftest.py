@@ -19,5 +19,5 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def redis_url(cluster: Cluster) -> str:
-    """The cluster's URL, instead of the session's Redis server."""
+    """The cluster's URL, instead of a Redis server."""
     return cluster.url

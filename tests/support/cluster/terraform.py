@@ -96,7 +96,7 @@ class Terraform:
             env=environment | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
         )
 
     def plan(self, *options: str, **variables: object) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,6 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.backends.session import Sessions
 from tests.support.fake_models import NumpyModels
 from tests.support.forms.answers import ids
-from tests.support.redis_fixtures import own_redis
 from tests.support.sidecar.process import start_sidecar
 from tests.support.sidecar.user_events import send_events
 from tests.support.tiny_release import ITEMS, new_item
@@ -31,13 +30,6 @@ from winnow.store.stored_items import StoredItems
 
 NOW = time.time_ns() // 1_000_000
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis of its own: the sidecars apply all events of the stream, those of other tests' users, too."""
-    with own_redis(tmp_path_factory.mktemp("redis-of-sessions")) as url:
-        yield url
 
 
 @pytest.fixture

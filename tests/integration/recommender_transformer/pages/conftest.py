@@ -10,7 +10,7 @@ from tests.support.transformer_server import Server, serving_published
 from winnow.store.publish import publish
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[tuple[Server, Server]]:
     """Release 6021 of 1,500 items, served by two processes."""
     folder = tmp_path_factory.mktemp("pages")

@@ -1,4 +1,4 @@
-"""A Redis of these tests' own: live rules apply to every release, those of the other tests' servers too."""
+"""Live rules, and many requests of one funnel in this process."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -10,7 +10,6 @@ import pytest
 from recommender_transformer.backends.online_store import OnlineStore
 from recommender_transformer.funnel.runner import Runner
 from recommender_transformer.pipeline import recommender
-from tests.support.redis_fixtures import own_redis
 from winnow.release import Release
 from winnow.request import Answer, RecommendRequest
 from winnow.settings.business_rules import Rules
@@ -23,22 +22,9 @@ Ask = Callable[..., list[Answer]]
 SetRules = Callable[[str], int]
 
 
-@pytest.fixture(scope="session")
-def redis_of_rules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with own_redis(tmp_path_factory.mktemp("redis-of-rules")) as url:
-        yield url
-
-
 @pytest.fixture
-def redis_url(redis_of_rules: str) -> Iterator[str]:
-    yield redis_of_rules
-    with closing(connect(redis_of_rules)) as client:
-        client.delete(RULES)
-
-
-@pytest.fixture
-def set_rules(redis_url: str) -> SetRules:
-    """Put rules in force, whatever there is; returns their version."""
+def set_rules(redis_url: str) -> Iterator[SetRules]:
+    """Put rules in force until the test ends, whatever there is; returns their version."""
 
     def put(text: str) -> int:
         with closing(connect(redis_url)) as client:
@@ -46,7 +32,9 @@ def set_rules(redis_url: str) -> SetRules:
             checked = parse(Rules, text, "test").model_dump_json(exclude_defaults=True) if text else ""
             return rules.write(client, checked, "test", held.version if held.rules else None)
 
-    return put
+    yield put
+    with closing(connect(redis_url)) as client:
+        client.delete(RULES)
 
 
 @pytest.fixture
