@@ -70,8 +70,7 @@ BENCHMARKS = {
         "The manifests' thresholds in a simulated spike and day: the objective, the cost, a wrong unit.",
     ),
 }
-"""Command -> module and help. None has options; all serve the newest release, except the switch and the simulation."""
-"""Command -> module and help. None has options; all serve the newest release, except the simulations."""
+"""Command -> module and help. None has options; all serve the newest release, except the switch and the simulations."""
 
 
 @app.callback()

@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 import httpx
+import orjson
 from httpx_retries import Retry, RetryTransport
 
 from winnow.client.calls import Call
@@ -53,4 +54,5 @@ def result(call: Call[T], response: httpx.Response) -> T:
         EndpointError: the endpoint refused it.
     """
     check(response)
-    return call.read(response.json()["predictions"])
+    # An answer with its trace is near a megabyte, which orjson reads in a quarter of the time.
+    return call.read(orjson.loads(response.content)["predictions"])

@@ -42,19 +42,31 @@ def contributions(
     neighbours: NDArray[np.int32],
     weights: NDArray[np.float32],
     history_items_newest_first: NDArray[np.int32],
-    item: int,
-) -> NDArray[np.float64]:
-    """What each event of a history adds to the score of one item: float64 [h].
+    items: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """What each item of a history adds to the scores of some items.
 
     Args:
         neighbours: int32 [n + 1, M].
         weights: float32 [n + 1, M].
         history_items_newest_first: int32 [h].
-        item: index of the item.
+        items: int32 [k], distinct.
+
+    Returns:
+        The distinct items of the history, int32 [u], ascending, and what each adds, float64 [k, u].
     """
     fading = np.exp(-np.arange(len(history_items_newest_first)) / MEMORY)
-    added = np.where(neighbours[history_items_newest_first] == item, weights[history_items_newest_first], 0.0)
-    return np.asarray(added.sum(axis=1) * fading, np.float64)
+    distinct, column = np.unique(history_items_newest_first, return_inverse=True)
+    added = np.zeros((len(items), len(distinct)))
+    if not added.size:
+        return distinct, added
+    touched = neighbours[history_items_newest_first]
+    order = np.argsort(items)
+    row = order[np.searchsorted(items, touched, sorter=order).clip(max=len(items) - 1)]
+    event, place = np.nonzero(items[row] == touched)
+    faded = weights[history_items_newest_first[event], place] * fading[event]
+    np.add.at(added, (row[event, place], column[event]), faded)
+    return distinct, added
 
 
 def _sums(

@@ -50,31 +50,18 @@ async def ask(request: Request) -> Response:
         key = ANSWERS.put(answer)
         release = stack.releases.open(answer["release"])
     context |= {"form": form, "answer": answer, "key": key, "release": release}
-    shape = funnels.funnel_of(answer, fields["deadline_ms"])
-    opened = await _opened(stack, release, answer, given.get("stage", ""), given.get("item", ""))
-    if request.headers.get("hx-target") == "detail":
-        return page(request, "ask_detail.html", **context, funnel=shape, **opened)
-    before = ANSWERS.get(given.get("before", ""))
-    changes = None if before is None else difference(_ids(before), _ids(answer))
-    named = [item["item_id"] for item in fields["items"] or ()] + ([form.like] if form.like else [])
-    shown = await cards(stack, release, [*_ids(answer)[:count], *(changes.gone if changes else ()), *named])
-    return page(
-        request,
-        "ask.html",
-        **context,
-        funnel=shape,
-        bands=bands(shape),
-        size=(WIDTH, HEIGHT),
-        cards=shown,
-        count=count,
-        unknown=[item_id for item_id in dict.fromkeys(named) if shown[item_id].state == "unknown"],
-        more=min(SHOWN, len(answer["items"]) - count),
-        focused=(count - 1) // SHOWN * SHOWN if request.headers.get("hx-target") == "cards" else None,
-        changes=changes,
-        did=given.get("did", "")[:200],
-        types=release.release.schema.events[:MOST_TYPES],
-        **opened,
-    )
+    part = request.headers.get("hx-target")
+    if part == "cards":
+        focused = (count - 1) // SHOWN * SHOWN
+        shown = await _shown(request, release, form, answer)
+        return page(request, "ask_cards.html", **context, **shown, focused=focused)
+    context["funnel"] = shape = funnels.funnel_of(answer, fields["deadline_ms"])
+    context |= await _opened(stack, release, answer, given.get("stage", ""), given.get("item", ""))
+    if part == "detail":
+        return page(request, "ask_detail.html", **context)
+    context |= await _shown(request, release, form, answer)
+    did = given.get("did", "")[:200]
+    return page(request, "ask.html", **context, focused=None, did=did, bands=bands(shape), size=(WIDTH, HEIGHT))
 
 
 async def upload(request: Request) -> Response:
@@ -124,6 +111,24 @@ def _offered(release: OpenedRelease) -> dict[str, Any]:
         "by_sound": encoders is not None and encoders.audio is not None,
         "categories": categories if len(categories) <= _MOST_CATEGORIES else [],
         "columns": [name for name in release.columns.names if name != "item_id"],
+    }
+
+
+async def _shown(request: Request, release: OpenedRelease, form: AskForm, answer: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of the answer's items."""
+    before = ANSWERS.get(request.query_params.get("before", ""))
+    changes = None if before is None else difference(_ids(before), _ids(answer))
+    events = release.release.schema.events
+    named = [item["item_id"] for item in form.items(events)] + ([form.like] if form.like else [])
+    listed = [*_ids(answer)[: form.cards], *(changes.gone if changes else ()), *named]
+    found = await cards(stack_of(request), release, listed)
+    return {
+        "cards": found,
+        "count": form.cards,
+        "more": min(SHOWN, len(answer["items"]) - form.cards),
+        "changes": changes,
+        "types": events[:MOST_TYPES],
+        "unknown": [item_id for item_id in dict.fromkeys(named) if found[item_id].state == "unknown"],
     }
 
 

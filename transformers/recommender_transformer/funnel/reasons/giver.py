@@ -10,7 +10,7 @@ from recommender_transformer.backends.catalog import Catalog
 from recommender_transformer.funnel.candidates import Candidates
 from recommender_transformer.funnel.query import Query
 from recommender_transformer.funnel.reasons import words
-from recommender_transformer.funnel.reasons.nearness import Nearness
+from recommender_transformer.funnel.reasons.nearness import Near, Nearness
 from recommender_transformer.funnel.reasons.past import Past
 from winnow.request import Reason
 from winnow.retrieval.covisitation import contributions
@@ -31,6 +31,20 @@ class _Shown(NamedTuple):
     item: int
     row: np.void
     proposed: Mapping[str, tuple[float, int]]
+
+
+class _Links(NamedTuple):
+    """What shown items have to do with others, by index: computed for all of them at once.
+
+    Attributes:
+        liked: to the item of ``like``.
+        covisited: the item of the history that adds most to an item's co-visitation, and its share.
+        near: the nearest item of the history.
+    """
+
+    liked: Mapping[int, Near]
+    covisited: Mapping[int, tuple[int, float]]
+    near: Mapping[int, Near]
 
 
 class Reasons:
@@ -73,40 +87,62 @@ class Reasons:
             {name: (score, place) for name, score, place in zip(sources, scores, places, strict=True) if score == score}
             for scores, places in zip(shown.scores.tolist(), shown.places.tolist(), strict=True)
         ]
-        return [
-            self._reason(query, past, _Shown(item, row, by))
-            for item, row, by in zip(shown.items.tolist(), shown.rows, proposed, strict=True)
+        every = [
+            _Shown(item, row, by) for item, row, by in zip(shown.items.tolist(), shown.rows, proposed, strict=True)
         ]
+        liked = np.array([query.asked.item] if query.asked.item else [], np.int32)
+        links = _Links(
+            liked=self._nearest(liked, _proposed_by(every, "similar", "nearest")),
+            covisited=self._covisited(past, _proposed_by(every, "covisitation")),
+            # What the retriever or the user's vector found.
+            near=self._nearest(np.unique(past.followed), _proposed_by(every, "retriever", "new_items")),
+        )
+        return [self._reason(query, past, links, each) for each in every]
 
-    def _reason(self, query: Query, past: Past, shown: _Shown) -> Reason:
+    def _nearest(self, items: NDArray[np.int32], shown: NDArray[np.int32]) -> Mapping[int, Near]:
+        if not len(items) or not len(shown):
+            return {}
+        nearness = self._nearness = self._nearness or Nearness(self._catalog)
+        return dict(zip(shown.tolist(), nearness.nearest(items, shown), strict=True))
+
+    def _covisited(self, past: Past, shown: NDArray[np.int32]) -> Mapping[int, tuple[int, float]]:
+        history = past.followed[past.followed < len(self._neighbours)]
+        items, added = contributions(self._neighbours, self._weights, history, shown)
+        sums = added.sum(axis=1)
+        found = np.flatnonzero(sums > 0)
+        best = added[found].argmax(axis=1) if len(found) else found
+        shares = added[found, best] / sums[found]
+        return dict(
+            zip(shown[found].tolist(), zip(items[best].tolist(), shares.tolist(), strict=True), strict=True),
+        )
+
+    def _reason(self, query: Query, past: Past, links: _Links, shown: _Shown) -> Reason:
         return (
             _of_query(query, shown)
-            or self._of_liked(query, shown)
+            or self._of_liked(query, links, shown)
             or self._of_repeat(past, shown)
-            or self._of_covisitation(past, shown)
-            or self._of_near_item(past, shown)
+            or self._of_covisitation(past, links, shown)
+            or self._of_near_item(past, links, shown)
             or self._of_novelty(shown)
             or self._of_popularity(query, shown)
             or _of_own_list(shown)
             or Reason(text=words.picked(past.events), kind="picked", evidence={"events": past.events})
         )
 
-    def _of_liked(self, query: Query, shown: _Shown) -> Reason | None:
+    def _of_liked(self, query: Query, links: _Links, shown: _Shown) -> Reason | None:
         """For what was found by its relation to the item of ``like``."""
-        liked, own = query.asked.item, np.array([shown.item], np.int32)
+        liked = query.asked.item
         if not liked:
             return None
         named: dict[str, Any] = {"item_id": self._catalog.item_id(liked)}
         if "complements" in shown.proposed:
             evidence = named | {"weight": round(shown.proposed["complements"][0], 4)}
             return Reason(text=words.together(self._title(liked)), kind="together", evidence=evidence)
-        if not shown.proposed.keys() & {"similar", "nearest"}:
+        if shown.item not in links.liked:
             return None
-        nearness = self._nearness = self._nearness or Nearness(self._catalog)
-        cosine = float((nearness.vectors(np.array([liked], np.int32)) @ nearness.vectors(own)[0])[0])
-        near = cosine >= nearness.bar(liked, shown.item)
-        evidence = named | {"cosine": round(cosine, 4)}
-        return Reason(text=words.like(self._title(liked), near), kind="similar", evidence=evidence)
+        near = links.liked[shown.item]
+        evidence = named | {"cosine": round(near.cosine, 4)}
+        return Reason(text=words.like(self._title(liked), near.similar), kind="similar", evidence=evidence)
 
     def _of_repeat(self, past: Past, shown: _Shown) -> Reason | None:
         if not past.likes(shown.item):
@@ -117,38 +153,26 @@ class Reasons:
             text=words.before(event, times), kind="repeat", evidence={"event": event, "times": times, "last": last}
         )
 
-    def _of_covisitation(self, past: Past, shown: _Shown) -> Reason | None:
-        if "covisitation" not in shown.proposed:
+    def _of_covisitation(self, past: Past, links: _Links, shown: _Shown) -> Reason | None:
+        if shown.item not in links.covisited:
             return None
-        history = past.followed[past.followed < len(self._neighbours)]
-        added = contributions(self._neighbours, self._weights, history, shown.item)
-        if not added.any():
-            return None
-        items, place = np.unique(history, return_inverse=True)
-        sums = np.bincount(place, weights=added)
-        best = int(sums.argmax())
-        named = self._named(past, int(items[best]))
+        item, share = links.covisited[shown.item]
+        named = self._named(past, item)
         return Reason(
-            text=words.because(named["event"], self._title(int(items[best]))),
+            text=words.because(named["event"], self._title(item)),
             kind="history",
-            evidence=named | {"share": round(float(sums[best] / sums.sum()), 4)},
+            evidence=named | {"share": round(share, 4)},
         )
 
-    def _of_near_item(self, past: Past, shown: _Shown) -> Reason | None:
-        """For what the retriever or the user's vector found: the nearest item of the history, if it is near."""
-        if not shown.proposed.keys() & {"retriever", "new_items"} or not len(past.followed):
+    def _of_near_item(self, past: Past, links: _Links, shown: _Shown) -> Reason | None:
+        near = links.near.get(shown.item)
+        if near is None or not near.similar:
             return None
-        nearness = self._nearness = self._nearness or Nearness(self._catalog)
-        items = np.unique(past.followed)
-        cosines = nearness.vectors(items) @ nearness.vectors(np.array([shown.item], np.int32))[0]
-        best = int(cosines.argmax())
-        if cosines[best] < nearness.bar(int(items[best]), shown.item):
-            return None
-        named = self._named(past, int(items[best]))
+        named = self._named(past, near.item)
         return Reason(
-            text=words.similar(named["event"], self._title(int(items[best]))),
+            text=words.similar(named["event"], self._title(near.item)),
             kind="similar",
-            evidence=named | {"cosine": round(float(cosines[best]), 4)},
+            evidence=named | {"cosine": round(near.cosine, 4)},
         )
 
     def _of_novelty(self, shown: _Shown) -> Reason | None:
@@ -186,6 +210,10 @@ class Reasons:
         columns = self._catalog.columns
         title = columns[_TITLE].value(item) if _TITLE in columns.names else None
         return str(title or self._catalog.item_id(item))
+
+
+def _proposed_by(shown: Sequence[_Shown], *sources: str) -> NDArray[np.int32]:
+    return np.array([each.item for each in shown if not each.proposed.keys().isdisjoint(sources)], np.int32)
 
 
 def _of_own_list(shown: _Shown) -> Reason | None:

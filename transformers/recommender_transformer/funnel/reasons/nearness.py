@@ -1,4 +1,6 @@
-"""Whether two items are near enough to be called similar."""
+"""Which of some items another one is nearest to, and whether they are near enough to be called similar."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,25 @@ _LEAST = 0.5
 """Cosine below which nothing is similar, however far everything else is: an angle of 60 degrees."""
 
 
+class Near(NamedTuple):
+    """The nearest of some items.
+
+    Attributes:
+        item: its index.
+        cosine: of the angle between the two vectors.
+        similar: whether the cosine is at least 0.5, and larger than that of ``item`` and 99 % of the catalog.
+    """
+
+    item: int
+    cosine: float
+    similar: bool
+
+
+def _from_top(count: Any) -> Any:
+    """Place of the quantile ``_CLOSER_THAN`` among ``count`` values, the largest first; 0 for none."""
+    return np.maximum(count - 1 - np.ceil(_CLOSER_THAN * (count - 1)).astype(int), 0)
+
+
 class Nearness:
     """Compares item vectors with a sample of the catalog, because the usual cosine of two items differs by model.
 
@@ -23,18 +44,55 @@ class Nearness:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._sample = np.unique(np.linspace(1, catalog.size, min(_SAMPLE, catalog.size)).astype(np.int32))
-        self._vectors = self.vectors(self._sample)
+        self._vectors = self._unit_vectors(self._sample)
 
-    def vectors(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
+    def nearest(self, items: NDArray[np.int32], others: NDArray[np.int32]) -> list[Near]:
+        """The nearest of ``items`` to each of ``others``.
+
+        Args:
+            items: int32 [u], at least one.
+            others: int32 [n].
+        """
+        vectors = self._unit_vectors(items)
+        cosines = self._unit_vectors(others) @ vectors.T
+        best = cosines.argmax(axis=1)
+        largest = cosines[np.arange(len(others)), best]
+        similar = largest >= self._bars(items, vectors, best, others)
+        return [Near(*each) for each in zip(items[best].tolist(), largest.tolist(), similar.tolist(), strict=True)]
+
+    def _unit_vectors(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
         """The vectors of items, of unit length: float32 [n, D]."""
         vectors = self._catalog.vectors.take(items)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.maximum(lengths, 1e-9), np.float32)
 
-    def bar(self, item: int, other: int) -> float:
-        """The cosine from which ``other`` is similar to ``item``: at least 0.5, and more than 99 % of the catalog."""
-        apart = (self._sample != item) & (self._sample != other)
-        cosines = self._vectors[apart] @ self.vectors(np.array([item], np.int32))[0]
-        if not len(cosines):
-            return _LEAST
-        return max(_LEAST, float(np.quantile(cosines, _CLOSER_THAN, method="higher")))
+    def _bars(
+        self,
+        items: NDArray[np.int32],
+        vectors: NDArray[np.float32],
+        best: NDArray[np.intp],
+        others: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """The cosine from which each of ``others`` is similar to its nearest item: float32 [n].
+
+        It is the quantile ``_CLOSER_THAN`` over the sample without the two items. Only the largest cosines matter;
+        those of an item that is the nearest of several are found once.
+        """
+        used, place = np.unique(best, return_inverse=True)
+        cosines = vectors[used] @ self._vectors.T
+        cosines[self._sample == items[used, None]] = -np.inf
+        left = len(self._sample) - np.isin(items[used], self._sample)
+        kept = min(len(self._sample), int(_from_top(len(self._sample))) + 2)
+        top = np.argpartition(cosines, -kept, axis=1)[:, -kept:]
+        highest = np.take_along_axis(cosines, top, axis=1)
+        order = np.argsort(-highest, axis=1)
+        top, highest = np.take_along_axis(top, order, axis=1), np.take_along_axis(highest, order, axis=1)
+        # Per pair: the items of the sample that are nearest to the one, and whether the other is one of them.
+        nearest = self._sample[top][place]
+        is_other = nearest == others[:, None]
+        counted = left[place] - (np.isin(others, self._sample) & (others != items[best]))
+        wanted = _from_top(counted)
+        # One further down if the other is above, or at, the wanted place.
+        wanted = wanted + (is_other.argmax(axis=1) <= wanted) * is_other.any(axis=1)
+        bars = highest[place, wanted.clip(max=kept - 1)]
+        return np.asarray(np.where(counted > 0, np.maximum(bars, _LEAST), _LEAST), np.float32)

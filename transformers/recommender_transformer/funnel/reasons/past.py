@@ -1,5 +1,7 @@
 """A user's past, as far as reasons name it."""
 
+from collections import defaultdict
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,20 +23,25 @@ class Past:
     """
 
     def __init__(self, state: UserState, value_by_code: NDArray[np.float64]) -> None:
-        self._events, self._values = state.events, value_by_code
-        self._sums = state.values
+        self._values = value_by_code
         self.followed = state.events.items[worth_following(state.values)][::-1]
         self.events = len(state.history.items)
+        self._values_of_items: dict[int, float] = dict(
+            zip(state.events.items.tolist(), state.values.tolist(), strict=True)
+        )
+        self._of_item: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        for item, code, moment in zip(
+            state.events.items.tolist(), state.events.events.tolist(), state.events.timestamps.tolist(), strict=True
+        ):
+            self._of_item[item].append((code, moment))
 
     def likes(self, item: int) -> bool:
         """Whether the history has the item, with a value that is not negative in sum."""
-        own = self._events.items == item
-        return bool(own.any()) and float(self._sums[own][0]) >= 0
+        return self._values_of_items.get(item, -1.0) >= 0
 
     def event(self, item: int) -> tuple[int, int, int]:
         """The most valuable event with an item of the history, the latest of equals: its code, how often, and when."""
-        own = np.flatnonzero(self._events.items == item)
-        codes = self._events.events[own]
-        code = int(max(codes.tolist()[::-1], key=lambda each: self._values[each]))
-        times = self._events.timestamps[own][codes == code]
-        return code, len(times), int(times.max())
+        events = self._of_item[item]
+        code = max((code for code, _ in reversed(events)), key=lambda each: self._values[each])
+        times = [moment for of, moment in events if of == code]
+        return code, len(times), max(times)
