@@ -37,10 +37,8 @@ def measure(path: Path) -> list[Row]:
     """
     before = yaml.safe_load(units.FILE.read_text())
     found = _memory()
-    catalog = found.pop("transformer_item_bytes")
     if release.latest(home.releases()) is not None:
-        served = newest()
-        found |= _served(served) | {"transformer_item_bytes": catalog + _tables(served)}
+        found |= _served(newest())
     described = {name: _described(before[name], value) for name, value in found.items()}
     path.write_text(_HEAD + yaml.safe_dump(before | described, sort_keys=False, width=118))
     units.load(path)
@@ -87,6 +85,7 @@ def _served(served: Release) -> dict[str, Any]:
         "transformer_request_ms": cost.request_ms["transformer"],
         "transformer_event_ms": cost.event_ms["transformer"],
         "transformer_bytes": cost.resident["transformer"],
+        "transformer_tables_bytes": _tables(served),
         "sidecar_event_ms": cost.event_ms["bloom sidecar"],
         "sidecar_bytes": cost.resident["bloom sidecar"],
         "triton_request_ms": cost.request_ms["triton"],

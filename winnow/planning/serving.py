@@ -18,8 +18,7 @@ SIDECAR_GIB, SIDECAR_CPU = 0.5, 0.25
 
 def memory(workload: Workload, units: Units) -> float:
     """Predicted memory of a transformer's process, in bytes."""
-    item = units.transformer_item_bytes.value + 4 * (workload.dimension - 64)
-    return units.transformer_bytes.value + workload.items * max(0.0, item)
+    return units.transformer_bytes.value + workload.items * _item_bytes(workload, units)
 
 
 def sidecar_cpu(workload: Workload, units: Units, replicas: int) -> float:
@@ -53,8 +52,8 @@ def figures(workload: Workload, units: Units, placed: Pods) -> list[Figure]:
         Figure(
             "transformers: memory of each", each / GIB, "GiB",
             f"{shown(units.transformer_bytes.value / GIB)} GiB + {shown(workload.items)} items x "
-            f"{shown(units.transformer_item_bytes.value)} bytes",
-            ("transformer_bytes", "transformer_item_bytes"),
+            f"{shown(_item_bytes(workload, units))} bytes",
+            ("transformer_bytes", "transformer_item_bytes", "transformer_tables_bytes"),
         ),
         Figure(
             "transformers", placed.replicas, "",
@@ -63,6 +62,11 @@ def figures(workload: Workload, units: Units, placed: Pods) -> list[Figure]:
             ("sidecar_event_ms",),
         ),
     ]  # fmt: skip
+
+
+def _item_bytes(workload: Workload, units: Units) -> float:
+    catalog = units.transformer_item_bytes.value + 4 * (workload.dimension - 64)
+    return max(0.0, catalog) + units.transformer_tables_bytes.value
 
 
 def _busy(workload: Workload, units: Units) -> float:

@@ -88,7 +88,8 @@ class Units(_Section):
         transformer_request_ms: CPU of a transformer's process per recommendation.
         transformer_event_ms: CPU of a transformer's process per event.
         transformer_bytes: memory of a transformer without items.
-        transformer_item_bytes: memory of a transformer per item, at 64 dimensions.
+        transformer_item_bytes: memory of a transformer's catalog per item, at 64 dimensions.
+        transformer_tables_bytes: memory of what a transformer reads besides: neighbours, columns and orders, per item.
         sidecar_event_ms: CPU of a sidecar per event.
         sidecar_bytes: memory of a sidecar.
         triton_request_ms: CPU of Triton and its models per recommendation, without the scan of the items.
@@ -122,6 +123,7 @@ class Units(_Section):
     transformer_event_ms: Unit
     transformer_bytes: Unit
     transformer_item_bytes: Unit
+    transformer_tables_bytes: Unit
     sidecar_event_ms: Unit
     sidecar_bytes: Unit
     triton_request_ms: Unit
