@@ -17,8 +17,11 @@ from winnow.release import Release
 
 MANY = 2500
 
+# Background jobs of a shell ignore SIGINT, and child processes inherit that.
 RUN = f"""
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from winnow.batch import plan
 from winnow.cli.app import app
 plan.PART_USERS = {PART}
