@@ -92,21 +92,6 @@ class AskForm:
         """
         return _whole("shown", self.shown or str(SHOWN), 1, MAX_K)
 
-    def items(self, events: Collection[str]) -> list[dict[str, str]]:
-        """The items of the session, as a request has them.
-
-        Args:
-            events: the declared event types.
-        """
-        found = []
-        for line in filter(None, map(str.strip, self.session.splitlines())):
-            event, colon, item = line.partition(":")
-            if colon and event.strip() in events and item.strip():
-                found.append({"item_id": item.strip(), "event": event.strip()})
-            else:
-                found.append({"item_id": line})
-        return found
-
     def request(self, events: Collection[str], media: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of the recommender's request.
 
@@ -125,7 +110,7 @@ class AskForm:
             filters["categories"] = [self.category]
         return {
             "user_id": self.user or None,
-            "items": self.items(events) or None,
+            "items": _session(self.session, events) or None,
             "query": {**query, **media} or None,
             "like": self.like or None,
             "relation": (self.relation or None) if self.like else None,
@@ -136,6 +121,17 @@ class AskForm:
             "debug": True,
             "reasons": True,
         }
+
+
+def _session(text: str, events: Collection[str]) -> list[dict[str, str]]:
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        event, colon, item = line.partition(":")
+        if colon and event.strip() in events and item.strip():
+            found.append({"item_id": item.strip(), "event": event.strip()})
+        else:
+            found.append({"item_id": line})
+    return found
 
 
 def _whole(name: str, value: str, least: int, most: int) -> int:

@@ -42,6 +42,7 @@ async def ask(request: Request) -> Response:
     answer = ANSWERS.get(key)
     try:
         fields, count = form.request(release.release.schema.events, _media(form)), form.cards
+        named = [item["item_id"] for item in fields["items"] or ()] + ([form.like] if form.like else [])
         answer = answer or await stack.answer(**fields)
     except (WrongForm, InvalidCall) as wrong:
         # With the form, so that the field can be corrected.
@@ -53,13 +54,13 @@ async def ask(request: Request) -> Response:
     part = request.headers.get("hx-target")
     if part == "cards":
         focused = (count - 1) // SHOWN * SHOWN
-        shown = await _shown(request, release, form, answer)
+        shown = await _shown(request, release, answer, count, named)
         return page(request, "ask_cards.html", **context, **shown, focused=focused)
     context["funnel"] = shape = funnels.funnel_of(answer, fields["deadline_ms"])
     context |= await _opened(stack, release, answer, given.get("stage", ""), given.get("item", ""))
     if part == "detail":
         return page(request, "ask_detail.html", **context)
-    context |= await _shown(request, release, form, answer)
+    context |= await _shown(request, release, answer, count, named)
     did = given.get("did", "")[:200]
     return page(request, "ask.html", **context, focused=None, did=did, bands=bands(shape), size=(WIDTH, HEIGHT))
 
@@ -114,20 +115,20 @@ def _offered(release: OpenedRelease) -> dict[str, Any]:
     }
 
 
-async def _shown(request: Request, release: OpenedRelease, form: AskForm, answer: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of the answer's items."""
+async def _shown(
+    request: Request, release: OpenedRelease, answer: dict[str, Any], count: int, named: list[str]
+) -> dict[str, Any]:
+    """What the page shows of the first ``count`` items of the answer, and of those that the request names."""
     before = ANSWERS.get(request.query_params.get("before", ""))
     changes = None if before is None else difference(_ids(before), _ids(answer))
-    events = release.release.schema.events
-    named = [item["item_id"] for item in form.items(events)] + ([form.like] if form.like else [])
-    listed = [*_ids(answer)[: form.cards], *(changes.gone if changes else ()), *named]
+    listed = [*_ids(answer)[:count], *(changes.gone if changes else ()), *named]
     found = await cards(stack_of(request), release, listed)
     return {
         "cards": found,
-        "count": form.cards,
-        "more": min(SHOWN, len(answer["items"]) - form.cards),
+        "count": count,
+        "more": min(SHOWN, len(answer["items"]) - count),
         "changes": changes,
-        "types": events[:MOST_TYPES],
+        "types": release.release.schema.events[:MOST_TYPES],
         "unknown": [item_id for item_id in dict.fromkeys(named) if found[item_id].state == "unknown"],
     }
 

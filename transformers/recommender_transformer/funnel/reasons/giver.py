@@ -91,11 +91,13 @@ class Reasons:
             _Shown(item, row, by) for item, row, by in zip(shown.items.tolist(), shown.rows, proposed, strict=True)
         ]
         liked = np.array([query.asked.item] if query.asked.item else [], np.int32)
+        covisited = self._covisited(past, _proposed_by(every, "covisitation"))
+        # What the retriever or the user's vector found, and co-visitation does not explain.
+        found = _proposed_by([each for each in every if each.item not in covisited], "retriever", "new_items")
         links = _Links(
             liked=self._nearest(liked, _proposed_by(every, "similar", "nearest")),
-            covisited=self._covisited(past, _proposed_by(every, "covisitation")),
-            # What the retriever or the user's vector found.
-            near=self._nearest(np.unique(past.followed), _proposed_by(every, "retriever", "new_items")),
+            covisited=covisited,
+            near=self._nearest(np.unique(past.followed), found),
         )
         return [self._reason(query, past, links, each) for each in every]
 
@@ -110,11 +112,11 @@ class Reasons:
         items, added = contributions(self._neighbours, self._weights, history, shown)
         sums = added.sum(axis=1)
         found = np.flatnonzero(sums > 0)
-        best = added[found].argmax(axis=1) if len(found) else found
-        shares = added[found, best] / sums[found]
-        return dict(
-            zip(shown[found].tolist(), zip(items[best].tolist(), shares.tolist(), strict=True), strict=True),
-        )
+        if not len(found):
+            return {}
+        best = added[found].argmax(axis=1)
+        named = zip(items[best].tolist(), (added[found, best] / sums[found]).tolist(), strict=True)
+        return dict(zip(shown[found].tolist(), named, strict=True))
 
     def _reason(self, query: Query, past: Past, links: _Links, shown: _Shown) -> Reason:
         return (

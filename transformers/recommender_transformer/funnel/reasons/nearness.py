@@ -75,24 +75,12 @@ class Nearness:
     ) -> NDArray[np.float32]:
         """The cosine from which each of ``others`` is similar to its nearest item: float32 [n].
 
-        It is the quantile ``_CLOSER_THAN`` over the sample without the two items. Only the largest cosines matter;
-        those of an item that is the nearest of several are found once.
+        It is the quantile ``_CLOSER_THAN`` over the sample without the two items.
         """
         used, place = np.unique(best, return_inverse=True)
-        cosines = vectors[used] @ self._vectors.T
-        cosines[self._sample == items[used, None]] = -np.inf
-        left = len(self._sample) - np.isin(items[used], self._sample)
-        kept = min(len(self._sample), int(_from_top(len(self._sample))) + 2)
-        top = np.argpartition(cosines, -kept, axis=1)[:, -kept:]
-        highest = np.take_along_axis(cosines, top, axis=1)
-        order = np.argsort(-highest, axis=1)
-        top, highest = np.take_along_axis(top, order, axis=1), np.take_along_axis(highest, order, axis=1)
-        # Per pair: the items of the sample that are nearest to the one, and whether the other is one of them.
-        nearest = self._sample[top][place]
-        is_other = nearest == others[:, None]
-        counted = left[place] - (np.isin(others, self._sample) & (others != items[best]))
-        wanted = _from_top(counted)
-        # One further down if the other is above, or at, the wanted place.
-        wanted = wanted + (is_other.argmax(axis=1) <= wanted) * is_other.any(axis=1)
-        bars = highest[place, wanted.clip(max=kept - 1)]
-        return np.asarray(np.where(counted > 0, np.maximum(bars, _LEAST), _LEAST), np.float32)
+        apart = (vectors[used] @ self._vectors.T)[place]
+        apart[(self._sample == items[best, None]) | (self._sample == others[:, None])] = -np.inf
+        kept = int(_from_top(len(self._sample))) + 1
+        highest = -np.sort(-np.partition(apart, -kept, axis=1)[:, -kept:], axis=1)
+        counted = np.isfinite(apart).sum(axis=1)
+        return np.asarray(np.maximum(highest[np.arange(len(others)), _from_top(counted)], _LEAST), np.float32)
