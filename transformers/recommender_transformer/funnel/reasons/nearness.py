@@ -57,7 +57,9 @@ class Nearness:
         cosines = self._unit_vectors(others) @ vectors.T
         best = cosines.argmax(axis=1)
         largest = cosines[np.arange(len(others)), best]
-        similar = largest >= self._bars(items, vectors, best, others)
+        similar = largest >= _LEAST
+        if (close := np.flatnonzero(similar)).size:
+            similar[close] = largest[close] >= self._bars(items, vectors, best[close], others[close])
         return [Near(*each) for each in zip(items[best].tolist(), largest.tolist(), similar.tolist(), strict=True)]
 
     def _unit_vectors(self, items: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -73,9 +75,9 @@ class Nearness:
         best: NDArray[np.intp],
         others: NDArray[np.int32],
     ) -> NDArray[np.float32]:
-        """The cosine from which each of ``others`` is similar to its nearest item: float32 [n].
+        """The cosine that 99 % of the catalog have with the nearest item of each of ``others`` at most: float32 [n].
 
-        It is the quantile ``_CLOSER_THAN`` over the sample without the two items.
+        It is the quantile ``_CLOSER_THAN`` over the sample without the two items; minus infinity if nothing is left.
         """
         used, place = np.unique(best, return_inverse=True)
         apart = (vectors[used] @ self._vectors.T)[place]
@@ -83,4 +85,4 @@ class Nearness:
         kept = int(_from_top(len(self._sample))) + 1
         highest = -np.sort(-np.partition(apart, -kept, axis=1)[:, -kept:], axis=1)
         counted = np.isfinite(apart).sum(axis=1)
-        return np.asarray(np.maximum(highest[np.arange(len(others)), _from_top(counted)], _LEAST), np.float32)
+        return np.asarray(highest[np.arange(len(others)), _from_top(counted)], np.float32)
